@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The stage role: /init stage TYPE NAME. Finds the type, reads its options from descriptor 4, gives up every power
+ * that the type does not list, and only then lets the stage run. What goes wrong before `run` is our own mistake or
+ * an image that does not fit together: no retry helps, so it ends with STAGE_NEVER and a reason.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include <gantry/cleanup.h>
+#include <gantry/report.h>
+#include <gantry/stage.h>
+
+#include "lib/report.h"
+
+#define OPTIONS_SIZE_MAX (1u << 20)
+
+static const struct stage *find_type(const char *type)
+{
+	for (size_t i = 0; stage_table[i]; i++) {
+		if (strcmp(stage_table[i]->type, type) == 0)
+			return stage_table[i];
+	}
+	return NULL;
+}
+
+/* Descriptors 0 to 4 are ours by contract; 3 and 4 must not reach a program that the stage starts. */
+static int own_descriptors(void)
+{
+	if (fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC) < 0 || fcntl(OPTIONS_FD, F_SETFD, FD_CLOEXEC) < 0)
+		return -errno;
+	if (syscall(SYS_close_range, OPTIONS_FD + 1, ~0U, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+static int read_options(struct json_object **ret)
+{
+	_cleanup_(cleanup_free) char *text = NULL;
+	struct json_tokener *tokener;
+	struct json_object *object;
+	struct stat st;
+	ssize_t n;
+	int r = 0;
+
+	if (fstat(OPTIONS_FD, &st) < 0)
+		return -errno;
+	if (st.st_size <= 0 || st.st_size > OPTIONS_SIZE_MAX)
+		return -EMSGSIZE;
+	text = malloc((size_t)st.st_size);
+	if (!text)
+		return -ENOMEM;
+	n = pread(OPTIONS_FD, text, (size_t)st.st_size, 0);
+	if (n != st.st_size)
+		return n < 0 ? -errno : -EIO;
+	tokener = json_tokener_new_ex(32);
+	if (!tokener)
+		return -ENOMEM;
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	object = json_tokener_parse_ex(tokener, text, (int)n);
+	if (json_tokener_get_error(tokener) != json_tokener_success || !json_object_is_type(object, json_type_object)) {
+		json_object_put(object);
+		r = -EBADMSG;
+	} else {
+		*ret = object;
+	}
+	json_tokener_free(tokener);
+	close(OPTIONS_FD);
+	return r;
+}
+
+static int set_limit(int resource, rlim_t value)
+{
+	struct rlimit limit = {.rlim_cur = value, .rlim_max = value};
+
+	return setrlimit(resource, &limit) < 0 ? -errno : 0;
+}
+
+static bool carries_secrets(const struct stage *stage)
+{
+	return (stage->takes && stage->takes[0]) || (stage->gives && stage->gives[0]);
+}
+
+/*
+ * Keeps exactly `mask` (as far as we have it) in every capability set. The bounding set shrinks first, since that
+ * takes CAP_SETPCAP; without it there is nothing to bound, because nothing can be gained back under no_new_privs.
+ */
+static int keep_capabilities(uint64_t mask)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct sets[2] = {0};
+	uint64_t permitted;
+
+	if (syscall(SYS_capget, &header, sets) < 0)
+		return -errno;
+	permitted = sets[0].permitted | (uint64_t)sets[1].permitted << 32;
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	if (sets[0].effective & 1u << CAP_SETPCAP) {
+		for (int c = 0; c < 64 && prctl(PR_CAPBSET_READ, c, 0, 0, 0) >= 0; c++) {
+			if (!(mask & UINT64_C(1) << c) && prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0)
+				return -errno;
+		}
+	}
+	permitted &= mask;
+	for (int i = 0; i < 2; i++) {
+		sets[i].permitted = sets[i].effective = (uint32_t)(permitted >> (32 * i));
+		sets[i].inheritable = 0;
+	}
+	return syscall(SYS_capset, &header, sets) < 0 ? -errno : 0;
+}
+
+/* Whoever holds an artifact locks its whole memory: a parser's copies of a secret lie anywhere on the heap. */
+static int enter_sandbox(const struct stage *stage)
+{
+	int r;
+
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return -errno;
+	r = set_limit(RLIMIT_CORE, 0);
+	if (r < 0)
+		return r;
+	if (carries_secrets(stage) && set_limit(RLIMIT_MEMLOCK, RLIM_INFINITY) == 0)
+		(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+	if (!stage->execs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	return keep_capabilities(stage->capabilities);
+}
+
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGCHLD, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGPIPE, SIG_IGN);	/* a peer that hangs up is an error code, not a death */
+}
+
+int stage_main(int argc, char **argv)
+{
+	struct stage_context context = {0};
+	const struct stage *stage;
+	int r;
+
+	if (argc != 4) {
+		fprintf(stderr, "stage: this role is started by PID 1\n");
+		return STAGE_NEVER;
+	}
+	context.name = argv[3];
+	reset_signals();
+	umask(0077);
+	r = own_descriptors();
+	if (r < 0) {
+		fprintf(stderr, "%s: report socket or options missing: %s\n", context.name, strerror(-r));
+		return STAGE_NEVER;
+	}
+	stage = find_type(argv[2]);
+	if (!stage) {
+		report_result("no stage type \"%s\" in this binary", argv[2]);
+		return STAGE_NEVER;
+	}
+	r = read_options(&context.options);
+	if (r < 0) {
+		report_result("options not readable: %s", strerror(-r));
+		return STAGE_NEVER;
+	}
+	r = enter_sandbox(stage);
+	if (r < 0) {
+		report_result("capabilities not dropped: %s", strerror(-r));
+		return STAGE_NEVER;
+	}
+	r = stage->run(&context);
+	if (r != STAGE_DONE && !report_has_result())
+		report_result("ended with status %d and no reason", r);
+	return r;
+}
