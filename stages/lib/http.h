@@ -4,8 +4,8 @@
  * and a bound on the bytes it takes; no proxy and no redirect is followed; https needs a pinned CA file. All calls
  * block, so this is for stages, never for PID 1. CURLcode becomes an errno here and nowhere else.
  */
-#ifndef GANTRY_STAGES_HTTP_H
-#define GANTRY_STAGES_HTTP_H
+#ifndef STAGES_LIB_HTTP_H
+#define STAGES_LIB_HTTP_H
 
 #include <stdbool.h>
 #include <stddef.h>
