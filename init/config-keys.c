@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every key of boot.json: type, range, default, format. The one place for defaults: config.c reads them from here,
+ * `gantryctl check --keys` prints them, and a test holds docs/boot.schema.json against that print.
+ */
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "config.h"
+#include "config-check.h"
+
+#define DAY_S 86400
+
+const struct stage *stage_find(const char *type)
+{
+	for (size_t i = 0; stage_table[i]; i++)
+		if (!strcmp(stage_table[i]->type, type))
+			return stage_table[i];
+	return NULL;
+}
+
+/* What the tables below cannot say. */
+
+static int check_backoff(struct check *check, const struct place *place, struct json_object *object,
+			 const struct keys *keys)
+{
+	double min = key_number(object, keys, "min_s"), max = key_number(object, keys, "max_s");
+
+	if (min <= max)
+		return 0;
+	return check_fail(check, place, "min_s %.15g is more than max_s %.15g", min, max);
+}
+
+static int check_retry(struct check *check, const struct place *place, struct json_object *object)
+{
+	return check_backoff(check, place, object, &retry_keys);
+}
+
+static int check_restart(struct check *check, const struct place *place, struct json_object *object)
+{
+	return check_backoff(check, place, object, &restart_keys);
+}
+
+static int check_ready(struct check *check, const struct place *place, struct json_object *object)
+{
+	struct json_object *notify = key_member(object, "notify");
+	struct place at = {.up = place, .key = "notify"};
+
+	if (notify && !json_object_get_boolean(notify))
+		return check_fail(check, &at, "must be true");
+	return 0;
+}
+
+static int check_step(struct check *check, const struct place *place, struct json_object *object)
+{
+	static const char *const details[] = {"user", "group", "mode", "bytes"};
+	const char *kind = key_member(object, "directory") ? "directory" :
+		key_member(object, "secret") ? "secret" : "remove";
+	size_t allowed = !strcmp(kind, "secret") ? 4 : !strcmp(kind, "directory") ? 3 : 0;
+
+	for (size_t i = allowed; i < sizeof(details) / sizeof(details[0]); i++)
+		if (key_member(object, details[i]))
+			return check_fail_member(check, place, details[i], "\"%s\" has no \"%s\"", kind, details[i]);
+	return 0;
+}
+
+static int check_stage(struct check *check, const struct place *place, struct json_object *object)
+{
+	struct json_object *options = key_member(object, "options");
+	struct place type_at = {.up = place, .key = "type"}, options_at = {.up = place, .key = "options"};
+	const char *type = json_object_get_string(key_member(object, "type"));
+	const struct stage *stage = stage_find(type);
+	struct nearest nearest = {.value = type};
+	char quoted[CHECK_QUOTED_MAX], hint[CHECK_NEAREST_MAX];
+
+	if (stage)
+		return check_options(check, &options_at, options, stage->options);
+	for (size_t i = 0; stage_table[i]; i++)
+		nearest_try(&nearest, stage_table[i]->type);
+	return check_fail(check, &type_at, "no stage type %s%s", check_quote(quoted, type),
+			  nearest_hint(&nearest, hint));
+}
+
+static int check_service(struct check *check, const struct place *place, struct json_object *object)
+{
+	struct place command_at = {.up = place, .key = "command"}, at = {.up = &command_at, .index = 0};
+	struct json_object *command = key_member(object, "command");
+	const char *program = json_object_get_string(json_object_array_get_idx(command, 0));
+	char quoted[CHECK_QUOTED_MAX];
+
+	if (path_format.fits(check, program) && program[1])
+		return 0;
+	return check_fail(check, &at, "%s %s", check_quote(quoted, program), path_format.wrong);
+}
+
+static int check_user(struct check *check, const struct place *place, struct json_object *object)
+{
+	struct json_object *users = key_member(check->root, "users");
+	const char *name = json_object_get_string(key_member(object, "name"));
+	int64_t uid = json_object_get_int64(key_member(object, "uid"));
+	char quoted[CHECK_QUOTED_MAX];
+
+	if (!strcmp(name, "root") || !strcmp(name, API_USER))
+		return check_fail_member(check, place, "name", "%s is always there", check_quote(quoted, name));
+	if (uid == API_UID)
+		return check_fail_member(check, place, "uid", "uid %d is taken by \"%s\"", API_UID, API_USER);
+	for (size_t i = 0; i < place->index; i++) {
+		struct json_object *other = json_object_array_get_idx(users, i);
+		const char *other_name = json_object_get_string(key_member(other, "name"));
+
+		if (!strcmp(other_name, name))
+			return check_fail_member(check, place, "name", "the name is taken by users[%zu]", i);
+		if (json_object_get_int64(key_member(other, "uid")) == uid)
+			return check_fail_member(check, place, "uid", "uid %lld is taken by \"%s\"", (long long)uid,
+						 other_name);
+	}
+	return 0;
+}
+
+/* The tables. */
+
+static const char *const held_actions[] = {"hold", "reboot", "poweroff", NULL};
+static const char *const before_unlocks[] = {"events", "nothing", NULL};
+static const char *const whens[] = {"boot", "held", NULL};
+static const char *const policies[] = {"always", "on-failure", "never", NULL};
+
+const struct keys held_keys = {(const struct key[]){
+	{.name = "action", .type = KEY_STRING, .choices = held_actions, .fallback = "hold"},
+	{.name = "delay_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "60"},
+	{0}}, NULL};
+
+const struct keys shutdown_keys = {(const struct key[]){
+	{.name = "timeout_s", .type = KEY_NUMBER, .minimum = 1, .maximum = 3600, .fallback = "30"},
+	{0}}, NULL};
+
+const struct keys events_keys = {(const struct key[]){
+	{.name = "ring", .type = KEY_INTEGER, .minimum = 16, .maximum = 100000, .fallback = "2000"},
+	{.name = "fifo", .type = KEY_STRING, .format = &path_format},
+	{0}}, NULL};
+
+static const struct keys log_keys = {(const struct key[]){
+	{.name = "directory", .type = KEY_STRING, .format = &path_format, .fallback = "/persistent/gantry/log"},
+	{.name = "max_bytes", .type = KEY_INTEGER, .minimum = 65536, .maximum = 1LL << 40, .fallback = "16777216"},
+	{.name = "needs", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
+	{0}}, NULL};
+
+static const struct keys api_keys = {(const struct key[]){
+	{.name = "listen", .type = KEY_STRING, .format = &address_format, .fallback = "0.0.0.0:3535"},
+	{.name = "tls_hosts", .type = KEY_STRINGS, .minimum = 1, .maximum = 16, .format = &hostname_format,
+	 .fallback = "[\"localhost\"]"},
+	{.name = "before_unlock", .type = KEY_STRING, .choices = before_unlocks, .fallback = "events"},
+	{0}}, NULL};
+
+static const struct keys user_keys = {(const struct key[]){
+	{.name = "name", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &account_format},
+	{.name = "uid", .type = KEY_INTEGER, .flags = KEY_REQUIRED, .minimum = 1, .maximum = 65533},
+	{.name = "gid", .type = KEY_INTEGER, .flags = KEY_REQUIRED, .minimum = 1, .maximum = 65533},
+	{.name = "groups", .type = KEY_STRINGS, .maximum = 32, .format = &account_format},
+	{0}}, check_user};
+
+const struct keys retry_keys = {(const struct key[]){
+	{.name = "min_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "1"},
+	{.name = "max_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "60"},
+	{.name = "limit", .type = KEY_INTEGER, .minimum = 0, .maximum = 1000000},
+	{0}}, check_retry};
+
+const struct keys stage_keys = {(const struct key[]){
+	{.name = "name", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &name_format},
+	{.name = "type", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &name_format},
+	{.name = "needs", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
+	{.name = "after", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
+	{.name = "required", .type = KEY_BOOLEAN, .fallback = "true"},
+	{.name = "when", .type = KEY_STRING, .choices = whens, .fallback = "boot"},
+	{.name = "deadline_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 30 * DAY_S},
+	{.name = "retry", .type = KEY_OBJECT, .members = &retry_keys},
+	{.name = "options", .type = KEY_OPTIONS},
+	{0}}, check_stage};
+
+const struct keys ready_keys = {(const struct key[]){
+	{.name = "path", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &path_format},
+	{.name = "tcp", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &address_format},
+	{.name = "notify", .type = KEY_BOOLEAN, .flags = KEY_ONE_OF},
+	{0}}, check_ready};
+
+const struct keys restart_keys = {(const struct key[]){
+	{.name = "policy", .type = KEY_STRING, .choices = policies, .fallback = "always"},
+	{.name = "min_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "1"},
+	{.name = "max_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "60"},
+	{0}}, check_restart};
+
+/* Their defaults are init/launch.c's: PID 1 only passes the steps on. */
+static const struct keys step_keys = {(const struct key[]){
+	{.name = "directory", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &path_format},
+	{.name = "secret", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &path_format},
+	{.name = "remove", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &path_format},
+	{.name = "bytes", .type = KEY_INTEGER, .minimum = 16, .maximum = 256, .fallback = "32"},
+	{.name = "user", .type = KEY_STRING, .format = &user_format, .fallback = "root"},
+	{.name = "group", .type = KEY_STRING, .format = &group_format, .fallback = "root"},
+	{.name = "mode", .type = KEY_STRING, .format = &mode_format, .fallback = "0755, secret: 0400"},
+	{0}}, check_step};
+
+const struct keys service_keys = {(const struct key[]){
+	{.name = "name", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &name_format},
+	{.name = "command", .type = KEY_STRINGS, .flags = KEY_REQUIRED, .minimum = 1, .maximum = 256},
+	{.name = "user", .type = KEY_STRING, .format = &user_format, .fallback = "root"},
+	{.name = "group", .type = KEY_STRING, .format = &group_format, .fallback = "the user's own"},
+	{.name = "groups", .type = KEY_STRINGS, .maximum = 32, .format = &group_format},
+	{.name = "environment", .type = KEY_STRING_MAP, .format = &variable_format},
+	{.name = "directory", .type = KEY_STRING, .format = &path_format, .fallback = "/"},
+	{.name = "needs", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
+	{.name = "after", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
+	{.name = "enabled", .type = KEY_BOOLEAN, .fallback = "true"},
+	{.name = "required", .type = KEY_BOOLEAN, .fallback = "true"},
+	{.name = "ready", .type = KEY_OBJECT, .members = &ready_keys},
+	{.name = "ready_deadline_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "60"},
+	{.name = "restart", .type = KEY_OBJECT, .members = &restart_keys},
+	{.name = "stop_signal", .type = KEY_STRING, .choices = signal_names, .fallback = "TERM"},
+	{.name = "stop_grace_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 3600, .fallback = "10"},
+	{.name = "before_start", .type = KEY_OBJECTS, .maximum = 64, .members = &step_keys},
+	{.name = "cgroup", .type = KEY_STRING_MAP, .format = &cgroup_format},
+	{.name = "umask", .type = KEY_STRING, .format = &umask_format, .fallback = "0022"},
+	{.name = "nice", .type = KEY_INTEGER, .minimum = -20, .maximum = 19, .fallback = "0"},
+	{.name = "limits", .type = KEY_LIMIT_MAP},
+	{0}}, check_service};
+
+const struct keys config_keys = {(const struct key[]){
+	{.name = "$schema", .type = KEY_STRING},
+	{.name = "hostname", .type = KEY_STRING, .format = &hostname_format, .fallback = "gantry"},
+	{.name = "modules", .type = KEY_STRINGS, .maximum = 256, .format = &module_format},
+	{.name = "sysctls", .type = KEY_STRING_MAP, .format = &sysctl_format},
+	{.name = "held", .type = KEY_OBJECT, .members = &held_keys},
+	{.name = "shutdown", .type = KEY_OBJECT, .members = &shutdown_keys},
+	{.name = "events", .type = KEY_OBJECT, .members = &events_keys},
+	{.name = "log", .type = KEY_OBJECT, .members = &log_keys},
+	{.name = "api", .type = KEY_OBJECT, .members = &api_keys},
+	{.name = "users", .type = KEY_OBJECTS, .maximum = 256, .members = &user_keys},
+	{.name = "stages", .type = KEY_OBJECTS, .maximum = CONFIG_NODES_MAX, .members = &stage_keys},
+	{.name = "services", .type = KEY_OBJECTS, .maximum = CONFIG_NODES_MAX, .members = &service_keys},
+	{0}}, NULL};

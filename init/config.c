@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reads boot.json in four steps, each of which may assume the one before: the scan (it is strict JSON, and where each
+ * value stands), the parse, the check against the tables of keys, and the plan (names, needs, circles, artifacts).
+ * It runs before PID 1's loop starts, and again only in gantryctl.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "config.h"
+#include "config-check.h"
+#include "config-plan.h"
+
+void config_free(struct config *config)
+{
+	if (!config)
+		return;
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		struct config_node *node = &config->nodes[i];
+
+		for (size_t j = 0; j < node->n_cgroup; j++) {
+			free(node->cgroup[j].name);
+			free(node->cgroup[j].value);
+		}
+		free(node->cgroup);
+		free(node->name);
+		free(node->json);
+		free(node->ready_path);
+		free(node->ready_address);
+	}
+	for (size_t i = 0; i < config->n_sysctls; i++) {
+		free(config->sysctls[i].name);
+		free(config->sysctls[i].value);
+	}
+	free(config->sysctls);
+	free(config->nodes);
+	free(config->hostname);
+	free(config->fifo);
+	free(config->api_json);
+	free(config->log_json);
+	free(config);
+}
+
+/* A copy of string in *ret; NULL stays NULL. */
+static int copy_string(const char *string, char **ret)
+{
+	if (!string)
+		return 0;
+	*ret = strdup(string);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* The object as compact JSON; an absent one as `absent`, which may be NULL. */
+static int copy_json(struct json_object *object, const char *absent, char **ret)
+{
+	return copy_string(object ? json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
+								   JSON_C_TO_STRING_NOSLASHESCAPE) : absent, ret);
+}
+
+static int copy_pairs(struct json_object *map, struct config_pair **ret, size_t *ret_n)
+{
+	if (!map || !json_object_object_length(map))
+		return 0;
+	*ret = calloc((size_t)json_object_object_length(map), sizeof(**ret));
+	if (!*ret)
+		return -ENOMEM;
+	json_object_object_foreach(map, name, value) {
+		struct config_pair *pair = &(*ret)[(*ret_n)++];
+
+		if (copy_string(name, &pair->name) < 0 || copy_string(json_object_get_string(value), &pair->value) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int64_t milliseconds(struct json_object *object, const struct keys *keys, const char *name)
+{
+	return (int64_t)(key_number(object, keys, name) * 1000 + 0.5);
+}
+
+static int index_of(const char *value, const char *const *names)
+{
+	int i = 0;
+
+	while (names[i] && strcmp(names[i], value))
+		i++;
+	return i;
+}
+
+static int fill_stage(struct config_node *node, struct json_object *object)
+{
+	struct json_object *deadline = key_member(object, "deadline_s");
+	struct json_object *retry = key_member(object, "retry");
+	struct json_object *limit = key_member(retry, "limit");
+
+	node->kind = NODE_STAGE;
+	node->stage = stage_find(json_object_get_string(key_member(object, "type")));
+	node->when = strcmp(key_string(object, &stage_keys, "when"), "held") ? WHEN_BOOT : WHEN_HELD;
+	node->required = key_boolean(object, &stage_keys, "required");
+	node->deadline_ms = deadline ? milliseconds(object, &stage_keys, "deadline_s")
+				     : node->stage->deadline_s * 1000LL;
+	node->retry_min_ms = milliseconds(retry, &retry_keys, "min_s");
+	node->retry_max_ms = milliseconds(retry, &retry_keys, "max_s");
+	node->retry_limit = limit ? (unsigned)json_object_get_int64(limit) : node->stage->retry_limit;
+	node->enabled = true;
+	return copy_json(key_member(object, "options"), "{}", &node->json);
+}
+
+static int fill_ready(struct config_node *node, struct json_object *ready)
+{
+	struct json_object *path = key_member(ready, "path"), *tcp = key_member(ready, "tcp");
+	char host[64];
+
+	if (path) {
+		node->ready = READY_PATH;
+		return copy_string(json_object_get_string(path), &node->ready_path);
+	}
+	if (tcp) {
+		node->ready = READY_TCP;
+		if (!address_split(json_object_get_string(tcp), host, sizeof(host), &node->ready_port))
+			return -EINVAL;
+		return copy_string(host, &node->ready_address);
+	}
+	node->ready = ready ? READY_NOTIFY : READY_STARTED;
+	return 0;
+}
+
+static int fill_service(struct config_node *node, struct json_object *object)
+{
+	static const char *const policies[] = {"always", "on-failure", "never", NULL};
+	struct json_object *restart = key_member(object, "restart");
+	int r;
+
+	node->kind = NODE_SERVICE;
+	node->when = WHEN_BOOT;
+	node->required = key_boolean(object, &service_keys, "required");
+	node->enabled = key_boolean(object, &service_keys, "enabled");
+	node->ready_deadline_ms = milliseconds(object, &service_keys, "ready_deadline_s");
+	node->restart = (enum restart_policy)index_of(key_string(restart, &restart_keys, "policy"), policies);
+	node->retry_min_ms = milliseconds(restart, &restart_keys, "min_s");
+	node->retry_max_ms = milliseconds(restart, &restart_keys, "max_s");
+	node->stop_signal = signal_number(key_string(object, &service_keys, "stop_signal"));
+	node->stop_grace_ms = milliseconds(object, &service_keys, "stop_grace_s");
+	r = fill_ready(node, key_member(object, "ready"));
+	if (r < 0)
+		return r;
+	r = copy_pairs(key_member(object, "cgroup"), &node->cgroup, &node->n_cgroup);
+	if (r < 0)
+		return r;
+	return copy_json(object, NULL, &node->json);
+}
+
+static size_t count(struct json_object *array)
+{
+	return array ? json_object_array_length(array) : 0;
+}
+
+static int fill_nodes(struct config *config, struct json_object *root)
+{
+	struct json_object *stages = key_member(root, "stages"), *services = key_member(root, "services");
+	size_t n_stages = count(stages), n = n_stages + count(services);
+
+	config->nodes = calloc(n ? n : 1, sizeof(*config->nodes));
+	if (!config->nodes)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct config_node *node = &config->nodes[config->n_nodes++];
+		struct json_object *object = i < n_stages ? json_object_array_get_idx(stages, i)
+							  : json_object_array_get_idx(services, i - n_stages);
+		int r = copy_string(json_object_get_string(key_member(object, "name")), &node->name);
+
+		if (r == 0)
+			r = i < n_stages ? fill_stage(node, object) : fill_service(node, object);
+		if (r < 0)
+			return r;
+		node->json_size = strlen(node->json);
+	}
+	return 0;
+}
+
+static int fill(struct config *config, struct json_object *root)
+{
+	static const char *const actions[] = {"hold", "reboot", "poweroff", NULL};
+	struct json_object *held = key_member(root, "held"), *events = key_member(root, "events");
+
+	config->held_action = (enum held_action)index_of(key_string(held, &held_keys, "action"), actions);
+	config->held_delay_ms = milliseconds(held, &held_keys, "delay_s");
+	config->shutdown_timeout_ms = milliseconds(key_member(root, "shutdown"), &shutdown_keys, "timeout_s");
+	config->event_ring = (size_t)key_number(events, &events_keys, "ring");
+	if (copy_string(key_string(root, &config_keys, "hostname"), &config->hostname) < 0 ||
+	    copy_string(key_string(events, &events_keys, "fifo"), &config->fifo) < 0 ||
+	    copy_json(key_member(root, "api"), NULL, &config->api_json) < 0 ||
+	    copy_json(key_member(root, "log"), NULL, &config->log_json) < 0 ||
+	    copy_pairs(key_member(root, "sysctls"), &config->sysctls, &config->n_sysctls) < 0)
+		return -ENOMEM;
+	return fill_nodes(config, root);
+}
+
+/* The place of a value of the scan, for errors of the scan itself: there are no objects yet. */
+static void scan_place(const struct jsonpos *pos, uint32_t value, char *text, size_t size)
+{
+	const struct jsonpos_value *at = &pos->values[value];
+	size_t n;
+
+	text[0] = '\0';
+	if (!value)
+		return;
+	scan_place(pos, at->parent, text, size);
+	n = strlen(text);
+	if (at->key_size == UINT32_MAX)
+		snprintf(text + n, size - n, "[%u]", at->index);
+	else
+		snprintf(text + n, size - n, "%s%.*s", n ? "." : "", (int)(at->key_size > 64 ? 64 : at->key_size),
+			 pos->text + at->key);
+}
+
+static int scan_failed(const char *name, const struct jsonpos *pos, char *error, size_t error_size)
+{
+	char place[256] = "";
+
+	if (pos->n_values)
+		scan_place(pos, pos->error_value, place, sizeof(place));
+	snprintf(error, error_size, "%s:%u: %s: %s", name, pos->error_line, place[0] ? place : "top level",
+		 pos->error);
+	return -EINVAL;
+}
+
+static int parse(struct check *check, const char *text, size_t size, struct config *config)
+{
+	static const struct place top;
+	struct json_tokener *tokener = json_tokener_new_ex(JSONPOS_DEPTH_MAX + 1);
+	int r;
+
+	if (!tokener)
+		return -ENOMEM;
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	check->root = json_tokener_parse_ex(tokener, text, (int)size + 1);	/* with its NUL */
+	if (json_tokener_get_error(tokener) != json_tokener_success)
+		r = check_fail(check, &top, "%s", json_tokener_error_desc(json_tokener_get_error(tokener)));
+	else if (!json_object_is_type(check->root, json_type_object))
+		r = check_fail(check, &top, "must be an object");
+	else
+		r = check_object(check, &top, check->root, &config_keys);
+	if (r == 0)
+		r = fill(config, check->root);
+	if (r == 0)
+		r = config_plan(check, config);
+	json_object_put(check->root);
+	json_tokener_free(tokener);
+	return r;
+}
+
+int config_parse(const char *name, const char *text, size_t size, struct config **ret, char *error, size_t error_size)
+{
+	struct config *config = calloc(1, sizeof(*config));
+	char *copy = malloc(size + 1);
+	struct jsonpos pos = {0};
+	struct check check = {.file = name, .pos = &pos, .error = error, .error_size = error_size};
+	int r = -ENOMEM;
+
+	if (error_size)
+		error[0] = '\0';
+	if (config && copy) {
+		memcpy(copy, text, size);
+		copy[size] = '\0';
+		r = jsonpos_scan(&pos, copy, size);
+		if (r == -EINVAL)
+			scan_failed(name, &pos, error, error_size);
+		else if (r == 0)
+			r = parse(&check, copy, size, config);
+	}
+	if (r < 0 && error_size && !error[0])
+		snprintf(error, error_size, "%s: %s", name, strerror(-r));
+	if (r == 0)
+		*ret = config;
+	else
+		config_free(config);
+	jsonpos_deinit(&pos);
+	free(copy);
+	return r;
+}
+
+/* The whole file in *ret, to be freed; its size, -EFBIG, or what open and read say. */
+static ssize_t read_file(const char *path, char **ret)
+{
+	size_t size = 0;
+	char *text = malloc(CONFIG_SIZE_MAX + 1);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	ssize_t n = fd < 0 ? -errno : text ? 0 : -ENOMEM;
+
+	while (n == 0 && size <= CONFIG_SIZE_MAX) {
+		ssize_t got = read(fd, text + size, CONFIG_SIZE_MAX + 1 - size);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			n = -errno;
+		if (got <= 0)
+			break;
+		size += (size_t)got;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (n == 0 && size > CONFIG_SIZE_MAX)
+		n = -EFBIG;
+	if (n < 0) {
+		free(text);
+		return n;
+	}
+	*ret = text;
+	return (ssize_t)size;
+}
+
+int config_load(const char *path, struct config **ret, char *error, size_t error_size)
+{
+	char *text = NULL;
+	ssize_t size = read_file(path, &text);
+	int r;
+
+	if (size < 0) {
+		if (size == -EFBIG)
+			snprintf(error, error_size, "%s: larger than %u bytes", path, CONFIG_SIZE_MAX);
+		else
+			snprintf(error, error_size, "%s: %s", path, strerror((int)-size));
+		return (int)size;
+	}
+	r = config_parse(path, text, (size_t)size, ret, error, error_size);
+	free(text);
+	return r;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * boot.json, read and checked in one pass into plain structs. Whoever holds a struct config holds a plan that can be
+ * executed: every name resolves, there is no circle, every stage's options fit its type's table. The same function
+ * serves PID 1, `gantryctl check` and the image build.
+ */
+#ifndef INIT_CONFIG_H
+#define INIT_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <gantry/plan.h>
+#include <gantry/stage.h>
+
+#define CONFIG_NODES_MAX 256
+#define CONFIG_NEEDS_MAX 32
+#define CONFIG_SIZE_MAX  (1u << 20)
+
+enum config_when {
+	WHEN_BOOT,
+	WHEN_HELD,
+};
+
+enum held_action {
+	HELD_HOLD,
+	HELD_REBOOT,
+	HELD_POWEROFF,
+};
+
+enum ready_kind {
+	READY_STARTED,	/* no `ready`: ready as soon as the program was executed */
+	READY_PATH,
+	READY_TCP,
+	READY_NOTIFY,
+};
+
+enum restart_policy {
+	RESTART_ALWAYS,
+	RESTART_ON_FAILURE,
+	RESTART_NEVER,
+};
+
+struct config_pair {
+	char *name;
+	char *value;
+};
+
+struct config_node {
+	char *name;
+	enum node_kind kind;
+	bool required;			/* default true */
+	uint16_t needs[CONFIG_NEEDS_MAX];	/* indexes into config.nodes */
+	size_t n_needs;
+	uint16_t after[CONFIG_NEEDS_MAX];
+	size_t n_after;
+	char *json;			/* stage: its `options` object; service: the whole service object, compact */
+	size_t json_size;
+
+	/* stages */
+	const struct stage *stage;
+	enum config_when when;
+	int64_t deadline_ms;		/* of one attempt; 0: none */
+	int64_t retry_min_ms, retry_max_ms;	/* services: from `restart` */
+	unsigned retry_limit;		/* attempts; 0: for ever */
+
+	/* services */
+	bool enabled;
+	enum ready_kind ready;
+	char *ready_path;		/* READY_PATH */
+	char *ready_address;		/* READY_TCP: numeric IPv4, or IPv6 without brackets */
+	uint16_t ready_port;
+	int64_t ready_deadline_ms;
+	enum restart_policy restart;
+	int stop_signal;
+	int64_t stop_grace_ms;
+	struct config_pair *cgroup;	/* cgroup v2 file -> value */
+	size_t n_cgroup;
+};
+
+struct config {
+	char *hostname;
+	struct config_pair *sysctls;
+	size_t n_sysctls;
+	enum held_action held_action;
+	int64_t held_delay_ms;
+	int64_t shutdown_timeout_ms;	/* default 30 s */
+	size_t event_ring;		/* default 2000 */
+	char *fifo;			/* NULL: none */
+	char *api_json;			/* `api` object, compact; NULL: no API */
+	char *log_json;			/* `log` object, compact; NULL: none */
+	uint16_t log_needs[CONFIG_NEEDS_MAX];
+	size_t n_log_needs;
+	struct config_node *nodes;	/* stages then services, in file order */
+	size_t n_nodes;
+};
+
+/*
+ * Reads and checks a configuration file. 0, or negative errno with one line for people in error (without a newline):
+ * "boot.json:12: stages[2] \"disk\": needs \"netwrok\": no such stage or service". On failure *ret is untouched.
+ * The result is freed by config_free(), which accepts NULL.
+ */
+int config_load(const char *path, struct config **ret, char *error, size_t error_size);
+
+/* The same for size bytes of text that came from a file of this name. The text is not changed. */
+int config_parse(const char *name, const char *text, size_t size, struct config **ret, char *error, size_t error_size);
+
+/* One line a key, sorted as in the tables: PATH TYPE and then what holds for it; for `gantryctl check --keys`. */
+void config_print_keys(FILE *out);
+
+void config_free(struct config *config);
+
+#endif

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The configuration: what a good file becomes, and for each kind of error the exact line that is said.
+ */
+/* links: init/config.c init/config-check.c init/config-format.c init/config-keys.c init/config-plan.c init/config-print.c init/jsonpos.c */
+/* libs: json-c */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../init/config.h"
+#include "fake_stages.h"
+#include "test.h"
+
+static const char example[] =
+	"// what the machine does\n"
+	"{\n"
+	"  \"hostname\": \"node-1\", /* two\n"
+	"  lines */ \"sysctls\": {\"kernel.panic\": \"10\", \"net/ipv4/ip_forward\": \"0\"},\n"
+	"  \"modules\": [\"virtio_net\", \"dm-crypt\"],\n"
+	"  \"held\": {\"action\": \"reboot\", \"delay_s\": 0.5},\n"
+	"  \"events\": {\"fifo\": \"/run/gantry/fifo\"},\n"
+	"  \"log\": {\"needs\": [\"disk\"], \"directory\": \"/persistent/log\"},\n"
+	"  \"api\": {\"listen\": \"[::]:3535\"},\n"
+	"  \"users\": [{\"name\": \"reth\", \"uid\": 1001, \"gid\": 1001, \"groups\": [\"eth\"]}],\n"
+	"  \"stages\": [\n"
+	"    {\"name\": \"network\", \"type\": \"network\"},\n"
+	"    {\"name\": \"config\", \"type\": \"config\", \"needs\": [\"network\"], \"deadline_s\": 0,\n"
+	"     \"retry\": {\"min_s\": 0.2, \"limit\": 3}, \"options\": {\"url\": \"https://hub\"}},\n"
+	"    {\"name\": \"disk\", \"type\": \"disk\", \"options\": {\"lun\": 10, \"keys\": [\"tpm2\", \"hub\"], \"pcrs\": [4, 9]}},\n"
+	"    {\"name\": \"tell\", \"type\": \"azure\", \"when\": \"held\", \"needs\": [\"network\"]}\n"
+	"  ],\n"
+	"  \"services\": [\n"
+	"    {\"name\": \"reth\", \"command\": [\"/bin/reth\", \"--x=\\u00e4/b\"], \"user\": \"reth\", \"group\": \"eth\", \"needs\": [\"disk\"],\n"
+	"     \"ready\": {\"tcp\": \"[::1]:8545\"}, \"restart\": {\"policy\": \"on-failure\", \"min_s\": 2}, \"stop_signal\": \"INT\",\n"
+	"     \"stop_grace_s\": 300, \"cgroup\": {\"memory.max\": \"1G\"}, \"limits\": {\"nofile\": 1048576, \"core\": \"unlimited\"},\n"
+	"     \"before_start\": [{\"directory\": \"/run/x\", \"mode\": \"0750\"}, {\"secret\": \"/run/jwt.hex\", \"bytes\": 32}, {\"remove\": \"/run/reth.ipc\"}]},\n"
+	"    {\"name\": \"ssh\", \"command\": [\"/sbin/dropbear\"], \"enabled\": false, \"after\": [\"reth\"], \"ready\": {\"path\": \"/run/ssh\"}}\n"
+	"  ]\n"
+	"}\n";
+
+static char error[512];
+
+static struct config *parse(const char *text)
+{
+	struct config *config = NULL;
+
+	config_parse("boot.json", text, strlen(text), &config, error, sizeof(error));
+	return config;
+}
+
+TEST(a_good_file_becomes_a_plan)
+{
+	struct config *c = parse(example);
+
+	CHECK_STR(error, "");
+	CHECK(c != NULL);
+	CHECK_STR(c->hostname, "node-1");
+	CHECK_INT(c->n_sysctls, 2);
+	CHECK_STR(c->sysctls[1].name, "net/ipv4/ip_forward");
+	CHECK_INT(c->held_action, HELD_REBOOT);
+	CHECK_INT(c->held_delay_ms, 500);
+	CHECK_STR(c->fifo, "/run/gantry/fifo");
+	CHECK_STR(c->api_json, "{\"listen\":\"[::]:3535\"}");
+	CHECK_INT(c->n_log_needs, 1);
+	CHECK_INT(c->log_needs[0], 2);
+	CHECK_INT(c->n_nodes, 6);
+
+	CHECK_STR(c->nodes[1].name, "config");
+	CHECK_INT(c->nodes[1].n_needs, 1);
+	CHECK_INT(c->nodes[1].needs[0], 0);
+	CHECK_INT(c->nodes[1].deadline_ms, 0);
+	CHECK_INT(c->nodes[1].retry_min_ms, 200);
+	CHECK_INT(c->nodes[1].retry_max_ms, 60000);
+	CHECK_INT(c->nodes[1].retry_limit, 3);
+	CHECK_STR(c->nodes[1].json, "{\"url\":\"https://hub\"}");
+	CHECK_INT(c->nodes[3].when, WHEN_HELD);
+
+	CHECK_INT(c->nodes[4].kind, NODE_SERVICE);
+	CHECK_INT(c->nodes[4].ready, READY_TCP);
+	CHECK_STR(c->nodes[4].ready_address, "::1");
+	CHECK_INT(c->nodes[4].ready_port, 8545);
+	CHECK_INT(c->nodes[4].restart, RESTART_ON_FAILURE);
+	CHECK_INT(c->nodes[4].retry_min_ms, 2000);
+	CHECK_INT(c->nodes[4].stop_signal, SIGINT);
+	CHECK_INT(c->nodes[4].stop_grace_ms, 300000);
+	CHECK_STR(c->nodes[4].cgroup[0].value, "1G");
+	CHECK(strstr(c->nodes[4].json, "\"--x=\303\244/b\"") != NULL);
+	CHECK_INT(c->nodes[4].json_size, strlen(c->nodes[4].json));
+	CHECK(!c->nodes[5].enabled);
+	CHECK_STR(c->nodes[5].ready_path, "/run/ssh");
+	CHECK_INT(c->nodes[5].after[0], 4);
+	config_free(c);
+}
+
+TEST(what_is_left_out_has_its_default)
+{
+	struct config *c = parse("{\"stages\": [{\"name\": \"net\", \"type\": \"network\"}],"
+				 "\"services\": [{\"name\": \"a\", \"command\": [\"/bin/a\"]}]}");
+
+	CHECK_STR(error, "");
+	CHECK(c != NULL);
+	CHECK_STR(c->hostname, "gantry");
+	CHECK_INT(c->held_action, HELD_HOLD);
+	CHECK_INT(c->held_delay_ms, 60000);
+	CHECK_INT(c->shutdown_timeout_ms, 30000);
+	CHECK_INT(c->event_ring, 2000);
+	CHECK(!c->fifo && !c->api_json && !c->log_json && !c->n_sysctls);
+	CHECK(c->nodes[0].required && c->nodes[0].enabled);
+	CHECK_INT(c->nodes[0].deadline_ms, 120000);
+	CHECK_INT(c->nodes[0].retry_limit, 5);
+	CHECK_INT(c->nodes[0].retry_min_ms, 1000);
+	CHECK_STR(c->nodes[0].json, "{}");
+	CHECK_INT(c->nodes[1].ready, READY_STARTED);
+	CHECK_INT(c->nodes[1].ready_deadline_ms, 60000);
+	CHECK_INT(c->nodes[1].restart, RESTART_ALWAYS);
+	CHECK_INT(c->nodes[1].stop_signal, SIGTERM);
+	CHECK_INT(c->nodes[1].stop_grace_ms, 10000);
+	config_free(c);
+}
+
+struct bad {
+	const char *text, *error;
+};
+
+static void check_all(const struct bad *bad)
+{
+	for (; bad->text; bad++) {
+		struct config *c = parse(bad->text);
+
+		CHECK(c == NULL);
+		config_free(c);
+		CHECK_STR(error, bad->error);
+	}
+}
+
+TEST(what_is_not_strict_json_is_refused_with_line_and_place)
+{
+	static const struct bad bad[] = {
+		{"", "boot.json:1: top level: the text ends where a value must follow"},
+		{"\n[]", "boot.json:2: top level: must be an object"},
+		{"{} {}", "boot.json:1: top level: '{' where the end of the file must follow"},
+		{"{}\n\nx", "boot.json:3: top level: 'x' where the end of the file must follow"},
+		{"{\n\"hostname\": \"a\",\n}", "boot.json:3: top level: comma before '}'"},
+		{"{\"modules\": [\"a\",\n]}", "boot.json:2: modules: comma before ']'"},
+		{"{\"modules\": [\"a\" \"b\"]}", "boot.json:1: modules: '\"' where ',' or ']' must follow"},
+		{"{\"hostname\" \"a\"}", "boot.json:1: top level: '\"' where ':' must follow"},
+		{"{hostname: \"a\"}", "boot.json:1: top level: 'h' where a key in quotes must follow"},
+		{"{'hostname': \"a\"}", "boot.json:1: top level: ''' where a key in quotes must follow"},
+		{"{\"hostname\": \"a\",\n\"hostname\": \"b\"}",
+		 "boot.json:2: top level: key \"hostname\" is there twice"},
+		{"{\"held\": {\"delay_s\": 1,\n/* \n */ \"delay_s\": 2}}",
+		 "boot.json:3: held: key \"delay_s\" is there twice"},
+		{"{\"hostname\": \"a\xff\"}", "boot.json:1: hostname: invalid UTF-8 in a string"},
+		{"{\"hostname\": \"\xed\xa0\x80\"}", "boot.json:1: hostname: invalid UTF-8 in a string"},
+		{"{\"hostname\": \"\xc0\xaf\"}", "boot.json:1: hostname: invalid UTF-8 in a string"},
+		{"{\"hostname\": \"a\\u0000b\"}", "boot.json:1: hostname: \\u0000 in a string"},
+		{"{\"hostname\": \"\\ud800x\"}", "boot.json:1: hostname: half of a surrogate pair in a string"},
+		{"{\"host\\u006eame\": \"a\"}", "boot.json:1: top level: escape in a key"},
+		{"{\"hostname\": \"a\\x\"}", "boot.json:1: hostname: unknown escape in a string"},
+		{"{\"hostname\": \"a\tb\"}", "boot.json:1: hostname: control byte 0x09 in a string"},
+		{"{\"hostname\": \"a\n\"}", "boot.json:1: hostname: string without an end"},
+		{"{\"hostname\": nul}", "boot.json:1: hostname: 'n' where a value must follow"},
+		{"{\"hostname\": NaN}", "boot.json:1: hostname: 'N' where a value must follow"},
+		{"{\"hostname\": 01}", "boot.json:1: hostname: number with a leading zero"},
+		{"{\"hostname\": 1e3}", "boot.json:1: hostname: number with an exponent"},
+		{"{\"hostname\": -}", "boot.json:1: hostname: '}' where a digit must follow"},
+		{"{\"hostname\": 1234567890123456789}", "boot.json:1: hostname: number of more than 18 digits"},
+		{"{}\n/* no end\n\n", "boot.json:2: top level: comment without an end"},
+		{"{} # x", "boot.json:1: top level: '#' where the end of the file must follow"},
+		{"{} / x", "boot.json:1: top level: '/' begins no comment: they are // to the end of the line, or /* to */"},
+		{"{\"stages\": [{}, {\"retry\": [[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}]}",
+		 "boot.json:1: stages[1].retry[0][0][0][0][0][0][0][0][0][0][0][0][0]: more than 16 levels of objects and arrays"},
+		{0}};
+
+	check_all(bad);
+}
+
+TEST(bytes_after_a_nul_are_seen)
+{
+	static const char text[] = "{}\n\0";
+	struct config *c = NULL;
+
+	CHECK_INT(config_parse("boot.json", text, sizeof(text), &c, error, sizeof(error)), -EINVAL);
+	CHECK(c == NULL);
+	CHECK_STR(error, "boot.json:2: top level: byte 0x00 where the end of the file must follow");
+}
+
+TEST(keys_and_types_are_strict)
+{
+	static const struct bad bad[] = {
+		{"{\n\n\"hostnam\": \"a\"}",
+		 "boot.json:3: top level: unknown key \"hostnam\"; did you mean \"hostname\"?"},
+		{"{\"frobnicate\": 1}", "boot.json:1: top level: unknown key \"frobnicate\""},
+		{"{\"held\": {\n\"dealy_s\": 1}}",
+		 "boot.json:2: held: unknown key \"dealy_s\"; did you mean \"delay_s\"?"},
+		{"{\"hostname\": 5}", "boot.json:1: hostname: must be a string"},
+		{"{\"hostname\": null}", "boot.json:1: hostname: must be a string"},
+		{"{\"hostname\": \"-a\"}", "boot.json:1: hostname: \"-a\" is no host name"},
+		{"{\"hostname\": \"\"}", "boot.json:1: hostname: \"\" is no host name"},
+		{"{\"modules\": {}}", "boot.json:1: modules: must be an array of strings"},
+		{"{\"modules\": [\"a\",\n5]}", "boot.json:2: modules[1]: must be a string"},
+		{"{\"modules\": [\"a/b\"]}", "boot.json:1: modules[0]: \"a/b\" is no module name"},
+		{"{\"sysctls\": {\"kernel.panic\": 10}}", "boot.json:1: sysctls.kernel.panic: must be a string"},
+		{"{\"sysctls\": {\"a\": \"b\",\n\"../x\": \"1\"}}",
+		 "boot.json:2: sysctls: \"../x\" is no sysctl name such as \"kernel.panic\""},
+		{"{\"held\": []}", "boot.json:1: held: must be an object"},
+		{"{\"held\": {\"action\": \"shell\"}}",
+		 "boot.json:1: held.action: \"shell\" is not one of \"hold\", \"reboot\", \"poweroff\""},
+		{"{\"held\": {\"delay_s\": -1}}", "boot.json:1: held.delay_s: -1 is not within 0 to 86400"},
+		{"{\"held\": {\"delay_s\": \"1\"}}", "boot.json:1: held.delay_s: must be a number"},
+		{"{\"shutdown\": {\"timeout_s\": 0.5}}", "boot.json:1: shutdown.timeout_s: 0.5 is not within 1 to 3600"},
+		{"{\"events\": {\"ring\": 2000.5}}", "boot.json:1: events.ring: must be an integer"},
+		{"{\"events\": {\"ring\": 1}}", "boot.json:1: events.ring: 1 is not within 16 to 100000"},
+		{"{\"events\": {\"fifo\": \"run/x\"}}",
+		 "boot.json:1: events.fifo: \"run/x\" is no absolute path without \".\", \"..\" and doubled or final '/'"},
+		{"{\"api\": {\"listen\": \"localhost:3535\"}}", "boot.json:1: api.listen: \"localhost:3535\" is no numeric "
+		 "address and port such as \"127.0.0.1:8545\" or \"[::1]:8545\""},
+		{"{\"api\": {\"tls_hosts\": []}}", "boot.json:1: api.tls_hosts: must not be empty"},
+		{"{\"stages\": {}}", "boot.json:1: stages: must be an array of objects"},
+		{"{\"stages\": [1]}", "boot.json:1: stages[0]: must be an object"},
+		{"{\"stages\": [{\"name\": \"x\"}]}", "boot.json:1: stages[0] \"x\": \"type\" is missing"},
+		{"{\"stages\": [\n{\"type\": \"disk\"}]}", "boot.json:2: stages[0]: \"name\" is missing"},
+		{"{\"stages\": [{\"name\": \"Disk\", \"type\": \"disk\"}]}", "boot.json:1: stages[0] \"Disk\": name: \"Disk\" is "
+		 "no name: a small letter, then small letters, digits and '-', at most 31 bytes"},
+		{"{\"stages\": [{\"name\": \"x\",\n\"type\": \"dsk\"}]}",
+		 "boot.json:2: stages[0] \"x\": type: no stage type \"dsk\"; did you mean \"disk\"?"},
+		{"{\"stages\": [{\"name\": \"x\", \"type\": \"disk\", \"required\": 1}]}",
+		 "boot.json:1: stages[0] \"x\": required: must be true or false"},
+		{"{\"stages\": [{\"name\": \"x\", \"type\": \"disk\",\n\"retry\": {\"min_s\": 5,\n\"max_s\": 2}}]}",
+		 "boot.json:2: stages[0] \"x\": retry: min_s 5 is more than max_s 2"},
+		{0}};
+
+	check_all(bad);
+}
+
+TEST(stage_options_fit_their_table)
+{
+	static const struct bad bad[] = {
+		{"{\"stages\": [{\"name\": \"d\", \"type\": \"disk\", \"options\": []}]}",
+		 "boot.json:1: stages[0] \"d\": options: must be an object"},
+		{"{\"stages\": [{\"name\": \"d\", \"type\": \"disk\", \"options\": {\n\"lnu\": 1}}]}",
+		 "boot.json:2: stages[0] \"d\": options: unknown key \"lnu\"; did you mean \"lun\"?"},
+		{"{\"stages\": [{\"name\": \"n\", \"type\": \"network\", \"options\": {\"lun\": 1}}]}",
+		 "boot.json:1: stages[0] \"n\": options: unknown key \"lun\""},
+		{"{\"stages\": [{\"name\": \"d\", \"type\": \"disk\", \"options\": {\"lun\": 256}}]}",
+		 "boot.json:1: stages[0] \"d\": options.lun: 256 is not within 0 to 255"},
+		{"{\"stages\": [{\"name\": \"d\", \"type\": \"disk\", \"options\": {\"keys\": []}}]}",
+		 "boot.json:1: stages[0] \"d\": options.keys: must not be empty"},
+		{"{\"stages\": [{\"name\": \"d\", \"type\": \"disk\", \"options\": {\"keys\": [\"tpm2\", \"tpm\"]}}]}",
+		 "boot.json:1: stages[0] \"d\": options.keys[1]: \"tpm\" is not one of \"tpm2\", \"hub\""},
+		{"{\"stages\": [{\"name\": \"d\", \"type\": \"disk\", \"options\": {\"pcrs\": [4, 24]}}]}",
+		 "boot.json:1: stages[0] \"d\": options.pcrs[1]: 24 is not within 0 to 23"},
+		{"{\"stages\": [{\"name\": \"d\", \"type\": \"disk\", \"options\": {\"format\": \"yes\"}}]}",
+		 "boot.json:1: stages[0] \"d\": options.format: must be true or false"},
+		{"{\"stages\": [{\"name\": \"d\", \"type\": \"disk\", \"options\": {\"wait_s\": 61}}]}",
+		 "boot.json:1: stages[0] \"d\": options.wait_s: 61 is not within 0 to 60"},
+		{"{\"stages\": [{\"name\": \"c\", \"type\": \"config\"}]}",
+		 "boot.json:1: stages[0] \"c\": options: \"url\" is missing"},
+		{"{\"stages\": [{\"name\": \"c\", \"type\": \"config\", \"options\": {\"url\": \"http:\"}}]}",
+		 "boot.json:1: stages[0] \"c\": options.url: must have at least 8 bytes"},
+		{"{\"stages\": [{\"name\": \"r\", \"type\": \"render\", \"options\": {\"files\": [\n{\"template\": \"a\"}]}}]}",
+		 "boot.json:2: stages[0] \"r\": options.files[0]: \"path\" is missing"},
+		{"{\"stages\": [{\"name\": \"r\", \"type\": \"render\", \"options\": {\"files\": ["
+		 "{\"template\": \"a\", \"path\": \"b\", \"user\": \"reht\"}]}}]}",
+		 "boot.json:1: stages[0] \"r\": options.files[0].user: \"reht\" is neither root nor in \"users\""},
+		{0}};
+
+	check_all(bad);
+}
+
+#define SERVICE(more) "{\"services\": [{\"name\": \"s\", \"command\": [\"/bin/s\"], " more "}]}"
+
+TEST(services_are_strict)
+{
+	static const struct bad bad[] = {
+		{"{\"services\": [{\"name\": \"s\", \"command\": []}]}",
+		 "boot.json:1: services[0] \"s\": command: must not be empty"},
+		{"{\"services\": [{\"name\": \"s\", \"command\": [\"s\"]}]}", "boot.json:1: services[0] \"s\": command[0]: \"s\" is "
+		 "no absolute path without \".\", \"..\" and doubled or final '/'"},
+		{"{\"services\": [{\"name\": \"s\", \"command\": \"/bin/s\"}]}",
+		 "boot.json:1: services[0] \"s\": command: must be an array of strings"},
+		{"{\"services\": [{\"name\": \"s\"}]}", "boot.json:1: services[0] \"s\": \"command\" is missing"},
+		{SERVICE("\"comand\": []"),
+		 "boot.json:1: services[0] \"s\": unknown key \"comand\"; did you mean \"command\"?"},
+		{SERVICE("\"user\": \"reht\""),
+		 "boot.json:1: services[0] \"s\": user: \"reht\" is neither root nor in \"users\""},
+		{SERVICE("\"groups\": [\"root\", \"eth\"]"),
+		 "boot.json:1: services[0] \"s\": groups[1]: \"eth\" is neither root nor a user or group in \"users\""},
+		{SERVICE("\"ready\": {}"),
+		 "boot.json:1: services[0] \"s\": ready: must have exactly one of \"path\", \"tcp\", \"notify\""},
+		{SERVICE("\"ready\": {\"path\": \"/x\", \"notify\": true}"),
+		 "boot.json:1: services[0] \"s\": ready: must have exactly one of \"path\", \"tcp\", \"notify\""},
+		{SERVICE("\"ready\": {\"notify\": false}"), "boot.json:1: services[0] \"s\": ready.notify: must be true"},
+		{SERVICE("\"ready\": {\"tcp\": \"127.0.0.1:70000\"}"), "boot.json:1: services[0] \"s\": ready.tcp: "
+		 "\"127.0.0.1:70000\" is no numeric address and port such as \"127.0.0.1:8545\" or \"[::1]:8545\""},
+		{SERVICE("\"ready\": {\"tcp\": \"::1:80\"}"), "boot.json:1: services[0] \"s\": ready.tcp: "
+		 "\"::1:80\" is no numeric address and port such as \"127.0.0.1:8545\" or \"[::1]:8545\""},
+		{SERVICE("\"stop_signal\": \"SIGTERM\""), "boot.json:1: services[0] \"s\": stop_signal: \"SIGTERM\" is not one of "
+		 "\"TERM\", \"INT\", \"QUIT\", \"HUP\", \"USR1\", \"USR2\", \"KILL\", \"ABRT\", \"ALRM\", \"CONT\", \"WINCH\""},
+		{SERVICE("\"restart\": {\"policy\": \"often\"}"), "boot.json:1: services[0] \"s\": restart.policy: \"often\" is not "
+		 "one of \"always\", \"on-failure\", \"never\""},
+		{SERVICE("\"restart\": {\"min_s\": 61}"),
+		 "boot.json:1: services[0] \"s\": restart: min_s 61 is more than max_s 60"},
+		{SERVICE("\"before_start\": [{\"mode\": \"0700\"}]"), "boot.json:1: services[0] \"s\": before_start[0]: must have "
+		 "exactly one of \"directory\", \"secret\", \"remove\""},
+		{SERVICE("\"before_start\": [{\"directory\": \"/x\", \"bytes\": 16}]"),
+		 "boot.json:1: services[0] \"s\": before_start[0]: \"directory\" has no \"bytes\""},
+		{SERVICE("\"before_start\": [{\"remove\": \"/x\",\n\"user\": \"root\"}]"),
+		 "boot.json:2: services[0] \"s\": before_start[0]: \"remove\" has no \"user\""},
+		{SERVICE("\"before_start\": [{\"secret\": \"/x\", \"mode\": \"rw\"}]"),
+		 "boot.json:1: services[0] \"s\": before_start[0].mode: \"rw\" is no octal mode such as \"0750\""},
+		{SERVICE("\"umask\": \"1777\""),
+		 "boot.json:1: services[0] \"s\": umask: \"1777\" is no octal umask such as \"0077\""},
+		{SERVICE("\"nice\": 20"), "boot.json:1: services[0] \"s\": nice: 20 is not within -20 to 19"},
+		{SERVICE("\"limits\": {\"nofiles\": 1}"),
+		 "boot.json:1: services[0] \"s\": limits: unknown limit \"nofiles\"; did you mean \"nofile\"?"},
+		{SERVICE("\"limits\": {\"nofile\": -1}"),
+		 "boot.json:1: services[0] \"s\": limits.nofile: must be an integer of at least 0, or \"unlimited\""},
+		{SERVICE("\"cgroup\": {\"cgroup.procs\": \"1\"}"), "boot.json:1: services[0] \"s\": cgroup: \"cgroup.procs\" is no "
+		 "cgroup v2 setting of a controller, such as \"memory.max\""},
+		{SERVICE("\"environment\": {\"A=B\": \"1\"}"),
+		 "boot.json:1: services[0] \"s\": environment: \"A=B\" is no name of an environment variable"},
+		{"{\"users\": [{\"name\": \"root\", \"uid\": 5, \"gid\": 5}]}",
+		 "boot.json:1: users[0] \"root\": \"root\" is always there"},
+		{"{\"users\": [{\"name\": \"a\", \"uid\": 5, \"gid\": 5}, {\"name\": \"b\",\n\"uid\": 5, \"gid\": 6}]}",
+		 "boot.json:2: users[1] \"b\": uid 5 is taken by \"a\""},
+		{"{\"users\": [{\"name\": \"a\", \"uid\": 5, \"gid\": 5}, {\"name\": \"a\", \"uid\": 6, \"gid\": 6}]}",
+		 "boot.json:1: users[1] \"a\": the name is taken by users[0]"},
+		{"{\"users\": [{\"name\": \"a\", \"uid\": 0, \"gid\": 5}]}",
+		 "boot.json:1: users[0] \"a\": uid: 0 is not within 1 to 65533"},
+		{0}};
+
+	check_all(bad);
+}
+
+#define STAGE(name, more) "{\"name\": \"" name "\", \"type\": \"network\"" more "}"
+
+TEST(needs_must_exist_and_can_be_met)
+{
+	static const struct bad bad[] = {
+		{"{\"stages\": [" STAGE("network", "") ",\n" STAGE("b", ",\n\"needs\": [\n\"netwrok\"]") "]}",
+		 "boot.json:4: stages[1] \"b\": needs \"netwrok\": no such stage or service; did you mean \"network\"?"},
+		{"{\"stages\": [" STAGE("a", ", \"after\": [\"quux\"]") "]}",
+		 "boot.json:1: stages[0] \"a\": comes after \"quux\": no such stage or service"},
+		{"{\"stages\": [" STAGE("a", "") ",\n" STAGE("a", "") "]}",
+		 "boot.json:2: stages[1] \"a\": the name is taken by another stage"},
+		{"{\"stages\": [" STAGE("a", "") "],\n\"services\": [{\"name\": \"a\", \"command\": [\"/a\"]}]}",
+		 "boot.json:2: services[0] \"a\": the name is taken by another stage"},
+		{"{\"stages\": [" STAGE("gantry", "") "]}",
+		 "boot.json:1: stages[0] \"gantry\": \"gantry\" is a name of Gantry's own"},
+		{"{\"stages\": [" STAGE("a", ", \"needs\": [\"a\"]") "]}",
+		 "boot.json:1: stages[0] \"a\": needs \"a\": that is itself"},
+		{"{\"stages\": [" STAGE("a", "") ", " STAGE("b", ", \"needs\": [\"a\", \"a\"]") "]}",
+		 "boot.json:1: stages[1] \"b\": needs \"a\": it is there twice"},
+		{"{\"stages\": [" STAGE("a", ", \"when\": \"held\"") ", " STAGE("b", ", \"needs\": [\"a\"]") "]}",
+		 "boot.json:1: stages[1] \"b\": needs \"a\": it runs only when the boot is held"},
+		{"{\"log\": {\"needs\": [\n\"dsk\"]}, \"stages\": [" STAGE("disk", "") "]}",
+		 "boot.json:2: log: needs \"dsk\": no such stage or service; did you mean \"disk\"?"},
+		{"{\"services\": [{\"name\": \"a\", \"command\": [\"/a\"], \"enabled\": false}, "
+		 "{\"name\": \"b\", \"command\": [\"/b\"], \"needs\": [\"a\"]}]}",
+		 "boot.json:1: services[1] \"b\": needs \"a\": that service is not enabled"},
+		{"{\"stages\": [\n" STAGE("a", ", \"needs\": [\"b\"]") ",\n" STAGE("b", ", \"needs\": [\"a\"]") "]}",
+		 "boot.json:2: stages[0] \"a\": waits for itself: a -> b -> a"},
+		{"{\"stages\": [" STAGE("x", ", \"needs\": [\"a\"]") ",\n" STAGE("a", ", \"needs\": [\"b\"]") ", "
+		 STAGE("b", ", \"after\": [\"s\"]") "],"
+		 "\"services\": [{\"name\": \"s\", \"command\": [\"/s\"], \"needs\": [\"a\"]}]}",
+		 "boot.json:2: stages[1] \"a\": waits for itself: a -> b -> s -> a"},
+		{0}};
+
+	check_all(bad);
+}
+
+#define CONFIG(more) "{\"name\": \"config\", \"type\": \"config\", \"options\": {\"url\": \"https://hub\"}" more "}"
+#define DISK(keys)   "{\"name\": \"disk\", \"type\": \"disk\", \"options\": {\"keys\": [" keys "]}}"
+#define RENDER       "{\"name\": \"render\", \"type\": \"render\", \"options\": {\"files\": []}}"
+
+TEST(an_artifact_that_is_taken_has_a_giver)
+{
+	static const struct bad bad[] = {
+		{"{\"stages\": [" RENDER "]}",
+		 "boot.json:1: stages[0] \"render\": takes \"config\", and no stage gives it"},
+		{"{\"stages\": [" DISK("\"hub\"") "]}",
+		 "boot.json:1: stages[0] \"disk\": takes \"disk-key\", and no stage gives it"},
+		{"{\"stages\": [" CONFIG(", \"needs\": [\"disk\"]") ",\n" DISK("\"tpm2\", \"hub\"") "]}",
+		 "boot.json:2: stages[1] \"disk\": takes \"disk-key\" from \"config\", which waits for it"},
+		{"{\"stages\": [" CONFIG("") ", {\"name\": \"again\", \"type\": \"config\", \"options\": {\"url\": \"https://x\"}}]}",
+		 "boot.json:1: stages[1] \"again\": gives \"config\", as \"config\" does"},
+		{0}};
+	static const char *const good[] = {
+		"{\"stages\": [" RENDER ", " CONFIG("") "]}",
+		"{\"stages\": [" DISK("\"tpm2\"") "]}",
+		"{\"stages\": [" DISK("\"tpm2\"") ", " CONFIG(", \"needs\": [\"disk\"]") "]}",
+		"{\"stages\": [" DISK("\"tpm2\", \"hub\"") ", " CONFIG("") "]}",
+		"{\"stages\": [{\"name\": \"ready\", \"type\": \"azure\"}]}",
+	};
+
+	check_all(bad);
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		struct config *c = parse(good[i]);
+
+		CHECK_STR(error, "");
+		CHECK(c != NULL);
+		config_free(c);
+	}
+}
+
+TEST(a_plan_has_bounds)
+{
+	static char text[CONFIG_SIZE_MAX];
+	size_t n = 0;
+
+	n += (size_t)sprintf(text + n, "{\"stages\": [");
+	for (int i = 0; i < 200; i++)
+		n += (size_t)sprintf(text + n, "%s{\"name\": \"s%d\", \"type\": \"network\"}", i ? "," : "", i);
+	n += (size_t)sprintf(text + n, "], \"services\": [");
+	for (int i = 0; i < 57; i++)
+		n += (size_t)sprintf(text + n, "%s{\"name\": \"t%d\", \"command\": [\"/t\"]}", i ? "," : "", i);
+	sprintf(text + n, "]}");
+	CHECK(parse(text) == NULL);
+	CHECK_STR(error, "boot.json:1: services: more than 256 stages and services");
+
+	n = (size_t)sprintf(text, "{\"stages\": [{\"name\": \"z\", \"type\": \"network\", \"needs\": [\"a\"");
+	for (int i = 0; i < 32; i++)
+		n += (size_t)sprintf(text + n, ",\"b\"");
+	sprintf(text + n, "]}]}");
+	CHECK(parse(text) == NULL);
+	CHECK_STR(error, "boot.json:1: stages[0] \"z\": needs: must have at most 32 items");
+
+	n = (size_t)sprintf(text, "[");
+	for (int i = 0; i < 20000; i++)
+		n += (size_t)sprintf(text + n, "%s1", i ? "," : "");
+	sprintf(text + n, "]");
+	CHECK(parse(text) == NULL);
+	CHECK_STR(error, "boot.json:1: top level: more than 16384 values");
+}
+
+TEST(a_long_chain_of_needs_is_fine)
+{
+	static char text[CONFIG_SIZE_MAX];
+	struct config *c;
+	size_t n = (size_t)sprintf(text, "{\"stages\": [{\"name\": \"s0\", \"type\": \"network\"}");
+
+	for (int i = 1; i < CONFIG_NODES_MAX; i++)
+		n += (size_t)sprintf(text + n, ",{\"name\": \"s%d\", \"type\": \"network\", \"needs\": [\"s%d\"]}", i, i - 1);
+	sprintf(text + n, "]}");
+	c = parse(text);
+	CHECK_STR(error, "");
+	CHECK(c != NULL);
+	CHECK_INT(c->n_nodes, CONFIG_NODES_MAX);
+	config_free(c);
+}
+
+TEST(files_that_cannot_be_read_say_why)
+{
+	struct config *c = NULL;
+
+	CHECK_INT(config_load("/nowhere/boot.json", &c, error, sizeof(error)), -ENOENT);
+	CHECK_STR(error, "/nowhere/boot.json: No such file or directory");
+	CHECK_INT(config_load("/proc", &c, error, sizeof(error)), -EISDIR);
+	CHECK_STR(error, "/proc: Is a directory");
+	CHECK_INT(config_load("/dev/zero", &c, error, sizeof(error)), -EFBIG);
+	CHECK_STR(error, "/dev/zero: larger than 1048576 bytes");
+	CHECK(c == NULL);
+}
+
+TEST(a_short_error_buffer_is_enough)
+{
+	char small[12];
+	struct config *c = NULL;
+
+	CHECK_INT(config_parse("boot.json", "{\"x\": 1}", 8, &c, small, sizeof(small)), -EINVAL);
+	CHECK_STR(small, "boot.json:1");
+}
