@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Writes the bootable disk: a GPT with one EFI system partition that holds one file.
+
+Everything in it is fixed by the file's bytes: identifiers, dates and layout are constants, so the same
+kernel image gives the same disk on any day and any machine. That is why partition table and FAT are
+written here and not by tools that take identifiers from a random source and dates from a clock.
+UEFI 2.10 section 5.3 (GPT), Microsoft FAT specification 1.03, Microsoft VHD specification 1.0.
+"""
+
+import struct
+import uuid
+import zlib
+
+SECTOR = 512
+MIB = 1 << 20
+DISK_GUID = uuid.UUID("7d6c0f4e-6f3a-4d0c-9a51-67616e747279")
+PART_GUID = uuid.UUID("c0ffee11-6f3a-4d0c-9a51-67616e747279")
+VHD_GUID = uuid.UUID("5eed0001-6f3a-4d0c-9a51-67616e747279")
+ESP_TYPE = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
+FAT_SERIAL = 0x67616E74
+FAT_DATE = 0x0021                  # 1980-01-01, the first date FAT can say
+VHD_TIME = 0                       # seconds since 2000-01-01
+
+FAT_RESERVED = 32
+SECTORS_PER_CLUSTER = 2
+MIN_CLUSTERS = 65525               # fewer would make it FAT16 by definition
+ESP_MIN = 72 * MIB
+
+
+def align(value, unit):
+    return (value + unit - 1) // unit * unit
+
+
+def directory_entry(name, attributes, cluster, size):
+    base, _, extension = name.partition(".")
+    return struct.pack("<8s3sBBBHHHHHHHI", base.encode().ljust(8), extension.encode().ljust(3), attributes, 0, 0, 0,
+                       FAT_DATE, FAT_DATE, cluster >> 16, 0, FAT_DATE, cluster & 0xFFFF, size)
+
+
+def fat32(content, total_bytes, hidden_sectors, names=("EFI", "BOOT", "BOOTX64.EFI")):
+    """A FAT32 volume with CONTENT as one contiguous file, as a list of (offset, bytes); the rest is zero."""
+    sectors = total_bytes // SECTOR
+    cluster_bytes = SECTORS_PER_CLUSTER * SECTOR
+    fat_sectors = -(-(sectors - FAT_RESERVED) * 4 // (SECTORS_PER_CLUSTER * SECTOR + 8))
+    data_start = FAT_RESERVED + 2 * fat_sectors
+    clusters = (sectors - data_start) // SECTORS_PER_CLUSTER
+    file_clusters = -(-len(content) // cluster_bytes)
+    first_file = 5                                     # 2 is the root, 3 EFI, 4 BOOT
+    assert clusters >= MIN_CLUSTERS and first_file - 2 + file_clusters <= clusters
+
+    boot = bytearray(SECTOR)
+    struct.pack_into("<3s8sHBHBHHBHHHII", boot, 0, b"\xeb\x58\x90", b"GANTRY  ", SECTOR, SECTORS_PER_CLUSTER,
+                     FAT_RESERVED, 2, 0, 0, 0xF8, 0, 63, 255, hidden_sectors, sectors)
+    struct.pack_into("<IHHIHH12xBBBI11s8s", boot, 36, fat_sectors, 0, 0, 2, 1, 6, 0x80, 0, 0x29, FAT_SERIAL,
+                     b"GANTRY     ", b"FAT32   ")
+    boot[510:512] = b"\x55\xaa"
+    info = bytearray(SECTOR)
+    struct.pack_into("<I", info, 0, 0x41615252)
+    struct.pack_into("<III", info, 484, 0x61417272, clusters - 3 - file_clusters, first_file + file_clusters)
+    info[510:512] = b"\x55\xaa"
+
+    end = 0x0FFFFFFF
+    table = struct.pack("<5I", 0x0FFFFFF8, end, end, end, end)
+    chain = list(range(first_file + 1, first_file + file_clusters)) + [end]
+    table += struct.pack(f"<{len(chain)}I", *chain)
+
+    def cluster_at(number):
+        return (data_start + (number - 2) * SECTORS_PER_CLUSTER) * SECTOR
+
+    directory = 0x10
+    root = directory_entry(names[0], directory, 3, 0)
+    efi = dot_entries(3, 0) + directory_entry(names[1], directory, 4, 0)
+    boot_folder = dot_entries(4, 3) + directory_entry(names[2], 0x20, first_file, len(content))
+    return [(0, bytes(boot)), (SECTOR, bytes(info)), (6 * SECTOR, bytes(boot)), (7 * SECTOR, bytes(info)),
+            (FAT_RESERVED * SECTOR, table), ((FAT_RESERVED + fat_sectors) * SECTOR, table),
+            (cluster_at(2), root), (cluster_at(3), efi), (cluster_at(4), boot_folder), (cluster_at(first_file), content)]
+
+
+def dot_entries(cluster, parent):
+    """`.` and `..`; a parent that is the root is written as cluster 0."""
+    dates = struct.pack("<BBBHHH", 0x10, 0, 0, 0, FAT_DATE, FAT_DATE)
+    return b"".join(name.ljust(11) + dates + struct.pack("<HHHHI", where >> 16, 0, FAT_DATE, where & 0xFFFF, 0)
+                    for name, where in ((b".", cluster), (b"..", parent)))
+
+
+def gpt(disk_bytes, first_lba, last_lba):
+    """The protective MBR and both partition tables, as a list of (offset, bytes)."""
+    sectors = disk_bytes // SECTOR
+    mbr = bytearray(SECTOR)
+    struct.pack_into("<B3sB3sII", mbr, 446, 0, b"\x00\x02\x00", 0xEE, b"\xff\xff\xff", 1, sectors - 1)
+    mbr[510:512] = b"\x55\xaa"
+    entries = struct.pack("<16s16sQQQ72s", ESP_TYPE.bytes_le, PART_GUID.bytes_le, first_lba, last_lba, 0,
+                          "gantry".encode("utf-16-le")).ljust(128 * 128, b"\0")
+
+    def header(here, other, table):
+        fields = [b"EFI PART", 0x10000, 92, 0, 0, here, other, 34, sectors - 34, DISK_GUID.bytes_le, table, 128, 128,
+                  zlib.crc32(entries)]
+        layout = "<8sIIIIQQQQ16sQIII"
+        fields[3] = zlib.crc32(struct.pack(layout, *fields))
+        return struct.pack(layout, *fields)
+
+    last = sectors - 1
+    return [(0, bytes(mbr)), (SECTOR, header(1, last, 2)), (2 * SECTOR, entries),
+            ((last - 32) * SECTOR, entries), (last * SECTOR, header(last, 1, last - 32))]
+
+
+def write_disk(path, uki):
+    """PATH becomes a raw disk that boots UKI (bytes); returns its size."""
+    esp_bytes = max(ESP_MIN, align(len(uki) + 4 * MIB, MIB))
+    disk_bytes = esp_bytes + 2 * MIB
+    first = MIB // SECTOR
+    pieces = gpt(disk_bytes, first, first + esp_bytes // SECTOR - 1)
+    pieces += [(MIB + offset, data) for offset, data in fat32(uki, esp_bytes, first)]
+    with open(path, "wb") as out:
+        out.truncate(disk_bytes)
+        for offset, data in pieces:
+            out.seek(offset)
+            out.write(data)
+    return disk_bytes
+
+
+def geometry(sectors):
+    """Cylinders, heads and sectors as the VHD specification's appendix computes them."""
+    sectors = min(sectors, 65535 * 16 * 255)
+    if sectors >= 65535 * 16 * 63:
+        per_track, heads = 255, 16
+        return sectors // per_track // heads, heads, per_track
+    per_track = 17
+    tracks = sectors // per_track
+    heads = max((tracks + 1023) // 1024, 4)
+    if tracks >= heads * 1024 or heads > 16:
+        per_track, heads = 31, 16
+        tracks = sectors // per_track
+    if tracks >= heads * 1024:
+        per_track, heads = 63, 16
+        tracks = sectors // per_track
+    return tracks // heads, heads, per_track
+
+
+def vhd_footer(size):
+    """The 512 bytes that make a raw disk of SIZE bytes a fixed VHD, as Azure takes it."""
+    assert size % MIB == 0
+    layout = ">8sIIQI4sI4sQQHBBII16sB"
+    fields = [b"conectix", 2, 0x10000, (1 << 64) - 1, VHD_TIME, b"gtry", 0x10000, b"Wi2k", size, size,
+              *geometry(size // SECTOR), 2, 0, VHD_GUID.bytes, 0]
+    fields[14] = ~sum(struct.pack(layout, *fields)) & 0xFFFFFFFF
+    return struct.pack(layout, *fields).ljust(SECTOR, b"\0")
+
+
+def write_vhd(path, raw):
+    """PATH becomes the fixed VHD of the raw disk RAW; zero blocks stay holes."""
+    with open(raw, "rb") as source, open(path, "wb") as out:
+        while block := source.read(MIB):
+            if block.count(0) == len(block):
+                out.seek(len(block), 1)
+            else:
+                out.write(block)
+        out.write(vhd_footer(source.tell()))

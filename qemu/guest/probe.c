@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Looks at the machine from inside, for boot tests: each subcommand prints lines that a test reads as events. In
+ * the test image only.
+ *
+ *   probe pcrs            the SHA-256 PCRs
+ *   probe tree DIR        one digest over names, sizes and contents of all files below DIR
+ *   probe secret ROT13    where the secret whose ROT13 is given lies: files, command lines, environments
+ *   probe say TEXT        TEXT, then waits for SIGTERM
+ */
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* SHA-256, FIPS 180-4. */
+struct sha256 {
+	uint32_t state[8];
+	uint64_t size;
+	uint8_t block[64];
+};
+
+static uint32_t round_constants[64], start_state[8];
+
+/* The constants are fractions of the roots of the first primes: computed, not copied. */
+static void sha256_setup(void)
+{
+	unsigned found = 0;
+
+	for (unsigned n = 2; found < 64; n++) {
+		unsigned d = 2;
+
+		while (d * d <= n && n % d)
+			d++;
+		if (d * d <= n)
+			continue;
+		/* floor(2^32 * cbrt(n)) mod 2^32, and the same of sqrt(n), by bisection on integers */
+		unsigned __int128 low = 0, high = (unsigned __int128)8 << 32;
+
+		while (high - low > 1) {
+			unsigned __int128 middle = (low + high) / 2;
+
+			if (middle * middle * middle <= (unsigned __int128)n << 96)
+				low = middle;
+			else
+				high = middle;
+		}
+		round_constants[found] = (uint32_t)low;
+		if (found < 8) {
+			low = 0, high = (unsigned __int128)32 << 32;
+			while (high - low > 1) {
+				unsigned __int128 middle = (low + high) / 2;
+
+				if (middle * middle <= (unsigned __int128)n << 64)
+					low = middle;
+				else
+					high = middle;
+			}
+			start_state[found] = (uint32_t)low;
+		}
+		found++;
+	}
+}
+
+static uint32_t rotate(uint32_t x, int n)
+{
+	return x >> n | x << (32 - n);
+}
+
+static void sha256_block(struct sha256 *h, const uint8_t *p)
+{
+	uint32_t w[64], s[8];
+
+	for (int i = 0; i < 16; i++)
+		w[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 | p[4 * i + 3];
+	for (int i = 16; i < 64; i++)
+		w[i] = w[i - 16] + (rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ w[i - 15] >> 3) + w[i - 7] +
+		       (rotate(w[i - 2], 17) ^ rotate(w[i - 2], 19) ^ w[i - 2] >> 10);
+	memcpy(s, h->state, sizeof(s));
+	for (int i = 0; i < 64; i++) {
+		uint32_t a = s[0], e = s[4];
+		uint32_t one = s[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & s[5]) ^ (~e & s[6])) +
+			       round_constants[i] + w[i];
+		uint32_t two = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
+
+		memmove(s + 1, s, 7 * sizeof(s[0]));
+		s[4] += one;
+		s[0] = one + two;
+	}
+	for (int i = 0; i < 8; i++)
+		h->state[i] += s[i];
+}
+
+static void sha256_begin(struct sha256 *h)
+{
+	memcpy(h->state, start_state, sizeof(start_state));
+	h->size = 0;
+}
+
+static void sha256_add(struct sha256 *h, const void *bytes, size_t size)
+{
+	const uint8_t *p = bytes;
+
+	while (size) {
+		size_t used = h->size % 64, part = size < 64 - used ? size : 64 - used;
+
+		memcpy(h->block + used, p, part);
+		h->size += part;
+		p += part;
+		size -= part;
+		if (h->size % 64 == 0)
+			sha256_block(h, h->block);
+	}
+}
+
+static void sha256_end(struct sha256 *h, char hex[65])
+{
+	uint64_t bits = h->size * 8;
+	uint8_t tail[8];
+
+	sha256_add(h, "\x80", 1);
+	while (h->size % 64 != 56)
+		sha256_add(h, "", 1);
+	for (int i = 0; i < 8; i++)
+		tail[i] = (uint8_t)(bits >> (56 - 8 * i));
+	sha256_add(h, tail, 8);
+	for (int i = 0; i < 8; i++)
+		sprintf(hex + 8 * i, "%08x", h->state[i]);
+}
+
+static int pcrs(void)
+{
+	char path[64], value[65];
+
+	for (int i = 0; i < 24; i++) {
+		int fd;
+		ssize_t size;
+
+		snprintf(path, sizeof(path), "/sys/class/tpm/tpm0/pcr-sha256/%d", i);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0) {
+			printf("%s: %s\n", path, strerror(errno));
+			return 1;
+		}
+		size = read(fd, value, 64);
+		close(fd);
+		for (ssize_t c = 0; c < size; c++)
+			value[c] = (char)tolower(value[c]);
+		printf("pcr %d is %.*s\n", i, (int)size, value);
+	}
+	return 0;
+}
+
+static char *names[4096];
+static size_t n_names;
+
+static int collect(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)ftw;
+	if (type == FTW_F && S_ISREG(st->st_mode) && n_names < sizeof(names) / sizeof(names[0]))
+		names[n_names++] = strdup(path);
+	return 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int tree(const char *folder)
+{
+	static uint8_t buffer[1 << 16];
+	struct sha256 all;
+	char hex[65];
+	unsigned long long bytes = 0;
+
+	sha256_setup();
+	sha256_begin(&all);
+	nftw(folder, collect, 16, FTW_PHYS | FTW_MOUNT);
+	qsort(names, n_names, sizeof(names[0]), compare);
+	for (size_t i = 0; i < n_names; i++) {
+		struct sha256 one;
+		int fd = open(names[i], O_RDONLY | O_CLOEXEC);
+		ssize_t size;
+
+		sha256_begin(&one);
+		while (fd >= 0 && (size = read(fd, buffer, sizeof(buffer))) > 0)
+			sha256_add(&one, buffer, (size_t)size);
+		bytes += one.size;
+		sha256_end(&one, hex);
+		close(fd);
+		sha256_add(&all, names[i] + strlen(folder), strlen(names[i] + strlen(folder)) + 1);
+		sha256_add(&all, hex, 64);
+	}
+	sha256_end(&all, hex);
+	printf("tree %s is %s with %zu files of %llu bytes\n", folder, hex, n_names, bytes);
+	return 0;
+}
+
+static char secret[128];
+static unsigned hits, looked;
+
+static void search_file(const char *path)
+{
+	static char buffer[1 << 16];
+	size_t keep = 0, length = strlen(secret);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t size;
+
+	if (fd < 0)
+		return;
+	looked++;
+	while ((size = read(fd, buffer + keep, sizeof(buffer) - keep)) > 0) {
+		size_t have = keep + (size_t)size;
+
+		if (memmem(buffer, have, secret, length)) {
+			printf("secret found in %s\n", path);
+			hits++;
+			break;
+		}
+		keep = have < length - 1 ? have : length - 1;
+		memmove(buffer, buffer + have - keep, keep);
+	}
+	close(fd);
+}
+
+static int search_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)ftw;
+	if (type == FTW_F && S_ISREG(st->st_mode))
+		search_file(path);
+	return 0;
+}
+
+static int find_secret(const char *rot13)
+{
+	static const char *const roots[] = {"/", "/run", "/tmp", "/persistent", "/dev"};
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	char path[300];
+
+	for (size_t i = 0; rot13[i] && i < sizeof(secret) - 1; i++) {
+		int c = rot13[i];
+
+		if (isalpha(c))
+			c = (c & ~31) | (((c & 31) - 1 + 13) % 26 + 1);
+		secret[i] = (char)c;
+	}
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++)
+		nftw(roots[i], search_entry, 16, FTW_PHYS | FTW_MOUNT);
+	while (proc && (entry = readdir(proc))) {
+		if (!isdigit((unsigned char)entry->d_name[0]) || atoi(entry->d_name) == getpid())
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
+		search_file(path);
+		snprintf(path, sizeof(path), "/proc/%s/environ", entry->d_name);
+		search_file(path);
+	}
+	printf("secret search looked at %u files and found %u\n", looked, hits);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc == 2 && !strcmp(argv[1], "pcrs"))
+		return pcrs();
+	if (argc == 3 && !strcmp(argv[1], "tree"))
+		return tree(argv[2]);
+	if (argc == 3 && !strcmp(argv[1], "secret"))
+		return find_secret(argv[2]);
+	if (argc == 3 && !strcmp(argv[1], "say")) {
+		puts(argv[2]);
+		pause();
+		return 0;
+	}
+	fprintf(stderr, "usage: probe pcrs | tree DIR | secret ROT13 | say TEXT\n");
+	return 2;
+}

@@ -1,0 +1,416 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One virtual machine: QEMU driven over QMP, its TPM, its disks, and its console read as events.
+
+Tier 1 starts the kernel directly (fast; the bzImage, since with a TPM's event log QEMU lays the initrd of a PVH
+kernel over the ACPI tables), tier 2 the disk image through UEFI firmware (measured). Everything runs
+in a private network namespace and dies with this process. Waiting is on conditions: the console and QMP are read by
+threads that wake who waits; nothing here sleeps or polls.
+"""
+
+import collections
+import fcntl
+import itertools
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+
+AZURE_ASSET_TAG = "7783-7084-3265-9085-8269-3286-77"
+DATA_LUN = 10
+API_PORT = 3535
+TIMEOUT_SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
+
+Event = collections.namedtuple("Event", "time level source kind text fields line")
+
+EVENT = re.compile(r"\[\s*(\d+\.\d+)\] (debug|info|notice|warning|error) (\S+) (state|progress|message): ?(.*)")
+FIELD = re.compile(r"(?:^| )([a-z_][a-z0-9_]*)=(\S*)$")
+PANIC = re.compile(r"Kernel panic - not syncing: (.*)")
+
+
+def parse_event(line):
+    """An Event from a console line, or None: a kernel message, firmware, or torn output."""
+    found = EVENT.search(line)
+    if not found:
+        return None
+    moment, level, source, kind, text = found.groups()
+    fields = {}
+    if kind == "state":
+        word, _, text_rest = text.partition(" ")
+        if text_rest.startswith("text="):
+            fields["text"], text_rest = text_rest[5:], ""
+        else:
+            text_rest, cut, last = text_rest.partition(" text=")
+            if cut:
+                fields["text"] = last
+        fields.update(pair.partition("=")[::2] for pair in text_rest.split() if "=" in pair)
+        text = word
+    else:
+        while found := FIELD.search(text):
+            fields[found[1]] = found[2]
+            text = text[:found.start()]
+    return Event(float(moment), level, source, kind, text, fields, line)
+
+
+class MachineError(Exception):
+    pass
+
+
+def enter_private_network():
+    """From here on this process has a network of its own: loopback (still down), and nothing beyond it."""
+    try:
+        os.unshare(os.CLONE_NEWNET)
+    except PermissionError:
+        uid, gid = os.getuid(), os.getgid()
+        os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNET)
+        for name, content in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+                file.write(content)
+
+
+def hardware_virtualisation():
+    """Only where the CPU itself has it: a /dev/kvm alone may be one that cannot run a stock kernel."""
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        flags = next((line.split() for line in file if line.startswith("flags")), [])
+    return ("vmx" in flags or "svm" in flags) and os.access("/dev/kvm", os.R_OK | os.W_OK)
+
+
+def start_bound(command, **arguments):
+    """Starts a process that is killed when this one ends, however it ends, and that Ctrl-C does not reach."""
+    return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], start_new_session=True, **arguments)
+
+
+def tpm_template(build):
+    """The folder with a manufactured TPM's state, made once; each machine starts from a copy."""
+    folder = os.path.abspath(os.path.join(build, "tpm"))
+    os.makedirs(build, exist_ok=True)
+    with open(folder + ".lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(os.path.join(folder, "tpm2-00.permall")):
+            os.makedirs(folder, exist_ok=True)
+            made = subprocess.run(["swtpm_setup", "--tpm2", "--tpmstate", folder, "--pcr-banks", "sha256", "--overwrite"],
+                                  capture_output=True, text=True, check=False)
+            if made.returncode != 0:
+                raise MachineError(f"swtpm_setup: {made.stdout}{made.stderr}")
+    return folder
+
+
+class Qmp:
+    """QEMU's control connection. Events go to `on_event`, in the reader's thread."""
+
+    def __init__(self, connection, on_event):
+        self.connection = connection
+        self.stream = connection.makefile("r", encoding="utf-8")
+        self.on_event = on_event
+        self.changed = threading.Condition()
+        self.answers = {}
+        self.numbers = itertools.count(1)
+        self.closed = False
+        threading.Thread(target=self.read, daemon=True).start()
+        self.command("qmp_capabilities")
+
+    def read(self):
+        try:
+            for line in self.stream:
+                message = json.loads(line)
+                if "event" in message:
+                    self.on_event(message)
+                elif "id" in message:
+                    with self.changed:
+                        self.answers[message["id"]] = message
+                        self.changed.notify_all()
+        except (OSError, ValueError):
+            pass
+        with self.changed:
+            self.closed = True
+            self.changed.notify_all()
+
+    def command(self, name, timeout=30, **arguments):
+        number = next(self.numbers)
+        request = {"execute": name, "id": number}
+        if arguments:
+            request["arguments"] = {key.replace("_", "-"): value for key, value in arguments.items()}
+        try:
+            self.connection.sendall(json.dumps(request).encode() + b"\n")
+        except OSError:
+            raise MachineError(f"{name}: QEMU has ended") from None
+        with self.changed:
+            self.changed.wait_for(lambda: number in self.answers or self.closed, timeout * TIMEOUT_SCALE)
+            answer = self.answers.pop(number, None)
+        if answer is None:
+            raise MachineError(f"{name}: no answer from QEMU")
+        if "error" in answer:
+            raise MachineError(f"{name}: {answer['error']['desc']}")
+        return answer["return"]
+
+
+class Machine:
+    """A machine and the folder that holds its state (TPM, firmware variables, disks) and logs.
+
+    A new Machine over the same folder is the same machine, switched on again.
+    """
+
+    def __init__(self, folder, *, kernel=None, initrd=None, cmdline="console=ttyS0 quiet panic=-1", boot_disk=None,
+                 tpm=None, nic=True, disk=None, attach_after=None, lun=DATA_LUN, memory_mib=1024, asset_tag=AZURE_ASSET_TAG,
+                 api_port=API_PORT, ovmf_code="/usr/share/OVMF/OVMF_CODE_4M.fd", ovmf_vars="/usr/share/OVMF/OVMF_VARS_4M.fd",
+                 on_line=None, extra=()):
+        self.folder = os.path.abspath(folder)
+        os.makedirs(self.folder, exist_ok=True)
+        self.tier = 1 if kernel else 2
+        self.kernel, self.initrd, self.cmdline, self.boot_disk = kernel, initrd, cmdline, boot_disk
+        self.tpm, self.nic, self.lun, self.memory_mib, self.asset_tag = tpm, nic, lun, memory_mib, asset_tag
+        self.disk, self.attach_after = disk, attach_after
+        self.api_port, self.ovmf_code, self.ovmf_vars, self.extra = api_port, ovmf_code, ovmf_vars, list(extra)
+        self.on_line = on_line
+        self.changed = threading.Condition()
+        self.lines, self.events, self.moments = [], [], []
+        self.panic = self.shutdown_reason = None
+        self.ended = False
+        self.attached = None                    # host time of device_add
+        self.deleted = set()
+        self.qemu = self.swtpm = self.qmp = None
+        self.started = None
+        self.attachments = itertools.count(1)
+        self.attachment = None
+
+    # Life
+
+    def start(self):
+        kvm = hardware_virtualisation()
+        ours, theirs = socket.socketpair()
+        command = ["qemu-system-x86_64", "-M", "q35", "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "EPYC",
+                   "-smp", "1", "-m", str(self.memory_mib), "-nodefaults", "-no-user-config", "-no-reboot",
+                   "-display", "none", "-serial", "stdio",
+                   "-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control",
+                   "-device", "virtio-rng-pci", "-device", "virtio-scsi-pci,id=scsi0",
+                   "-smbios", "type=1,manufacturer=Microsoft Corporation,product=Virtual Machine"]
+        if self.asset_tag:
+            command += ["-smbios", f"type=3,manufacturer=Microsoft Corporation,asset={self.asset_tag}"]
+        descriptors = [theirs.fileno()]
+        if self.nic:
+            command += ["-netdev", "user,id=n0,ipv6=off,net=10.0.0.0/24,host=10.0.0.1,dhcpstart=10.0.0.4,dns=10.0.0.3,"
+                        f"hostfwd=tcp:127.0.0.1:{self.api_port}-:{API_PORT}",
+                        "-device", "virtio-net-pci,netdev=n0,mac=00:0d:3a:11:22:33,romfile="]
+        tpm_end = None
+        if self.tpm:
+            tpm_end = self.start_tpm()
+            descriptors.append(tpm_end.fileno())
+            command += ["-chardev", f"socket,id=tpm,fd={tpm_end.fileno()}", "-tpmdev", "emulator,id=tpm0,chardev=tpm",
+                        "-device", "tpm-crb,tpmdev=tpm0"]
+        command += self.boot_arguments() + self.extra
+        if self.disk and self.attach_after is None:
+            command += ["-blockdev", json.dumps(self.block_node("data0")),
+                        "-device", f"scsi-hd,id=disk0,bus=scsi0.0,channel=0,scsi-id=0,lun={self.lun},drive=data0"]
+            self.attachment = "disk0"
+        self.log = open(os.path.join(self.folder, "console.log"), "wb")
+        with open(os.path.join(self.folder, "qemu.log"), "wb") as errors:
+            self.started = time.monotonic()
+            self.qemu = start_bound(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+                                    pass_fds=descriptors)
+        theirs.close()
+        if tpm_end:
+            tpm_end.close()
+        self.reader = threading.Thread(target=self.read_console, daemon=True)
+        self.reader.start()
+        try:
+            self.qmp = Qmp(ours, self.on_qmp)
+        except MachineError:
+            self.close()
+            with open(os.path.join(self.folder, "qemu.log"), encoding="utf-8", errors="replace") as errors:
+                raise MachineError(f"QEMU did not start: {errors.read().strip()}") from None
+        if self.disk and self.attach_after is not None:
+            threading.Thread(target=self.attach_late, daemon=True).start()
+        return self
+
+    def start_tpm(self):
+        """Starts swtpm on the folder's own TPM state, a copy of the template `tpm` on first use."""
+        state = os.path.join(self.folder, "tpm")
+        if not os.path.exists(state):
+            shutil.copytree(self.tpm, state)
+        ours, theirs = socket.socketpair()
+        with open(os.path.join(self.folder, "swtpm.log"), "wb") as log:
+            self.swtpm = start_bound(["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}",
+                                      "--ctrl", f"type=unixio,clientfd={theirs.fileno()}",
+                                      "--flags", "not-need-init,startup-clear", "--terminate"],
+                                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()])
+        theirs.close()
+        return ours
+
+    def boot_arguments(self):
+        if self.tier == 1:
+            return ["-kernel", self.kernel, "-initrd", self.initrd, "-append", self.cmdline]
+        variables = os.path.join(self.folder, "vars.fd")
+        if not os.path.exists(variables):
+            shutil.copyfile(self.ovmf_vars, variables)
+        return ["-drive", f"if=pflash,unit=0,readonly=on,format=raw,file={self.ovmf_code}",
+                "-drive", f"if=pflash,unit=1,format=raw,file={variables}",
+                "-drive", f"if=none,id=esp,format=raw,readonly=on,file={self.boot_disk}",
+                "-device", "virtio-blk-pci,drive=esp,bootindex=1"]
+
+    def read_console(self):
+        for raw in self.qemu.stdout:
+            self.log.write(raw)
+            self.log.flush()
+            line = raw.decode("utf-8", "replace").rstrip("\r\n")
+            event = parse_event(line)
+            with self.changed:
+                self.lines.append(line)
+                if event:
+                    self.events.append(event)
+                    self.moments.append(time.monotonic())
+                elif found := PANIC.search(line):
+                    self.panic = found[1]
+                self.changed.notify_all()
+            if self.on_line:
+                self.on_line(line, event)
+        self.qemu.wait()
+        self.log.close()
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
+
+    def on_qmp(self, message):
+        with self.changed:
+            if message["event"] == "SHUTDOWN":
+                self.shutdown_reason = message["data"]["reason"]
+            elif message["event"] == "DEVICE_DELETED":
+                self.deleted.add(message["data"].get("device"))
+            self.changed.notify_all()
+
+    def kill(self):
+        """A power cut: nothing is told to the guest."""
+        if self.qemu and self.qemu.poll() is None:
+            self.qemu.kill()
+        self.close()
+
+    def close(self):
+        for process in (self.qemu, self.swtpm):
+            if process and process.poll() is None and process is self.qemu:
+                process.kill()
+        if self.qemu:
+            self.qemu.wait()
+            self.reader.join()
+        if self.swtpm:
+            try:
+                self.swtpm.wait(5)              # ends by itself when QEMU is gone, its state written
+            except subprocess.TimeoutExpired:
+                self.swtpm.kill()
+                self.swtpm.wait()
+        if self.qmp:
+            self.qmp.connection.close()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.close()
+
+    # Acts
+
+    def block_node(self, name):
+        return {"node-name": name, "driver": "raw", "cache": {"no-flush": True},
+                "file": {"driver": "file", "filename": os.path.abspath(self.disk), "cache": {"no-flush": True}}}
+
+    def attach_late(self):
+        with self.changed:
+            self.changed.wait_for(lambda: self.events or self.ended)
+            self.changed.wait_for(lambda: self.ended, self.attach_after)
+            if self.ended:
+                return
+        try:
+            self.attach_disk()
+        except MachineError:
+            pass                                # it ended just now; who waits for the disk is told so
+
+    def attach_disk(self):
+        number = next(self.attachments)
+        node, device = f"data{number}", f"disk{number}"
+        self.qmp.command("blockdev-add", **self.block_node(node))
+        self.attached = time.monotonic()
+        self.qmp.command("device_add", driver="scsi-hd", id=device, bus="scsi0.0", channel=0, scsi_id=0, lun=self.lun,
+                         drive=node)
+        self.attachment = device
+
+    def remove_disk(self, timeout=30):
+        device = self.attachment
+        self.qmp.command("device_del", id=device)
+        self.wait(lambda: device in self.deleted or None, timeout, f"removal of {device}")
+        self.qmp.command("blockdev-del", node_name="data" + device[len("disk"):])
+
+    def power_button(self):
+        self.qmp.command("system_powerdown")
+
+    def reset(self):
+        self.qmp.command("system_reset")
+
+    # Waiting
+
+    def wait(self, condition, timeout, what):
+        """Returns what CONDITION() gives once it is not None; fails when the machine ends or time is up."""
+        result = []
+
+        def satisfied():
+            value = condition()
+            if value is not None:
+                result.append(value)
+            return bool(result) or self.ended
+
+        with self.changed:
+            self.changed.wait_for(satisfied, timeout * TIMEOUT_SCALE)
+        if result:
+            return result[-1]
+        why = "the machine ended first" if self.ended else f"nothing within {timeout * TIMEOUT_SCALE:.0f} s"
+        if self.panic:
+            why = f"kernel panic: {self.panic}"
+        tail = "\n  ".join(self.lines[-25:])
+        raise MachineError(f"waited for {what}: {why}; console {self.folder}/console.log ends with\n  {tail}")
+
+    def find(self, source=None, state=None, text=None, level=None, since=0, kind=None):
+        """(index, Event) of the first matching event from index SINCE on, or None. TEXT is a regular expression."""
+        kind = "state" if state else kind
+        for index in range(since, len(self.events)):
+            event = self.events[index]
+            if source and event.source != source or kind and event.kind != kind or level and event.level != level:
+                continue
+            if state and not re.fullmatch(state, event.text):
+                continue
+            if text and not re.search(text, event.fields.get("text", "") if state else event.line.split(": ", 1)[-1]):
+                continue
+            return index, event
+        return None
+
+    def wait_for(self, source=None, state=None, text=None, level=None, timeout=30, since=0, despite_held=False, kind=None):
+        """The first event that matches, also one that came before this call. A held boot fails the wait at once."""
+        what = " ".join(str(part) for part in (source, state, text and f"/{text}/", level) if part)
+        expects_held = despite_held or state and re.fullmatch(state, "held")
+
+        def condition():
+            if found := self.find(source, state, text, level, since, kind):
+                return found[1]
+            if not expects_held and (held := self.find("gantry", "held")):
+                raise MachineError(f"waited for {what}: boot is held: {held[1].fields.get('text')}; "
+                                   f"console {self.folder}/console.log")
+            return None
+
+        return self.wait(condition, timeout, what)
+
+    def wait_line(self, pattern, timeout=30):
+        """The first console line, of whatever origin, that matches."""
+        return self.wait(lambda: next((found for line in self.lines if (found := re.search(pattern, line))), None),
+                         timeout, f"line /{pattern}/")
+
+    def wait_end(self, timeout=60):
+        """Waits until the machine is off; why: guest-shutdown, guest-reset, guest-panic, ... or crashed."""
+        with self.changed:
+            if not self.changed.wait_for(lambda: self.ended, timeout * TIMEOUT_SCALE):
+                tail = "\n  ".join(self.lines[-15:])
+                raise MachineError(f"still on after {timeout * TIMEOUT_SCALE:.0f} s; console ends with\n  {tail}")
+        self.close()
+        return self.shutdown_reason or "crashed"
+
+    def moment_of(self, event):
+        """Host time (monotonic) at which EVENT arrived."""
+        return self.moments[self.events.index(event)]

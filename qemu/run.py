@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`make run`: the emulated platform, a machine that boots the image on it, and the boot shown as it happens.
+
+  EXIT=1            power off after the boot; the exit status says how it went (see below)
+  AGAIN=1           the disk and the TPM of the last run: the key is unsealed, the disk opened, the snapshot kept
+  TIER=1|2          1: the kernel started directly; 2 (default): through firmware, measured
+  DISK_AFTER=8      seconds from PID 1's start until the data disk is attached; 0: there from the start; never
+  FAULTS="hub=status:403:3 s3=drop_after:4M:2"      faults of the peers; `FAULTS=help` lists them
+  SNAPSHOT=64M      size of the emulated reth snapshot
+  PORT=3535         where the System API answers on this machine
+  TIMEOUT=300       seconds until the boot counts as not succeeding
+
+Exit status: 0 the boot succeeded; 2 held; 3 kernel panic; 4 time-out; 5 the machine ended by itself; 1 anything else.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, REPOSITORY)
+from qemu import image, machine, view
+from qemu.peers import faults
+from qemu.peers.platform import ADDRESSES, Platform, configure_network
+
+BUILD = os.environ.get("GANTRY_BUILD", os.path.join(REPOSITORY, "build"))
+DISK_BYTES = 1 << 30
+SUCCESS, ERROR, HELD, PANIC, TIMEOUT, ENDED = range(6)
+
+
+class Stop(Exception):
+    pass
+
+
+def options():
+    """The run's switches, from the environment (make passes its variables on)."""
+    get = os.environ.get
+    after = get("DISK_AFTER", "8")
+    chosen = {
+        "exit": get("EXIT", "") not in ("", "0"), "again": get("AGAIN", "") not in ("", "0"), "tier": int(get("TIER", "2")),
+        "disk_after": None if after == "never" else float(after), "port": int(get("PORT", "3535")),
+        "timeout": float(get("TIMEOUT", "300")), "snapshot": faults.parse_size(get("SNAPSHOT", "64M")), "faults": {},
+    }
+    if chosen["tier"] not in (1, 2):
+        raise ValueError("TIER is 1 or 2")
+    for text in get("FAULTS", "").split():
+        peer, equals, fault = text.partition("=")
+        if not equals or peer not in ADDRESSES:
+            raise ValueError(f"FAULTS: {text!r} is not PEER=FAULT; peers: {', '.join(ADDRESSES)}\n\n{faults.__doc__}")
+        faults.Fault.parse(fault)
+        chosen["faults"].setdefault(peer, []).append(fault)
+    return chosen
+
+
+def outer_port(port):
+    """A listening socket of the network we come from; it stays there when this process moves into its own."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        listener.bind(("127.0.0.1", 0))
+    listener.listen(16)
+    return listener
+
+
+def relay(listener):
+    """Carries connections from outside to the guest's System API, which only the inner network reaches."""
+
+    def pump(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve(outside):
+        with outside:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", machine.API_PORT)) as inside:
+                back = threading.Thread(target=pump, args=(inside, outside), daemon=True)
+                back.start()
+                pump(outside, inside)
+                back.join()
+
+    while True:
+        try:
+            outside, _ = listener.accept()
+        except OSError:
+            return
+        threading.Thread(target=serve, args=(outside,), daemon=True).start()
+
+
+def prepare(chosen):
+    """The run's folder: as the last run left it, or new."""
+    folder = os.path.join(BUILD, "run")
+    disk_path = os.path.join(folder, "disk.raw")
+    if chosen["again"]:
+        if not os.path.exists(disk_path):
+            raise ValueError("AGAIN=1: no earlier run left a disk in build/run")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        with open(disk_path, "wb") as file:
+            file.truncate(DISK_BYTES)
+    return folder, disk_path
+
+
+def new_machine(chosen, on_line):
+    folder, disk_path = prepare(chosen)
+    after = chosen["disk_after"]
+    built = os.path.join(BUILD, "image")
+    boot = {"boot_disk": os.path.join(built, "gantry.raw")} if chosen["tier"] == 2 else {
+        "kernel": os.path.join(built, "vmlinuz"), "initrd": os.path.join(built, "initramfs.cpio"), "cmdline": image.CMDLINE}
+    return machine.Machine(folder, tpm=machine.tpm_template(BUILD), disk=None if after is None else disk_path,
+                           attach_after=after or None, on_line=on_line, **boot)
+
+
+class Run:
+    def __init__(self, chosen):
+        self.chosen = chosen
+        config = image.read_config(os.path.join(REPOSITORY, "qemu", "boot", "boot.json"))
+        names = [node["name"] for node in config["stages"] if node.get("when") != "held"]
+        names += [node["name"] for node in config["services"] if node.get("enabled", True)]
+        self.view = view.View(names)
+        self.changed = threading.Condition()
+        self.machine = None
+
+    def on_line(self, _, event):
+        with self.changed:
+            if event:
+                self.view.take(event)
+            self.changed.notify_all()
+
+    def say(self, text):
+        with self.changed:
+            self.view.erase()
+            print(text, flush=True)
+
+    def verdict(self):
+        """How the boot ended, or None while it goes on: (exit status, sentence)."""
+        guest = self.machine
+        if guest.find("gantry", "booted"):
+            return SUCCESS, "booted"
+        if held := guest.find("gantry", "held"):
+            return HELD, f"held: {held[1].fields.get('text', 'no reason given')}"
+        if guest.panic:
+            return PANIC, f"kernel panic: {guest.panic}"
+        if guest.ended:
+            return ENDED, f"the machine ended by itself ({guest.shutdown_reason or 'QEMU crashed'})"
+        return None
+
+    def watch(self, until, timeout=None):
+        """Shows the boot until UNTIL() gives something, or time is up (None)."""
+        limit = None if timeout is None else machine.time.monotonic() + timeout * machine.TIMEOUT_SCALE
+        with self.changed:
+            while (result := until()) is None:
+                left = None if limit is None else limit - machine.time.monotonic()
+                if left is not None and left <= 0:
+                    return None
+                self.view.draw()
+                tick = 0.2 if self.view.terminal else 1.0
+                self.changed.wait(tick if left is None else min(tick, left))
+            self.view.draw()
+            return result
+
+    def boot(self, address):
+        status, why = self.watch(self.verdict, self.chosen["timeout"]) or (
+            TIMEOUT, f"time-out: neither booted nor held after {self.chosen['timeout']:.0f} s")
+        if status == HELD:      # the events that follow say what was done about it
+            self.watch(lambda: True if self.machine.ended or self.machine.find("azure-held", "done|failed") else None, 10)
+        self.say("")
+        self.say(self.view.chart())
+        log = os.path.relpath(os.path.join(self.machine.folder, "console.log"), REPOSITORY)
+        self.say(f"\n{why}\nconsole: {log}")
+        if self.chosen["exit"] or status in (PANIC, ENDED, TIMEOUT):
+            return self.power_off(status)
+        self.say(f"System API: {address}   (curl -k {address}/api/v1/events?format=text)\nCtrl-C stops everything.")
+        self.watch(lambda: True if self.machine.ended else None)
+        self.say(f"the machine is off ({self.machine.shutdown_reason or 'QEMU crashed'})")
+        return status
+
+    def power_off(self, status):
+        if self.machine.ended:
+            return status
+        self.machine.power_button()
+        self.watch(lambda: True if self.machine.ended else None, 60)
+        if self.machine.shutdown_reason == "guest-shutdown":
+            self.say("powered off by its power button")
+            return status
+        self.say("the power button had no effect within 60 s")
+        return status or TIMEOUT
+
+    def go(self):
+        listener = outer_port(self.chosen["port"])
+        address = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        machine.enter_private_network()
+        configure_network()
+        threading.Thread(target=relay, args=(listener,), daemon=True).start()
+        with Platform(faults=self.chosen["faults"], snapshot_bytes=self.chosen["snapshot"]):
+            self.machine = new_machine(self.chosen, self.on_line)
+            with self.machine:
+                try:
+                    return self.boot(address)
+                except (KeyboardInterrupt, Stop):
+                    verdict = self.verdict()
+                    self.say("\nstopped")
+                    return SUCCESS if verdict and verdict[0] == SUCCESS else 130
+
+
+def main():
+    if os.environ.get("FAULTS") == "help":
+        print(faults.__doc__)
+        return SUCCESS
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    try:
+        return Run(options()).go()
+    except (machine.MachineError, image.BuildError, ValueError, OSError) as error:
+        print(f"run: {error}", file=sys.stderr)
+        return ERROR
+    except (KeyboardInterrupt, Stop):
+        return 130
+
+
+def stop(*_):
+    raise Stop
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] in (["--help"], ["-h"]):
+        print(__doc__)
+        sys.exit(0)
+    sys.exit(main())
