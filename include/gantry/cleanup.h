@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Scope-bound release: `_cleanup_(close_fd) int fd = -1;`. Only what every folder needs; a library's own types get
+ * theirs where the library is used.
+ */
+#ifndef GANTRY_CLEANUP_H
+#define GANTRY_CLEANUP_H
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define _cleanup_(f) __attribute__((cleanup(f)))
+
+static inline void cleanup_free(void *p)
+{
+	free(*(void **)p);
+}
+
+/* Keeps errno, so that an error on its way up survives the close. */
+static inline void cleanup_close(const int *fd)
+{
+	int saved = errno;
+
+	if (*fd >= 0)
+		close(*fd);
+	errno = saved;
+}
+
+static inline void cleanup_fclose(FILE **f)
+{
+	if (*f)
+		fclose(*f);
+}
+
+static inline void cleanup_closedir(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The control protocol: how gantryctl, the API and the logger talk to PID 1. SOCK_SEQPACKET, one message a
+ * datagram: a head and `size` bytes of body. The same protocol on /run/gantry/control (root, by peer credentials)
+ * and on the connection that the API and the logger inherit as descriptor 3.
+ *
+ * Every request is answered by zero or more data messages and one CONTROL_END, whose `argument` is 0 or a
+ * negative errno and whose body may say why. A followed event subscription has no end: PID 1 keeps one cursor
+ * for it, sends while the socket takes it, and goes on from the cursor when the peer has read. On a connection that
+ * follows, the event made by a request comes before that request's CONTROL_END.
+ */
+#ifndef GANTRY_CONTROL_H
+#define GANTRY_CONTROL_H
+
+#include <stdint.h>
+
+#include "event.h"
+#include "plan.h"
+
+#define CONTROL_PATH     "/run/gantry/control"
+#define EVENT_SOCKET     "/run/gantry/events"	/* SOCK_DGRAM: one datagram of text, one event */
+#define CONTROL_FD       3
+
+enum control_kind {
+	/* requests */
+	CONTROL_EVENTS = 1,	/* argument: first seq wanted; flag CONTROL_FOLLOW */
+	CONTROL_STATUS,		/* answered by one CONTROL_BOOT, then CONTROL_NODE for each node in plan order */
+	CONTROL_POST,		/* body: text of a new event, or text NUL fields (see event.h); level in argument */
+	CONTROL_START,		/* body: node name. Service: start; failed or skipped stage: try again */
+	CONTROL_STOP,		/* body: service name */
+	CONTROL_RESTART,	/* body: service name */
+	CONTROL_POWEROFF,	/* body: reason, may be empty */
+	CONTROL_REBOOT,
+	CONTROL_HALT,
+	/* answers */
+	CONTROL_EVENT,		/* body: struct event_head and its strings */
+	CONTROL_GAP,		/* argument: number of events that were lost to this reader before the next one */
+	CONTROL_BOOT,		/* body: struct control_boot */
+	CONTROL_NODE,		/* body: struct control_node */
+	CONTROL_END,
+	CONTROL_KIND_MAX,
+};
+
+#define CONTROL_FOLLOW  1	/* CONTROL_EVENTS: go on as events come */
+#define CONTROL_OUTSIDE 2	/* CONTROL_POST: the words of an HTTP client (source "http"), not the role's own */
+
+struct control_head {
+	uint16_t kind;
+	uint16_t flags;
+	uint32_t size;
+	int64_t argument;
+};
+
+/* Times are CLOCK_BOOTTIME nanoseconds, 0: not yet. Strings are NUL-terminated. */
+struct control_boot {
+	int64_t now_ns;
+	int64_t started_ns;		/* PID 1's first instruction */
+	int64_t ended_ns;		/* booted or held */
+	uint8_t state;			/* enum boot_state */
+	uint8_t reserved[7];
+	uint64_t events;		/* seq of the newest event */
+	uint64_t dropped;		/* malformed or unreadable messages, full tables: never silent */
+	char reason[NODE_REASON_MAX];
+	char version[32];
+	char hostname[64];
+};
+
+struct control_node {
+	int64_t started_ns;		/* of the latest attempt */
+	int64_t ended_ns;		/* stage: end of the latest attempt; service: when it became ready */
+	int64_t first_started_ns;
+	int64_t next_start_ns;		/* while retrying */
+	int32_t pid;			/* 0: no process */
+	uint32_t attempts;		/* service: starts */
+	uint8_t kind;			/* enum node_kind */
+	uint8_t state;			/* enum node_state */
+	uint8_t required;
+	uint8_t reserved[5];
+	char name[NODE_NAME_MAX];
+	char type[NODE_NAME_MAX];	/* stage type, or "service" */
+	char reason[NODE_REASON_MAX];	/* last result or last message */
+};
+
+#define CONTROL_BODY_MAX     2048
+#define CONTROL_DATAGRAM_MAX (sizeof(struct control_head) + CONTROL_BODY_MAX)
+
+#endif

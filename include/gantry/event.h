@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One event: what happened, when, who says so. Everything Gantry does is told as events; the console, the ring,
+ * the persistent log and the System API are only readers of them. This header fixes the levels, the kinds and the
+ * layout in which an event travels between processes, so that no reader ever parses a text line.
+ */
+#ifndef GANTRY_EVENT_H
+#define GANTRY_EVENT_H
+
+#include <stdint.h>
+
+enum event_level {
+	EVENT_DEBUG,
+	EVENT_INFO,
+	EVENT_NOTICE,
+	EVENT_WARNING,
+	EVENT_ERROR,
+	EVENT_LEVEL_MAX,
+};
+
+enum event_kind {
+	EVENT_MESSAGE,	/* text for people */
+	EVENT_STATE,	/* text is the bare state word; fields hold the rest */
+	EVENT_PROGRESS,	/* fields done, total (bytes), per_second, eta_s */
+	EVENT_KIND_MAX,
+};
+
+/* Limits in bytes, without a terminating NUL. Longer input is cut, at a UTF-8 boundary. */
+#define EVENT_SOURCE_MAX 32
+#define EVENT_TEXT_MAX   1024
+#define EVENT_FIELDS_MAX 512
+
+/*
+ * An event as it lies in the ring and in one control datagram: this head, then source, text and fields without
+ * padding. Fields are "key=value" strings, each ended by NUL. Times are nanoseconds: wall_ns since 1970 (as the
+ * clock stood then), boot_ns of CLOCK_BOOTTIME. seq starts at 1 and never skips within one boot.
+ */
+struct event_head {
+	uint64_t seq;
+	int64_t wall_ns;
+	int64_t boot_ns;
+	uint8_t level;
+	uint8_t kind;
+	uint16_t source_size;
+	uint16_t text_size;
+	uint16_t fields_size;
+};
+
+#define EVENT_RECORD_MAX (sizeof(struct event_head) + EVENT_SOURCE_MAX + EVENT_TEXT_MAX + EVENT_FIELDS_MAX)
+
+/* Names in the order of the enums, as they appear on the console, in the API and in the log. */
+#define EVENT_LEVEL_NAMES {"debug", "info", "notice", "warning", "error"}
+#define EVENT_KIND_NAMES  {"message", "state", "progress"}
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The report socket: descriptor 3 of every role that PID 1 starts as a stage or a launcher. SOCK_SEQPACKET, one
+ * message a datagram: a head and `size` bytes of body. PID 1 checks kind, sizes and rights of each message and
+ * drops (and counts, in one event) what does not fit; nothing in it can make PID 1 allocate, wait or stop.
+ */
+#ifndef GANTRY_REPORT_H
+#define GANTRY_REPORT_H
+
+#include <stdint.h>
+
+#define REPORT_FD   3
+#define OPTIONS_FD  4
+
+enum report_kind {
+	/* from the role to PID 1 */
+	REPORT_EVENT = 1,	/* body: text, or text NUL fields (see event.h) */
+	REPORT_PROGRESS,	/* body: struct report_progress, then text */
+	REPORT_RESULT,		/* body: one-line reason; the last one counts; flag REPORT_SKIPPED */
+	REPORT_GIVE,		/* body: artifact name; one sealed memfd attached */
+	REPORT_TAKE,		/* body: artifact name; answered once, now or later, by one of the two below */
+	REPORT_STARTED,		/* launch: the program is about to be executed; body empty */
+	/* from PID 1 to the role */
+	REPORT_TAKEN,		/* body: artifact name; one sealed memfd attached */
+	REPORT_ABSENT,		/* body: artifact name; nobody gives it any more */
+	REPORT_KIND_MAX,
+};
+
+#define REPORT_SKIPPED 1
+
+struct report_head {
+	uint16_t kind;		/* enum report_kind */
+	uint8_t level;		/* enum event_level, for REPORT_EVENT and REPORT_PROGRESS */
+	uint8_t flags;
+	uint32_t size;		/* bytes that follow in this datagram, exactly */
+};
+
+struct report_progress {
+	uint64_t done;		/* bytes */
+	uint64_t total;		/* bytes, 0 if unknown */
+	uint64_t per_second;	/* bytes a second, smoothed by the sender */
+	uint32_t eta_s;		/* UINT32_MAX if unknown */
+	uint32_t reserved;	/* 0 */
+};
+
+#define REPORT_BODY_MAX     2048
+#define REPORT_DATAGRAM_MAX (sizeof(struct report_head) + REPORT_BODY_MAX)
+
+/* Artifacts: named bytes in a memfd sealed with F_SEAL_SEAL | SHRINK | GROW | WRITE. */
+#define ARTIFACT_NAME_MAX 32
+#define ARTIFACT_SIZE_MAX (4u << 20)
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The entry points of the roles that init/main.c dispatches to, besides those in stage.h. Each returns the exit
+ * status of its process, except init_main, which does not return.
+ */
+#ifndef GANTRY_ROLE_H
+#define GANTRY_ROLE_H
+
+_Noreturn void init_main(int argc, char **argv);	/* PID 1; init/init.c */
+int api_main(int argc, char **argv);			/* init/api/main.c */
+int logger_main(int argc, char **argv);			/* init/logger.c */
+int launch_main(int argc, char **argv);			/* init/launch.c */
+int ctl_main(int argc, char **argv);			/* gantryctl, and check; init/ctl.c */
+int power_main(int argc, char **argv);			/* poweroff, reboot, halt; init/ctl.c */
+
+#define GANTRY_BINARY  "/init"
+#define GANTRY_VERSION "0.1.0"
+
+#endif

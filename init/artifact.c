@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Implements artifact.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "artifact.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+#define ARTIFACTS_MAX 32
+#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+struct artifact {
+	char name[ARTIFACT_NAME_MAX];
+	int fd;
+	bool own;	/* given by PID 1 */
+};
+
+static const struct plan *plan;
+static struct artifact artifacts[ARTIFACTS_MAX];
+static size_t n_artifacts;
+
+static bool lists(const char *const *names, const char *name)
+{
+	for (; names && *names; names++)
+		if (!strcmp(*names, name))
+			return true;
+	return false;
+}
+
+static struct artifact *find(const char *name)
+{
+	for (size_t i = 0; i < n_artifacts; i++)
+		if (!strcmp(artifacts[i].name, name))
+			return &artifacts[i];
+	return NULL;
+}
+
+static int add(const char *name)
+{
+	struct artifact *artifact;
+
+	if (find(name))
+		return 0;
+	if (n_artifacts == ARTIFACTS_MAX || strlen(name) >= ARTIFACT_NAME_MAX)
+		return -ENOSPC;
+	artifact = &artifacts[n_artifacts++];
+	strcpy(artifact->name, name);
+	artifact->fd = -1;
+	return 0;
+}
+
+int artifact_init(const struct plan *with)
+{
+	int r;
+
+	plan = with;
+	r = add("held-reason");
+	artifacts[0].own = true;
+	for (size_t i = 0; r == 0 && i < plan->n_nodes; i++) {
+		const struct stage *stage = plan->nodes[i].config->stage;
+
+		for (const char *const *name = stage ? stage->gives : NULL; r == 0 && name && *name; name++)
+			r = add(*name);
+	}
+	return r;
+}
+
+int artifact_memfd(const char *name, const void *bytes, size_t size)
+{
+	const char *at = bytes;
+	size_t left = size;
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return -errno;
+	while (left) {
+		ssize_t n = write(fd, at, left);
+
+		if (n < 0) {
+			int r = -errno;
+
+			close(fd);
+			return r;
+		}
+		at += n;
+		left -= (size_t)n;
+	}
+	if (lseek(fd, 0, SEEK_SET) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0) {
+		int r = -errno;
+
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+static void set(struct artifact *artifact, int fd)
+{
+	if (artifact->fd >= 0)
+		close(artifact->fd);
+	artifact->fd = fd;
+}
+
+int artifact_give(size_t node, const char *name, int fd)
+{
+	const struct stage *stage = plan->nodes[node].config->stage;
+	struct artifact *artifact = find(name);
+	struct stat st;
+	int seals;
+
+	if (!artifact || artifact->own || !stage || !lists(stage->gives, name))
+		return -EPERM;
+	seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0 || (seals & SEALS) != SEALS)
+		return -EINVAL;
+	if (fstat(fd, &st) < 0 || st.st_size > (off_t)ARTIFACT_SIZE_MAX)
+		return -EFBIG;
+	set(artifact, fd);
+	return 0;
+}
+
+void artifact_give_text(const char *name, const char *text)
+{
+	struct artifact *artifact = find(name);
+	int fd = artifact ? artifact_memfd(name, text, strlen(text)) : -1;
+
+	if (fd >= 0)
+		set(artifact, fd);
+}
+
+/* A node that may still give or take something: anything but one that ended well for good. */
+static bool may_act(const struct plan_node *node)
+{
+	return node->state != NODE_DONE && node->state != NODE_SKIPPED && node->state != NODE_FAILED &&
+	       node->state != NODE_BLOCKED;
+}
+
+static bool giver_left(const char *name)
+{
+	for (size_t i = 0; i < plan->n_nodes; i++) {
+		const struct stage *stage = plan->nodes[i].config->stage;
+
+		if (stage && lists(stage->gives, name) && may_act(&plan->nodes[i]))
+			return true;
+	}
+	return false;
+}
+
+int artifact_take(size_t node, const char *name, int *ret_fd)
+{
+	const struct stage *stage = plan->nodes[node].config->stage;
+	struct artifact *artifact = find(name);
+	char path[32];
+	int fd;
+
+	if (!stage || !lists(stage->takes, name))
+		return -EPERM;
+	if (!artifact)
+		return -ENOENT;
+	if (artifact->fd < 0)
+		return giver_left(name) ? -EAGAIN : -ENOENT;
+	/* Opened anew: read-only, and with a file offset that no other taker moves. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", artifact->fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -EAGAIN;
+	*ret_fd = fd;
+	return 0;
+}
+
+void artifact_expire(void)
+{
+	for (size_t i = 0; i < n_artifacts; i++) {
+		struct artifact *artifact = &artifacts[i];
+		bool wanted = false;
+
+		if (artifact->fd < 0 || artifact->own)
+			continue;
+		for (size_t k = 0; k < plan->n_nodes; k++) {
+			const struct plan_node *node = &plan->nodes[k];
+
+			/* A failed or blocked taker may be started again by hand. */
+			if (node->config->stage && lists(node->config->stage->takes, artifact->name) &&
+			    node->state != NODE_DONE && node->state != NODE_SKIPPED)
+				wanted = true;
+		}
+		if (!wanted)
+			set(artifact, -1);
+	}
+}

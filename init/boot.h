@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the rest of PID 1 may ask of the running boot: where every node stands, and to start, stop or end things.
+ * Nothing here waits: a request is noted, and what comes of it is told by events.
+ */
+#ifndef INIT_BOOT_H
+#define INIT_BOOT_H
+
+#include <stddef.h>
+
+#include <gantry/control.h>
+
+enum shutdown_kind {
+	SHUTDOWN_POWEROFF,
+	SHUTDOWN_REBOOT,
+	SHUTDOWN_HALT,
+	SHUTDOWN_KIND_MAX,
+};
+
+void boot_status(struct control_boot *ret);
+size_t boot_nodes(void);
+void boot_node(size_t index, struct control_node *ret);
+
+/* 0; -ENOENT: no such node; -EINVAL: not for this kind of node; -EALREADY; -ESHUTDOWN: the machine is stopping. */
+int boot_start(const char *name);
+int boot_stop(const char *name);
+int boot_restart(const char *name);
+
+/* Begins the orderly shutdown; a second call shortens what is left of it. `by` and `reason` are for the event. */
+void boot_shutdown(enum shutdown_kind kind, const char *by, const char *reason);
+
+/* The name of the node whose process or cgroup contains pid, or NULL. For the event socket's source field. */
+const char *boot_node_of_pid(int pid);
+
+#endif

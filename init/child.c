@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Implements child.h. One way of reaping for all: SIGCHLD, then waitpid(-1) until nothing is left; PID 1 alone reaps,
+ * so a pid in the table is never somebody else's. Reports and output of a child are read to the end before its exit
+ * is told, so that its last words are not lost.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gantry/report.h>
+#include <gantry/role.h>
+
+#include "artifact.h"
+#include "cgroup.h"
+#include "child.h"
+#include "event.h"
+#include "loop.h"
+
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
+#endif
+#ifndef CLONE_CLEAR_SIGHAND
+#define CLONE_CLEAR_SIGHAND 0x100000000ULL
+#endif
+
+#define LINE_SIZE   512
+#define TAKES_MAX   4
+#define TURN_BUDGET 32		/* messages or reads of one child in one turn of the loop */
+#define LINES_BURST 1000	/* lines of output that become events, per child ... */
+#define LINES_RATE  100		/* ... and per second after that */
+
+struct child {
+	bool used;
+	pid_t pid;
+	struct child_spec spec;
+	struct loop_source report, output;
+	struct loop_timer refill;
+	bool skipped;
+	char reason[NODE_REASON_MAX];	/* from REPORT_RESULT */
+	char text[NODE_REASON_MAX];	/* last thing it said */
+	char line[LINE_SIZE];
+	size_t line_size;
+	bool line_cut;
+	unsigned lines_left;
+	unsigned long lines_dropped;
+	char takes[TAKES_MAX][ARTIFACT_NAME_MAX];
+};
+
+static struct child *children;
+static size_t n_children;
+static struct plan *plan;
+static char self[PATH_MAX] = GANTRY_BINARY;
+
+int child_init(size_t n, struct plan *with)
+{
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	self[length > 0 ? (size_t)length : strlen(GANTRY_BINARY)] = '\0';
+	if (length <= 0)
+		strcpy(self, GANTRY_BINARY);
+	plan = with;
+	children = calloc(n, sizeof(*children));
+	if (!children)
+		return -ENOMEM;
+	n_children = n;
+	for (size_t i = 0; i < n; i++)
+		children[i].report.fd = children[i].output.fd = -1;
+	return 0;
+}
+
+pid_t child_pid(const struct child *child)
+{
+	return child->pid;
+}
+
+size_t child_node(const struct child *child)
+{
+	return child->spec.node;
+}
+
+const char *child_last_text(const struct child *child)
+{
+	return child->text;
+}
+
+struct child *child_by_pid(pid_t pid)
+{
+	for (size_t i = 0; i < n_children; i++)
+		if (children[i].used && children[i].pid == pid)
+			return &children[i];
+	return NULL;
+}
+
+size_t child_count(void)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_children; i++)
+		n += children[i].used;
+	return n;
+}
+
+static void keep_text(char *to, const char *bytes, size_t size)
+{
+	if (size >= NODE_REASON_MAX)
+		size = NODE_REASON_MAX - 1;
+	for (size_t i = 0; i < size; i++)
+		to[i] = (unsigned char)bytes[i] < 0x20 || bytes[i] == 0x7f ? ' ' : bytes[i];
+	to[size] = '\0';
+}
+
+/* ---- what it prints ------------------------------------------------------------------------------------------- */
+
+static void end_line(struct child *child)
+{
+	if (!child->line_size)
+		return;
+	keep_text(child->text, child->line, child->line_size);
+	if (child->lines_left) {
+		child->lines_left--;
+		event_add(EVENT_INFO, EVENT_MESSAGE, child->spec.source, child->line, child->line_size, NULL, 0);
+	} else {
+		child->lines_dropped++;
+	}
+	child->line_size = 0;
+}
+
+static void refill(struct loop_timer *timer)
+{
+	struct child *child = (struct child *)((char *)timer - offsetof(struct child, refill));
+
+	if (child->lines_dropped)
+		event_say(EVENT_WARNING, child->spec.source, "prints too much: %lu lines dropped", child->lines_dropped);
+	child->lines_dropped = 0;
+	child->lines_left += LINES_RATE;
+	if (child->lines_left < LINES_BURST)
+		loop_arm(timer, loop_now_ns() + 1000000000LL);
+	else
+		child->lines_left = LINES_BURST;
+}
+
+static void take_output(struct child *child, const char *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (bytes[i] == '\n') {
+			end_line(child);
+			child->line_cut = false;
+		} else if (child->line_size < sizeof(child->line)) {
+			child->line[child->line_size++] = bytes[i];
+		} else if (!child->line_cut) {
+			end_line(child);
+			child->line_cut = true;
+			child->line[child->line_size++] = bytes[i];
+		}
+	}
+	if (child->lines_left < LINES_BURST && !child->refill.armed)
+		loop_arm(&child->refill, loop_now_ns() + 1000000000LL);
+}
+
+/* False: at its end. */
+static bool read_output(struct child *child)
+{
+	char bytes[4096];
+
+	for (int i = 0; i < TURN_BUDGET; i++) {
+		ssize_t n = read(child->output.fd, bytes, sizeof(bytes));
+
+		if (n > 0)
+			take_output(child, bytes, (size_t)n);
+		else if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return true;
+		else
+			return false;
+	}
+	return true;
+}
+
+static void close_source(struct loop_source *source)
+{
+	int fd = source->fd;
+
+	loop_remove(source);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void output_ready(struct loop_source *source, uint32_t events)
+{
+	struct child *child = (struct child *)((char *)source - offsetof(struct child, output));
+
+	(void)events;
+	if (!read_output(child))
+		close_source(source);
+}
+
+/* ---- what it reports ------------------------------------------------------------------------------------------ */
+
+static void send_answer(struct child *child, enum report_kind kind, const char *name, int fd)
+{
+	struct report_head head = {.kind = (uint16_t)kind, .size = (uint32_t)strlen(name)};
+	struct iovec parts[] = {{&head, sizeof(head)}, {(void *)name, strlen(name)}};
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+
+	if (fd >= 0) {
+		struct cmsghdr *c;
+
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		c = CMSG_FIRSTHDR(&message);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	}
+	if (sendmsg(child->report.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		event_count_drop(child->spec.source);
+}
+
+/* True: answered, one way or the other. */
+static bool answer_take(struct child *child, const char *name)
+{
+	int fd = -1;
+	int r = artifact_take(child->spec.node, name, &fd);
+
+	if (r == -EAGAIN)
+		return false;
+	if (r == -EPERM)
+		event_say(EVENT_WARNING, child->spec.source, "asked for artifact %s, which it may not take", name);
+	send_answer(child, r == 0 ? REPORT_TAKEN : REPORT_ABSENT, name, fd);
+	if (fd >= 0)
+		close(fd);
+	return true;
+}
+
+void child_answer_takes(void)
+{
+	for (size_t i = 0; i < n_children; i++) {
+		struct child *child = &children[i];
+
+		if (!child->used || child->report.fd < 0)
+			continue;
+		for (size_t k = 0; k < TAKES_MAX; k++)
+			if (child->takes[k][0] && answer_take(child, child->takes[k]))
+				child->takes[k][0] = '\0';
+	}
+}
+
+static bool take(struct child *child, const char *name)
+{
+	if (child->spec.node == CHILD_NO_NODE)
+		return false;
+	if (answer_take(child, name))
+		return true;
+	for (size_t k = 0; k < TAKES_MAX; k++) {
+		if (!child->takes[k][0] || !strcmp(child->takes[k], name)) {
+			strcpy(child->takes[k], name);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool give(struct child *child, const char *name, int *fd)
+{
+	int r;
+
+	if (child->spec.node == CHILD_NO_NODE || *fd < 0)
+		return false;
+	r = artifact_give(child->spec.node, name, *fd);
+	if (r < 0) {
+		event_say(EVENT_WARNING, child->spec.source, "artifact %s refused: %s", name,
+			  r == -EPERM ? "this stage type does not give it" :
+			  r == -EINVAL ? "not a sealed memfd" : "too large");
+		return true;
+	}
+	*fd = -1;
+	return true;
+}
+
+/* A name: 1 to ARTIFACT_NAME_MAX - 1 bytes of [a-z0-9-]. */
+static bool name_of(const char *body, size_t size, char *ret)
+{
+	if (!size || size >= ARTIFACT_NAME_MAX)
+		return false;
+	for (size_t i = 0; i < size; i++)
+		if (!((body[i] >= 'a' && body[i] <= 'z') || (body[i] >= '0' && body[i] <= '9') || body[i] == '-'))
+			return false;
+	memcpy(ret, body, size);
+	ret[size] = '\0';
+	return true;
+}
+
+static bool progress(struct child *child, const struct report_head *head, const char *body)
+{
+	struct report_progress p;
+	char fields[160];
+	int n;
+
+	if (head->size < sizeof(p))
+		return false;
+	memcpy(&p, body, sizeof(p));
+	n = snprintf(fields, sizeof(fields), "done=%llu%ctotal=%llu%cper_second=%llu%ceta_s=%u",
+		     (unsigned long long)p.done, 0, (unsigned long long)p.total, 0, (unsigned long long)p.per_second, 0,
+		     p.eta_s);
+	keep_text(child->text, body + sizeof(p), head->size - sizeof(p));
+	event_add(head->level, EVENT_PROGRESS, child->spec.source, body + sizeof(p), head->size - sizeof(p), fields,
+		  (size_t)n + 1);
+	return true;
+}
+
+static bool message(struct child *child, const struct report_head *head, const char *body, int *fd)
+{
+	const char *end = memchr(body, '\0', head->size);
+	size_t text = end ? (size_t)(end - body) : head->size;
+	char name[ARTIFACT_NAME_MAX];
+
+	if (head->level >= EVENT_LEVEL_MAX)
+		return false;
+	switch (head->kind) {
+	case REPORT_EVENT:
+		keep_text(child->text, body, text);
+		event_add(head->level, EVENT_MESSAGE, child->spec.source, body, text, end ? end + 1 : NULL,
+			  end ? head->size - text - 1 : 0);
+		return true;
+	case REPORT_PROGRESS:
+		return progress(child, head, body);
+	case REPORT_RESULT:
+		keep_text(child->reason, body, text);
+		child->skipped = head->flags & REPORT_SKIPPED;
+		return true;
+	case REPORT_GIVE:
+		return name_of(body, head->size, name) && give(child, name, fd);
+	case REPORT_TAKE:
+		return name_of(body, head->size, name) && take(child, name);
+	case REPORT_STARTED:
+		if (child->spec.started)
+			child->spec.started(child);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* One datagram. 1: taken; 0: none there; -1: the other side is gone. */
+static int read_report(struct child *child)
+{
+	union {
+		struct report_head head;
+		char bytes[REPORT_DATAGRAM_MAX + 1];
+	} buffer;
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int) * 4)];
+	} control;
+	struct iovec part = {buffer.bytes, sizeof(buffer.bytes)};
+	struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
+			     .msg_controllen = sizeof(control.bytes)};
+	ssize_t n = recvmsg(child->report.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	int fds[4], n_fds = 0;
+	bool good;
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -1;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; at + CMSG_LEN(sizeof(int)) <= c->cmsg_len && n_fds < 4; at += sizeof(int))
+			memcpy(&fds[n_fds++], CMSG_DATA(c) + at, sizeof(int));
+	}
+	if (n == 0 && !n_fds)
+		return -1;
+	good = (size_t)n >= sizeof(buffer.head) && !(msg.msg_flags & MSG_TRUNC) &&
+	       buffer.head.size == (size_t)n - sizeof(buffer.head) && n_fds <= 1;
+	if (good) {
+		int fd = n_fds ? fds[0] : -1;
+
+		good = message(child, &buffer.head, buffer.bytes + sizeof(buffer.head), &fd);
+		if (n_fds)
+			fds[0] = fd;
+	}
+	for (int i = 0; i < n_fds; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	if (!good)
+		event_count_drop(child->spec.source);
+	return 1;
+}
+
+static void report_ready(struct loop_source *source, uint32_t events)
+{
+	struct child *child = (struct child *)((char *)source - offsetof(struct child, report));
+
+	(void)events;
+	for (int i = 0; i < TURN_BUDGET; i++) {
+		int r = read_report(child);
+
+		if (r == 0)
+			return;
+		if (r < 0) {
+			close_source(source);
+			return;
+		}
+	}
+}
+
+/* ---- birth and death ------------------------------------------------------------------------------------------ */
+
+static pid_t clone_child(int cgroup_fd)
+{
+	struct clone_args args = {.flags = CLONE_CLEAR_SIGHAND, .exit_signal = SIGCHLD};
+	pid_t pid;
+
+	if (cgroup_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)cgroup_fd;
+		pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+		if (pid >= 0 || (errno != EBUSY && errno != EOPNOTSUPP && errno != ENODEV && errno != EACCES))
+			return pid;
+		args.flags &= ~CLONE_INTO_CGROUP;
+		args.cgroup = 0;
+	}
+	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+/* In the child, up to the exec. Only PID 1's own copies of descriptors are touched; all lie above 4. */
+_Noreturn static void become(const struct child_spec *spec, int null_fd, int output_fd, int channel_fd)
+{
+	static char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+	const char *argv[10] = {GANTRY_BINARY};
+	sigset_t none;
+	size_t n = 1;
+
+	for (; spec->argv[n - 1] && n < 9; n++)
+		argv[n] = spec->argv[n - 1];
+	setsid();
+	if (dup2(null_fd, 0) < 0 || dup2(output_fd, 1) < 0 || dup2(output_fd, 2) < 0 || dup2(channel_fd, 3) < 0)
+		_exit(STAGE_AGAIN);
+	if (spec->options_fd >= 0 && dup2(spec->options_fd, 4) < 0)
+		_exit(STAGE_AGAIN);
+	syscall(SYS_close_range, spec->options_fd >= 0 ? 5 : 4, ~0U, 0);
+	if (spec->options_fd >= 0)
+		lseek(4, 0, SEEK_SET);
+	if (spec->gid && (setgroups(0, NULL) < 0 || setgid(spec->gid) < 0))
+		_exit(STAGE_NEVER);
+	if (spec->uid && setuid(spec->uid) < 0)
+		_exit(STAGE_NEVER);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	execve(self, (char *const *)argv, environment);
+	dprintf(2, "cannot execute %s: %s\n", self, strerror(errno));
+	_exit(STAGE_NEVER);
+}
+
+static void close_pair(int pair[2])
+{
+	for (int i = 0; i < 2; i++)
+		if (pair[i] >= 0)
+			close(pair[i]);
+}
+
+/* All that PID 1 needs is made before the fork; if any of it is missing, nothing has happened. */
+int child_start(const struct child_spec *spec, struct child **ret)
+{
+	int channel[2] = {-1, -1}, output[2] = {-1, -1}, null_fd = -1;
+	struct child *child = NULL;
+	pid_t pid;
+	int r;
+
+	for (size_t i = 0; i < n_children && !child; i++)
+		if (!children[i].used)
+			child = &children[i];
+	if (!child)
+		return -EAGAIN;
+	memset(child, 0, sizeof(*child));
+	child->report.fd = child->output.fd = -1;
+	child->report.ready = report_ready;
+	child->output.ready = output_ready;
+	child->refill.fire = refill;
+	child->lines_left = LINES_BURST;
+	child->spec = *spec;
+
+	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null_fd < 0 || pipe2(output, O_CLOEXEC) < 0 ||
+	    (spec->channel_fd < 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0) ||
+	    fcntl(output[0], F_SETFL, O_NONBLOCK) < 0) {
+		r = -errno;
+		goto out;
+	}
+	r = loop_add(&child->output, output[0], EPOLLIN);
+	if (r == 0 && channel[0] >= 0)
+		r = loop_add(&child->report, channel[0], EPOLLIN);
+	if (r < 0)
+		goto out;
+	pid = clone_child(spec->cgroup_fd);
+	if (pid < 0) {
+		r = -errno;
+		goto out;
+	}
+	if (pid == 0)
+		become(&child->spec, null_fd, output[1], channel[1] >= 0 ? channel[1] : spec->channel_fd);
+	child->pid = pid;
+	child->used = true;
+	output[0] = channel[0] = -1;
+	*ret = child;
+	r = 0;
+out:
+	if (r < 0) {
+		loop_remove(&child->output);
+		loop_remove(&child->report);
+	}
+	if (null_fd >= 0)
+		close(null_fd);
+	close_pair(output);
+	close_pair(channel);
+	return r;
+}
+
+void child_signal(struct child *child, int sig)
+{
+	if (sig == SIGKILL && child->spec.node != CHILD_NO_NODE && cgroup_kill(child->spec.source))
+		return;
+	/* Its process group is its session (setsid above); before that ran, the process alone. */
+	if (sig != SIGKILL || kill(-child->pid, sig) < 0)
+		kill(child->pid, sig);
+}
+
+static void ended(struct child *child, int status)
+{
+	struct plan_exit how = {.status = -1};
+	struct child_spec spec = child->spec;
+
+	for (int i = 0; i < 1024 && child->report.fd >= 0; i++)
+		if (read_report(child) <= 0)
+			break;
+	/* What it left behind must not live on, nor keep the pipe open. */
+	if (spec.node != CHILD_NO_NODE && !cgroup_kill(spec.source))
+		kill(-child->pid, SIGKILL);
+	if (child->output.fd >= 0)
+		read_output(child);
+	end_line(child);
+	if (child->lines_dropped)
+		event_say(EVENT_WARNING, spec.source, "prints too much: %lu lines dropped", child->lines_dropped);
+	loop_disarm(&child->refill);
+	close_source(&child->report);
+	close_source(&child->output);
+	if (WIFEXITED(status))
+		how.status = WEXITSTATUS(status);
+	else
+		how.signal = WTERMSIG(status);
+	how.skipped = child->skipped;
+	/* A process that failed without a reason of its own is described by the last line it printed. */
+	how.reason = child->reason[0] ? child->reason : how.status != 0 ? child->text : NULL;
+	child->used = false;
+	spec.exited(child, &how);
+}
+
+void child_reap(void)
+{
+	for (;;) {
+		int status;
+		pid_t pid = waitpid(-1, &status, WNOHANG);
+		struct child *child;
+
+		if (pid == 0 || (pid < 0 && errno != EINTR))
+			return;
+		child = pid > 0 ? child_by_pid(pid) : NULL;
+		if (child)
+			ended(child, status);
+	}
+}

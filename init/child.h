@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * PID 1's processes: starts a role of this binary with exactly the descriptors it names, reads what it reports and
+ * prints, and reaps it - and every orphan that the kernel hands to PID 1. The table is fixed; a child costs its row,
+ * a socket and a pipe. Nothing a child sends can make PID 1 wait or grow.
+ */
+#ifndef INIT_CHILD_H
+#define INIT_CHILD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "plan.h"
+
+#define CHILD_NO_NODE ((size_t)-1)
+
+struct child;
+
+struct child_spec {
+	const char *source;		/* name in events; must stay valid */
+	const char *const *argv;	/* after the binary: {"stage", "disk", "disk", NULL} */
+	size_t node;			/* or CHILD_NO_NODE */
+	int options_fd;			/* descriptor 4; -1: none. Stays the caller's */
+	int channel_fd;			/* descriptor 3 when it is not a report socket; -1: make one. The caller's */
+	int cgroup_fd;			/* -1: none. The caller's */
+	uid_t uid;			/* 0: stays root */
+	gid_t gid;
+	/* Called once, after the process was reaped and all it had reported was read. */
+	void (*exited)(struct child *child, const struct plan_exit *how);
+	/* REPORT_STARTED came; may be NULL. */
+	void (*started)(struct child *child);
+};
+
+/* Room for n children; blocks the signals that the loop reads. 0 or negative errno. */
+int child_init(size_t n, struct plan *plan);
+
+/* 0 and the child, or negative errno: nothing was started. */
+int child_start(const struct child_spec *spec, struct child **ret);
+
+void child_signal(struct child *child, int sig);
+pid_t child_pid(const struct child *child);
+size_t child_node(const struct child *child);
+const char *child_last_text(const struct child *child);
+
+/* The live child with this pid, or NULL. */
+struct child *child_by_pid(pid_t pid);
+size_t child_count(void);
+
+/* Reaps everything that has ended; call on SIGCHLD. */
+void child_reap(void);
+
+/* Answers artifact requests that can now be answered; call after the plan has moved. */
+void child_answer_takes(void);
+
+#endif

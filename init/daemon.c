@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Implements daemon.h. */
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "artifact.h"
+#include "child.h"
+#include "control.h"
+#include "daemon.h"
+#include "event.h"
+#include "loop.h"
+
+#define AGAIN_NS 500000000LL
+
+struct daemon {
+	const char *name;
+	const char *argv[2];
+	unsigned permissions;
+	uid_t uid;
+	gid_t gid;
+	int options_fd;
+	bool configured, wanted, stopped;
+	struct child *child;
+	struct loop_timer again;
+};
+
+static struct daemon daemons[DAEMON_MAX] = {
+	[DAEMON_API] = {.name = "api", .argv = {"api"}, .options_fd = -1,
+			.permissions = CONTROL_MAY_READ | CONTROL_MAY_POST},
+	[DAEMON_LOGGER] = {.name = "logger", .argv = {"logger"}, .options_fd = -1, .permissions = CONTROL_MAY_READ},
+};
+
+static void exited(struct child *child, const struct plan_exit *how)
+{
+	struct daemon *daemon = NULL;
+
+	for (int i = 0; i < DAEMON_MAX; i++)
+		if (daemons[i].child == child)
+			daemon = &daemons[i];
+	if (!daemon)
+		return;
+	daemon->child = NULL;
+	if (daemon->stopped)
+		return;
+	event_say(EVENT_ERROR, daemon->name, "ended (%s %d)%s%s; starting it again",
+		  how->status < 0 ? "signal" : "status", how->status < 0 ? how->signal : how->status,
+		  how->reason ? ": " : "", how->reason ? how->reason : "");
+	loop_arm(&daemon->again, loop_now_ns() + AGAIN_NS);
+}
+
+static int try_start(struct daemon *daemon)
+{
+	struct child_spec spec = {.source = daemon->name, .argv = daemon->argv, .node = CHILD_NO_NODE,
+				  .options_fd = daemon->options_fd, .cgroup_fd = -1, .uid = daemon->uid,
+				  .gid = daemon->gid, .exited = exited};
+	int pair[2];
+	int r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	spec.channel_fd = pair[1];
+	r = child_start(&spec, &daemon->child);
+	close(pair[1]);
+	if (r < 0) {
+		close(pair[0]);
+		return r;
+	}
+	r = control_adopt(pair[0], daemon->permissions, daemon->name);
+	if (r < 0)
+		child_signal(daemon->child, SIGKILL);
+	return 0;
+}
+
+static void start(struct daemon *daemon)
+{
+	int r;
+
+	if (daemon->stopped || daemon->child)
+		return;
+	r = try_start(daemon);
+	if (r < 0) {
+		event_say(EVENT_WARNING, daemon->name, "not started: %s; trying again", strerror(-r));
+		loop_arm(&daemon->again, loop_now_ns() + AGAIN_NS);
+	}
+}
+
+static void again(struct loop_timer *timer)
+{
+	start((struct daemon *)((char *)timer - offsetof(struct daemon, again)));
+}
+
+void daemon_want(enum daemon_role role)
+{
+	struct daemon *daemon = &daemons[role];
+
+	if (!daemon->configured || daemon->wanted || daemon->stopped)
+		return;
+	daemon->wanted = true;
+	start(daemon);
+}
+
+bool daemon_stop(enum daemon_role role, int sig)
+{
+	struct daemon *daemon = &daemons[role];
+
+	daemon->stopped = true;
+	loop_disarm(&daemon->again);
+	if (!daemon->child)
+		return false;
+	if (sig)
+		child_signal(daemon->child, sig);
+	return true;
+}
+
+static void configure(struct daemon *daemon, const char *json)
+{
+	daemon->again.fire = again;
+	daemon->configured = json != NULL;
+	if (json)
+		daemon->options_fd = artifact_memfd(daemon->name, json, strlen(json));
+}
+
+void daemon_init(const char *api_json, uid_t uid, gid_t gid, const char *log_json)
+{
+	configure(&daemons[DAEMON_API], api_json);
+	configure(&daemons[DAEMON_LOGGER], log_json);
+	daemons[DAEMON_API].uid = uid;
+	daemons[DAEMON_API].gid = gid;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The two roles that are no nodes of the plan but part of Gantry itself: the API and the logger. Each speaks the
+ * control protocol over a socket it inherits, and is started again half a second after it has ended, for ever.
+ */
+#ifndef INIT_DAEMON_H
+#define INIT_DAEMON_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum daemon_role {
+	DAEMON_API,
+	DAEMON_LOGGER,
+	DAEMON_MAX,
+};
+
+/* JSON options of each, NULL: this role is not configured. The API runs as uid and gid (0: root). */
+void daemon_init(const char *api_json, uid_t uid, gid_t gid, const char *log_json);
+
+/* It shall run from now on. */
+void daemon_want(enum daemon_role role);
+
+/*
+ * With sig: it shall run no more, and gets sig. False: there is no process. sig 0 only asks, and keeps it from being
+ * started again.
+ */
+bool daemon_stop(enum daemon_role role, int sig);
+
+#endif

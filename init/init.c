@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * PID 1: brings the machine up far enough to run the loop, then performs what the plan asks and feeds it what
+ * happens. Before the loop an error is an event and a held boot; from the loop on nothing is fatal: what cannot be
+ * had now is asked for again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gantry/role.h>
+
+#include "artifact.h"
+#include "boot.h"
+#include "button.h"
+#include "cgroup.h"
+#include "child.h"
+#include "config.h"
+#include "console.h"
+#include "control.h"
+#include "daemon.h"
+#include "early.h"
+#include "event.h"
+#include "eventsock.h"
+#include "fifo.h"
+#include "loop.h"
+#include "plan.h"
+#include "ready.h"
+#include "shutdown.h"
+
+#define CONFIG_PATH  "/etc/gantry/boot.json"
+#define MODULES_PATH "/etc/gantry/modules"
+#define CRASH_STACK  16384
+
+static struct config *config;
+static struct plan plan;
+static struct child **node_child;	/* the live process of each node, or NULL */
+static int *node_options;		/* sealed memfd of each node */
+static struct loop_timer plan_timer;
+static struct loop_source signals = LOOP_SOURCE_INIT;
+static int64_t started_ns;
+static struct child *teardown;
+static bool nodes_down;
+
+static void nothing(struct loop_timer *timer)
+{
+	(void)timer;	/* the loop's turn itself is what the plan waits for */
+}
+
+/* ---- performing the plan's actions ---------------------------------------------------------------------------- */
+
+static void node_exited(struct child *child, const struct plan_exit *how)
+{
+	size_t node = child_node(child);
+
+	node_child[node] = NULL;
+	ready_forget(node);
+	cgroup_remove(config->nodes[node].name);
+	plan_exited(&plan, node, how, loop_now_ns());
+}
+
+static void service_started(struct child *child)
+{
+	ready_watch(child_node(child));
+}
+
+static void became_ready(size_t node)
+{
+	plan_ready(&plan, node, loop_now_ns());
+}
+
+static void start_node(size_t index)
+{
+	const struct config_node *node = &config->nodes[index];
+	const char *const stage_argv[] = {"stage", node->stage ? node->stage->type : "", node->name, NULL};
+	const char *const service_argv[] = {"launch", node->name, NULL};
+	bool service = node->kind == NODE_SERVICE;
+	struct child_spec spec = {
+		.source = node->name,
+		.argv = service ? service_argv : stage_argv,
+		.node = index,
+		.options_fd = node_options[index],
+		.channel_fd = -1,
+		.cgroup_fd = cgroup_open(node),
+		.exited = node_exited,
+		.started = service ? service_started : NULL,
+	};
+	int r = child_start(&spec, &node_child[index]);
+
+	if (spec.cgroup_fd >= 0)
+		close(spec.cgroup_fd);
+	if (r < 0)
+		plan_not_started(&plan, index, strerror(-r), loop_now_ns());
+}
+
+static enum event_level state_level(const struct plan_node *node, enum node_state state)
+{
+	switch (state) {
+	case NODE_RETRYING:
+		return EVENT_WARNING;
+	case NODE_FAILED:
+	case NODE_BLOCKED:
+		return node->config->required ? EVENT_ERROR : EVENT_WARNING;
+	default:
+		return EVENT_INFO;
+	}
+}
+
+static void say_node(const struct plan_action *action)
+{
+	const struct plan_node *node = &plan.nodes[action->node];
+	char attempt[32], next[32], text[NODE_REASON_MAX + 8];
+	const char *fields[4] = {NULL};
+	size_t n = 0;
+
+	if (action->state == NODE_RUNNING && node->attempts > 1) {
+		snprintf(attempt, sizeof(attempt), "attempt=%u", node->attempts);
+		fields[n++] = attempt;
+	}
+	if (action->state == NODE_RETRYING && action->state == node->state) {
+		snprintf(next, sizeof(next), "next_s=%.1f", (double)(node->next_ns - loop_now_ns()) / 1e9);
+		fields[n++] = next;
+	}
+	if (action->state == node->state && node->reason[0]) {
+		snprintf(text, sizeof(text), "text=%s", node->reason);
+		fields[n++] = text;
+	}
+	event_state(state_level(node, action->state), node->config->name, node_state_name(action->state), fields[0],
+		    fields[1], fields[2], NULL);
+}
+
+static void say_boot(void)
+{
+	char text[NODE_REASON_MAX + 8], elapsed[48];
+
+	if (plan.state == BOOT_HELD) {
+		snprintf(text, sizeof(text), "text=%s", plan.reason);
+		artifact_give_text("held-reason", plan.reason);
+		event_state(EVENT_ERROR, "gantry", "held", text, NULL);
+	} else if (plan.state == BOOT_BOOTED) {
+		snprintf(elapsed, sizeof(elapsed), "elapsed_s=%.3f", (double)(loop_now_ns() - started_ns) / 1e9);
+		event_state(EVENT_NOTICE, "gantry", "booted", elapsed, NULL);
+	} else if (plan.state == BOOT_BOOTING) {
+		event_state(EVENT_NOTICE, "gantry", "booting", NULL);
+	}
+}
+
+static void perform(const struct plan_action *action)
+{
+	switch (action->kind) {
+	case PLAN_START:
+		start_node(action->node);
+		break;
+	case PLAN_SIGNAL:
+		if (node_child[action->node])
+			child_signal(node_child[action->node], action->signal);
+		break;
+	case PLAN_CHANGED:
+		say_node(action);
+		break;
+	case PLAN_BOOT:
+		say_boot();
+		break;
+	case PLAN_HELD_OVER:
+		shutdown_begin(config->held_action == HELD_REBOOT ? SHUTDOWN_REBOOT : SHUTDOWN_POWEROFF,
+			       "the held boot's action", plan.reason);
+		break;
+	case PLAN_DOWN:
+		if (!nodes_down) {
+			nodes_down = true;
+			shutdown_nodes_down();
+		}
+		break;
+	}
+}
+
+static bool log_possible(void)
+{
+	for (size_t i = 0; i < config->n_log_needs; i++) {
+		enum node_state state = plan.nodes[config->log_needs[i]].state;
+
+		if (state != NODE_DONE && state != NODE_SKIPPED && state != NODE_READY)
+			return false;
+	}
+	return true;
+}
+
+/* After each turn of the loop: the plan moves on as far as it can. An action may make more of them. */
+static void turn(void)
+{
+	struct plan_action action;
+	int64_t due;
+
+	do {
+		plan_step(&plan, loop_now_ns());
+		if (!plan_next(&plan, &action))
+			break;
+		do
+			perform(&action);
+		while (plan_next(&plan, &action));
+	} while (!nodes_down);
+	child_answer_takes();
+	artifact_expire();
+	if (log_possible())
+		daemon_want(DAEMON_LOGGER);
+	shutdown_step();
+	due = plan_due_ns(&plan);
+	if (due)
+		loop_arm(&plan_timer, due);
+	else
+		loop_disarm(&plan_timer);
+}
+
+/* ---- what others ask (boot.h) --------------------------------------------------------------------------------- */
+
+void boot_status(struct control_boot *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->now_ns = loop_now_ns();
+	ret->started_ns = started_ns;
+	ret->ended_ns = plan.ended_ns;
+	ret->state = (uint8_t)plan.state;
+	ret->events = event_last();
+	ret->dropped = event_drops();
+	if (plan.state == BOOT_HELD)
+		snprintf(ret->reason, sizeof(ret->reason), "%s", plan.reason);
+	snprintf(ret->version, sizeof(ret->version), "%s", GANTRY_VERSION);
+	gethostname(ret->hostname, sizeof(ret->hostname) - 1);
+}
+
+size_t boot_nodes(void)
+{
+	return plan.n_nodes;
+}
+
+void boot_node(size_t index, struct control_node *ret)
+{
+	const struct plan_node *node = &plan.nodes[index];
+	const struct child *child = node_child[index];
+	const char *reason = node->reason[0] || !child ? node->reason : child_last_text(child);
+
+	memset(ret, 0, sizeof(*ret));
+	ret->started_ns = node->started_ns;
+	ret->ended_ns = node->ended_ns;
+	ret->first_started_ns = node->first_started_ns;
+	ret->next_start_ns = node->state == NODE_RETRYING ? node->next_ns : 0;
+	ret->pid = child ? child_pid(child) : 0;
+	ret->attempts = node->starts;
+	ret->kind = (uint8_t)node->config->kind;
+	ret->state = (uint8_t)node->state;
+	ret->required = node->config->required;
+	snprintf(ret->name, sizeof(ret->name), "%s", node->config->name);
+	snprintf(ret->type, sizeof(ret->type), "%s", node->config->stage ? node->config->stage->type : "service");
+	snprintf(ret->reason, sizeof(ret->reason), "%s", reason);
+}
+
+static int find_node(const char *name, size_t *ret)
+{
+	for (size_t i = 0; i < plan.n_nodes; i++) {
+		if (!strcmp(plan.nodes[i].config->name, name)) {
+			*ret = i;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+int boot_start(const char *name)
+{
+	size_t node;
+	int r = find_node(name, &node);
+
+	return r < 0 ? r : plan_start(&plan, node, loop_now_ns());
+}
+
+int boot_stop(const char *name)
+{
+	size_t node;
+	int r = find_node(name, &node);
+
+	return r < 0 ? r : plan_stop(&plan, node, false, loop_now_ns());
+}
+
+int boot_restart(const char *name)
+{
+	size_t node;
+	int r = find_node(name, &node);
+
+	return r < 0 ? r : plan_stop(&plan, node, true, loop_now_ns());
+}
+
+void boot_shutdown(enum shutdown_kind kind, const char *by, const char *reason)
+{
+	shutdown_begin(kind, by, reason);
+}
+
+const char *boot_node_of_pid(int pid)
+{
+	const struct child *child = child_by_pid(pid);
+	char name[NODE_NAME_MAX];
+	size_t node;
+
+	if (child && child_node(child) != CHILD_NO_NODE)
+		return config->nodes[child_node(child)].name;
+	if (!child && cgroup_of(pid, name) && find_node(name, &node) == 0)
+		return config->nodes[node].name;
+	return NULL;
+}
+
+/* ---- the end -------------------------------------------------------------------------------------------------- */
+
+static void teardown_exited(struct child *child, const struct plan_exit *how)
+{
+	(void)child;
+	teardown = NULL;
+	if (how->status != 0)
+		event_say(EVENT_ERROR, "teardown", "ended badly (%s %d)%s%s", how->status < 0 ? "signal" : "status",
+			  how->status < 0 ? how->signal : how->status, how->reason ? ": " : "",
+			  how->reason ? how->reason : "");
+}
+
+static bool teardown_start(void)
+{
+	static const char *const argv[] = {"teardown", NULL};
+	struct child_spec spec = {.source = "teardown", .argv = argv, .node = CHILD_NO_NODE, .options_fd = -1,
+				  .channel_fd = -1, .cgroup_fd = -1, .exited = teardown_exited};
+
+	return child_start(&spec, &teardown) == 0;
+}
+
+static bool teardown_running(void)
+{
+	return teardown != NULL;
+}
+
+static void teardown_kill(void)
+{
+	if (teardown)
+		child_signal(teardown, SIGKILL);
+}
+
+static bool api_stop(int sig)
+{
+	return daemon_stop(DAEMON_API, sig);
+}
+
+static bool logger_running(void)
+{
+	return daemon_stop(DAEMON_LOGGER, 0);
+}
+
+static void logger_kill(void)
+{
+	daemon_stop(DAEMON_LOGGER, SIGKILL);
+}
+
+static const struct shutdown_hooks shutdown_hooks = {
+	.api_stop = api_stop,
+	.logger_running = logger_running,
+	.logger_kill = logger_kill,
+	.teardown_start = teardown_start,
+	.teardown_running = teardown_running,
+	.teardown_kill = teardown_kill,
+};
+
+/* ---- signals -------------------------------------------------------------------------------------------------- */
+
+static void signals_ready(struct loop_source *source, uint32_t events)
+{
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(source->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		switch (info.ssi_signo) {
+		case SIGTERM:
+			shutdown_begin(SHUTDOWN_POWEROFF, "SIGTERM", "");
+			break;
+		case SIGPWR:
+			shutdown_begin(SHUTDOWN_POWEROFF, "SIGPWR", "");
+			break;
+		case SIGINT:
+			shutdown_begin(SHUTDOWN_REBOOT, "SIGINT or ctrl-alt-del", "");
+			break;
+		default:
+			break;
+		}
+	}
+	child_reap();
+}
+
+/* A bug of ours: say so, and reboot rather than leave a dead machine that nobody can log in to. */
+static void crashed(int sig)
+{
+	static const char text[] = "\n<0>gantry: PID 1 crashed, rebooting; signal ";
+	char line[sizeof(text) + 8];
+	size_t n = sizeof(text) - 1;
+	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+
+	memcpy(line, text, n);
+	line[n++] = (char)('0' + sig / 10);
+	line[n++] = (char)('0' + sig % 10);
+	line[n++] = '\n';
+	if (fd >= 0 && write(fd, line + 1, n - 1) < 0)
+		fd = -1;
+	if (write(2, line + 4, n - 4) < 0)
+		fd = -1;
+	sync();
+	reboot(RB_AUTOBOOT);
+	for (;;)
+		pause();
+}
+
+static int catch_signals(void)
+{
+	static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+	static char stack[CRASH_STACK];
+	stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
+	struct sigaction action = {.sa_handler = crashed, .sa_flags = SA_ONSTACK | SA_RESETHAND};
+	sigset_t all;
+	int fd, r;
+
+	sigaltstack(&alternate, NULL);
+	for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
+		sigaction(crashes[i], &action, NULL);
+	sigfillset(&all);
+	for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
+		sigdelset(&all, crashes[i]);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	signals.ready = signals_ready;
+	r = loop_add(&signals, fd, EPOLLIN);
+	reboot(RB_DISABLE_CAD);
+	return r;
+}
+
+static void power_button(void)
+{
+	shutdown_begin(SHUTDOWN_POWEROFF, "power button", "");
+}
+
+/* ---- the beginning -------------------------------------------------------------------------------------------- */
+
+/* Descriptors 0 to 4 are taken, so that none that we open lands where a child's must be. */
+static void reserve_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd < 5);
+	if (fd < 0)
+		do
+			fd = open("/", O_PATH | O_CLOEXEC);
+		while (fd >= 0 && fd < 5);
+	if (fd > 4)
+		close(fd);
+}
+
+/* A machine whose configuration is bad runs an empty plan: it holds, says why, and does nothing else. */
+static struct config *empty_config(void)
+{
+	static struct config empty = {.shutdown_timeout_ms = 30000, .event_ring = 2000, .hostname = (char *)"gantry"};
+
+	return &empty;
+}
+
+static void prepare(const char *name, int r)
+{
+	if (r < 0)
+		event_say(EVENT_ERROR, "gantry", "%s: %s", name, strerror(-r));
+}
+
+static const char *config_path(int argc, char **argv)
+{
+	for (int i = 1; i + 1 < argc; i++)
+		if (!strcmp(argv[i], "--config"))
+			return argv[i + 1];
+	return CONFIG_PATH;
+}
+
+static uid_t api_uid(gid_t *gid)
+{
+	const struct passwd *user = getpwnam("gantry-api");
+
+	*gid = user ? user->pw_gid : 0;
+	return user ? user->pw_uid : 0;
+}
+
+static void make_options(void)
+{
+	for (size_t i = 0; i < config->n_nodes; i++)
+		node_options[i] = artifact_memfd("options", config->nodes[i].json, config->nodes[i].json_size);
+}
+
+static void begin_plan(const char *config_error)
+{
+	const size_t extra = 8;	/* API, logger, teardown, and room for an exit not yet seen */
+	gid_t gid;
+	uid_t uid = api_uid(&gid);
+
+	prepare("plan", plan_init(&plan, config));
+	node_child = calloc(config->n_nodes + 1, sizeof(*node_child));
+	node_options = calloc(config->n_nodes + 1, sizeof(*node_options));
+	if (!node_child || !node_options)
+		abort();	/* no memory before the first process: nothing can be done here */
+	make_options();
+	prepare("artifacts", artifact_init(&plan));
+	prepare("children", child_init(config->n_nodes + extra, &plan));
+	cgroup_init();
+	prepare("readiness", ready_init(&plan, became_ready));
+	control_init(CONTROL_PATH, uid ? uid : (uid_t)-1);
+	eventsock_init(EVENT_SOCKET);
+	if (config->fifo)
+		fifo_init(config->fifo);
+	button_init(power_button);
+	shutdown_init(&plan, &shutdown_hooks);
+	daemon_init(config->api_json, uid, gid, config->log_json);
+	plan_timer.fire = nothing;
+	if (config_error) {
+		snprintf(plan.reason, sizeof(plan.reason), "configuration: %.*s", NODE_REASON_MAX - 20, config_error);
+		plan.state = BOOT_HELD;
+		plan.broken = true;
+		plan.ended_ns = loop_now_ns();
+		say_boot();
+	}
+	daemon_want(DAEMON_API);
+}
+
+_Noreturn void init_main(int argc, char **argv)
+{
+	struct rlimit files = {65536, 65536};
+	char error[512];
+	bool good;
+
+	started_ns = loop_now_ns();
+	reserve_descriptors();
+	setrlimit(RLIMIT_NOFILE, &files);
+	good = config_load(config_path(argc, argv), &config, error, sizeof(error)) == 0;
+	if (!good)
+		config = empty_config();
+	event_init(config->event_ring);
+	prepare("loop", loop_init());
+	prepare("signals", catch_signals());
+	early_mounts();
+	console_init();
+	event_say(EVENT_NOTICE, "gantry", "gantry %s", GANTRY_VERSION);
+	early_hostname(config->hostname);
+	early_sysctls(config->sysctls, config->n_sysctls);
+	early_modules(MODULES_PATH);
+	begin_plan(good ? NULL : error);
+	turn();
+	loop_run(turn);
+	/* The loop is never stopped; should it ever be, PID 1 still must not exit. */
+	for (;;)
+		pause();
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The boot plan as a pure state machine: nodes (stages and services), what they need, deadlines, retries, backoff,
+ * held, and the order of stopping. It starts nothing itself: inputs go in with the time they happened, actions come
+ * out of a bounded queue, and PID 1 performs them. So the whole of it is tested without a process.
+ */
+#ifndef INIT_PLAN_H
+#define INIT_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <gantry/plan.h>
+
+#include "config.h"
+
+enum plan_action_kind {
+	PLAN_START,	/* start a process for node */
+	PLAN_SIGNAL,	/* send `signal` to the node's process (a service's SIGKILL means its whole cgroup) */
+	PLAN_CHANGED,	/* node's state changed: tell it */
+	PLAN_BOOT,	/* the boot's state changed: tell it */
+	PLAN_HELD_OVER,	/* the configured action of a held boot is due */
+	PLAN_DOWN,	/* a shutdown has ended every node */
+};
+
+struct plan_action {
+	enum plan_action_kind kind;
+	uint16_t node;
+	int signal;
+	enum node_state state;		/* PLAN_CHANGED: the new one; the node may have moved on since */
+};
+
+struct plan_node {
+	const struct config_node *config;
+	enum node_state state;
+	char reason[NODE_REASON_MAX];	/* why it is in this state, or its last result */
+	unsigned attempts;		/* starts since the last success or manual start */
+	unsigned starts;		/* starts in all */
+	int64_t started_ns, first_started_ns, ended_ns, next_ns;
+	int64_t kill_ns;		/* when to send SIGKILL after a stop or a passed deadline; 0: not */
+	bool process;			/* a process exists, or is about to */
+	bool overdue;			/* killed because of its deadline */
+	bool manual;			/* started by hand: a disabled service too */
+	bool restart;			/* start again once stopped */
+	bool down;			/* during a shutdown: ended, with all that depends on it */
+};
+
+struct plan {
+	const struct config *config;
+	struct plan_node *nodes;
+	size_t n_nodes;
+	enum boot_state state;
+	bool held_once;			/* stages of `when: held` may run */
+	bool broken;			/* there is no plan (bad configuration): held, whatever the nodes say */
+	bool hurry;			/* second shutdown request, or its deadline is near */
+	char reason[NODE_REASON_MAX];	/* why held */
+	int64_t ended_ns;		/* first time booted or held */
+	int64_t held_due_ns;		/* when the held action is due; 0: not */
+	struct plan_action *queue;
+	size_t head, count, capacity;
+};
+
+/* How a node's process ended. */
+struct plan_exit {
+	int status;		/* exit status, or -1 when killed by `signal` */
+	int signal;
+	bool skipped;		/* REPORT_RESULT carried REPORT_SKIPPED */
+	const char *reason;	/* from REPORT_RESULT or the last line it printed; may be NULL */
+};
+
+/* Allocates for the configuration's nodes; config must outlive the plan. 0 or -ENOMEM. */
+int plan_init(struct plan *plan, const struct config *config);
+void plan_deinit(struct plan *plan);
+
+/* Moves on everything that can move at `now`: call after inputs and when plan_next_ns() has come. */
+void plan_step(struct plan *plan, int64_t now);
+
+/* Takes one action from the queue. */
+bool plan_next(struct plan *plan, struct plan_action *ret);
+
+/* When plan_step() has something to do although no input comes; 0: never. */
+int64_t plan_due_ns(const struct plan *plan);
+
+/* Inputs. */
+void plan_exited(struct plan *plan, size_t node, const struct plan_exit *how, int64_t now);
+void plan_ready(struct plan *plan, size_t node, int64_t now);
+/* PID 1 had no process or descriptor to give: tried again soon, and not counted as the node's failure. */
+void plan_not_started(struct plan *plan, size_t node, const char *why, int64_t now);
+/* 0, -EINVAL, -EALREADY, -ESHUTDOWN as in boot.h. */
+int plan_start(struct plan *plan, size_t node, int64_t now);
+int plan_stop(struct plan *plan, size_t node, bool again, int64_t now);
+void plan_shutdown(struct plan *plan, int64_t now);
+/* What is still there gets SIGKILL. */
+void plan_hurry(struct plan *plan, int64_t now);
+
+const char *node_state_name(enum node_state state);
+const char *boot_state_name(enum boot_state state);
+
+#endif

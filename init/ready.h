@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * When is a service ready? It appears at a path (inotify), accepts on a TCP port (asked on a timer, since nothing
+ * tells), or says READY=1 on the notify socket. One watch for each node, in a table made before the loop.
+ */
+#ifndef INIT_READY_H
+#define INIT_READY_H
+
+#include <stddef.h>
+
+#include "plan.h"
+
+#define NOTIFY_SOCKET "/run/gantry/notify"
+
+/* became_ready is called from the loop, at most once for each ready_watch(). 0 or negative errno. */
+int ready_init(const struct plan *plan, void (*became_ready)(size_t node));
+
+/* The service's program was executed: watch it as its configuration says. */
+void ready_watch(size_t node);
+void ready_forget(size_t node);
+
+#endif

@@ -1,0 +1,633 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The plan with a clock of the test's own and no process: what is started when, what a failure does, how the boot is
+ * judged, in which order it is stopped.
+ */
+/* links: init/plan.c */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../init/plan.h"
+#include "test.h"
+
+#define S 1000000000LL
+#define NODES 8
+
+struct fixture {
+	struct config config;
+	struct config_node nodes[NODES];
+	struct plan plan;
+	int64_t now;
+	unsigned started[NODES];
+	int last_signal[NODES];
+	bool held_over, down;
+};
+
+static struct config_node *add(struct fixture *f, const char *name, enum node_kind kind)
+{
+	struct config_node *node = &f->nodes[f->config.n_nodes++];
+
+	memset(node, 0, sizeof(*node));
+	node->name = (char *)name;
+	node->kind = kind;
+	node->required = true;
+	node->enabled = true;
+	node->retry_min_ms = 1000;
+	node->retry_max_ms = 8000;
+	node->retry_limit = kind == NODE_STAGE ? 3 : 0;
+	node->stop_signal = SIGTERM;
+	node->stop_grace_ms = 5000;
+	node->deadline_ms = 10000;
+	node->ready_deadline_ms = 10000;
+	return node;
+}
+
+static void needs(struct config_node *node, size_t on)
+{
+	node->needs[node->n_needs++] = (uint16_t)on;
+}
+
+static struct fixture *make(void)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	f->config.nodes = f->nodes;
+	f->now = S;
+	return f;
+}
+
+static void needs_are_met(const struct fixture *f, size_t index)
+{
+	const struct config_node *node = &f->nodes[index];
+
+	for (size_t i = 0; i < node->n_needs; i++) {
+		enum node_state need = f->plan.nodes[node->needs[i]].state;
+
+		CHECK(need == NODE_DONE || need == NODE_SKIPPED || need == NODE_READY);
+	}
+}
+
+/* One turn of PID 1's loop, with the actions noted instead of performed. */
+static void turn(struct fixture *f)
+{
+	struct plan_action action;
+
+	plan_step(&f->plan, f->now);
+	while (plan_next(&f->plan, &action)) {
+		if (action.kind == PLAN_START) {
+			f->started[action.node]++;
+			if (f->plan.nodes[action.node].starts == 1)
+				needs_are_met(f, action.node);
+		} else if (action.kind == PLAN_SIGNAL) {
+			f->last_signal[action.node] = action.signal;
+		} else if (action.kind == PLAN_HELD_OVER) {
+			f->held_over = true;
+		} else if (action.kind == PLAN_DOWN) {
+			f->down = true;
+		}
+	}
+}
+
+static void begin(struct fixture *f)
+{
+	CHECK_INT(plan_init(&f->plan, &f->config), 0);
+	turn(f);
+}
+
+static void finish(struct fixture *f)
+{
+	plan_deinit(&f->plan);
+	free(f);
+}
+
+static void ends(struct fixture *f, size_t node, int status)
+{
+	struct plan_exit how = {.status = status};
+
+	plan_exited(&f->plan, node, &how, f->now);
+	turn(f);
+}
+
+static void ready(struct fixture *f, size_t node)
+{
+	plan_ready(&f->plan, node, f->now);
+	turn(f);
+}
+
+static enum node_state state(const struct fixture *f, size_t node)
+{
+	return f->plan.nodes[node].state;
+}
+
+static void wait_until_due(struct fixture *f)
+{
+	int64_t due = plan_due_ns(&f->plan);
+
+	CHECK(due > f->now);
+	f->now = due;
+	turn(f);
+}
+
+TEST(stages_without_needs_start_together)
+{
+	struct fixture *f = make();
+
+	add(f, "a", NODE_STAGE);
+	add(f, "b", NODE_STAGE);
+	begin(f);
+	CHECK_INT(f->started[0], 1);
+	CHECK_INT(f->started[1], 1);
+	finish(f);
+}
+
+TEST(a_stage_waits_for_all_it_needs)
+{
+	struct fixture *f = make();
+	struct config_node *c;
+
+	add(f, "a", NODE_STAGE);
+	add(f, "b", NODE_STAGE);
+	c = add(f, "c", NODE_STAGE);
+	needs(c, 0);
+	needs(c, 1);
+	begin(f);
+	ends(f, 0, 0);
+	CHECK_INT(f->started[2], 0);
+	ends(f, 1, 0);
+	CHECK_INT(f->started[2], 1);
+	CHECK_INT(f->plan.state, BOOT_BOOTING);
+	ends(f, 2, 0);
+	CHECK_INT(f->plan.state, BOOT_BOOTED);
+	finish(f);
+}
+
+TEST(a_service_counts_only_once_it_is_ready)
+{
+	struct fixture *f = make();
+
+	add(f, "db", NODE_SERVICE);
+	needs(add(f, "app", NODE_SERVICE), 0);
+	begin(f);
+	CHECK_INT(f->started[1], 0);
+	ready(f, 0);
+	CHECK_INT(f->started[1], 1);
+	CHECK_INT(f->plan.state, BOOT_BOOTING);
+	ready(f, 1);
+	CHECK_INT(f->plan.state, BOOT_BOOTED);
+	finish(f);
+}
+
+TEST(retries_back_off_up_to_the_cap_and_the_limit_fails_the_stage)
+{
+	struct fixture *f = make();
+	static const int64_t expected[] = {1 * S, 2 * S, 4 * S, 8 * S, 8 * S};
+
+	add(f, "a", NODE_STAGE)->retry_limit = 6;
+	begin(f);
+	for (size_t i = 0; i < 5; i++) {
+		int64_t then = f->now;
+
+		ends(f, 0, STAGE_AGAIN);
+		CHECK_INT(state(f, 0), NODE_RETRYING);
+		wait_until_due(f);
+		CHECK_INT(f->now - then, expected[i]);
+		CHECK_INT(state(f, 0), NODE_RUNNING);
+	}
+	ends(f, 0, STAGE_AGAIN);
+	CHECK_INT(state(f, 0), NODE_FAILED);
+	CHECK_INT(f->plan.state, BOOT_HELD);
+	finish(f);
+}
+
+TEST(a_stage_without_limit_is_retried_for_ever)
+{
+	struct fixture *f = make();
+
+	add(f, "config", NODE_STAGE)->retry_limit = 0;
+	begin(f);
+	for (int i = 0; i < 1000; i++) {
+		ends(f, 0, STAGE_AGAIN);
+		wait_until_due(f);
+	}
+	CHECK_INT(f->started[0], 1001);
+	CHECK_INT(f->plan.state, BOOT_BOOTING);
+	finish(f);
+}
+
+TEST(never_again_fails_at_once_and_blocks_what_needs_it)
+{
+	struct fixture *f = make();
+
+	add(f, "disk", NODE_STAGE);
+	needs(add(f, "snapshot", NODE_STAGE), 0);
+	needs(add(f, "reth", NODE_SERVICE), 1);
+	add(f, "other", NODE_STAGE);
+	begin(f);
+	ends(f, 0, STAGE_NEVER);
+	CHECK_INT(state(f, 0), NODE_FAILED);
+	CHECK_INT(state(f, 1), NODE_BLOCKED);
+	CHECK_INT(state(f, 2), NODE_BLOCKED);
+	CHECK_INT(state(f, 3), NODE_RUNNING);
+	CHECK_INT(f->plan.state, BOOT_HELD);
+	CHECK(strstr(f->plan.reason, "disk: ") == f->plan.reason);
+	finish(f);
+}
+
+TEST(an_optional_failure_does_not_hold_the_boot)
+{
+	struct fixture *f = make();
+
+	add(f, "azure", NODE_STAGE)->required = false;
+	add(f, "disk", NODE_STAGE);
+	begin(f);
+	ends(f, 0, STAGE_NEVER);
+	ends(f, 1, 0);
+	CHECK_INT(f->plan.state, BOOT_BOOTED);
+	finish(f);
+}
+
+TEST(after_waits_for_the_end_but_not_for_success)
+{
+	struct fixture *f = make();
+	struct config_node *b;
+
+	add(f, "a", NODE_STAGE)->required = false;
+	b = add(f, "b", NODE_STAGE);
+	b->after[b->n_after++] = 0;
+	begin(f);
+	CHECK_INT(f->started[1], 0);
+	ends(f, 0, STAGE_NEVER);
+	CHECK_INT(f->started[1], 1);
+	finish(f);
+}
+
+TEST(a_passed_deadline_terms_then_kills_then_retries)
+{
+	struct fixture *f = make();
+
+	add(f, "a", NODE_STAGE);
+	begin(f);
+	wait_until_due(f);
+	CHECK_INT(f->now, S + 10 * S);
+	CHECK_INT(f->last_signal[0], SIGTERM);
+	wait_until_due(f);
+	CHECK_INT(f->last_signal[0], SIGKILL);
+	CHECK_INT(state(f, 0), NODE_RUNNING);
+	plan_exited(&f->plan, 0, &(struct plan_exit){.status = -1, .signal = SIGKILL}, f->now);
+	turn(f);
+	CHECK_INT(state(f, 0), NODE_RETRYING);
+	CHECK(strstr(f->plan.nodes[0].reason, "deadline passed after 10 s"));
+	finish(f);
+}
+
+TEST(a_stage_that_ends_well_although_its_deadline_passed_is_not_done)
+{
+	struct fixture *f = make();
+
+	add(f, "a", NODE_STAGE)->retry_limit = 1;
+	begin(f);
+	wait_until_due(f);
+	ends(f, 0, 0);
+	CHECK_INT(state(f, 0), NODE_FAILED);
+	finish(f);
+}
+
+TEST(a_skipped_stage_satisfies_what_needs_it)
+{
+	struct fixture *f = make();
+
+	add(f, "snapshot", NODE_STAGE);
+	needs(add(f, "reth", NODE_SERVICE), 0);
+	begin(f);
+	plan_exited(&f->plan, 0, &(struct plan_exit){.status = 0, .skipped = true}, f->now);
+	turn(f);
+	CHECK_INT(state(f, 0), NODE_SKIPPED);
+	CHECK_INT(f->started[1], 1);
+	finish(f);
+}
+
+TEST(a_held_stage_runs_only_once_the_boot_is_held)
+{
+	struct fixture *f = make();
+
+	add(f, "tell", NODE_STAGE)->when = WHEN_HELD;
+	add(f, "disk", NODE_STAGE);
+	begin(f);
+	CHECK_INT(f->started[0], 0);
+	ends(f, 1, STAGE_NEVER);
+	CHECK_INT(f->started[0], 1);
+	ends(f, 0, STAGE_NEVER);
+	CHECK(strstr(f->plan.reason, "disk") != NULL);
+	finish(f);
+}
+
+TEST(a_held_stage_is_not_waited_for_in_a_good_boot)
+{
+	struct fixture *f = make();
+
+	add(f, "tell", NODE_STAGE)->when = WHEN_HELD;
+	add(f, "disk", NODE_STAGE);
+	begin(f);
+	ends(f, 1, 0);
+	CHECK_INT(f->plan.state, BOOT_BOOTED);
+	finish(f);
+}
+
+TEST(the_held_action_is_due_after_its_delay)
+{
+	struct fixture *f = make();
+
+	f->config.held_action = HELD_REBOOT;
+	f->config.held_delay_ms = 60000;
+	add(f, "disk", NODE_STAGE);
+	begin(f);
+	ends(f, 0, STAGE_NEVER);
+	CHECK(!f->held_over);
+	wait_until_due(f);
+	CHECK_INT(f->now, 61 * S);
+	CHECK(f->held_over);
+	finish(f);
+}
+
+TEST(a_failed_stage_started_by_hand_ends_the_hold)
+{
+	struct fixture *f = make();
+
+	add(f, "disk", NODE_STAGE);
+	needs(add(f, "reth", NODE_SERVICE), 0);
+	begin(f);
+	ends(f, 0, STAGE_NEVER);
+	CHECK_INT(plan_start(&f->plan, 0, f->now), 0);
+	turn(f);
+	CHECK_INT(f->plan.state, BOOT_BOOTING);
+	CHECK_INT(f->started[0], 2);
+	ends(f, 0, 0);
+	ready(f, 1);
+	CHECK_INT(f->plan.state, BOOT_BOOTED);
+	finish(f);
+}
+
+TEST(a_crashed_service_restarts_with_growing_delay)
+{
+	struct fixture *f = make();
+
+	add(f, "a", NODE_SERVICE);
+	begin(f);
+	for (int i = 0; i < 6; i++) {
+		int64_t then = f->now;
+
+		ready(f, 0);
+		ends(f, 0, 1);
+		wait_until_due(f);
+		CHECK_INT(f->now - then, i < 4 ? (S << i) : 8 * S);
+	}
+	CHECK_INT(f->started[0], 7);
+	finish(f);
+}
+
+TEST(a_stable_service_forgets_its_earlier_failures)
+{
+	struct fixture *f = make();
+	int64_t then;
+
+	add(f, "a", NODE_SERVICE);
+	begin(f);
+	for (int i = 0; i < 3; i++) {
+		ends(f, 0, 1);
+		wait_until_due(f);
+	}
+	ready(f, 0);
+	f->now += 3600 * S;
+	then = f->now;
+	ends(f, 0, 1);
+	wait_until_due(f);
+	CHECK_INT(f->now - then, S);
+	finish(f);
+}
+
+TEST(restart_policies_are_kept)
+{
+	struct fixture *f = make();
+
+	add(f, "never", NODE_SERVICE)->restart = RESTART_NEVER;
+	add(f, "on-failure", NODE_SERVICE)->restart = RESTART_ON_FAILURE;
+	add(f, "always", NODE_SERVICE);
+	begin(f);
+	ends(f, 0, 0);
+	ends(f, 1, 0);
+	ends(f, 2, 0);
+	CHECK_INT(state(f, 0), NODE_DONE);
+	CHECK_INT(state(f, 1), NODE_DONE);
+	CHECK_INT(state(f, 2), NODE_RETRYING);
+	finish(f);
+}
+
+TEST(a_manual_stop_stays_stopped_and_a_restart_comes_back)
+{
+	struct fixture *f = make();
+
+	add(f, "a", NODE_SERVICE);
+	begin(f);
+	ready(f, 0);
+	CHECK_INT(plan_stop(&f->plan, 0, false, f->now), 0);
+	turn(f);
+	CHECK_INT(f->last_signal[0], SIGTERM);
+	ends(f, 0, 0);
+	CHECK_INT(state(f, 0), NODE_STOPPED);
+	CHECK_INT(plan_due_ns(&f->plan), 0);
+	CHECK_INT(plan_stop(&f->plan, 0, false, f->now), -EALREADY);
+	CHECK_INT(plan_start(&f->plan, 0, f->now), 0);
+	turn(f);
+	ready(f, 0);
+	CHECK_INT(plan_stop(&f->plan, 0, true, f->now), 0);
+	turn(f);
+	ends(f, 0, 0);
+	CHECK_INT(state(f, 0), NODE_RUNNING);
+	CHECK_INT(f->started[0], 3);
+	finish(f);
+}
+
+TEST(a_disabled_service_starts_only_by_hand)
+{
+	struct fixture *f = make();
+
+	add(f, "ssh", NODE_SERVICE)->enabled = false;
+	begin(f);
+	CHECK_INT(state(f, 0), NODE_DISABLED);
+	CHECK_INT(f->plan.state, BOOT_BOOTED);
+	CHECK_INT(plan_start(&f->plan, 0, f->now), 0);
+	turn(f);
+	CHECK_INT(f->started[0], 1);
+	finish(f);
+}
+
+TEST(no_process_to_give_is_not_the_nodes_failure)
+{
+	struct fixture *f = make();
+
+	add(f, "a", NODE_STAGE)->retry_limit = 1;
+	begin(f);
+	for (int i = 0; i < 20; i++) {
+		plan_not_started(&f->plan, 0, "Resource temporarily unavailable", f->now);
+		turn(f);
+		CHECK_INT(state(f, 0), NODE_RETRYING);
+		wait_until_due(f);
+	}
+	ends(f, 0, 0);
+	CHECK_INT(state(f, 0), NODE_DONE);
+	finish(f);
+}
+
+TEST(a_shutdown_stops_dependents_first)
+{
+	struct fixture *f = make();
+
+	add(f, "net", NODE_SERVICE);
+	needs(add(f, "stage", NODE_STAGE), 0);
+	needs(add(f, "db", NODE_SERVICE), 1);
+	needs(add(f, "app", NODE_SERVICE), 2);
+	begin(f);
+	ready(f, 0);
+	ends(f, 1, 0);
+	ready(f, 2);
+	ready(f, 3);
+	plan_shutdown(&f->plan, f->now);
+	turn(f);
+	CHECK_INT(f->last_signal[3], SIGTERM);
+	CHECK_INT(f->last_signal[2], 0);
+	ends(f, 3, 0);
+	CHECK_INT(f->last_signal[2], SIGTERM);
+	CHECK_INT(f->last_signal[0], 0);
+	CHECK(!f->down);
+	ends(f, 2, 0);
+	CHECK_INT(f->last_signal[0], SIGTERM);
+	ends(f, 0, 0);
+	CHECK(f->down);
+	finish(f);
+}
+
+TEST(a_service_that_ignores_its_stop_signal_is_killed_after_its_grace)
+{
+	struct fixture *f = make();
+	int64_t then;
+
+	add(f, "db", NODE_SERVICE)->stop_signal = SIGINT;
+	begin(f);
+	ready(f, 0);
+	then = f->now;
+	plan_shutdown(&f->plan, f->now);
+	turn(f);
+	CHECK_INT(f->last_signal[0], SIGINT);
+	wait_until_due(f);
+	CHECK_INT(f->now - then, 5 * S);
+	CHECK_INT(f->last_signal[0], SIGKILL);
+	finish(f);
+}
+
+TEST(a_hurried_shutdown_kills_at_once)
+{
+	struct fixture *f = make();
+
+	add(f, "a", NODE_SERVICE);
+	begin(f);
+	plan_shutdown(&f->plan, f->now);
+	turn(f);
+	plan_hurry(&f->plan, f->now);
+	turn(f);
+	CHECK_INT(f->last_signal[0], SIGKILL);
+	finish(f);
+}
+
+TEST(nothing_starts_during_a_shutdown)
+{
+	struct fixture *f = make();
+
+	add(f, "a", NODE_STAGE);
+	needs(add(f, "b", NODE_STAGE), 0);
+	begin(f);
+	plan_shutdown(&f->plan, f->now);
+	turn(f);
+	ends(f, 0, 0);
+	CHECK_INT(f->started[1], 0);
+	CHECK_INT(plan_start(&f->plan, 1, f->now), -ESHUTDOWN);
+	CHECK(f->down);
+	finish(f);
+}
+
+/*
+ * Whatever happens in whatever order: nothing runs before its needs are met, a node never has two processes, and a
+ * shutdown always comes to its end.
+ */
+TEST(random_walks_keep_the_invariants)
+{
+	unsigned seed = 20261123;
+
+	for (int walk = 0; walk < 2000; walk++) {
+		struct fixture *f = make();
+		bool running[NODES] = {false};
+		unsigned before[NODES] = {0};
+
+		for (size_t i = 0; i < NODES; i++) {
+			struct config_node *node = add(f, "n", rand_r(&seed) % 2 ? NODE_STAGE : NODE_SERVICE);
+
+			node->required = rand_r(&seed) % 4;
+			for (size_t k = 0; k < i; k++)
+				if (rand_r(&seed) % 4 == 0)
+					needs(node, k);
+		}
+		begin(f);
+		for (int step = 0; step < 200; step++) {
+			size_t i = (size_t)rand_r(&seed) % NODES;
+
+			for (size_t k = 0; k < NODES; k++) {
+				if (f->started[k] == before[k])
+					continue;
+				CHECK_INT(f->started[k], before[k] + 1);
+				CHECK(!running[k]);
+				running[k] = true;
+				before[k] = f->started[k];
+			}
+			f->now += rand_r(&seed) % 3 * S;
+			switch (rand_r(&seed) % 6) {
+			case 0:
+				ready(f, i);
+				break;
+			case 1:
+			case 2:
+				if (running[i]) {
+					static const int statuses[] = {0, 0, 1, STAGE_AGAIN, STAGE_NEVER};
+
+					running[i] = false;
+					ends(f, i, statuses[rand_r(&seed) % 5]);
+				}
+				break;
+			case 3:
+				plan_start(&f->plan, i, f->now);
+				turn(f);
+				break;
+			case 4:
+				plan_stop(&f->plan, i, rand_r(&seed) % 2, f->now);
+				turn(f);
+				break;
+			default:
+				turn(f);
+			}
+		}
+		for (size_t k = 0; k < NODES; k++)
+			running[k] |= f->started[k] != before[k];
+		plan_shutdown(&f->plan, f->now);
+		turn(f);
+		for (size_t round = 0; round < NODES && !f->down; round++) {
+			for (size_t k = 0; k < NODES; k++) {
+				if (running[k] && f->plan.nodes[k].state == NODE_STOPPING) {
+					running[k] = false;
+					ends(f, k, 0);
+				}
+			}
+		}
+		CHECK(f->down);
+		finish(f);
+	}
+}
