@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Stage `config`: fetches the node's configuration from BuilderHub, whole and valid or not at all, and hands it on
+ * as the artifact `config`; the disk key in it, if there is one, byte for byte as `disk-key`. One request an
+ * attempt: the plan tries again for ever, since a refusal is normal until an operator has allowed the node. The
+ * document is a secret: it is said how long it is, never what is in it.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <gantry/report.h>
+#include <gantry/stage.h>
+
+#include "lib/document.h"
+#include "lib/http.h"
+#include "lib/options.h"
+#include "lib/report.h"
+#include "lib/secret.h"
+
+#define CONNECT_MS     10000
+#define REQUEST_MS     60000
+#define DISK_KEY_MAX   4096
+
+struct fetch {
+	const char *url, *ca;
+	size_t maximum;
+	struct secret body;	/* maximum bytes; `used` of them count */
+	size_t used;
+	struct json_object *document;
+};
+
+static int sink(void *context, const void *bytes, size_t size)
+{
+	struct fetch *f = context;
+
+	if (size > f->maximum - f->used)
+		return -EMSGSIZE;
+	memcpy(f->body.bytes + f->used, bytes, size);
+	f->used += size;
+	return 0;
+}
+
+/* In the clear only to this machine itself: that is where a proxy that proves who it talks to listens. */
+static bool is_loopback(const char *url)
+{
+	static const char *const hosts[] = {"127.0.0.1", "localhost", "[::1]"};
+	const char *host = url + strlen("http://");
+	size_t n = strcspn(host, ":/?#");
+
+	if (host[0] == '[')
+		n = strcspn(host, "]") + 1;
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+		if (strlen(hosts[i]) == n && strncmp(host, hosts[i], n) == 0 && (!host[n] || strchr(":/?#", host[n])))
+			return true;
+	}
+	return false;
+}
+
+static int check_options(const struct fetch *f)
+{
+	if (strncmp(f->url, "https://", 8) == 0 && f->ca[0])
+		return 0;
+	if (strncmp(f->url, "http://", 7) == 0 && is_loopback(f->url))
+		return 0;
+	report_result("url: https with a pinned CA, or http on loopback, is needed");
+	return STAGE_NEVER;
+}
+
+static int fetch(struct fetch *f)
+{
+	const char *headers[] = {"Accept: application/json", NULL};
+	struct http_request request = {
+		.method = "GET",
+		.url = f->url,
+		.headers = headers,
+		.ca_file = f->ca[0] ? f->ca : NULL,
+		.connect_timeout_ms = CONNECT_MS,
+		.timeout_ms = REQUEST_MS,
+		.maximum_bytes = f->maximum,
+		.sink = sink,
+		.sink_context = f,
+	};
+	struct http_response response = {0};
+	int r = http_perform(&request, &response);
+	long status = response.status;
+
+	if (r == -EMSGSIZE)
+		report_result("configuration refused: longer than %zu bytes", f->maximum);
+	else if (r < 0)
+		report_result("hub not reached: %s", response.error);
+	http_response_free(&response);
+	if (r < 0)
+		return STAGE_AGAIN;
+	if (status == 200)
+		return STAGE_DONE;
+	if (status == 403)
+		report_result("hub refused this node (403): not allowed yet");
+	else
+		report_result("hub answered %ld", status);
+	return STAGE_AGAIN;
+}
+
+static int parse(struct fetch *f)
+{
+	char error[200];
+
+	if (document_parse(f->body.bytes, f->used, &f->document, error, sizeof(error)) == 0)
+		return STAGE_DONE;
+	report_result("configuration refused: %s", error);
+	return STAGE_AGAIN;
+}
+
+/* 1: handed over; 0: the document has none; negative errno. */
+static int give_disk_key(struct fetch *f, const char *path)
+{
+	struct json_object *key;
+	int n, r;
+
+	if (!path[0] || !document_get(f->document, path, &key))
+		return 0;
+	n = json_object_is_type(key, json_type_string) ? json_object_get_string_len(key) : 0;
+	if (n == 0 || n > DISK_KEY_MAX) {
+		report_event(EVENT_WARNING, "%s is not a string of 1 to %d bytes: no disk key", path, DISK_KEY_MAX);
+		return 0;
+	}
+	r = report_give("disk-key", json_object_get_string(key), (size_t)n);
+	return r < 0 ? r : 1;
+}
+
+static int give(struct fetch *f, const char *key_path)
+{
+	int r, key;
+
+	r = report_give("config", f->body.bytes, f->used);
+	key = r < 0 ? r : give_disk_key(f, key_path);
+	if (key < 0) {
+		report_result("configuration not handed over: %s", strerror(-key));
+		return STAGE_AGAIN;
+	}
+	report_result("%zu bytes, %s", f->used, key ? "with a disk key" : "without a disk key");
+	return STAGE_DONE;
+}
+
+static int run(struct stage_context *context)
+{
+	static struct fetch f;
+	int r;
+
+	f.url = option_string(context, "url", "");
+	f.ca = option_string(context, "ca", "");
+	f.maximum = (size_t)option_integer(context, "max_bytes", 1 << 20);
+	r = check_options(&f);
+	if (r != 0)
+		return r;
+	r = secret_new(f.maximum, &f.body);
+	if (r < 0) {
+		report_result("no locked memory for %zu bytes: %s", f.maximum, strerror(-r));
+		return STAGE_AGAIN;
+	}
+	r = fetch(&f);
+	if (r == STAGE_DONE)
+		r = parse(&f);
+	if (r == STAGE_DONE)
+		r = give(&f, option_string(context, "disk_key", "disk_encryption.key"));
+	json_object_put(f.document);
+	secret_wipe(&f.body);
+	return r;
+}
+
+static const struct stage_option options[] = {
+	{.name = "url", .type = OPTION_STRING, .required = true, .minimum = 8, .maximum = 2048},
+	{.name = "ca", .type = OPTION_STRING, .maximum = 255},
+	{.name = "max_bytes", .type = OPTION_INTEGER, .minimum = 2, .maximum = ARTIFACT_SIZE_MAX},
+	{.name = "disk_key", .type = OPTION_STRING, .maximum = 120},
+	{0},
+};
+
+static const char *const gives[] = {"config", "disk-key", NULL};
+
+const struct stage stage_config = {
+	.type = "config",
+	.gives = gives,
+	.options = options,
+	.deadline_s = 90,
+	.retry_limit = 0,
+	.run = run,
+};

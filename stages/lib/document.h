@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A JSON document from somebody else: exactly RFC 8259, one object, nothing behind it, of bounded depth, without a
+ * key twice in one object, without NUL in any text, and with every integer exact in 64 bits. What json-c would let
+ * pass or change silently is refused here first; then json-c builds the tree from the same bytes.
+ */
+#ifndef STAGES_LIB_DOCUMENT_H
+#define STAGES_LIB_DOCUMENT_H
+
+#include <stddef.h>
+
+#include <json-c/json.h>
+
+#define DOCUMENT_DEPTH_MAX 32
+
+/*
+ * 0: *ret is the object, the caller's to json_object_put(). -EBADMSG (or -ENOMEM) with one line in error that names
+ * place and reason but no byte of the document's values.
+ */
+int document_parse(const void *bytes, size_t size, struct json_object **ret, char *error, size_t error_size);
+
+/*
+ * The value at a dotted path ("rclone.bucket_endpoint") whose components are all keys of objects. Returns 1 with
+ * *ret (NULL is JSON's null), 0 when there is none.
+ */
+int document_get(struct json_object *object, const char *path, struct json_object **ret);
+
+#endif
