@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Gantry. On the host, every target is handed to the build root (.ci/buildroot, docs/building.md), which is made first
+# where it is missing; the second half of this file works inside it. `make help` lists the targets.
+
+.DEFAULT_GOAL := all
+.SUFFIXES:
+MAKEFLAGS += -rR
+
+ifndef GANTRY_INSIDE
+# ---- on the host ------------------------------------------------------------------------------------------------------
+
+PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
+BUILDROOT := $(PYTHON) .ci/buildroot
+JOBS ?= $(shell nproc)
+export GANTRY_TEST_DATA ?= $(wildcard ../shared/data)
+
+# Variables given on the command line reach the programs in the root as environment.
+GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v))
+export GANTRY_PASS := $(filter-out CMD MIRROR KERNEL,$(GIVEN))
+
+HERE := help enter shell deps update-deps clean prune
+GOALS := $(filter-out $(HERE),$(or $(MAKECMDGOALS),all))
+
+.PHONY: $(HERE) inside
+$(GOALS): inside
+	@:
+
+inside:
+	+@MAKEFLAGS= $(BUILDROOT) make -j$(JOBS) $(if $(findstring k,$(firstword -$(MAKEFLAGS))),-k) $(GOALS)
+
+help:
+	@echo 'Usage: make [TARGET] [VARIABLE=VALUE]...'
+	@echo
+	@sed -n 's/^#  \(make.*\)/  \1/p' Makefile
+
+# The targets, as `make help` shows them:
+#  make                  build the binary, build/init, and the programs of the test image
+#  make run              boot the image on the emulated platform and show it live  [EXIT=1] [AGAIN=1] [TIER=1|2]
+#  make test             run every test  [T=PATTERN]
+#  make image            the Unified Kernel Image, the GPT disk and the Azure VHD, in build/image
+#  make measurements     PCR 4, 9 and 11 of that image, as JSON
+#  make lint             gcc, clang, cppcheck, shellcheck and pyflakes over everything
+#  make bench            the benchmarks, as one table and build/bench.json
+#  make fuzz T=NAME      search for new failures with libFuzzer  [SECONDS=60]
+#  make shell            a shell in the build root
+#  make enter CMD=...    one command in the build root
+#  make deps             only the build root, the libraries and the kernel
+#  make update-deps      move the pins in deps.lock to what the mirror has now
+#  make prune            remove from the cache what this checkout does not use
+#  make clean            remove build/
+#
+#  make ... V=1          show the commands
+#  make ... KERNEL=FILE  another Debian kernel package than the pinned one
+#  make ... MIRROR=URL   another Debian mirror than the host's own
+
+enter:
+	@$(BUILDROOT) enter sh -c '$(subst ','\'',$(value CMD))'
+
+shell:
+	@$(BUILDROOT) enter bash
+
+deps:
+	@$(BUILDROOT) deps
+
+update-deps:
+	@$(BUILDROOT) update
+
+prune:
+	@$(BUILDROOT) prune
+
+clean:
+	@rm -rf build
+
+else
+# ---- in the build root ------------------------------------------------------------------------------------------------
+
+include build/paths.env
+
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@echo "  $(1)";)
+SHELL := /bin/sh
+export LC_ALL := C.UTF-8
+export SOURCE_DATE_EPOCH ?= 1700000000
+.DELETE_ON_ERROR:
+
+# The binary. musl has no fortified functions: _FORTIFY_SOURCE costs nothing there and works in the unit tests' glibc.
+CC := $(LIBS)/tc/bin/musl-gcc
+WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wformat -Wformat-security -Wundef -Wimplicit-fallthrough
+CPPFLAGS := -D_GNU_SOURCE= -Iinclude
+HARDENING := -fstack-protector-strong -fstack-clash-protection -ftrivial-auto-var-init=zero -D_FORTIFY_SOURCE=2
+CFLAGS := -std=gnu11 -Os -g -fPIE $(HARDENING) -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
+	-fno-unwind-tables -ffile-prefix-map=$(CURDIR)/= -ffile-prefix-map=$(LIBS)=/usr $(WARNINGS)
+LDFLAGS := -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,text,-z,separate-code -Wl,--gc-sections -Wl,--build-id=none \
+	-Wl,--fatal-warnings -L$(LIBS)/lib
+STRIP := strip -s -R .comment -R .note.gnu.property
+LDLIBS := -Wl,--start-group -lcryptsetup -ldevmapper -ljson-c -lblkid -luuid -lcurl -ltss2-esys -ltss2-sys -ltss2-mu \
+	-ltss2-tctildr -ltss2-tcti-swtpm -ltss2-tcti-mssim -ltss2-tcti-device -ltss2-rc -lmicrohttpd -lseccomp -lmbedtls -lmbedx509 \
+	-lmbedcrypto -lexpat -Wl,--end-group
+
+SOURCES := $(sort $(wildcard init/*.c init/api/*.c stages/*.c stages/lib/*.c))
+OBJECTS := $(SOURCES:%.c=build/obj/%.o)
+GUEST := $(patsubst qemu/guest/%.c,build/guest/%,$(wildcard qemu/guest/*.c))
+
+.PHONY: all run test image measurements lint bench fuzz tests-built
+all: build/init $(GUEST) build/compile_commands.json
+	@:
+
+build/init: build/init.debug
+	$(Q)$(STRIP) -o $@.new $< && mv $@.new $@
+	$(Q)echo "  $@ $$(stat -c %s $@) bytes"
+
+build/init.debug: $(OBJECTS) build/objects
+	$(call say,LINK $@)$(CC) $(LDFLAGS) -o $@ $(OBJECTS) $(LDLIBS)
+
+# A file that comes or goes changes the list, and so links again.
+build/objects: FORCE
+	@mkdir -p build; echo '$(OBJECTS)' | cmp -s - $@ || echo '$(OBJECTS)' > $@
+
+build/obj/%.o: %.c Makefile build/paths.env
+	@mkdir -p $(@D)
+	$(call say,CC $<)$(CC) $(CPPFLAGS) -isystem $(LIBS)/include $(CFLAGS) -MMD -MP -c -o $@ $<
+
+build/guest/%: qemu/guest/%.c Makefile build/paths.env
+	@mkdir -p $(@D)
+	$(call say,CC $<)$(CC) $(CPPFLAGS) -isystem $(LIBS)/include $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -s -o $@ $<
+
+build/compile_commands.json: build/objects Makefile build/paths.env
+	$(Q)python3 .ci/compile-commands $(SOURCES) $(wildcard qemu/guest/*.c) -- $(CPPFLAGS) -std=gnu11 $(WARNINGS) > $@.new && mv $@.new $@
+
+.PHONY: FORCE
+FORCE:
+
+# ---- the image and the machine
+
+image: all
+	$(Q)python3 qemu/image.py
+
+measurements: all
+	$(Q)python3 qemu/measure.py
+
+run: all
+	$(Q)exec python3 qemu/run.py
+
+bench: all
+	$(Q)exec python3 tests/bench/bench.py
+
+# ---- tests
+
+test:
+	$(Q)exec python3 tests/run.py
+
+# Unit tests and fuzz targets name what they link in a comment; build/tests.mk is made of those. Everything in them is
+# compiled with the root's own glibc and gcc, under the sanitizers.
+TEST_SOURCES := $(wildcard tests/unit/test_*.c tests/fuzz/fuzz_*.c)
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+TEST_CFLAGS := $(CPPFLAGS) -DUNIT_TEST -std=gnu11 -g -O1 $(WARNINGS) -Wno-missing-prototypes $(SANITIZE)
+
+ifneq ($(filter tests-built fuzz build/tests/%,$(MAKECMDGOALS)),)
+include build/tests.mk
+endif
+
+build/tests.mk: $(TEST_SOURCES) .ci/test-rules Makefile
+	@mkdir -p build
+	$(Q)python3 .ci/test-rules $(TEST_SOURCES) > $@.new && mv $@.new $@
+
+build/tests/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC $< (sanitized))gcc $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
+
+tests-built: $(TEST_PROGRAMS)
+
+# libFuzzer wants clang and its own compilation of everything that a target links.
+SECONDS ?= 60
+fuzz: $(if $(T),build/fuzz/$(T))
+	$(if $(T),,$(error give T=NAME, one of: $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))))
+	$(Q)mkdir -p build/fuzz/corpus/$(T)
+	$(Q)cd build/fuzz && exec ./$(T) -max_total_time=$(SECONDS) -max_len=65536 -print_final_stats=1 corpus/$(T) \
+		$(wildcard $(CURDIR)/tests/fuzz/corpus/$(T))
+
+build/fuzz/%: tests/fuzz/fuzz_%.c build/tests.mk Makefile FORCE
+	@mkdir -p $(@D)
+	$(call say,CLANG $<)clang $(CPPFLAGS) -DUNIT_TEST -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined \
+		-o $@ $< $(FUZZ_LINKS_$*) $(FUZZ_LIBS_$*)
+
+# ---- lint
+
+LINT_C := $(SOURCES) $(wildcard qemu/guest/*.c tests/unit/*.c tests/fuzz/*.c)
+LINT_PYTHON := $(sort $(shell grep -lE '^\#!.*python' .ci/* 2>/dev/null) $(shell find qemu tests -name '*.py' 2>/dev/null))
+LINT_SHELL := $(shell grep -lE '^\#!.*sh$$' .ci/* 2>/dev/null)
+
+.PHONY: lint-gcc lint-clang lint-cppcheck lint-python lint-shell lint-text
+lint: lint-gcc lint-clang lint-cppcheck lint-python lint-shell lint-text
+
+lint-gcc: $(LINT_C:%=build/lint/gcc/%)
+lint-clang: $(LINT_C:%=build/lint/clang/%)
+
+build/lint/gcc/%: % Makefile
+	@mkdir -p $(@D)
+	$(call say,GCC $<)gcc $(CPPFLAGS) -DUNIT_TEST -std=gnu11 -O1 -fsyntax-only $(WARNINGS) -Werror -MMD -MP -MT $@ -MF $@.d $< && touch $@
+
+build/lint/clang/%: % Makefile
+	@mkdir -p $(@D)
+	$(call say,CLANG $<)clang $(CPPFLAGS) -std=gnu11 -fsyntax-only $(WARNINGS) -Werror -MMD -MP -MT $@ -MF $@.d $< && touch $@
+
+lint-cppcheck: $(LINT_C)
+	$(call say,CPPCHECK)cppcheck -q --enable=warning,portability --inline-suppr --std=c11 --error-exitcode=1 \
+		--suppress=missingIncludeSystem --suppress=syntaxError:tests/* --suppress=unknownMacro:tests/* --library=posix -D__linux__ -DUNIT_TEST \
+		-Iinclude -j2 --cppcheck-build-dir=$(shell mkdir -p build/lint/cppcheck; echo build/lint/cppcheck) $(SOURCES)
+
+lint-python:
+	$(call say,PYFLAKES)pyflakes3 $(LINT_PYTHON)
+
+lint-shell:
+	$(call say,SHELLCHECK)$(if $(LINT_SHELL),shellcheck $(LINT_SHELL),:)
+
+lint-text:
+	$(call say,TEXT)python3 .ci/lint-text
+
+-include $(shell find build/obj build/guest build/tests/obj build/lint -name '*.d' 2>/dev/null)
+endif
