@@ -16,6 +16,7 @@
 #include "config.h"
 #include "config-check.h"
 #include "config-plan.h"
+#include "words.h"
 
 void config_free(struct config *config)
 {
@@ -276,7 +277,7 @@ int config_parse(const char *name, const char *text, size_t size, struct config 
 			r = parse(&check, copy, size, config);
 	}
 	if (r < 0 && error_size && !error[0])
-		snprintf(error, error_size, "%s: %s", name, strerror(-r));
+		snprintf(error, error_size, "%s: %s", name, error_words(-r));
 	if (r == 0)
 		*ret = config;
 	else
@@ -327,7 +328,7 @@ int config_load(const char *path, struct config **ret, char *error, size_t error
 		if (size == -EFBIG)
 			snprintf(error, error_size, "%s: larger than %u bytes", path, CONFIG_SIZE_MAX);
 		else
-			snprintf(error, error_size, "%s: %s", path, strerror((int)-size));
+			snprintf(error, error_size, "%s: %s", path, error_words((int)-size));
 		return (int)size;
 	}
 	r = config_parse(path, text, (size_t)size, ret, error, error_size);

@@ -2,7 +2,7 @@
 /*
  * The configuration: what a good file becomes, and for each kind of error the exact line that is said.
  */
-/* links: init/config.c init/config-check.c init/config-format.c init/config-keys.c init/config-plan.c init/config-print.c init/jsonpos.c */
+/* links: init/config.c init/config-check.c init/config-format.c init/config-keys.c init/config-plan.c init/config-print.c init/jsonpos.c init/words.c */
 /* libs: json-c */
 #include <errno.h>
 #include <signal.h>
@@ -458,9 +458,9 @@ TEST(files_that_cannot_be_read_say_why)
 	struct config *c = NULL;
 
 	CHECK_INT(config_load("/nowhere/boot.json", &c, error, sizeof(error)), -ENOENT);
-	CHECK_STR(error, "/nowhere/boot.json: No such file or directory");
+	CHECK_STR(error, "/nowhere/boot.json: no such file or directory");
 	CHECK_INT(config_load("/proc", &c, error, sizeof(error)), -EISDIR);
-	CHECK_STR(error, "/proc: Is a directory");
+	CHECK_STR(error, "/proc: is a directory");
 	CHECK_INT(config_load("/dev/zero", &c, error, sizeof(error)), -EFBIG);
 	CHECK_STR(error, "/dev/zero: larger than 1048576 bytes");
 	CHECK(c == NULL);

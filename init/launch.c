@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The launch role: what stands between PID 1's fork and a service's first instruction. PID 1 cannot afford to read
+ * files or walk directories, so this process does, as root, and then becomes the program. It reports that it is about
+ * to, or the one reason why it cannot; it has no other way to end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include <gantry/cleanup.h>
+#include <gantry/report.h>
+#include <gantry/role.h>
+#include <gantry/stage.h>
+
+#include "account.h"
+#include "config-check.h"
+#include "prestart.h"
+#include "words.h"
+
+#define SERVICE_SIZE_MAX (1u << 20)
+#define GROUPS_MAX       64
+#define NOTIFY_PATH      "/run/gantry/notify"
+#define PATH_DEFAULT     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define PASSWD_PATH      "/etc/passwd"
+#define GROUP_PATH       "/etc/group"
+
+static void report(enum report_kind kind, const char *text)
+{
+	struct {
+		struct report_head head;
+		char body[512];
+	} message = {.head = {.kind = (uint16_t)kind}};
+	size_t n = strlen(text);
+
+	if (n > sizeof(message.body))
+		n = sizeof(message.body);
+	memcpy(message.body, text, n);
+	message.head.size = (uint32_t)n;
+	if (send(REPORT_FD, &message, sizeof(message.head) + n, MSG_NOSIGNAL) < 0)
+		dprintf(2, "launch: %s\n", text);
+}
+
+/* Every failure ends here. */
+static _Noreturn void fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static _Noreturn void fail(const char *fmt, ...)
+{
+	char reason[512];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(reason, sizeof(reason), fmt, args);
+	va_end(args);
+	report(REPORT_RESULT, reason);
+	exit(STAGE_NEVER);
+}
+
+static const char *string(struct json_object *service, const char *name, const char *otherwise)
+{
+	struct json_object *value = key_member(service, name);
+
+	return value ? json_object_get_string(value) : otherwise;
+}
+
+static size_t length(struct json_object *array)
+{
+	return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
+}
+
+static const char *item(struct json_object *array, size_t i)
+{
+	return json_object_get_string(json_object_array_get_idx(array, i));
+}
+
+static void own_descriptors(void)
+{
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null_fd < 0 || dup2(null_fd, 0) < 0)
+		fail("/dev/null: %s", error_words(errno));
+	if (fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC) < 0 || fcntl(OPTIONS_FD, F_SETFD, FD_CLOEXEC) < 0 ||
+	    syscall(SYS_close_range, OPTIONS_FD + 1, ~0U, 0) < 0)
+		fail("descriptors: %s", error_words(errno));
+}
+
+static struct json_object *read_service(void)
+{
+	_cleanup_(cleanup_free) char *text = NULL;
+	struct json_object *service;
+	struct stat st;
+
+	if (fstat(OPTIONS_FD, &st) < 0 || st.st_size <= 0 || st.st_size > SERVICE_SIZE_MAX)
+		fail("descriptor %d holds no service", OPTIONS_FD);
+	text = calloc(1, (size_t)st.st_size + 1);
+	if (!text || pread(OPTIONS_FD, text, (size_t)st.st_size, 0) != st.st_size)
+		fail("descriptor %d: cannot be read", OPTIONS_FD);
+	service = json_tokener_parse(text);
+	if (!json_object_is_type(service, json_type_object) || !length(key_member(service, "command")))
+		fail("descriptor %d holds no service with a command", OPTIONS_FD);
+	close(OPTIONS_FD);
+	return service;
+}
+
+/* A program does not inherit what PID 1 did to its signals. */
+static void reset_signals(void)
+{
+	struct sigaction action = {.sa_handler = SIG_DFL};
+	sigset_t none;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		sigaction(sig, &action, NULL);	/* fails for KILL, STOP and libc's own: they are at their default */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void set_limits(struct json_object *limits)
+{
+	if (!limits)
+		return;
+	json_object_object_foreach(limits, name, value) {
+		bool unlimited = json_object_is_type(value, json_type_string);
+		rlim_t n = unlimited ? RLIM_INFINITY : (rlim_t)json_object_get_int64(value);
+		struct rlimit limit = {.rlim_cur = n, .rlim_max = n};
+		int number = limit_number(name);
+
+		if (number < 0 || setrlimit(number, &limit) < 0)
+			fail("limit %s %s: %s", name, json_object_get_string(value),
+			     error_words(number < 0 ? EINVAL : errno));
+	}
+}
+
+static void set_nice(struct json_object *value)
+{
+	if (value && setpriority(PRIO_PROCESS, 0, json_object_get_int(value)) < 0)
+		fail("nice %s: %s", json_object_get_string(value), error_words(errno));
+}
+
+/* Whom the program runs as. */
+struct identity {
+	uid_t uid;
+	gid_t gid;
+	gid_t groups[GROUPS_MAX];
+	size_t n_groups;
+};
+
+static void find_group(const char *name, gid_t *ret)
+{
+	int r = account_group(GROUP_PATH, name, ret);
+
+	if (r < 0)
+		fail("group \"%s\": %s", name, r == -ENOENT ? "no such group" : error_words(-r));
+}
+
+static void find_identity(struct json_object *service, struct identity *identity)
+{
+	const char *user = string(service, "user", "root");
+	const char *group = string(service, "group", NULL);
+	struct json_object *groups = key_member(service, "groups");
+	int r = account_user(PASSWD_PATH, user, &identity->uid, &identity->gid);
+
+	if (r < 0)
+		fail("user \"%s\": %s", user, r == -ENOENT ? "no such user" : error_words(-r));
+	if (group)
+		find_group(group, &identity->gid);
+	r = account_memberships(GROUP_PATH, user, identity->groups, &identity->n_groups, GROUPS_MAX);
+	for (size_t i = 0; r == 0 && i < length(groups); i++) {
+		if (identity->n_groups == GROUPS_MAX)
+			r = -E2BIG;
+		else
+			find_group(item(groups, i), &identity->groups[identity->n_groups++]);
+	}
+	if (r < 0)
+		fail("groups of \"%s\": %s", user, error_words(-r));
+}
+
+static void become(const struct identity *identity)
+{
+	if (setgroups(identity->n_groups, identity->groups) < 0)
+		fail("groups: %s", error_words(errno));
+	if (setresgid(identity->gid, identity->gid, identity->gid) < 0)
+		fail("gid %u: %s", (unsigned)identity->gid, error_words(errno));
+	if (setresuid(identity->uid, identity->uid, identity->uid) < 0)
+		fail("uid %u: %s", (unsigned)identity->uid, error_words(errno));
+}
+
+static char **make_command(struct json_object *command)
+{
+	size_t n = length(command);
+	char **argv = calloc(n + 1, sizeof(*argv));
+
+	if (!argv)
+		fail("command: %s", error_words(ENOMEM));
+	for (size_t i = 0; i < n; i++)
+		argv[i] = (char *)item(command, i);
+	return argv;
+}
+
+/* "name=value" into *slot. */
+static void add_variable(char **slot, const char *name, const char *value)
+{
+	if (asprintf(slot, "%s=%s", name, value) < 0)
+		fail("environment: %s", error_words(ENOMEM));
+}
+
+/* What is configured and nothing else, but for a PATH and where to say that it is ready. */
+static char **make_environment(struct json_object *service)
+{
+	struct json_object *environment = key_member(service, "environment");
+	struct json_object *notify = key_member(key_member(service, "ready"), "notify");
+	size_t n = environment ? (size_t)json_object_object_length(environment) : 0, i = 0;
+	char **variables = calloc(n + 3, sizeof(*variables));
+
+	if (!variables)
+		fail("environment: %s", error_words(ENOMEM));
+	if (!key_member(environment, "PATH"))
+		add_variable(&variables[i++], "PATH", PATH_DEFAULT);
+	if (environment) {
+		json_object_object_foreach(environment, name, value) {
+			if (!notify || strcmp(name, "NOTIFY_SOCKET"))
+				add_variable(&variables[i++], name, json_object_get_string(value));
+		}
+	}
+	if (notify)
+		add_variable(&variables[i++], "NOTIFY_SOCKET", NOTIFY_PATH);
+	return variables;
+}
+
+int launch_main(int argc, char **argv)
+{
+	struct identity identity = {0};
+	struct json_object *service;
+	char **command, **environment;
+	char reason[400];
+	const char *directory;
+
+	(void)argc;
+	(void)argv;
+	own_descriptors();
+	service = read_service();
+	reset_signals();
+	setsid();	/* PID 1 did it already; alone, the launcher does it itself */
+	umask(0);
+	if (prestart_run(key_member(service, "before_start"), reason, sizeof(reason)) < 0)
+		fail("%s", reason);
+	find_identity(service, &identity);
+	set_limits(key_member(service, "limits"));
+	set_nice(key_member(service, "nice"));
+	command = make_command(key_member(service, "command"));
+	environment = make_environment(service);
+	become(&identity);
+	umask((mode_t)strtoul(string(service, "umask", "0022"), NULL, 8));
+	directory = string(service, "directory", "/");
+	if (chdir(directory) < 0)
+		fail("directory %s: %s", directory, error_words(errno));
+	/* Most failures of exec are seen here, before PID 1 hears that the program has started. */
+	if (faccessat(AT_FDCWD, command[0], X_OK, AT_EACCESS) < 0)
+		fail("%s: %s", command[0], error_words(errno));
+	report(REPORT_STARTED, "");
+	execve(command[0], command, environment);
+	fail("%s: %s", command[0], error_words(errno));
+}
