@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Two independent looks, because each misses something: libblkid knows the magic of every format, wherever it lies
+ * (also with a wrong checksum, which it would pass over by default); the first and the last megabyte read as zeros
+ * cover what has no magic, such as a foreign encrypted volume, and damaged or unknown headers.
+ */
+#define _GNU_SOURCE
+#include "blank.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include <blkid/blkid.h>
+
+#include <gantry/cleanup.h>
+
+/* UEFI specification 2.10, table 5.7; 0xef is the same in an MBR. */
+#define ESP_GUID "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+
+static void free_probe(blkid_probe *probe)
+{
+	if (*probe)
+		blkid_free_probe(*probe);
+}
+
+static int probe_new(int fd, blkid_probe *ret)
+{
+	blkid_probe probe = blkid_new_probe();
+
+	if (!probe)
+		return -ENOMEM;
+	errno = 0;
+	if (blkid_probe_set_device(probe, fd, 0, 0) < 0) {
+		int r = errno ? -errno : -EIO;
+
+		blkid_free_probe(probe);
+		return r;
+	}
+	blkid_probe_enable_superblocks(probe, 0);
+	*ret = probe;
+	return 0;
+}
+
+int blank_signature(int fd, char *ret_name, size_t size)
+{
+	_cleanup_(free_probe) blkid_probe probe = NULL;
+	const char *name;
+	int r;
+
+	r = probe_new(fd, &probe);
+	if (r < 0)
+		return r;
+	blkid_probe_enable_superblocks(probe, 1);
+	blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_MAGIC | BLKID_SUBLKS_BADCSUM);
+	blkid_probe_enable_partitions(probe, 1);
+	blkid_probe_set_partitions_flags(probe, BLKID_PARTS_MAGIC | BLKID_PARTS_FORCE_GPT);
+	errno = 0;
+	r = blkid_do_probe(probe);
+	if (r < 0)
+		return errno ? -errno : -EIO;
+	if (r > 0)
+		return 0;
+	if (blkid_probe_lookup_value(probe, "TYPE", &name, NULL) == 0)
+		snprintf(ret_name, size, "%.40s signature", name);
+	else if (blkid_probe_lookup_value(probe, "PTTYPE", &name, NULL) == 0)
+		snprintf(ret_name, size, "%.40s partition table", name);
+	else
+		snprintf(ret_name, size, "a signature");
+	return 1;
+}
+
+int blank_is_boot_disk(int fd)
+{
+	_cleanup_(free_probe) blkid_probe probe = NULL;
+	blkid_partlist list;
+	int r;
+
+	r = probe_new(fd, &probe);
+	if (r < 0)
+		return r;
+	blkid_probe_enable_partitions(probe, 1);
+	blkid_probe_set_partitions_flags(probe, BLKID_PARTS_ENTRY_DETAILS);
+	list = blkid_probe_get_partitions(probe);
+	if (!list)
+		return 0;
+	for (int i = 0; i < blkid_partlist_numof_partitions(list); i++) {
+		blkid_partition partition = blkid_partlist_get_partition(list, i);
+		const char *type = blkid_partition_get_type_string(partition);
+
+		if ((type && strcasecmp(type, ESP_GUID) == 0) ||
+		    (!type && blkid_partition_get_type(partition) == 0xef))
+			return 1;
+	}
+	return 0;
+}
+
+/* 1: all zero. 0: *ret_at is the first byte that is not. */
+static int zero_between(int fd, uint64_t from, uint64_t to, uint64_t *ret_at)
+{
+	_cleanup_(cleanup_free) unsigned char *bytes = malloc(BLANK_EDGE);
+
+	if (!bytes)
+		return -ENOMEM;
+	while (from < to) {
+		size_t want = to - from < BLANK_EDGE ? (size_t)(to - from) : BLANK_EDGE;
+		ssize_t n = pread(fd, bytes, want, (off_t)from);
+
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		if (n == 0)
+			return -EIO;
+		for (ssize_t i = 0; i < n; i++) {
+			if (bytes[i]) {
+				*ret_at = from + (uint64_t)i;
+				return 0;
+			}
+		}
+		from += (uint64_t)n;
+	}
+	return 1;
+}
+
+int blank_check(int fd, uint64_t size, char why[BLANK_WHY_MAX])
+{
+	uint64_t edge = size < BLANK_EDGE ? size : BLANK_EDGE, at = 0;
+	int r;
+
+	if (size == 0) {
+		snprintf(why, BLANK_WHY_MAX, "size 0");
+		return 0;
+	}
+	r = blank_signature(fd, why, BLANK_WHY_MAX);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = zero_between(fd, 0, edge, &at);
+	if (r > 0)
+		r = zero_between(fd, size - edge, size, &at);
+	if (r == 0)
+		snprintf(why, BLANK_WHY_MAX, "byte %llu is not zero", (unsigned long long)at);
+	return r;
+}

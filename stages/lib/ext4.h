@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The file system on the opened volume: made by mke2fs, checked by e2fsck, mounted. Their output becomes events,
+ * line by line. All calls block for as long as the programs take.
+ */
+#ifndef STAGES_LIB_EXT4_H
+#define STAGES_LIB_EXT4_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define EXT4_WHY_MAX 160
+
+/* Makes a file system of that size on the device, whatever is there. 0 or negative errno with the reason. */
+int ext4_make(const char *device, uint64_t size, const char *label, char why[EXT4_WHY_MAX]);
+
+/*
+ * e2fsck -p. 0: clean; 1: it repaired something; -EUCLEAN: it needs a person; -EAGAIN: it could not finish. Anything
+ * else: it could not be run.
+ */
+int ext4_check(const char *device, char why[EXT4_WHY_MAX]);
+
+/* Mounts on the directory, which is made if missing. 0 or negative errno. */
+int ext4_mount(const char *device, const char *directory);
+
+/* Whether the directory is a mount point of that device. */
+bool ext4_is_mounted(const char *device, const char *directory);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The LUKS2 header as hostile input: a parser that knows only the one shape we open, and refuses all else with a
+ * reason. It works on a copy in memory, before libcryptsetup sees a byte, and touches no device.
+ */
+#ifndef STAGES_LIB_LUKSHEADER_H
+#define STAGES_LIB_LUKSHEADER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct json_object;
+
+#define LUKS_WHY_MAX      160
+#define LUKS_BINARY_SIZE  4096		/* the binary part of each header copy; the JSON area follows */
+#define LUKS_COPY_MAX     (64u << 10)	/* largest header copy that is read; libcryptsetup makes 16 KiB */
+#define LUKS_KEYSLOTS_MAX 8
+#define LUKS_TOKENS_MAX   8
+
+/* What a volume must be encrypted with. */
+struct luks_expect {
+	const char *cipher;	/* "aes-xts-plain64" */
+	unsigned key_size;	/* bytes of the volume key */
+	unsigned sector_size;
+};
+
+struct luks_area {
+	uint64_t offset, size;
+};
+
+struct luks_header {
+	uint64_t copy_size;		/* of each of the two copies; the second follows the first */
+	uint64_t data_offset;		/* where the encrypted segment begins */
+	char uuid[40];
+	unsigned keyslots;		/* bit n: keyslot n is there */
+	struct luks_area areas[LUKS_KEYSLOTS_MAX];
+	struct json_object *json;	/* the checked metadata */
+};
+
+/*
+ * The size of both copies together, from the first LUKS_BINARY_SIZE bytes of a disk. 0: there is no LUKS2 header;
+ * -EBADMSG: one that is refused, with the reason in why.
+ */
+int64_t luks_header_size(const void *bytes, size_t size, char why[LUKS_WHY_MAX]);
+
+/*
+ * Checks both copies (as many bytes as luks_header_size() said) of a disk of device_size bytes. 0, -ENOMEM, or
+ * -EBADMSG with the reason: `cipher "cipher_null-ecb"`, `the secondary copy is damaged`.
+ */
+int luks_header_check(const void *bytes, size_t size, uint64_t device_size, const struct luks_expect *expect,
+		      struct luks_header *ret, char why[LUKS_WHY_MAX]);
+void luks_header_free(struct luks_header *header);	/* takes a zeroed one */
+
+/* The first token of that type, and in *ret_keyslot the keyslot it belongs to. NULL: none. Borrowed. */
+struct json_object *luks_header_token(const struct luks_header *header, const char *type, int *ret_keyslot);
+
+/* base64 with padding, as JSON carries bytes. Decoding refuses anything else, -EBADMSG; larger: -EMSGSIZE. */
+int luks_base64_encode(const void *bytes, size_t size, char **ret);
+int luks_base64_decode(const char *text, void *ret_bytes, size_t maximum, size_t *ret_size);
+
+#endif
