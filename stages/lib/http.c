@@ -212,13 +212,6 @@ static CURLcode set_request_line(CURL *easy, const struct http_request *request)
 	}
 	if (request->method)
 		code = code ? code : curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
-	if (request->has_range) {
-		char range[48];
-
-		snprintf(range, sizeof(range), "%llu-%llu", (unsigned long long)request->range_first,
-			 (unsigned long long)request->range_last);
-		code = code ? code : curl_easy_setopt(easy, CURLOPT_RANGE, range);
-	}
 	return code;
 }
 
@@ -231,12 +224,6 @@ static CURLcode set_trust(CURL *easy, const struct http_request *request)
 	code = code ? code : curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
 	if (request->ca_file)
 		code = code ? code : curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca_file);
-	if (request->aws_sigv4)
-		code = code ? code : curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, request->aws_sigv4);
-	if (request->user)
-		code = code ? code : curl_easy_setopt(easy, CURLOPT_USERNAME, request->user);
-	if (request->password)
-		code = code ? code : curl_easy_setopt(easy, CURLOPT_PASSWORD, request->password);
 	return code;
 }
 
@@ -323,8 +310,6 @@ static const char *objection(const struct http_request *request)
 		return "URL is neither http:// nor https://";
 	if (!strncasecmp(request->url, "https://", 8) && !(request->ca_file && *request->ca_file))
 		return "https needs a CA file";
-	if (request->has_range && request->range_last < request->range_first)
-		return "range ends before it begins";
 	for (const char *p = request->url; *p; p++)
 		if ((unsigned char)*p <= ' ' || (unsigned char)*p == 0x7f)
 			return "URL contains a space or control character";

@@ -27,10 +27,6 @@ struct http_request {
 	const void *body;
 	size_t body_size;
 	const char *ca_file;		/* PEM; https is refused without it */
-	const char *aws_sigv4;		/* "aws:amz:REGION:s3" signs with user and password; NULL: no signature */
-	const char *user, *password;
-	uint64_t range_first, range_last;	/* inclusive */
-	bool has_range;
 	long connect_timeout_ms, timeout_ms;	/* 0: as above; with a sink, timeout_ms 0 means only stalls end it */
 	unsigned stall_s;		/* 0: as above */
 	size_t maximum_bytes;		/* of a 2xx body; one byte more is -EMSGSIZE */

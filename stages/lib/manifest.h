@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a snapshot consists of, and how much of it is here. The manifest is the plan: a name and a list of files,
+ * fixed once and known by its SHA-256. Progress is counted in blocks of 1 MiB; the journal says which blocks lie
+ * safely on the disk. Both are plain text, read back as strictly as anything from outside.
+ */
+#ifndef STAGES_LIB_MANIFEST_H
+#define STAGES_LIB_MANIFEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "s3.h"
+
+#define MANIFEST_BLOCK      (UINT64_C(1) << 20)
+#define MANIFEST_TOTAL_MAX  (UINT64_C(64) << 40)	/* bytes in all files together */
+#define MANIFEST_SIZE_MAX   (1u << 29)			/* bytes of the text */
+#define MANIFEST_NAME_MAX   128
+#define MANIFEST_DEPTH_MAX  32
+#define MANIFEST_HASH_SIZE  32
+#define MANIFEST_STATE      ".gantry-snapshot"	/* our folder in the target directory; no file may be in it */
+#define JOURNAL_SIZE_MAX    (1u << 28)
+#define JOURNAL_RECORD_MAX  64
+
+struct manifest_file {
+	char *path;			/* relative, checked */
+	char etag[S3_ETAG_MAX + 1];
+	uint64_t size;
+	uint64_t first_block;		/* in the bitmaps */
+	uint64_t blocks, blocks_done;
+};
+
+struct manifest {
+	char name[MANIFEST_NAME_MAX + 1];
+	char source[S3_KEY_MAX + 1];	/* keys are SOURCE + path; ends with '/' */
+	struct manifest_file *files;	/* sorted by path once sealed */
+	size_t count, room;
+	unsigned left_out;		/* node-local files that the store has and we do not want */
+	uint64_t total, done;		/* bytes */
+	uint64_t blocks;
+	unsigned char *block_done, *block_taken;	/* bitmaps */
+	uint32_t *order;		/* largest file first */
+	size_t cursor;			/* into order */
+	uint64_t cursor_block;
+	unsigned char hash[MANIFEST_HASH_SIZE];		/* of the text */
+};
+
+struct manifest_run {			/* blocks of one file */
+	uint32_t file;
+	uint64_t first, count;
+};
+
+enum manifest_verdict {
+	MANIFEST_WANTED,
+	MANIFEST_NODE_LOCAL,		/* belongs to one node: never fetched, never touched */
+	MANIFEST_REFUSED,
+	MANIFEST_VERDICT_MAX,
+};
+
+/* May a file with this relative path be written? *ret_reason is static. */
+enum manifest_verdict manifest_judge_path(const char *path, const char **ret_reason);
+bool manifest_is_node_local(const char *path);
+
+/* A snapshot's directory name out of the text of the "latest" object: one word, trimmed. 0 or -EBADMSG. */
+int manifest_parse_latest(const char *text, size_t size, char ret[static MANIFEST_NAME_MAX + 1]);
+
+/* Building one: init, add each object's path, seal. After a failed call only manifest_free() is allowed. */
+int manifest_init(struct manifest *m, const char *name, const char *source);
+int manifest_add(struct manifest *m, const char *path, const char *etag, uint64_t size, char reason[static S3_ERROR_MAX]);
+int manifest_seal(struct manifest *m, char reason[static S3_ERROR_MAX]);
+void manifest_free(struct manifest *m);	/* safe on a zeroed one */
+
+/* To text and back; sealing and the text give the hash. *ret of manifest_format is the caller's to free. */
+int manifest_format(struct manifest *m, char **ret, size_t *ret_size);
+int manifest_parse(const void *bytes, size_t size, struct manifest *ret, char reason[static S3_ERROR_MAX]);
+
+/* The name under which a file is kept until it is whole: depends on path, size and ETag, so a changed one differs. */
+void manifest_part_name(const struct manifest_file *file, char ret[static 33]);
+
+/* Progress. A run marked twice counts once. */
+bool manifest_complete(const struct manifest *m);
+bool manifest_is_done(const struct manifest *m, uint32_t file, uint64_t block);
+int manifest_mark(struct manifest *m, const struct manifest_run *run);
+void manifest_forget(struct manifest *m, uint32_t file);
+uint64_t manifest_run_bytes(const struct manifest *m, const struct manifest_run *run);
+/* Blocks that are done in `from`, in files that are the same ones there, become done here. */
+void manifest_adopt(struct manifest *m, const struct manifest *from);
+
+/* The next run of at most `maximum` blocks that is neither done nor taken, and takes it. False: there is none. */
+bool manifest_take(struct manifest *m, uint64_t maximum, struct manifest_run *ret);
+void manifest_give_back(struct manifest *m, const struct manifest_run *run);
+
+/* The journal: a first line that names the manifest, then one line a run. Both return the bytes written. */
+size_t journal_format_head(const struct manifest *m, char ret[static 128]);
+size_t journal_format_record(const struct manifest_run *run, char ret[static JOURNAL_RECORD_MAX]);
+
+/*
+ * Marks what a journal says. It ends at the first line that is cut, damaged or makes no sense; *ret_valid is how
+ * many bytes come before that, and writing goes on there. -ESTALE: the journal of another manifest.
+ */
+int journal_replay(const void *bytes, size_t size, struct manifest *m, size_t *ret_valid);
+
+#endif
