@@ -115,14 +115,20 @@ static struct json_object *read_service(void)
 	return service;
 }
 
-/* A program does not inherit what PID 1 did to its signals. */
+/* A program does not inherit what others did to its signals: the kernel's own call, since libc keeps some to itself. */
 static void reset_signals(void)
 {
-	struct sigaction action = {.sa_handler = SIG_DFL};
+	static const struct {
+		void *handler;
+		unsigned long flags;
+		void *restorer;
+		uint64_t mask;
+	} by_default;
+	const int last_signal = 64;
 	sigset_t none;
 
-	for (int sig = 1; sig < NSIG; sig++)
-		sigaction(sig, &action, NULL);	/* fails for KILL, STOP and libc's own: they are at their default */
+	for (int sig = 1; sig <= last_signal; sig++)
+		syscall(SYS_rt_sigaction, sig, &by_default, NULL, sizeof(by_default.mask));
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
