@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * gantryctl, and poweroff, reboot and halt. Everything is asked of PID 1 over the control socket; this program only
+ * shows. The kernel itself runs /sbin/poweroff and /sbin/reboot when the host asks for it: with no terminal and no
+ * open descriptor, so nothing here depends on either.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <gantry/cleanup.h>
+#include <gantry/role.h>
+
+#include "client.h"
+#include "config.h"
+#include "eventtext.h"
+#include "status.h"
+
+#define ANSWER_TIMEOUT_S 10
+#define POWER_TRIES      10	/* half a second apart */
+#define CHART_MAX        65536
+
+struct command {
+	const char *name;
+	const char *arguments;
+	const char *help;
+	int (*run)(const struct command *command, int argc, char **argv);
+	enum control_kind kind;
+};
+
+static const struct command commands[];
+
+static int complain(const char *what, int r)
+{
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		fprintf(stderr, "gantryctl: %s: PID 1 of this system is not Gantry, or does not listen on %s\n", what,
+			CONTROL_PATH);
+	else if (r == -EAGAIN)
+		fprintf(stderr, "gantryctl: %s: no answer within %d s\n", what, ANSWER_TIMEOUT_S);
+	else
+		fprintf(stderr, "gantryctl: %s: %s\n", what, strerror(-r));
+	return 1;
+}
+
+/* The kernel starts /sbin/poweroff with no descriptors at all: nothing may land on 0 to 2 by accident. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd < 2);
+	if (fd > 2)
+		close(fd);
+}
+
+static int connect_control(void)
+{
+	const char *path = getenv("GANTRY_CONTROL");
+	struct timeval timeout = {.tv_sec = ANSWER_TIMEOUT_S};
+	int fd = client_connect(path && *path ? path : CONTROL_PATH);
+
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	return fd;
+}
+
+/* One request that is answered by its end alone. 0, or negative errno with its words in the message. */
+static int ask(enum control_kind kind, int64_t argument, const char *body, struct control_message *message)
+{
+	_cleanup_(cleanup_close) int fd = connect_control();
+	int r = fd;
+
+	message->body[0] = '\0';
+	if (r >= 0)
+		r = client_request(fd, kind, 0, argument, body, strlen(body));
+	if (r >= 0)
+		r = client_receive(fd, message);
+	if (r < 0)
+		return r;
+	return r == 0 || message->head.kind != CONTROL_END ? -EBADMSG : (int)message->head.argument;
+}
+
+static int ask_and_tell(const char *what, enum control_kind kind, int64_t argument, const char *body)
+{
+	struct control_message message;
+	int r = ask(kind, argument, body, &message);
+
+	if (r == 0)
+		return 0;
+	if (!message.body[0])
+		return complain(what, r);
+	fprintf(stderr, "gantryctl: %s: %s\n", what, message.body);
+	return 1;
+}
+
+static int fetch_status(struct status *status)
+{
+	_cleanup_(cleanup_close) int fd = connect_control();
+	struct control_message message;
+	int r = fd;
+
+	if (r >= 0)
+		r = client_request(fd, CONTROL_STATUS, 0, 0, NULL, 0);
+	while (r >= 0) {
+		r = client_receive(fd, &message);
+		if (r == 0)
+			r = -EBADMSG;
+		if (r > 0 && message.head.kind == CONTROL_END)
+			return (int)message.head.argument;
+		if (r > 0)
+			r = status_take(status, message.head.kind, message.body, message.head.size);
+	}
+	return r;
+}
+
+static int put(struct text *t)
+{
+	size_t done = fwrite(t->bytes, 1, t->size, stdout);
+
+	free(t->limit ? t->bytes : NULL);
+	return done == t->size && fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int run_status(const struct command *command, int argc, char **argv)
+{
+	static struct status status;
+	struct text t = TEXT_GROWING(STATUS_JSON_MAX);
+	int r = fetch_status(&status);
+
+	if (r < 0)
+		return complain(command->name, r);
+	if (argc > 1 && strcmp(argv[1], "--json") == 0)
+		status_json(&t, &status);
+	else
+		status_table(&t, &status);
+	return put(&t);
+}
+
+static int run_chart(const struct command *command, int argc, char **argv)
+{
+	static struct status status;
+	struct text t = TEXT_GROWING(CHART_MAX);
+	struct winsize size = {0};
+	const char *columns = getenv("COLUMNS");
+	int r = fetch_status(&status);
+
+	(void)argc;
+	(void)argv;
+	if (r < 0)
+		return complain(command->name, r);
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+		size.ws_col = columns ? (unsigned short)atoi(columns) : 100;
+	status_chart(&t, &status, size.ws_col < 40 ? 40 : size.ws_col > 250 ? 250 : size.ws_col);
+	return put(&t);
+}
+
+static void show_event(const struct control_message *message, bool json)
+{
+	char line[EVENT_JSON_MAX];
+	struct text t = TEXT_FIXED(line);
+	struct event_view e;
+
+	if (event_view(&e, message->body, message->head.size) < 0)
+		return;
+	if (json) {
+		event_json(&t, &e);
+		text_put(&t, "\n");
+	} else {
+		event_console_line(&t, &e);
+	}
+	fwrite(t.bytes, 1, t.size, stdout);
+}
+
+static int show_events(int fd, bool json)
+{
+	for (;;) {
+		struct control_message message;
+		int r = client_receive(fd, &message);
+
+		if (r <= 0)
+			return r;
+		if (message.head.kind == CONTROL_EVENT)
+			show_event(&message, json);
+		else if (message.head.kind == CONTROL_GAP && json)
+			printf("{\"lost\":%" PRId64 "}\n", message.head.argument);
+		else if (message.head.kind == CONTROL_GAP)
+			printf("... %" PRId64 " older events are no longer kept\n", message.head.argument);
+		else if (message.head.kind == CONTROL_END)
+			return (int)message.head.argument;
+		if (ferror(stdout))
+			return -EPIPE;
+	}
+}
+
+static int run_events(const struct command *command, int argc, char **argv)
+{
+	_cleanup_(cleanup_close) int fd = -1;
+	bool follow = false, json = false;
+	int64_t since = 1;
+	int r;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "-f") == 0) {
+			follow = true;
+		} else if (strcmp(argv[i], "--json") == 0) {
+			json = true;
+		} else if (strcmp(argv[i], "--since") == 0 && i + 1 < argc) {
+			since = atoll(argv[++i]);
+		} else {
+			fprintf(stderr, "gantryctl: events: %s: no such option\n", argv[i]);
+			return 2;
+		}
+	}
+	r = fd = connect_control();
+	if (fd >= 0 && follow) {
+		setvbuf(stdout, NULL, _IOLBF, 0);
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){0}, sizeof(struct timeval));
+	}
+	if (r >= 0)
+		r = client_request(fd, CONTROL_EVENTS, follow ? CONTROL_FOLLOW : 0, since, NULL, 0);
+	if (r >= 0)
+		r = show_events(fd, json);
+	return r < 0 ? complain(command->name, r) : fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int run_named(const struct command *command, int argc, char **argv)
+{
+	if (argc != 2) {
+		fprintf(stderr, "usage: gantryctl %s %s\n", command->name, command->arguments);
+		return 2;
+	}
+	return ask_and_tell(argv[1], command->kind, 0, argv[1]);
+}
+
+/* The words from argv[1] on, with a space between them. */
+static void join(char *out, size_t size, int argc, char **argv)
+{
+	struct text t = {.bytes = out, .room = size - 1};
+
+	for (int i = 1; i < argc; i++) {
+		text_put(&t, i > 1 ? " " : "");
+		text_put(&t, argv[i]);
+	}
+	out[t.size] = '\0';
+}
+
+static int run_words(const struct command *command, int argc, char **argv)
+{
+	char words[EVENT_TEXT_MAX + 1];
+
+	join(words, sizeof(words), argc, argv);
+	if (command->kind == CONTROL_POST && argc < 2) {
+		fprintf(stderr, "usage: gantryctl %s %s\n", command->name, command->arguments);
+		return 2;
+	}
+	return ask_and_tell(command->name, command->kind, command->kind == CONTROL_POST ? EVENT_INFO : 0, words);
+}
+
+static int run_check(const struct command *command, int argc, char **argv)
+{
+	struct config *config = NULL;
+	char error[512] = "";
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: gantryctl %s %s\n", command->name, command->arguments);
+		return 2;
+	}
+	if (!strcmp(argv[1], "--keys")) {
+		config_print_keys(stdout);
+		return 0;
+	}
+	if (config_load(argv[1], &config, error, sizeof(error)) < 0) {
+		fprintf(stderr, "%s\n", error);
+		return 1;
+	}
+	config_free(config);
+	printf("%s: ok\n", argv[1]);
+	return 0;
+}
+
+static int run_help(const struct command *command, int argc, char **argv)
+{
+	(void)command;
+	(void)argc;
+	(void)argv;
+	printf("gantryctl " GANTRY_VERSION ": asks Gantry, the PID 1 of this machine\n\n");
+	for (const struct command *c = commands; c->name; c++)
+		printf("  %-8s %-30s %s\n", c->name, c->arguments, c->help);
+	return 0;
+}
+
+static const struct command commands[] = {
+	{"status", "[--json]", "where every stage and service stands", run_status, 0},
+	{"events", "[-f] [--since N] [--json]", "what happened; -f: and what happens", run_events, 0},
+	{"chart", "", "what took how long, as bars", run_chart, 0},
+	{"start", "NAME", "start a service, or try a failed stage again", run_named, CONTROL_START},
+	{"stop", "NAME", "stop a service", run_named, CONTROL_STOP},
+	{"restart", "NAME", "stop and start a service", run_named, CONTROL_RESTART},
+	{"post", "TEXT", "add an event", run_words, CONTROL_POST},
+	{"poweroff", "[REASON]", "orderly shutdown, then power off", run_words, CONTROL_POWEROFF},
+	{"reboot", "[REASON]", "orderly shutdown, then reboot", run_words, CONTROL_REBOOT},
+	{"halt", "[REASON]", "orderly shutdown, then halt", run_words, CONTROL_HALT},
+	{"check", "FILE | --keys", "is this boot.json valid? --keys: what may be in one", run_check, 0},
+	{"help", "", "this list", run_help, 0},
+	{0},
+};
+
+int ctl_main(int argc, char **argv)
+{
+	fill_standard_descriptors();
+	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return run_help(NULL, argc, argv);
+	for (const struct command *c = commands; c->name; c++)
+		if (strcmp(argv[1], c->name) == 0)
+			return c->run(c, argc - 1, argv + 1);
+	fprintf(stderr, "gantryctl: %s: no such command; see gantryctl help\n", argv[1]);
+	return 2;
+}
+
+/* ---- poweroff, reboot, halt ----------------------------------------------------------------------------------- */
+
+static const struct power {
+	const char *name;
+	enum control_kind kind;
+	int signal;	/* what PID 1 takes for the same thing */
+	int command;	/* reboot(2) */
+} powers[] = {
+	{"poweroff", CONTROL_POWEROFF, SIGTERM, RB_POWER_OFF},
+	{"reboot", CONTROL_REBOOT, SIGINT, RB_AUTOBOOT},
+	{"halt", CONTROL_HALT, SIGTERM, RB_HALT_SYSTEM},
+};
+
+static const struct power *find_power(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+
+	for (size_t i = 0; i < sizeof(powers) / sizeof(*powers); i++)
+		if (strcmp(name, powers[i].name) == 0)
+			return &powers[i];
+	return &powers[0];
+}
+
+/* Takes a moment's trouble (a full table, an early call) for what it is. */
+static int ask_patiently(const struct power *power, const char *reason)
+{
+	struct control_message message;
+	int r = -EAGAIN;
+
+	for (int i = 0; i < POWER_TRIES && r != 0 && r != -EPERM; i++) {
+		if (i > 0)
+			nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
+		r = ask(power->kind, 0, reason, &message);
+	}
+	return r;
+}
+
+/* -f: what PID 1 does not do is done here; -ff: at once. Other options, as sysvinit's -n or -w, are not for us. */
+int power_main(int argc, char **argv)
+{
+	const struct power *power = find_power(argv[0]);
+	char *words[32] = {argv[0]}, reason[NODE_REASON_MAX];
+	int n_words = 1, force = 0, r = -EAGAIN;
+	struct stat st;
+
+	fill_standard_descriptors();
+	for (int i = 1; i < argc; i++) {
+		if (argv[i][0] != '-' && n_words < 32)
+			words[n_words++] = argv[i];
+		else if (argv[i][0] == '-' && argv[i][1] != '-')
+			for (const char *p = argv[i]; *p; p++)
+				force += *p == 'f';
+		else if (strcmp(argv[i], "--force") == 0)
+			force++;
+	}
+	join(reason, sizeof(reason), n_words, words);
+	if (force < 2)
+		r = ask_patiently(power, reason);
+	if (r == 0)
+		return 0;
+	if (force > 0) {
+		sync();
+		reboot(power->command);
+		r = -errno;
+	} else if (r != -EPERM && stat(CONTROL_PATH, &st) == 0 && S_ISSOCK(st.st_mode) &&
+		   kill(1, power->signal) == 0) {
+		return 0;
+	}
+	fprintf(stderr, "%s: %s\n", power->name, strerror(-r));
+	return 1;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The event socket's reader. A datagram is text, optionally with a syslog level in front ("<4>disk is slow"). Each
+ * turn takes a bounded number of them: a flood fills the socket's queue and makes its senders wait, not the loop.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "boot.h"
+#include "event.h"
+#include "eventsock.h"
+#include "loop.h"
+
+#define DATAGRAM_ROOM   (EVENT_TEXT_MAX + 16)	/* more than fits, so that the cut is made between characters */
+#define DATAGRAMS_A_CALL 16
+#define DATAGRAMS_A_TURN 256
+#define QUEUE_PATH      "/proc/sys/net/unix/max_dgram_qlen"
+#define QUEUE_LENGTH    "512"
+
+static struct loop_source source = LOOP_SOURCE_INIT;
+
+static struct {
+	char bytes[DATAGRAM_ROOM];
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	struct iovec iov;
+} slots[DATAGRAMS_A_CALL];
+static struct mmsghdr messages[DATAGRAMS_A_CALL];
+
+/* syslog.h's severities 0 to 7. */
+static enum event_level syslog_level(char digit)
+{
+	static const enum event_level levels[] = {EVENT_ERROR, EVENT_ERROR, EVENT_ERROR, EVENT_ERROR,
+						  EVENT_WARNING, EVENT_NOTICE, EVENT_INFO, EVENT_DEBUG};
+
+	return levels[digit - '0'];
+}
+
+static int sender_pid(struct msghdr *message)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		struct ucred who;
+
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS &&
+		    c->cmsg_len == CMSG_LEN(sizeof(who))) {
+			memcpy(&who, CMSG_DATA(c), sizeof(who));
+			return who.pid;
+		}
+	}
+	return 0;
+}
+
+/* A flood comes from few processes, so the last answer is kept, for one turn only because pids are used again. */
+static const char *sender_name(int pid)
+{
+	static char name[EVENT_SOURCE_MAX + 1];
+	const char *node = pid > 0 ? boot_node_of_pid(pid) : NULL;
+
+	if (node)
+		snprintf(name, sizeof(name), "%s", node);
+	else
+		snprintf(name, sizeof(name), "pid-%d", pid);
+	return name;
+}
+
+static void take(const char *name, const char *text, size_t size)
+{
+	enum event_level level = EVENT_INFO;
+
+	if (size >= 3 && text[0] == '<' && text[1] >= '0' && text[1] <= '7' && text[2] == '>') {
+		level = syslog_level(text[1]);
+		text += 3;
+		size -= 3;
+	}
+	while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r' || text[size - 1] == '\0'))
+		size--;
+	event_add(level, EVENT_MESSAGE, name, text, size, NULL, 0);
+}
+
+static void ready(struct loop_source *s, uint32_t events)
+{
+	int last_pid = -1, taken = 0, n;
+	const char *name = NULL;
+
+	(void)events;
+	while (taken < DATAGRAMS_A_TURN) {
+		for (int i = 0; i < DATAGRAMS_A_CALL; i++) {
+			slots[i].iov = (struct iovec){slots[i].bytes, DATAGRAM_ROOM};
+			messages[i].msg_hdr = (struct msghdr){
+				.msg_iov = &slots[i].iov, .msg_iovlen = 1,
+				.msg_control = &slots[i].control, .msg_controllen = sizeof(slots[i].control)};
+		}
+		n = recvmmsg(s->fd, messages, DATAGRAMS_A_CALL, MSG_DONTWAIT, NULL);
+		if (n <= 0)
+			break;
+		for (int i = 0; i < n; i++) {
+			int pid = sender_pid(&messages[i].msg_hdr);
+
+			if (pid != last_pid)
+				name = sender_name(pid);
+			last_pid = pid;
+			take(name, slots[i].bytes, messages[i].msg_len);
+		}
+		taken += n;
+		if (n < DATAGRAMS_A_CALL)
+			break;
+	}
+}
+
+static int bind_socket(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd, queue, r;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path));
+	queue = open(QUEUE_PATH, O_WRONLY | O_CLOEXEC);	/* taken by sockets at their creation; 10 is few */
+	if (queue >= 0) {
+		(void)!write(queue, QUEUE_LENGTH, strlen(QUEUE_LENGTH));
+		close(queue);
+	}
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int)) < 0 ||
+	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0666) < 0) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+int eventsock_init(const char *path)
+{
+	int fd = bind_socket(path), r = fd;
+
+	source.ready = ready;
+	if (fd >= 0) {
+		r = loop_add(&source, fd, EPOLLIN);
+		if (r < 0)
+			close(fd);
+	}
+	if (r < 0)
+		event_say(EVENT_ERROR, "gantry", "event socket %s: %s", path, strerror(-r));
+	return r;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The event socket /run/gantry/events: any local process sends a datagram, it becomes one event. The source is the
+ * stage or service that the sender belongs to, as the kernel's credentials say, or "pid-N": never what it claims.
+ */
+#ifndef INIT_EVENTSOCK_H
+#define INIT_EVENTSOCK_H
+
+/* Binds the socket (mode 0666) and reads it from the loop; 0 or negative errno, said as an event. */
+int eventsock_init(const char *path);
+
+#endif

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Role `logger`: the persistent log. It follows the events from the first one and appends a JSON object a line to
+ * DIRECTORY/events.log; two files share the byte budget, so the log rotates by one rename. Each boot starts with a
+ * line of its own. A power cut tears at most the last line and the last second. While the disk refuses, it stops
+ * reading and tries again: PID 1's ring keeps what fits, and a gap is written down.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <gantry/cleanup.h>
+#include <gantry/report.h>
+#include <gantry/role.h>
+
+#include "client.h"
+#include "eventtext.h"
+
+#define LOG_NAME        "events.log"
+#define LOG_OLD_NAME    "events.log.1"
+#define OPTIONS_MAX     65536
+#define MAX_BYTES_LEAST 65536
+#define MAX_BYTES_DEFAULT (16 << 20)
+#define SYNC_MS         1000
+#define RETRY_MS        5000
+#define BUFFER_ROOM     (64 * 1024)
+
+struct log {
+	int directory;		/* descriptor */
+	int fd;
+	int64_t size, limit;	/* of one file, bytes */
+	char boot_id[40];
+	uint64_t next;		/* first event that is not in the log yet */
+	bool dirty, failing;
+	int64_t sync_due_ms;
+
+	char buffer[BUFFER_ROOM];	/* whole lines, not yet written */
+	size_t used, done;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Standard error is a pipe to PID 1, each line an event. Said once when it begins and once when it is over. */
+static int disk_result(struct log *log, const char *what, int r)
+{
+	if (r < 0 && !log->failing)
+		fprintf(stderr, "persistent log: %s: %s; trying again\n", what, strerror(-r));
+	if (r == 0 && log->failing)
+		fprintf(stderr, "persistent log: %s: works again\n", what);
+	log->failing = r < 0;
+	return r;
+}
+
+/* mkdir -p with mode 0750, following no link at the last step. The descriptor or negative errno. */
+static int open_directory(const char *path)
+{
+	_cleanup_(cleanup_free) char *copy = strdup(path);
+	int fd;
+
+	if (!copy)
+		return -ENOMEM;
+	for (char *p = copy + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		if (mkdir(copy, 0750) < 0 && errno != EEXIST)
+			return -errno;
+		*p = '/';
+	}
+	if (mkdir(copy, 0750) < 0 && errno != EEXIST)
+		return -errno;
+	fd = open(copy, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static void add_boot_line(struct log *log, bool continued)
+{
+	char line[512];
+	struct text t = TEXT_FIXED(line);
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	text_put(&t, "{\"boot_id\":");
+	text_json(&t, log->boot_id, strlen(log->boot_id));
+	text_put(&t, ",\"opened_at\":\"");
+	time_rfc3339(&t, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, true);
+	text_printf(&t, "\",\"version\":\"" GANTRY_VERSION "\",\"continued\":%s}\n", continued ? "true" : "false");
+	memcpy(log->buffer + log->used, line, t.size);
+	log->used += t.size;
+}
+
+static int open_file(struct log *log)
+{
+	struct stat st;
+	int r;
+
+	log->fd = openat(log->directory, LOG_NAME, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
+			 0640);
+	if (log->fd < 0)
+		return -errno;
+	r = fstat(log->fd, &st) < 0 ? -errno : S_ISREG(st.st_mode) ? 0 : -ENXIO;
+	if (r < 0) {
+		close(log->fd);
+		log->fd = -1;
+		return r;
+	}
+	log->size = st.st_size;
+	return 0;
+}
+
+/* What an earlier logger left: where this boot's events go on, and whether the last line is whole. */
+static bool scan(struct log *log)
+{
+	_cleanup_(cleanup_free) char *line = NULL;
+	bool ours = false;
+	size_t room = 0;
+	FILE *file;
+	char last = '\n';
+	ssize_t n;
+	int fd = dup(log->fd);
+
+	file = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!file) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	rewind(file);
+	while ((n = getline(&line, &room, file)) > 0) {
+		const char *seq;
+
+		last = line[n - 1];
+		if (strncmp(line, "{\"boot_id\":\"", 12) == 0)
+			ours = strncmp(line + 12, log->boot_id, strlen(log->boot_id)) == 0;
+		seq = last == '\n' ? strstr(line, ",\"seq\":") : NULL;	/* quotes in texts have a \ before them */
+		if (ours && seq)
+			log->next = strtoull(seq + 7, NULL, 10) + 1;
+	}
+	fclose(file);
+	if (last != '\n')
+		log->buffer[log->used++] = '\n';
+	return ours;
+}
+
+static int rotate(struct log *log)
+{
+	int r;
+
+	if (fsync(log->fd) < 0 || renameat(log->directory, LOG_NAME, log->directory, LOG_OLD_NAME) < 0)
+		return -errno;
+	close(log->fd);
+	log->fd = -1;
+	r = open_file(log);
+	if (r < 0)
+		return r;
+	fsync(log->directory);
+	return 0;
+}
+
+/* Writes the buffer out. 0, or negative errno with the unwritten rest kept. */
+static int write_out(struct log *log)
+{
+	while (log->done < log->used) {
+		ssize_t n = write(log->fd, log->buffer + log->done, log->used - log->done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		log->done += (size_t)n;
+		log->size += n;
+		if (!log->dirty)
+			log->sync_due_ms = now_ms() + SYNC_MS;
+		log->dirty = true;
+	}
+	log->used = log->done = 0;
+	return 0;
+}
+
+static int sync_now(struct log *log)
+{
+	if (!log->dirty)
+		return 0;
+	log->dirty = false;
+	return fdatasync(log->fd) < 0 ? -errno : 0;
+}
+
+/* One step that may be repeated: open, write, rotate, in this order. */
+static int settle(struct log *log)
+{
+	int r;
+
+	if (log->fd < 0) {
+		r = disk_result(log, "open", open_file(log));
+		if (r < 0)
+			return r;
+		if (log->size == 0 && log->done == 0 && log->used == 0)
+			add_boot_line(log, true);
+	}
+	r = write_out(log);
+	if (disk_result(log, "write", r) < 0)
+		return r;
+	if (log->size < log->limit)
+		return 0;
+	r = disk_result(log, "rotate", rotate(log));
+	if (r == 0)
+		add_boot_line(log, true);
+	return r;
+}
+
+static void add_event(struct log *log, const struct control_message *message)
+{
+	char json[EVENT_JSON_MAX];
+	struct text t = TEXT_FIXED(json);
+	struct event_view e;
+
+	if (event_view(&e, message->body, message->head.size) < 0 || e.head.seq < log->next)
+		return;
+	event_json(&t, &e);
+	text_put(&t, "\n");
+	if (t.cut)
+		return;
+	memcpy(log->buffer + log->used, json, t.size);
+	log->used += t.size;
+	log->next = e.head.seq + 1;
+}
+
+static void add_gap(struct log *log, int64_t lost)
+{
+	int n = snprintf(log->buffer + log->used, 64, "{\"lost\":%" PRId64 "}\n", lost);
+
+	if (n > 0)
+		log->used += (size_t)n;
+}
+
+/* Reads while there is something and room for the largest line. 1: go on; 0: end of file; negative errno. */
+static int take_messages(struct log *log)
+{
+	while (log->used + EVENT_JSON_MAX + 1024 < sizeof(log->buffer)) {
+		struct pollfd p = {.fd = CONTROL_FD, .events = POLLIN};
+		struct control_message message;
+		int r;
+
+		if (poll(&p, 1, 0) == 0)
+			return 1;
+		r = client_receive(CONTROL_FD, &message);
+		if (r == -EBADMSG)
+			continue;
+		if (r <= 0)
+			return r == -ECONNRESET ? 0 : r;
+		if (message.head.kind == CONTROL_EVENT)
+			add_event(log, &message);
+		else if (message.head.kind == CONTROL_GAP)
+			add_gap(log, message.head.argument);
+		else if (message.head.kind == CONTROL_END && message.head.argument < 0)
+			return (int)message.head.argument;
+	}
+	return 1;
+}
+
+static int follow(struct log *log)
+{
+	int r = 1;
+
+	while (r > 0) {
+		bool stuck = settle(log) < 0;
+		int64_t left = log->dirty ? log->sync_due_ms - now_ms() : -1;
+		struct pollfd p = {.fd = CONTROL_FD, .events = POLLIN};
+
+		if (stuck) {	/* an end of file cannot be waited for apart from data, so ask for a hang-up alone */
+			p.events = 0;
+			if (poll(&p, 1, RETRY_MS) > 0)
+				return settle(log);
+			continue;
+		}
+		if (log->dirty && left <= 0) {
+			disk_result(log, "sync", sync_now(log));
+			left = -1;
+		}
+		if (poll(&p, 1, (int)left) > 0)
+			r = take_messages(log);
+	}
+	if (settle(log) == 0 && r == 0)
+		r = sync_now(log);
+	fsync(log->directory);
+	return r;
+}
+
+static int read_options(struct log *log, char **ret_path)
+{
+	_cleanup_(cleanup_free) char *bytes = calloc(1, OPTIONS_MAX + 1);
+	struct json_object *options = NULL, *value;
+	ssize_t n = bytes ? pread(OPTIONS_FD, bytes, OPTIONS_MAX, 0) : -1;
+	int64_t max_bytes = MAX_BYTES_DEFAULT;
+
+	if (n < 0)
+		return -errno;
+	options = json_tokener_parse(bytes);
+	if (json_object_object_get_ex(options, "max_bytes", &value))
+		max_bytes = json_object_get_int64(value);
+	log->limit = (max_bytes < MAX_BYTES_LEAST ? MAX_BYTES_LEAST : max_bytes) / 2;
+	if (json_object_object_get_ex(options, "directory", &value) && json_object_is_type(value, json_type_string) &&
+	    json_object_get_string(value)[0] == '/')
+		*ret_path = strdup(json_object_get_string(value));
+	json_object_put(options);
+	return *ret_path ? 0 : -EINVAL;
+}
+
+static void read_boot_id(char *id, size_t size)
+{
+	_cleanup_(cleanup_fclose) FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (!file || !fgets(id, (int)size, file))
+		snprintf(id, size, "unknown");
+	id[strcspn(id, "\n")] = '\0';
+}
+
+/* True: PID 1 has hung up while we waited. */
+static bool wait_for_hangup(int timeout_ms)
+{
+	struct pollfd p = {.fd = CONTROL_FD, .events = 0};
+
+	return poll(&p, 1, timeout_ms) > 0;
+}
+
+/* Until the disk takes a log: an end here would only have PID 1 start us again. False: no need any more. */
+static bool open_log(struct log *log, const char *path)
+{
+	for (;;) {
+		int r = log->directory >= 0 ? 0 : open_directory(path);
+
+		if (r > 0)
+			log->directory = r;
+		if (r >= 0)
+			r = open_file(log);
+		if (disk_result(log, path, r < 0 ? r : 0) == 0)
+			return true;
+		if (wait_for_hangup(RETRY_MS))
+			return false;
+	}
+}
+
+int logger_main(int argc, char **argv)
+{
+	static struct log log = {.directory = -1, .fd = -1, .next = 1};
+	_cleanup_(cleanup_free) char *path = NULL;
+	int r;
+
+	(void)argc;
+	(void)argv;
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);	/* it ends by the end of file, after the last event */
+	signal(SIGINT, SIG_IGN);
+	setvbuf(stderr, NULL, _IOLBF, 0);	/* one line, one event */
+	read_boot_id(log.boot_id, sizeof(log.boot_id));
+	r = read_options(&log, &path);
+	if (r < 0) {
+		fprintf(stderr, "persistent log: options: %s\n", strerror(-r));
+		wait_for_hangup(-1);
+		return 1;
+	}
+	if (!open_log(&log, path))
+		return 0;
+	if (!scan(&log))
+		add_boot_line(&log, false);
+	r = client_request(CONTROL_FD, CONTROL_EVENTS, CONTROL_FOLLOW, (int64_t)log.next, NULL, 0);
+	if (r == 0)
+		r = follow(&log);
+	return r < 0 ? 1 : 0;
+}

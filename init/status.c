@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The status in its three forms. Times come as CLOCK_BOOTTIME nanoseconds and are shown in seconds, so that they
+ * compare with the console and with every event's boot_s.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "status.h"
+#include "utf8.h"
+
+#define SECOND_NS 1000000000.0
+
+static const char *const node_states[] = NODE_STATE_NAMES;
+static const char *const boot_states[] = BOOT_STATE_NAMES;
+
+static void clean(char *string, size_t room)
+{
+	char raw[NODE_REASON_MAX];
+
+	string[room - 1] = '\0';
+	memcpy(raw, string, strlen(string) + 1);
+	string[utf8_clean(string, room - 1, raw, strlen(raw))] = '\0';
+}
+
+int status_take(struct status *status, unsigned kind, const void *body, size_t size)
+{
+	if (kind == CONTROL_BOOT && size == sizeof(status->boot)) {
+		memcpy(&status->boot, body, size);
+		status->n_nodes = 0;
+		clean(status->boot.reason, sizeof(status->boot.reason));
+		clean(status->boot.version, sizeof(status->boot.version));
+		clean(status->boot.hostname, sizeof(status->boot.hostname));
+		return status->boot.state < BOOT_STATE_MAX ? 0 : -EBADMSG;
+	}
+	if (kind == CONTROL_NODE && size == sizeof(struct control_node) && status->n_nodes < STATUS_NODES_MAX) {
+		struct control_node *node = &status->nodes[status->n_nodes];
+
+		memcpy(node, body, size);
+		clean(node->name, sizeof(node->name));
+		clean(node->type, sizeof(node->type));
+		clean(node->reason, sizeof(node->reason));
+		if (node->state >= NODE_STATE_MAX || node->kind >= NODE_KIND_MAX)
+			return -EBADMSG;
+		status->n_nodes++;
+		return 0;
+	}
+	return -EBADMSG;
+}
+
+static void json_string(struct text *t, const char *name, const char *value)
+{
+	text_printf(t, ",\"%s\":", name);
+	text_json(t, value, strlen(value));
+}
+
+static void json_time(struct text *t, const char *name, int64_t ns)
+{
+	if (ns > 0)
+		text_printf(t, ",\"%s\":%.6f", name, (double)ns / SECOND_NS);
+	else
+		text_printf(t, ",\"%s\":null", name);
+}
+
+static void json_nodes(struct text *t, const struct status *status, enum node_kind kind)
+{
+	const char *before = "";
+
+	for (size_t i = 0; i < status->n_nodes; i++) {
+		const struct control_node *node = &status->nodes[i];
+
+		if (node->kind != kind)
+			continue;
+		text_printf(t, "%s{\"name\":", before);
+		text_json(t, node->name, strlen(node->name));
+		json_string(t, "type", node->type);
+		json_string(t, "state", node_states[node->state]);
+		json_string(t, "reason", node->reason);
+		text_printf(t, ",\"required\":%s,\"attempts\":%" PRIu32, node->required ? "true" : "false",
+			    node->attempts);
+		text_printf(t, node->pid > 0 ? ",\"pid\":%" PRId32 : ",\"pid\":null", node->pid);
+		json_time(t, "first_started_s", node->first_started_ns);
+		json_time(t, "started_s", node->started_ns);
+		json_time(t, "ended_s", node->ended_ns);
+		json_time(t, "next_start_s", node->next_start_ns);
+		text_put(t, "}");
+		before = ",";
+	}
+}
+
+void status_json(struct text *t, const struct status *status)
+{
+	const struct control_boot *boot = &status->boot;
+
+	text_put(t, "{\"boot\":{\"state\":");
+	text_json(t, boot_states[boot->state], strlen(boot_states[boot->state]));
+	json_string(t, "reason", boot->reason);
+	json_string(t, "hostname", boot->hostname);
+	json_string(t, "version", boot->version);
+	json_time(t, "now_s", boot->now_ns);
+	json_time(t, "started_s", boot->started_ns);
+	json_time(t, "ended_s", boot->ended_ns);
+	text_printf(t, ",\"events\":%" PRIu64 ",\"dropped\":%" PRIu64 "},\"stages\":[", boot->events, boot->dropped);
+	json_nodes(t, status, NODE_STAGE);
+	text_put(t, "],\"services\":[");
+	json_nodes(t, status, NODE_SERVICE);
+	text_put(t, "]}\n");
+}
+
+/* When the node's present state began to be final, or now while it has not ended. */
+static int64_t end_ns(const struct status *status, const struct control_node *node)
+{
+	return node->ended_ns >= node->started_ns && node->ended_ns > 0 ? node->ended_ns : status->boot.now_ns;
+}
+
+static void seconds(char *out, size_t size, int64_t ns)
+{
+	if (ns <= 0)
+		snprintf(out, size, "-");
+	else
+		snprintf(out, size, "%.2f s", (double)ns / SECOND_NS);
+}
+
+static int widest(const struct status *status)
+{
+	size_t width = 7;
+
+	for (size_t i = 0; i < status->n_nodes; i++)
+		if (strlen(status->nodes[i].name) > width)
+			width = strlen(status->nodes[i].name);
+	return (int)width;
+}
+
+static void heading(struct text *t, const struct status *status)
+{
+	const struct control_boot *boot = &status->boot;
+
+	text_printf(t, "gantry %s on %s: %s", boot->version, boot->hostname[0] ? boot->hostname : "-",
+		    boot_states[boot->state]);
+	if (boot->reason[0]) {
+		text_put(t, ": ");
+		text_put(t, boot->reason);
+	}
+	if (boot->ended_ns > 0)
+		text_printf(t, " (after %.2f s, up %.0f s)", (double)(boot->ended_ns - boot->started_ns) / SECOND_NS,
+			    (double)boot->now_ns / SECOND_NS);
+	else
+		text_printf(t, " (for %.2f s)", (double)(boot->now_ns - boot->started_ns) / SECOND_NS);
+	text_put(t, "\n");
+}
+
+void status_table(struct text *t, const struct status *status)
+{
+	int width = widest(status);
+
+	heading(t, status);
+	text_printf(t, "%-*s  %-10s %-9s %11s %10s %5s %7s  %s\n", width, "NAME", "TYPE", "STATE", "STARTED", "TOOK",
+		    "TRIES", "PID", "REASON");
+	for (size_t i = 0; i < status->n_nodes; i++) {
+		const struct control_node *node = &status->nodes[i];
+		char started[24], took[24], pid[16] = "-";
+
+		seconds(started, sizeof(started), node->first_started_ns);
+		seconds(took, sizeof(took), node->first_started_ns > 0 ?
+			end_ns(status, node) - node->first_started_ns : 0);
+		if (node->pid > 0)
+			snprintf(pid, sizeof(pid), "%" PRId32, node->pid);
+		text_printf(t, "%-*s  %-10s %-9s %11s %10s %5" PRIu32 " %7s  ", width, node->name, node->type,
+			    node_states[node->state], started, took, node->attempts, pid);
+		text_put(t, node->reason);
+		text_put(t, "\n");
+	}
+}
+
+static size_t column(int64_t ns, int64_t from_ns, int64_t span_ns, size_t width)
+{
+	int64_t at = (ns - from_ns) * (int64_t)width / span_ns;
+
+	return at < 0 ? 0 : at > (int64_t)width ? width : (size_t)at;
+}
+
+/* Earlier attempts as dots, the latest as a solid bar, a ready service's life as a thin line. */
+static void bar(struct text *t, const struct status *status, const struct control_node *node, int64_t from_ns,
+		int64_t span_ns, size_t width)
+{
+	size_t first = width, start = width, end = width;
+
+	if (node->first_started_ns > 0) {
+		first = column(node->first_started_ns, from_ns, span_ns, width);
+		start = column(node->started_ns, from_ns, span_ns, width);
+		end = column(end_ns(status, node), from_ns, span_ns, width);
+		if (end == start)
+			end = start + 1;	/* a short one is still seen */
+	}
+	for (size_t i = 0; i < width; i++)
+		text_put(t, i < first ? " " : i < start ? "." : i < end ? "#" :
+			 node->state == NODE_READY ? "-" : " ");
+}
+
+void status_chart(struct text *t, const struct status *status, size_t columns)
+{
+	const struct control_boot *boot = &status->boot;
+	int64_t from_ns = boot->started_ns;
+	int64_t span_ns = (boot->ended_ns > 0 ? boot->ended_ns : boot->now_ns) - from_ns;
+	size_t name = (size_t)widest(status), width;
+
+	if (span_ns <= 0)
+		span_ns = 1;
+	for (size_t i = 0; i < status->n_nodes; i++)	/* stages that go on after the boot was called booted or held */
+		if (status->nodes[i].kind == NODE_STAGE && status->nodes[i].first_started_ns > 0 &&
+		    end_ns(status, &status->nodes[i]) - from_ns > span_ns)
+			span_ns = end_ns(status, &status->nodes[i]) - from_ns;
+	width = columns > name + 40 ? columns - name - 25 : 15;
+	heading(t, status);
+	for (size_t i = 0; i < status->n_nodes; i++) {
+		const struct control_node *node = &status->nodes[i];
+
+		text_printf(t, "%-*s |", (int)name, node->name);
+		bar(t, status, node, from_ns, span_ns, width);
+		text_put(t, "| ");
+		if (node->first_started_ns > 0)
+			text_printf(t, "%7.2f s ", (double)(end_ns(status, node) - node->first_started_ns) / SECOND_NS);
+		else
+			text_put(t, "        - ");
+		text_put(t, node_states[node->state]);
+		text_put(t, "\n");
+	}
+	text_printf(t, "%*s %.2f s", (int)name + 1, "", (double)from_ns / SECOND_NS);
+	text_printf(t, "%*.2f s\n", (int)width - 6, (double)(from_ns + span_ns) / SECOND_NS);
+}

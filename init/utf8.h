@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Makes hostile bytes fit for a terminal, a JSON string and a log line.
+ */
+#ifndef INIT_UTF8_H
+#define INIT_UTF8_H
+
+#include <stddef.h>
+
+/*
+ * Writes at most `room` bytes of valid UTF-8 to out (no terminator) and returns how many; cut between characters.
+ * Tab, newline and carriage return become a space; terminal colour sequences vanish; other control characters,
+ * invalid bytes, line separators and direction overrides become U+FFFD. in and out must not overlap.
+ */
+size_t utf8_clean(char *out, size_t room, const char *in, size_t size);
+
+#endif

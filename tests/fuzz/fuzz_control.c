@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Any datagrams on the control socket. The input is a row of them, each with its size in two bytes in front; every
+ * connection must stay served or be closed, and every answer be of the protocol.
+ */
+/* links: init/event.c init/ring.c init/utf8.c init/client.c */
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "../../init/control.c"
+#include "../../init/client.h"
+#include "../../init/console.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+int64_t loop_now_ns(void)
+{
+	return 1234567890;
+}
+
+int loop_add(struct loop_source *source, int fd, uint32_t events)
+{
+	source->fd = fd;
+	source->events = events;
+	return 0;
+}
+
+void loop_want(struct loop_source *source, uint32_t events)
+{
+	source->events = events;
+}
+
+void loop_remove(struct loop_source *source)
+{
+	source->fd = -1;
+}
+
+void loop_arm(struct loop_timer *timer, int64_t due_ns)
+{
+	(void)timer;
+	(void)due_ns;
+}
+
+void console_direct(const void *record, size_t size)
+{
+	(void)record;
+	(void)size;
+}
+
+const char *boot_node_of_pid(int pid)
+{
+	(void)pid;
+	return NULL;
+}
+
+void boot_status(struct control_boot *ret)
+{
+	*ret = (struct control_boot){0};
+}
+
+size_t boot_nodes(void)
+{
+	return 3;
+}
+
+void boot_node(size_t index, struct control_node *ret)
+{
+	*ret = (struct control_node){.pid = (int)index};
+}
+
+static int act_on(const char *name)
+{
+	if (strlen(name) > CONTROL_BODY_MAX)
+		abort();
+	return name[0] == 'r' ? 0 : -ENOENT;
+}
+
+int boot_start(const char *name)
+{
+	return act_on(name);
+}
+
+int boot_stop(const char *name)
+{
+	return act_on(name);
+}
+
+int boot_restart(const char *name)
+{
+	return act_on(name);
+}
+
+void boot_shutdown(enum shutdown_kind kind, const char *by, const char *reason)
+{
+	(void)by;
+	if (kind >= SHUTDOWN_KIND_MAX)
+		abort();
+	act_on(reason);
+}
+
+static void drain(int fd)
+{
+	struct control_message message;
+	int r;
+
+	while ((r = client_receive(fd, &message)) > 0)
+		if (message.head.kind < CONTROL_EVENT || message.head.kind >= CONTROL_KIND_MAX)
+			abort();
+	if (r == -EBADMSG)
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+	static bool prepared;
+	int pair[2];
+
+	if (!prepared && event_init(100) < 0)
+		abort();
+	prepared = true;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair) < 0)
+		return 0;
+	if (control_adopt(pair[0], 7, "api") < 0)
+		abort();
+	while (size >= 2) {
+		size_t n = (size_t)bytes[0] | (size_t)bytes[1] << 8;
+		struct connection *c = &connections[ACCEPTED_MAX];
+
+		bytes += 2;
+		size -= 2;
+		n = n < size ? n : size;
+		if (c->source.fd >= 0) {
+			send(pair[1], bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+			ready(&c->source, EPOLLIN);
+		}
+		if (c->source.fd >= 0)
+			ready(&c->source, EPOLLOUT);
+		drain(pair[1]);
+		bytes += n;
+		size -= n;
+	}
+	close(pair[1]);
+	for (int i = 0; i < 4 && connections[ACCEPTED_MAX].source.fd >= 0; i++)
+		ready(&connections[ACCEPTED_MAX].source, EPOLLIN | EPOLLHUP);
+	if (connections[ACCEPTED_MAX].source.fd >= 0)
+		abort();
+	return 0;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Any bytes through the legacy FIFO's line assembly, in pieces whose sizes the input chooses too: as many events as
+ * newlines, and at most one unfinished line of bounded size.
+ */
+#include <stdlib.h>
+
+#include "../../init/fifo.c"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+static size_t added;
+
+int64_t loop_now_ns(void)
+{
+	return 1;
+}
+
+int loop_add(struct loop_source *s, int fd, uint32_t events)
+{
+	(void)s;
+	(void)fd;
+	(void)events;
+	return 0;
+}
+
+void loop_arm(struct loop_timer *timer, int64_t due_ns)
+{
+	(void)timer;
+	(void)due_ns;
+}
+
+void loop_disarm(struct loop_timer *timer)
+{
+	(void)timer;
+}
+
+void event_say(enum event_level level, const char *name, const char *fmt, ...)
+{
+	(void)level;
+	(void)name;
+	(void)fmt;
+}
+
+void event_add(enum event_level level, enum event_kind kind, const char *name, const char *text, size_t text_size,
+	       const char *fields, size_t fields_size)
+{
+	(void)level;
+	(void)kind;
+	(void)name;
+	(void)fields;
+	(void)fields_size;
+	if (text_size > LINE_ROOM || (text_size > 0 && memchr(text, '\n', text_size)))
+		abort();
+	added++;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+	size_t newlines = 0;
+
+	added = 0;
+	for (size_t i = 0; i < size; i++)
+		newlines += bytes[i] == '\n';
+	while (size > 0) {
+		size_t n = bytes[0] < size ? bytes[0] + 1u : size;
+
+		take((const char *)bytes, n < size ? n : size);
+		bytes += n < size ? n : size;
+		size -= n < size ? n : size;
+	}
+	if (added != newlines || line_size > LINE_ROOM)
+		abort();
+	if (unfinished)
+		end_line();
+	return 0;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The event socket: a datagram is an event of whoever the kernel says sent it, and a flood is taken in turns.
+ */
+/* links: init/eventsock.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../../init/boot.h"
+#include "../../init/console.h"
+#include "../../init/event.h"
+#include "../../init/eventsock.h"
+#include "../../init/eventtext.h"
+#include "loop_until.h"
+#include "test.h"
+
+static char path[64];
+static const char *node = "rbuilder";
+static int asked_pid;
+static uint64_t wanted;
+static int sender = -1;
+
+void console_direct(const void *record, size_t size)
+{
+	(void)record;
+	(void)size;
+}
+
+const char *boot_node_of_pid(int pid)
+{
+	asked_pid = pid;
+	return node;
+}
+
+static bool enough(void)
+{
+	return event_last() >= wanted;
+}
+
+static bool events_come(uint64_t n)
+{
+	wanted = n;
+	return loop_until(enough);
+}
+
+static const char *line_of(uint64_t seq)
+{
+	static char out[EVENT_LINE_MAX];
+	char record[EVENT_RECORD_MAX];
+	struct text t = {.bytes = out, .room = sizeof(out) - 1};
+	struct event_view e;
+	size_t size = event_read(&seq, record);
+
+	if (size == 0 || event_view(&e, record, size) < 0)
+		return "(none)";
+	event_console_line(&t, &e);
+	out[t.size] = '\0';
+	return strchr(out, ']') + 2;
+}
+
+static ssize_t post(const void *bytes, size_t size)
+{
+	return send(sender, bytes, size, 0);
+}
+
+static void start(void)
+{
+	snprintf(path, sizeof(path), "/tmp/events-%d", getpid());
+	CHECK_INT(loop_init(), 0);
+	CHECK_INT(event_init(2000), 0);
+	CHECK_INT(eventsock_init(path), 0);
+}
+
+/* Names the socket once: connected senders need no path any more. */
+static void start_connected(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	start();
+	node = "svc";
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	CHECK_INT(connect(sender, (struct sockaddr *)&address, sizeof(address)), 0);
+	unlink(path);
+}
+
+TEST(everybody_may_write_to_the_socket)
+{
+	struct stat st;
+
+	start();
+	CHECK_INT(stat(path, &st), 0);
+	CHECK_INT(st.st_mode, S_IFSOCK | 0666);
+	unlink(path);
+}
+
+TEST(a_datagram_is_an_event_of_its_sender)
+{
+	start_connected();
+	node = "rbuilder";
+	CHECK_INT(post("block built\n", 12), 12);
+	CHECK(events_come(1));
+	CHECK_STR(line_of(1), "info rbuilder message: block built\n");
+	CHECK_INT(asked_pid, getpid());
+	node = NULL;
+	CHECK_INT(post("from nowhere", 12), 12);
+	CHECK(events_come(2));
+	CHECK(strncmp(line_of(2), "info pid-", 9) == 0);
+}
+
+TEST(a_syslog_level_in_front_is_understood)
+{
+	start_connected();
+	post("<3>broken", 9);
+	post("<4>slow", 7);
+	post("<9>not a level", 14);
+	post("<3", 2);
+	post("", 0);
+	CHECK(events_come(5));
+	CHECK_STR(line_of(1), "error svc message: broken\n");
+	CHECK_STR(line_of(2), "warning svc message: slow\n");
+	CHECK_STR(line_of(3), "info svc message: <9>not a level\n");
+	CHECK_STR(line_of(4), "info svc message: <3\n");
+	CHECK_STR(line_of(5), "info svc message: \n");
+}
+
+TEST(descriptors_that_come_along_are_not_kept)
+{
+	char control[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec iov = {"with a descriptor", 17};
+	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+	int before, after, zero = 0;
+
+	start_connected();
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &zero, sizeof(int));
+	before = dup(0);
+	close(before);
+	CHECK_INT(sendmsg(sender, &message, 0), 17);
+	CHECK(events_come(1));
+	after = dup(0);
+	close(after);
+	CHECK_INT(after, before);
+}
+
+static struct loop_timer soon;
+static bool soon_fired;
+
+static void fire(struct loop_timer *timer)
+{
+	(void)timer;
+	soon_fired = true;
+}
+
+static bool flooded(void)
+{
+	char text[32];
+
+	for (int i = 0; i < 100; i++)
+		post(text, (size_t)snprintf(text, sizeof(text), "flood"));
+	return soon_fired;
+}
+
+TEST(a_flood_does_not_starve_the_loop)
+{
+	start_connected();
+	soon.fire = fire;
+	loop_arm(&soon, loop_now_ns() + 100000000);
+	CHECK(loop_until(flooded));
+	CHECK(event_last() > 1000);
+}
+
+TEST(ten_thousand_datagrams_are_ten_thousand_events)
+{
+	start_connected();
+	for (int i = 0; i < 10000; i++) {
+		char text[32];
+		size_t n = (size_t)snprintf(text, sizeof(text), "event %d", i);
+
+		while (post(text, n) < 0 && (errno == EAGAIN || errno == ENOBUFS))
+			if (!events_come(event_last() + 1))
+				break;
+	}
+	CHECK(events_come(10000));
+	CHECK_STR(line_of(10000), "info svc message: event 9999\n");
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The legacy FIFO: lines become events whatever is written into it.
+ */
+/* links: init/fifo.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../init/console.h"
+#include "../../init/event.h"
+#include "../../init/eventtext.h"
+#include "../../init/fifo.h"
+#include "loop_until.h"
+#include "test.h"
+
+static char path[64];
+static uint64_t wanted;
+
+void console_direct(const void *record, size_t size)
+{
+	(void)record;
+	(void)size;
+}
+
+static bool enough(void)
+{
+	return event_last() >= wanted;
+}
+
+static bool events_come(uint64_t n)
+{
+	wanted = n;
+	return loop_until(enough);
+}
+
+static const char *text_of(uint64_t seq)
+{
+	static char out[EVENT_TEXT_MAX + 1];
+	char record[EVENT_RECORD_MAX];
+	struct event_view e;
+	size_t size = event_read(&seq, record);
+
+	if (size == 0 || event_view(&e, record, size) < 0)
+		return "(none)";
+	memcpy(out, e.text, e.head.text_size);
+	out[e.head.text_size] = '\0';
+	return out;
+}
+
+static void start(void)
+{
+	snprintf(path, sizeof(path), "/tmp/fifo-%d", getpid());
+	CHECK_INT(loop_init(), 0);
+	CHECK_INT(event_init(2000), 0);
+}
+
+static int start_and_open(void)
+{
+	int fd;
+
+	start();
+	CHECK_INT(fifo_init(path), 0);
+	fd = open(path, O_WRONLY | O_NONBLOCK);
+	CHECK(fd >= 0);
+	unlink(path);
+	return fd;
+}
+
+TEST(another_kind_of_file_is_refused_with_an_event)
+{
+	int fd;
+
+	start();
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	close(fd);
+	CHECK_INT(fifo_init(path), -ENXIO);
+	CHECK(strstr(text_of(1), "exists and is not a fifo") != NULL);
+	unlink(path);
+	CHECK_INT(symlink("/dev/null", path), 0);
+	CHECK_INT(fifo_init(path), -ENXIO);
+	unlink(path);
+}
+
+TEST(a_writer_never_blocks_and_each_line_is_an_event)
+{
+	struct stat st;
+	int fd;
+
+	start();
+	CHECK_INT(fifo_init(path), 0);
+	CHECK_INT(stat(path, &st), 0);
+	CHECK_INT(st.st_mode, S_IFIFO | 0666);
+	fd = open(path, O_WRONLY | O_NONBLOCK);
+	CHECK(fd >= 0);
+	unlink(path);
+	CHECK_INT(write(fd, "one\ntwo\n\nfour\n", 14), 14);
+	close(fd);
+	CHECK(events_come(4));
+	CHECK_STR(text_of(1), "one");
+	CHECK_STR(text_of(2), "two");
+	CHECK_STR(text_of(3), "");
+	CHECK_STR(text_of(4), "four");
+}
+
+TEST(no_writer_left_does_not_spin_the_loop)
+{
+	struct timespec before, after;
+
+	close(start_and_open());
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+	CHECK(!loop_until_ms(NULL, 200));
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+	CHECK_INT(event_last(), 0);
+	CHECK((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000 < 50);
+}
+
+TEST(a_line_in_two_pieces_is_one_event)
+{
+	int fd = start_and_open();
+
+	CHECK_INT(write(fd, "begin ", 6), 6);
+	loop_until_ms(NULL, 20);
+	CHECK_INT(write(fd, "end\n", 4), 4);
+	CHECK(events_come(1));
+	CHECK_STR(text_of(1), "begin end");
+	close(fd);
+}
+
+TEST(an_overlong_line_is_cut_and_the_next_is_whole)
+{
+	static char line[20000];
+	int fd = start_and_open();
+
+	memset(line, 'x', sizeof(line));
+	line[sizeof(line) - 1] = '\n';
+	CHECK_INT(write(fd, line, sizeof(line)), sizeof(line));
+	CHECK_INT(write(fd, "next\n", 5), 5);
+	CHECK(events_come(2));
+	CHECK_INT(strlen(text_of(1)), EVENT_TEXT_MAX);
+	CHECK_STR(text_of(2), "next");
+	close(fd);
+}
+
+TEST(an_unfinished_line_becomes_an_event_after_a_second)
+{
+	int fd = start_and_open();
+
+	CHECK_INT(write(fd, "tail", 4), 4);
+	close(fd);
+	CHECK(events_come(1));
+	CHECK_STR(text_of(1), "tail");
+}
+
+TEST(an_existing_fifo_is_used_as_it_is)
+{
+	struct stat st;
+	int fd;
+
+	start();
+	CHECK_INT(mkfifo(path, 0622), 0);
+	CHECK_INT(chmod(path, 0622), 0);
+	CHECK_INT(fifo_init(path), 0);
+	CHECK_INT(stat(path, &st), 0);
+	CHECK_INT(st.st_mode, S_IFIFO | 0622);
+	fd = open(path, O_WRONLY | O_NONBLOCK);
+	unlink(path);
+	CHECK_INT(write(fd, "x\n", 2), 2);
+	CHECK(events_come(1));
+	close(fd);
+}
