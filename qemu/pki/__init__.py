@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""TEST keys and certificates, committed on purpose: every private key here is public knowledge and derived
+from its name (make_pki.py), so none of them can ever protect anything. The images for real machines
+never contain them."""
+
+from pathlib import Path
+
+
+def path(name):
+    """The path of one of the committed files, e.g. 'hub-ca.pem'."""
+    return str(Path(__file__).parent / name)
