@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Sealing, PCRs and NV against a real TPM: swtpm, one for each test, new, on a socket. It has no resource manager, so
+ * a handle that is not flushed shows as a TPM that runs out of room.
+ */
+/* links: stages/lib/tpm.c stages/lib/secret.c */
+/* libs: tss2 tss2-tcti-device tss2-tcti-swtpm mbedtls */
+#define _GNU_SOURCE
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "../../stages/lib/tpm.h"
+#include "test.h"
+
+#define PCRS   (1u << 4 | 1u << 9 | 1u << 11)
+#define SECRET "sixty-four bytes that nobody but this boot of this image can see"
+
+static char folder[64], tcti[128];
+static pid_t server;
+
+static void start_tpm(void)
+{
+	char state[96], control[160], data[160];
+	const struct timespec moment = {.tv_nsec = 20000000};
+	struct stat st;
+
+	snprintf(state, sizeof(state), "dir=%s", folder);
+	snprintf(data, sizeof(data), "type=unixio,path=%s/socket", folder);
+	snprintf(control, sizeof(control), "type=unixio,path=%s/socket.ctrl", folder);
+	snprintf(tcti, sizeof(tcti), "swtpm:path=%s/socket", folder);
+	server = fork();
+	CHECK(server >= 0);
+	if (server == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (!freopen("/dev/null", "w", stderr))	/* it tells each disconnection */
+			_exit(127);
+		execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", state, "--server", data, "--ctrl", control,
+		       "--flags", "not-need-init,startup-clear", NULL);
+		_exit(127);
+	}
+	for (int i = 0; i < 250; i++) {
+		char path[96];
+
+		snprintf(path, sizeof(path), "%s/socket", folder);
+		if (stat(path, &st) == 0)
+			return;
+		nanosleep(&moment, NULL);
+	}
+	FAIL("swtpm did not start");
+}
+
+static void stop_tpm(void)
+{
+	char path[96];
+
+	kill(server, SIGTERM);
+	waitpid(server, NULL, 0);
+	snprintf(path, sizeof(path), "%s/socket", folder);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/socket.ctrl", folder);
+	unlink(path);
+}
+
+static void remove_folder(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	CHECK_INT(system(command), 0);
+}
+
+static struct tpm *new_tpm(void)
+{
+	struct tpm *tpm = NULL;
+
+	snprintf(folder, sizeof(folder), "/tmp/test-tpm-XXXXXX");
+	CHECK(mkdtemp(folder) != NULL);
+	start_tpm();
+	CHECK_INT(tpm_open(tcti, &tpm), 0);
+	return tpm;
+}
+
+static void end_tpm(struct tpm *tpm)
+{
+	tpm_close(tpm);
+	stop_tpm();
+	remove_folder();
+}
+
+/* Switched off and on: PCRs begin anew, what is persistent stays. */
+static struct tpm *restart(struct tpm *tpm)
+{
+	tpm_close(tpm);
+	stop_tpm();
+	start_tpm();
+	CHECK_INT(tpm_open(tcti, &tpm), 0);
+	return tpm;
+}
+
+static void unseals(struct tpm *tpm, const struct tpm_blob *blob)
+{
+	struct secret secret = {0};
+	int r = tpm_unseal(tpm, PCRS, blob, &secret);
+
+	if (r < 0)
+		FAIL("%d: %s", r, tpm_reason(tpm));
+	CHECK_INT(secret.size, strlen(SECRET));
+	CHECK_MEM(secret.bytes, SECRET, secret.size);
+	secret_wipe(&secret);
+}
+
+static void seal(struct tpm *tpm, struct tpm_blob *blob)
+{
+	int r = tpm_seal(tpm, PCRS, SECRET, strlen(SECRET), blob);
+
+	if (r < 0)
+		FAIL("%d: %s", r, tpm_reason(tpm));
+}
+
+TEST(sealed_bytes_come_back_also_after_a_restart_and_many_times)
+{
+	struct tpm *tpm = new_tpm();
+	struct tpm_blob blob;
+
+	seal(tpm, &blob);
+	for (int i = 0; i < 8; i++)
+		unseals(tpm, &blob);
+	tpm = restart(tpm);
+	unseals(tpm, &blob);
+	end_tpm(tpm);
+}
+
+TEST(unseal_is_refused_after_an_extend_and_works_in_the_next_boot)
+{
+	static const uint8_t digest[TPM_DIGEST_SIZE] = {1};
+	struct secret secret = {0};
+	struct tpm *tpm = new_tpm();
+	struct tpm_blob blob;
+
+	seal(tpm, &blob);
+	CHECK_INT(tpm_pcr_extend(tpm, 11, digest), 0);
+	CHECK_INT(tpm_unseal(tpm, PCRS, &blob, &secret), -EKEYREJECTED);
+	CHECK(strstr(tpm_reason(tpm), "TPM2_Unseal: policy not met") != NULL);
+	CHECK(secret.bytes == NULL);
+	tpm = restart(tpm);
+	unseals(tpm, &blob);
+	end_tpm(tpm);
+}
+
+TEST(pcr_that_is_not_in_the_policy_does_not_matter)
+{
+	static const uint8_t digest[TPM_DIGEST_SIZE] = {1};
+	struct tpm *tpm = new_tpm();
+	struct tpm_blob blob;
+
+	seal(tpm, &blob);
+	CHECK_INT(tpm_pcr_extend(tpm, 14, digest), 0);
+	unseals(tpm, &blob);
+	end_tpm(tpm);
+}
+
+TEST(blob_is_tied_to_the_configured_pcrs)
+{
+	struct secret secret = {0};
+	struct tpm *tpm = new_tpm();
+	struct tpm_blob blob;
+
+	seal(tpm, &blob);
+	CHECK_INT(tpm_unseal(tpm, 1u << 4, &blob, &secret), -EKEYREJECTED);
+	end_tpm(tpm);
+}
+
+TEST(blob_of_another_tpm_is_refused)
+{
+	struct secret secret = {0};
+	struct tpm *tpm = new_tpm();
+	struct tpm_blob blob;
+
+	seal(tpm, &blob);
+	end_tpm(tpm);
+	tpm = new_tpm();
+	CHECK_INT(tpm_unseal(tpm, PCRS, &blob, &secret), -EBADMSG);
+	CHECK(strstr(tpm_reason(tpm), "not made by this TPM") != NULL);
+	end_tpm(tpm);
+}
+
+TEST(changed_cut_or_empty_blob_is_refused)
+{
+	struct secret secret = {0};
+	struct tpm *tpm = new_tpm();
+	struct tpm_blob blob, bad;
+
+	seal(tpm, &blob);
+	for (size_t i = 0; i < blob.size; i += 7) {
+		bad = blob;
+		bad.bytes[i] ^= 0x10;
+		CHECK(tpm_unseal(tpm, PCRS, &bad, &secret) < 0);
+		CHECK(secret.bytes == NULL);
+	}
+	for (size_t i = 0; i < blob.size; i += 5) {
+		bad = blob;
+		bad.size = i;
+		CHECK_INT(tpm_unseal(tpm, PCRS, &bad, &secret), -EBADMSG);
+	}
+	unseals(tpm, &blob);
+	end_tpm(tpm);
+}
+
+TEST(refused_unseals_do_not_lock_the_tpm_out)
+{
+	static const uint8_t digest[TPM_DIGEST_SIZE] = {1};
+	struct secret secret = {0};
+	struct tpm *tpm = new_tpm();
+	struct tpm_blob blob;
+
+	seal(tpm, &blob);
+	CHECK_INT(tpm_pcr_extend(tpm, 4, digest), 0);
+	for (int i = 0; i < 40; i++)
+		CHECK_INT(tpm_unseal(tpm, PCRS, &blob, &secret), -EKEYREJECTED);
+	tpm = restart(tpm);
+	unseals(tpm, &blob);
+	end_tpm(tpm);
+}
+
+TEST(sealed_bytes_do_not_appear_in_the_blob)
+{
+	struct tpm *tpm = new_tpm();
+	struct tpm_blob blob;
+
+	seal(tpm, &blob);
+	CHECK(memmem(blob.bytes, blob.size, SECRET, 8) == NULL);
+	end_tpm(tpm);
+}
+
+TEST(pcr_extend_is_the_hash_of_both)
+{
+	/* SHA-256 of 32 zero bytes followed by 32 bytes 0x01. */
+	static const uint8_t expected[TPM_DIGEST_SIZE] = {
+		0x5c, 0x85, 0x95, 0x5f, 0x70, 0x92, 0x83, 0xec, 0xce, 0x2b, 0x74, 0xf1, 0xb1, 0x55, 0x29, 0x18,
+		0x81, 0x9f, 0x39, 0x09, 0x11, 0x81, 0x6e, 0x7b, 0xb4, 0x66, 0x80, 0x5a, 0x38, 0xab, 0x87, 0xf3,
+	};
+	static const uint8_t zeros[TPM_DIGEST_SIZE];
+	uint8_t digest[TPM_DIGEST_SIZE], value[TPM_DIGEST_SIZE];
+	struct tpm *tpm = new_tpm();
+
+	memset(digest, 1, sizeof(digest));
+	CHECK_INT(tpm_pcr_read(tpm, 14, value), 0);
+	CHECK_MEM(value, zeros, sizeof(value));
+	CHECK_INT(tpm_pcr_extend(tpm, 14, digest), 0);
+	CHECK_INT(tpm_pcr_read(tpm, 14, value), 0);
+	CHECK_MEM(value, expected, sizeof(value));
+	end_tpm(tpm);
+}
+
+TEST(nv_index_is_read_whole_and_a_missing_one_is_said_to_be)
+{
+	char command[1024];
+	struct tpm *tpm = new_tpm();
+	uint8_t *bytes = NULL;
+	size_t size = 0;
+
+	CHECK_INT(tpm_nv_read(tpm, 0x01400001, &bytes, &size), -ENOENT);
+	tpm_close(tpm);
+	snprintf(command, sizeof(command),
+		 "cd %s && export TPM2TOOLS_TCTI=%s && head -c 2048 /dev/urandom >in && "
+		 "tpm2_nvdefine -Q 0x01400001 -C o -s 2048 -a 'ownerread|ownerwrite' && "
+		 "tpm2_nvwrite -Q 0x01400001 -C o -i in", folder, tcti);
+	CHECK_INT(system(command), 0);
+	CHECK_INT(tpm_open(tcti, &tpm), 0);
+	CHECK_INT(tpm_nv_read(tpm, 0x01400001, &bytes, &size), 0);
+	CHECK_INT(size, 2048);
+	snprintf(command, sizeof(command), "%s/out", folder);
+	{
+		FILE *file = fopen(command, "w");
+
+		CHECK(file && fwrite(bytes, 1, size, file) == size && fclose(file) == 0);
+	}
+	free(bytes);
+	snprintf(command, sizeof(command), "cmp %s/in %s/out", folder, folder);
+	CHECK_INT(system(command), 0);
+	end_tpm(tpm);
+}
+
+TEST(azure_s_rsa_storage_root_key_is_taken_as_it_is)
+{
+	char command[1024];
+	struct tpm *tpm = new_tpm();
+	struct tpm_blob blob;
+
+	tpm_close(tpm);
+	snprintf(command, sizeof(command),
+		 "cd %s && export TPM2TOOLS_TCTI=%s && tpm2_createprimary -Q -C o -g sha256 -G rsa2048 -c srk "
+		 "-a 'restricted|decrypt|fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda' && "
+		 "tpm2_evictcontrol -Q -C o -c srk 0x81000001 && tpm2_flushcontext -t", folder, tcti);
+	CHECK_INT(system(command), 0);
+	CHECK_INT(tpm_open(tcti, &tpm), 0);
+	seal(tpm, &blob);
+	unseals(tpm, &blob);
+	end_tpm(tpm);
+}
+
+TEST(something_else_in_the_root_key_s_place_is_refused)
+{
+	char command[1024];
+	struct tpm *tpm = new_tpm();
+	struct tpm_blob blob;
+
+	tpm_close(tpm);
+	snprintf(command, sizeof(command),
+		 "cd %s && export TPM2TOOLS_TCTI=%s && tpm2_createprimary -Q -C o -g sha256 -G rsa2048:rsassa-sha256:null -c key "
+		 "-a 'restricted|sign|fixedtpm|fixedparent|sensitivedataorigin|userwithauth' && "
+		 "tpm2_evictcontrol -Q -C o -c key 0x81000001 && tpm2_flushcontext -t", folder, tcti);
+	CHECK_INT(system(command), 0);
+	CHECK_INT(tpm_open(tcti, &tpm), 0);
+	CHECK_INT(tpm_seal(tpm, PCRS, "x", 1, &blob), -EBADF);
+	CHECK(strstr(tpm_reason(tpm), "not a storage root key") != NULL);
+	end_tpm(tpm);
+}
+
+TEST(missing_tpm_and_unknown_names_are_errors)
+{
+	struct tpm *tpm = NULL;
+
+	CHECK_INT(tpm_open("device:/dev/no-such-tpm", &tpm), -ENOENT);
+	CHECK_INT(tpm_open("/dev/tpmrm0", &tpm), -EINVAL);
+	CHECK_INT(tpm_open("swtpm:path=/tmp/no-such-socket", &tpm), -EIO);
+	CHECK(tpm == NULL);
+	CHECK(tpm_close(NULL) == NULL);
+}
