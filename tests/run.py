@@ -55,7 +55,7 @@ class Report:
             if result.verdict == "FAIL":
                 self.failed.append(result.name)
                 for line in result.output.rstrip().splitlines()[-200:]:
-                    print("     | " + line)
+                    print("     | " + line[:1000])
                 sys.stdout.flush()
 
     def close(self):
@@ -160,7 +160,7 @@ def fuzz(program, built, wanted):
 # Run by a Python of its own: lists the test methods of a module, or runs one of them.
 LIST = """
 import sys, unittest
-sys.path.insert(0, ".")
+sys.path[:0] = [".", sys.argv[2]]
 def flat(suite):
     for item in suite:
         if isinstance(item, unittest.TestSuite):
@@ -176,7 +176,7 @@ for test in flat(loader.loadTestsFromName(sys.argv[1])):
 
 ONE = """
 import faulthandler, signal, sys, unittest
-sys.path.insert(0, ".")
+sys.path[:0] = [".", sys.argv[2]]
 faulthandler.register(signal.SIGTERM, chain=True)
 result = unittest.TextTestRunner(verbosity=0, stream=sys.stderr).run(unittest.defaultTestLoader.loadTestsFromName(sys.argv[1]))
 for _, why in result.skipped:
@@ -189,15 +189,15 @@ def list_python(kind, path):
     """[(name, id)] of a module's tests, or a failure."""
     module = os.path.splitext(path)[0].replace("/", ".")
     name = f"{kind}/{os.path.splitext(os.path.basename(path))[0]}"
-    status, output, seconds = run([sys.executable, "-c", LIST, module], 60)
+    status, output, seconds = run([sys.executable, "-c", LIST, module, os.path.dirname(path)], 60)
     if status != 0:
         return [], Result(name, "FAIL", seconds, "cannot be imported", output)
     tests = [line[5:] for line in output.splitlines() if line.startswith("test ")]
     return [(f"{name}.{test.split('.')[-1]}", test) for test in tests], None
 
 
-def one_python(name, test, timeout):
-    status, output, seconds = run([sys.executable, "-c", ONE, test], timeout)
+def one_python(name, test, folder, timeout):
+    status, output, seconds = run([sys.executable, "-c", ONE, test, folder], timeout)
     if status == 0:
         skipped = re.search(r"^skipped: (.*)", output, re.M)
         return [Result(name, "skip" if skipped else "ok", seconds, skipped.group(1) if skipped else "")]
@@ -240,9 +240,9 @@ def main():
         work = []
         for path in sorted(glob.glob(f"tests/{kind}/test_*.py")):
             tests, failure = list_python(kind, path)
-            if failure:
+            if failure and wanted(failure.name):
                 report.add(failure)
-            work += [(one_python, name, test, timeout) for name, test in tests if wanted(name)]
+            work += [(one_python, name, test, f"tests/{kind}", timeout) for name, test in tests if wanted(name)]
         pool(min(options.jobs, at_once), work)
     if options.pattern and not sum(report.count.values()):
         print(f"no test's name contains {options.pattern}")

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the binaries of the image must be: one static position-independent file each, hardened, small, and PID 1 free
+of every library that touches remote bytes or cryptography."""
+
+import glob
+import os
+import re
+import subprocess
+import unittest
+
+MAX_INIT_BYTES = 2_500_000
+MAX_BOOT_PROGRAMS_BYTES = 5_000_000
+BOOT_PROGRAMS = ("chronyd", "dhcpcd", "mke2fs", "e2fsck")
+# Libraries that PID 1's own code may not touch.
+FOREIGN = ("libcurl.a", "libmbedtls.a", "libmbedx509.a", "libmbedcrypto.a", "libcryptsetup.a", "libexpat.a", "libtss2-*.a")
+
+
+def paths():
+    with open("build/paths.env", encoding="utf-8") as lines:
+        return dict(line.strip().split("=", 1) for line in lines)
+
+
+def output(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def programs():
+    libs = paths()["LIBS"]
+    return ["build/init", *sorted(glob.glob("build/guest/*")), *sorted(glob.glob(libs + "/bin/*"))]
+
+
+def symbols(kind, path):
+    """Names of the defined or undefined global symbols of an object or archive."""
+    listing = output("nm", "-g", kind, "--format=posix", path)
+    return {line.split()[0] for line in listing.splitlines() if line and not line.endswith(":")}
+
+
+class Binary(unittest.TestCase):
+    def test_every_program_is_static_pie_without_interpreter_or_needed_library(self):
+        for program in programs():
+            with self.subTest(program=program):
+                self.assertIn("Type:                              DYN", output("readelf", "-hW", program))
+                self.assertNotIn("INTERP", output("readelf", "-lW", program))
+                dynamic = output("readelf", "-dW", program)
+                self.assertNotIn("(NEEDED)", dynamic)
+                self.assertNotIn("(RPATH)", dynamic)
+                self.assertNotIn("(RUNPATH)", dynamic)
+                self.assertNotIn("TEXTREL", dynamic)
+                self.assertRegex(dynamic, r"FLAGS_1\).*\bPIE\b")
+
+    def test_every_program_has_full_relro_and_a_stack_that_cannot_execute(self):
+        for program in programs():
+            with self.subTest(program=program):
+                segments, dynamic = output("readelf", "-lW", program), output("readelf", "-dW", program)
+                self.assertIn("GNU_RELRO", segments)
+                self.assertRegex(dynamic, r"BIND_NOW|FLAGS_1\).*\bNOW\b")
+                stack = re.search(r"^\s*GNU_STACK.*$", segments, re.M)
+                self.assertIsNotNone(stack)
+                self.assertRegex(stack.group(0), r"\bRW\s")
+                for load in re.findall(r"^\s*LOAD.*$", segments, re.M):
+                    self.assertNotRegex(load, r"\bRWE\b")
+
+    def test_init_has_the_stack_protector(self):
+        self.assertIn("__stack_chk_fail", output("nm", "build/init.debug"))
+
+    def test_init_is_stripped_and_within_its_size(self):
+        self.assertNotIn(".symtab", output("readelf", "-SW", "build/init"))
+        self.assertLessEqual(os.path.getsize("build/init"), MAX_INIT_BYTES)
+
+    def test_programs_of_the_boot_are_within_their_size(self):
+        libs = paths()["LIBS"]
+        total = os.path.getsize("build/init") + sum(os.path.getsize(f"{libs}/bin/{name}") for name in BOOT_PROGRAMS)
+        self.assertLessEqual(total, MAX_BOOT_PROGRAMS_BYTES)
+
+    def test_no_path_of_the_build_is_in_a_program(self):
+        for program in programs():
+            with self.subTest(program=program), open(program, "rb") as file:
+                content = file.read()
+                for path in (b"/cache/", b"/src/init/", b"/src/stages/", os.environ["GANTRY_HOST_TOP"].encode() + b"/"):
+                    place = content.find(path)
+                    self.assertEqual(-1, place, f"{path!r} is in it: ...{content[max(0, place - 40):place + 60]!r}...")
+
+    def test_pid_1_refers_to_no_symbol_of_curl_mbedtls_cryptsetup_tss_or_expat(self):
+        libs = paths()["LIBS"]
+        archives = [path for pattern in FOREIGN for path in glob.glob(f"{libs}/lib/{pattern}")]
+        self.assertGreaterEqual(len(archives), 10)
+        foreign = set()
+        for archive in archives:
+            foreign |= symbols("--defined-only", archive)
+        self.assertIn("curl_easy_perform", foreign)
+        self.assertIn("crypt_load", foreign)
+        objects = glob.glob("build/obj/init/*.o")
+        self.assertTrue(objects)
+        for path in objects:
+            with self.subTest(object=path):
+                self.assertEqual(set(), symbols("--undefined-only", path) & foreign)
+
+    def test_folders_include_only_what_lies_below_them(self):
+        for pattern, other in (("init/**/*.[ch]", "stages/"), ("stages/**/*.[ch]", "init/")):
+            for path in glob.glob(pattern, recursive=True):
+                with self.subTest(file=path), open(path, encoding="utf-8") as file:
+                    self.assertIsNone(re.search(rf'#\s*include\s*["<](\.\./)*{other}', file.read()))
+
+
+if __name__ == "__main__":
+    unittest.main()
