@@ -197,29 +197,32 @@ def verify_quote(raw, reportdata=None, root=None):
 
 # HCL report
 
-def runtime_json(ak_modulus, ek_modulus, vm_id='D2F8A1F4-70C9-4F2C-9D35-0C6B1A9E5F17', user_data=bytes(64)):
-    """The runtime data of an HCL report, as bytes."""
+def runtime_json(ak_modulus, ek_modulus=None, vm_id='D2F8A1F4-70C9-4F2C-9D35-0C6B1A9E5F17', user_data=bytes(64)):
+    """The runtime data of an HCL report, as bytes; without the second key if that is None."""
     def key(kid, use, modulus):
         return {'kid': kid, 'key_ops': [use], 'kty': 'RSA', 'e': 'AQAB',
                 'n': base64.urlsafe_b64encode(modulus).rstrip(b'=').decode()}
+    keys = [key('HCLAkPub', 'sign', ak_modulus)]
+    if ek_modulus is not None:
+        keys.append(key('HCLEkPub', 'encrypt', ek_modulus))
     return json.dumps({
-        'keys': [key('HCLAkPub', 'sign', ak_modulus), key('HCLEkPub', 'encrypt', ek_modulus)],
+        'keys': keys,
         'vm-configuration': {'console-enabled': True, 'root-cert-thumbprint': '', 'secure-boot': False,
                              'tpm-enabled': True, 'tpm-persisted': True, 'vmUniqueId': vm_id},
         'user-data': user_data.hex().upper(),
     }, separators=(',', ':')).encode()
 
 
-def build_hcl_report(runtime, td=None):
-    """The 2600 bytes of NV index 0x01400001 around a TDREPORT that binds `runtime`. As on Azure, all RTMRs are
-    zero: what the guest did is in the vTPM alone."""
+def build_hcl_report(runtime, td=None, size=HCL_SIZE):
+    """The bytes of NV index 0x01400001 around a TDREPORT that binds `runtime`. As on Azure, all RTMRs are zero:
+    what the guest did is in the vTPM alone."""
     report = build_report(hashlib.sha256(runtime).digest(), td)
     used = HCL_DATA_AT + 20 + len(runtime)
-    if used > HCL_SIZE:
+    if used > size:
         raise QuoteError('the runtime data is too long')
     head = struct.pack('<4sIIII12x', b'HCLA', 2, used, 2, 0)
     data = struct.pack('<IIIII', 20 + len(runtime), 1, 4, 1, len(runtime)) + runtime
-    return ((head + report).ljust(HCL_DATA_AT, b'\0') + data).ljust(HCL_SIZE, b'\0')
+    return ((head + report).ljust(HCL_DATA_AT, b'\0') + data).ljust(size, b'\0')
 
 
 @dataclass
