@@ -469,6 +469,16 @@ static void reserve_descriptors(void)
 		close(fd);
 }
 
+static void raise_descriptor_limit(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
 /* A machine whose configuration is bad runs an empty plan: it holds, says why, and does nothing else. */
 static struct config *empty_config(void)
 {
@@ -520,6 +530,8 @@ static void begin_plan(const char *config_error)
 	prepare("artifacts", artifact_init(&plan));
 	prepare("children", child_init(config->n_nodes + extra, &plan));
 	cgroup_init();
+	if (mkdir("/run/gantry", 0755) < 0 && errno != EEXIST)
+		prepare("/run/gantry", -errno);
 	prepare("readiness", ready_init(&plan, became_ready));
 	control_init(CONTROL_PATH, uid ? uid : (uid_t)-1);
 	eventsock_init(EVENT_SOCKET);
@@ -541,13 +553,12 @@ static void begin_plan(const char *config_error)
 
 _Noreturn void init_main(int argc, char **argv)
 {
-	struct rlimit files = {65536, 65536};
 	char error[512];
 	bool good;
 
 	started_ns = loop_now_ns();
 	reserve_descriptors();
-	setrlimit(RLIMIT_NOFILE, &files);
+	raise_descriptor_limit();
 	good = config_load(config_path(argc, argv), &config, error, sizeof(error)) == 0;
 	if (!good)
 		config = empty_config();

@@ -15,7 +15,7 @@ import threading
 import time
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-INIT = os.path.join(REPO, "build", "init")
+INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))
 SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
 SETUP = r"""
@@ -45,6 +45,35 @@ exec chroot "$R" /init
 LINE = re.compile(r"\[\s*(\d+\.\d+)\] (\w+) (\S+) (state|progress|message): ?(.*)")
 
 
+CGROUPS = "/tmp/gantry-cgroup2"
+
+
+def cgroup_of_our_own(name):
+    """A cgroup v2 for one test, so that tests side by side do not stop each other's services; None: there is none."""
+    os.makedirs(CGROUPS, exist_ok=True)
+    if not os.path.ismount(CGROUPS):
+        subprocess.run(["mount", "-t", "cgroup2", "none", CGROUPS], check=False, capture_output=True)
+    path = os.path.join(CGROUPS, name)
+    try:
+        os.mkdir(path)
+    except OSError:
+        return None
+    return path
+
+
+def remove_cgroup(path):
+    """With what may still run in it."""
+    for folder, _, _ in os.walk(path, topdown=False):
+        for _ in range(50):
+            try:
+                os.rmdir(folder)
+                break
+            except OSError:
+                with open(os.path.join(folder, "cgroup.kill"), "w", encoding="ascii") as file:
+                    file.write("1")
+                time.sleep(0.02)
+
+
 class Event:
     def __init__(self, time, level, source, kind, text):
         self.time, self.level, self.source, self.kind, self.text = float(time), level, source, kind, text
@@ -71,8 +100,10 @@ class Pid1:
         self.events, self.lines = [], []
         self.changed = threading.Condition()
         self.closed = False
+        self.cgroup = cgroup_of_our_own(os.path.basename(self.folder))
+        join = f"echo $$ > {self.cgroup}/cgroup.procs && " if self.cgroup else ""
         self.process = subprocess.Popen(
-            [*wrap, "unshare", "--fork", "--kill-child", "--pid", "--mount", "--net", "--uts", "--ipc", "--cgroup",
+            [*wrap, "sh", "-c", join + 'exec "$@"', "join", "unshare", "--fork", "--kill-child", "--pid", "--mount", "--net", "--uts", "--ipc", "--cgroup",
              "sh", "-c", SETUP, "setup", self.root, INIT, self.shared],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -87,6 +118,8 @@ class Pid1:
         self.process.wait()
         self.reader.join(5)
         self.process.stdout.close()
+        if self.cgroup:
+            remove_cgroup(self.cgroup)
         if kind:
             print("console:", *self.lines[-60:], sep="\n  ")
         shutil.rmtree(self.folder, ignore_errors=True)

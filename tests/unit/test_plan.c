@@ -467,7 +467,7 @@ TEST(no_process_to_give_is_not_the_nodes_failure)
 {
 	struct fixture *f = make();
 
-	add(f, "a", NODE_STAGE)->retry_limit = 1;
+	add(f, "a", NODE_STAGE)->retry_limit = 2;
 	begin(f);
 	for (int i = 0; i < 20; i++) {
 		plan_not_started(&f->plan, 0, "Resource temporarily unavailable", f->now);
@@ -475,6 +475,9 @@ TEST(no_process_to_give_is_not_the_nodes_failure)
 		CHECK_INT(state(f, 0), NODE_RETRYING);
 		wait_until_due(f);
 	}
+	ends(f, 0, STAGE_AGAIN);
+	CHECK_INT(state(f, 0), NODE_RETRYING);
+	wait_until_due(f);
 	ends(f, 0, 0);
 	CHECK_INT(state(f, 0), NODE_DONE);
 	finish(f);
