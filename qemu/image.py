@@ -9,6 +9,8 @@ console. Boot tests make their variations by appending a second, small cpio (ove
 """
 
 import argparse
+import fcntl
+import hashlib
 import json
 import lzma
 import os
@@ -22,6 +24,7 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, REPOSITORY)
 from qemu import disk, measure, pki
 
+BUILD = os.environ.get("GANTRY_BUILD", os.path.join(REPOSITORY, "build"))
 EFI_STUB = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 CMDLINE = "console=ttyS0 quiet panic=-1"
 GANTRY_API = ("gantry-api", 900, 900)
@@ -31,12 +34,7 @@ LINKS = {
     "/sbin/poweroff": "/init", "/sbin/reboot": "/init", "/sbin/halt": "/init", "/sbin/dhcp-hook": "/init",
     "/bin/gantryctl": "/init",
 }
-# Path in the image: path below $LIBS.
-PROGRAMS = {
-    "/sbin/chronyd": "sbin/chronyd", "/bin/chronyc": "bin/chronyc", "/sbin/dhcpcd": "sbin/dhcpcd",
-    "/sbin/mke2fs": "sbin/mke2fs", "/sbin/e2fsck": "sbin/e2fsck",
-}
-OPTIONAL_PROGRAMS = {"/sbin/dropbear": "sbin/dropbear"}
+PROGRAMS = ("/sbin/chronyd", "/bin/chronyc", "/sbin/dhcpcd", "/sbin/mke2fs", "/sbin/e2fsck", "/sbin/dropbear")   # of $LIBS/bin
 DIRECTORIES = {
     "/bin": 0o755, "/dev": 0o755, "/etc": 0o755, "/etc/gantry": 0o755, "/persistent": 0o755, "/proc": 0o555,
     "/root": 0o700, "/run": 0o755, "/sbin": 0o755, "/sys": 0o555, "/tmp": 0o1777, "/var": 0o755, "/var/lib": 0o755,
@@ -60,11 +58,14 @@ class Archive:
     def directory(self, path, mode=0o755, uid=0, gid=0):
         self.add(path, stat.S_IFDIR | mode, uid=uid, gid=gid)
 
-    def file(self, path, content, mode=0o644, uid=0, gid=0):
+    def parents(self, path):
         parent = os.path.dirname(path.strip("/"))
         while parent and parent not in self.entries:
             self.directory(parent)
             parent = os.path.dirname(parent)
+
+    def file(self, path, content, mode=0o644, uid=0, gid=0):
+        self.parents(path)
         self.add(path, stat.S_IFREG | mode, content, uid, gid)
 
     def link(self, path, target):
@@ -218,7 +219,7 @@ class Inputs:
 
     def guest_programs(self):
         folder = os.path.join(self.build, "guest")
-        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        return sorted(name for name in os.listdir(folder) if not name.endswith(".d")) if os.path.isdir(folder) else []
 
 
 def check_config(init, path):
@@ -239,6 +240,11 @@ def add_tree(archive, root):
             archive.file(f"{inside}/{name}", read_file(path), mode)
 
 
+def rendered_files(config):
+    return [file["path"] for stage in config["stages"] if stage["type"] == "render"
+            for file in stage.get("options", {}).get("files", [])]
+
+
 def initramfs(inputs, boot):
     """The bytes of the initramfs for the configuration folder BOOT."""
     config_path = os.path.join(boot, "boot.json")
@@ -250,12 +256,8 @@ def initramfs(inputs, boot):
     archive.file("/init", read_file(os.path.join(inputs.build, "init")), 0o755)
     for path, target in LINKS.items():
         archive.link(path, target)
-    for path, source in PROGRAMS.items():
-        archive.file(path, read_file(os.path.join(inputs["LIBS"], source)), 0o755)
-    for path, source in OPTIONAL_PROGRAMS.items():
-        source = os.path.join(inputs["LIBS"], source)
-        if os.path.exists(source):
-            archive.file(path, read_file(source), 0o755)
+    for path in PROGRAMS:
+        archive.file(path, read_file(os.path.join(inputs["LIBS"], "bin", os.path.basename(path))), 0o755)
     for name in inputs.guest_programs():
         archive.file(f"/bin/{name}", read_file(os.path.join(inputs.build, "guest", name)), 0o755)
 
@@ -273,6 +275,8 @@ def initramfs(inputs, boot):
     archive.file("/etc/gantry/hub-ca.pem", read_file(pki.path("hub-ca.pem")))
     add_tree(archive, os.path.join(boot, "root"))
     archive.file("/etc/gantry/boot.json", read_file(config_path))
+    for path in rendered_files(config):         # the render stage replaces files, it makes no folders
+        archive.parents(path)
     return archive.bytes()
 
 
@@ -294,8 +298,35 @@ def write_new(path, content):
     os.replace(file.name, path)
 
 
-def build(inputs, boot, out, vhd=True):
+def fingerprint(inputs, boot):
+    """A hash of everything the image is made of: what has it already need not be built."""
+    digest = hashlib.sha256()
+    paths = [os.path.join(REPOSITORY, "qemu", name) for name in ("image.py", "disk.py", "measure.py")]
+    paths += [os.path.join(inputs.build, "init"), pki.path("hub-ca.pem")]
+    paths += [os.path.join(inputs.build, "guest", name) for name in inputs.guest_programs()]
+    paths += [os.path.join(where, name) for where, _, names in os.walk(boot) for name in names]
+    for path in sorted(paths):
+        content = read_file(path)
+        digest.update(f"{path} {os.stat(path).st_mode & 0o100} {len(content)}\n".encode() + content)
+    digest.update(f"{inputs['LIBS']} {inputs['KERNEL_DIR']} {inputs['KERNEL_VERSION']}".encode())
+    return digest.hexdigest()
+
+
+def build(inputs, boot, out):
+    """Makes everything in OUT, if it is not there already from the same inputs."""
     os.makedirs(out, exist_ok=True)
+    with open(os.path.join(out, "lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stamp, inputs_hash = os.path.join(out, "inputs"), fingerprint(inputs, boot)
+        if os.path.exists(stamp) and read_file(stamp).decode() == inputs_hash:
+            return
+        if os.path.exists(stamp):
+            os.unlink(stamp)
+        build_all(inputs, boot, out)
+        write_new(stamp, inputs_hash.encode())
+
+
+def build_all(inputs, boot, out):
     check_config(os.path.join(inputs.build, "init"), os.path.join(boot, "boot.json"))
 
     def path(name):
@@ -305,21 +336,35 @@ def build(inputs, boot, out, vhd=True):
     write_new(path("vmlinuz"), read_file(inputs.kernel))
     write_uki(inputs, path("initramfs.cpio"), path("gantry.efi"))
     disk.write_disk(path("gantry.raw"), read_file(path("gantry.efi")))
-    if vhd:
-        disk.write_vhd(path("gantry.vhd"), path("gantry.raw"))
+    disk.write_vhd(path("gantry.vhd"), path("gantry.raw"))
     write_new(path("measurements.json"),
               (json.dumps(measure.measurements(read_file(path("gantry.efi"))), indent=2) + "\n").encode())
+    for name in ("initramfs.cpio", "gantry.efi", "gantry.raw", "gantry.vhd"):
+        print(f"  {os.path.relpath(path(name), REPOSITORY)} {os.path.getsize(path(name))} bytes", file=sys.stderr)
+
+
+def ensure():
+    """The folder of the standard image, built where needed."""
+    out = os.path.join(BUILD, "image")
+    build(Inputs(BUILD), os.path.join(REPOSITORY, "qemu", "boot"), out)
+    return out
+
+
+def ensure_or_exit():
+    try:
+        return ensure()
+    except (BuildError, OSError, ValueError) as error:
+        sys.exit(f"image: {error}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--build", default=os.environ.get("GANTRY_BUILD", os.path.join(REPOSITORY, "build")), help="where the binaries are")
+    parser.add_argument("--build", default=BUILD, help="where the binaries are")
     parser.add_argument("--boot", default=os.path.join(REPOSITORY, "qemu", "boot"), help="configuration folder")
     parser.add_argument("--out", help="default: image in the build folder")
-    parser.add_argument("--no-vhd", action="store_true")
     options = parser.parse_args()
     try:
-        build(Inputs(options.build), options.boot, options.out or os.path.join(options.build, "image"), not options.no_vhd)
+        build(Inputs(options.build), options.boot, options.out or os.path.join(options.build, "image"))
     except (BuildError, OSError, ValueError) as error:
         sys.exit(f"image: {error}")
 

@@ -19,6 +19,8 @@ import subprocess
 import threading
 import time
 
+from qemu.tdx import azure_tpm
+
 AZURE_ASSET_TAG = "7783-7084-3265-9085-8269-3286-77"
 DATA_LUN = 10
 API_PORT = 3535
@@ -83,18 +85,25 @@ def start_bound(command, **arguments):
     return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], start_new_session=True, **arguments)
 
 
+def make_tpm(folder):
+    """Manufactures a TPM with seeds of its own and with Azure's objects in it: FOLDER becomes its state."""
+    try:
+        azure_tpm.provision(folder)
+    except (azure_tpm.TpmError, OSError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise MachineError(f"no virtual TPM: {error}") from None
+
+
 def tpm_template(build):
     """The folder with a manufactured TPM's state, made once; each machine starts from a copy."""
     folder = os.path.abspath(os.path.join(build, "tpm"))
     os.makedirs(build, exist_ok=True)
     with open(folder + ".lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(os.path.join(folder, "tpm2-00.permall")):
-            os.makedirs(folder, exist_ok=True)
-            made = subprocess.run(["swtpm_setup", "--tpm2", "--tpmstate", folder, "--pcr-banks", "sha256", "--overwrite"],
-                                  capture_output=True, text=True, check=False)
-            if made.returncode != 0:
-                raise MachineError(f"swtpm_setup: {made.stdout}{made.stderr}")
+        if not os.path.exists(folder):
+            shutil.rmtree(folder + ".new", ignore_errors=True)
+            make_tpm(folder + ".new")
+            os.rename(folder + ".new", folder)
     return folder
 
 
@@ -109,7 +118,8 @@ class Qmp:
         self.answers = {}
         self.numbers = itertools.count(1)
         self.closed = False
-        threading.Thread(target=self.read, daemon=True).start()
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
         self.command("qmp_capabilities")
 
     def read(self):
@@ -127,6 +137,11 @@ class Qmp:
         with self.changed:
             self.closed = True
             self.changed.notify_all()
+
+    def close(self):
+        self.reader.join(5)
+        self.stream.close()
+        self.connection.close()
 
     def command(self, name, timeout=30, **arguments):
         number = next(self.numbers)
@@ -293,6 +308,7 @@ class Machine:
         if self.qemu:
             self.qemu.wait()
             self.reader.join()
+            self.qemu.stdout.close()
         if self.swtpm:
             try:
                 self.swtpm.wait(5)              # ends by itself when QEMU is gone, its state written
@@ -300,7 +316,7 @@ class Machine:
                 self.swtpm.kill()
                 self.swtpm.wait()
         if self.qmp:
-            self.qmp.connection.close()
+            self.qmp.close()
 
     def __enter__(self):
         return self.start()

@@ -10,6 +10,7 @@ Platform Firmware Profile 1.06 (PCR 4), the kernel's EFI stub (PCR 9) and system
 import argparse
 import hashlib
 import json
+import os
 import struct
 import sys
 
@@ -131,14 +132,19 @@ def measurements(uki):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("uki", help="the UKI, for example build/image/gantry.efi")
+    parser.add_argument("uki", nargs="?", help="a UKI; without it, the image in build/image, built first where needed")
     parser.add_argument("--log", action="store_true", help="with the single measurements (EventLog)")
     options = parser.parse_args()
+    path = options.uki
+    if path is None:
+        sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        from qemu import image
+        path = os.path.join(image.ensure_or_exit(), "gantry.efi")
     try:
-        with open(options.uki, "rb") as file:
+        with open(path, "rb") as file:
             result = measurements(file.read())
     except (OSError, BadImage) as error:
-        sys.exit(f"measure: {options.uki}: {error}")
+        sys.exit(f"measure: {path}: {error}")
     if not options.log:
         del result["EventLog"]
     print(json.dumps(result, indent=2))

@@ -28,7 +28,6 @@ from qemu import image, machine, view
 from qemu.peers import faults
 from qemu.peers.platform import ADDRESSES, Platform, configure_network
 
-BUILD = os.environ.get("GANTRY_BUILD", os.path.join(REPOSITORY, "build"))
 DISK_BYTES = 1 << 30
 SUCCESS, ERROR, HELD, PANIC, TIMEOUT, ENDED = range(6)
 
@@ -97,7 +96,7 @@ def relay(listener):
 
 def prepare(chosen):
     """The run's folder: as the last run left it, or new."""
-    folder = os.path.join(BUILD, "run")
+    folder = os.path.join(image.BUILD, "run")
     disk_path = os.path.join(folder, "disk.raw")
     if chosen["again"]:
         if not os.path.exists(disk_path):
@@ -113,10 +112,10 @@ def prepare(chosen):
 def new_machine(chosen, on_line):
     folder, disk_path = prepare(chosen)
     after = chosen["disk_after"]
-    built = os.path.join(BUILD, "image")
+    built = os.path.join(image.BUILD, "image")
     boot = {"boot_disk": os.path.join(built, "gantry.raw")} if chosen["tier"] == 2 else {
         "kernel": os.path.join(built, "vmlinuz"), "initrd": os.path.join(built, "initramfs.cpio"), "cmdline": image.CMDLINE}
-    return machine.Machine(folder, tpm=machine.tpm_template(BUILD), disk=None if after is None else disk_path,
+    return machine.Machine(folder, tpm=machine.tpm_template(image.BUILD), disk=None if after is None else disk_path,
                            attach_after=after or None, on_line=on_line, **boot)
 
 
@@ -173,8 +172,9 @@ class Run:
             TIMEOUT, f"time-out: neither booted nor held after {self.chosen['timeout']:.0f} s")
         if status == HELD:      # the events that follow say what was done about it
             self.watch(lambda: True if self.machine.ended or self.machine.find("azure-held", "done|failed") else None, 10)
-        self.say("")
-        self.say(self.view.chart())
+        self.view.draw()
+        self.view.drawn, self.view.live = 0, False      # the last picture stays
+        self.say("\n" + self.view.chart())
         log = os.path.relpath(os.path.join(self.machine.folder, "console.log"), REPOSITORY)
         self.say(f"\n{why}\nconsole: {log}")
         if self.chosen["exit"] or status in (PANIC, ENDED, TIMEOUT):
@@ -196,6 +196,7 @@ class Run:
         return status or TIMEOUT
 
     def go(self):
+        image.ensure()
         listener = outer_port(self.chosen["port"])
         address = f"https://127.0.0.1:{listener.getsockname()[1]}"
         machine.enter_private_network()

@@ -74,6 +74,7 @@ class View:
         self.arrived = self.began = time.monotonic()
         self.boot = "starting"
         self.said_progress = {}
+        self.live = self.terminal
 
     # Facts
 
@@ -153,7 +154,7 @@ class View:
         return [self.row(node, width) for node in nodes]
 
     def draw(self):
-        if not self.terminal:
+        if not self.live:
             return
         width, height = shutil.get_terminal_size((80, 24))
         width = max(width - 1, 10)

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What boot tests share: a private network with the peers in it, images with variations, disks in every state, and
+machines that leave their console in build/results when a test fails. A test waits for events and never sleeps."""
+
+import contextlib
+import copy
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import unittest
+import urllib.error
+import urllib.request
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, REPOSITORY)
+from qemu import image, machine
+from qemu.peers.platform import Platform, configure_network
+
+BUILD = image.BUILD
+IMAGE = os.path.join(BUILD, "image")
+RESULTS = os.path.join(BUILD, "results", "boot")
+BOOT = os.path.join(REPOSITORY, "qemu", "boot")
+DISK_BYTES = 512 << 20
+SNAPSHOT_BYTES = 4 << 20
+BOOT_TIMEOUT = 90                       # seconds until `booted`, in either tier, on a busy machine
+BUCKET, PREFIX = "chain-db-snapshots", "reth-mainnet-full"
+
+_entered = False
+
+
+def setUpModule():
+    """Of every test module: the image is there, and its process moves into a network of its own, once."""
+    global _entered
+    image.ensure()
+    if not _entered:
+        machine.enter_private_network()
+        configure_network()
+        _entered = True
+
+
+def node(config, name):
+    """The stage or service of that name in a configuration."""
+    return next(item for item in config["stages"] + config["services"] if item["name"] == name)
+
+
+def add_probe(config, name, *arguments, needs=(), **more):
+    """A stage that runs /bin/probe; its lines become messages of source NAME."""
+    config["stages"].append({"name": name, "type": "exec", "needs": list(needs), "required": False,
+                             "options": {"command": ["/bin/probe", *arguments]}, **more})
+
+
+def copy_sparse(source, target):
+    subprocess.run(["cp", "--sparse=always", "--reflink=auto", source, target], check=True)
+
+
+def sha256_of(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class BootTest(unittest.TestCase):
+    """Each test has a folder; its machines and peers end with it."""
+
+    snapshot_bytes = SNAPSHOT_BYTES
+
+    def setUp(self):
+        self.folder = os.path.join(RESULTS, self.id().split(".", 1)[-1])
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.makedirs(self.folder)
+        self.disk = os.path.join(self.folder, "disk.raw")
+        self.state = os.path.join(self.folder, "machine")
+        self.boots = 0
+
+    def tearDown(self):
+        outcome = getattr(self._outcome, "result", None)
+        problems = [test for test, _ in getattr(outcome, "failures", []) + getattr(outcome, "errors", [])]
+        if not any(test is self for test in problems):      # the logs stay, the bulk goes
+            for name in os.listdir(self.folder):
+                if name.endswith((".raw", ".cpio", ".efi")):
+                    os.unlink(os.path.join(self.folder, name))
+
+    # The world around the machine
+
+    def platform(self, **options):
+        options.setdefault("snapshot_bytes", self.snapshot_bytes)
+        options.setdefault("small_files", 5)
+        return self.enterContext(Platform(**options))
+
+    def manifest_digest(self, platform):
+        """What `probe tree` prints for a complete copy of the snapshot, without files of the node's own."""
+        files = platform.s3.manifest(BUCKET, f"{PREFIX}/{platform.snapshot}")
+        digest = hashlib.sha256()
+        for name in sorted(files, key=lambda name: name.encode()):
+            digest.update(name.encode() + b"\0" + files[name][1].encode())
+        return digest.hexdigest(), len(files), sum(size for size, _ in files.values())
+
+    # Disks
+
+    def blank_disk(self):
+        with open(self.disk, "wb") as file:
+            file.truncate(DISK_BYTES)
+        return self.disk
+
+    def used_machine(self):
+        """A disk and a TPM as a first boot of the plain image left them; made once for all tests of an image."""
+        with open(os.path.join(IMAGE, "initramfs.cpio"), "rb") as file:
+            key = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        folder = os.path.join(RESULTS, "used", key)
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        with open(folder + ".lock", "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.exists(os.path.join(folder, "complete")):
+                shutil.rmtree(folder, ignore_errors=True)
+                os.makedirs(folder)
+                disk = os.path.join(folder, "disk.raw")
+                with open(disk, "wb") as file:
+                    file.truncate(DISK_BYTES)
+                with Platform(snapshot_bytes=SNAPSHOT_BYTES, small_files=5):
+                    with self.new_machine(folder=os.path.join(folder, "machine"), disk=disk) as guest:
+                        guest.wait_for("gantry", "booted", timeout=BOOT_TIMEOUT)
+                        guest.power_button()
+                        self.assertEqual(guest.wait_end(), "guest-shutdown")
+                open(os.path.join(folder, "complete"), "w", encoding="ascii").close()
+        shutil.copytree(os.path.join(folder, "machine", "tpm"), os.path.join(self.state, "tpm"))
+        copy_sparse(os.path.join(folder, "disk.raw"), self.disk)
+        return self.disk
+
+    # Machines
+
+    def initrd(self, change=None, files=None):
+        """The image's initramfs with a changed configuration and further files; checked as at build time."""
+        if change is None and not files:
+            return os.path.join(IMAGE, "initramfs.cpio")
+        files = dict(files or {})
+        if change:
+            config = copy.deepcopy(image.read_config(os.path.join(BOOT, "boot.json")))
+            before = list(config["modules"])
+            change(config)
+            text = json.dumps(config, indent="\t")
+            path = os.path.join(self.folder, "boot.json")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            image.check_config(os.path.join(BUILD, "init"), path)
+            files.setdefault("/etc/gantry/boot.json", text.encode())
+            if config["modules"] != before:
+                modules = image.Modules(image.Inputs(BUILD).modules)
+                order = modules.in_order(config["modules"])
+                files.setdefault("/etc/gantry/modules", "".join(f"/lib/modules/{name}.ko\n" for name in order).encode())
+                for name in order:
+                    files.setdefault(f"/lib/modules/{name}.ko", modules.content(name))
+        path = os.path.join(self.folder, "initramfs.cpio")
+        with open(os.path.join(IMAGE, "initramfs.cpio"), "rb") as base, open(path, "wb") as out:
+            shutil.copyfileobj(base, out)
+            out.write(image.overlay(files))
+        return path
+
+    def new_machine(self, *, folder=None, tier=1, change=None, files=None, tpm=True, **options):
+        if tier == 1:
+            options["kernel"] = os.path.join(IMAGE, "vmlinuz")
+            options["initrd"] = self.initrd(change, files)
+            options.setdefault("cmdline", image.CMDLINE)
+        else:
+            options.setdefault("boot_disk", os.path.join(IMAGE, "gantry.raw"))
+        template = machine.tpm_template(BUILD) if tpm is True else tpm
+        return machine.Machine(folder or self.state, tpm=template, **options)
+
+    def boot(self, **options):
+        """Starts a machine that ends with the test. Without `disk` there is no data disk; `tpm` may be a folder."""
+        self.boots += 1
+        guest = self.enterContext(self.new_machine(**options))
+        self.addCleanup(self.keep_console, guest.folder, self.boots)
+        return guest
+
+    def keep_console(self, folder, number):
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(os.path.join(folder, "console.log"), os.path.join(self.folder, f"console-{number}.log"))
+
+    def wait_booted(self, guest, timeout=BOOT_TIMEOUT):
+        return guest.wait_for("gantry", "booted", timeout=timeout)
+
+    def power_off(self, guest):
+        guest.power_button()
+        self.assertEqual(guest.wait_end(), "guest-shutdown")
+
+    # Looking
+
+    def api(self, path, timeout=10):
+        """GET of the System API, through the port QEMU forwards: (status, body)."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            with urllib.request.urlopen(f"https://127.0.0.1:{machine.API_PORT}{path}", context=context,
+                                        timeout=timeout * machine.TIMEOUT_SCALE) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def states(self, guest, source):
+        return [event.text for event in guest.events if event.source == source and event.kind == "state"]
+
+    def assert_before(self, guest, first, then):
+        """The event `first` (source, state) came before `then`."""
+        found = [guest.find(*pair) for pair in (first, then)]
+        self.assertTrue(all(found), f"{first} or {then} never came")
+        self.assertLess(found[0][0], found[1][0], f"{first} came after {then}")
+
+    def assert_no_line(self, guest, pattern):
+        for line in guest.lines:
+            self.assertIsNone(re.search(pattern, line), line)
