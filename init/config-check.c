@@ -331,7 +331,8 @@ static int check_limit_map(struct check *check, const struct place *place, struc
 			struct nearest nearest = {.value = name};
 			char hint[CHECK_NEAREST_MAX], quoted[CHECK_QUOTED_MAX];
 
-			limit_nearest(&nearest);
+			for (size_t i = 0; limit_name(i); i++)
+				nearest_try(&nearest, limit_name(i));
 			return check_fail_member(check, place, name, "unknown limit %s%s",
 						 check_quote(quoted, name), nearest_hint(&nearest, hint));
 		}

@@ -131,7 +131,7 @@ extern const struct format name_format, account_format, path_format, hostname_fo
 extern const char *const signal_names[];	/* NULL-ended */
 int signal_number(const char *name);		/* "TERM" -> SIGTERM; -1: unknown */
 int limit_number(const char *name);		/* "nofile" -> RLIMIT_NOFILE; -1: unknown */
-void limit_nearest(struct nearest *nearest);
+const char *limit_name(size_t index);		/* NULL behind the last */
 bool address_split(const char *value, char *ret_host, size_t host_size, uint16_t *ret_port);
 
 #endif

@@ -249,8 +249,7 @@ int limit_number(const char *name)
 	return -1;
 }
 
-void limit_nearest(struct nearest *nearest)
+const char *limit_name(size_t index)
 {
-	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
-		nearest_try(nearest, limits[i].name);
+	return index < sizeof(limits) / sizeof(limits[0]) ? limits[index].name : NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The tables of keys, written out: one line a key, tab-separated columns PATH TYPE BOUNDS DEFAULT VALUES FLAGS, "-" for
- * what does not apply. Values are the allowed words, or the name of a format. For people, and for the test that holds
+ * what does not apply. For the options of a stage type, DEFAULT is what the type means for the stage's other keys. Values are the allowed words, or the name of a format. For people, and for the test that holds
  * docs/boot.schema.json against the code.
  */
 #include <inttypes.h>
@@ -31,6 +31,12 @@ static void print_words(FILE *out, const char *const *words)
 		fprintf(out, "%s%s", i ? "|" : "\t", words[i]);
 }
 
+static void print_limits(FILE *out)
+{
+	for (size_t i = 0; limit_name(i); i++)
+		fprintf(out, "%s%s", i ? "|" : "\t", limit_name(i));
+}
+
 static void print_options(FILE *out, const char *path, const struct stage_option *option)
 {
 	for (; option && option->name; option++) {
@@ -43,7 +49,7 @@ static void print_options(FILE *out, const char *path, const struct stage_option
 			fputs("\t-", out);
 		fprintf(out, "\t%s\n", option->required ? "required" : "-");
 		if (option->type == OPTION_OBJECTS) {
-			char inner[256];
+			char inner[384];
 
 			snprintf(inner, sizeof(inner), "%s.%s[]", path, option->name);
 			print_options(out, inner, option->members);
@@ -54,10 +60,11 @@ static void print_options(FILE *out, const char *path, const struct stage_option
 static void print_stages(FILE *out, const char *path)
 {
 	for (size_t i = 0; stage_table[i]; i++) {
-		char inner[256];
+		char inner[384];
 
 		snprintf(inner, sizeof(inner), "%s(%s)", path, stage_table[i]->type);
-		fprintf(out, "%s\tobject\t-\t-\t-\t-\n", inner);
+		fprintf(out, "%s\tobject\t-\tdeadline_s %u, retry.limit %u\t-\t-\n", inner,
+			stage_table[i]->deadline_s, stage_table[i]->retry_limit);
 		print_options(out, inner, stage_table[i]->options);
 	}
 }
@@ -73,6 +80,8 @@ static void print_keys(FILE *out, const char *prefix, const struct keys *keys)
 		fprintf(out, "\t%s", key->fallback ? key->fallback : "-");
 		if (key->choices)
 			print_words(out, key->choices);
+		else if (key->type == KEY_LIMIT_MAP)
+			print_limits(out);
 		else
 			fprintf(out, "\t%s", key->format ? key->format->name : "-");
 		fprintf(out, "\t%s\n", key->flags & KEY_REQUIRED ? "required" : key->flags & KEY_ONE_OF ? "one of" : "-");

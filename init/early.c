@@ -62,6 +62,14 @@ static const struct mount late_mounts[] = {
 	{"configfs", "/sys/kernel/config", PLAIN, NULL, 0755},
 };
 
+static const struct {
+	const char *path;
+	mode_t mode;
+} directories[] = {
+	{"/run/gantry", 0755},	/* sockets and the FIFO */
+	{"/run/lock", 01777},
+};
+
 static const char *const links[][2] = {
 	{"/proc/self/fd", "/dev/fd"},
 	{"/proc/self/fd/0", "/dev/stdin"},
@@ -106,6 +114,9 @@ int early_mounts(void)
 		if (r < 0)
 			result = r;
 	}
+	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++)
+		if (mkdir(directories[i].path, directories[i].mode) < 0 && errno != EEXIST)
+			event_say(EVENT_ERROR, "gantry", "directory %s: %s", directories[i].path, error_words(errno));
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
 		if (symlink(links[i][0], links[i][1]) < 0 && errno != EEXIST)
 			event_say(EVENT_WARNING, "gantry", "link %s: %s", links[i][1], error_words(errno));
@@ -156,9 +167,11 @@ static int load_module(const char *path)
 	const char *end = strrchr(path, '.');
 	int flags = end && strcmp(end, ".ko") ? MODULE_INIT_COMPRESSED_FILE : 0;
 
-	if (fd < 0 || (syscall(SYS_finit_module, fd, "", flags) < 0 && errno != EEXIST))
+	if (fd < 0)
 		return -errno;
-	return 0;
+	if (syscall(SYS_finit_module, fd, "", flags) == 0 || errno == EEXIST)
+		return 0;
+	return errno == ENOENT ? -ENOKEY : -errno;	/* a missing symbol must not look like a missing file */
 }
 
 /* Calls each for every path in the list. */
@@ -174,7 +187,9 @@ static void for_each_path(char *list, void (*each)(const char *path, void *arg),
 /* In the child: a line to the pipe for each module, the errno and the path. */
 static void load_and_tell(const char *path, void *arg)
 {
-	dprintf(*(int *)arg, "%d %s\n", -load_module(path), path);
+	int r = load_module(path);
+
+	dprintf(*(int *)arg, "%d %s\n", -r, path);
 }
 
 struct tally {
@@ -195,10 +210,11 @@ static void say_loaded(const char *line, void *arg)
 		return;
 	}
 	tally->failed++;
-	if (error == ENODEV)	/* its hardware is not here */
-		event_say(EVENT_INFO, "gantry", "module %s: %s", path, error_words((int)error));
-	else
-		event_say(EVENT_WARNING, "gantry", "module %s: %s", path, error_words((int)error));
+	if (error == ENOKEY)
+		event_say(EVENT_INFO, "gantry", "module %s: needs a module that did not load", path);
+	else	/* ENODEV: its hardware is not here, which is as it should be on another platform */
+		event_say(error == ENODEV ? EVENT_INFO : EVENT_WARNING, "gantry", "module %s: %s", path,
+			  error_words((int)error));
 }
 
 /* Reads what the child says until it ends or the deadline comes. False: the deadline came. */
