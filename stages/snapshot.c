@@ -731,8 +731,11 @@ const struct stage stage_snapshot = {
 	.options = options,
 	.deadline_s = 0,
 	.retry_limit = 0,
-	/* The directory belongs to the database's user; workers become nobody. */
+	/*
+	 * The directory belongs to the database's user; workers become nobody, and to kill them, or to have them
+	 * killed by the kernel when this process dies, takes CAP_KILL.
+	 */
 	.capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER |
-			UINT64_C(1) << CAP_SETUID | UINT64_C(1) << CAP_SETGID,
+			UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_SETUID | UINT64_C(1) << CAP_SETGID,
 	.run = run,
 };
