@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Users and groups as /etc/passwd and /etc/group of the measured image say; nothing else is asked, in whatever libc.
+ * Users and groups as /etc/passwd and /etc/group of the measured image say; nothing else is asked, in
+ * whatever libc.
  */
 #ifndef INIT_ACCOUNT_H
 #define INIT_ACCOUNT_H

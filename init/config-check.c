@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Walks parsed JSON along the tables of keys. The first thing that does not fit ends the walk with one line that says
- * file, line, place and reason; the line comes from the positions of the scan, looked up only now.
+ * Walks parsed JSON along the tables of keys. The first thing that does not fit ends the walk with one line
+ * that says file, line, place and reason; the line comes from the positions of the scan, looked up only now.
  */
 #include <assert.h>
 #include <errno.h>

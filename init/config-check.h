@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The shape of a configuration as tables of keys, and the one function that holds a JSON object against them. What the
- * tables say (types, ranges, choices, formats, defaults) is also what `gantryctl check --keys` prints and what the
- * schema in docs/ is tested against. Stage options come as include/gantry/stage.h's tables and are checked alike.
+ * The shape of a configuration as tables of keys, and the one function that holds a JSON object against them.
+ * What the tables say (types, ranges, choices, formats, defaults) is also what `gantryctl check --keys`
+ * prints and what the schema in docs/ is tested against. Stage options come as include/gantry/stage.h's
+ * tables and are checked alike.
  */
 #ifndef INIT_CONFIG_CHECK_H
 #define INIT_CONFIG_CHECK_H

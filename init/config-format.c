@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The formats of strings in boot.json, each with the words for a value that does not fit, and the names of signals and
- * resource limits. Nothing here looks at the system: an account must be in the file's own `users`.
+ * The formats of strings in boot.json, each with the words for a value that does not fit, and the names of
+ * signals and resource limits. Nothing here looks at the system: an account must be in the file's own
+ * `users`.
  */
 #include <arpa/inet.h>
 #include <ctype.h>

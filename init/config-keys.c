@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every key of boot.json: type, range, default, format. The one place for defaults: config.c reads them from here,
- * `gantryctl check --keys` prints them, and a test holds docs/boot.schema.json against that print.
+ * Every key of boot.json: type, range, default, format. The one place for defaults: config.c reads them from
+ * here, `gantryctl check --keys` prints them, and a test holds docs/boot.schema.json against that print.
  */
 #include <string.h>
 

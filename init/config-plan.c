@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Everything that would make a boot wait for ever is found here, before the image is made: a need that nobody meets,
- * nodes that wait for each other, an artifact that its taker waits for and nobody gives. Stages of a held boot stand
- * beside the plan: they may wait for its nodes, but no node for them.
+ * Everything that would make a boot wait for ever is found here, before the image is made: a need that nobody
+ * meets, nodes that wait for each other, an artifact that its taker waits for and nobody gives. Stages of a
+ * held boot stand beside the plan: they may wait for its nodes, but no node for them.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -78,8 +78,8 @@ static int check_names(struct check *check, const struct config *config)
 }
 
 /*
- * Turns one list of names into indexes. `waiter` is the node whose list it is, or NULL for the log; place leads to
- * the object that has the list.
+ * Turns one list of names into indexes. `waiter` is the node whose list it is, or NULL for the log; place
+ * leads to the object that has the list.
  */
 static int resolve(struct check *check, const struct config *config, const struct config_node *waiter,
 		   const struct place *place, struct json_object *names, const char *key, uint16_t *ret, size_t *ret_n)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * boot.json, read and checked in one pass into plain structs. Whoever holds a struct config holds a plan that can be
- * executed: every name resolves, there is no circle, every stage's options fit its type's table. The same function
- * serves PID 1, `gantryctl check` and the image build.
+ * boot.json, read and checked in one pass into plain structs. Whoever holds a struct config holds a plan that
+ * can be executed: every name resolves, there is no circle, every stage's options fit its type's table. The
+ * same function serves PID 1, `gantryctl check` and the image build.
  */
 #ifndef INIT_CONFIG_H
 #define INIT_CONFIG_H
@@ -98,9 +98,9 @@ struct config {
 };
 
 /*
- * Reads and checks a configuration file. 0, or negative errno with one line for people in error (without a newline):
- * "boot.json:12: stages[2] \"disk\": needs \"netwrok\": no such stage or service". On failure *ret is untouched.
- * The result is freed by config_free(), which accepts NULL.
+ * Reads and checks a configuration file. 0, or negative errno with one line for people in error (without a
+ * newline): "boot.json:12: stages[2] \"disk\": needs \"netwrok\": no such stage or service". On failure *ret
+ * is untouched. The result is freed by config_free(), which accepts NULL.
  */
 int config_load(const char *path, struct config **ret, char *error, size_t error_size);
 

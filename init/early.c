@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The first steps of PID 1. Modules are loaded before the loop and not beside it: stages may then take for granted
- * that a device which is there has its driver, and what the platform is can be read at once. They are loaded by a
- * child all the same, because an oops kills the task that loads, and PID 1 must not be that task.
+ * The first steps of PID 1. Modules are loaded before the loop and not beside it: stages may then take for
+ * granted that a device which is there has its driver, and what the platform is can be read at once. They are
+ * loaded by a child all the same, because an oops kills the task that loads, and PID 1 must not be that task.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +32,7 @@
 
 #define MODULES_DEADLINE_MS 20000
 #define MODULES_LIST_MAX    65536
+#define UNKNOWN_SYMBOL      4096	/* beyond every errno: the kernel says ENOENT, which a missing file is too */
 
 #ifndef STATX_ATTR_MOUNT_ROOT
 #define STATX_ATTR_MOUNT_ROOT 0x2000	/* Linux 5.8 */
@@ -171,7 +172,7 @@ static int load_module(const char *path)
 		return -errno;
 	if (syscall(SYS_finit_module, fd, "", flags) == 0 || errno == EEXIST)
 		return 0;
-	return errno == ENOENT ? -ENOKEY : -errno;	/* a missing symbol must not look like a missing file */
+	return errno == ENOENT ? -UNKNOWN_SYMBOL : -errno;
 }
 
 /* Calls each for every path in the list. */
@@ -184,12 +185,13 @@ static void for_each_path(char *list, void (*each)(const char *path, void *arg),
 			each(line, arg);
 }
 
-/* In the child: a line to the pipe for each module, the errno and the path. */
+/* In the child: a line to the pipe for each module, the errno, the microseconds it took and the path. */
 static void load_and_tell(const char *path, void *arg)
 {
+	int64_t start_ns = loop_now_ns();
 	int r = load_module(path);
 
-	dprintf(*(int *)arg, "%d %s\n", -r, path);
+	dprintf(*(int *)arg, "%d %lld %s\n", -r, (long long)(loop_now_ns() - start_ns) / 1000, path);
 }
 
 struct tally {
@@ -202,15 +204,17 @@ static void say_loaded(const char *line, void *arg)
 	struct tally *tally = arg;
 	char *path;
 	long error = strtol(line, &path, 10);
+	long took_us = strtol(path, &path, 10);
 
 	if (*path == ' ')
 		path++;
 	if (error == 0) {
+		event_say(EVENT_DEBUG, "gantry", "module %s loaded in %.1f ms", path, (double)took_us / 1e3);
 		tally->loaded++;
 		return;
 	}
 	tally->failed++;
-	if (error == ENOKEY)
+	if (error == UNKNOWN_SYMBOL)
 		event_say(EVENT_INFO, "gantry", "module %s: needs a module that did not load", path);
 	else	/* ENODEV: its hardware is not here, which is as it should be on another platform */
 		event_say(error == ENODEV ? EVENT_INFO : EVENT_WARNING, "gantry", "module %s: %s", path,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A recursive-descent scan over the text, of bounded depth and with a bounded number of values; it builds nothing but
- * the table of positions. Stricter than the JSON library behind it, because boot.json is written by hand: what can
- * only be a slip (a key given twice, bytes after the end) is an error, never a guess.
+ * A recursive-descent scan over the text, of bounded depth and with a bounded number of values; it builds
+ * nothing but the table of positions. Stricter than the JSON library behind it, because boot.json is written
+ * by hand: what can only be a slip (a key given twice, bytes after the end) is an error, never a guess.
  */
 #include <errno.h>
 #include <stdarg.h>

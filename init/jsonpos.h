@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where each value of a JSON text stands, and everything a JSON library lets pass: a strict scan that knows the line
- * of every value, so that an error found later in the parsed objects can still name its line. Comments are allowed
- * and replaced by blanks, so that what is parsed afterwards is plain JSON.
+ * Where each value of a JSON text stands, and everything a JSON library lets pass: a strict scan that knows
+ * the line of every value, so that an error found later in the parsed objects can still name its line.
+ * Comments are allowed and replaced by blanks, so that what is parsed afterwards is plain JSON.
  */
 #ifndef INIT_JSONPOS_H
 #define INIT_JSONPOS_H
@@ -32,10 +32,10 @@ struct jsonpos {
 };
 
 /*
- * Scans size bytes of text, blanking its comments, and fills *pos, which keeps pointing into text. 0, -EINVAL with the
- * three error fields set, or -ENOMEM. Refused besides bad grammar: duplicate keys, escapes in keys, NUL and lone
- * surrogates in strings, invalid UTF-8, numbers of more than 18 digits, and what goes beyond the limits above.
- * jsonpos_deinit() is needed in every case.
+ * Scans size bytes of text, blanking its comments, and fills *pos, which keeps pointing into text. 0, -EINVAL
+ * with the three error fields set, or -ENOMEM. Refused besides bad grammar: duplicate keys, escapes in keys,
+ * NUL and lone surrogates in strings, invalid UTF-8, numbers of more than 18 digits, and what goes beyond the
+ * limits above. jsonpos_deinit() is needed in every case.
  */
 int jsonpos_scan(struct jsonpos *pos, char *text, size_t size);
 void jsonpos_deinit(struct jsonpos *pos);

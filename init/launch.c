@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The launch role: what stands between PID 1's fork and a service's first instruction. PID 1 cannot afford to read
- * files or walk directories, so this process does, as root, and then becomes the program. It reports that it is about
- * to, or the one reason why it cannot; it has no other way to end.
+ * The launch role: what stands between PID 1's fork and a service's first instruction. PID 1 cannot afford to
+ * read files or walk directories, so this process does, as root, and then becomes the program. It reports
+ * that it is about to, or the one reason why it cannot; it has no other way to end.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Root works here in directories that services own, so nothing is ever reached by a whole path: each step walks from
- * / one name at a time, never over a symbolic link, and changes only what it holds open. A secret is complete from
- * the moment it has its name, and what has the name already is not touched: two services may want the same one.
+ * Root works here in directories that services own, so nothing is ever reached by a whole path: each step
+ * walks from / one name at a time, never over a symbolic link, and changes only what it holds open. A secret
+ * is complete from the moment it has its name, and what has the name already is not touched: two services may
+ * want the same one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -51,8 +52,8 @@ static bool is_name(const char *part, size_t size)
 }
 
 /*
- * Opens the directory that holds the last name of path, and points *ret_name at that name. With `make`, directories
- * that are missing on the way are made for root. A descriptor or negative errno.
+ * Opens the directory that holds the last name of path, and points *ret_name at that name. With `make`,
+ * directories that are missing on the way are made for root. A descriptor or negative errno.
  */
 static int open_parent(const char *path, bool make, const char **ret_name)
 {

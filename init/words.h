@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An errno in the style of all texts of Gantry: strerror() with a small first letter, but for abbreviations ("I/O
- * error"). The result is overwritten by the next call.
+ * An errno in the style of all texts of Gantry: strerror() with a small first letter, but for abbreviations
+ * ("I/O error"). The result is overwritten by the next call.
  */
 #ifndef INIT_WORDS_H
 #define INIT_WORDS_H

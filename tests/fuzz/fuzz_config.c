@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * boot.json is part of the measured image, so its bytes are trusted; its parser is fuzzed all the same, because a
- * crash in it is a machine that does not start. Whatever is refused must say a line, whatever is taken must hold.
+ * boot.json is part of the measured image, so its bytes are trusted; its parser is fuzzed all the same,
+ * because a crash in it is a machine that does not start. Whatever is refused must say a line, whatever is
+ * taken must hold.
  */
 /* links: init/config.c init/config-check.c init/config-format.c init/config-keys.c init/config-plan.c init/jsonpos.c init/words.c */
 /* libs: json-c */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A stage table for tests of the configuration: an option of every type, artifacts that are given and taken. The real
- * one would link every stage.
+ * A stage table for tests of the configuration: an option of every type, artifacts that are given and taken.
+ * The real one would link every stage.
  */
 #ifndef FAKE_STAGES_H
 #define FAKE_STAGES_H
