@@ -30,6 +30,7 @@
 
 enum answer {
 	ANSWER_NONE,
+	ANSWER_RING,
 	ANSWER_EVENTS,
 	ANSWER_STATUS,
 	ANSWER_END,
@@ -119,6 +120,7 @@ static bool answer_due(const struct connection *c)
 	switch (c->answer) {
 	case ANSWER_EVENTS:
 		return !events_due(c);
+	case ANSWER_RING:
 	case ANSWER_STATUS:
 		return true;
 	case ANSWER_END:
@@ -178,7 +180,8 @@ static int send_answer(struct connection *c)
 		return send_status(c);
 	if (c->answer == ANSWER_EVENTS)
 		c->answer = ANSWER_END;
-	r = send_end(c->source.fd, c->result);
+	r = c->answer == ANSWER_RING ? send_message(c->source.fd, CONTROL_RING, (int64_t)event_entries(), NULL, 0) :
+	    send_end(c->source.fd, c->result);
 	if (r == 0)
 		c->answer = ANSWER_NONE;
 	return r;
@@ -266,7 +269,7 @@ static int begin_events(struct connection *c, const struct control_head *head)
 	c->next = head->argument > 0 ? (uint64_t)head->argument : 1;
 	c->last = follow ? UINT64_MAX : event_last();
 	c->following = follow;
-	c->answer = follow ? ANSWER_NONE : ANSWER_EVENTS;
+	c->answer = follow ? ANSWER_RING : ANSWER_EVENTS;
 	return 0;
 }
 

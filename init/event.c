@@ -39,6 +39,11 @@ uint64_t event_last(void)
 	return ring.last;
 }
 
+size_t event_entries(void)
+{
+	return ring.entries;
+}
+
 size_t event_read(uint64_t *seq, void *record)
 {
 	return ring_read(&ring, seq, record);

@@ -33,6 +33,7 @@ void event_add(enum event_level level, enum event_kind kind, const char *source,
 size_t event_read(uint64_t *seq, void *record);
 
 uint64_t event_last(void);
+size_t event_entries(void);
 
 /* Drops that must not be silent: counted here, said once a second at most as one event "N messages dropped". */
 void event_count_drop(const char *source);

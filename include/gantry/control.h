@@ -38,6 +38,7 @@ enum control_kind {
 	CONTROL_BOOT,		/* body: struct control_boot */
 	CONTROL_NODE,		/* body: struct control_node */
 	CONTROL_END,
+	CONTROL_RING,		/* argument: how many events PID 1 keeps; begins a followed subscription */
 	CONTROL_KIND_MAX,
 };
 

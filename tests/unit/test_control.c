@@ -167,6 +167,8 @@ TEST(a_follower_gets_what_was_and_what_comes)
 	start();
 	event_say(EVENT_INFO, "test", "before");
 	request(CONTROL_EVENTS, CONTROL_FOLLOW, 0, "");
+	CHECK_INT(next_kind(), CONTROL_RING);
+	CHECK_INT(message.head.argument, 1000);
 	CHECK_INT(next_kind(), CONTROL_EVENT);
 	CHECK_INT(message_seq(), 1);
 	event_say(EVENT_INFO, "test", "after");
@@ -187,6 +189,7 @@ TEST(a_slow_follower_is_told_how_many_it_lost)
 		if (i % 100 == 0)
 			loop_until_ms(NULL, 1);
 	}
+	CHECK_INT(next_kind(), CONTROL_RING);
 	while (expected <= 5000) {
 		int kind = next_kind();
 
@@ -302,6 +305,7 @@ TEST(an_adopted_follower_sees_its_own_event_before_the_end_of_the_request)
 	adopt(CONTROL_MAY_READ | CONTROL_MAY_POST);
 	request(CONTROL_EVENTS, CONTROL_FOLLOW, 0, "");
 	request(CONTROL_POST, CONTROL_OUTSIDE, EVENT_INFO, "from a client");
+	CHECK_INT(next_kind(), CONTROL_RING);
 	CHECK_INT(next_kind(), CONTROL_EVENT);
 	CHECK_STR(line_of(1), "info http message: from a client\n");
 	CHECK_INT(next_kind(), CONTROL_END);
@@ -441,6 +445,7 @@ TEST(at_the_end_followers_get_everything_and_then_the_end_of_file)
 	control_close_subscribers();
 	CHECK(control_draining());
 	event_say(EVENT_INFO, "test", "too late");
+	CHECK_INT(next_kind(), CONTROL_RING);
 	while ((kind = next_kind()) == CONTROL_EVENT)
 		last = message_seq();
 	CHECK_INT(kind, 0);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The HTTP side: routes and their answers, over libmicrohttpd. It never sees a network socket; connections come in
+ * by http_serve() as ends of socket pairs.
+ */
+#ifndef API_HTTP_H
+#define API_HTTP_H
+
+#include <sys/socket.h>
+
+/* After loop_init(). 0 or negative errno. */
+int http_init(void);
+
+/* Takes over fd, whose other end is a client. 0 or negative errno with fd closed. */
+int http_serve(int fd, const struct sockaddr *peer, socklen_t peer_size);
+
+/* Lets libmicrohttpd do what is due; called after every turn of the loop. */
+void http_run(void);
+
+#endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * PID 1 answers requests one after the other and in order, so a queue of callbacks is all there is to remember. The
+ * socket's own buffer holds the requests; when it is full the HTTP client is told to come back.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "../client.h"
+#include "../eventtext.h"
+#include "../loop.h"
+#include "pid1.h"
+
+#define PENDING_MAX      64
+#define MESSAGES_A_TURN  256
+#define RING_LEAST       1
+#define RING_MOST        100000
+
+struct pending {
+	void (*posted)(void *with, int result);
+	void (*collected)(void *with, const struct status *status);
+	void *with;
+};
+
+static struct loop_source source = LOOP_SOURCE_INIT;
+static struct ring ring;
+static struct pending pending[PENDING_MAX];
+static size_t first_pending, n_pending;
+static struct status status;
+static bool status_broken;
+static void (*on_gone)(void);
+
+const struct ring *pid1_events(void)
+{
+	return &ring;
+}
+
+static int request(enum control_kind kind, unsigned flags, int64_t argument, const char *body, size_t size)
+{
+	struct control_head head = {.kind = kind, .flags = (uint16_t)flags, .size = (uint32_t)size,
+				    .argument = argument};
+	struct iovec iov[] = {{&head, sizeof(head)}, {(void *)body, size}};
+	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
+
+	if (source.fd < 0)
+		return -ENOTCONN;
+	return sendmsg(source.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int request_answered(enum control_kind kind, unsigned flags, int64_t argument, const char *body, size_t size,
+			    struct pending done)
+{
+	int r = n_pending == PENDING_MAX ? -EBUSY : request(kind, flags, argument, body, size);
+
+	if (r == 0)
+		pending[(first_pending + n_pending++) % PENDING_MAX] = done;
+	return r;
+}
+
+int pid1_post(int level, bool outside, const char *text, size_t size, void (*done)(void *with, int result), void *with)
+{
+	const char *end = memchr(text, '\0', size);
+
+	/* What follows a NUL would be fields, and an outsider's words have none. */
+	if (outside && end)
+		size = (size_t)(end - text);
+	if (size > CONTROL_BODY_MAX)
+		size = CONTROL_BODY_MAX;
+	return request_answered(CONTROL_POST, outside ? CONTROL_OUTSIDE : 0, level, text, size,
+				(struct pending){.posted = done, .with = with});
+}
+
+int pid1_status(void (*done)(void *with, const struct status *status), void *with)
+{
+	return request_answered(CONTROL_STATUS, 0, 0, NULL, 0, (struct pending){.collected = done, .with = with});
+}
+
+static void take_end(int result)
+{
+	struct pending p = pending[first_pending];
+
+	if (n_pending == 0)
+		return;
+	first_pending = (first_pending + 1) % PENDING_MAX;
+	n_pending--;
+	if (p.posted)
+		p.posted(p.with, result);
+	if (p.collected)
+		p.collected(p.with, result < 0 || status_broken ? NULL : &status);
+	status_broken = false;
+}
+
+static void take(const struct control_message *message)
+{
+	struct event_view e;
+	int64_t argument = message->head.argument;
+
+	switch (message->head.kind) {
+	case CONTROL_RING:
+		if (!ring.index)
+			ring_init(&ring, argument < RING_LEAST ? RING_LEAST : argument > RING_MOST ? RING_MOST :
+				  (size_t)argument);
+		break;
+	case CONTROL_EVENT:
+		if (event_view(&e, message->body, message->head.size) == 0)
+			ring_add(&ring, message->body, message->head.size);
+		break;
+	case CONTROL_BOOT:
+	case CONTROL_NODE:
+		if (status_take(&status, message->head.kind, message->body, message->head.size) < 0)
+			status_broken = true;
+		break;
+	case CONTROL_END:
+		take_end((int)argument);
+		break;
+	default:
+		break;
+	}
+}
+
+static void ready(struct loop_source *s, uint32_t events)
+{
+	(void)events;
+	for (int i = 0; i < MESSAGES_A_TURN; i++) {
+		struct control_message message;
+		struct iovec iov[] = {{&message.head, sizeof(message.head)}, {message.body, CONTROL_BODY_MAX}};
+		struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
+		ssize_t n = recvmsg(s->fd, &m, MSG_DONTWAIT);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			loop_remove(s);
+			on_gone();
+			return;
+		}
+		if ((size_t)n < sizeof(message.head) || (m.msg_flags & MSG_TRUNC) ||
+		    message.head.size != (size_t)n - sizeof(message.head))
+			continue;
+		message.body[message.head.size] = '\0';
+		take(&message);
+	}
+}
+
+int pid1_init(int fd, void (*gone)(void))
+{
+	int r;
+
+	on_gone = gone;
+	source.ready = ready;
+	r = loop_add(&source, fd, EPOLLIN);
+	return r < 0 ? r : request(CONTROL_EVENTS, CONTROL_FOLLOW, 1, NULL, 0);
+}

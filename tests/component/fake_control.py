@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A small stand-in for PID 1: keeps events and speaks the control protocol on a socket pair, as include/gantry/control.h
+describes it, with a role of the real binary at the other end (descriptor 3) and its options on descriptor 4."""
+
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))
+SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
+
+(EVENTS, STATUS, POST, START, STOP, RESTART, POWEROFF, REBOOT, HALT,
+ EVENT, GAP, BOOT, NODE, END, RING) = range(1, 16)
+FOLLOW, OUTSIDE = 1, 2
+HEAD = struct.Struct("<HHIq")
+EVENT_HEAD = struct.Struct("<QqqBBHHH")
+BOOT_BODY = struct.Struct("<qqqB7xQQ256s32s64s")
+NODE_BODY = struct.Struct("<qqqqiIBBB5x32s32s256s")
+
+
+def message(kind, argument=0, body=b"", flags=0):
+    return HEAD.pack(kind, flags, len(body), argument) + body
+
+
+class FakeControl:
+    """One role process. `ring`: how many events are kept."""
+
+    def __init__(self, role, options, ring=2000, uid=None):
+        self.role, self.options, self.ring, self.uid = role, options, ring, uid
+        self.lock = threading.Condition()
+        self.events = []            # (seq, record)
+        self.seq = 0
+        self.posts = []             # (level, flags, body)
+        self.subscriptions = []     # first seq wanted, one for each start
+        self.answer_posts = True
+        self.status_state = 1
+        self.stderr = b""
+        self.process = None
+
+    # ---- events
+
+    def add(self, text, source="test", level=1, kind=0, fields=b"", wall_ns=None, boot_ns=1500000000):
+        wall_ns = time.time_ns() if wall_ns is None else wall_ns
+        text, source = text.encode(), source.encode()
+        with self.lock:
+            self.seq += 1
+            record = EVENT_HEAD.pack(self.seq, wall_ns, boot_ns, level, kind, len(source), len(text),
+                                     len(fields)) + source + text + fields
+            self.events.append((self.seq, record))
+            del self.events[:-self.ring]
+            self.lock.notify_all()
+            return self.seq
+
+    # ---- the process
+
+    def start(self):
+        self.ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        options = os.memfd_create("options")
+        os.write(options, json.dumps(self.options).encode())
+        high = [os.dup2(theirs.fileno(), 100), os.dup2(options, 101)]
+        theirs.close()
+        os.close(options)
+
+        def before_exec():
+            os.dup2(100, 3)
+            os.dup2(101, 4)
+            if self.uid is not None:
+                os.setgroups([])
+                os.setgid(self.uid)
+                os.setuid(self.uid)
+
+        self.process = subprocess.Popen([INIT, self.role], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, preexec_fn=before_exec, pass_fds=(3, 4))
+        for fd in high:
+            os.close(fd)
+        self.alive = True
+        self.next = None
+        threading.Thread(target=self._stderr, args=(self.process.stderr,), daemon=True).start()
+        threading.Thread(target=self._receive, args=(self.ours,), daemon=True).start()
+        threading.Thread(target=self._send_events, args=(self.ours,), daemon=True).start()
+        return self
+
+    def _stderr(self, pipe):
+        for line in pipe:
+            self.stderr += line
+        pipe.close()
+
+    def _send_events(self, ours):
+        """The followed subscription: one cursor, as in PID 1."""
+        while True:
+            with self.lock:
+                while self.alive and self.ours is ours and (self.next is None or self.next > self.seq):
+                    self.lock.wait(1)
+                if not self.alive or self.ours is not ours:
+                    return
+                seq, record = next((seq, record) for seq, record in self.events if seq >= self.next)
+                gap, self.next = seq - self.next, seq + 1
+            try:
+                if gap:
+                    ours.send(message(GAP, gap))
+                ours.send(message(EVENT, 0, record))
+            except OSError:
+                return
+            with self.lock:
+                self.sent = seq
+                self.lock.notify_all()
+
+    def _wait_sent(self, seq):
+        with self.lock:
+            self.lock.wait_for(lambda: getattr(self, "sent", 0) >= seq, 10)
+
+    def _receive(self, ours):
+        while True:
+            try:
+                datagram = ours.recv(65536)
+            except OSError:
+                return
+            if not datagram:
+                return
+            kind, flags, size, argument = HEAD.unpack_from(datagram)
+            body = datagram[HEAD.size:]
+            assert len(body) == size
+            try:
+                self._answer(ours, kind, flags, argument, body)
+            except OSError:
+                return
+
+    def _answer(self, ours, kind, flags, argument, body):
+        if kind == EVENTS and flags & FOLLOW:
+            ours.send(message(RING, self.ring))
+            with self.lock:
+                self.sent = 0
+                self.subscriptions.append(argument)
+                self.next = argument
+                self.lock.notify_all()
+        elif kind == POST:
+            self.posts.append((argument, flags, body))
+            while not self.answer_posts:
+                time.sleep(0.02)
+            text, _, fields = body.partition(b"\0")
+            source = "http" if flags & OUTSIDE else self.role
+            self._wait_sent(self.add(text.decode(), source, argument, fields=fields + b"\0" if fields else b""))
+            ours.send(message(END))
+        elif kind == STATUS:
+            ours.send(message(BOOT, 0, BOOT_BODY.pack(9000000000, 1000000, 8000000000, self.status_state, self.seq, 0,
+                                                      b"", b"0.1.0", b"testhost")))
+            for i in range(200):
+                ours.send(message(NODE, 0, NODE_BODY.pack(1, 2000000000, 0, 0, 100 + i, 1, i % 2, 4, 1,
+                                                          b"node-%d" % i, b"exec", b"because \"it\" <works>")))
+            ours.send(message(END))
+        else:
+            ours.send(message(END, -1, b"not here"))
+
+    def post_from(self, prefix):
+        """The role's own posts whose text starts so."""
+        return [(level, body) for level, flags, body in self.posts if body.startswith(prefix)]
+
+    def close(self):
+        """The end of file that a shutdown brings."""
+        with self.lock:
+            self.alive = False
+            self.lock.notify_all()
+        self.ours.shutdown(socket.SHUT_RDWR)
+        self.ours.close()
+
+    def kill(self):
+        with self.lock:
+            self.alive = False
+            self.lock.notify_all()
+        if self.process:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+        self.ours.close()
+
+
+def wait_for(condition, what, timeout=10):
+    deadline = time.monotonic() + timeout * SCALE
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"did not happen within {timeout * SCALE:g} s: {what}")
