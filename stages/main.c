@@ -19,13 +19,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <json-c/json.h>
-
 #include <gantry/cleanup.h>
 #include <gantry/report.h>
 #include <gantry/stage.h>
 
+#include "lib/document.h"
 #include "lib/report.h"
+#include "lib/syscalls.h"
 
 #define OPTIONS_SIZE_MAX (1u << 20)
 
@@ -51,11 +51,10 @@ static int own_descriptors(void)
 static int read_options(struct json_object **ret)
 {
 	_cleanup_(cleanup_free) char *text = NULL;
-	struct json_tokener *tokener;
-	struct json_object *object;
+	char error[160];
 	struct stat st;
 	ssize_t n;
-	int r = 0;
+	int r;
 
 	if (fstat(OPTIONS_FD, &st) < 0)
 		return -errno;
@@ -67,18 +66,7 @@ static int read_options(struct json_object **ret)
 	n = pread(OPTIONS_FD, text, (size_t)st.st_size, 0);
 	if (n != st.st_size)
 		return n < 0 ? -errno : -EIO;
-	tokener = json_tokener_new_ex(32);
-	if (!tokener)
-		return -ENOMEM;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	object = json_tokener_parse_ex(tokener, text, (int)n);
-	if (json_tokener_get_error(tokener) != json_tokener_success || !json_object_is_type(object, json_type_object)) {
-		json_object_put(object);
-		r = -EBADMSG;
-	} else {
-		*ret = object;
-	}
-	json_tokener_free(tokener);
+	r = document_parse(text, (size_t)n, ret, error, sizeof(error));
 	close(OPTIONS_FD);
 	return r;
 }
@@ -137,6 +125,9 @@ static int enter_sandbox(const struct stage *stage)
 		(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
 	if (!stage->execs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
+	r = syscalls_forbid(stage->filter);
+	if (r < 0)
+		return r;
 	return keep_capabilities(stage->capabilities);
 }
 
@@ -181,7 +172,7 @@ int stage_main(int argc, char **argv)
 	}
 	r = enter_sandbox(stage);
 	if (r < 0) {
-		report_result("capabilities not dropped: %s", strerror(-r));
+		report_result("sandbox not entered: %s", strerror(-r));
 		return STAGE_NEVER;
 	}
 	r = stage->run(&context);

@@ -344,7 +344,7 @@ int document_parse(const void *bytes, size_t size, struct json_object **ret, cha
 		snprintf(error, error_size, "out of memory");
 		return -ENOMEM;
 	}
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	/* Not JSON_TOKENER_STRICT: in json-c 0.18 it refuses every character beyond ASCII. The scan was strict. */
 	object = json_tokener_parse_ex(tokener, bytes, (int)size);
 	json_tokener_free(tokener);
 	if (!object) {

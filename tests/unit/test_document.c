@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * JSON from somebody else: what is exactly RFC 8259 is taken, everything else refused with its place, and nothing is
+ * changed on the way.
+ */
+/* links: stages/lib/document.c stages/lib/base64.c */
+/* libs: json-c */
+#include "../../stages/lib/base64.h"
+#include "../../stages/lib/document.h"
+#include "test.h"
+
+static char error[200];
+
+static int parse_bytes(const char *bytes, size_t size)
+{
+	struct json_object *document = NULL;
+	int r;
+
+	error[0] = '\0';
+	r = document_parse(bytes, size, &document, error, sizeof(error));
+	CHECK((r == 0) == (document != NULL));
+	json_object_put(document);
+	return r;
+}
+
+static int parse(const char *text)
+{
+	return parse_bytes(text, strlen(text));
+}
+
+static const char *const good[] = {
+	"{}",
+	" \t\r\n{ } \n",
+	"{\"a\":null,\"b\":true,\"c\":false,\"d\":[],\"e\":{},\"f\":\"\"}",
+	"{\"a\":0,\"b\":-0,\"c\":1.5,\"d\":-1e9,\"e\":1E-2,\"f\":0.1e+3}",
+	"{\"a\":18446744073709551615,\"b\":-9223372036854775808}",
+	"{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e4\\ud83d\\ude00\"}",
+	"{\"\xc3\xa4\":\"\xf0\x9f\x98\x80 \xef\xbf\xbf\"}",
+	"{\"a\":{\"a\":{\"a\":1}},\"b\":[{\"a\":1},{\"a\":1}]}",
+	"{\"x:y\":\"a:b\",\"\":1}",
+};
+
+TEST(good_documents_are_taken)
+{
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		if (parse(good[i]) < 0)
+			FAIL("%s: %s", good[i], error);
+	}
+}
+
+static const struct {
+	const char *text, *why;
+} bad[] = {
+	{"", "line 1 column 1: empty"},
+	{"  ", "line 1 column 3: not a JSON object"},
+	{"[]", "line 1 column 1: not a JSON object"},
+	{"\"a\"", "line 1 column 1: not a JSON object"},
+	{"\xef\xbb\xbf{}", "line 1 column 1: not a JSON object"},
+	{"{", "line 1 column 2: ends too early"},
+	{"{\"a\"", "line 1 column 5: ends too early"},
+	{"{\"a\":", "line 1 column 6: ends too early"},
+	{"{\"a\":1", "line 1 column 7: ends too early"},
+	{"{\n \"a\":1,\n}", "line 3 column 1: '\"' expected"},
+	{"{\"a\":[1,]}", "line 1 column 9: a value expected"},
+	{"{\"a\":1}x", "line 1 column 8: bytes after the object"},
+	{"{}{}", "line 1 column 3: bytes after the object"},
+	{"{'a':1}", "line 1 column 2: '\"' expected"},
+	{"{a:1}", "line 1 column 2: '\"' expected"},
+	{"{\"a\" 1}", "line 1 column 6: ':' expected"},
+	{"{\"a\":1 \"b\":2}", "line 1 column 8: '}' expected"},
+	{"{/**/}", "line 1 column 2: '\"' expected"},
+	{"{\"a\":01}", "line 1 column 6: number with a leading zero"},
+	{"{\"a\":-01}", "line 1 column 7: number with a leading zero"},
+	{"{\"a\":+1}", "line 1 column 6: a value expected"},
+	{"{\"a\":.5}", "line 1 column 6: a value expected"},
+	{"{\"a\":1.}", "line 1 column 8: a digit expected"},
+	{"{\"a\":1e}", "line 1 column 8: a digit expected"},
+	{"{\"a\":-}", "line 1 column 7: a value expected"},
+	{"{\"a\":NaN}", "line 1 column 6: a value expected"},
+	{"{\"a\":Infinity}", "line 1 column 6: a value expected"},
+	{"{\"a\":True}", "line 1 column 6: a value expected"},
+	{"{\"a\":18446744073709551616}", "line 1 column 26: integer does not fit 64 bits"},
+	{"{\"a\":-9223372036854775809}", "line 1 column 26: integer does not fit 64 bits"},
+	{"{\"a\":\"\t\"}", "line 1 column 7: control character in a string"},
+	{"{\"a\":\"\\x41\"}", "line 1 column 8: bad escape"},
+	{"{\"a\":\"\\u12g4\"}", "line 1 column 11: bad \\u escape"},
+	{"{\"a\":\"\\u0000\"}", "line 1 column 13: NUL in a string"},
+	{"{\"a\\u0000b\":1}", "line 1 column 10: NUL in a string"},
+	{"{\"a\":\"\\ud83d\"}", "line 1 column 13: lone surrogate"},
+	{"{\"a\":\"\\ude00\"}", "line 1 column 13: lone surrogate"},
+	{"{\"a\":\"\xff\"}", "line 1 column 7: not UTF-8"},
+	{"{\"a\":\"\xc0\x80\"}", "line 1 column 7: not UTF-8"},
+	{"{\"a\":\"\xed\xa0\x80\"}", "line 1 column 7: not UTF-8"},
+	{"{\"a\":\"\xf4\x90\x80\x80\"}", "line 1 column 7: not UTF-8"},
+	{"{\"a\":\"\xc3\"}", "line 1 column 7: not UTF-8"},
+	{"{\"a\":1,\"a\":2}", "a key occurs twice in one object"},
+	{"{\"a\":1,\"\\u0061\":2}", "a key occurs twice in one object"},
+	{"{\"b\":[{\"a\":{\"c\":1},\"a\":2}]}", "a key occurs twice in one object"},
+};
+
+TEST(bad_documents_are_refused_with_their_place)
+{
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		CHECK_INT(parse(bad[i].text), -EBADMSG);
+		CHECK_STR(error, bad[i].why);
+	}
+}
+
+TEST(a_nul_byte_is_refused_anywhere)
+{
+	CHECK_INT(parse_bytes("{}\0", 3), -EBADMSG);
+	CHECK_INT(parse_bytes("{\"a\":\"\0\"}", 9), -EBADMSG);
+	CHECK_INT(parse_bytes("\0{}", 3), -EBADMSG);
+}
+
+TEST(depth_is_bounded)
+{
+	char text[4096] = "{\"a\":";
+
+	for (int i = 0; i < DOCUMENT_DEPTH_MAX - 1; i++)
+		strcat(text, "[");
+	for (int i = 0; i < DOCUMENT_DEPTH_MAX - 1; i++)
+		strcat(text, "]");
+	strcat(text, "}");
+	CHECK_INT(parse(text), 0);
+	strcpy(text, "{\"a\":");
+	for (int i = 0; i < 3000; i++)
+		strcat(text, "[");
+	CHECK_INT(parse(text), -EBADMSG);
+	CHECK_STR(error, "line 1 column 37: nested too deeply");
+}
+
+TEST(an_error_holds_no_byte_of_a_value)
+{
+	CHECK_INT(parse("{\"key\":\"hunter2\" \"next\"}"), -EBADMSG);
+	CHECK(!strstr(error, "hunter2") && !strstr(error, "key"));
+}
+
+TEST(a_path_leads_through_objects_only)
+{
+	static const char text[] = "{\"a\":{\"b\":{\"c\":\"x\"},\"n\":null},\"l\":[{\"b\":1}]}";
+	struct json_object *document = NULL, *value = NULL;
+
+	CHECK_INT(document_parse(text, strlen(text), &document, error, sizeof(error)), 0);
+	CHECK_INT(document_get(document, "a.b.c", &value), 1);
+	CHECK_STR(json_object_get_string(value), "x");
+	CHECK_INT(document_get(document, "a.n", &value), 1);
+	CHECK(value == NULL);
+	CHECK_INT(document_get(document, "a.n.x", &value), 0);
+	CHECK_INT(document_get(document, "a.x", &value), 0);
+	CHECK_INT(document_get(document, "l.b", &value), 0);
+	CHECK_INT(document_get(document, "", &value), 0);
+	CHECK_INT(document_get(document, "a.", &value), 0);
+	CHECK_INT(document_get(document, ".a", &value), 0);
+	json_object_put(document);
+}
+
+/* ---- base64, which values in such documents are written in ---- */
+
+TEST(base64_goes_both_ways_in_both_alphabets)
+{
+	static const struct {
+		const char *bytes, *text, *url;
+	} cases[] = {
+		{"", "", ""}, {"f", "Zg==", "Zg"}, {"fo", "Zm8=", "Zm8"}, {"foo", "Zm9v", "Zm9v"},
+		{"foob", "Zm9vYg==", "Zm9vYg"}, {"\xff\xef\xbe", "/+++", "_---"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[64], *back = NULL;
+		size_t size;
+
+		CHECK_INT(base64_encode(cases[i].bytes, strlen(cases[i].bytes), false, text), strlen(cases[i].text));
+		CHECK_STR(text, cases[i].text);
+		CHECK_INT(base64_decode(text, strlen(text), false, &back, &size), 0);
+		CHECK_STR(back, cases[i].bytes);
+		free(back);
+		CHECK_INT(base64_encode(cases[i].bytes, strlen(cases[i].bytes), true, text), strlen(cases[i].url));
+		CHECK_STR(text, cases[i].url);
+		CHECK_INT(base64_decode(text, strlen(text), true, &back, &size), 0);
+		CHECK_STR(back, cases[i].bytes);
+		free(back);
+	}
+}
+
+TEST(base64_that_is_not_canonical_is_refused)
+{
+	static const char *const texts[] = {"Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Zm 8=", "Zm8\n", "Zg==Zg==", "-_==", "====", "="};
+	static const char *const urls[] = {"Z", "Zg==", "Zh", "Zm9v+", "Zm9vZ"};
+	char *back = NULL;
+	size_t size;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		CHECK_INT(base64_decode(texts[i], strlen(texts[i]), false, &back, &size), -EBADMSG);
+	for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++)
+		CHECK_INT(base64_decode(urls[i], strlen(urls[i]), true, &back, &size), -EBADMSG);
+}
