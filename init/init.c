@@ -530,8 +530,6 @@ static void begin_plan(const char *config_error)
 	prepare("artifacts", artifact_init(&plan));
 	prepare("children", child_init(config->n_nodes + extra, &plan));
 	cgroup_init();
-	if (mkdir("/run/gantry", 0755) < 0 && errno != EEXIST)
-		prepare("/run/gantry", -errno);
 	prepare("readiness", ready_init(&plan, became_ready));
 	control_init(CONTROL_PATH, uid ? uid : (uid_t)-1);
 	eventsock_init(EVENT_SOCKET);

@@ -445,5 +445,6 @@ const struct stage stage_disk = {
 	.retry_limit = 5,
 	.capabilities = UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_MKNOD,
 	.execs = true,
+	.filter = STAGE_FILTER_MOUNTS,
 	.run = run,
 };

@@ -239,5 +239,6 @@ const struct stage stage_exec = {
 	.retry_limit = 5,
 	.capabilities = UINT64_MAX,
 	.execs = true,
+	.filter = STAGE_FILTER_NONE,
 	.run = run,
 };

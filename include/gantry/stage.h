@@ -40,6 +40,13 @@ struct stage_option {
 	const struct stage_option *members;	/* OPTION_OBJECTS */
 };
 
+/* The system calls that are taken from a stage; stages/lib/syscalls.h. */
+enum stage_filter {
+	STAGE_FILTER_STRICT,
+	STAGE_FILTER_MOUNTS,	/* as strict, but it may mount */
+	STAGE_FILTER_NONE,	/* runs programs of the image's choice */
+};
+
 struct stage_context {
 	const char *name;		/* the instance's name in boot.json */
 	struct json_object *options;	/* checked against the table; never NULL */
@@ -54,10 +61,12 @@ struct stage {
 	unsigned retry_limit;		/* attempts, unless boot.json says otherwise; 0: for ever */
 	/*
 	 * Sandbox, entered by the stage role itself before `run`: capabilities kept in all sets (CAP_TO_MASK bits),
-	 * everything else is dropped for good, with no_new_privs unless it starts programs with `execs`.
+	 * everything else is dropped for good, with no_new_privs unless it starts programs with `execs`; then the
+	 * filter.
 	 */
 	uint64_t capabilities;
 	bool execs;
+	enum stage_filter filter;
 	int (*run)(struct stage_context *context);
 };
 
