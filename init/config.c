@@ -240,7 +240,8 @@ static int parse(struct check *check, const char *text, size_t size, struct conf
 
 	if (!tokener)
 		return -ENOMEM;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	/* The scan was stricter than JSON_TOKENER_STRICT, which in json-c 0.18 refuses every byte beyond ASCII. */
+	json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
 	check->root = json_tokener_parse_ex(tokener, text, (int)size + 1);	/* with its NUL */
 	if (json_tokener_get_error(tokener) != json_tokener_success)
 		r = check_fail(check, &top, "%s", json_tokener_error_desc(json_tokener_get_error(tokener)));

@@ -178,6 +178,16 @@ TEST(what_is_not_strict_json_is_refused_with_line_and_place)
 	check_all(bad);
 }
 
+TEST(text_beyond_ascii_is_text)
+{
+	struct config *c = parse("{\"services\": [{\"name\": \"a\", \"command\": [\"/bin/a\", \"gr\xc3\xbc\xc3\x9f\"]}]}");
+
+	CHECK_STR(error, "");
+	CHECK(c != NULL);
+	CHECK(strstr(c->nodes[0].json, "gr\xc3\xbc\xc3\x9f") != NULL);
+	config_free(c);
+}
+
 TEST(bytes_after_a_nul_are_seen)
 {
 	static const char text[] = "{}\n\0";
