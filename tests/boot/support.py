@@ -55,6 +55,13 @@ def add_probe(config, name, *arguments, needs=(), **more):
                              "options": {"command": ["/bin/probe", *arguments]}, **more})
 
 
+def look_at_snapshot(config):
+    """The snapshot's files as the sync left them: no service that adds its own is started."""
+    for name in ("reth", "rbuilder"):
+        node(config, name)["enabled"] = False
+    add_probe(config, "look", "tree", "/persistent/reth", needs=["snapshot"])
+
+
 def copy_sparse(source, target):
     subprocess.run(["cp", "--sparse=always", "--reflink=auto", source, target], check=True)
 
@@ -70,7 +77,7 @@ class BootTest(unittest.TestCase):
     snapshot_bytes = SNAPSHOT_BYTES
 
     def setUp(self):
-        self.folder = os.path.join(RESULTS, self.id().split(".", 1)[-1])
+        self.folder = os.path.join(RESULTS, ".".join(self.id().split(".")[-2:]))
         shutil.rmtree(self.folder, ignore_errors=True)
         os.makedirs(self.folder)
         self.disk = os.path.join(self.folder, "disk.raw")
@@ -92,13 +99,15 @@ class BootTest(unittest.TestCase):
         options.setdefault("small_files", 5)
         return self.enterContext(Platform(**options))
 
-    def manifest_digest(self, platform):
-        """What `probe tree` prints for a complete copy of the snapshot, without files of the node's own."""
+    def assert_snapshot_identical(self, guest, platform):
+        """The stage that look_at_snapshot() added found what the bucket holds, byte for byte."""
         files = platform.s3.manifest(BUCKET, f"{PREFIX}/{platform.snapshot}")
         digest = hashlib.sha256()
         for name in sorted(files, key=lambda name: name.encode()):
             digest.update(name.encode() + b"\0" + files[name][1].encode())
-        return digest.hexdigest(), len(files), sum(size for size, _ in files.values())
+        line = guest.wait_for("look", text=r"tree /persistent/reth is", kind="message", timeout=90).text
+        size = sum(size for size, _ in files.values())
+        self.assertIn(f"{digest.hexdigest()} with {len(files)} files of {size} bytes", line)
 
     # Disks
 
@@ -127,6 +136,9 @@ class BootTest(unittest.TestCase):
                         guest.power_button()
                         self.assertEqual(guest.wait_end(), "guest-shutdown")
                 open(os.path.join(folder, "complete"), "w", encoding="ascii").close()
+                for other in os.listdir(os.path.dirname(folder)):       # of images that are no more
+                    if not other.startswith(key):
+                        shutil.rmtree(os.path.join(os.path.dirname(folder), other), ignore_errors=True)
         shutil.copytree(os.path.join(folder, "machine", "tpm"), os.path.join(self.state, "tpm"))
         copy_sparse(os.path.join(folder, "disk.raw"), self.disk)
         return self.disk

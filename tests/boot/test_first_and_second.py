@@ -6,7 +6,7 @@ import json
 import unittest
 
 import support
-from support import BootTest, add_probe
+from support import BootTest, add_probe, look_at_snapshot
 from qemu.peers.hub import DISK_KEY, DOCUMENT
 
 
@@ -41,12 +41,8 @@ class FirstBoot(BootTest):
 
     def test_snapshot_on_the_disk_is_the_bucket_s_byte_for_byte(self):
         platform = self.platform(snapshot_bytes=8 << 20)
-        # reth's own file and the sync's state are not there yet: looked at before any service starts
-        guest = self.boot(disk=self.blank_disk(), change=lambda config: add_probe(
-            config, "look", "tree", "/persistent/reth", needs=["snapshot"]))
-        line = guest.wait_for("look", text=r"tree /persistent/reth is", kind="message", timeout=90).text
-        digest, count, size = self.manifest_digest(platform)
-        self.assertIn(f"{digest} with {count} files of {size} bytes", line)
+        guest = self.boot(disk=self.blank_disk(), change=look_at_snapshot)
+        self.assert_snapshot_identical(guest, platform)
 
 
 class SecondBoot(BootTest):

@@ -4,7 +4,7 @@
 import unittest
 
 import support
-from support import BootTest, add_probe
+from support import BootTest, look_at_snapshot
 
 
 setUpModule = support.setUpModule
@@ -56,18 +56,10 @@ class Hub(BootTest):
 class Store(BootTest):
     snapshot_bytes = 16 << 20
 
-    def look(self, config):
-        add_probe(config, "look", "tree", "/persistent/reth", needs=["snapshot"])
-
-    def assert_identical(self, guest, platform):
-        line = guest.wait_for("look", text=r"tree /persistent/reth is", kind="message", timeout=90).text
-        digest, count, size = self.manifest_digest(platform)
-        self.assertIn(f"{digest} with {count} files of {size} bytes", line)
-
     def test_connection_dropped_twice_is_resumed_and_the_content_identical(self):
         platform = self.platform(faults={"s3": "drop_after:3000000:2@mdbx.dat"})
-        guest = self.boot(disk=self.blank_disk(), change=self.look)
-        self.assert_identical(guest, platform)
+        guest = self.boot(disk=self.blank_disk(), change=look_at_snapshot)
+        self.assert_snapshot_identical(guest, platform)
         sent = sum(entry.get("sent", 0) for entry in platform.s3.requests(contains="mdbx.dat"))
         if sent:        # resumed, not begun again
             self.assertLess(sent, 1.7 * 12 * (1 << 20))
@@ -79,9 +71,9 @@ class Store(BootTest):
         guest.wait_for("snapshot", kind="progress", text=r"done=[1-9]\d{6,}", timeout=90)
         guest.kill()
         platform.s3.faults.clear()
-        guest = self.boot(disk=disk, change=self.look)
+        guest = self.boot(disk=disk, change=look_at_snapshot)
         guest.wait_for("snapshot", "done", timeout=90)
-        self.assert_identical(guest, platform)
+        self.assert_snapshot_identical(guest, platform)
         self.wait_booted(guest)
 
 

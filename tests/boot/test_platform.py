@@ -7,7 +7,7 @@ import unittest
 import support
 from support import BOOT, BUILD, BootTest, image
 
-TDX_MODULE = os.path.join(BUILD, "tdx", "gantry_tdx_test.ko")
+TDX_MODULE = os.path.join(BUILD, "modules", "gantry_tdx_test.ko")
 
 
 setUpModule = support.setUpModule
