@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/swap.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@
 #define AGAIN_MS   50		/* between two tries; there is no notification for "no longer busy" */
 #define MOUNTS_MAX 256
 #define LINE_SIZE  4352
+#define FIRST_PID_NAMESPACE 0xeffffffcu	/* PROC_PID_INIT_INO, include/linux/proc_ns.h of the kernel */
 
 static int64_t deadline_ms;
 
@@ -51,6 +53,19 @@ static void unescape(char *text)
 		}
 	}
 	*to = '\0';
+}
+
+/*
+ * Swap and device-mapper belong to the machine, not to a namespace. So they are only touched by the PID 1 of the
+ * machine and never by one in a container or a test, which would take away the host's.
+ */
+static bool owns_the_machine(void)
+{
+	struct stat namespace, ours, first;
+
+	return getppid() == 1 && stat("/proc/self/ns/pid", &namespace) == 0 && namespace.st_ino == FIRST_PID_NAMESPACE &&
+	       stat("/proc/self/exe", &ours) == 0 && stat("/proc/1/exe", &first) == 0 &&
+	       ours.st_dev == first.st_dev && ours.st_ino == first.st_ino;
 }
 
 static void swap_off(void)
@@ -130,7 +145,8 @@ static void remount_read_only(void)
 	size_t n = list_mounts(paths);
 
 	while (n--) {
-		if (time_is_left() && mount(NULL, paths[n], NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0)
+		/* The mount, not the file system: that may be mounted elsewhere too. */
+		if (time_is_left() && mount(NULL, paths[n], NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0)
 			report_event(EVENT_WARNING, "still busy, made read-only: %s", paths[n]);
 		free(paths[n]);
 	}
@@ -242,9 +258,11 @@ int teardown_main(int argc, char **argv)
 	deadline_ms = time_now_ms() + WHOLE_MS;
 	if (chdir("/") < 0)
 		report_event(EVENT_WARNING, "cannot leave the working directory: %s", strerror(errno));
-	swap_off();
+	if (owns_the_machine())
+		swap_off();
 	unmount_all();
-	close_devices();
+	if (owns_the_machine())
+		close_devices();
 	sync();
 	report_result("file systems unmounted, volumes closed");
 	return 0;
