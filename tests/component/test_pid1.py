@@ -4,6 +4,7 @@
 import os
 import re
 import socket
+import subprocess
 import sys
 import time
 import unittest
@@ -319,6 +320,21 @@ class Hostile(unittest.TestCase):
             gantry.inside("prlimit", "--pid", "1", "--nofile=1024:")
             gantry.wait("gantry", "booted")
             self.assertNotIn("failed", gantry.states("s19"))
+
+    def test_a_failed_fork_is_tried_again_and_is_not_the_services_fault(self):
+        gate = stage("gate", "until [ -e /t/go ]; do sleep 0.1; done", deadline_s=60)
+        with Pid1(boot([gate], [service("app", needs=["gate"])])) as gantry:
+            gantry.wait("gate", "running")
+            with subprocess.Popen(["strace", "-p", str(gantry.pid), "-e", "trace=clone3", "-e",
+                                   "inject=clone3:error=EAGAIN:when=1..2"], stderr=subprocess.PIPE, text=True) as strace:
+                self.assertIn("attached", strace.stderr.readline())
+                gantry.write("go", "")
+                gantry.wait("app", "retrying", count=2)
+                gantry.wait("gantry", "booted")
+                strace.terminate()
+                strace.communicate()
+            self.assertEqual(gantry.states("app"), ["running", "retrying", "running", "retrying", "running", "ready"])
+            self.assertIn("not started: ", gantry.find("app", "retrying")[0].text)
 
     def test_a_flood_of_output_does_not_stop_pid_1(self):
         flood = service("flood", "exec yes flooding the log with lines")
