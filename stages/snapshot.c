@@ -216,7 +216,8 @@ static void tell_trouble(struct sync *s, const char *text)
 static int end_refused(const struct worker_answer *a)
 {
 	report_result("%s", a->text);
-	return a->result == -EBADMSG || a->result == -EINVAL ? STAGE_NEVER : STAGE_AGAIN;
+	/* Paths that no honest store would list, and what is wrong on our side; all else may be mended at the store. */
+	return a->result == -EPERM || a->result == -EINVAL ? STAGE_NEVER : STAGE_AGAIN;
 }
 
 static int end_disk(int result, const char *text)

@@ -45,8 +45,8 @@ static const struct {
 	{ CURLE_SSL_CONNECT_ERROR, -EPROTO },
 	{ CURLE_PEER_FAILED_VERIFICATION, -EKEYREJECTED },
 	{ CURLE_SSL_CACERT_BADFILE, -ENOKEY },
-	{ CURLE_WEIRD_SERVER_REPLY, -EBADMSG },
-	{ CURLE_BAD_CONTENT_ENCODING, -EBADMSG },
+	{ CURLE_WEIRD_SERVER_REPLY, -EPROTO },
+	{ CURLE_BAD_CONTENT_ENCODING, -EPROTO },
 	{ CURLE_TOO_LARGE, -EMSGSIZE },
 	{ CURLE_FILESIZE_EXCEEDED, -EMSGSIZE },
 	{ CURLE_OUT_OF_MEMORY, -ENOMEM },
@@ -70,7 +70,6 @@ bool http_worth_retry(int result, long status)
 	case -ETIMEDOUT:
 	case -ECONNRESET:
 	case -EPROTO:
-	case -EBADMSG:
 	case -EIO:
 	case -ENOMEM:
 		return true;
@@ -364,7 +363,7 @@ int http_client_perform(struct http_client *client, const struct http_request *r
 		explain(ret, &t, code, detail);
 	} else {
 		finish(client->easy, ret);
-		r = ret->status && ret->body ? 0 : ret->status ? -ENOMEM : -EBADMSG;
+		r = ret->status && ret->body ? 0 : ret->status ? -ENOMEM : -EPROTO;
 		/* An empty 2xx body begins too. */
 		if (!r && !t.begun && request->begin && ret->status >= 200 && ret->status <= 299)
 			r = request->begin(request->sink_context, ret);

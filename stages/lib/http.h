@@ -61,9 +61,9 @@ struct http_client *http_client_free(struct http_client *client);	/* takes NULL,
 
 /*
  * 0 when an HTTP answer came, whatever its status; otherwise a negative errno, and ret->error says why:
- * -EHOSTUNREACH name not resolved, -ECONNREFUSED, -ETIMEDOUT, -ECONNRESET connection lost in the middle, -EPROTO TLS
- * handshake, -EKEYREJECTED certificate, -ENOKEY CA file, -EMSGSIZE too large, -EBADMSG not HTTP, -EINVAL request,
- * -ENOMEM, -ECANCELED, -EIO, or what the sink returned. ret needs no initialisation; free it in every case.
+ * -EHOSTUNREACH name not resolved, -ECONNREFUSED, -ETIMEDOUT, -ECONNRESET connection lost in the middle, -EPROTO no
+ * TLS handshake or no HTTP, -EKEYREJECTED certificate, -ENOKEY CA file, -EMSGSIZE too large, -EINVAL request, -ENOMEM,
+ * -ECANCELED, -EIO, or what the sink returned. ret needs no initialisation; free it in every case.
  */
 int http_client_perform(struct http_client *client, const struct http_request *request, struct http_response *ret);
 int http_perform(const struct http_request *request, struct http_response *ret);

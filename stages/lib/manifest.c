@@ -118,7 +118,7 @@ static int refuse(char *reason, const char *path, const char *objection)
 		shown[n++] = *path >= ' ' && *path <= '~' ? *path : '?';
 	shown[n] = '\0';
 	snprintf(reason, S3_ERROR_MAX, "file refused: \"%s\" %s", shown, objection);
-	return -EBADMSG;
+	return -EPERM;
 }
 
 int manifest_add(struct manifest *m, const char *path, const char *etag, uint64_t size, char reason[static S3_ERROR_MAX])

@@ -65,7 +65,10 @@ bool manifest_is_node_local(const char *path);
 /* A snapshot's directory name out of the text of the "latest" object: one word, trimmed. 0 or -EBADMSG. */
 int manifest_parse_latest(const char *text, size_t size, char ret[static MANIFEST_NAME_MAX + 1]);
 
-/* Building one: init, add each object's path, seal. After a failed call only manifest_free() is allowed. */
+/*
+ * Building one: init, add each object's path, seal. -EPERM: refused, and the reason says which path and why; -ENOENT
+ * when sealing: no files. After a failed call only manifest_free() is allowed.
+ */
 int manifest_init(struct manifest *m, const char *name, const char *source);
 int manifest_add(struct manifest *m, const char *path, const char *etag, uint64_t size, char reason[static S3_ERROR_MAX]);
 int manifest_seal(struct manifest *m, char reason[static S3_ERROR_MAX]);
