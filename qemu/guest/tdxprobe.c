@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Asks the TDX guest interfaces everything that a test of qemu/tdx's module wants to know, and prints it as lines of
- * `name value`, bytes as hex. It shares no code with the stages: what they get wrong must not be wrong here too.
- * As PID 1 of a tiny initramfs it mounts what it needs, loads /modules in the order of /modules/list, and powers off.
+ * Asks the TDX guest interfaces what a test of qemu/tdx's module wants to know, and prints it as lines of
+ * `name value`, bytes as hex. It shares no code with the stages: their mistakes must not be made here too.
+ * As PID 1 of a tiny initramfs it mounts what it needs, loads what /modules/list names, and powers off.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -98,10 +98,13 @@ static void ask_report(const char *name)
 
 static void ask_quotes(void)
 {
+	long r;
+
 	mkdir(REPORTS "/one", 0700);
 	say_file("provider", REPORTS "/one/provider");
 	say_file("generation-before", REPORTS "/one/generation");
-	say_error("short-inblob", put(REPORTS "/one/inblob", request.reportdata, 32) == 32 ? get(REPORTS "/one/outblob") : -1);
+	r = put(REPORTS "/one/inblob", request.reportdata, 32);
+	say_error("short-inblob", r < 0 ? r : get(REPORTS "/one/outblob"));
 	put(PARAMETERS "busy", "1", 1);
 	put(REPORTS "/one/inblob", request.reportdata, sizeof(request.reportdata));
 	say_file("busy-quote", REPORTS "/one/outblob");

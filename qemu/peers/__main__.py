@@ -2,9 +2,9 @@
 """Starts the peers from the command line, prints a line for each, and serves until it is told to stop."""
 
 import argparse
+import os
 import signal
 import sys
-import threading
 
 from . import faults
 from .control import ControlServer
@@ -47,9 +47,14 @@ def main():
     parser.add_argument('--disk-key', metavar='KEY', help='the hub document has disk_encryption.key with this value')
     arguments = parser.parse_args()
 
-    stopping = threading.Event()
+    # A pipe and no Event: a handler that runs while this thread is about to wait would deadlock on the Event's lock.
+    stop_reader, stop_writer = os.pipe()
+
+    def stop(*_):
+        os.write(stop_writer, b'x')
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, stop)
     if arguments.configure_network:
         configure_network()
     switched = {}
@@ -62,9 +67,9 @@ def main():
     with platform:
         for name, peer in platform.peers.items():
             print(f'{name} {peer.describe()}', flush=True)
-        control = ControlServer(platform, arguments.control, stopping).start() if arguments.control else None
+        control = ControlServer(platform, arguments.control, stop).start() if arguments.control else None
         print('ready', flush=True)
-        stopping.wait()
+        os.read(stop_reader, 1)
         if control:
             control.stop()
 

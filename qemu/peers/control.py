@@ -21,11 +21,10 @@ import threading
 
 
 class ControlServer:
-    """Serves a Platform at a socket path. `stopping` is set when a client asks to stop."""
+    """Serves a Platform at a socket path. `on_stop` is called when a client asks to stop."""
 
-    def __init__(self, platform, path, stopping=None):
-        self.platform, self.path = platform, str(path)
-        self.stopping = stopping or threading.Event()
+    def __init__(self, platform, path, on_stop=lambda: None):
+        self.platform, self.path, self.on_stop = platform, str(path), on_stop
         self._socket = None
 
     def start(self):
@@ -57,13 +56,18 @@ class ControlServer:
     def _serve(self, connection):
         with connection, connection.makefile('rwb') as lines:
             for line in lines:
+                stop = False
                 try:
-                    answer = {'ok': True, **(self._perform(json.loads(line)) or {})}
+                    ask = json.loads(line)
+                    stop = ask.get('op') == 'stop'
+                    answer = {'ok': True, **(self._perform(ask) or {})}
                 except Exception as error:      # whatever was asked wrongly is the asker's to know
                     answer = {'ok': False, 'error': f'{type(error).__name__}: {error}'}
                 with contextlib.suppress(OSError):
                     lines.write(json.dumps(answer).encode() + b'\n')
                     lines.flush()
+                if stop:
+                    self.on_stop()      # only now: the process may end before another byte is written
 
     def _perform(self, ask):
         op = ask.pop('op')
@@ -117,7 +121,7 @@ class ControlServer:
         return {'manifest': self.platform.s3.manifest(bucket, prefix)}
 
     def _op_stop(self):
-        self.stopping.set()
+        pass                            # the connection does it once the answer is out
 
 
 class ControlClient:

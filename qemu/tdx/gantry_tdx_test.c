@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * TEST ONLY: the TDX guest interfaces in a machine that is no TD, so that everything above them runs its real path.
- * /dev/tdx_guest gives TDREPORTs, configfs-tsm's provider tdx_guest gives quotes, and sysfs extends the RTMRs as
- * mainline does from 6.16 on. What hardware would vouch for, keys known to everybody do here: an HMAC key and a P-256
- * attestation key, both hashes of their names. quote.py makes and checks the same bytes; quote_tail.h is made by it.
+ * TEST ONLY: the TDX guest interfaces in a machine that is no TD, so that everything above them runs its real
+ * path. /dev/tdx_guest gives TDREPORTs, configfs-tsm's provider tdx_guest gives quotes, and sysfs extends the
+ * RTMRs as mainline does from 6.16 on. What hardware would vouch for, keys known to everybody do here: one for
+ * HMAC, one for ECDSA, both hashes of their names. quote.py makes and checks the same bytes; make_tail.py
+ * writes the constants that both share.
  */
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
@@ -108,7 +109,8 @@ static int make_report(const u8 *reportdata, u8 *report)
 	mutex_unlock(&lock);
 	r = crypto_shash_tfm_digest(sha384, report + REPORT_TCB, REPORT_TCB_SIZE, report + REPORT_TCB_HASH);
 	if (r == 0)
-		r = crypto_shash_tfm_digest(sha384, report + REPORT_INFO, REPORT_INFO_SIZE, report + REPORT_INFO_HASH);
+		r = crypto_shash_tfm_digest(sha384, report + REPORT_INFO, REPORT_INFO_SIZE,
+					    report + REPORT_INFO_HASH);
 	mac(report_mac_key, report, REPORT_MAC, report + REPORT_MAC);
 	return r;
 }
@@ -137,8 +139,8 @@ static void hash_number(const u8 *hash, const u64 *n, u64 *result)
 }
 
 /*
- * ECDSA as FIPS 186-5 has it. The kernel only verifies, but its curve arithmetic is there: the nonce's public key gives
- * r, and the rest is arithmetic modulo n. The nonce is a hash of the key and the message: no randomness is needed.
+ * ECDSA as FIPS 186-5 has it. The kernel only verifies, but its curve arithmetic is there: the nonce's public
+ * key gives r, and the rest is arithmetic modulo n. The nonce is a hash of key and message: nothing random.
  */
 static int sign(const u8 *bytes, size_t size, u8 *signature)
 {
@@ -175,7 +177,8 @@ static int sign(const u8 *bytes, size_t size, u8 *signature)
 /* The quote's body is the report's fields in another order: quote format v4, TD quote body. */
 static void make_body(const u8 *report, u8 *body)
 {
-	memcpy(body, report + REPORT_TCB + 8, 16 + 2 * HASH_SIZE + 8);		/* SVN, SEAM's measurements and attributes */
+	/* SVN, SEAM's measurements and attributes; the TD's attributes and measurements; REPORTDATA. */
+	memcpy(body, report + REPORT_TCB + 8, 16 + 2 * HASH_SIZE + 8);
 	memcpy(body + 120, report + REPORT_INFO, 16 + 4 * HASH_SIZE + sizeof(rtmrs));
 	memcpy(body + 520, report + REPORT_DATA, TDX_REPORTDATA_LEN);
 }
@@ -244,7 +247,8 @@ static long device_ioctl(struct file *file, unsigned int command, unsigned long 
 	r = make_report(request->reportdata, request->tdreport);
 	if (r)
 		return r;
-	if (copy_to_user((u8 __user *)argument + sizeof(request->reportdata), request->tdreport, sizeof(request->tdreport)))
+	if (copy_to_user((u8 __user *)argument + sizeof(request->reportdata), request->tdreport,
+			 sizeof(request->tdreport)))
 		return -EFAULT;
 	return 0;
 }
@@ -255,8 +259,8 @@ static const struct file_operations device_operations = {
 };
 
 /* The measurement registers as in mainline's tsm-mr: exactly one whole digest at a time, a write extends. */
-static ssize_t rtmr_read(struct file *file, struct kobject *kobject, struct bin_attribute *attribute, char *buffer,
-			 loff_t offset, size_t size)
+static ssize_t rtmr_read(struct file *file, struct kobject *kobject, struct bin_attribute *attribute,
+			 char *buffer, loff_t offset, size_t size)
 {
 	mutex_lock(&lock);
 	memcpy(buffer, rtmrs[(long)attribute->private] + offset, size);
@@ -264,8 +268,8 @@ static ssize_t rtmr_read(struct file *file, struct kobject *kobject, struct bin_
 	return size;
 }
 
-static ssize_t rtmr_write(struct file *file, struct kobject *kobject, struct bin_attribute *attribute, char *buffer,
-			  loff_t offset, size_t size)
+static ssize_t rtmr_write(struct file *file, struct kobject *kobject, struct bin_attribute *attribute,
+			  char *buffer, loff_t offset, size_t size)
 {
 	u8 *rtmr = rtmrs[(long)attribute->private];
 	u8 both[2 * HASH_SIZE];
@@ -281,8 +285,8 @@ static ssize_t rtmr_write(struct file *file, struct kobject *kobject, struct bin
 	return r ? r : HASH_SIZE;
 }
 
-static ssize_t mrtd_read(struct file *file, struct kobject *kobject, struct bin_attribute *attribute, char *buffer,
-			 loff_t offset, size_t size)
+static ssize_t mrtd_read(struct file *file, struct kobject *kobject, struct bin_attribute *attribute,
+			 char *buffer, loff_t offset, size_t size)
 {
 	memcpy(buffer, report_template + REPORT_MRTD + offset, size);
 	return size;

@@ -24,7 +24,7 @@ def text():
     private = key_of(quote.ATTESTATION_KEY)
     return '\n'.join([
         '/* SPDX-License-Identifier: GPL-2.0-or-later */',
-        '/* TEST ONLY, made by make_tail.py: keys that everybody knows, and the parts of a report and a quote that never change. */\n',
+        '/* TEST ONLY, made by make_tail.py: keys that everybody knows, and the fixed parts of reports and quotes. */\n',
         array('report_mac_key', quote.MAC_KEY),
         array('report_template', quote.build_report(b'')),
         array('quote_header', quote.quote_header()),

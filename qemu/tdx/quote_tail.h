@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* TEST ONLY, made by make_tail.py: keys that everybody knows, and the parts of a report and a quote that never change. */
+/* TEST ONLY, made by make_tail.py: keys that everybody knows, and the fixed parts of reports and quotes. */
 
 static const u8 report_mac_key[32] = {
 	0x42, 0x7d, 0x1b, 0xf7, 0xe5, 0x69, 0x51, 0x0c, 0xad, 0x6a, 0x7b, 0xd3, 0x06, 0x12, 0xcc, 0xc3,
