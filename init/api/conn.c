@@ -27,7 +27,7 @@
 #define BUFFER_SIZE     4096
 #define ROUNDS_A_TURN   16
 #define ACCEPTS_A_TURN  32
-#define BACKLOG         512
+#define BACKLOG         4096	/* a burst waits here; what does not fit would try again only after a second */
 #define FDS_MAX         4096
 
 enum phase {

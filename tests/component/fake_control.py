@@ -42,6 +42,7 @@ class FakeControl:
         self.status_state = 1
         self.stderr = b""
         self.process = None
+        self.act = None             # for START to HALT: (kind, body) -> (argument, words)
 
     # ---- events
 
@@ -86,6 +87,30 @@ class FakeControl:
         threading.Thread(target=self._send_events, args=(self.ours,), daemon=True).start()
         return self
 
+    def listen(self, path):
+        """Takes connections at a path instead, as PID 1 does from gantryctl; one follower at a time. Returns how to stop."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener.bind(path)
+        listener.listen()
+
+        def accept():
+            while True:
+                try:
+                    ours, _ = listener.accept()
+                except OSError:
+                    return
+                self.ours, self.alive, self.next = ours, True, None
+                threading.Thread(target=self._receive, args=(ours, True), daemon=True).start()
+                threading.Thread(target=self._send_events, args=(ours,), daemon=True).start()
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+
+        def stop():
+            listener.shutdown(socket.SHUT_RDWR)     # first: a thread in accept() would go on with a number used again
+            thread.join()
+            listener.close()
+        return stop
+
     def _stderr(self, pipe):
         for line in pipe:
             self.stderr += line
@@ -115,13 +140,15 @@ class FakeControl:
         with self.lock:
             self.lock.wait_for(lambda: getattr(self, "sent", 0) >= seq, 10)
 
-    def _receive(self, ours):
+    def _receive(self, ours, accepted=False):
         while True:
             try:
                 datagram = ours.recv(65536)
             except OSError:
                 return
             if not datagram:
+                if accepted:
+                    ours.close()
                 return
             kind, flags, size, argument = HEAD.unpack_from(datagram)
             body = datagram[HEAD.size:]
@@ -139,13 +166,23 @@ class FakeControl:
                 self.subscriptions.append(argument)
                 self.next = argument
                 self.lock.notify_all()
+        elif kind == EVENTS:
+            with self.lock:
+                chosen = [(seq, record) for seq, record in self.events if seq >= argument]
+            if chosen and argument < chosen[0][0]:
+                ours.send(message(GAP, chosen[0][0] - argument))
+            for _, record in chosen:
+                ours.send(message(EVENT, 0, record))
+            ours.send(message(END))
         elif kind == POST:
             self.posts.append((argument, flags, body))
             while not self.answer_posts:
                 time.sleep(0.02)
             text, _, fields = body.partition(b"\0")
             source = "http" if flags & OUTSIDE else self.role
-            self._wait_sent(self.add(text.decode(), source, argument, fields=fields + b"\0" if fields else b""))
+            seq = self.add(text.decode(), source, argument, fields=fields + b"\0" if fields else b"")
+            if self.next is not None:
+                self._wait_sent(seq)    # a follower gets the event before the end of its request
             ours.send(message(END))
         elif kind == STATUS:
             ours.send(message(BOOT, 0, BOOT_BODY.pack(9000000000, 1000000, 8000000000, self.status_state, self.seq, 0,
@@ -154,6 +191,8 @@ class FakeControl:
                 ours.send(message(NODE, 0, NODE_BODY.pack(1, 2000000000, 0, 0, 100 + i, 1, i % 2, 4, 1,
                                                           b"node-%d" % i, b"exec", b"because \"it\" <works>")))
             ours.send(message(END))
+        elif self.act:
+            ours.send(message(END, *self.act(kind, body)))
         else:
             ours.send(message(END, -1, b"not here"))
 
