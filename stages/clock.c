@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Stage `clock`: done once chronyd, which runs as a service, has a reference and the clock is within a bound of it.
- * chronyd tells nobody when that happens, so it is asked on a timer: four times a second while a boot hangs on it,
- * then each second. What follows when it never happens is the image's choice: a warning, or a failed stage.
+ * chronyd tells nobody when that happens, so it is asked on a timer: often while a boot hangs on it, less and less
+ * often later. What follows when it never happens is the image's choice: a warning, or a failed stage.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -16,8 +16,10 @@
 #include "lib/options.h"
 #include "lib/report.h"
 
+#define ASK_FIRST_MS   50
 #define ASK_FAST_MS    250
 #define ASK_SLOW_MS    1000
+#define FIRST_FOR_MS   2000	/* a source that answers at once is there by then: do not be what the boot waits for */
 #define FAST_FOR_MS    10000
 #define ANSWER_MS      1000
 #define SAY_EVERY_MS   10000
@@ -35,6 +37,11 @@ struct clock {
 static double magnitude(double x)
 {
 	return x < 0 ? -x : x;
+}
+
+static int64_t pause_ms(int64_t since_ms)
+{
+	return since_ms < FIRST_FOR_MS ? ASK_FIRST_MS : since_ms < FAST_FOR_MS ? ASK_FAST_MS : ASK_SLOW_MS;
 }
 
 static int ask(struct clock *c)
@@ -95,7 +102,8 @@ static int run(struct stage_context *context)
 
 	c.address = option_string(context, "socket", CHRONY_SOCKET);
 	c.max_offset_s = option_number(context, "max_offset_s", 1.0);
-	report_event(EVENT_DEBUG, "asking chronyd at %s every %d ms: it offers no notification", c.address, ASK_FAST_MS);
+	report_event(EVENT_DEBUG, "asking chronyd at %s every %d to %d ms: it offers no notification", c.address,
+		     ASK_FIRST_MS, ASK_SLOW_MS);
 	while (!look(&c)) {
 		int64_t now = time_now_ms();
 
@@ -112,7 +120,7 @@ static int run(struct stage_context *context)
 			report_event(EVENT_WARNING, "after %d s: %s", (int)((now - started) / 1000), c.missing);
 			next_say += SAY_EVERY_MS;
 		}
-		time_wait_ms(now - started < FAST_FOR_MS ? ASK_FAST_MS : ASK_SLOW_MS);
+		time_wait_ms(pause_ms(now - started));
 	}
 	chrony_close(&c.chrony);
 	report_result("offset %+.6f s, stratum %u, source %s", c.tracking.correction_s, c.tracking.stratum,
