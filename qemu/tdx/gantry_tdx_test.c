@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * TEST ONLY: the TDX guest interfaces in a machine that is no TD, so that everything above them runs its real
- * path. /dev/tdx_guest gives TDREPORTs, configfs-tsm's provider tdx_guest gives quotes, and sysfs extends the
- * RTMRs as mainline does from 6.16 on. What hardware would vouch for, keys known to everybody do here, one
- * for HMAC and one for ECDSA, both hashes of their names. quote.py makes and checks the same bytes; make_tail.py
- * writes the constants that both share.
+ * TEST ONLY: the TDX guest interfaces in a machine that is no TD, so that everything above them runs its
+ * real path. /dev/tdx_guest gives TDREPORTs, configfs-tsm's provider tdx_guest gives quotes, and sysfs
+ * extends the RTMRs as mainline does from 6.16 on. What hardware would vouch for, keys known to everybody
+ * do here, one for HMAC and one for ECDSA, both hashes of their names. quote.py makes and checks the same
+ * bytes; make_tail.py writes the constants that both share.
  */
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
