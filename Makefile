@@ -180,6 +180,7 @@ build/tests/obj/%.o: %.c Makefile
 	$(call say,CC $< (sanitized))gcc $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
 
 tests-built: $(TEST_PROGRAMS)
+	@:
 
 # libFuzzer wants clang and its own compilation of everything that a target links.
 SECONDS ?= 60
@@ -217,7 +218,7 @@ build/lint/clang/%: % Makefile
 
 # cppcheck does not know __attribute__((cleanup)), nor that this is Linux alone.
 CPPCHECK_OFF := resourceLeak memleak doubleFree legacyUninitvar varFuncNullUB invalidFunctionArg readdirCalled getpwnamCalled \
-	getgrnamCalled normalCheckLevelMaxBranches uninitvar nullPointer ctunullpointer
+	getgrnamCalled normalCheckLevelMaxBranches uninitvar nullPointer ctunullpointer nullPointerOutOfMemory nullPointerOutOfResources
 
 lint-cppcheck: $(LINT_C)
 	$(call say,CPPCHECK)cppcheck -q --enable=warning,portability --inline-suppr --std=c11 --error-exitcode=1 \
