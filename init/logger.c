@@ -27,8 +27,9 @@
 #define LOG_NAME        "events.log"
 #define LOG_OLD_NAME    "events.log.1"
 #define OPTIONS_MAX     65536
+#define DIRECTORY       "/persistent/gantry/log"	/* defaults, as in docs/configuration.md */
 #define MAX_BYTES_LEAST 65536
-#define MAX_BYTES_DEFAULT (16 << 20)
+#define MAX_BYTES       (16 << 20)
 #define SYNC_MS         1000
 #define RETRY_MS        5000
 #define BUFFER_ROOM     (64 * 1024)
@@ -87,7 +88,8 @@ static int open_directory(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-static void add_boot_line(struct log *log, bool continued)
+/* At offset `at` of the buffer: before the events that are to follow it. */
+static void add_boot_line(struct log *log, size_t at, bool continued)
 {
 	char line[512];
 	struct text t = TEXT_FIXED(line);
@@ -99,7 +101,8 @@ static void add_boot_line(struct log *log, bool continued)
 	text_put(&t, ",\"opened_at\":\"");
 	time_rfc3339(&t, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, true);
 	text_printf(&t, "\",\"version\":\"" GANTRY_VERSION "\",\"continued\":%s}\n", continued ? "true" : "false");
-	memcpy(log->buffer + log->used, line, t.size);
+	memmove(log->buffer + at + t.size, log->buffer + at, log->used - at);
+	memcpy(log->buffer + at, line, t.size);
 	log->used += t.size;
 }
 
@@ -199,7 +202,7 @@ static int sync_now(struct log *log)
 	return fdatasync(log->fd) < 0 ? -errno : 0;
 }
 
-/* One step that may be repeated: open, write, rotate, in this order. */
+/* One step that may be repeated: open, rotate, write, in this order. */
 static int settle(struct log *log)
 {
 	int r;
@@ -208,18 +211,15 @@ static int settle(struct log *log)
 		r = disk_result(log, "open", open_file(log));
 		if (r < 0)
 			return r;
-		if (log->size == 0 && log->done == 0 && log->used == 0)
-			add_boot_line(log, true);
 	}
-	r = write_out(log);
-	if (disk_result(log, "write", r) < 0)
-		return r;
-	if (log->size < log->limit)
-		return 0;
-	r = disk_result(log, "rotate", rotate(log));
-	if (r == 0)
-		add_boot_line(log, true);
-	return r;
+	if (log->done == 0 && log->size > 0 && log->size + (int64_t)log->used > log->limit) {
+		r = disk_result(log, "rotate", rotate(log));
+		if (r < 0)
+			return r;
+	}
+	if (log->done == 0 && log->used > 0 && log->size == 0 && strncmp(log->buffer, "{\"boot_id\"", 10) != 0)
+		add_boot_line(log, 0, true);
+	return disk_result(log, "write", write_out(log));
 }
 
 static void add_event(struct log *log, const struct control_message *message)
@@ -250,7 +250,9 @@ static void add_gap(struct log *log, int64_t lost)
 /* Reads while there is something and room for the largest line. 1: go on; 0: end of file; negative errno. */
 static int take_messages(struct log *log)
 {
-	while (log->used + EVENT_JSON_MAX + 1024 < sizeof(log->buffer)) {
+	size_t room = log->limit < BUFFER_ROOM ? (size_t)log->limit : BUFFER_ROOM;
+
+	while (log->used + EVENT_JSON_MAX + 1024 < room) {
 		struct pollfd p = {.fd = CONTROL_FD, .events = POLLIN};
 		struct control_message message;
 		int r;
@@ -305,7 +307,8 @@ static int read_options(struct log *log, char **ret_path)
 	_cleanup_(cleanup_free) char *bytes = calloc(1, OPTIONS_MAX + 1);
 	struct json_object *options = NULL, *value;
 	ssize_t n = bytes ? pread(OPTIONS_FD, bytes, OPTIONS_MAX, 0) : -1;
-	int64_t max_bytes = MAX_BYTES_DEFAULT;
+	int64_t max_bytes = MAX_BYTES;
+	const char *path = DIRECTORY;
 
 	if (n < 0)
 		return -errno;
@@ -313,9 +316,9 @@ static int read_options(struct log *log, char **ret_path)
 	if (json_object_object_get_ex(options, "max_bytes", &value))
 		max_bytes = json_object_get_int64(value);
 	log->limit = (max_bytes < MAX_BYTES_LEAST ? MAX_BYTES_LEAST : max_bytes) / 2;
-	if (json_object_object_get_ex(options, "directory", &value) && json_object_is_type(value, json_type_string) &&
-	    json_object_get_string(value)[0] == '/')
-		*ret_path = strdup(json_object_get_string(value));
+	if (json_object_object_get_ex(options, "directory", &value) && json_object_is_type(value, json_type_string))
+		path = json_object_get_string(value);
+	*ret_path = path[0] == '/' ? strdup(path) : NULL;
 	json_object_put(options);
 	return *ret_path ? 0 : -EINVAL;
 }
@@ -376,7 +379,7 @@ int logger_main(int argc, char **argv)
 	if (!open_log(&log, path))
 		return 0;
 	if (!scan(&log))
-		add_boot_line(&log, false);
+		add_boot_line(&log, log.used, false);
 	r = client_request(CONTROL_FD, CONTROL_EVENTS, CONTROL_FOLLOW, (int64_t)log.next, NULL, 0);
 	if (r == 0)
 		r = follow(&log);
