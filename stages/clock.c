@@ -50,6 +50,12 @@ static int ask(struct clock *c)
 
 	if (r < 0)
 		return r;
+	if (!c->open && c->address[0] == '/') {
+		/* We run because the network is there: a chronyd that was started before it need not find out by itself. */
+		r = chrony_online(&c->chrony, ANSWER_MS);
+		if (r < 0 && r != -ETIMEDOUT)
+			report_event(EVENT_DEBUG, "chronyd not told that its sources can be reached: %s", strerror(-r));
+	}
 	c->open = true;
 	r = chrony_ask(&c->chrony, ANSWER_MS, &c->tracking);
 	if (r < 0 && r != -ETIMEDOUT) {

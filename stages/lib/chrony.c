@@ -24,7 +24,9 @@
 #define VERSION           6
 #define PACKET_REQUEST    1
 #define PACKET_REPLY      2
+#define COMMAND_ONLINE    1
 #define COMMAND_TRACKING  33
+#define REPLY_NULL        1
 #define REPLY_TRACKING    5
 #define STATUS_SUCCESS    0
 #define STATUS_UNAUTH     2
@@ -65,21 +67,29 @@ static double get_float(const unsigned char *p)
 	return value;
 }
 
-void chrony_format_tracking(uint32_t sequence, unsigned char ret[CHRONY_TRACKING_SIZE])
+static void format_request(unsigned char command, uint32_t sequence, unsigned char *ret, size_t size)
 {
-	memset(ret, 0, CHRONY_TRACKING_SIZE);
+	memset(ret, 0, size);
 	ret[AT_VERSION] = VERSION;
 	ret[AT_PACKET] = PACKET_REQUEST;
-	ret[AT_COMMAND + 1] = COMMAND_TRACKING;
+	ret[AT_COMMAND + 1] = command;
 	for (int i = 0; i < 4; i++)
 		ret[AT_REQUEST_SEQUENCE + i] = (unsigned char)(sequence >> (24 - 8 * i));
 }
 
-int chrony_parse_tracking(const void *bytes, size_t size, uint32_t sequence, struct chrony_tracking *ret)
+void chrony_format_tracking(uint32_t sequence, unsigned char ret[CHRONY_TRACKING_SIZE])
 {
-	const unsigned char *p = bytes;
-	struct chrony_tracking t = {0};
+	format_request(COMMAND_TRACKING, sequence, ret, CHRONY_TRACKING_SIZE);
+}
 
+/* Mask and address of no family: all sources. */
+void chrony_format_online(uint32_t sequence, unsigned char ret[CHRONY_ONLINE_SIZE])
+{
+	format_request(COMMAND_ONLINE, sequence, ret, CHRONY_ONLINE_SIZE);
+}
+
+static int parse_head(const unsigned char *p, size_t size, uint32_t sequence, unsigned command, unsigned reply)
+{
 	if (size < REPLY_HEAD_SIZE || p[AT_PACKET] != PACKET_REPLY)
 		return -EBADMSG;
 	if (get32(p + AT_SEQUENCE) != sequence)
@@ -88,8 +98,24 @@ int chrony_parse_tracking(const void *bytes, size_t size, uint32_t sequence, str
 		return -EPROTONOSUPPORT;
 	if (get16(p + AT_STATUS) == STATUS_UNAUTH)
 		return -EPERM;
-	if (get16(p + AT_STATUS) != STATUS_SUCCESS || get16(p + AT_COMMAND) != COMMAND_TRACKING ||
-	    get16(p + AT_REPLY) != REPLY_TRACKING || size != CHRONY_TRACKING_SIZE)
+	return get16(p + AT_STATUS) == STATUS_SUCCESS && get16(p + AT_COMMAND) == command &&
+		get16(p + AT_REPLY) == reply ? 0 : -EBADMSG;
+}
+
+int chrony_parse_done(const void *bytes, size_t size, uint32_t sequence)
+{
+	return parse_head(bytes, size, sequence, COMMAND_ONLINE, REPLY_NULL);
+}
+
+int chrony_parse_tracking(const void *bytes, size_t size, uint32_t sequence, struct chrony_tracking *ret)
+{
+	const unsigned char *p = bytes;
+	struct chrony_tracking t = {0};
+	int r = parse_head(p, size, sequence, COMMAND_TRACKING, REPLY_TRACKING);
+
+	if (r < 0)
+		return r;
+	if (size != CHRONY_TRACKING_SIZE)
 		return -EBADMSG;
 	t.reference_id = get32(p + AT_REFERENCE);
 	switch (get16(p + AT_FAMILY)) {
@@ -189,15 +215,16 @@ void chrony_close(struct chrony *c)
 	c->own_path[0] = '\0';
 }
 
-int chrony_ask(struct chrony *c, int timeout_ms, struct chrony_tracking *ret)
+/* Sends, then waits for the datagram that `parse` does not find stale. */
+static int exchange(struct chrony *c, const unsigned char *request, size_t size, int timeout_ms,
+		    int (*parse)(const void *bytes, size_t size, uint32_t sequence, void *ret), void *ret)
 {
-	unsigned char request[CHRONY_TRACKING_SIZE], reply[1024];
+	unsigned char reply[1024];
 	int64_t end = time_now_ms() + timeout_ms;
 	ssize_t n;
 	int r;
 
-	chrony_format_tracking(++c->sequence, request);
-	if (send(c->fd, request, sizeof(request), MSG_NOSIGNAL) < 0)
+	if (send(c->fd, request, size, MSG_NOSIGNAL) < 0)
 		return -errno;
 	for (;;) {
 		struct pollfd p = {.fd = c->fd, .events = POLLIN};
@@ -213,8 +240,35 @@ int chrony_ask(struct chrony *c, int timeout_ms, struct chrony_tracking *ret)
 			continue;
 		if (n < 0)
 			return -errno;
-		r = chrony_parse_tracking(reply, (size_t)n, c->sequence, ret);
+		r = parse(reply, (size_t)n, c->sequence, ret);
 		if (r != -ESTALE)
 			return r;
 	}
+}
+
+static int parse_done(const void *bytes, size_t size, uint32_t sequence, void *ret)
+{
+	(void)ret;
+	return chrony_parse_done(bytes, size, sequence);
+}
+
+int chrony_online(struct chrony *c, int timeout_ms)
+{
+	unsigned char request[CHRONY_ONLINE_SIZE];
+
+	chrony_format_online(++c->sequence, request);
+	return exchange(c, request, sizeof(request), timeout_ms, parse_done, NULL);
+}
+
+static int parse_tracking(const void *bytes, size_t size, uint32_t sequence, void *ret)
+{
+	return chrony_parse_tracking(bytes, size, sequence, ret);
+}
+
+int chrony_ask(struct chrony *c, int timeout_ms, struct chrony_tracking *ret)
+{
+	unsigned char request[CHRONY_TRACKING_SIZE];
+
+	chrony_format_tracking(++c->sequence, request);
+	return exchange(c, request, sizeof(request), timeout_ms, parse_tracking, ret);
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #define CHRONY_TRACKING_SIZE 104	/* of the reply; the request is filled up to it, so it cannot amplify */
+#define CHRONY_ONLINE_SIZE   60		/* of the request; its reply has a head only */
 #define CHRONY_SOCKET        "/run/chrony/chronyd.sock"
 
 enum chrony_leap {
@@ -33,8 +34,12 @@ struct chrony_tracking {
 	double root_dispersion_s;
 };
 
-/* The request datagram. */
+/* The request datagrams. */
 void chrony_format_tracking(uint32_t sequence, unsigned char ret[CHRONY_TRACKING_SIZE]);
+void chrony_format_online(uint32_t sequence, unsigned char ret[CHRONY_ONLINE_SIZE]);
+
+/* A reply to a command that has none but success: as below. */
+int chrony_parse_done(const void *bytes, size_t size, uint32_t sequence);
 
 /*
  * 0; -EPROTONOSUPPORT: another protocol version; -EPERM: chronyd refuses the command; -ESTALE: the answer to another
@@ -55,6 +60,12 @@ struct chrony {
 /* 0 or negative errno: -ENOENT, -ECONNREFUSED: chronyd is not there (yet). */
 int chrony_open(const char *address, struct chrony *ret);
 void chrony_close(struct chrony *chrony);
+
+/*
+ * Tells chronyd that all its sources can be reached now: those that its configuration marks `offline` are asked at
+ * once, the others stay as they are. Only a Unix socket carries such a command (-EPERM with UDP).
+ */
+int chrony_online(struct chrony *chrony, int timeout_ms);
 
 /* One question, one answer within timeout_ms, else -ETIMEDOUT; answers to earlier questions are passed over. */
 int chrony_ask(struct chrony *chrony, int timeout_ms, struct chrony_tracking *ret);

@@ -344,6 +344,17 @@ class Clock(PeerTest):
             self.assertIn('it offers no notification', stage.events[0].text)
         self.assertEqual([name for name in os.listdir(self.folder) if name.startswith('gantry')], [])
 
+    def test_a_source_marked_offline_is_asked_once_the_stage_runs(self):
+        peer = self.started(NtpServer())
+        self.chronyd('server 10.77.0.3 iburst minpoll 0 maxpoll 0 offline')
+        while not os.path.exists(self.socket):
+            time.sleep(0.01)
+        self.assertEqual(len(peer.log), 0)
+        with Stage('clock', {'socket': self.socket}) as stage:
+            self.assertEqual(stage.wait(40), DONE)
+            self.assertIn('source 10.77.0.3', stage.result)
+            self.assertNotIn('not told', stage.texts())
+
     def test_it_asks_by_udp_too(self):
         self.started(NtpServer())
         self.chronyd(port=10323)

@@ -36,6 +36,25 @@ TEST(a_request_is_as_long_as_its_reply)
 		CHECK_INT(p[i], 0);
 }
 
+TEST(online_names_every_source_and_has_a_reply_of_a_head_only)
+{
+	unsigned char p[CHRONY_ONLINE_SIZE], reply[28] = {6, 2, 0, 0, 0, 1, 0, 1};
+
+	chrony_format_online(7, p);
+	CHECK_MEM(p, "\x06\x01\0\0\0\x01\0\0\0\0\0\x07", 12);
+	for (size_t i = 12; i < sizeof(p); i++)
+		CHECK_INT(p[i], 0);
+	reply[19] = 7;
+	CHECK_INT(chrony_parse_done(reply, sizeof(reply), 7), 0);
+	CHECK_INT(chrony_parse_done(reply, sizeof(reply), 8), -ESTALE);
+	CHECK_INT(chrony_parse_done(reply, 27, 7), -EBADMSG);
+	reply[9] = 2;
+	CHECK_INT(chrony_parse_done(reply, sizeof(reply), 7), -EPERM);
+	reply[9] = 0;
+	reply[7] = 5;
+	CHECK_INT(chrony_parse_done(reply, sizeof(reply), 7), -EBADMSG);
+}
+
 TEST(every_field_is_at_its_offset)
 {
 	unsigned char p[CHRONY_TRACKING_SIZE];
