@@ -19,7 +19,7 @@
 #define ASK_FIRST_MS   50
 #define ASK_FAST_MS    250
 #define ASK_SLOW_MS    1000
-#define FIRST_FOR_MS   2000	/* a source that answers at once is there by then: do not be what the boot waits for */
+#define FIRST_FOR_MS   2000	/* by then a source that answers at once is there */
 #define FAST_FOR_MS    10000
 #define ANSWER_MS      1000
 #define SAY_EVERY_MS   10000
@@ -51,7 +51,7 @@ static int ask(struct clock *c)
 	if (r < 0)
 		return r;
 	if (!c->open && c->address[0] == '/') {
-		/* We run because the network is there: a chronyd that was started before it need not find out by itself. */
+		/* We run because the network is there: a chronyd that was started before need not find out itself. */
 		r = chrony_online(&c->chrony, ANSWER_MS);
 		if (r < 0 && r != -ETIMEDOUT)
 			report_event(EVENT_DEBUG, "chronyd not told that its sources can be reached: %s", strerror(-r));

@@ -174,7 +174,8 @@ static int write_state(const struct lease *l)
 	char text[2048];
 	size_t n;
 
-	n = (size_t)snprintf(text, sizeof(text), "interface=%s\naddress=%s\nprefix=%u\nrouter=%s\ndomain=%s\nlease_s=%lu\n",
+	n = (size_t)snprintf(text, sizeof(text),
+			     "interface=%s\naddress=%s\nprefix=%u\nrouter=%s\ndomain=%s\nlease_s=%lu\n",
 			     l->interface, l->address, l->prefix, l->routers, l->domain, l->lease_s);
 	for (size_t i = 0; i < l->n_servers; i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "nameserver=%s\n", l->servers[i]);

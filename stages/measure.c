@@ -181,7 +181,8 @@ static int extend_rtmr(struct measure *m, const char *artifact, bool required)
 		return r == -ENOENT ? STAGE_NEVER : STAGE_AGAIN;
 	}
 	to_hex(digest, sizeof(digest), hex);
-	report_result("platform %s, RTMR 3 extended with %s %.16s...", platform_names[m->found.platform], artifact, hex);
+	report_result("platform %s, RTMR 3 extended with %s %.16s...", platform_names[m->found.platform], artifact,
+		      hex);
 	return STAGE_DONE;
 }
 

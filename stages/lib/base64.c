@@ -30,7 +30,8 @@ size_t base64_encode(const void *bytes, size_t size, bool url, char *ret)
 
 	for (size_t i = 0; i < size; i += 3) {
 		size_t have = size - i < 3 ? size - i : 3;
-		unsigned bits = (unsigned)p[i] << 16 | (have > 1 ? (unsigned)p[i + 1] << 8 : 0) | (have > 2 ? p[i + 2] : 0);
+		unsigned bits = (unsigned)p[i] << 16 | (have > 1 ? (unsigned)p[i + 1] << 8 : 0) |
+			(have > 2 ? p[i + 2] : 0);
 
 		for (size_t k = 0; k < 4; k++) {
 			if (k <= have)

@@ -33,8 +33,8 @@ static int copy_member(struct json_object *from, struct json_object *to, const c
 	if (!name)
 		return -ENOMEM;
 	r = json_object_is_type(value, json_type_string) ?
-		base64_decode(json_object_get_string(value), (size_t)json_object_get_string_len(value), false, &bytes, &size) :
-		-EBADMSG;
+		base64_decode(json_object_get_string(value), (size_t)json_object_get_string_len(value), false, &bytes,
+			      &size) : -EBADMSG;
 	if (r < 0) {
 		snprintf(error, error_size, "%.100s: not base64", key);
 	} else if (json_object_object_get_ex(from, name, NULL)) {

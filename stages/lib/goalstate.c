@@ -252,7 +252,8 @@ static size_t valid_utf8_prefix(const char *text, size_t maximum)
 
 	while (s[i]) {
 		unsigned char c = s[i];
-		size_t n = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : (c & 0xF0) == 0xE0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
+		size_t n = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : (c & 0xF0) == 0xE0 ? 3 :
+			c >= 0xF0 && c < 0xF5 ? 4 : 0;
 
 		if (n == 0 || i + n > maximum)
 			break;

@@ -51,7 +51,8 @@ static bool detect_azure(struct tpm *tpm, struct platform_found *f)
 		return false;
 	}
 	if (f->hcl.type != HCL_TDX) {
-		snprintf(f->why, sizeof(f->why), "Azure's chassis tag, HCL report of type %d, not TDX", (int)f->hcl.type);
+		snprintf(f->why, sizeof(f->why), "Azure's chassis tag, HCL report of type %d, not TDX",
+			 (int)f->hcl.type);
 		return false;
 	}
 	snprintf(f->why, sizeof(f->why), "Azure's chassis tag, HCL report of type TDX");

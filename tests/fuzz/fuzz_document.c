@@ -2,7 +2,7 @@
 /*
  * The hub's document, or anybody's: what is taken must also be a tree that renders and decodes without harm.
  */
-/* links: stages/lib/document.c stages/lib/template.c stages/lib/decodeview.c stages/lib/base64.c */
+/* links: stages/lib/document.c stages/lib/template.c stages/lib/mustache.c stages/lib/decodeview.c stages/lib/base64.c */
 /* libs: json-c */
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 /*
  * A template, then a NUL, then the document it is rendered with. A partial of any name is the template itself.
  */
-/* links: stages/lib/template.c stages/lib/document.c */
+/* links: stages/lib/template.c stages/lib/mustache.c stages/lib/document.c */
 /* libs: json-c */
 #include <stdlib.h>
 #include <string.h>

@@ -144,7 +144,7 @@ TEST(a_description_is_cut_at_a_whole_character)
 
 TEST(a_description_ends_before_bytes_that_are_no_utf8)
 {
-	static const char *const bytes[] = {"ok\xff" "x", "ok\xc3", "ok\xc0\x80", "ok\xed\xa0\x80", "ok\xf4\x90\x80\x80",
+	static const char *const bytes[] = {"ok\xff z", "ok\xc3", "ok\xc0\x80", "ok\xed\xa0\x80", "ok\xf4\x90\x80\x80",
 					    "ok\xef\xbf\xbf"};
 	char text[HEALTH_SIZE_MAX];
 
