@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How `make bench` presents figures: with canned ones. What they are in truth, no test says."""
+
+import json
+import os
+import sys
+import unittest
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(REPOSITORY, "tests", "bench"))
+import figures
+from figures import Figure
+
+
+def canned():
+    return [Figure("Scenarios", "C second boot, disk there", "s", "the event `booted`", [2.4, 1.9, 2.2], 25.2, 2.0),
+            Figure("Scenarios", "D first boot, disk there", "s", "the event `booted`", [4.0], 103.9, 6.0),
+            Figure("Scenarios", "modules", "s", "the event `modules loaded`", [0.512]),
+            Figure("Sizes", "a name that is much longer than any column of a terminal has room for, by far" * 2, "MB",
+                   "word " * 60, [2.2])]
+
+
+class Figures(unittest.TestCase):
+
+    def test_value_is_the_median_of_the_samples(self):
+        self.assertEqual([figure.value for figure in canned()], [2.2, 4.0, 0.512, 2.2])
+
+    def test_ratio_says_how_many_times_less_than_the_shell_init(self):
+        first, _, modules, _ = canned()
+        self.assertAlmostEqual(first.ratio, 25.2 / 2.2)
+        self.assertIsNone(modules.ratio)
+
+    def test_a_missed_target_is_called_missed_and_a_met_one_met(self):
+        rows = [figures.row(figure) for figure in canned()]
+        self.assertEqual([row[4] for row in rows], ["MISSED", "met", "", ""])
+
+    def test_a_figure_without_samples_has_no_value_and_no_verdict(self):
+        empty = Figure("Scenarios", "none", "s", "not measured", [], 25.2, 2.0)
+        self.assertEqual((empty.value, empty.ratio, empty.met), (None, None, None))
+        self.assertEqual(figures.row(empty)[1], "- s")
+
+
+class Table(unittest.TestCase):
+
+    def test_no_line_is_wider_than_a_hundred_columns(self):
+        text = figures.table("a title that goes on and on " * 9, canned(), ["a note that is long " * 12])
+        text += figures.stage_table("Stages", ["tier 1, first", "tier 2, second"],
+                                    {"network": [(0.1, 0.2), None], "x" * 120: [None, (120.25, 3.0)]}, "how " * 50)
+        self.assertLessEqual(max(map(len, text.splitlines())), figures.COLUMNS)
+
+    def test_every_figure_stands_in_it_with_how_it_was_got(self):
+        text = " ".join(figures.table("bench", canned()).split())
+        for words in ("C second boot, disk there 2.20 s 1.90..2.40 2.00 MISSED 25.2 11.5x", "modules 0.512 s",
+                      "how: C second boot, disk there; D first boot, disk there: the event `booted`",
+                      "how: modules: the event `modules loaded`"):
+            self.assertIn(words, text)
+
+    def test_columns_without_content_are_left_out(self):
+        self.assertNotIn("shell", figures.table("bench", canned()[2:3]))
+
+    def test_a_stage_that_a_boot_did_not_have_is_blank_there(self):
+        text = figures.stage_table("Stages", ["first", "second"], {"disk": [(0.5, 1.25), None]}, "events")
+        self.assertIn("disk    0.50  +1.25\n", text)
+
+
+class Json(unittest.TestCase):
+
+    def test_json_has_every_figure_with_its_samples_and_how_it_was_got(self):
+        read = json.loads(figures.to_json({"samples": 3}, canned(), {"disk": {"tier 1, first": (0.5, 1.25)}}))
+        self.assertEqual(read["samples"], 3)
+        self.assertEqual(read["figures"][0], {
+            "section": "Scenarios", "name": "C second boot, disk there", "unit": "s", "value": 2.2, "samples": [2.4, 1.9, 2.2],
+            "shell": 25.2, "target": 2.0, "ratio": 25.2 / 2.2, "met": False, "how": "the event `booted`"})
+        self.assertEqual(read["stages"]["disk"]["tier 1, first"], [0.5, 1.25])
+
+
+if __name__ == "__main__":
+    unittest.main()
