@@ -198,7 +198,7 @@ build/fuzz/%: tests/fuzz/fuzz_%.c build/tests.mk Makefile FORCE
 # ---- lint
 
 LINT_C := $(SOURCES) $(wildcard qemu/guest/*.c tests/unit/*.c tests/fuzz/*.c)
-LINT_PYTHON := $(sort $(shell grep -lE '^\#!.*python' .ci/* 2>/dev/null) $(shell find qemu tests -name '*.py' 2>/dev/null))
+LINT_PYTHON := $(sort $(wildcard .ci/*.py) $(shell grep -lE '^\#!.*python' .ci/* 2>/dev/null) $(shell find qemu tests -name '*.py' 2>/dev/null))
 LINT_SHELL := $(shell grep -lE '^\#!.*sh$$' .ci/* 2>/dev/null)
 
 .PHONY: lint-gcc lint-clang lint-cppcheck lint-python lint-shell lint-text
