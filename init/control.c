@@ -264,11 +264,10 @@ static int begin_events(struct connection *c, const struct control_head *head)
 
 	if (c->following)
 		return -EBUSY;
-	if (follow && draining)
-		return -ESHUTDOWN;
 	c->next = head->argument > 0 ? (uint64_t)head->argument : 1;
-	c->last = follow ? UINT64_MAX : event_last();
+	c->last = follow && !draining ? UINT64_MAX : event_last();
 	c->following = follow;
+	c->closing = follow && draining;
 	c->answer = follow ? ANSWER_RING : ANSWER_EVENTS;
 	return 0;
 }

@@ -28,7 +28,7 @@ int control_init(const char *path, uid_t api_uid);
  */
 int control_adopt(int fd, unsigned permissions, const char *source);
 
-/* Each follower gets all events up to now and then the end of file. No new followers from here on. */
+/* Each follower gets all events up to now and then the end of file; one that comes later likewise. */
 void control_close_subscribers(void);
 
 /* True while such a follower still has to be served. */

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -365,6 +366,7 @@ int logger_main(int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
+	prctl(PR_SET_NAME, "gantry-logger");
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);	/* it ends by the end of file, after the last event */
 	signal(SIGINT, SIG_IGN);

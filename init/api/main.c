@@ -126,6 +126,7 @@ int api_main(int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
+	prctl(PR_SET_NAME, "gantry-api");
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGTERM, terminate);
 	if (read_options() != 0)
