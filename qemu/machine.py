@@ -185,6 +185,7 @@ class Machine:
         self.panic = self.shutdown_reason = None
         self.ended = False
         self.attached = None                    # host time of device_add
+        self.trouble = None                     # what went wrong outside the guest
         self.deleted = set()
         self.qemu = self.swtpm = self.qmp = None
         self.started = None
@@ -338,8 +339,10 @@ class Machine:
                 return
         try:
             self.attach_disk()
-        except MachineError:
-            pass                                # it ended just now; who waits for the disk is told so
+        except MachineError as error:
+            with self.changed:
+                self.trouble = f"the disk could not be attached: {error}"
+                self.changed.notify_all()
 
     def attach_disk(self):
         number = next(self.attachments)
@@ -372,15 +375,15 @@ class Machine:
             value = condition()
             if value is not None:
                 result.append(value)
-            return bool(result) or self.ended
+            return bool(result) or self.ended or self.trouble
 
         with self.changed:
             self.changed.wait_for(satisfied, timeout * TIMEOUT_SCALE)
         if result:
             return result[-1]
         why = "the machine ended first" if self.ended else f"nothing within {timeout * TIMEOUT_SCALE:.0f} s"
-        if self.panic:
-            why = f"kernel panic: {self.panic}"
+        if self.panic or self.trouble:
+            why = f"kernel panic: {self.panic}" if self.panic else self.trouble
         tail = "\n  ".join(self.lines[-25:])
         raise MachineError(f"waited for {what}: {why}; console {self.folder}/console.log ends with\n  {tail}")
 

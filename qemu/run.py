@@ -207,7 +207,7 @@ class Run:
             with self.machine:
                 try:
                     return self.boot(address)
-                except (KeyboardInterrupt, Stop):
+                except Stop:
                     verdict = self.verdict()
                     self.say("\nstopped")
                     return SUCCESS if verdict and verdict[0] == SUCCESS else 130
@@ -217,14 +217,14 @@ def main():
     if os.environ.get("FAULTS") == "help":
         print(faults.__doc__)
         return SUCCESS
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     try:
         return Run(options()).go()
     except (machine.MachineError, image.BuildError, ValueError, OSError) as error:
         print(f"run: {error}", file=sys.stderr)
         return ERROR
-    except (KeyboardInterrupt, Stop):
+    except Stop:
         return 130
 
 

@@ -72,7 +72,7 @@ class View:
         self.drawn = 0
         self.first = self.last = None       # guest seconds of the first and the latest event
         self.arrived = self.began = time.monotonic()
-        self.boot = "starting"
+        self.boot = "booting"
         self.said_progress = {}
         self.live = self.terminal
 

@@ -78,6 +78,12 @@ class BootTest(unittest.TestCase):
 
     def setUp(self):
         self.folder = os.path.join(RESULTS, ".".join(self.id().split(".")[-2:]))
+        os.makedirs(RESULTS, exist_ok=True)
+        lock = self.enterContext(open(self.folder + ".lock", "w", encoding="ascii"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:         # the same test runs beside this one
+            self.folder += f"-{os.getpid()}"
         shutil.rmtree(self.folder, ignore_errors=True)
         os.makedirs(self.folder)
         self.disk = os.path.join(self.folder, "disk.raw")
