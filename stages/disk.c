@@ -148,6 +148,14 @@ static int wait_for_change(int fd, int64_t until_ms)
 	}
 }
 
+/* Then it has no partitions, and looking for them would only take time. */
+static bool starts_as_luks(int fd)
+{
+	char magic[6];
+
+	return pread(fd, magic, sizeof(magic), 0) == sizeof(magic) && memcmp(magic, "LUKS\xba\xbe", 6) == 0;
+}
+
 /* One look. 1: w->disk and w->fd are it; 0: not yet, and why may say something about it. */
 static int look(struct work *w, char why[FIND_WHY_MAX])
 {
@@ -165,7 +173,7 @@ static int look(struct work *w, char why[FIND_WHY_MAX])
 	}
 	if (ioctl(fd, BLKGETSIZE64, &w->disk.size) < 0)
 		return -errno;
-	r = blank_is_boot_disk(fd);
+	r = starts_as_luks(fd) ? 0 : blank_is_boot_disk(fd);
 	if (r > 0)
 		snprintf(why, FIND_WHY_MAX, "%s is the boot disk", w->disk.name);
 	if (r != 0)
@@ -277,7 +285,7 @@ static int open_existing(struct work *w, struct luks *luks)
 	if (i == w->n_sources)
 		return leave(w, w->reasons);
 	report_event(EVENT_INFO, "opened by %s", w->sources[i]->name);
-	r = ext4_check(w->device, why);
+	r = ext4_is_clean(w->device) ? 0 : ext4_check(w->device, why);
 	if (r < 0)
 		return give_up(w, r == -EAGAIN || r == -EINTR ? STAGE_AGAIN : STAGE_NEVER, why);
 	if (r > 0)
@@ -304,14 +312,14 @@ static int new_key(struct work *w, struct secret *key, char **token, const char 
 }
 
 /* The file system first, the header last. */
-static int fill(struct work *w, struct luks *luks, const struct secret *key, char why[EXT4_WHY_MAX])
+static int fill(struct work *w, struct luks *luks, char why[EXT4_WHY_MAX])
 {
 	_cleanup_(cleanup_close) int disk = -1;
 	_cleanup_(cleanup_close) int volume = -1;
 	uint64_t size;
 	int r;
 
-	r = luks_activate(luks, w->name, -1, key, why);
+	r = luks_activate(luks, w->name, -1, NULL, why);
 	if (r < 0)
 		return r;
 	volume = open(w->device, O_RDONLY | O_CLOEXEC);
@@ -348,7 +356,7 @@ static int format(struct work *w)
 	report_event(EVENT_NOTICE, "%s is blank: formatting, key by %s", disk_text(w, text), source);
 	r = luks_format(w->disk.path, &key, token, &luks, why);
 	if (r == 0)
-		r = fill(w, luks, &key, why);
+		r = fill(w, luks, why);
 	if (r < 0)
 		return give_up(w, r == -ENOENT || r == -ENOEXEC || r == -EROFS ? STAGE_NEVER : STAGE_AGAIN, why);
 	snprintf(how, sizeof(how), "formatted, key by %s", source);

@@ -29,6 +29,14 @@
 #define EXIT_NO_EXEC 127
 #define PATIENCE_OPTIONS "nodiscard,lazy_itable_init=1,lazy_journal_init=1"
 
+/* Documentation/filesystems/ext4/super.rst of the kernel; little-endian. */
+#define SUPERBLOCK       1024	/* offset on the device */
+#define MAGIC            0x38
+#define STATE            0x3a
+#define STATE_VALID      1	/* and neither "errors detected" nor "orphans being recovered" */
+#define INCOMPAT         0x60
+#define INCOMPAT_RECOVER 0x4
+
 /* e2fsck(8), EXIT CODE: bits. */
 #define E2FSCK_CORRECTED   1
 #define E2FSCK_REBOOT      2
@@ -121,6 +129,17 @@ int ext4_make(const char *device, uint64_t size, const char *label, char why[EXT
 	snprintf(blocks, sizeof(blocks), "%" PRIu64, size / EXT4_BLOCK);
 	r = run(argv, last, sizeof(last));
 	return r == 0 ? 0 : explain("mke2fs", r, last, why);
+}
+
+bool ext4_is_clean(const char *device)
+{
+	_cleanup_(cleanup_close) int fd = open(device, O_RDONLY | O_CLOEXEC);
+	uint8_t superblock[1024];
+
+	if (fd < 0 || pread(fd, superblock, sizeof(superblock), SUPERBLOCK) != sizeof(superblock))
+		return false;
+	return superblock[MAGIC] == 0x53 && superblock[MAGIC + 1] == 0xef && superblock[STATE] == STATE_VALID &&
+	       superblock[STATE + 1] == 0 && !(superblock[INCOMPAT] & INCOMPAT_RECOVER);
 }
 
 int ext4_check(const char *device, char why[EXT4_WHY_MAX])

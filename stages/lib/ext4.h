@@ -16,6 +16,12 @@
 int ext4_make(const char *device, uint64_t size, const char *label, char why[EXT4_WHY_MAX]);
 
 /*
+ * Whether the superblock says that it was unmounted in order and no error was ever seen: then e2fsck -p would look
+ * at the same bytes and say the same.
+ */
+bool ext4_is_clean(const char *device);
+
+/*
  * e2fsck -p. 0: clean; 1: it repaired something; -EUCLEAN: it needs a person; -EAGAIN: it could not finish. Anything
  * else: it could not be run.
  */

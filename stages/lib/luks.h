@@ -36,7 +36,7 @@ const struct luks_header *luks_header_of(const struct luks *luks);
 
 /*
  * Tries the key on one keyslot, or on all (-1), and makes /dev/mapper/NAME, or with a NULL name nothing: then it only
- * checks the key. -EPERM: it is not the key.
+ * checks the key. A volume from luks_format() needs none: NULL. -EPERM: it is not the key.
  */
 int luks_activate(struct luks *luks, const char *name, int keyslot, const struct secret *key,
 		  char why[LUKS_WHY_MAX]);

@@ -253,10 +253,10 @@ TEST(null_cipher_in_our_header_is_refused)
 
 TEST(moved_shrunk_or_doubled_segment_is_refused)
 {
-	is_refused_edited("\"type\":\"crypt\",\"offset\":\"4194304\"", "\"type\":\"crypt\",\"offset\":\"4194816\"", "offset");
-	is_refused_edited("\"type\":\"crypt\",\"offset\":\"4194304\"", "\"type\":\"crypt\",\"offset\":\"0\"", "offset");
-	is_refused_edited("\"type\":\"crypt\",\"offset\":\"4194304\"", "\"type\":\"crypt\",\"offset\":\"-4096\"", "offset");
-	is_refused_edited("\"type\":\"crypt\",\"offset\":\"4194304\"",
+	is_refused_edited("\"type\":\"crypt\",\"offset\":\"2097152\"", "\"type\":\"crypt\",\"offset\":\"2097664\"", "offset");
+	is_refused_edited("\"type\":\"crypt\",\"offset\":\"2097152\"", "\"type\":\"crypt\",\"offset\":\"0\"", "offset");
+	is_refused_edited("\"type\":\"crypt\",\"offset\":\"2097152\"", "\"type\":\"crypt\",\"offset\":\"-4096\"", "offset");
+	is_refused_edited("\"type\":\"crypt\",\"offset\":\"2097152\"",
 			  "\"type\":\"crypt\",\"offset\":\"18446744073709551616\"", "offset");
 	is_refused_edited("\"size\":\"dynamic\"", "\"size\":\"4096\"", "cover");
 	is_refused_edited("\"iv_tweak\":\"0\"", "\"iv_tweak\":\"8\"", "cover");
@@ -267,12 +267,12 @@ TEST(moved_shrunk_or_doubled_segment_is_refused)
 
 TEST(costly_or_unknown_key_derivation_is_refused)
 {
-	is_refused_edited("\"type\":\"pbkdf2\",\"hash\":\"sha256\",\"iterations\":1000",
+	is_refused_edited("\"type\":\"pbkdf2\",\"hash\":\"sha512\",\"iterations\":1000",
 			  "\"type\":\"pbkdf2\",\"hash\":\"sha256\",\"iterations\":2147483647", "key derivation");
-	is_refused_edited("\"type\":\"pbkdf2\",\"hash\":\"sha256\",\"iterations\":1000",
-			  "\"type\":\"argon2id\",\"time\":1,\"memory\":4194304,\"cpus\":1", "key derivation");
-	is_refused_edited("\"type\":\"pbkdf2\",\"hash\":\"sha256\",\"iterations\":1000",
-			  "\"type\":\"none\",\"hash\":\"sha256\",\"iterations\":1000", "key derivation");
+	is_refused_edited("\"type\":\"pbkdf2\",\"hash\":\"sha512\",\"iterations\":1000",
+			  "\"type\":\"argon2id\",\"time\":1,\"memory\":2097152,\"cpus\":1", "key derivation");
+	is_refused_edited("\"type\":\"pbkdf2\",\"hash\":\"sha512\",\"iterations\":1000",
+			  "\"type\":\"none\",\"hash\":\"sha512\",\"iterations\":1000", "key derivation");
 	is_refused_edited("\"stripes\":4000", "\"stripes\":1", "splitter");
 }
 
@@ -289,7 +289,7 @@ TEST(flags_requirements_and_unknown_members_are_refused)
 TEST(keyslots_outside_their_area_or_overlapping_are_refused)
 {
 	is_refused_edited("\"offset\":\"32768\"", "\"offset\":\"0\"", "area");
-	is_refused_edited("\"offset\":\"32768\"", "\"offset\":\"4190208\"", "area");
+	is_refused_edited("\"offset\":\"32768\"", "\"offset\":\"2093056\"", "area");
 	is_refused_edited("\"size\":\"258048\"", "\"size\":\"4096\"", "area");
 	is_refused_edited("\"keyslots\":{\"0\":", "\"keyslots\":{\"9\":", "keyslot");
 	is_refused_edited("\"keyslots\":[\"0\"],\"segments\"", "\"keyslots\":[],\"segments\"", "digest");
@@ -374,7 +374,7 @@ TEST(header_of_a_larger_disk_is_refused_on_a_tiny_one)
 	int fd = new_disk();
 
 	format(fd);
-	CHECK_INT(luks_open(fd, path, 4u << 20, &luks, why), -EBADMSG);
+	CHECK_INT(luks_open(fd, path, 2u << 20, &luks, why), -EBADMSG);
 	CHECK(strstr(why, "offset") != NULL);
 	remove_disk(fd);
 }
