@@ -26,16 +26,28 @@
 struct fetch {
 	const char *url, *ca;
 	size_t maximum;
-	struct secret body;	/* maximum bytes; `used` of them count */
+	struct secret body;	/* room for what the hub says comes, else for `maximum`; `used` bytes count */
 	size_t used;
+	int memory;		/* whether there was room: 0 or negative errno */
 	struct json_object *document;
 };
+
+static int begin(void *context, const struct http_response *response)
+{
+	int64_t said = response->content_length;
+	struct fetch *f = context;
+
+	if (said > (int64_t)f->maximum)
+		return -EMSGSIZE;
+	f->memory = secret_new(said >= 0 ? (size_t)said : f->maximum, &f->body);
+	return f->memory;
+}
 
 static int sink(void *context, const void *bytes, size_t size)
 {
 	struct fetch *f = context;
 
-	if (size > f->maximum - f->used)
+	if (size > f->body.size - f->used)
 		return -EMSGSIZE;
 	memcpy(f->body.bytes + f->used, bytes, size);
 	f->used += size;
@@ -80,6 +92,7 @@ static int fetch(struct fetch *f)
 		.timeout_ms = REQUEST_MS,
 		.maximum_bytes = f->maximum,
 		.sink = sink,
+		.begin = begin,
 		.sink_context = f,
 	};
 	struct http_response response = {0};
@@ -88,6 +101,8 @@ static int fetch(struct fetch *f)
 
 	if (r == -EMSGSIZE)
 		report_result("configuration refused: longer than %zu bytes", f->maximum);
+	else if (f->memory < 0)
+		report_result("no locked memory for the configuration: %s", strerror(-f->memory));
 	else if (r < 0)
 		report_result("hub not reached: %s", response.error);
 	http_response_free(&response);
@@ -154,11 +169,6 @@ static int run(struct stage_context *context)
 	r = check_options(&f);
 	if (r != 0)
 		return r;
-	r = secret_new(f.maximum, &f.body);
-	if (r < 0) {
-		report_result("no locked memory for %zu bytes: %s", f.maximum, strerror(-r));
-		return STAGE_AGAIN;
-	}
 	r = fetch(&f);
 	if (r == STAGE_DONE)
 		r = parse(&f);
