@@ -133,10 +133,9 @@ void early_hostname(const char *name)
 
 static int write_sysctl(const struct config_pair *sysctl)
 {
-	char path[512];
+	char path[512], *name;
 	_cleanup_(cleanup_close) int fd = -1;
-	size_t n = strlen(sysctl->value);
-	char *name;
+	int n;
 
 	snprintf(path, sizeof(path), "/proc/sys/%s", sysctl->name);
 	name = path + strlen("/proc/sys/");
@@ -147,7 +146,8 @@ static int write_sysctl(const struct config_pair *sysctl)
 	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
 	if (fd < 0)
 		return -errno;
-	return write(fd, sysctl->value, n) == (ssize_t)n ? 0 : -errno;
+	n = dprintf(fd, "%s\n", sysctl->value);	/* with its newline an empty value is a value too */
+	return n < 0 ? -errno : 0;
 }
 
 void early_sysctls(const struct config_pair *sysctls, size_t n)
@@ -319,24 +319,11 @@ static void load_all(char *list)
 			  (double)(loop_now_ns() - start_ns) / 1e9);
 }
 
-/*
- * What the kernel misses it asks a program for, /sbin/modprobe: in this image there is none, so that each time (some
- * twenty in a boot, as for every cipher) would cost a process that fails. An empty path says: start nothing.
- */
-static void no_modprobe(void)
-{
-	_cleanup_(cleanup_close) int fd = open("/proc/sys/kernel/modprobe", O_WRONLY | O_CLOEXEC);
-
-	if (fd >= 0 && write(fd, "\n", 1) < 0)
-		event_say(EVENT_WARNING, "gantry", "/proc/sys/kernel/modprobe: %s", error_words(errno));
-}
-
 void early_modules(const char *path)
 {
 	_cleanup_(cleanup_free) char *list = NULL;
 	int r = read_list(path, &list);
 
-	no_modprobe();
 	if (r == 0)
 		load_all(list);
 	else if (r != -ENOENT)

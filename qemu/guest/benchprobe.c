@@ -121,10 +121,11 @@ static int report(void)
 	printf("memory total_kib=%ld available_kib=%ld\n", total, value_of("/proc/meminfo", "MemAvailable:"));
 	printf("pid1 rss_kib=%ld pss_kib=%ld private_dirty_kib=%ld\n", value_of("/proc/1/smaps_rollup", "Rss:"),
 	       value_of("/proc/1/smaps_rollup", "Pss:"), value_of("/proc/1/smaps_rollup", "Private_Dirty:"));
-	printf("kernel min_free_kib=%ld slab_kib=%ld shmem_kib=%ld unevictable_kib=%ld tasks=%ld\n",
+	printf("kernel min_free_kib=%ld slab_kib=%ld shmem_kib=%ld tasks=%ld\n",
 	       value_of("/proc/sys/vm/min_free_kbytes", ""), value_of("/proc/meminfo", "Slab:"),
-	       value_of("/proc/meminfo", "Shmem:"), value_of("/proc/meminfo", "Unevictable:"),
-	       value_of("/proc/stat", "processes"));
+	       value_of("/proc/meminfo", "Shmem:"), value_of("/proc/stat", "processes"));
+	printf("taken kib=%ld\n", total - value_of("/proc/meminfo", "MemFree:") - value_of("/proc/meminfo", "Active(file):") -
+	       value_of("/proc/meminfo", "Inactive(file):") - value_of("/proc/meminfo", "SReclaimable:"));
 	ended_processes();
 	living_processes();
 	puts("end");

@@ -248,6 +248,8 @@ def scenario_figures(boots):
     how = "the same right before exec of /init: what the kernel keeps for itself and the unpacked initramfs"
     before = [(one.fact("memory", "total_kib") - one.available_kib) * 1024 / 1e6 for one in every]
     found.append(figures.Figure(section, "of it before PID 1", "MB", how, before))
+    how = "in the guest when all services are ready: MemTotal - MemFree - the file cache - SReclaimable"
+    found.append(figures.Figure(section, "memory taken", "MB", how, [one.fact("taken", "kib") * 1024 / 1e6 for one in every]))
     how = "/proc/1/smaps_rollup when all services are ready"
     for name, field in (("PID 1, RSS", "rss_kib"), ("PID 1, PSS", "pss_kib"), ("PID 1, private dirty", "private_dirty_kib")):
         found.append(figures.Figure(section, name, "kB", how, [one.fact("pid1", field) * 1024 / 1000 for one in every]))
