@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Each step leaves a state from which the next boot can tell where it was: the plan replaces the old one by rename,
- * a part has its full size from the start, the journal is written anew when it is loaded (so what it says and what
- * lies there agree), and only a directory without a plan of ours is judged by what else it holds.
+ * Each step leaves a state from which the next boot can tell where it was: the plan replaces the old one by
+ * rename, a part has its full size from the start, the journal is written anew when it is loaded (so what it
+ * says and what lies there agree), and only a directory without a plan of ours is judged by what else it
+ * holds.
  */
 #define _GNU_SOURCE
 #include "snapshot-directory.h"
@@ -22,6 +23,8 @@
 #include <unistd.h>
 
 #include <gantry/cleanup.h>
+
+#include "lib/file.h"
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1
@@ -49,7 +52,7 @@ static int fail_errno(struct directory *d, const char *doing, const char *what)
 	return fail(d, r, "%s: %s %.160s: %s", d->path, doing, what, strerror(-r));
 }
 
-/* --- opening ---------------------------------------------------------------------------------------------- */
+/* --- opening --- */
 
 static int open_directory(int at, const char *name)
 {
@@ -99,7 +102,10 @@ void directory_close(struct directory *d)
 	d->fd = d->state_fd = d->parts_fd = d->journal_fd = -1;
 }
 
-/* Whoever owns DIRECTORY could put something else in place of our folder; then it is not ours and not trusted. */
+/*
+ * Whoever owns DIRECTORY could put something else in place of our folder; then it is not ours and not
+ * trusted.
+ */
 static int open_state(struct directory *d)
 {
 	struct stat st, here;
@@ -138,84 +144,17 @@ static int make_state(struct directory *d)
 	return d->parts_fd < 0 ? fail_errno(d, "opening", "parts") : 0;
 }
 
-/* --- small files ------------------------------------------------------------------------------------------ */
-
-static int read_whole(int at, const char *name, size_t maximum, char **ret, size_t *ret_size)
-{
-	_cleanup_(cleanup_close) int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-	size_t done = 0;
-	char *bytes;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	if (st.st_size < 0 || (uint64_t)st.st_size > maximum)
-		return -EFBIG;
-	bytes = malloc((size_t)st.st_size + 1);
-	if (!bytes)
-		return -ENOMEM;
-	while (done < (size_t)st.st_size) {
-		ssize_t n = read(fd, bytes + done, (size_t)st.st_size - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			int r = n < 0 ? -errno : -EIO;
-
-			free(bytes);
-			return r;
-		}
-		done += (size_t)n;
-	}
-	bytes[done] = '\0';
-	*ret = bytes;
-	*ret_size = done;
-	return 0;
-}
-
-static int write_fd(int fd, const char *bytes, size_t size)
-{
-	while (size) {
-		ssize_t n = write(fd, bytes, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		bytes += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
-/* New content under that name, whole or not at all. */
 static int replace_file(struct directory *d, const char *name, const char *bytes, size_t size)
 {
-	_cleanup_(cleanup_close) int fd = -1;
-	char new[64];
-	int r;
+	int r = file_replace(d->state_fd, name, bytes, size, 0600);
 
-	snprintf(new, sizeof(new), "%s.new", name);
-	fd = openat(d->state_fd, new, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return fail_errno(d, "writing", new);
-	r = write_fd(fd, bytes, size);
-	if (!r && fsync(fd) < 0)
-		r = -errno;
-	if (!r && renameat(d->state_fd, new, d->state_fd, name) < 0)
-		r = -errno;
-	if (!r && fsync(d->state_fd) < 0)
-		r = -errno;
-	if (r) {
-		errno = -r;
-		return fail_errno(d, "writing", name);
-	}
-	return 0;
+	if (!r)
+		return 0;
+	errno = -r;
+	return fail_errno(d, "writing", name);
 }
 
-/* --- what is there ---------------------------------------------------------------------------------------- */
+/* --- what is there --- */
 
 static size_t format_mark(const struct manifest *m, char *ret, size_t room)
 {
@@ -223,8 +162,8 @@ static size_t format_mark(const struct manifest *m, char *ret, size_t room)
 
 	for (size_t i = 0; i < MANIFEST_HASH_SIZE; i++)
 		sprintf(hash + 2 * i, "%02x", m->hash[i]);
-	return (size_t)snprintf(ret, room, "gantry-snapshot-complete 1\nname %s\nmanifest %s\nfiles %zu\nbytes %" PRIu64 "\n",
-				m->name, hash, m->count, m->total);
+	return (size_t)snprintf(ret, room, "gantry-snapshot-complete 1\nname %s\nmanifest %s\nfiles %zu\n"
+				"bytes %" PRIu64 "\n", m->name, hash, m->count, m->total);
 }
 
 static bool is_empty_directory(int at, const char *name)
@@ -279,7 +218,7 @@ static int load_manifest(struct directory *d, struct manifest *ret)
 	size_t size;
 	int r;
 
-	r = read_whole(d->state_fd, "manifest", MANIFEST_SIZE_MAX, &text, &size);
+	r = file_read(d->state_fd, "manifest", MANIFEST_SIZE_MAX, &text, &size);
 	return r ? r : manifest_parse(text, size, ret, reason);
 }
 
@@ -291,7 +230,7 @@ static bool mark_holds(struct directory *d, const struct manifest *m)
 	struct stat st;
 	size_t size;
 
-	if (read_whole(d->state_fd, "complete", sizeof(expected), &mark, &size))
+	if (file_read(d->state_fd, "complete", sizeof(expected), &mark, &size))
 		return false;
 	if (size != format_mark(m, expected, sizeof(expected)) || memcmp(mark, expected, size))
 		return false;
@@ -318,7 +257,10 @@ int directory_look(struct directory *d, enum directory_standing *ret)
 	} else if (!r && fstatat(d->state_fd, "complete", &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		*ret = DIRECTORY_PARTIAL;
 	} else {
-		/* Emptied since, or cut before the plan stood: begin. With files in it, nobody can say what they are. */
+		/*
+		 * Emptied since, or cut before the plan stood: begin. With files in it, nobody can say what
+		 * they are.
+		 */
 		r = look_for_others(d, ret);
 		if (!r && *ret == DIRECTORY_POPULATED)
 			*ret = DIRECTORY_DAMAGED;
@@ -329,7 +271,7 @@ int directory_look(struct directory *d, enum directory_standing *ret)
 	return 0;
 }
 
-/* --- plan and journal ------------------------------------------------------------------------------------- */
+/* --- plan and journal --- */
 
 static int write_journal(struct directory *d, const struct manifest *m)
 {
@@ -407,7 +349,7 @@ int directory_load(struct directory *d, struct manifest *ret)
 	if (r)
 		return fail(d, r, "%s: manifest not readable: %s", d->path, strerror(-r));
 	/* Without a journal, or with another plan's, everything is fetched again. */
-	if (!read_whole(d->state_fd, "journal", JOURNAL_SIZE_MAX, &journal, &size))
+	if (!file_read(d->state_fd, "journal", JOURNAL_SIZE_MAX, &journal, &size))
 		(void)journal_replay(journal, size, ret, &valid);
 	forget_lost_parts(d, ret);
 	r = write_journal(d, ret);
@@ -478,7 +420,7 @@ int directory_adopt(struct directory *d, struct manifest *m)
 int directory_record(struct directory *d, const struct manifest_run *run)
 {
 	char line[JOURNAL_RECORD_MAX];
-	int r = write_fd(d->journal_fd, line, journal_format_record(run, line));
+	int r = file_write(d->journal_fd, line, journal_format_record(run, line));
 
 	if (r) {
 		errno = -r;
@@ -492,7 +434,7 @@ int directory_sync_journal(struct directory *d)
 	return fdatasync(d->journal_fd) < 0 ? fail_errno(d, "syncing", "journal") : 0;
 }
 
-/* --- parts ------------------------------------------------------------------------------------------------ */
+/* --- parts --- */
 
 int directory_space(struct directory *d, const struct manifest *m, uint64_t *ret_needed, uint64_t *ret_free)
 {
@@ -535,7 +477,9 @@ int directory_open_part(struct directory *d, const struct manifest *m, uint32_t 
 	else if (!S_ISREG(st.st_mode))
 		r = -EINVAL;
 	else if ((uint64_t)st.st_size != file->size || !file->size) {
-		/* All its space at once: it ends up in few pieces, and a full disk shows before the transfer. */
+		/*
+		 * All its space at once: it ends up in few pieces, and a full disk shows before the transfer.
+		 */
 		if (fchmod(fd, FILE_MODE) < 0 || fchown(fd, d->uid, d->gid) < 0)
 			r = -errno;
 		else if (file->size && fallocate(fd, 0, 0, (off_t)file->size) < 0)
@@ -551,7 +495,7 @@ int directory_open_part(struct directory *d, const struct manifest *m, uint32_t 
 	return fd;
 }
 
-/* --- the end ---------------------------------------------------------------------------------------------- */
+/* --- the end --- */
 
 /* The directory that a path's last component is in, made on the way; *ret_leaf points into path. */
 static int open_parent(struct directory *d, const char *path, const char **ret_leaf)

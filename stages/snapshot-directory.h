@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The snapshot on the disk. In DIRECTORY/.gantry-snapshot (root's, 0700) lie the manifest, the journal and the
- * files that are not whole yet; a file gets its own name only when every file is whole and on the disk, and the
- * mark `complete` comes last. No symlink is followed below DIRECTORY, nothing there is replaced or deleted but what
- * lies in that folder.
+ * The snapshot on the disk. In DIRECTORY/.gantry-snapshot (root's, 0700) lie the manifest, the journal and
+ * the files that are not whole yet; a file gets its own name only when every file is whole and on the disk,
+ * and the mark `complete` comes last. No symlink is followed below DIRECTORY, nothing there is replaced or
+ * deleted but what lies in that folder.
  */
 #ifndef STAGES_SNAPSHOT_DIRECTORY_H
 #define STAGES_SNAPSHOT_DIRECTORY_H
@@ -32,7 +32,7 @@ enum directory_standing {
 #define DIRECTORY_CLOSED { .fd = -1, .state_fd = -1, .parts_fd = -1, .journal_fd = -1 }
 
 /* Negative errno and d->reason on failure, in all of these. */
-int directory_open(struct directory *d, const char *path, uid_t uid, gid_t gid);	/* makes its last component */
+int directory_open(struct directory *d, const char *path, uid_t uid, gid_t gid);	/* may make it */
 void directory_close(struct directory *d);
 int directory_look(struct directory *d, enum directory_standing *ret);
 int directory_load(struct directory *d, struct manifest *ret);

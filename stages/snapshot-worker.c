@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A worker fetches one run of blocks at a time over one connection that it keeps. It writes straight to the place
- * in the file, starts the write-back as it goes, and answers only after fdatasync: so what the journal says is on
- * the disk is there. Trouble with the store is retried here without end, with backoff, from where it stopped; how
- * long that may go on is the stage's decision.
+ * A worker fetches one run of blocks at a time over one connection that it keeps. It writes straight to the
+ * place in the file, starts the write-back as it goes, and answers only after fdatasync: so what the journal
+ * says is on the disk is there. Trouble with the store is retried here without end, with backoff, from where
+ * it stopped; how long that may go on is the stage's decision.
  */
 #define _GNU_SOURCE
 #include "snapshot-worker.h"
@@ -26,13 +26,14 @@
 #include <gantry/cleanup.h>
 
 #include "lib/backoff.h"
+#include "lib/file.h"
 
 #define NOBODY          65534
 #define WRITE_BACK      (UINT64_C(4) << 20)	/* bytes after which write-back is started */
 #define LATEST_SIZE_MAX 4096
 #define JOB_FD          3
 
-/* --- the worker's side ------------------------------------------------------------------------------------ */
+/* --- the worker's side --- */
 
 struct fetch {
 	int fd;
@@ -90,8 +91,8 @@ static void trouble(int socket, struct worker_answer *a, const char *text, struc
 	time_wait_ms(backoff_next_ms(backoff));
 }
 
-static void fetch_run(const struct worker_task *task, struct s3_client *client, const struct worker_job *job, int fd,
-		      _Atomic uint64_t *received, struct worker_answer *a, int socket)
+static void fetch_run(const struct worker_task *task, struct s3_client *client, const struct worker_job *job,
+		      int fd, _Atomic uint64_t *received, struct worker_answer *a, int socket)
 {
 	const struct manifest *m = task->manifest;
 	const struct manifest_file *file = &m->files[job->run.file];
@@ -159,21 +160,6 @@ static int newest_name(const struct worker_task *task, struct s3_client *client,
 	return r;
 }
 
-static int write_all(int fd, const char *bytes, size_t size)
-{
-	while (size) {
-		ssize_t n = write(fd, bytes, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		bytes += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
 /* One attempt. *ret_disk_error is set when it was writing that failed. */
 static int plan_once(const struct worker_task *task, struct s3_client *client, const char *wanted, int fd,
 		     struct planning *p, int *ret_disk_error)
@@ -205,14 +191,14 @@ static int plan_once(const struct worker_task *task, struct s3_client *client, c
 		r = manifest_format(&p->manifest, &text, &size);
 	if (r)
 		return r;
-	*ret_disk_error = write_all(fd, text, size);
+	*ret_disk_error = file_write(fd, text, size);
 	if (!*ret_disk_error && fsync(fd) < 0)
 		*ret_disk_error = -errno;
 	return *ret_disk_error;
 }
 
-static void make_plan(const struct worker_task *task, struct s3_client *client, const struct worker_job *job, int fd,
-		      struct worker_answer *a, int socket)
+static void make_plan(const struct worker_task *task, struct s3_client *client, const struct worker_job *job,
+		      int fd, struct worker_answer *a, int socket)
 {
 	struct backoff backoff = { .minimum_ms = 250, .maximum_ms = 30000 };
 	char reason[S3_ERROR_MAX];
@@ -242,7 +228,8 @@ static int receive_job(int socket, struct worker_job *ret, int *ret_fd)
 	} control;
 	struct iovec part = { ret, sizeof(*ret) };
 	struct msghdr message = {
-		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes),
+		.msg_iov = &part, .msg_iovlen = 1,
+		.msg_control = control.bytes, .msg_controllen = sizeof(control.bytes),
 	};
 	struct cmsghdr *c;
 	ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
@@ -256,7 +243,10 @@ static int receive_job(int socket, struct worker_job *ret, int *ret_fd)
 	return 0;
 }
 
-/* Nothing of the stage's but memory it needs: no capability, no other user's files, no descriptor, no descendants. */
+/*
+ * Nothing of the stage's but memory it needs: no capability, no other user's files, no descriptor, no
+ * descendants.
+ */
 static void leave_privileges(pid_t parent, int socket)
 {
 	if (dup2(socket, JOB_FD) < 0 || syscall(SYS_close_range, JOB_FD + 1, ~0u, 0) < 0)
@@ -303,7 +293,7 @@ static _Noreturn void worker_main(const struct worker_task *task, _Atomic uint64
 	}
 }
 
-/* --- the stage's side ------------------------------------------------------------------------------------- */
+/* --- the stage's side --- */
 
 int worker_start(const struct worker_task *task, _Atomic uint64_t *received, struct worker *ret)
 {
@@ -347,7 +337,8 @@ int worker_give(struct worker *worker, const struct worker_job *job, int fd)
 	} control = { 0 };
 	struct iovec part = { (void *)job, sizeof(*job) };
 	struct msghdr message = {
-		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes),
+		.msg_iov = &part, .msg_iovlen = 1,
+		.msg_control = control.bytes, .msg_controllen = sizeof(control.bytes),
 	};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
 

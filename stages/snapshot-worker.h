@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The processes of the snapshot stage that talk to the store. Each is forked, has no capability, no other
- * descriptor than its job socket and the one file that comes with a job, and speaks to nobody but the store. The
- * stage gives a job and gets answers; what a worker says is checked against the job it has.
+ * descriptor than its job socket and the one file that comes with a job, and speaks to nobody but the store.
+ * The stage gives a job and gets answers; what a worker says is checked against the job it has.
  */
 #ifndef STAGES_SNAPSHOT_WORKER_H
 #define STAGES_SNAPSHOT_WORKER_H
@@ -62,7 +62,10 @@ int worker_start(const struct worker_task *task, _Atomic uint64_t *received, str
 int worker_give(struct worker *worker, const struct worker_job *job, int fd);
 /* One answer. 0, -EAGAIN: none now, -EPIPE: the worker is gone, -EBADMSG: it is not one. */
 int worker_hear(struct worker *worker, struct worker_answer *ret);
-/* Kills and reaps it; *ret_status as in waitid's si_status, *ret_signalled if a signal ended it. Safe on a zeroed one. */
+/*
+ * Kills and reaps it; *ret_status as in waitid's si_status, *ret_signalled if a signal ended it. Safe on a
+ * zeroed one.
+ */
 void worker_end(struct worker *worker, int *ret_status, bool *ret_signalled);
 
 #endif

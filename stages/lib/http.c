@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libcurl with everything that could surprise switched off. An easy handle is reset before each request, which
- * keeps its connection, and each request sets every option it depends on, so no request inherits from another.
+ * libcurl with everything that could surprise switched off. An easy handle is reset before each request,
+ * which keeps its connection, and each request sets every option it depends on, so no request inherits from
+ * another.
  */
 #include <curl/curl.h>
 #include <errno.h>
@@ -178,7 +179,8 @@ static size_t on_body(char *bytes, size_t one, size_t size, void *context)
 	return t->failure ? CURL_WRITEFUNC_ERROR : one * size;
 }
 
-static int on_progress(void *context, curl_off_t dltotal, curl_off_t dlnow, curl_off_t ultotal, curl_off_t ulnow)
+static int on_progress(void *context, curl_off_t dltotal, curl_off_t dlnow, curl_off_t ultotal,
+		       curl_off_t ulnow)
 {
 	struct transfer *t = context;
 
@@ -328,7 +330,8 @@ static void explain(struct http_response *ret, const struct transfer *t, CURLcod
 			*p = ' ';
 }
 
-int http_client_perform(struct http_client *client, const struct http_request *request, struct http_response *ret)
+int http_client_perform(struct http_client *client, const struct http_request *request,
+			struct http_response *ret)
 {
 	struct transfer t = { .request = request, .response = ret, .easy = client->easy };
 	struct curl_slist *headers = NULL;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * HTTP and HTTPS requests that cannot hang, grow or wander: every one has a connect timeout, an end of patience
- * and a bound on the bytes it takes; no proxy and no redirect is followed; https needs a pinned CA file. All calls
- * block, so this is for stages, never for PID 1. CURLcode becomes an errno here and nowhere else.
+ * HTTP and HTTPS requests that cannot hang, grow or wander: every one has a connect timeout, an end of
+ * patience and a bound on the bytes it takes; no proxy and no redirect is followed; https needs a pinned CA
+ * file. All calls block, so this is for stages, never for PID 1. CURLcode becomes an errno here and nowhere
+ * else.
  */
 #ifndef STAGES_LIB_HTTP_H
 #define STAGES_LIB_HTTP_H
@@ -30,11 +31,13 @@ struct http_request {
 	long connect_timeout_ms, timeout_ms;	/* 0: as above; with a sink, timeout_ms 0 means only stalls end it */
 	unsigned stall_s;		/* 0: as above */
 	size_t maximum_bytes;		/* of a 2xx body; one byte more is -EMSGSIZE */
-	/* Gets the body of a 2xx answer piece by piece; anything but 0 ends the transfer and is the result. */
+	/*
+	 * Gets the body of a 2xx answer piece by piece; anything but 0 ends the transfer and is the result.
+	 */
 	int (*sink)(void *context, const void *bytes, size_t size);
 	/*
-	 * Asked once when a 2xx answer begins, before its first byte, with status, content_length and the Content-Range
-	 * fields filled in; anything but 0 ends it likewise. May be NULL.
+	 * Asked once when a 2xx answer begins, before its first byte, with status, content_length and the
+	 * Content-Range fields filled in; anything but 0 ends it likewise. May be NULL.
 	 */
 	int (*begin)(void *context, const struct http_response *head);
 	void *sink_context;
@@ -54,18 +57,23 @@ struct http_response {
 	char error[256];		/* one line, when the result is negative */
 };
 
-/* Keeps its connection between requests. One thread, and not across a fork: make it in the process that uses it. */
+/*
+ * Keeps its connection between requests. One thread, and not across a fork: make it in the process that uses
+ * it.
+ */
 struct http_client;
 int http_client_new(struct http_client **ret);
 struct http_client *http_client_free(struct http_client *client);	/* takes NULL, returns NULL */
 
 /*
  * 0 when an HTTP answer came, whatever its status; otherwise a negative errno, and ret->error says why:
- * -EHOSTUNREACH name not resolved, -ECONNREFUSED, -ETIMEDOUT, -ECONNRESET connection lost in the middle, -EPROTO no
- * TLS handshake or no HTTP, -EKEYREJECTED certificate, -ENOKEY CA file, -EMSGSIZE too large, -EINVAL request, -ENOMEM,
- * -ECANCELED, -EIO, or what the sink returned. ret needs no initialisation; free it in every case.
+ * -EHOSTUNREACH name not resolved, -ECONNREFUSED, -ETIMEDOUT, -ECONNRESET connection lost in the middle,
+ * -EPROTO no TLS handshake or no HTTP, -EKEYREJECTED certificate, -ENOKEY CA file, -EMSGSIZE too large,
+ * -EINVAL request, -ENOMEM, -ECANCELED, -EIO, or what the sink returned. ret needs no initialisation; free it
+ * in every case.
  */
-int http_client_perform(struct http_client *client, const struct http_request *request, struct http_response *ret);
+int http_client_perform(struct http_client *client, const struct http_request *request,
+			struct http_response *ret);
 int http_perform(const struct http_request *request, struct http_response *ret);
 void http_response_free(struct http_response *response);	/* takes a zeroed one */
 

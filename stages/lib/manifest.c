@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Lines of text with one meaning each. Paths are percent-encoded, so a line has no byte that could be misread; the
- * last line carries the counts, so a cut manifest is never taken for a small one. Each journal line has a checksum
- * of its own: after a power cut its tail may be anything.
+ * Lines of text with one meaning each. Paths are percent-encoded, so a line has no byte that could be
+ * misread; the last line carries the counts, so a cut manifest is never taken for a small one. Each journal
+ * line has a checksum of its own: after a power cut its tail may be anything.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,7 +18,7 @@
 #define JOURNAL_MAGIC  "gantry-snapshot-journal 1 "
 #define PATH_ENCODED_MAX (3 * S3_KEY_MAX + 1)
 
-/* --- names ------------------------------------------------------------------------------------------------ */
+/* --- names --- */
 
 bool manifest_is_node_local(const char *path)
 {
@@ -93,7 +93,7 @@ int manifest_parse_latest(const char *text, size_t size, char ret[static MANIFES
 	return 0;
 }
 
-/* --- building --------------------------------------------------------------------------------------------- */
+/* --- building --- */
 
 int manifest_init(struct manifest *m, const char *name, const char *source)
 {
@@ -121,7 +121,8 @@ static int refuse(char *reason, const char *path, const char *objection)
 	return -EPERM;
 }
 
-int manifest_add(struct manifest *m, const char *path, const char *etag, uint64_t size, char reason[static S3_ERROR_MAX])
+int manifest_add(struct manifest *m, const char *path, const char *etag, uint64_t size,
+		 char reason[static S3_ERROR_MAX])
 {
 	const char *objection = NULL;
 	struct manifest_file *file;
@@ -264,7 +265,7 @@ void manifest_free(struct manifest *m)
 	*m = (struct manifest){ 0 };
 }
 
-/* --- text ------------------------------------------------------------------------------------------------- */
+/* --- text --- */
 
 static int print_manifest(const struct manifest *m, FILE *out)
 {
@@ -309,7 +310,10 @@ struct reader {
 	const char *at, *end;
 };
 
-/* The next line without its '\n', copied; false at the end, for a cut line, an embedded NUL or one that is too long. */
+/*
+ * The next line without its '\n', copied; false at the end, for a cut line, an embedded NUL or one that is
+ * too long.
+ */
 static bool next_line(struct reader *in, char *ret, size_t room)
 {
 	const char *newline = memchr(in->at, '\n', (size_t)(in->end - in->at));
@@ -470,7 +474,7 @@ void manifest_part_name(const struct manifest_file *file, char ret[static 33])
 		snprintf(ret + 2 * i, 3, "%02x", hash[i]);
 }
 
-/* --- progress --------------------------------------------------------------------------------------------- */
+/* --- progress --- */
 
 static bool bit(const unsigned char *map, uint64_t i)
 {
@@ -591,7 +595,7 @@ void manifest_give_back(struct manifest *m, const struct manifest_run *run)
 	m->cursor_block = 0;
 }
 
-/* --- journal ---------------------------------------------------------------------------------------------- */
+/* --- journal --- */
 
 /* CRC-32 as in zip and Ethernet (reflected 0x04c11db7); a line is short, so bit by bit. */
 static uint32_t crc32_of(const char *text)

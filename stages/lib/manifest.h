@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a snapshot consists of, and how much of it is here. The manifest is the plan: a name and a list of files,
- * fixed once and known by its SHA-256. Progress is counted in blocks of 1 MiB; the journal says which blocks lie
- * safely on the disk. Both are plain text, read back as strictly as anything from outside.
+ * What a snapshot consists of, and how much of it is here. The manifest is the plan: a name and a list of
+ * files, fixed once and known by its SHA-256. Progress is counted in blocks of 1 MiB; the journal says which
+ * blocks lie safely on the disk. Both are plain text, read back as strictly as anything from outside.
  */
 #ifndef STAGES_LIB_MANIFEST_H
 #define STAGES_LIB_MANIFEST_H
@@ -66,11 +66,12 @@ bool manifest_is_node_local(const char *path);
 int manifest_parse_latest(const char *text, size_t size, char ret[static MANIFEST_NAME_MAX + 1]);
 
 /*
- * Building one: init, add each object's path, seal. -EPERM: refused, and the reason says which path and why; -ENOENT
- * when sealing: no files. After a failed call only manifest_free() is allowed.
+ * Building one: init, add each object's path, seal. -EPERM: refused, and the reason says which path and why;
+ * -ENOENT when sealing: no files. After a failed call only manifest_free() is allowed.
  */
 int manifest_init(struct manifest *m, const char *name, const char *source);
-int manifest_add(struct manifest *m, const char *path, const char *etag, uint64_t size, char reason[static S3_ERROR_MAX]);
+int manifest_add(struct manifest *m, const char *path, const char *etag, uint64_t size,
+		 char reason[static S3_ERROR_MAX]);
 int manifest_seal(struct manifest *m, char reason[static S3_ERROR_MAX]);
 void manifest_free(struct manifest *m);	/* safe on a zeroed one */
 
@@ -78,7 +79,10 @@ void manifest_free(struct manifest *m);	/* safe on a zeroed one */
 int manifest_format(struct manifest *m, char **ret, size_t *ret_size);
 int manifest_parse(const void *bytes, size_t size, struct manifest *ret, char reason[static S3_ERROR_MAX]);
 
-/* The name under which a file is kept until it is whole: depends on path, size and ETag, so a changed one differs. */
+/*
+ * The name under which a file is kept until it is whole: depends on path, size and ETag, so a changed one
+ * differs.
+ */
 void manifest_part_name(const struct manifest_file *file, char ret[static 33]);
 
 /* Progress. A run marked twice counts once. */
@@ -90,7 +94,10 @@ uint64_t manifest_run_bytes(const struct manifest *m, const struct manifest_run 
 /* Blocks that are done in `from`, in files that are the same ones there, become done here. */
 void manifest_adopt(struct manifest *m, const struct manifest *from);
 
-/* The next run of at most `maximum` blocks that is neither done nor taken, and takes it. False: there is none. */
+/*
+ * The next run of at most `maximum` blocks that is neither done nor taken, and takes it. False: there is
+ * none.
+ */
 bool manifest_take(struct manifest *m, uint64_t maximum, struct manifest_run *ret);
 void manifest_give_back(struct manifest *m, const struct manifest_run *run);
 
@@ -99,8 +106,8 @@ size_t journal_format_head(const struct manifest *m, char ret[static 128]);
 size_t journal_format_record(const struct manifest_run *run, char ret[static JOURNAL_RECORD_MAX]);
 
 /*
- * Marks what a journal says. It ends at the first line that is cut, damaged or makes no sense; *ret_valid is how
- * many bytes come before that, and writing goes on there. -ESTALE: the journal of another manifest.
+ * Marks what a journal says. It ends at the first line that is cut, damaged or makes no sense; *ret_valid is
+ * how many bytes come before that, and writing goes on there. -ESTALE: the journal of another manifest.
  */
 int journal_replay(const void *bytes, size_t size, struct manifest *m, size_t *ret_valid);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The child answers each path by a 32-bit length and that many bytes over a pipe; ~0 stands for "no such string".
- * A child that breaks on the document is an error here like any other.
+ * The child answers each path by a 32-bit length and that many bytes over a pipe; ~0 stands for "no such
+ * string". A child that breaks on the document is an error here like any other.
  */
 #define _GNU_SOURCE
 #include "pick.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Requests are built encoded and with sorted parameters: what is signed is what is sent, byte for byte. Lists
- * ask for encoding-type=url, because XML cannot carry every byte that a key may have; a store that ignores it says
- * so by leaving EncodingType out, and then keys are taken as they are.
+ * ask for encoding-type=url, because XML cannot carry every byte that a key may have; a store that ignores it
+ * says so by leaving EncodingType out, and then keys are taken as they are.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -32,7 +32,7 @@ struct s3_client {
 	char error[S3_ERROR_MAX];
 };
 
-/* --- text ------------------------------------------------------------------------------------------------- */
+/* --- text --- */
 
 static bool unreserved(unsigned char c)
 {
@@ -73,7 +73,9 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Percent-encoding as lists use it ('+' is a space), in place. -EBADMSG for a bad escape or an encoded NUL. */
+/*
+ * Percent-encoding as lists use it ('+' is a space), in place. -EBADMSG for a bad escape or an encoded NUL.
+ */
 static int decode(char *text, size_t *size)
 {
 	size_t n = 0;
@@ -140,7 +142,7 @@ static bool etag_ok(const char *etag)
 	return true;
 }
 
-/* --- lists ------------------------------------------------------------------------------------------------ */
+/* --- lists --- */
 
 struct held_object {
 	char *key;
@@ -363,7 +365,7 @@ int s3_list_with(s3_fetch_fn fetch, void *fetch_context, const char *prefix,
 	}
 }
 
-/* --- errors ----------------------------------------------------------------------------------------------- */
+/* --- errors --- */
 
 struct error_parse {
 	char *code, *message;
@@ -431,7 +433,8 @@ static int refused(struct s3_client *client, const char *what, const struct http
 	}
 }
 
-static int unanswered(struct s3_client *client, const char *what, int result, const struct http_response *answer)
+static int unanswered(struct s3_client *client, const char *what, int result,
+		      const struct http_response *answer)
 {
 	char shown[160];
 
@@ -450,17 +453,19 @@ const char *s3_client_error(const struct s3_client *client)
 	return client->error;
 }
 
-/* --- requests --------------------------------------------------------------------------------------------- */
+/* --- requests --- */
 
-/* A GET of that path (from the bucket on) and query, with the headers that S3 wants signed and the signature. */
+/*
+ * A GET of that path (from the bucket on) and query, with the headers that S3 wants signed and the signature.
+ */
 struct signed_get {
 	char url[512 + TARGET_MAX];
 	char host[HEADER_MAX], date[64], authorization[1024];
 	const char *headers[8];
 };
 
-static int sign(struct s3_client *client, const char *path, const char *query, const char *if_match, const char *range,
-		struct signed_get *ret)
+static int sign(struct s3_client *client, const char *path, const char *query, const char *if_match,
+		const char *range, struct signed_get *ret)
 {
 	char timestamp[SIGV4_TIMESTAMP_SIZE];
 	struct sigv4_request request = {
@@ -641,8 +646,8 @@ static int fetch_page(void *context, const char *token, char **ret, size_t *ret_
 		return -EINVAL;
 	}
 	snprintf(path, sizeof(path), "/%s", client->store.bucket);
-	snprintf(query, sizeof(query), "%s%s%sencoding-type=url&list-type=2&max-keys=1000&prefix=%s", token ? "continuation-token=" : "",
-		 after, token ? "&" : "", prefix);
+	snprintf(query, sizeof(query), "%s%s%sencoding-type=url&list-type=2&max-keys=1000&prefix=%s",
+		 token ? "continuation-token=" : "", after, token ? "&" : "", prefix);
 	snprintf(what, sizeof(what), "list of %s/%s", client->store.bucket, f->prefix);
 	r = sign(client, path, query, NULL, NULL, &get);
 	if (r)
@@ -674,7 +679,7 @@ int s3_list(struct s3_client *client, const char *prefix,
 	return r;
 }
 
-/* --- the client ------------------------------------------------------------------------------------------- */
+/* --- the client --- */
 
 static const char *store_objection(const struct s3_store *store)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The three things a snapshot needs of an S3 store: a small object whole, the list under a prefix, and a byte range
- * of one version of an object. Path style, header-signed (SigV4), read only. What a store answers is hostile until
- * it has passed the checks here: sizes, names and numbers are bounded, and a key is a key, not yet a path.
+ * The three things a snapshot needs of an S3 store: a small object whole, the list under a prefix, and a byte
+ * range of one version of an object. Path style, header-signed (SigV4), read only. What a store answers is
+ * hostile until it has passed the checks here: sizes, names and numbers are bounded, and a key is a key, not
+ * yet a path.
  */
 #ifndef STAGES_LIB_S3_H
 #define STAGES_LIB_S3_H
@@ -14,7 +15,7 @@
 #define S3_KEY_MAX     1024	/* bytes, S3's own limit */
 #define S3_ETAG_MAX    128	/* with its quotes */
 #define S3_TOKEN_MAX   2048	/* continuation token; R2's are some hundred bytes */
-#define S3_PAGE_MAX    (8u << 20)	/* bytes of one list answer: 1000 keys, every byte of each percent-encoded */
+#define S3_PAGE_MAX    (8u << 20)	/* bytes of one list answer: 1000 keys, percent-encoded */
 #define S3_OBJECTS_MAX 200000u	/* in one list, all pages together */
 #define S3_SIZE_MAX    (UINT64_C(5) << 40)	/* of one object, S3's own limit */
 #define S3_ERROR_MAX   448
@@ -41,9 +42,9 @@ struct s3_client *s3_client_free(struct s3_client *client);
 
 /*
  * All of these return 0, or negative: what http.h lists for a request that got no answer, and for an answer
- * -ENOENT (404), -EACCES (401, 403), -ESTALE (412, or the object is not the one asked for), -EAGAIN (408, 429, 5xx),
- * -EBADMSG (anything else, and answers that make no sense). s3_client_error() then says which request and why, in
- * one printable line, and never holds a key.
+ * -ENOENT (404), -EACCES (401, 403), -ESTALE (412, or the object is not the one asked for), -EAGAIN (408,
+ * 429, 5xx), -EBADMSG (anything else, and answers that make no sense). s3_client_error() then says which
+ * request and why, in one printable line, and never holds a key.
  */
 int s3_get_small(struct s3_client *client, const char *key, size_t maximum, char **ret, size_t *ret_size);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The canonical request is hashed as it is produced, so no bound on URLs is needed here; only the string to sign
- * and the keys derived from the secret exist, on the stack, and the keys are wiped.
+ * The canonical request is hashed as it is produced, so no bound on URLs is needed here; only the string to
+ * sign and the keys derived from the secret exist, on the stack, and the keys are wiped.
  */
 #define _GNU_SOURCE
 #include "sigv4.h"
@@ -142,7 +142,7 @@ int sigv4_authorization(const struct sigv4_request *request, char *ret, size_t r
 	if (r)
 		return r;
 	hex(hash, signature);
-	size = snprintf(ret, room, "Authorization: AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s",
-			request->access_key, scope, names, signature);
+	size = snprintf(ret, room, "Authorization: AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, "
+			"Signature=%s", request->access_key, scope, names, signature);
 	return size < 0 || (size_t)size >= room ? -ENOSPC : 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * AWS Signature Version 4 in an Authorization header, as S3 stores check it. libcurl can do this too, but signs a
- * '+' in a query value as a space (8.14), and continuation tokens are base64.
+ * AWS Signature Version 4 in an Authorization header, as S3 stores check it. libcurl can do this too, but
+ * signs a '+' in a query value as a space (8.14), and continuation tokens are base64.
  */
 #ifndef STAGES_LIB_SIGV4_H
 #define STAGES_LIB_SIGV4_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * expat with a stack of open elements: one path buffer, and for each level where its name begins and where its text
- * begins in one text buffer. A child's text is dropped from that buffer when the child ends.
+ * expat with a stack of open elements: one path buffer, and for each level where its name begins and where
+ * its text begins in one text buffer. A child's text is dropped from that buffer when the child ends.
  */
 #include <errno.h>
 #include <expat.h>

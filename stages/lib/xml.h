@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Small XML documents from servers: element text by path, nothing else. A DTD (and so every entity of the
- * document's own) is refused; depth, path and text are bounded. Attributes, comments and processing instructions
- * are passed over; a namespace prefix is cut off, its meaning not looked at.
+ * document's own) is refused; depth, path and text are bounded. Attributes, comments and processing
+ * instructions are passed over; a namespace prefix is cut off, its meaning not looked at.
  */
 #ifndef STAGES_LIB_XML_H
 #define STAGES_LIB_XML_H
@@ -14,8 +14,8 @@
 #define XML_TEXT_MAX  8192	/* of one element, bytes */
 
 /*
- * Called at the end of each element with the path to it and its own text (that of its children is not in it), as
- * UTF-8 with a NUL at the end. Anything but 0 ends the parse and is its result.
+ * Called at the end of each element with the path to it and its own text (that of its children is not in it),
+ * as UTF-8 with a NUL at the end. Anything but 0 ends the parse and is its result.
  */
 typedef int (*xml_element_fn)(void *context, const char *path, const char *text, size_t size);
 

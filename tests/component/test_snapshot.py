@@ -21,7 +21,7 @@ sys.path.insert(0, str(TOP))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from qemu.peers.s3 import S3                                                # noqa: E402
-from support import AGAIN, DONE, NEVER, Stage                               # noqa: E402
+from support import AGAIN, DONE, NEVER, Stage, private_network                               # noqa: E402
 
 BUCKET, PREFIX, NAME = 'chain-db-snapshots', 'reth-mainnet-full', 'reth-2026-01-17-test'
 STATE = '.gantry-snapshot'
@@ -396,6 +396,45 @@ class Refused(SnapshotTest):
         self.addCleanup(subprocess.run, ['umount', self.directory], check=True)
         stage = self.assert_refused(NEVER, 'needs', 'are free')
         self.assertEqual(self.store.count(status=206), 0, told(stage))
+
+
+class Tls(SnapshotTest):
+    """Over https, at the address that the store's certificate names."""
+
+    def setUp(self):
+        if os.geteuid() != 0:
+            self.skipTest('needs root')
+        private_network()
+        subprocess.run(['ip', 'address', 'add', '10.77.0.2/32', 'dev', 'lo'], check=True)
+        super().setUp()
+        self.secure = S3('10.77.0.2', 9000, tls_port=9443)
+        self.secure.objects = self.store.objects
+        self.secure.start()
+        self.addCleanup(self.secure.stop)
+
+    def run_tls(self, status, ca, host='10.77.0.2'):
+        return self.run_stage(status, document=self.document(bucket_endpoint=f'https://{host}:9443'), ca=str(ca),
+                              patience_s=2)
+
+    def test_a_sync_over_https_with_the_right_authority_is_identical(self):
+        self.run_tls(DONE, TOP / 'qemu/pki/hub-ca.pem')
+        self.assert_complete()
+
+    def test_another_authority_is_refused(self):
+        self.assertIn('certificate', self.run_tls(AGAIN, TOP / 'qemu/pki/other-ca.pem').result.lower())
+        self.assertEqual(self.secure.count(), 0)
+
+    def test_another_name_than_the_certificates_is_refused(self):
+        subprocess.run(['ip', 'address', 'add', '10.77.0.9/32', 'dev', 'lo'], check=True)
+        wrong = S3('10.77.0.9', 9000, tls_port=9443)
+        wrong.objects = self.store.objects
+        wrong.start()
+        self.addCleanup(wrong.stop)
+        self.run_tls(AGAIN, TOP / 'qemu/pki/hub-ca.pem', host='10.77.0.9')
+        self.assertEqual(wrong.count(), 0)
+
+    def test_a_missing_authority_file_is_told(self):
+        self.assertRegex(self.run_tls(AGAIN, '/nonexistent.pem').result, 'CA|certificate|cert')
 
 
 class Others(SnapshotTest):

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The order in file_replace() is the point: content on the disk before the name leads to it, and the name on
+ * the disk before anybody builds on it.
+ */
+#define _GNU_SOURCE
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gantry/cleanup.h>
+
+int file_read(int directory, const char *name, size_t maximum, char **ret, size_t *ret_size)
+{
+	_cleanup_(cleanup_close) int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	size_t done = 0;
+	char *bytes;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	if (st.st_size < 0 || (uint64_t)st.st_size > maximum)
+		return -EFBIG;
+	bytes = malloc((size_t)st.st_size + 1);
+	if (!bytes)
+		return -ENOMEM;
+	while (done < (size_t)st.st_size) {
+		ssize_t n = read(fd, bytes + done, (size_t)st.st_size - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			int r = n < 0 ? -errno : -EIO;
+
+			free(bytes);
+			return r;
+		}
+		done += (size_t)n;
+	}
+	bytes[done] = '\0';
+	*ret = bytes;
+	*ret_size = done;
+	return 0;
+}
+
+int file_write(int fd, const char *bytes, size_t size)
+{
+	while (size) {
+		ssize_t n = write(fd, bytes, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		bytes += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+int file_replace(int directory, const char *name, const char *bytes, size_t size, mode_t mode)
+{
+	_cleanup_(cleanup_close) int fd = -1;
+	char new[FILE_NAME_SIZE_MAX + 5];
+	int r = snprintf(new, sizeof(new), "%s.new", name);
+
+	if (r < 0 || (size_t)r >= sizeof(new))
+		return -ENAMETOOLONG;
+	fd = openat(directory, new, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0)
+		return -errno;
+	r = file_write(fd, bytes, size);
+	if (!r && fsync(fd) < 0)
+		r = -errno;
+	if (!r && renameat(directory, new, directory, name) < 0)
+		r = -errno;
+	if (!r && fsync(directory) < 0)
+		r = -errno;
+	return r;
+}
