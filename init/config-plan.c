@@ -16,7 +16,7 @@
 #define DISK_KEY    "disk-key"
 
 /* Names that PID 1 and its own roles use as the source of events. */
-static const char *const reserved[] = {"gantry", "kernel", "logger"};
+static const char *const reserved[] = {"gantry", "kernel", "logger", "api", "http", "fifo", "gantryctl"};
 
 /* The place of a node, made on the caller's stack. */
 struct node_place {

@@ -93,9 +93,12 @@ void event_message(struct text *t, const struct event_view *e)
 {
 	bool own = true;
 
-	for (size_t i = 0; i < sizeof(outside) / sizeof(*outside); i++)
-		if (strlen(outside[i]) == e->head.source_size && memcmp(outside[i], e->source, e->head.source_size) == 0)
+	for (size_t i = 0; i < sizeof(outside) / sizeof(*outside); i++) {
+		size_t n = strlen(outside[i]);
+
+		if (n == e->head.source_size && memcmp(outside[i], e->source, n) == 0)
 			own = false;
+	}
 	if (own) {
 		text_put(t, "[");
 		text_add(t, e->source, e->head.source_size);

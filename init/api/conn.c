@@ -34,7 +34,7 @@ enum phase {
 	PHASE_HANDSHAKE,
 	PHASE_WAITING,		/* for a request */
 	PHASE_ANSWERING,
-	PHASE_LINGERING,	/* all said; reads what the client still sends, so that it gets to read our last words */
+	PHASE_LINGERING,	/* all said; what the client still sends is read, so that it gets our last words */
 };
 
 struct buffer {
@@ -80,18 +80,14 @@ static void destroy(struct conn *c)
 	*(c->previous ? &c->previous->next : &oldest) = c->next;
 	*(c->next ? &c->next->previous : &newest) = c->previous;
 	n_conns--;
-	if (c->http_peer >= 0)
+	/* HTTP may have closed its end, and the number be in use again. */
+	if (c->http_peer >= 0 && by_http[c->http_peer] == c)
 		by_http[c->http_peer] = NULL;
 	if (c->http_fd >= 0)
 		close(c->http_fd);
 	close(c->fd);
 	mbedtls_ssl_free(&c->ssl);
 	free(c);
-}
-
-static void expire(struct loop_timer *timer)
-{
-	destroy(of(timer, deadline));
 }
 
 static void give_time(struct conn *c, int64_t ns)
@@ -240,6 +236,7 @@ static int linger(struct conn *c)
 static int begin_lingering(struct conn *c)
 {
 	c->phase = PHASE_LINGERING;
+	loop_remove(&c->http);
 	if (mbedtls_ssl_close_notify(&c->ssl) < 0 || c->net_ended || shutdown(c->fd, SHUT_WR) < 0)
 		return -1;
 	give_time(c, LINGER_NS);
@@ -286,6 +283,17 @@ static void want(struct conn *c)
 static void turn(struct conn *c)
 {
 	if (run(c) < 0)
+		destroy(c);
+	else
+		want(c);
+}
+
+/* An idle client is told that its time is over; one that is in the middle of something is cut off. */
+static void expire(struct loop_timer *timer)
+{
+	struct conn *c = of(timer, deadline);
+
+	if (c->phase != PHASE_WAITING || c->out.size > 0 || begin_lingering(c) < 0)
 		destroy(c);
 	else
 		want(c);

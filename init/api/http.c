@@ -399,8 +399,8 @@ int http_init(void)
 {
 	const union MHD_DaemonInfo *info;
 
-	daemon_ = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
-				   0, NULL, NULL, handle, NULL,
+	daemon_ = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
+				   MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, NULL,
 				   MHD_OPTION_EXTERNAL_LOGGER, discard_log, NULL,
 				   MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
 				   MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONN_MAX + 16,

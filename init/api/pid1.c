@@ -59,7 +59,8 @@ static int request_answered(enum control_kind kind, unsigned flags, int64_t argu
 	return r;
 }
 
-int pid1_post(int level, bool outside, const char *text, size_t size, void (*done)(void *with, int result), void *with)
+int pid1_post(int level, bool outside, const char *text, size_t size, void (*done)(void *with, int result),
+	      void *with)
 {
 	const char *end = memchr(text, '\0', size);
 

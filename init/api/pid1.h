@@ -23,7 +23,8 @@ const struct ring *pid1_events(void);
  * Adds an event; outside: in the words of an HTTP client. done (may be NULL) gets 0 or PID 1's negative errno; by
  * then the event is in the ring. 0 or negative errno, then done is not called.
  */
-int pid1_post(int level, bool outside, const char *text, size_t size, void (*done)(void *with, int result), void *with);
+int pid1_post(int level, bool outside, const char *text, size_t size, void (*done)(void *with, int result),
+	      void *with);
 
 /* done gets the collected status, valid during the call, or NULL. */
 int pid1_status(void (*done)(void *with, const struct status *status), void *with);

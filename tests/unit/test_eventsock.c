@@ -133,7 +133,8 @@ TEST(descriptors_that_come_along_are_not_kept)
 {
 	char control[CMSG_SPACE(sizeof(int))] = {0};
 	struct iovec iov = {"with a descriptor", 17};
-	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+				 .msg_controllen = sizeof(control)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
 	int before, after, zero = 0;
 
