@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.parse
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
@@ -21,7 +22,8 @@ sys.path.insert(0, str(TOP))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from qemu.peers.s3 import S3                                                # noqa: E402
-from support import AGAIN, DONE, NEVER, Stage, private_network                               # noqa: E402
+from qemu.peers.server import Response                                      # noqa: E402
+from support import AGAIN, DONE, INIT, NEVER, Stage, private_network                               # noqa: E402
 
 BUCKET, PREFIX, NAME = 'chain-db-snapshots', 'reth-mainnet-full', 'reth-2026-01-17-test'
 STATE = '.gantry-snapshot'
@@ -73,10 +75,11 @@ class SnapshotTest(unittest.TestCase):
                 'bucket_endpoint': self.store.url(), **changes}
         return json.dumps({'rclone': keys, 'disk_encryption': {'key': 'not for workers 5a1f'}}).encode()
 
-    def stage(self, document=None, **options):
+    def stage(self, document=None, program=None, **options):
         settings = {'bucket': BUCKET, 'prefix': PREFIX, 'directory': str(self.directory), 'connections': 4,
                     'chunk_mib': 1, **options}
-        return self.enterContext(Stage('snapshot', settings, artifacts={'config': document or self.document()}))
+        return self.enterContext(Stage('snapshot', settings, artifacts={'config': document or self.document()},
+                                       program=program))
 
     def run_stage(self, status=DONE, **options):
         stage = self.stage(**options)
@@ -196,6 +199,15 @@ def memory_of(pid):
 
 
 class Cut(SnapshotTest):
+    def test_a_worker_that_dies_is_replaced(self):
+        self.store.faults.set('slow:2000000/s')
+        stage = self.stage()
+        stage.wait_for(lambda: stage.progress and stage.progress[-1][0] > 0, 'progress')
+        os.kill(workers_of(stage)[1], signal.SIGSEGV)
+        self.assertEqual(stage.wait(60), DONE, told(stage))
+        self.assert_complete()
+        self.assertTrue(any('ended by signal 11' in text for text in warnings(stage)), told(stage))
+
     def test_a_stage_killed_at_any_point_goes_on_and_fetches_no_finished_chunk_again(self):
         self.store.faults.set('slow:700000/s')
         total = sum(size for size, _ in self.expected().values())
@@ -396,6 +408,86 @@ class Refused(SnapshotTest):
         self.addCleanup(subprocess.run, ['umount', self.directory], check=True)
         stage = self.assert_refused(NEVER, 'needs', 'are free')
         self.assertEqual(self.store.count(status=206), 0, told(stage))
+
+
+class Order(SnapshotTest):
+    def test_nothing_is_journaled_named_or_marked_before_it_is_on_the_disk(self):
+        if not shutil.which('strace'):
+            self.skipTest('no strace')
+        trace, program = self.parent / 'trace', self.parent / 'traced'
+        calls = 'fdatasync,fsync,syncfs,write,renameat2,renameat'
+        program.write_text(f'#!/bin/sh\nexec strace -f -y -o {trace} -e trace={calls} {INIT} "$@"\n')
+        program.chmod(0o755)
+        self.run_stage(program=str(program))
+        synced = journaled = named = 0
+        steps = []
+        for line in trace.read_text().splitlines():
+            if re.search(r'fdatasync\(\d+<.*/parts/', line) and 'unfinished' not in line or 'fdatasync resumed' in line:
+                synced += 1
+            elif re.search(r'write\(\d+<.*/journal>', line):
+                journaled += 1
+                self.assertLessEqual(journaled, synced)
+                self.assertEqual(named, 0)
+            elif 'renameat2(' in line:
+                named += 1
+                self.assertTrue(line.rstrip().endswith('= 0'), line)
+            call = re.search(r'(syncfs|renameat2|renameat)\(', line)
+            if call and call[1] + ('"complete.new"' in line) * ' complete' not in steps[-1:]:
+                steps.append(call[1] + ('"complete.new"' in line) * ' complete')
+        self.assertGreater(journaled, 12)
+        self.assertEqual(named, len(self.expected()))
+        self.assertEqual(steps, ['renameat', 'syncfs', 'renameat2', 'syncfs', 'renameat complete'])
+        self.assert_complete()
+
+
+class Liars(SnapshotTest):
+    """Stores whose answers are not what was asked for."""
+
+    def lie(self, change):
+        """`change`(response) may alter each answer about an object of the snapshot."""
+        honest = self.store._object
+
+        def answer(request, bucket, key):
+            response = honest(request, bucket, key)
+            return response if key.endswith('.txt') else change(request, response)
+        self.store._object = answer
+
+    def assert_told(self, *words):
+        stage = self.run_stage(AGAIN, patience_s=3)
+        for word in words:
+            self.assertIn(word, ' '.join([stage.result, *warnings(stage)]))
+        self.assert_nothing_named()
+
+    def test_ranges_ignored(self):
+        def whole(request, response):
+            key = request.path.partition(f'/{BUCKET}/')[2]
+            found = self.store.objects[BUCKET][urllib.parse.unquote(key)]
+            return Response(200, headers={'ETag': found.etag}, stream=found.content.read(0, found.size), size=found.size)
+        self.lie(whole)
+        self.assert_told('changes while it is fetched', 'the store ignores ranges')
+
+    def test_another_range(self):
+        def shifted(request, response):
+            if response.status == 206:
+                response.headers['Content-Range'] = re.sub(r'(\d+)-(\d+)', lambda m: f'{int(m[1]) + 1}-{int(m[2]) + 1}',
+                                                           response.headers['Content-Range'])
+            return response
+        self.lie(shifted)
+        self.assert_told('Content-Range')
+
+    def test_another_total(self):
+        def other(request, response):
+            if response.status == 206:
+                response.headers['Content-Range'] += '1'
+            return response
+        self.lie(other)
+        self.assert_told('Content-Range')
+
+    def test_redirects_are_not_followed(self):
+        with S3('127.0.0.1', 0, tls_port=None) as elsewhere:
+            self.lie(lambda request, response: Response(302, b'', headers={'Location': elsewhere.url() + request.target}))
+            self.assert_told('302')
+            self.assertEqual(elsewhere.count(), 0)
 
 
 class Tls(SnapshotTest):
