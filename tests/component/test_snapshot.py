@@ -169,14 +169,15 @@ class Whole(SnapshotTest):
             self.assertNotIn(b'not for workers 5a1f', memory_of(child))
 
     def test_workers_die_with_the_stage(self):
-        self.store.faults.set('slow:100000/s')
+        self.store.faults.set('hang@mdbx.dat')
         stage = self.stage()
-        stage.wait_for(lambda: stage.progress and stage.progress[-1][0] > 0, 'progress')
+        self.assertTrue(self.store.wait_for(4, contains='mdbx.dat'))
         children = workers_of(stage)
+        self.assertEqual(len(children), 4)
         watched = [os.pidfd_open(child) for child in children]
         self.cut(stage)
         for fd in watched:
-            ended, _, _ = select.select([fd], [], [], 10)
+            ended, _, _ = select.select([fd], [], [], 5)
             os.close(fd)
             self.assertTrue(ended)
 
