@@ -7,6 +7,7 @@ written here and not by tools that take identifiers from a random source and dat
 UEFI 2.10 section 5.3 (GPT), Microsoft FAT specification 1.03, Microsoft VHD specification 1.0.
 """
 
+import os
 import struct
 import uuid
 import zlib
@@ -111,11 +112,12 @@ def write_disk(path, uki):
     first = MIB // SECTOR
     pieces = gpt(disk_bytes, first, first + esp_bytes // SECTOR - 1)
     pieces += [(MIB + offset, data) for offset, data in fat32(uki, esp_bytes, first)]
-    with open(path, "wb") as out:
+    with open(path + ".new", "wb") as out:
         out.truncate(disk_bytes)
         for offset, data in pieces:
             out.seek(offset)
             out.write(data)
+    os.replace(path + ".new", path)
     return disk_bytes
 
 
@@ -149,10 +151,11 @@ def vhd_footer(size):
 
 def write_vhd(path, raw):
     """PATH becomes the fixed VHD of the raw disk RAW; zero blocks stay holes."""
-    with open(raw, "rb") as source, open(path, "wb") as out:
+    with open(raw, "rb") as source, open(path + ".new", "wb") as out:
         while block := source.read(MIB):
             if block.count(0) == len(block):
                 out.seek(len(block), 1)
             else:
                 out.write(block)
         out.write(vhd_footer(source.tell()))
+    os.replace(path + ".new", path)

@@ -3,7 +3,7 @@
 """`make run`: the emulated platform, a machine that boots the image on it, and the boot shown as it happens.
 
   EXIT=1            power off after the boot; the exit status says how it went (see below)
-  AGAIN=1           the disk and the TPM of the last run: the key is unsealed, the disk opened, the snapshot kept
+  AGAIN=1           the machine of the last run: same image, disk and TPM; the key is unsealed, the snapshot kept
   TIER=1|2          1: the kernel started directly; 2 (default): through firmware, measured
   DISK_AFTER=8      seconds from PID 1's start until the data disk is attached; 0: there from the start; never
   FAULTS="hub=status:403:3 s3=drop_after:4M:2"      faults of the peers; `FAULTS=help` lists them
@@ -12,6 +12,7 @@
   TIMEOUT=300       seconds until the boot counts as not succeeding
 
 Exit status: 0 the boot succeeded; 2 held; 3 kernel panic; 4 time-out; 5 the machine ended by itself; 1 anything else.
+make prints that status and itself ends with 2 for every one that is not 0.
 """
 
 import contextlib
@@ -95,26 +96,30 @@ def relay(listener):
 
 
 def prepare(chosen):
-    """The run's folder: as the last run left it, or new."""
-    folder = os.path.join(image.BUILD, "run")
+    """The run's folder: as the last run left it, or new with a blank disk and the image as it is now.
+
+    The image stays the machine's own: another one would be measured differently, and could not unseal the disk's key.
+    """
+    folder = os.environ.get("GANTRY_RUN", os.path.join(image.BUILD, "run"))
     disk_path = os.path.join(folder, "disk.raw")
     if chosen["again"]:
         if not os.path.exists(disk_path):
-            raise ValueError("AGAIN=1: no earlier run left a disk in build/run")
+            raise ValueError(f"AGAIN=1: no earlier run left a disk in {folder}")
     else:
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)
         with open(disk_path, "wb") as file:
             file.truncate(DISK_BYTES)
+        for name in ("gantry.raw", "vmlinuz", "initramfs.cpio"):
+            os.link(os.path.join(image.BUILD, "image", name), os.path.join(folder, name))
     return folder, disk_path
 
 
 def new_machine(chosen, on_line):
     folder, disk_path = prepare(chosen)
     after = chosen["disk_after"]
-    built = os.path.join(image.BUILD, "image")
-    boot = {"boot_disk": os.path.join(built, "gantry.raw")} if chosen["tier"] == 2 else {
-        "kernel": os.path.join(built, "vmlinuz"), "initrd": os.path.join(built, "initramfs.cpio"), "cmdline": image.CMDLINE}
+    boot = {"boot_disk": os.path.join(folder, "gantry.raw")} if chosen["tier"] == 2 else {
+        "kernel": os.path.join(folder, "vmlinuz"), "initrd": os.path.join(folder, "initramfs.cpio"), "cmdline": image.CMDLINE}
     return machine.Machine(folder, tpm=machine.tpm_template(image.BUILD), disk=None if after is None else disk_path,
                            attach_after=after or None, on_line=on_line, **boot)
 
@@ -187,8 +192,11 @@ class Run:
     def power_off(self, status):
         if self.machine.ended:
             return status
-        self.machine.power_button()
-        self.watch(lambda: True if self.machine.ended else None, 60)
+        for _ in range(12):         # a press before PID 1 listens is lost
+            with contextlib.suppress(machine.MachineError):
+                self.machine.power_button()
+            if self.watch(lambda: True if self.machine.ended else None, 5):
+                break
         if self.machine.shutdown_reason == "guest-shutdown":
             self.say("powered off by its power button")
             return status

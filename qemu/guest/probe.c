@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Looks at the machine from inside, for boot tests: each subcommand prints lines that a test reads as events. In
- * the test image only.
+ * Looks at the machine from inside, for boot tests: each subcommand prints lines that a test reads as events.
+ * In the test image only.
  *
  *   probe pcrs            the SHA-256 PCRs
- *   probe tree DIR        one digest over names and contents of all files below DIR, but for Gantry's own (.gantry*)
+ *   probe tree DIR        one digest over names and contents of all files below DIR but .gantry*
  *   probe secret ROT13    where the secret whose ROT13 is given lies: files, command lines, environments
  *   probe say TEXT        TEXT, then waits for SIGTERM
  */
@@ -75,21 +75,28 @@ static uint32_t rotate(uint32_t x, int n)
 	return x >> n | x << (32 - n);
 }
 
+static uint32_t big_endian(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
 static void sha256_block(struct sha256 *h, const uint8_t *p)
 {
 	uint32_t w[64], s[8];
 
 	for (int i = 0; i < 16; i++)
-		w[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 | p[4 * i + 3];
+		w[i] = big_endian(p + 4 * i);
 	for (int i = 16; i < 64; i++)
-		w[i] = w[i - 16] + (rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ w[i - 15] >> 3) + w[i - 7] +
+		w[i] = w[i - 16] + w[i - 7] +
+		       (rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ w[i - 15] >> 3) +
 		       (rotate(w[i - 2], 17) ^ rotate(w[i - 2], 19) ^ w[i - 2] >> 10);
 	memcpy(s, h->state, sizeof(s));
 	for (int i = 0; i < 64; i++) {
 		uint32_t a = s[0], e = s[4];
-		uint32_t one = s[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & s[5]) ^ (~e & s[6])) +
-			       round_constants[i] + w[i];
-		uint32_t two = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
+		uint32_t one = s[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) +
+			       ((e & s[5]) ^ (~e & s[6])) + round_constants[i] + w[i];
+		uint32_t two = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) +
+			       ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
 
 		memmove(s + 1, s, 7 * sizeof(s[0]));
 		s[4] += one;
@@ -159,13 +166,15 @@ static int pcrs(void)
 	return 0;
 }
 
-static char *names[4096];
+#define NAMES_MAX 4096
+
+static char *names[NAMES_MAX];
 static size_t n_names;
 
 static int collect(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	(void)ftw;
-	if (type == FTW_F && S_ISREG(st->st_mode) && !strstr(path, "/.gantry") && n_names < sizeof(names) / sizeof(names[0]))
+	if (type == FTW_F && S_ISREG(st->st_mode) && !strstr(path, "/.gantry") && n_names < NAMES_MAX)
 		names[n_names++] = strdup(path);
 	return 0;
 }
