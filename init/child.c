@@ -310,17 +310,19 @@ static bool progress(struct child *child, const struct report_head *head, const 
 {
 	struct report_progress p;
 	char fields[160];
-	int n;
+	size_t n;
 
 	if (head->size < sizeof(p))
 		return false;
 	memcpy(&p, body, sizeof(p));
-	n = snprintf(fields, sizeof(fields), "done=%llu%ctotal=%llu%cper_second=%llu%ceta_s=%u",
-		     (unsigned long long)p.done, 0, (unsigned long long)p.total, 0, (unsigned long long)p.per_second, 0,
-		     p.eta_s);
+	n = (size_t)snprintf(fields, sizeof(fields), "done=%llu%cper_second=%llu%c", (unsigned long long)p.done, 0,
+			     (unsigned long long)p.per_second, 0);
+	if (p.total)
+		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "total=%llu%c", (unsigned long long)p.total, 0);
+	if (p.eta_s != UINT32_MAX)
+		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "eta_s=%u%c", p.eta_s, 0);
 	keep_text(child->text, body + sizeof(p), head->size - sizeof(p));
-	event_add(head->level, EVENT_PROGRESS, child->spec.source, body + sizeof(p), head->size - sizeof(p), fields,
-		  (size_t)n + 1);
+	event_add(head->level, EVENT_PROGRESS, child->spec.source, body + sizeof(p), head->size - sizeof(p), fields, n);
 	return true;
 }
 

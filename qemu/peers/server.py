@@ -355,11 +355,12 @@ class HttpPeer:
             head['Connection'] = 'close'
         lines = [f'HTTP/1.1 {response.status} {phrase}', *(f'{k}: {v}' for k, v in head.items()), '', '']
         head = '\r\n'.join(lines).encode('latin-1')
+        # Before the first byte, so that who has the answer finds it in the log.
+        self._update(request.entry, status=response.status)
         sent, limit = 0, drop.argument if drop else None
         started = time.monotonic()
         if request.method == 'HEAD':
             connection.sendall(head)
-            self._update(request.entry, status=response.status)
             return not close
         try:
             small = response.stream is None and not rate and limit is None and len(response.body) <= PIECE
@@ -386,7 +387,7 @@ class HttpPeer:
                             return False
             return not close
         finally:
-            self._update(request.entry, status=response.status, sent=sent)
+            self._update(request.entry, sent=sent)
 
     def now(self):
         """This peer's idea of the time."""
