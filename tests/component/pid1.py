@@ -28,8 +28,7 @@ mkdir usr dev proc sys run tmp etc etc/gantry t var persistent
 mount --rbind /usr usr
 for d in bin sbin lib lib64; do ln -s usr/$d $d; done
 mount -t tmpfs dev dev
-mknod dev/null c 1 3; mknod dev/zero c 1 5; mknod dev/full c 1 7; mknod dev/urandom c 1 9; mknod dev/random c 1 8
-chmod 666 dev/*
+for d in null zero full urandom random; do : > dev/$d; mount --bind /dev/$d dev/$d; done
 mkdir dev/pts dev/shm
 cp "$2" init; chmod 755 init
 for n in poweroff reboot halt gantryctl; do ln -s /init run/$n; done
