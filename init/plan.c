@@ -251,12 +251,16 @@ static void judge_boot(struct plan *plan, int64_t now)
 			complete = false;
 	}
 	if (bad) {
-		if (plan->state != BOOT_HELD) {
-			snprintf(plan->reason, sizeof(plan->reason), "%s: %.*s", bad->config->name,
-				 NODE_REASON_MAX - NODE_NAME_MAX - 4, bad->reason);
-			if (plan->config->held_action != HELD_HOLD)
-				plan->held_due_ns = now + plan->config->held_delay_ms * MS;
-		}
+		bool again = plan->state == BOOT_HELD;
+		char reason[NODE_REASON_MAX];
+
+		snprintf(reason, sizeof(reason), "%s: %.*s", bad->config->name, NODE_REASON_MAX - NODE_NAME_MAX - 4,
+			 bad->reason);
+		if (!again && plan->config->held_action != HELD_HOLD)
+			plan->held_due_ns = now + plan->config->held_delay_ms * MS;
+		if (again && strcmp(reason, plan->reason))
+			push(plan, PLAN_BOOT, 0, 0);	/* still held, but for another reason now */
+		memcpy(plan->reason, reason, sizeof(reason));
 		plan->held_once = true;
 		set_boot(plan, BOOT_HELD, now);
 	} else if (complete) {

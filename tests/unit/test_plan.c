@@ -369,6 +369,25 @@ TEST(a_failed_stage_started_by_hand_ends_the_hold)
 	finish(f);
 }
 
+TEST(the_reason_of_a_hold_is_one_that_still_holds)
+{
+	struct fixture *f = make();
+
+	add(f, "first", NODE_STAGE);
+	add(f, "second", NODE_STAGE);
+	begin(f);
+	ends(f, 0, STAGE_NEVER);
+	f->now += S;
+	ends(f, 1, STAGE_NEVER);
+	CHECK(strstr(f->plan.reason, "first: ") == f->plan.reason);
+	CHECK_INT(plan_start(&f->plan, 0, f->now), 0);
+	turn(f);
+	ends(f, 0, 0);
+	CHECK_INT(f->plan.state, BOOT_HELD);
+	CHECK(strstr(f->plan.reason, "second: ") == f->plan.reason);
+	finish(f);
+}
+
 TEST(a_crashed_service_restarts_with_growing_delay)
 {
 	struct fixture *f = make();
