@@ -146,6 +146,8 @@ def environment(extra):
                 "TZ": "UTC", "GANTRY_INSIDE": "1", "GANTRY_CACHE": "/cache", "GANTRY_HOST_TOP": TOP, "GANTRY_HOST_CACHE": CACHE,
                 "PYTHONDONTWRITEBYTECODE": "1"})
     env.pop("GANTRY_PASS", None)
+    if not PRIVILEGED:
+        env["GANTRY_USERNS"] = "1"          # a few tests need more than a user namespace may do
     env.pop("GANTRY_TEST_DATA", None)
     env.update(extra)
     return env
