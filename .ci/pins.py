@@ -82,7 +82,8 @@ def mirror():
         if attempt == 0 and os.geteuid() == 0:     # a fresh machine: apt has no lists yet
             subprocess.run(["apt-get", "-qq", "update"])
             listing = subprocess.run(listing.args, capture_output=True, text=True)
-    raise Refused("no Debian mirror in this host's apt configuration: run `sudo apt-get update` first, or give one with MIRROR=URL.")
+    raise Refused("no Debian mirror in this host's apt configuration: run `sudo apt-get update` first, or give one "
+                  "with MIRROR=URL.")
 
 
 def keyring():
@@ -119,8 +120,8 @@ def fetch(wanted, what):
         say(f"  [{number}/{len(missing)}] fetching {what} {os.path.basename(path)} ({int(size) / 1e6:.1f} MB)")
         target = os.path.join(folder, os.path.basename(path))
         for _ in range(3):
-            done = subprocess.run([helper, "-qq", "-o", "APT::Sandbox::User=root", "download-file", f"{base}/{path}".replace("~", "%7e"),
-                                   target + ".part", "SHA256:" + want], capture_output=True, text=True)
+            done = subprocess.run([helper, "-qq", "-o", "APT::Sandbox::User=root", "download-file",
+                                   f"{base}/{path}".replace("~", "%7e"), target + ".part", "SHA256:" + want], capture_output=True, text=True)
             if done.returncode == 0 and os.path.exists(target + ".part"):
                 break
         else:

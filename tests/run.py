@@ -104,8 +104,8 @@ def reason_of(status, timeout):
 def make(*goals, quiet=False):
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     out = subprocess.DEVNULL if quiet else None
-    return subprocess.run(["flock", "-o", "build/.lock", "make", "--no-print-directory", "-k", f"-j{os.cpu_count() or 2}", *goals], stdin=subprocess.DEVNULL,
-                          stdout=out, stderr=out, env=environment).returncode == 0
+    command = ["flock", "-o", "build/.lock", "make", "--no-print-directory", "-k", f"-j{os.cpu_count() or 2}", *goals]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment).returncode == 0
 
 
 def build_programs():
@@ -134,7 +134,8 @@ def unit(program, built, wanted):
         verdict, test, reason = match.groups()
         test = f"{prefix}.{test}"
         if wanted(test):
-            results.append(Result(test, {"ok": "ok", "not ok": "FAIL", "skip": "skip"}[verdict], 0, reason or "", "\n".join(before)))
+            verdict = {"ok": "ok", "not ok": "FAIL", "skip": "skip"}[verdict]
+            results.append(Result(test, verdict, 0, reason or "", "\n".join(before)))
         before = []
     if results:
         results[-1].seconds = seconds
@@ -142,7 +143,8 @@ def unit(program, built, wanted):
     if not results and not wanted(prefix):
         return []
     if not results or (status != 0 and not failed):
-        results.append(Result(prefix, "FAIL", seconds, reason_of(status, UNIT_TIMEOUT) if status != 0 else "no test in it", output))
+        reason = reason_of(status, UNIT_TIMEOUT) if status != 0 else "no test in it"
+        results.append(Result(prefix, "FAIL", seconds, reason, output))
     return results
 
 
@@ -154,7 +156,9 @@ def fuzz(program, built, wanted):
     if not os.path.isdir(corpus) or not os.listdir(corpus):
         return [Result(name, "FAIL", reason=f"no corpus in {corpus}")]
     status, output, seconds = run([program, corpus], FUZZ_TIMEOUT)
-    return [Result(name, "ok" if status == 0 else "FAIL", seconds, "" if status == 0 else reason_of(status, FUZZ_TIMEOUT), output)]
+    if status == 0:
+        return [Result(name, "ok", seconds)]
+    return [Result(name, "FAIL", seconds, reason_of(status, FUZZ_TIMEOUT), output)]
 
 
 # Run by a Python of its own: lists the test methods of a module, or runs one of them.
