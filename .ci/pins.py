@@ -121,7 +121,8 @@ def fetch(wanted, what):
         target = os.path.join(folder, os.path.basename(path))
         for _ in range(3):
             done = subprocess.run([helper, "-qq", "-o", "APT::Sandbox::User=root", "download-file",
-                                   f"{base}/{path}".replace("~", "%7e"), target + ".part", "SHA256:" + want], capture_output=True, text=True)
+                                   f"{base}/{path}".replace("~", "%7e"), target + ".part", "SHA256:" + want],
+                                  capture_output=True, text=True)
             if done.returncode == 0 and os.path.exists(target + ".part"):
                 break
         else:
