@@ -53,7 +53,7 @@ def fat32(content, total_bytes, hidden_sectors, names=("EFI", "BOOT", "BOOTX64.E
     struct.pack_into("<3s8sHBHBHHBHHHII", boot, 0, b"\xeb\x58\x90", b"GANTRY  ", SECTOR, SECTORS_PER_CLUSTER,
                      FAT_RESERVED, 2, 0, 0, 0xF8, 0, 63, 255, hidden_sectors, sectors)
     struct.pack_into("<IHHIHH12xBBBI11s8s", boot, 36, fat_sectors, 0, 0, 2, 1, 6, 0x80, 0, 0x29, FAT_SERIAL,
-                     b"GANTRY     ", b"FAT32   ")
+                     b"NO NAME    ", b"FAT32   ")
     boot[510:512] = b"\x55\xaa"
     info = bytearray(SECTOR)
     struct.pack_into("<I", info, 0, 0x41615252)

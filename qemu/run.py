@@ -37,24 +37,54 @@ class Stop(Exception):
     pass
 
 
-def options():
-    """The run's switches, from the environment (make passes its variables on)."""
-    get = os.environ.get
-    after = get("DISK_AFTER", "8")
-    chosen = {
-        "exit": get("EXIT", "") not in ("", "0"), "again": get("AGAIN", "") not in ("", "0"), "tier": int(get("TIER", "2")),
-        "disk_after": None if after == "never" else float(after), "port": int(get("PORT", "3535")),
-        "timeout": float(get("TIMEOUT", "300")), "snapshot": faults.parse_size(get("SNAPSHOT", "64M")), "faults": {},
-    }
-    if chosen["tier"] not in (1, 2):
-        raise ValueError("TIER is 1 or 2")
-    for text in get("FAULTS", "").split():
-        peer, equals, fault = text.partition("=")
+def switch(name, default, convert, takes):
+    """One switch from the environment (make passes its variables on)."""
+    text = os.environ.get(name, "") or default
+    try:
+        return convert(text)
+    except (ValueError, KeyError):
+        raise ValueError(f"{name}={text}: {name} is {takes}") from None
+
+
+def seconds(text):
+    value = float(text)
+    if not 0 <= value < 1e6:
+        raise ValueError
+    return value
+
+
+def port_number(text):
+    if not 0 <= int(text) < 1 << 16:
+        raise ValueError
+    return int(text)
+
+
+def peer_faults(text):
+    """PEER=FAULT words -> peer -> list of faults."""
+    chosen = {}
+    for word in text.split():
+        peer, equals, fault = word.partition("=")
         if not equals or peer not in ADDRESSES:
-            raise ValueError(f"FAULTS: {text!r} is not PEER=FAULT; peers: {', '.join(ADDRESSES)}\n\n{faults.__doc__}")
+            raise faults.FaultError(f"{word!r} is not PEER=FAULT; peers: {', '.join(ADDRESSES)}; FAULTS=help lists faults")
         faults.Fault.parse(fault)
-        chosen["faults"].setdefault(peer, []).append(fault)
+        chosen.setdefault(peer, []).append(fault)
     return chosen
+
+
+def options():
+    try:
+        wrong = peer_faults(os.environ.get("FAULTS", ""))
+    except faults.FaultError as error:
+        raise ValueError(f"FAULTS: {error}") from None
+    flag = {"0": False, "1": True}.__getitem__
+    return {
+        "exit": switch("EXIT", "0", flag, "0 or 1"), "again": switch("AGAIN", "0", flag, "0 or 1"),
+        "tier": switch("TIER", "2", {"1": 1, "2": 2}.__getitem__, "1 or 2"), "port": switch("PORT", "3535", port_number, "a port number"),
+        "disk_after": switch("DISK_AFTER", "8", lambda text: None if text == "never" else seconds(text),
+                             "a number of seconds, or `never`"),
+        "timeout": switch("TIMEOUT", "300", seconds, "a number of seconds"),
+        "snapshot": switch("SNAPSHOT", "64M", faults.parse_size, "a size, like 64M"), "faults": wrong,
+    }
 
 
 def outer_port(port):
@@ -104,7 +134,7 @@ def prepare(chosen):
     disk_path = os.path.join(folder, "disk.raw")
     if chosen["again"]:
         if not os.path.exists(disk_path):
-            raise ValueError(f"AGAIN=1: no earlier run left a disk in {folder}")
+            raise ValueError(f"AGAIN=1: there is no earlier run in {os.path.relpath(folder, REPOSITORY)}: make run first")
     else:
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)
