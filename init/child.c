@@ -142,7 +142,8 @@ static void refill(struct loop_timer *timer)
 	struct child *child = (struct child *)((char *)timer - offsetof(struct child, refill));
 
 	if (child->lines_dropped)
-		event_say(EVENT_WARNING, child->spec.source, "prints too much: %lu lines dropped", child->lines_dropped);
+		event_say(EVENT_WARNING, child->spec.source, "prints too much: %lu lines dropped",
+			  child->lines_dropped);
 	child->lines_dropped = 0;
 	child->lines_left += LINES_RATE;
 	if (child->lines_left < LINES_BURST)

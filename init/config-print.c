@@ -85,7 +85,8 @@ static void print_keys(FILE *out, const char *prefix, const struct keys *keys)
 			print_limits(out);
 		else
 			fprintf(out, "\t%s", key->format ? key->format->name : "-");
-		fprintf(out, "\t%s\n", key->flags & KEY_REQUIRED ? "required" : key->flags & KEY_ONE_OF ? "one of" : "-");
+		fprintf(out, "\t%s\n", key->flags & KEY_REQUIRED ? "required" :
+					key->flags & KEY_ONE_OF ? "one of" : "-");
 		if (key->type == KEY_OPTIONS)
 			print_stages(out, path);
 		if (!key->members)

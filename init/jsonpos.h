@@ -40,7 +40,7 @@ struct jsonpos {
 int jsonpos_scan(struct jsonpos *pos, char *text, size_t size);
 void jsonpos_deinit(struct jsonpos *pos);
 
-/* The index of the value that is the member `key` of value `parent`, or its item `index` if key is NULL; else parent. */
+/* The index of value `parent`'s member `key`, or of its item `index` if key is NULL; parent if there is none. */
 uint32_t jsonpos_find(const struct jsonpos *pos, uint32_t parent, const char *key, uint32_t index);
 
 #endif

@@ -394,10 +394,11 @@ static void describe(const struct plan_node *node, const struct plan_exit *how, 
 	const char *own = how->reason && how->reason[0] ? how->reason : NULL;
 	const char *word = signal_word(how->signal);
 
+	int64_t deadline_ms = is_service(node) ? node->config->ready_deadline_ms : node->config->deadline_ms;
+
 	if (node->overdue)
 		snprintf(text, size, "%s after %lld s%s%s", is_service(node) ? "not ready" : "deadline passed",
-			 (long long)((is_service(node) ? node->config->ready_deadline_ms : node->config->deadline_ms) / 1000),
-			 own ? ": " : "", own ? own : "");
+			 (long long)(deadline_ms / 1000), own ? ": " : "", own ? own : "");
 	else if (how->status < 0 && word)
 		snprintf(text, size, "killed by %s%s%s", word, own ? ": " : "", own ? own : "");
 	else if (how->status < 0)

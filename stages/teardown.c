@@ -63,7 +63,8 @@ static bool owns_the_machine(void)
 {
 	struct stat namespace, ours, first;
 
-	return getppid() == 1 && stat("/proc/self/ns/pid", &namespace) == 0 && namespace.st_ino == FIRST_PID_NAMESPACE &&
+	return getppid() == 1 && stat("/proc/self/ns/pid", &namespace) == 0 &&
+	       namespace.st_ino == FIRST_PID_NAMESPACE &&
 	       stat("/proc/self/exe", &ours) == 0 && stat("/proc/1/exe", &first) == 0 &&
 	       ours.st_dev == first.st_dev && ours.st_ino == first.st_ino;
 }

@@ -186,7 +186,9 @@ int ext4_mount(const char *device, const char *directory)
 
 	if (r < 0)
 		return r;
-	return mount(device, directory, "ext4", MS_NOATIME | MS_NODEV | MS_NOSUID, "errors=remount-ro") < 0 ? -errno : 0;
+	if (mount(device, directory, "ext4", MS_NOATIME | MS_NODEV | MS_NOSUID, "errors=remount-ro") < 0)
+		return -errno;
+	return 0;
 }
 
 bool ext4_is_mounted(const char *device, const char *directory)

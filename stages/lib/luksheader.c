@@ -331,8 +331,8 @@ static int check_keyslot(struct json_object *keyslot, unsigned index, const stru
 	struct luks_area *place = &header->areas[index];
 	int64_t n;
 
-	if (!only_members(keyslot, " type key_size priority af area kdf ") || !is_text(keyslot, "type", "luks2") || !af ||
-	    !area)
+	if (!only_members(keyslot, " type key_size priority af area kdf ") ||
+	    !is_text(keyslot, "type", "luks2") || !af || !area)
 		return refuse(why, "keyslot %u is of an unknown kind", index);
 	if (!number_of(keyslot, "key_size", expect->key_size, expect->key_size, &n))
 		return refuse(why, "keyslot %u: key size", index);

@@ -102,8 +102,8 @@ class Pid1:
         self.cgroup = cgroup_of_our_own(os.path.basename(self.folder))
         join = f"echo $$ > {self.cgroup}/cgroup.procs && " if self.cgroup else ""
         self.process = subprocess.Popen(
-            [*wrap, "sh", "-c", join + 'exec "$@"', "join", "unshare", "--fork", "--kill-child", "--pid", "--mount", "--net", "--uts", "--ipc", "--cgroup",
-             "sh", "-c", SETUP, "setup", self.root, INIT, self.shared],
+            [*wrap, "sh", "-c", join + 'exec "$@"', "join", "unshare", "--fork", "--kill-child", "--pid",
+             "--mount", "--net", "--uts", "--ipc", "--cgroup", "sh", "-c", SETUP, "setup", self.root, INIT, self.shared],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
