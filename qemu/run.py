@@ -79,7 +79,8 @@ def options():
     flag = {"0": False, "1": True}.__getitem__
     return {
         "exit": switch("EXIT", "0", flag, "0 or 1"), "again": switch("AGAIN", "0", flag, "0 or 1"),
-        "tier": switch("TIER", "2", {"1": 1, "2": 2}.__getitem__, "1 or 2"), "port": switch("PORT", "3535", port_number, "a port number"),
+        "tier": switch("TIER", "2", {"1": 1, "2": 2}.__getitem__, "1 or 2"),
+        "port": switch("PORT", "3535", port_number, "a port number"),
         "disk_after": switch("DISK_AFTER", "8", lambda text: None if text == "never" else seconds(text),
                              "a number of seconds, or `never`"),
         "timeout": switch("TIMEOUT", "300", seconds, "a number of seconds"),

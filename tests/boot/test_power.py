@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Ends of a machine: by its power button, by gantryctl from inside, and what `held` does about itself."""
+"""gantryctl from inside, and the ends of a machine: by its power button, by gantryctl, and by what `held` is to do."""
 
 import unittest
 
@@ -13,6 +13,17 @@ def add_command(config, name, command, needs):
 
 
 setUpModule = support.setUpModule
+
+
+class Services(BootTest):
+    def test_dropbear_is_off_until_gantryctl_starts_it(self):
+        self.platform()
+        guest = self.boot(disk=self.used_machine(), change=lambda config: add_command(
+            config, "starter", ["/bin/gantryctl", "start", "dropbear"], ["rbuilder"]))
+        self.wait_booted(guest)
+        guest.wait_for("dropbear", "ready", timeout=60)
+        self.assert_before(guest, ("starter", "running"), ("dropbear", "running"))
+        self.power_off(guest)
 
 
 class Power(BootTest):
