@@ -20,7 +20,7 @@
 #include "loop.h"
 #include "ready.h"
 
-#define ASK_MIN_NS   50000000LL
+#define ASK_MIN_NS    5000000LL
 #define ASK_MAX_NS 1000000000LL
 #define NOTIFY_BUDGET 64
 

@@ -16,7 +16,7 @@
 #include "lib/options.h"
 #include "lib/report.h"
 
-#define ASK_FIRST_MS   50
+#define ASK_FIRST_MS   20
 #define ASK_FAST_MS    250
 #define ASK_SLOW_MS    1000
 #define FIRST_FOR_MS   2000	/* by then a source that answers at once is there */
