@@ -94,6 +94,15 @@ static int read_settings(const struct stage_context *context, struct snapshot_se
 	s->connections = (unsigned)option_integer(context, "connections", 4);
 	s->chunk_blocks = (uint64_t)option_integer(context, "chunk_mib", 32);
 	s->patience_ms = option_integer(context, "patience_s", PATIENCE_S) * 1000;
+	/* Either would only make keys that no store has. */
+	if (*s->prefix == '/' || (*s->prefix && s->prefix[strlen(s->prefix) - 1] == '/')) {
+		report_result("prefix \"%s\" begins or ends with a slash", s->prefix);
+		return STAGE_NEVER;
+	}
+	if (*s->directory != '/') {
+		report_result("directory \"%s\" is not absolute", s->directory);
+		return STAGE_NEVER;
+	}
 	return find_owner(context, s);
 }
 

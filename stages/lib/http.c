@@ -179,19 +179,6 @@ static size_t on_body(char *bytes, size_t one, size_t size, void *context)
 	return t->failure ? CURL_WRITEFUNC_ERROR : one * size;
 }
 
-static int on_progress(void *context, curl_off_t dltotal, curl_off_t dlnow, curl_off_t ultotal,
-		       curl_off_t ulnow)
-{
-	struct transfer *t = context;
-
-	(void)dltotal, (void)dlnow, (void)ultotal, (void)ulnow;
-	if (t->request->stop && t->request->stop(t->request->sink_context)) {
-		t->failure = -ECANCELED;
-		return 1;
-	}
-	return 0;
-}
-
 static CURLcode set_request_line(CURL *easy, const struct http_request *request)
 {
 	CURLcode code = CURLE_OK;
@@ -252,9 +239,6 @@ static CURLcode set_body(CURL *easy, struct transfer *t, char *error)
 	code = code ? code : curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
 	if (t->request->sink)
 		code = code ? code : curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L * 1024);
-	code = code ? code : curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
-	code = code ? code : curl_easy_setopt(easy, CURLOPT_XFERINFODATA, t);
-	code = code ? code : curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
 	return code;
 }
 
@@ -289,11 +273,7 @@ static char *copy_header(CURL *easy, const char *name)
 
 static void finish(CURL *easy, struct http_response *response)
 {
-	curl_off_t retry_after = 0;
-
 	read_head(easy, response);
-	curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after);
-	response->retry_after_s = retry_after > UINT32_MAX ? UINT32_MAX : (uint32_t)retry_after;
 	response->content_type = copy_header(easy, "Content-Type");
 	response->etag = copy_header(easy, "ETag");
 	if (header(easy, "Date"))

@@ -41,7 +41,6 @@ struct http_request {
 	 */
 	int (*begin)(void *context, const struct http_response *head);
 	void *sink_context;
-	bool (*stop)(void *context);	/* asked about once a second; true ends it with -ECANCELED; may be NULL */
 };
 
 struct http_response {
@@ -53,7 +52,6 @@ struct http_response {
 	int64_t date;			/* the server's clock, seconds since 1970; -1: not said */
 	int64_t content_length;		/* -1: not said */
 	uint64_t first_from_content_range, total_from_content_range;	/* both 0: not said */
-	uint32_t retry_after_s;		/* 0: not said */
 	char error[256];		/* one line, when the result is negative */
 };
 
@@ -69,7 +67,7 @@ struct http_client *http_client_free(struct http_client *client);	/* takes NULL,
  * 0 when an HTTP answer came, whatever its status; otherwise a negative errno, and ret->error says why:
  * -EHOSTUNREACH name not resolved, -ECONNREFUSED, -ETIMEDOUT, -ECONNRESET connection lost in the middle,
  * -EPROTO no TLS handshake or no HTTP, -EKEYREJECTED certificate, -ENOKEY CA file, -EMSGSIZE too large,
- * -EINVAL request, -ENOMEM, -ECANCELED, -EIO, or what the sink returned. ret needs no initialisation; free it
+ * -EINVAL request, -ENOMEM, -EIO, or what the sink returned. ret needs no initialisation; free it
  * in every case.
  */
 int http_client_perform(struct http_client *client, const struct http_request *request,

@@ -549,7 +549,7 @@ uint64_t manifest_run_bytes(const struct manifest *m, const struct manifest_run 
 
 void manifest_adopt(struct manifest *m, const struct manifest *from)
 {
-	for (uint32_t i = 0; i < m->count; i++) {
+	for (uint32_t i = 0; i < m->count && from->count; i++) {
 		struct manifest_file *file = &m->files[i];
 		const struct manifest_file *old = bsearch(file, from->files, from->count, sizeof(*file), by_path);
 

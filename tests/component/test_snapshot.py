@@ -396,6 +396,15 @@ class Refused(SnapshotTest):
             self.store.faults.set(f'garbage:{kind}@list-type')
             self.assert_refused(AGAIN, 'larger than' if kind == 'huge' else 'list refused')
 
+    def test_options_that_cannot_work_are_refused(self):
+        self.assert_refused(NEVER, 'slash', prefix=f'{PREFIX}/')
+        self.assert_refused(NEVER, 'slash', prefix=f'/{PREFIX}')
+        self.assert_refused(NEVER, 'not absolute', directory='reth')
+        self.assert_refused(NEVER, 'does not exist', user='nosuchuser')
+        self.assert_refused(NEVER, 'does not exist', group='nosuchgroup')
+        self.assert_refused(NEVER, 'bucket', bucket='A_B')
+        self.assert_refused(AGAIN, 'No such file', directory=str(self.parent / 'no' / 'parent'))
+
     def test_a_configuration_without_the_keys_is_refused(self):
         self.assert_refused(NEVER, 'rclone.', document=b'{"rclone": {}}')
         self.assert_refused(AGAIN, 'configuration', document=b'{"rclone": ')
