@@ -53,7 +53,7 @@ static int add(const char *name)
 	if (n_artifacts == ARTIFACTS_MAX || strlen(name) >= ARTIFACT_NAME_MAX)
 		return -ENOSPC;
 	artifact = &artifacts[n_artifacts++];
-	strcpy(artifact->name, name);
+	snprintf(artifact->name, sizeof(artifact->name), "%s", name);
 	artifact->fd = -1;
 	return 0;
 }

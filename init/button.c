@@ -59,7 +59,7 @@ static bool has_power_key(int fd)
 static void try_device(const char *name)
 {
 	struct button *free_slot = NULL;
-	char path[64];
+	char path[300];
 	int fd;
 
 	if (strncmp(name, "event", 5) || strlen(name) >= sizeof(free_slot->name))
@@ -78,7 +78,7 @@ static void try_device(const char *name)
 		close(fd);
 		return;
 	}
-	strcpy(free_slot->name, name);
+	memcpy(free_slot->name, name, strlen(name) + 1);
 }
 
 static void scan(void)

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -62,15 +63,29 @@ static struct child *children;
 static size_t n_children;
 static struct plan *plan;
 static char self[PATH_MAX] = GANTRY_BINARY;
+static struct rlimit descriptors;	/* as PID 1 found it, for its children */
+
+/* PID 1 takes as many descriptors as it may have. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit most;
+
+	if (getrlimit(RLIMIT_NOFILE, &descriptors) < 0)
+		return;
+	most = descriptors;
+	most.rlim_cur = most.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &most);
+}
 
 int child_init(size_t n, struct plan *with)
 {
-	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char path[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
 
-	self[length > 0 ? (size_t)length : strlen(GANTRY_BINARY)] = '\0';
-	if (length <= 0)
-		strcpy(self, GANTRY_BINARY);
+	if (length > 0)
+		snprintf(self, sizeof(self), "%.*s", (int)length, path);
 	plan = with;
+	raise_descriptor_limit();
 	children = calloc(n, sizeof(*children));
 	if (!children)
 		return -ENOMEM;
@@ -270,7 +285,7 @@ static bool take(struct child *child, const char *name)
 		return true;
 	for (size_t k = 0; k < TAKES_MAX; k++) {
 		if (!child->takes[k][0] || !strcmp(child->takes[k], name)) {
-			strcpy(child->takes[k], name);
+			snprintf(child->takes[k], ARTIFACT_NAME_MAX, "%s", name);
 			return true;
 		}
 	}
@@ -459,6 +474,8 @@ _Noreturn static void become(const struct child_spec *spec, int null_fd, int out
 	syscall(SYS_close_range, spec->options_fd >= 0 ? 5 : 4, ~0U, 0);
 	if (spec->options_fd >= 0)
 		lseek(4, 0, SEEK_SET);
+	if (descriptors.rlim_max)
+		setrlimit(RLIMIT_NOFILE, &descriptors);
 	if (spec->gid && (setgroups(0, NULL) < 0 || setgid(spec->gid) < 0))
 		_exit(STAGE_NEVER);
 	if (spec->uid && setuid(spec->uid) < 0)

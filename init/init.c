@@ -11,12 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/reboot.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <gantry/role.h>
@@ -38,10 +32,10 @@
 #include "plan.h"
 #include "ready.h"
 #include "shutdown.h"
+#include "signals.h"
 
 #define CONFIG_PATH  "/etc/gantry/boot.json"
 #define MODULES_PATH "/etc/gantry/modules"
-#define CRASH_STACK  16384
 
 /* cpu.weight of a stage that the boot does not need, while others are waited for; and of anything else. */
 #define ASIDE_WEIGHT  10
@@ -52,7 +46,6 @@ static struct plan plan;
 static struct child **node_child;	/* the live process of each node, or NULL */
 static int *node_options;		/* sealed memfd of each node */
 static struct loop_timer plan_timer;
-static struct loop_source signals = LOOP_SOURCE_INIT;
 static int64_t started_ns;
 static struct child *teardown;
 static bool nodes_down;
@@ -397,81 +390,19 @@ static const struct shutdown_hooks shutdown_hooks = {
 	.teardown_kill = teardown_kill,
 };
 
-/* ---- signals -------------------------------------------------------------------------------------------------- */
-
-static void signals_ready(struct loop_source *source, uint32_t events)
-{
-	struct signalfd_siginfo info;
-
-	(void)events;
-	while (read(source->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		switch (info.ssi_signo) {
-		case SIGTERM:
-			shutdown_begin(SHUTDOWN_POWEROFF, "SIGTERM", "");
-			break;
-		case SIGPWR:
-			shutdown_begin(SHUTDOWN_POWEROFF, "SIGPWR", "");
-			break;
-		case SIGINT:
-			shutdown_begin(SHUTDOWN_REBOOT, "SIGINT or ctrl-alt-del", "");
-			break;
-		default:
-			break;
-		}
-	}
-	child_reap();
-}
-
-/* A bug of ours: say so, and reboot rather than leave a dead machine that nobody can log in to. */
-static void crashed(int sig)
-{
-	static const char text[] = "\n<0>gantry: PID 1 crashed, rebooting; signal ";
-	char line[sizeof(text) + 8];
-	size_t n = sizeof(text) - 1;
-	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
-
-	memcpy(line, text, n);
-	line[n++] = (char)('0' + sig / 10);
-	line[n++] = (char)('0' + sig % 10);
-	line[n++] = '\n';
-	if (fd >= 0 && write(fd, line + 1, n - 1) < 0)
-		fd = -1;
-	if (write(2, line + 4, n - 4) < 0)
-		fd = -1;
-	sync();
-	reboot(RB_AUTOBOOT);
-	for (;;)
-		pause();
-}
-
-static int catch_signals(void)
-{
-	static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-	static char stack[CRASH_STACK];
-	stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
-	struct sigaction action = {.sa_handler = crashed, .sa_flags = SA_ONSTACK | SA_RESETHAND};
-	sigset_t all;
-	int fd, r;
-
-	sigaltstack(&alternate, NULL);
-	for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
-		sigaction(crashes[i], &action, NULL);
-	sigfillset(&all);
-	for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
-		sigdelset(&all, crashes[i]);
-	sigprocmask(SIG_SETMASK, &all, NULL);
-	fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (fd < 0)
-		return -errno;
-	signals.ready = signals_ready;
-	r = loop_add(&signals, fd, EPOLLIN);
-	reboot(RB_DISABLE_CAD);
-	return r;
-}
+/* ---- requests to stop ------------------------------------------------------------------------------------------ */
 
 static void power_button(void)
 {
 	shutdown_begin(SHUTDOWN_POWEROFF, "power button", "");
+}
+
+static void stop_signal(int sig)
+{
+	if (sig == SIGINT)
+		shutdown_begin(SHUTDOWN_REBOOT, "SIGINT or ctrl-alt-del", "");
+	else
+		shutdown_begin(SHUTDOWN_POWEROFF, sig == SIGPWR ? "SIGPWR" : "SIGTERM", "");
 }
 
 /* ---- the beginning -------------------------------------------------------------------------------------------- */
@@ -490,16 +421,6 @@ static void reserve_descriptors(void)
 		while (fd >= 0 && fd < 5);
 	if (fd > 4)
 		close(fd);
-}
-
-static void raise_descriptor_limit(void)
-{
-	struct rlimit files;
-
-	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-		return;
-	files.rlim_cur = files.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &files);
 }
 
 /* A machine whose configuration is bad runs an empty plan: it holds, says why, and does nothing else. */
@@ -579,13 +500,12 @@ _Noreturn void init_main(int argc, char **argv)
 
 	started_ns = loop_now_ns();
 	reserve_descriptors();
-	raise_descriptor_limit();
 	good = config_load(config_path(argc, argv), &config, error, sizeof(error)) == 0;
 	if (!good)
 		config = empty_config();
 	event_init(config->event_ring);
 	prepare("loop", loop_init());
-	prepare("signals", catch_signals());
+	prepare("signals", signals_init(stop_signal));
 	early_mounts();
 	console_init();
 	event_say(EVENT_NOTICE, "gantry", "gantry %s", GANTRY_VERSION);

@@ -21,19 +21,6 @@
 /* A stage gets this long between SIGTERM and SIGKILL. */
 #define STAGE_GRACE_NS (2000 * MS)
 
-static const char *const node_states[] = NODE_STATE_NAMES;
-static const char *const boot_states[] = BOOT_STATE_NAMES;
-
-const char *node_state_name(enum node_state state)
-{
-	return state < NODE_STATE_MAX ? node_states[state] : "?";
-}
-
-const char *boot_state_name(enum boot_state state)
-{
-	return state < BOOT_STATE_MAX ? boot_states[state] : "?";
-}
-
 static void push(struct plan *plan, enum plan_action_kind kind, size_t node, int sig)
 {
 	struct plan_action *action;
@@ -372,45 +359,6 @@ int64_t plan_due_ns(const struct plan *plan)
 	return due;
 }
 
-static const char *signal_word(int sig)
-{
-	switch (sig) {
-	case SIGKILL: return "SIGKILL";
-	case SIGTERM: return "SIGTERM";
-	case SIGSEGV: return "SIGSEGV";
-	case SIGABRT: return "SIGABRT";
-	case SIGBUS:  return "SIGBUS";
-	case SIGSYS:  return "SIGSYS, a forbidden system call";
-	case SIGFPE:  return "SIGFPE";
-	case SIGILL:  return "SIGILL";
-	case SIGPIPE: return "SIGPIPE";
-	default:      return NULL;
-	}
-}
-
-/* One line that says how it ended, with the program's own reason where it gave one. */
-static void describe(const struct plan_node *node, const struct plan_exit *how, char *text, size_t size)
-{
-	const char *own = how->reason && how->reason[0] ? how->reason : NULL;
-	const char *word = signal_word(how->signal);
-
-	int64_t deadline_ms = is_service(node) ? node->config->ready_deadline_ms : node->config->deadline_ms;
-
-	if (node->overdue)
-		snprintf(text, size, "%s after %lld s%s%s", is_service(node) ? "not ready" : "deadline passed",
-			 (long long)(deadline_ms / 1000), own ? ": " : "", own ? own : "");
-	else if (how->status < 0 && word)
-		snprintf(text, size, "killed by %s%s%s", word, own ? ": " : "", own ? own : "");
-	else if (how->status < 0)
-		snprintf(text, size, "killed by signal %d%s%s", how->signal, own ? ": " : "", own ? own : "");
-	else if (own)
-		snprintf(text, size, "%s", own);
-	else if (!is_service(node) && how->status == STAGE_DONE)
-		snprintf(text, size, "%s", "");
-	else
-		snprintf(text, size, "exit status %d", how->status);
-}
-
 static void stage_exited(struct plan *plan, struct plan_node *node, const struct plan_exit *how, const char *why,
 			 int64_t now)
 {
@@ -447,7 +395,7 @@ void plan_exited(struct plan *plan, size_t index, const struct plan_exit *how, i
 	bool was_ready = node->state == NODE_READY;
 	char why[NODE_REASON_MAX];
 
-	describe(node, how, why, sizeof(why));
+	plan_describe(node, how, why, sizeof(why));
 	node->process = false;
 	node->kill_ns = 0;
 	if (plan->state == BOOT_STOPPING) {

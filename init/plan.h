@@ -94,6 +94,8 @@ void plan_shutdown(struct plan *plan, int64_t now);
 /* What is still there gets SIGKILL. */
 void plan_hurry(struct plan *plan, int64_t now);
 
+/* How a node's process ended, in one line, with its own reason where it gave one; init/plan-text.c. */
+void plan_describe(const struct plan_node *node, const struct plan_exit *how, char *text, size_t size);
 const char *node_state_name(enum node_state state);
 const char *boot_state_name(enum boot_state state);
 

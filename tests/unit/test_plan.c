@@ -3,7 +3,7 @@
  * The plan with a clock of the test's own and no process: what is started when, what a failure does, how the boot is
  * judged, in which order it is stopped.
  */
-/* links: init/plan.c */
+/* links: init/plan.c init/plan-text.c */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
