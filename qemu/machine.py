@@ -9,6 +9,7 @@ threads that wake who waits; nothing here sleeps or polls.
 
 import collections
 import fcntl
+import hashlib
 import itertools
 import json
 import os
@@ -105,6 +106,28 @@ def tpm_template(build):
             make_tpm(folder + ".new")
             os.rename(folder + ".new", folder)
     return folder
+
+
+def blank_disk(path, size):
+    with open(path, "wb") as file:
+        file.truncate(size)
+
+
+def foreign_disk(path, size):
+    """Somebody's file system."""
+    blank_disk(path, size)
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", path], check=True)
+
+
+def damage_luks(path):
+    """Garbage in both copies of the LUKS2 binary header, their magic kept; a disk without one gets the magic too."""
+    garbage = hashlib.shake_128(b"damaged").digest(256)
+    with open(path, "r+b") as file:
+        for offset, magic in ((0, b"LUKS\xba\xbe"), (0x4000, b"SKUL\xba\xbe")):
+            file.seek(offset)
+            file.write(magic + b"\0\2")
+            file.seek(offset + 0x100)
+            file.write(garbage)
 
 
 class Qmp:
@@ -206,10 +229,13 @@ class Machine:
         if self.asset_tag:
             command += ["-smbios", f"type=3,manufacturer=Microsoft Corporation,asset={self.asset_tag}"]
         descriptors = [theirs.fileno()]
-        if self.nic:
+        if isinstance(self.nic, str):           # a tap device (qemu/dhcp.py)
+            command += ["-netdev", f"tap,id=n0,ifname={self.nic},script=no,downscript=no"]
+        elif self.nic:
             command += ["-netdev", "user,id=n0,ipv6=off,net=10.0.0.0/24,host=10.0.0.1,dhcpstart=10.0.0.4,dns=10.0.0.3,"
-                        f"hostfwd=tcp:127.0.0.1:{self.api_port}-:{API_PORT}",
-                        "-device", "virtio-net-pci,netdev=n0,mac=00:0d:3a:11:22:33,romfile="]
+                        f"hostfwd=tcp:127.0.0.1:{self.api_port}-:{API_PORT}"]
+        if self.nic:
+            command += ["-device", "virtio-net-pci,netdev=n0,mac=00:0d:3a:11:22:33,romfile="]
         tpm_end = None
         if self.tpm:
             tpm_end = self.start_tpm()

@@ -6,6 +6,8 @@
   AGAIN=1           the machine of the last run: same image, disk and TPM; the key is unsealed, the snapshot kept
   TIER=1|2          1: the kernel started directly; 2 (default): through firmware, measured
   DISK_AFTER=8      seconds from PID 1's start until the data disk is attached; 0: there from the start; never
+  DISK=blank        what is on a new disk: blank (default), foreign, damaged (that also with AGAIN=1); or removed: it is
+                    blank, and goes away once it is in use
   FAULTS="hub=status:403:3 s3=drop_after:4M:2"      faults of the peers; `FAULTS=help` lists them
   SNAPSHOT=64M      size of the emulated reth snapshot
   PORT=3535         where the System API answers on this machine
@@ -30,6 +32,7 @@ from qemu.peers import faults
 from qemu.peers.platform import ADDRESSES, Platform, configure_network
 
 DISK_BYTES = 1 << 30
+DISKS = ("blank", "foreign", "damaged", "removed")
 SUCCESS, ERROR, HELD, PANIC, TIMEOUT, ENDED = range(6)
 
 
@@ -83,6 +86,7 @@ def options():
         "port": switch("PORT", "3535", port_number, "a port number"),
         "disk_after": switch("DISK_AFTER", "8", lambda text: None if text == "never" else seconds(text),
                              "a number of seconds, or `never`"),
+        "disk": switch("DISK", "blank", {name: name for name in DISKS}.__getitem__, f"one of {', '.join(DISKS)}"),
         "timeout": switch("TIMEOUT", "300", seconds, "a number of seconds"),
         "snapshot": switch("SNAPSHOT", "64M", faults.parse_size, "a size, like 64M"), "faults": wrong,
     }
@@ -139,10 +143,12 @@ def prepare(chosen):
     else:
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)
-        with open(disk_path, "wb") as file:
-            file.truncate(DISK_BYTES)
+        make = machine.foreign_disk if chosen["disk"] == "foreign" else machine.blank_disk
+        make(disk_path, DISK_BYTES)
         for name in ("gantry.raw", "vmlinuz", "initramfs.cpio"):
             os.link(os.path.join(image.BUILD, "image", name), os.path.join(folder, name))
+    if chosen["disk"] == "damaged":
+        machine.damage_luks(disk_path)
     return folder, disk_path
 
 
@@ -170,6 +176,15 @@ class Run:
             if event:
                 self.view.take(event)
             self.changed.notify_all()
+        if self.chosen["disk"] == "removed" and event and (event.source, event.text) == ("disk", "done"):
+            threading.Thread(target=self.remove_disk, daemon=True).start()
+
+    def remove_disk(self):
+        try:
+            self.machine.remove_disk()
+            self.say("the disk was removed")
+        except machine.MachineError as error:
+            self.say(f"the disk was not removed: {error}")
 
     def say(self, text):
         with self.changed:

@@ -130,8 +130,7 @@ class BootTest(unittest.TestCase):
     # Disks
 
     def blank_disk(self):
-        with open(self.disk, "wb") as file:
-            file.truncate(DISK_BYTES)
+        machine.blank_disk(self.disk, DISK_BYTES)
         return self.disk
 
     def used_machine(self):
@@ -146,8 +145,7 @@ class BootTest(unittest.TestCase):
                 shutil.rmtree(folder, ignore_errors=True)
                 os.makedirs(folder)
                 disk = os.path.join(folder, "disk.raw")
-                with open(disk, "wb") as file:
-                    file.truncate(DISK_BYTES)
+                machine.blank_disk(disk, DISK_BYTES)
                 with self.other_platform(), self.new_machine(folder=os.path.join(folder, "machine"), disk=disk) as guest:
                     guest.wait_for("gantry", "booted", timeout=BOOT_TIMEOUT)
                     guest.power_button()

@@ -63,13 +63,15 @@ class ForeignDisk(BootTest):
         guest = self.boot(disk=disk, **options)
         held = guest.wait_for("gantry", "held", timeout=60)
         self.assertIn("disk", held.fields["text"])
+        guest.wait_for("azure-held", "done", timeout=60, despite_held=True)
+        self.assertEqual(self.current_platform.wireserver.health[-1]["state"], "NotReady", "not the last word")
         self.power_off(guest)
         self.assertEqual(sha256_of(disk), before, "the disk was written to")
         return held.fields["text"]
 
     def test_foreign_file_system_is_left_untouched_byte_for_byte(self):
         self.platform()
-        subprocess.run(["mke2fs", "-q", "-t", "ext4", self.blank_disk()], check=True)
+        machine.foreign_disk(self.disk, DISK_BYTES)
         self.assertRegex(self.assert_held_and_untouched(self.disk), "ext4|signature")
 
     def test_foreign_partition_table_is_left_untouched(self):
@@ -86,10 +88,7 @@ class ForeignDisk(BootTest):
 
     def test_damaged_luks_header_is_left_untouched(self):
         self.used_machine()
-        with open(self.disk, "r+b") as file:        # both copies of the binary header, magic kept
-            for offset in (0x100, 0x4100):
-                file.seek(offset)
-                file.write(os.urandom(256))
+        machine.damage_luks(self.disk)
         self.platform()
         self.assert_held_and_untouched(self.disk)
 
