@@ -152,6 +152,12 @@ class Boot:
         if measured:
             guest.wait_for("bench", "done", timeout=30)
             self.report = [event for event in guest.events if event.source == "bench" and event.kind == "message"]
+        guest.wait(lambda: None if self.running() else True, 30, "the stages that the boot does not need")
+
+    def running(self):
+        """Stages and services that have begun and come to no end, good or bad: a boot does not wait for all of them."""
+        last = {event.source: event.text for event in self.guest.events if event.kind == "state"}
+        return [name for name, state in last.items() if state in ("running", "retrying")]
 
     def attach(self, disk, loaded):
         """The disk comes ATTACH_S after `zero`, in the guest's seconds."""
