@@ -290,7 +290,8 @@ def size_figures():
 
 def stage_boots(samples, boots):
     """{column: [Boot]}: first and second boot in either tier, the disk there from the start."""
-    columns = {"tier 1, first": boots.get("D", []), "tier 1, second": boots.get("C", []), "tier 2, first": [], "tier 2, second": []}
+    columns = {"tier 1, first": boots.get("D", []), "tier 1, second": boots.get("C", []),
+               "tier 2, first": [], "tier 2, second": []}
     for number in range(1, samples + 1):
         for tier in (1, 2):
             if tier == 1 and boots:

@@ -103,7 +103,9 @@ def table(title, figures, notes=()):
         lines += ["", section] + grid([HEAD] + [row(figure) for figure in block])
         for how in dict.fromkeys(figure.how for figure in block):
             names = [figure.name for figure in block if figure.how == how]
-            said = "" if len(names) == len(block) else ("; ".join(names) if len(names) < 4 else f"{names[0]} ... {names[-1]}") + ": "
+            said = ""
+            if len(names) < len(block):
+                said = ("; ".join(names) if len(names) < 4 else f"{names[0]} ... {names[-1]}") + ": "
             lines += wrapped(f"how: {said}{how}", "    ")
     if notes:
         lines.append("")
