@@ -125,7 +125,8 @@ static int report(void)
 	       value_of("/proc/sys/vm/min_free_kbytes", ""), value_of("/proc/meminfo", "Slab:"),
 	       value_of("/proc/meminfo", "Shmem:"), value_of("/proc/stat", "processes"));
 	printf("taken kib=%ld\n", total - value_of("/proc/meminfo", "MemFree:") -
-	       value_of("/proc/meminfo", "Active(file):") - value_of("/proc/meminfo", "Inactive(file):") - value_of("/proc/meminfo", "SReclaimable:"));
+	       value_of("/proc/meminfo", "Active(file):") - value_of("/proc/meminfo", "Inactive(file):") -
+	       value_of("/proc/meminfo", "SReclaimable:"));
 	ended_processes();
 	living_processes();
 	puts("end");
