@@ -40,7 +40,10 @@ void cgroup_init(void)
 	present = access(BASE "/cgroup.procs", F_OK) == 0;
 	if (!present)
 		event_say(EVENT_WARNING, "gantry", "cgroup2 is not mounted; services run without limits");
-	for (size_t i = 0; present && i < sizeof(controllers) / sizeof(controllers[0]); i++) {
+	if (!present || (write_file("/sys/fs/cgroup/cgroup.subtree_control", "+cpu +memory +io +pids") == 0 &&
+			 write_file(BASE "/cgroup.subtree_control", "+cpu +memory +io +pids") == 0))
+		return;
+	for (size_t i = 0; i < sizeof(controllers) / sizeof(controllers[0]); i++) {	/* one that is not there fails all */
 		write_file("/sys/fs/cgroup/cgroup.subtree_control", controllers[i]);
 		write_file(BASE "/cgroup.subtree_control", controllers[i]);
 	}

@@ -16,7 +16,7 @@
 #include "loop.h"
 
 #define AGAIN_NS 500000000LL
-#define BOOT_NICE 10
+#define BOOT_NICE 19
 
 struct daemon {
 	const char *name;

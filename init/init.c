@@ -38,7 +38,7 @@
 #define MODULES_PATH "/etc/gantry/modules"
 
 /* cpu.weight of a stage that the boot does not need, while others are waited for; and of anything else. */
-#define ASIDE_WEIGHT  10
+#define ASIDE_WEIGHT   1
 #define USUAL_WEIGHT 100
 
 static struct config *config;

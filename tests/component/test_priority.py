@@ -18,7 +18,7 @@ class Priority(unittest.TestCase):
         api = {"listen": "127.0.0.1:3535", "tls_hosts": ["localhost"]}
         with Pid1(boot([stage("slow", "until [ -e /t/go ]; do sleep 0.05; done")], api=api)) as pid1:
             pid1.wait("api", "listens on", kind="message")
-            self.assertEqual(self.nice(pid1, "gantry-api"), ["10"])
+            self.assertEqual(self.nice(pid1, "gantry-api"), ["19"])
             pid1.write("go", "")
             pid1.wait("gantry", "booted")
             self.assertEqual(self.nice(pid1, "gantry-api"), ["0"])
