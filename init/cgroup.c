@@ -71,17 +71,6 @@ int cgroup_open(const struct config_node *node)
 	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-void cgroup_weight(const char *name, unsigned weight)
-{
-	char path[PATH_MAX], value[16];
-
-	if (!present)
-		return;
-	snprintf(path, sizeof(path), BASE "/%s/cpu.weight", name);
-	snprintf(value, sizeof(value), "%u", weight);
-	write_file(path, value);
-}
-
 bool cgroup_kill(const char *name)
 {
 	char path[PATH_MAX];

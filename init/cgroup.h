@@ -18,9 +18,6 @@ void cgroup_init(void);
 /* Makes the node's cgroup with its limits and opens it, for clone3. A descriptor, or -1. */
 int cgroup_open(const struct config_node *node);
 
-/* Its share of the processors beside other nodes: 1 to 10000, 100 unless said. Without a cgroup, nothing happens. */
-void cgroup_weight(const char *name, unsigned weight);
-
 /* SIGKILL to every process in it. False: there is none to ask. */
 bool cgroup_kill(const char *name);
 

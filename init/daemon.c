@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,7 +15,6 @@
 #include "loop.h"
 
 #define AGAIN_NS 500000000LL
-#define BOOT_NICE 19
 
 struct daemon {
 	const char *name;
@@ -35,8 +33,6 @@ static struct daemon daemons[DAEMON_MAX] = {
 			.permissions = CONTROL_MAY_READ | CONTROL_MAY_POST},
 	[DAEMON_LOGGER] = {.name = "logger", .argv = {"logger"}, .options_fd = -1, .permissions = CONTROL_MAY_READ},
 };
-
-static bool boot_over;
 
 static void exited(struct child *child, const struct plan_exit *how)
 {
@@ -73,8 +69,6 @@ static int try_start(struct daemon *daemon)
 		close(pair[0]);
 		return r;
 	}
-	if (!boot_over)
-		setpriority(PRIO_PROCESS, (id_t)child_pid(daemon->child), BOOT_NICE);
 	r = control_adopt(pair[0], daemon->permissions, daemon->name);
 	if (r < 0)
 		child_signal(daemon->child, SIGKILL);
@@ -107,16 +101,6 @@ void daemon_want(enum daemon_role role)
 		return;
 	daemon->wanted = true;
 	start(daemon);
-}
-
-void daemon_boot_over(void)
-{
-	if (boot_over)
-		return;
-	boot_over = true;
-	for (int i = 0; i < DAEMON_MAX; i++)
-		if (daemons[i].child)
-			setpriority(PRIO_PROCESS, (id_t)child_pid(daemons[i].child), 0);
 }
 
 bool daemon_stop(enum daemon_role role, int sig)

@@ -21,9 +21,6 @@ void daemon_init(const char *api_json, uid_t uid, gid_t gid, const char *log_jso
 /* It shall run from now on. */
 void daemon_want(enum daemon_role role);
 
-/* The boot goes on no more: from now on they get the processor as anyone does; until then they give way. */
-void daemon_boot_over(void);
-
 /*
  * With sig: it shall run no more, and gets sig. False: there is no process. sig 0 only asks, and keeps it from being
  * started again.

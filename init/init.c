@@ -37,10 +37,6 @@
 #define CONFIG_PATH  "/etc/gantry/boot.json"
 #define MODULES_PATH "/etc/gantry/modules"
 
-/* cpu.weight of a stage that the boot does not need, while others are waited for; and of anything else. */
-#define ASIDE_WEIGHT   1
-#define USUAL_WEIGHT 100
-
 static struct config *config;
 static struct plan plan;
 static struct child **node_child;	/* the live process of each node, or NULL */
@@ -77,20 +73,6 @@ static void became_ready(size_t node)
 	plan_ready(&plan, node, loop_now_ns());
 }
 
-/* A boot hangs on its required stages: the others, and the API and the logger, have the processor when it is free. */
-static bool aside(const struct config_node *node)
-{
-	return node->kind == NODE_STAGE && !node->required && plan.state == BOOT_BOOTING;
-}
-
-static void boot_over(void)
-{
-	for (size_t i = 0; i < config->n_nodes; i++)
-		if (config->nodes[i].kind == NODE_STAGE && node_child[i])
-			cgroup_weight(config->nodes[i].name, USUAL_WEIGHT);
-	daemon_boot_over();
-}
-
 static void start_node(size_t index)
 {
 	const struct config_node *node = &config->nodes[index];
@@ -107,11 +89,8 @@ static void start_node(size_t index)
 		.exited = node_exited,
 		.started = service ? service_started : NULL,
 	};
-	int r;
+	int r = child_start(&spec, &node_child[index]);
 
-	if (aside(node))
-		cgroup_weight(node->name, ASIDE_WEIGHT);
-	r = child_start(&spec, &node_child[index]);
 	if (spec.cgroup_fd >= 0)
 		close(spec.cgroup_fd);
 	if (r < 0)
@@ -158,8 +137,6 @@ static void say_boot(void)
 {
 	char text[NODE_REASON_MAX + 8], elapsed[48];
 
-	if (plan.state != BOOT_BOOTING)
-		boot_over();
 	if (plan.state == BOOT_HELD) {
 		snprintf(text, sizeof(text), "text=%s", plan.reason);
 		artifact_give_text("held-reason", plan.reason);
