@@ -40,7 +40,7 @@ class LateDisk(BootTest):
         self.assertIsNotNone(report, "Azure was not told")
         self.assertEqual(report["substatus"], "ProvisioningFailed")
         self.assertIn("disk", report["description"])
-        status, body = self.api("/api/v1/events?format=text")
+        status, body = self.api(guest, "/api/v1/events?format=text")
         self.assertEqual(status, 200)
         self.assertIn("held", body)
         self.assertEqual(self.states(guest, "reth")[-1:], ["blocked"])

@@ -31,9 +31,9 @@ class FirstBoot(BootTest):
         self.assertIsNotNone(guest.find("rbuilder", text="reth answers"))
         self.assertIsNone(guest.panic)
 
-        status, _ = self.api("/livez")
+        status, _ = self.api(guest, "/livez")
         self.assertEqual(status, 200)
-        status, body = self.api("/api/v1/events")
+        status, body = self.api(guest, "/api/v1/events")
         self.assertEqual(status, 200)
         self.assertTrue(any("booted" in event["message"] for event in json.loads(body)))
         self.power_off(guest)
@@ -79,7 +79,7 @@ class DiskKey(BootTest):
         found = guest.wait_for("look", text=r"looked at \d+ files and found \d+", kind="message", timeout=60)
         self.assertRegex(found.text, "found 0$")
         self.assertFalse([line for line in guest.lines if DISK_KEY in line])
-        _, body = self.api("/api/v1/events")
+        _, body = self.api(guest, "/api/v1/events")
         self.assertNotIn(DISK_KEY, body)
 
     def test_the_search_would_find_a_secret_that_is_there(self):
