@@ -52,6 +52,7 @@ help:
 #  make ... V=1          show the commands
 #  make ... KERNEL=FILE  another Debian kernel package than the pinned one
 #  make ... MIRROR=URL   another Debian mirror than the host's own
+#  make ... PINNED=1     refuse a build root that is not the pinned one, for images whose measurements are published
 
 enter:
 	@$(BUILDROOT) enter sh -c '$(subst ','\'',$(value CMD))'

@@ -11,7 +11,7 @@ from namespaces import CACHE, TOP, Refused, need_program, say
 
 SUITE = "trixie"
 
-# Packages whose output can end up in the image's bytes: a different version is an error, not a warning.
+# Packages whose output can end up in the image's bytes: a different version is said, and with PINNED=1 refused.
 EXACT = re.compile(r"^(gcc|g\+\+|cpp|libgcc|binutils|libbinutils|linux-headers|linux-kbuild|linux-libc-dev|libc6-dev|"
                    r"systemd-ukify|systemd-boot-efi|python3-pefile|mtools|dosfstools|fdisk|libfdisk1|cpio|zstd|"
                    r"libzstd1|xz-utils|liblzma5|kmod|libkmod2|cmake|make|autoconf|automake|libtool|bison|flex|gperf)"
@@ -62,9 +62,6 @@ class Lock:
             for name in sorted(self.root):
                 out.write(f"root {name} {self.root[name]}\n")
         os.rename(path + ".new", path)
-
-    def exact(self):
-        return [f"{name} {version}" for name, version in sorted(self.root.items()) if EXACT.match(name)]
 
 
 def mirror():
