@@ -43,7 +43,8 @@ void cgroup_init(void)
 	if (!present || (write_file("/sys/fs/cgroup/cgroup.subtree_control", "+cpu +memory +io +pids") == 0 &&
 			 write_file(BASE "/cgroup.subtree_control", "+cpu +memory +io +pids") == 0))
 		return;
-	for (size_t i = 0; i < sizeof(controllers) / sizeof(controllers[0]); i++) {	/* one that is not there fails all */
+	/* One that is not there has failed all: each by itself. */
+	for (size_t i = 0; i < sizeof(controllers) / sizeof(controllers[0]); i++) {
 		write_file("/sys/fs/cgroup/cgroup.subtree_control", controllers[i]);
 		write_file(BASE "/cgroup.subtree_control", controllers[i]);
 	}
