@@ -128,10 +128,14 @@ build/guest/%: qemu/guest/%.c Makefile build/paths.env
 	$(call say,CC $<)$(CC) $(CPPFLAGS) -isystem $(LIBS)/include $(CFLAGS) -MMD -MP -MF build/obj/$(<:.c=.d) $(LDFLAGS) -o $@ $< && \
 		$(STRIP) $@
 
-# Kernel modules of the test image, against the headers of the pinned kernel. Debug information is stripped, paths are not in it.
+# Kernel modules of the test image, against the headers of the pinned kernel, which want to lie below /usr; what is written there is
+# gone when the root is left. Debug information is stripped, paths are not in it.
 HEADERS := /usr/src/linux-headers-$(KERNEL_VERSION)
+LINK_HEADERS := test -d $(HEADERS) || ln -s $(KERNEL_DIR)/headers/usr/src/* /usr/src/ && test -d $(HEADERS) && \
+	{ test -d /usr/lib/linux-kbuild-$(KERNEL_VERSION:-cloud-amd64=) || ln -s $(KERNEL_DIR)/headers/usr/lib/linux-kbuild-* /usr/lib/; }
 build/modules/%.ko: qemu/tdx/%.c $(wildcard qemu/tdx/*.h) Makefile build/paths.env
 	@mkdir -p build/kbuild/$* $(@D)
+	@$(LINK_HEADERS) || { echo "the headers of kernel $(KERNEL_VERSION) are not there: qemu/tdx cannot be built for it"; exit 1; }
 	@cp $< $(wildcard qemu/tdx/*.h) build/kbuild/$*/ && echo 'obj-m := $*.o' > build/kbuild/$*/Kbuild
 	$(call say,KBUILD $<)$(MAKE) -s -C $(HEADERS) M=$(CURDIR)/build/kbuild/$* KCFLAGS=-ffile-prefix-map=$(CURDIR)/build/kbuild/= modules \
 		> build/kbuild/$*/log 2>&1 || { cat build/kbuild/$*/log; exit 1; }

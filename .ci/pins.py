@@ -26,10 +26,10 @@ KERNEL_PACKAGE = "linux-image-cloud-amd64"
 
 
 class Lock:
-    """deps.lock: `root NAME VERSION`, `source NAME VERSION SHA256 SIZE PATH`, `kernel NAME VERSION SHA256 SIZE PATH`."""
+    """deps.lock: `root NAME VERSION`; `source`, `kernel`, `headers` (the kernel's): NAME VERSION SHA256 SIZE PATH."""
 
     def __init__(self, path=os.path.join(TOP, "deps.lock")):
-        self.root, self.sources, self.kernel, self.date, self.notes = {}, [], None, "", []
+        self.root, self.sources, self.kernel, self.headers, self.date, self.notes = {}, [], None, [], "", []
         if not os.path.exists(path):
             return
         with open(path, encoding="ascii") as lines:
@@ -41,9 +41,11 @@ class Lock:
                     self.date = field[1]
                 elif field[0] == "root" and len(field) == 3:
                     self.root[field[1]] = field[2]
-                elif field[0] in ("source", "kernel") and len(field) == 6 and re.fullmatch("[0-9a-f]{64}", field[3]):
+                elif field[0] in ("source", "kernel", "headers") and len(field) == 6 and re.fullmatch("[0-9a-f]{64}", field[3]):
                     if field[0] == "source":
                         self.sources.append(field[1:])
+                    elif field[0] == "headers":
+                        self.headers.append(field[1:])
                     else:
                         self.kernel = field[1:]
                 else:
@@ -52,13 +54,15 @@ class Lock:
     def write(self, path=os.path.join(TOP, "deps.lock")):
         with open(path + ".new", "w", encoding="ascii") as out:
             out.write("# What Gantry is built from and with, pinned. Written by `make update-deps`; see docs/building.md.\n"
-                      "# source, kernel: package, version, sha256, size, path below the mirror. root: package, version.\n")
+                      "# source, kernel, headers: package, version, sha256, size, path below the mirror. root: package, version.\n")
             out.write(f"date {self.date}\n")
             for note in self.notes:
                 out.write(f"# {note}\n")
             for fields in sorted(self.sources, key=lambda f: (f[0], f[4])):
                 out.write("source " + " ".join(fields) + "\n")
             out.write("kernel " + " ".join(self.kernel) + "\n")
+            for fields in self.headers:
+                out.write("headers " + " ".join(fields) + "\n")
             for name in sorted(self.root):
                 out.write(f"root {name} {self.root[name]}\n")
         os.rename(path + ".new", path)
