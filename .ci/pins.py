@@ -54,7 +54,8 @@ class Lock:
     def write(self, path=os.path.join(TOP, "deps.lock")):
         with open(path + ".new", "w", encoding="ascii") as out:
             out.write("# What Gantry is built from and with, pinned. Written by `make update-deps`; see docs/building.md.\n"
-                      "# source, kernel, headers: package, version, sha256, size, path below the mirror. root: package, version.\n")
+                      "# source, kernel, headers: package, version, sha256, size, path below the mirror. root: package, "
+                      "version.\n")
             out.write(f"date {self.date}\n")
             for note in self.notes:
                 out.write(f"# {note}\n")
