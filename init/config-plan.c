@@ -187,6 +187,23 @@ static bool find_circle(struct walk *walk, uint16_t index, size_t *ret_start)
 	return false;
 }
 
+/* "a -> b -> a"; of a long way only the beginning and the return. */
+static void put_circle(const struct walk *walk, size_t start, char *circle, size_t size)
+{
+	const struct config_node *nodes = walk->config->nodes;
+	const size_t step = NODE_NAME_MAX + 4, end = sizeof("... -> ") + NODE_NAME_MAX;
+	size_t n = 0;
+
+	for (size_t i = start; i < walk->length; i++) {
+		bool fits = n + step + end <= size;
+
+		n += (size_t)snprintf(circle + n, size - n, "%s -> ", fits ? nodes[walk->way[i]].name : "...");
+		if (!fits)
+			break;
+	}
+	snprintf(circle + n, size - n, "%s", nodes[walk->way[start]].name);
+}
+
 static int check_circles(struct check *check, const struct config *config)
 {
 	struct walk walk = {.config = config};
@@ -194,14 +211,11 @@ static int check_circles(struct check *check, const struct config *config)
 
 	for (size_t i = 0; i < config->n_nodes; i++) {
 		char circle[400];
-		size_t n = 0;
 		struct node_place at;
 
 		if (walk.marks[i] != NEW || !find_circle(&walk, (uint16_t)i, &start))
 			continue;
-		for (size_t j = start; j < walk.length && n < sizeof(circle) - 2 * NODE_NAME_MAX; j++)
-			n += (size_t)sprintf(circle + n, "%s -> ", config->nodes[walk.way[j]].name);
-		sprintf(circle + n, "%s", config->nodes[walk.way[start]].name);
+		put_circle(&walk, start, circle, sizeof(circle));
 		return check_fail(check, place_of(&at, config, walk.way[start]), "waits for itself: %s", circle);
 	}
 	return 0;

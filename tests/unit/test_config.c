@@ -387,6 +387,28 @@ TEST(needs_must_exist_and_can_be_met)
 #define DISK(keys)   "{\"name\": \"disk\", \"type\": \"disk\", \"options\": {\"keys\": [" keys "]}}"
 #define RENDER       "{\"name\": \"render\", \"type\": \"render\", \"options\": {\"files\": []}}"
 
+/* Lengths chosen so that the text of the circle ends where its buffer does. */
+TEST(a_circle_of_long_names_is_cut_and_not_written_beyond)
+{
+	enum { NODES = 14, LONG = NODE_NAME_MAX - 1 };
+	char names[NODES][NODE_NAME_MAX], text[4096];
+	size_t n = 0;
+
+	for (int i = 0; i < NODES; i++) {
+		memset(names[i], 'a' + i, LONG);
+		names[i][i == 9 ? 16 : LONG] = '\0';
+	}
+	n += (size_t)snprintf(text + n, sizeof(text) - n, "{\"services\": [");
+	for (int i = 0; i < NODES; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n,
+				      "%s{\"name\": \"%s\", \"command\": [\"/bin/x\"], \"needs\": [\"%s\"]}",
+				      i ? "," : "", names[i], names[(i + 1) % NODES]);
+	snprintf(text + n, sizeof(text) - n, "]}");
+	CHECK(parse(text) == NULL);
+	CHECK(strstr(error, "waits for itself: aaaa") != NULL);
+	CHECK(strstr(error, " -> ... -> aaaa") != NULL);
+}
+
 TEST(an_artifact_that_is_taken_has_a_giver)
 {
 	static const struct bad bad[] = {
