@@ -115,7 +115,9 @@ class Services(unittest.TestCase):
         say = ("import os,socket; s=socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
                "s.sendto(b\"READY=1\", \"/run/gantry/notify\")")
         stranger = service("stranger", f"python3 -c '{say}'; touch /t/sent; exec sleep 1000")
-        honest = service("honest", f"until [ -e /t/go ]; do sleep 0.1; done; python3 -c '{say}'; exec sleep 1000",
+        # It stays after it has said so, as a service does: whose word it is is read from its cgroup.
+        stays = say + "; import time; time.sleep(1000)"
+        honest = service("honest", f"until [ -e /t/go ]; do sleep 0.1; done; exec python3 -c '{stays}'",
                          ready={"notify": True})
         with Pid1(boot(services=[stranger, honest])) as gantry:
             gantry.wait("honest", "running")
