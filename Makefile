@@ -45,7 +45,7 @@ help:
 #  make shell            a shell in the build root
 #  make enter CMD=...    one command in the build root
 #  make deps             only the build root, the libraries and the kernel
-#  make update-deps      move the pins in deps.lock to what the mirror has now
+#  make update-deps      move the pins in deps.lock to what the mirror has now  [ONLY=root]
 #  make prune            remove from the cache what this checkout does not use
 #  make clean            remove build/
 #

@@ -35,6 +35,8 @@ class Lock:
         with open(path, encoding="ascii") as lines:
             for number, line in enumerate(lines, 1):
                 field = line.split()
+                if note := re.match(r"# (\S+ \S+: built without .*)", line):
+                    self.notes.append(note[1])
                 if not field or field[0].startswith("#"):
                     continue
                 if field[0] == "date" and len(field) == 2:
