@@ -74,8 +74,12 @@ static int check_stage(struct check *check, const struct place *place, struct js
 	struct nearest nearest = {.value = type};
 	char quoted[CHECK_QUOTED_MAX], hint[CHECK_NEAREST_MAX];
 
-	if (stage)
-		return check_options(check, &options_at, options, stage->options);
+	if (stage) {
+		int r = check_options(check, &options_at, options, stage->options);
+		const char *wrong = r == 0 && options && stage->check ? stage->check(options) : NULL;
+
+		return wrong ? check_fail(check, &options_at, "%s", wrong) : r;
+	}
 	for (size_t i = 0; stage_table[i]; i++)
 		nearest_try(&nearest, stage_table[i]->type);
 	return check_fail(check, &type_at, "no stage type %s%s", check_quote(quoted, type),

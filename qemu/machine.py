@@ -24,6 +24,7 @@ from qemu.tdx import azure_tpm
 
 AZURE_ASSET_TAG = "7783-7084-3265-9085-8269-3286-77"
 DATA_LUN = 10
+DATA_SERIAL = "GANTRY-DATA-0001"
 API_PORT = 3535
 TIMEOUT_SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
@@ -245,7 +246,7 @@ class Machine:
         command += self.boot_arguments() + self.extra
         if self.disk and self.attach_after is None:
             command += ["-blockdev", json.dumps(self.block_node("data0")),
-                        "-device", f"scsi-hd,id=disk0,bus=scsi0.0,channel=0,scsi-id=0,lun={self.lun},drive=data0"]
+                        "-device", f"scsi-hd,id=disk0,bus=scsi0.0,channel=0,scsi-id=0,lun={self.lun},drive=data0,serial={DATA_SERIAL}"]
             self.attachment = "disk0"
         self.log = open(os.path.join(self.folder, "console.log"), "wb")
         with open(os.path.join(self.folder, "qemu.log"), "wb") as errors:
@@ -376,7 +377,7 @@ class Machine:
         self.qmp.command("blockdev-add", **self.block_node(node))
         self.attached = time.monotonic()
         self.qmp.command("device_add", driver="scsi-hd", id=device, bus="scsi0.0", channel=0, scsi_id=0, lun=self.lun,
-                         drive=node)
+                         drive=node, serial=DATA_SERIAL)
         self.attachment = device
 
     def remove_disk(self, timeout=30):

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Stage `config`: fetches the node's configuration from BuilderHub, whole and valid or not at all, and hands it on
- * as the artifact `config`; the disk key in it, if there is one, byte for byte as `disk-key`. One request an
- * attempt: the plan tries again for ever, since a refusal is normal until an operator has allowed the node. The
+ * as the artifact `config`; the disk key in it, if there is one, byte for byte as `disk-key`, and a secret to recover
+ * the disk by as `disk-recovery`. One request an attempt: the plan tries again for ever, since a refusal is normal until an operator has allowed the node. The
  * document is a secret: it is said how long it is, never what is in it.
  */
 #define _GNU_SOURCE
@@ -128,30 +128,33 @@ static int parse(struct fetch *f)
 }
 
 /* 1: handed over; 0: the document has none; negative errno. */
-static int give_disk_key(struct fetch *f, const char *path)
+static int give_secret(struct fetch *f, const char *path, const char *artifact)
 {
-	struct json_object *key;
+	struct json_object *secret;
 	int n, r;
 
-	if (!path[0] || !document_get(f->document, path, &key))
+	if (!path[0] || !document_get(f->document, path, &secret))
 		return 0;
-	n = json_object_is_type(key, json_type_string) ? json_object_get_string_len(key) : 0;
+	n = json_object_is_type(secret, json_type_string) ? json_object_get_string_len(secret) : 0;
 	if (n == 0 || n > DISK_KEY_MAX) {
-		report_event(EVENT_WARNING, "%s is not a string of 1 to %d bytes: no disk key", path, DISK_KEY_MAX);
+		report_event(EVENT_WARNING, "%s is not a string of 1 to %d bytes: no %s", path, DISK_KEY_MAX, artifact);
 		return 0;
 	}
-	r = report_give("disk-key", json_object_get_string(key), (size_t)n);
+	r = report_give(artifact, json_object_get_string(secret), (size_t)n);
 	return r < 0 ? r : 1;
 }
 
-static int give(struct fetch *f, const char *key_path)
+static int give(struct fetch *f, const char *key_path, const char *recovery_path)
 {
-	int r, key;
+	int r, key = 0;
 
 	r = report_give("config", f->body.bytes, f->used);
-	key = r < 0 ? r : give_disk_key(f, key_path);
-	if (key < 0) {
-		report_result("configuration not handed over: %s", strerror(-key));
+	if (r >= 0)
+		r = key = give_secret(f, key_path, "disk-key");
+	if (r >= 0)
+		r = give_secret(f, recovery_path, "disk-recovery");
+	if (r < 0) {
+		report_result("configuration not handed over: %s", strerror(-r));
 		return STAGE_AGAIN;
 	}
 	report_result("%zu bytes, %s", f->used, key ? "with a disk key" : "without a disk key");
@@ -173,7 +176,8 @@ static int run(struct stage_context *context)
 	if (r == STAGE_DONE)
 		r = parse(&f);
 	if (r == STAGE_DONE)
-		r = give(&f, option_string(context, "disk_key", "disk_encryption.key"));
+		r = give(&f, option_string(context, "disk_key", "disk_encryption.key"),
+			 option_string(context, "disk_recovery", "disk_encryption.recovery"));
 	json_object_put(f.document);
 	secret_wipe(&f.body);
 	return r;
@@ -184,10 +188,11 @@ static const struct stage_option options[] = {
 	{.name = "ca", .type = OPTION_STRING, .maximum = 255},
 	{.name = "max_bytes", .type = OPTION_INTEGER, .minimum = 2, .maximum = ARTIFACT_SIZE_MAX},
 	{.name = "disk_key", .type = OPTION_STRING, .maximum = 120},
+	{.name = "disk_recovery", .type = OPTION_STRING, .maximum = 120},
 	{0},
 };
 
-static const char *const gives[] = {"config", "disk-key", NULL};
+static const char *const gives[] = {"config", "disk-key", "disk-recovery", NULL};
 
 const struct stage stage_config = {
 	.type = "config",

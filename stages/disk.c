@@ -1,411 +1,296 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stage `disk`: finds the data disk, opens it, or formats it if and only if it is blank, and mounts it. A disk that
- * cannot be opened is left as it is, to the byte, and the boot is held with the reason of each key source.
+ * Stage `disk`: finds the data disk, opens it, or formats it if and only if it is blank or given up by name, and
+ * mounts it. A disk that cannot be opened is left as it is, to the byte, and the boot is held with the reason of each
+ * key source.
  *
- * It may be killed anywhere and started again. Formatting needs no memory of how far it came: the LUKS header is
- * made in memory and written last, when the file system behind it is complete, and until then the disk still reads
- * as blank. (The last megabyte stays unused for that: mke2fs wipes the end of what it is given.)
+ * It may be killed anywhere and started again: what it has done by then is seen on the disk, in the TPM, and in the
+ * kernel's list of volumes, not remembered.
  */
 #define _GNU_SOURCE
+#include "disk.h"
+
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <linux/capability.h>
 #include <linux/fs.h>
 
 #include <gantry/cleanup.h>
-#include <gantry/stage.h>
 
-#include "lib/backoff.h"
-#include "lib/blank.h"
-#include "lib/diskkey.h"
-#include "lib/ext4.h"
-#include "lib/find.h"
-#include "lib/luks.h"
+#include "lib/intent.h"
 #include "lib/options.h"
 #include "lib/report.h"
 #include "lib/tpm.h"
-#include "lib/uevent.h"
 
-#define SAY_EVERY_MS  10000
-#define SIZE_MIN      (64u << 20)	/* bytes; below that there is no point in a file system */
-#define SOURCES_MAX   4
-#define REASON_MAX    512
-#define PCRS_DEFAULT  (1u << 4 | 1u << 9 | 1u << 11)
+#define SIZE_MIN       (64u << 20)	/* bytes; below that there is no point in a file system */
+#define PCRS_DEFAULT   (TPM_SIGNED_PCRS | 1u << TPM_PCR_CLOSE)
+#define COMMIT_DEFAULT 30
+#define VERSION_MAX    1000
+#define LUN_DEFAULT    10
 
 static const struct find_roots roots = {"/sys", "/proc"};
-
-struct work {
-	unsigned lun;
-	const char *name, *mount;	/* of the volume; where it goes */
-	bool may_format;
-	int64_t wait_ms;		/* 0: for ever */
-	struct key_place place;
-	const struct key_source *sources[SOURCES_MAX];
-	size_t n_sources;
-
-	char device[80];		/* /dev/mapper/NAME */
-	struct disk disk;
-	int fd;				/* of the disk, read-only; keeps its number from being used again */
-	char reasons[REASON_MAX];	/* why each source could not help */
-	bool worth_retry;
-};
 
 static void close_luks(struct luks **luks)
 {
 	luks_close(*luks);
 }
 
-static void read_options(const struct stage_context *context, struct work *w)
+static void read_rule(const struct stage_context *context, struct work *w)
+{
+	static const struct {
+		const char *option;
+		enum find_by by;
+	} texts[] = {{"serial", FIND_SERIAL}, {"wwid", FIND_WWID}};
+	int64_t nsid = option_integer(context, "nsid", 0);
+
+	w->rule = (struct find_rule){.by = FIND_LUN, .number = (unsigned)option_integer(context, "lun", LUN_DEFAULT)};
+	if (nsid)
+		w->rule = (struct find_rule){.by = FIND_NSID, .number = (unsigned)nsid};
+	if (option_boolean(context, "largest", false))
+		w->rule = (struct find_rule){.by = FIND_LARGEST};
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		const char *text = option_string(context, texts[i].option, NULL);
+
+		if (text)
+			w->rule = (struct find_rule){.by = texts[i].by, .text = text};
+	}
+	find_text(&w->rule, w->rule_text);
+}
+
+static size_t read_sources(const struct stage_context *context, const char *option,
+			   const struct key_source *ret[KEY_SOURCES_MAX])
+{
+	size_t n, used = 0;
+	struct json_object *list = option_array(context, option, &n);
+
+	for (size_t i = 0; i < n && used < KEY_SOURCES_MAX; i++) {
+		ret[used] = key_source_named(json_object_get_string(json_object_array_get_idx(list, i)));
+		used += ret[used] != NULL;
+	}
+	return used;
+}
+
+static void read_options(struct stage_context *context, struct work *w)
 {
 	struct json_object *list;
 	size_t n;
 
-	w->lun = (unsigned)option_integer(context, "lun", 10);
+	w->context = context;
+	read_rule(context, w);
 	w->name = option_string(context, "name", "persistent");
 	w->mount = option_string(context, "mount", "/persistent");
 	w->may_format = option_boolean(context, "format", true);
+	w->use_intent = strcmp(option_string(context, "intent", "tpm"), "tpm") == 0;
+	w->force_serial = option_string(context, "force_serial", NULL);
+	w->force_uuid = option_string(context, "force_uuid", "");
 	w->wait_ms = option_integer(context, "wait_s", 0) * 1000;
 	w->place.tcti = option_string(context, "tcti", TPM_TCTI_DEFAULT);
-	w->place.pcrs = 0;
+	w->place.policy_key = option_string(context, "policy_key", NULL);
+	w->place.approval.version = (unsigned)option_integer(context, "version", 0);
+	w->place.artifact_wait_ms = -1;
 	list = option_array(context, "pcrs", &n);
 	for (size_t i = 0; i < n; i++)
 		w->place.pcrs |= 1u << json_object_get_int(json_object_array_get_idx(list, i));
 	if (!w->place.pcrs)
 		w->place.pcrs = PCRS_DEFAULT;
-	list = option_array(context, "keys", &n);
-	for (size_t i = 0; i < n && w->n_sources < SOURCES_MAX; i++) {
-		const char *key = json_object_get_string(json_object_array_get_idx(list, i));
-
-		w->sources[w->n_sources] = key_source_named(key);
-		w->n_sources += w->sources[w->n_sources] != NULL;
+	w->n_keys = read_sources(context, "keys", w->keys);
+	if (!w->n_keys) {
+		w->keys[w->n_keys++] = key_source_named("tpm2");
+		w->keys[w->n_keys++] = key_source_named("hub");
 	}
-	if (!list) {
-		w->sources[w->n_sources++] = key_source_named("tpm2");
-		w->sources[w->n_sources++] = key_source_named("hub");
-	}
+	w->n_enroll = read_sources(context, "enroll", w->enroll);
+	w->ext4.commit_s = (unsigned)option_integer(context, "commit_s", COMMIT_DEFAULT);
+	w->ext4.discard = option_boolean(context, "discard", false);
 	snprintf(w->device, sizeof(w->device), "/dev/mapper/%s", w->name);
 }
 
-static const char *size_text(uint64_t bytes, char text[24])
+const char *disk_text(const struct work *w, char text[FIND_WHY_MAX + DISK_NAME_MAX + 4])
 {
-	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
-	double value = (double)bytes / 1024;
-	size_t i = 0;
-
-	for (; value >= 1024 && i + 1 < sizeof(units) / sizeof(*units); i++)
-		value /= 1024;
-	snprintf(text, 24, "%.1f %s", value, units[i]);
+	snprintf(text, FIND_WHY_MAX + DISK_NAME_MAX + 4, "%s (%s)", w->disk.name, w->rule_text);
 	return text;
 }
 
-/* "sda (lun 10)", as every text about the disk calls it. */
-static const char *disk_text(const struct work *w, char text[64])
-{
-	snprintf(text, 64, "%s (lun %u)", w->disk.name, w->lun);
-	return text;
-}
-
-/* The reasons of the sources, one after the other. */
-static void add_reason(struct work *w, const char *source, const char *why)
+void disk_add_reason(struct work *w, const struct key_source *source, int error, const char *why)
 {
 	size_t used = strlen(w->reasons);
 
-	snprintf(w->reasons + used, sizeof(w->reasons) - used, "%s%s: %s", used ? "; " : "", source, why);
-	report_event(EVENT_WARNING, "key source %s: %s", source, why);
+	snprintf(w->reasons + used, sizeof(w->reasons) - used, "%s%s: %s", used ? "; " : "", source->name, why);
+	w->worth_retry |= key_error_may_pass(error);
+	report_event(EVENT_WARNING, "key source %s: %s", source->name, why);
 }
 
-/* Waits until some block device has come, gone or changed, or the time is over. */
-static int wait_for_change(int fd, int64_t until_ms)
+int disk_leave(const struct work *w, const char *why)
 {
-	for (;;) {
-		struct pollfd pollfd = {.fd = fd, .events = POLLIN};
-		char buffer[UEVENT_SIZE_MAX];
-		int64_t left = until_ms - time_now_ms();
-		struct uevent event;
-		bool changed = false;
-		int r;
-
-		if (poll(&pollfd, 1, left > 0 ? (int)left : 0) < 0 && errno != EINTR)
-			return -errno;
-		while ((r = uevent_receive(fd, buffer, &event)) > 0)
-			changed |= strcmp(event.subsystem, "block") == 0;
-		if (r == -ENOBUFS)
-			changed = true;
-		else if (r < 0)
-			return r;
-		if (changed || time_now_ms() >= until_ms)
-			return 0;
-	}
-}
-
-/* Then it has no partitions, and looking for them would only take time. */
-static bool starts_as_luks(int fd)
-{
-	char magic[6];
-
-	return pread(fd, magic, sizeof(magic), 0) == sizeof(magic) && memcmp(magic, "LUKS\xba\xbe", 6) == 0;
-}
-
-/* One look. 1: w->disk and w->fd are it; 0: not yet, and why may say something about it. */
-static int look(struct work *w, char why[FIND_WHY_MAX])
-{
-	_cleanup_(cleanup_close) int fd = -1;
-	struct stat st;
-	int r;
-
-	r = find_disk(&roots, w->lun, &w->disk, why);
-	if (r <= 0)
-		return r;
-	fd = open(w->disk.path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode) || st.st_rdev != w->disk.number) {
-		snprintf(why, FIND_WHY_MAX, "%s is going away", w->disk.name);
-		return 0;
-	}
-	if (ioctl(fd, BLKGETSIZE64, &w->disk.size) < 0)
-		return -errno;
-	r = starts_as_luks(fd) ? 0 : blank_is_boot_disk(fd);
-	if (r > 0)
-		snprintf(why, FIND_WHY_MAX, "%s is the boot disk", w->disk.name);
-	if (r != 0)
-		return r < 0 ? r : 0;
-	w->fd = fd;
-	fd = -1;
-	return 1;
-}
-
-/* Subscribes first, so that nothing is missed between the look and the wait. */
-static int find(struct work *w)
-{
-	_cleanup_(cleanup_close) int events = -1;
-	int64_t start = time_now_ms(), say = start;
-	char why[FIND_WHY_MAX] = "";
-	int r;
-
-	r = uevent_open(&events);
-	if (r < 0) {
-		report_result("uevent socket: %s", strerror(-r));
-		return STAGE_AGAIN;
-	}
-	while ((r = look(w, why)) == 0) {
-		int64_t now = time_now_ms();
-
-		if (w->wait_ms && now - start >= w->wait_ms) {
-			report_result("disk lun %u did not come in %" PRId64 " s%s%s", w->lun, w->wait_ms / 1000,
-				      why[0] ? ": " : "", why);
-			return STAGE_NEVER;
-		}
-		if (now >= say) {
-			report_event(EVENT_INFO, "waits for disk lun %u%s%s", w->lun, why[0] ? ": " : "", why);
-			report_result("disk lun %u did not come%s%s", w->lun, why[0] ? ": " : "", why);
-			say = now + SAY_EVERY_MS;
-		}
-		r = wait_for_change(events, w->wait_ms && start + w->wait_ms < say ? start + w->wait_ms : say);
-		if (r < 0)
-			break;
-	}
-	if (r > 0)
-		return STAGE_DONE;
-	report_result("disk lun %u: %s", w->lun, r == -EEXIST ? why : strerror(-r));
-	return r == -EEXIST ? STAGE_NEVER : STAGE_AGAIN;
-}
-
-/* Ends the stage with the disk as it is. */
-static int leave(const struct work *w, const char *why)
-{
-	char text[64];
+	char text[FIND_WHY_MAX + DISK_NAME_MAX + 4];
 
 	report_result("%s left untouched: %s", disk_text(w, text), why);
 	return w->worth_retry ? STAGE_AGAIN : STAGE_NEVER;
 }
 
-static bool may_pass(int error)
+int disk_give_up(const struct work *w, int result, const char *why)
 {
-	return error == -EAGAIN || error == -ENODEV || error == -EBUSY || error == -EIO;
-}
-
-/* Tries one source on the volume. 0: it is open. */
-static int open_with(struct work *w, struct luks *luks, const struct key_source *source)
-{
-	_cleanup_secret_ struct secret key = {0};
-	char why[KEY_WHY_MAX] = "";
-	int keyslot = -1, r;
-
-	r = source->get(&w->place, luks_header_of(luks), &key, &keyslot, why);
-	if (r == 0)
-		r = luks_activate(luks, w->name, keyslot, &key, why);
-	if (r < 0) {
-		add_reason(w, source->name, why);
-		w->worth_retry |= may_pass(r);
-	}
-	return r;
-}
-
-/* Closes the volume again when what is on it cannot be used, and says why. */
-static int give_up(const struct work *w, int result, const char *why)
-{
-	char text[64];
+	char text[FIND_WHY_MAX + DISK_NAME_MAX + 4];
 
 	(void)luks_deactivate(w->name);
 	report_result("%s: %s", disk_text(w, text), why);
 	return result;
 }
 
-static int mount_volume(const struct work *w, const char *how)
+/* The UUID that a header of whatever LUKS version shows, trusted or not; empty: there is no header. */
+static void shown_uuid(int fd, char ret[41])
 {
-	char why[EXT4_WHY_MAX], text[64], size[24];
-	int r = ext4_mount(w->device, w->mount);
+	char sector[512];
+
+	ret[0] = '\0';
+	if (pread(fd, sector, sizeof(sector), 0) != (ssize_t)sizeof(sector) ||
+	    (memcmp(sector, "LUKS\xba\xbe", 6) != 0 && memcmp(sector, "SKUL\xba\xbe", 6) != 0))
+		return;
+	memcpy(ret, sector + 168, 40);
+	ret[40] = '\0';
+	if (!ret[0])
+		strcpy(ret, "none");
+}
+
+/*
+ * Whether the configuration gives this very disk up. For a volume it must name the volume too: that name is gone once
+ * the disk is formatted, so the same configuration cannot do it a second time.
+ */
+static bool is_given_up(const struct work *w)
+{
+	char uuid[41];
+
+	if (!w->force_serial || !w->disk.serial[0] || strcmp(w->force_serial, w->disk.serial) != 0)
+		return false;
+	shown_uuid(w->fd, uuid);
+	return strcmp(uuid, w->force_uuid) == 0;
+}
+
+/* A disk that is neither ours nor blank, and will not become so by another try. */
+static int refuse(struct work *w, const char *why)
+{
+	char text[FIND_WHY_MAX + DISK_NAME_MAX + 4];
+
+	if (w->worth_retry || !w->may_format || !is_given_up(w))
+		return disk_leave(w, why);
+	report_event(EVENT_WARNING, "%s, serial %s, is given up by the configuration, though it is not blank: %s",
+		     disk_text(w, text), w->disk.serial, why);
+	w->reasons[0] = '\0';
+	return disk_format(w, true);
+}
+
+static int take_up_blank(struct work *w)
+{
+	char why[DISK_WHY_MAX], refused[DISK_WHY_MAX + 32];
+	int r = blank_check(w->fd, w->disk.size, why);
 
 	if (r < 0) {
-		snprintf(why, sizeof(why), "mount on %s: %s", w->mount, strerror(-r));
-		return give_up(w, r == -EBUSY ? STAGE_AGAIN : STAGE_NEVER, why);
+		w->worth_retry = true;
+		snprintf(refused, sizeof(refused), "cannot be read: %s", strerror(-r));
+		return disk_leave(w, refused);
 	}
-	report_result("%s: %s, %s ext4 on %s", w->mount, how, size_text(w->disk.size, size), disk_text(w, text));
-	return STAGE_DONE;
-}
-
-static int open_existing(struct work *w, struct luks *luks)
-{
-	char why[EXT4_WHY_MAX], how[64];
-	size_t i;
-	int r;
-
-	for (i = 0; i < w->n_sources; i++)
-		if (open_with(w, luks, w->sources[i]) == 0)
-			break;
-	if (i == w->n_sources)
-		return leave(w, w->reasons);
-	report_event(EVENT_INFO, "opened by %s", w->sources[i]->name);
-	r = ext4_is_clean(w->device) ? 0 : ext4_check(w->device, why);
-	if (r < 0)
-		return give_up(w, r == -EAGAIN || r == -EINTR ? STAGE_AGAIN : STAGE_NEVER, why);
-	if (r > 0)
-		report_event(EVENT_NOTICE, "e2fsck repaired the file system");
-	snprintf(how, sizeof(how), "opened by %s", w->sources[i]->name);
-	return mount_volume(w, how);
-}
-
-/* The first source that has a key. 0: key and token are the caller's. */
-static int new_key(struct work *w, struct secret *key, char **token, const char **ret_source)
-{
-	for (size_t i = 0; i < w->n_sources; i++) {
-		char why[KEY_WHY_MAX] = "";
-		int r = w->sources[i]->make(&w->place, key, token, why);
-
-		if (r == 0) {
-			*ret_source = w->sources[i]->name;
-			return 0;
-		}
-		add_reason(w, w->sources[i]->name, why);
-		w->worth_retry |= may_pass(r);
+	if (r == 0) {
+		snprintf(refused, sizeof(refused), "neither blank nor ours: %s", why);
+		return refuse(w, refused);
 	}
-	return -ENOKEY;
+	if (!w->may_format)
+		return disk_leave(w, "blank, and formatting is switched off");
+	if (w->disk.size < SIZE_MIN)
+		return disk_leave(w, "blank, and too small to format");
+	return disk_format(w, false);
 }
 
-/* The file system first, the header last. */
-static int fill(struct work *w, struct luks *luks, char why[EXT4_WHY_MAX])
+/* Our own mark is on it: it has no data yet. */
+static int take_up_unfinished(struct work *w, int unfinished, const char *why)
 {
-	_cleanup_(cleanup_close) int disk = -1;
-	_cleanup_(cleanup_close) int volume = -1;
-	uint64_t size;
-	int r;
+	char text[FIND_WHY_MAX + DISK_NAME_MAX + 4];
 
-	r = luks_activate(luks, w->name, -1, NULL, why);
-	if (r < 0)
-		return r;
-	volume = open(w->device, O_RDONLY | O_CLOEXEC);
-	if (volume < 0 || ioctl(volume, BLKGETSIZE64, &size) < 0) {
-		r = -errno;
-		snprintf(why, EXT4_WHY_MAX, "%s: %s", w->device, strerror(-r));
-		return r;
+	if (unfinished < 0) {
+		w->worth_retry = key_error_may_pass(unfinished) || unfinished == -ENOENT;
+		return disk_leave(w, why);
 	}
-	r = ext4_make(w->device, size - BLANK_EDGE, w->name, why);
-	if (r < 0)
-		return r;
-	disk = open(w->disk.path, O_WRONLY | O_CLOEXEC);
-	if (disk < 0 || fsync(volume) < 0)
-		r = -errno;
-	if (r == 0)
-		r = luks_commit(luks, disk);
-	if (r < 0)
-		snprintf(why, EXT4_WHY_MAX, "writing the header: %s", strerror(-r));
-	return r;
-}
-
-static int format(struct work *w)
-{
-	_cleanup_(close_luks) struct luks *luks = NULL;
-	_cleanup_(cleanup_free) char *token = NULL;
-	_cleanup_secret_ struct secret key = {0};
-	char why[LUKS_WHY_MAX] = "", how[64], text[64];
-	const char *source;
-	int r;
-
-	_Static_assert(LUKS_WHY_MAX >= EXT4_WHY_MAX, "one buffer for both");
-	if (new_key(w, &key, &token, &source) < 0)
-		return leave(w, w->reasons);
-	report_event(EVENT_NOTICE, "%s is blank: formatting, key by %s", disk_text(w, text), source);
-	r = luks_format(w->disk.path, &key, token, &luks, why);
-	if (r == 0)
-		r = fill(w, luks, why);
-	if (r < 0)
-		return give_up(w, r == -ENOENT || r == -ENOEXEC || r == -EROFS ? STAGE_NEVER : STAGE_AGAIN, why);
-	snprintf(how, sizeof(how), "formatted, key by %s", source);
-	return mount_volume(w, how);
+	if (unfinished == 0)
+		return refuse(w, "its formatting was never finished, and this machine has no record that it began it");
+	report_event(EVENT_NOTICE, "%s: formatting was cut off and begins again", disk_text(w, text));
+	return w->may_format ? disk_format(w, false) : disk_leave(w, "unfinished, and formatting is switched off");
 }
 
 /* What is on the disk decides. */
 static int take_up(struct work *w)
 {
 	_cleanup_(close_luks) struct luks *luks = NULL;
-	char why[LUKS_WHY_MAX], refused[LUKS_WHY_MAX + 32], size[24], text[64];
+	char why[DISK_WHY_MAX] = "", refused[DISK_WHY_MAX + 32], text[FIND_WHY_MAX + DISK_NAME_MAX + 4];
+	bool has_mark;
 	int r;
 
-	report_event(EVENT_INFO, "%s is there, %s", disk_text(w, text), size_text(w->disk.size, size));
+	report_event(EVENT_INFO, "%s is there, %llu bytes%s%s", disk_text(w, text), (unsigned long long)w->disk.size,
+		     w->disk.serial[0] ? ", serial " : "", w->disk.serial);
+	r = disk_is_unfinished(w, &has_mark, why);
+	if (has_mark || r < 0)
+		return take_up_unfinished(w, r, why);
 	r = luks_open(w->fd, w->disk.path, w->disk.size, &luks, why);
-	if (r > 0)
-		return open_existing(w, luks);
 	if (r < 0) {
 		w->worth_retry = r != -EBADMSG;
 		snprintf(refused, sizeof(refused), "LUKS2 header %s%s", r == -EBADMSG ? "refused: " : "", why);
-		return leave(w, refused);
+		return refuse(w, refused);
 	}
-	r = blank_check(w->fd, w->disk.size, why);
-	if (r < 0) {
-		w->worth_retry = true;
-		snprintf(refused, sizeof(refused), "cannot be read: %s", strerror(-r));
-		return leave(w, refused);
-	}
-	if (r == 0) {
-		snprintf(refused, sizeof(refused), "neither blank nor ours: %s", why);
-		return leave(w, refused);
-	}
-	if (!w->may_format)
-		return leave(w, "blank, and formatting is switched off");
-	if (w->disk.size < SIZE_MIN)
-		return leave(w, "blank, and too small to format");
-	return format(w);
+	if (r == 0)
+		return take_up_blank(w);
+	r = disk_open(w, luks);
+	return r == -ENOKEY ? refuse(w, w->reasons) : r;
 }
 
-/* What an attempt that was killed has left. 0: nothing; 1: all is done already. */
-static int clear_up(const struct work *w)
+/* The disk below our active volume, for what is known of it. */
+static int disk_below(struct work *w)
 {
-	if (access(w->device, F_OK) < 0)
-		return 0;
-	if (ext4_is_mounted(w->device, w->mount)) {
-		report_result("%s: already mounted", w->mount);
-		return 1;
+	_cleanup_(cleanup_closedir) DIR *dir = NULL;
+	struct dirent *entry;
+	struct stat st;
+	char path[96];
+
+	if (stat(w->device, &st) < 0 || !S_ISBLK(st.st_mode))
+		return -ENODEV;
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/slaves", major(st.st_rdev), minor(st.st_rdev));
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			return find_describe(&roots, entry->d_name, &w->disk);
+	return -ENODEV;
+}
+
+/*
+ * A volume that an attempt before this one left open: goes on with it, if it is the one whose header is on the disk.
+ * Otherwise it was being formatted, and is closed. -ENODEV: begin as usual.
+ */
+static int take_up_open(struct work *w)
+{
+	_cleanup_(close_luks) struct luks *luks = NULL;
+	char why[DISK_WHY_MAX];
+	int r;
+
+	r = disk_below(w);
+	if (r == 0) {
+		w->fd = open(w->disk.path, O_RDONLY | O_CLOEXEC);
+		r = w->fd < 0 ? -errno : luks_open(w->fd, w->disk.path, w->disk.size, &luks, why);
 	}
-	return luks_deactivate(w->name);
+	if (r > 0 && luks_is_active(w->name, luks_header_of(luks)->uuid))
+		return disk_resume(w, luks);
+	if (w->fd >= 0)
+		close(w->fd);
+	w->fd = -1;
+	r = luks_deactivate(w->name);
+	if (r == 0)
+		return -ENODEV;
+	report_result("volume %s is left from before and cannot be closed: %s", w->name, strerror(-r));
+	return STAGE_AGAIN;
 }
 
 static int run(struct stage_context *context)
@@ -414,44 +299,102 @@ static int run(struct stage_context *context)
 	int r;
 
 	read_options(context, &w);
-	r = clear_up(&w);
-	if (r > 0)
+	if (ext4_is_mounted(w.device, w.mount)) {
+		report_result("%s: already mounted", w.mount);
 		return STAGE_DONE;
-	if (r < 0) {
-		report_result("volume %s is left from before and cannot be closed: %s", w.name, strerror(-r));
-		return STAGE_AGAIN;
 	}
-	r = find(&w);
-	if (r != STAGE_DONE)
-		return r;
-	r = take_up(&w);
-	close(w.fd);
+	r = access(w.device, F_OK) == 0 ? take_up_open(&w) : -ENODEV;
+	if (r == -ENODEV) {
+		r = disk_find(&w);
+		if (r == STAGE_DONE)
+			r = take_up(&w);
+	}
+	if (w.fd >= 0)
+		close(w.fd);
 	return r;
 }
 
-static const char *const key_names[] = {"tpm2", "hub", NULL};
+static bool has(struct json_object *options, const char *name)
+{
+	return json_object_object_get_ex(options, name, NULL);
+}
+
+static bool lists(struct json_object *options, const char *name, const char *source)
+{
+	struct json_object *list;
+
+	if (!json_object_object_get_ex(options, name, &list))
+		return false;
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		if (strcmp(json_object_get_string(json_object_array_get_idx(list, i)), source) == 0)
+			return true;
+	return false;
+}
+
+static const char *check(struct json_object *options)
+{
+	static const char *const rules[] = {"lun", "nsid", "serial", "wwid", "largest"};
+	size_t given = 0;
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
+		given += has(options, rules[i]);
+	if (given > 1)
+		return "may have only one of \"lun\", \"nsid\", \"serial\", \"wwid\", \"largest\"";
+	if ((lists(options, "keys", "tpm2-signed") || lists(options, "enroll", "tpm2-signed")) &&
+	    !(has(options, "policy_key") && has(options, "version")))
+		return "\"tpm2-signed\" needs \"policy_key\" and \"version\"";
+	if (has(options, "policy_key") != has(options, "version"))
+		return "\"policy_key\" and \"version\" go together";
+	if (has(options, "force_uuid") && !has(options, "force_serial"))
+		return "\"force_uuid\" needs \"force_serial\"";
+	return NULL;
+}
+
+static const char *const key_names[] = {"tpm2", "tpm2-signed", "hub", "recovery", "tpm2-nv", NULL};
+static const char *const enroll_names[] = {"tpm2", "tpm2-signed", "hub", "recovery", NULL};
+static const char *const intent_names[] = {"tpm", "none", NULL};
+static const char *const scheduler_names[] = {"none", "mq-deadline", "kyber", "bfq", NULL};
 
 static const struct stage_option options[] = {
 	{"lun", OPTION_INTEGER, .minimum = 0, .maximum = 16383},
-	{"keys", OPTION_STRINGS, .minimum = 1, .maximum = SOURCES_MAX, .choices = key_names},
-	{"mount", OPTION_STRING, .minimum = 2, .maximum = 255},
-	{"name", OPTION_STRING, .minimum = 1, .maximum = 64},
+	{"nsid", OPTION_INTEGER, .minimum = 1, .maximum = UINT32_MAX},
+	{"serial", OPTION_STRING, .minimum = 1, .maximum = DISK_ID_MAX - 1},
+	{"wwid", OPTION_STRING, .minimum = 1, .maximum = DISK_ID_MAX - 1},
+	{"largest", OPTION_BOOLEAN, .required = false},
+	{"wait_s", OPTION_INTEGER, .minimum = 0, .maximum = 31536000},
+	{"keys", OPTION_STRINGS, .minimum = 1, .maximum = KEY_SOURCES_MAX, .choices = key_names},
+	{"enroll", OPTION_STRINGS, .minimum = 1, .maximum = KEY_SOURCES_MAX, .choices = enroll_names},
 	{"pcrs", OPTION_INTEGERS, .minimum = 0, .maximum = 23},
 	{"tcti", OPTION_STRING, .minimum = 1, .maximum = 255},
-	{"wait_s", OPTION_INTEGER, .minimum = 0, .maximum = 31536000},
+	{"policy_key", OPTION_STRING, .minimum = 2, .maximum = 255},
+	{"version", OPTION_INTEGER, .minimum = 1, .maximum = VERSION_MAX},
 	{"format", OPTION_BOOLEAN, .required = false},
+	{"intent", OPTION_STRING, .choices = intent_names},
+	{"force_serial", OPTION_STRING, .minimum = 1, .maximum = DISK_ID_MAX - 1},
+	{"force_uuid", OPTION_STRING, .minimum = 1, .maximum = 40},
+	{"name", OPTION_STRING, .minimum = 1, .maximum = 64},
+	{"mount", OPTION_STRING, .minimum = 2, .maximum = 255},
+	{"commit_s", OPTION_INTEGER, .minimum = 1, .maximum = 3600},
+	{"discard", OPTION_BOOLEAN, .required = false},
+	{"scheduler", OPTION_STRING, .choices = scheduler_names},
+	{"read_ahead_kb", OPTION_INTEGER, .minimum = 0, .maximum = 16384},
+	{"queue_depth", OPTION_INTEGER, .minimum = 1, .maximum = 4096},
+	{"swap_bytes", OPTION_INTEGER, .minimum = 0, .maximum = INT64_C(1) << 43},
+	{"directories", OPTION_OBJECTS, .minimum = 1, .maximum = 64, .members = disk_directory_options},
 	{0},
 };
 
-static const char *const takes[] = {KEY_ARTIFACT, NULL};
+static const char *const takes[] = {KEY_ARTIFACT, RECOVERY_ARTIFACT, NULL};
 
 const struct stage stage_disk = {
 	.type = "disk",
 	.takes = takes,
 	.options = options,
+	.check = check,
 	.deadline_s = 0,
 	.retry_limit = 5,
-	.capabilities = UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_MKNOD,
+	.capabilities = UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_MKNOD | UINT64_C(1) << CAP_SYS_RESOURCE |
+			UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER,
 	.execs = true,
 	.filter = STAGE_FILTER_MOUNTS,
 	.run = run,

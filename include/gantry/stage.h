@@ -43,7 +43,7 @@ struct stage_option {
 /* The system calls that are taken from a stage; stages/lib/syscalls.h. */
 enum stage_filter {
 	STAGE_FILTER_STRICT,
-	STAGE_FILTER_MOUNTS,	/* as strict, but it may mount */
+	STAGE_FILTER_MOUNTS,	/* as strict, but it may mount, and switch swap on */
 	STAGE_FILTER_NONE,	/* runs programs of the image's choice */
 };
 
@@ -57,6 +57,11 @@ struct stage {
 	const char *const *takes;	/* artifacts it may ask for, NULL-ended, or NULL */
 	const char *const *gives;	/* artifacts it may hand over, NULL-ended, or NULL */
 	const struct stage_option *options;
+	/*
+	 * What the table cannot say, such as options that exclude each other: NULL, or a text that follows the place
+	 * of the options, as in `may have only one of ...`. Pure; PID 1 calls it with options that fit the table.
+	 */
+	const char *(*check)(struct json_object *options);
 	unsigned deadline_s;		/* of one attempt, unless boot.json says otherwise; 0: none */
 	unsigned retry_limit;		/* attempts, unless boot.json says otherwise; 0: for ever */
 	/*

@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 #define BLANK_EDGE    (1u << 20)	/* bytes at each end that must be zero */
+#define BLANK_SAMPLES 256		/* further places that must be zero, spread evenly */
+#define BLANK_SAMPLE  4096u		/* bytes of each */
 #define BLANK_WHY_MAX 96
 
 /*

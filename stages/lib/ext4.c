@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -31,11 +32,17 @@
 
 /* Documentation/filesystems/ext4/super.rst of the kernel; little-endian. */
 #define SUPERBLOCK       1024	/* offset on the device */
+#define BLOCKS_LOW       0x04
+#define LOG_BLOCK_SIZE   0x18
 #define MAGIC            0x38
 #define STATE            0x3a
 #define STATE_VALID      1	/* and neither "errors detected" nor "orphans being recovered" */
 #define INCOMPAT         0x60
 #define INCOMPAT_RECOVER 0x4
+#define INCOMPAT_64BIT   0x80
+#define BLOCKS_HIGH      0x150
+
+#define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)	/* include/uapi/linux/ext4.h of the kernel */
 
 /* e2fsck(8), EXIT CODE: bits. */
 #define E2FSCK_CORRECTED   1
@@ -180,15 +187,42 @@ static int make_directories(const char *directory)
 	}
 }
 
-int ext4_mount(const char *device, const char *directory)
+int ext4_mount(const char *device, const char *directory, const struct ext4_options *options)
 {
+	char text[96];
 	int r = make_directories(directory);
 
 	if (r < 0)
 		return r;
-	if (mount(device, directory, "ext4", MS_NOATIME | MS_NODEV | MS_NOSUID, "errors=remount-ro") < 0)
+	snprintf(text, sizeof(text), "errors=remount-ro,commit=%u%s", options->commit_s,
+		 options->discard ? ",discard" : ",nodiscard");
+	if (mount(device, directory, "ext4", MS_NOATIME | MS_NODEV | MS_NOSUID, text) < 0)
 		return -errno;
 	return 0;
+}
+
+static uint32_t little_endian(const uint8_t *p)
+{
+	return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+int ext4_grow(const char *device, const char *directory, uint64_t size)
+{
+	_cleanup_(cleanup_close) int fd = open(device, O_RDONLY | O_CLOEXEC);
+	_cleanup_(cleanup_close) int inside = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	uint8_t superblock[1024];
+	uint64_t blocks, block_size, wanted;
+
+	if (fd < 0 || inside < 0 || pread(fd, superblock, sizeof(superblock), SUPERBLOCK) != sizeof(superblock))
+		return -errno;
+	block_size = 1024ull << (little_endian(superblock + LOG_BLOCK_SIZE) & 7);
+	blocks = little_endian(superblock + BLOCKS_LOW);
+	if (superblock[INCOMPAT] & INCOMPAT_64BIT)
+		blocks |= (uint64_t)little_endian(superblock + BLOCKS_HIGH) << 32;
+	if (size < blocks * block_size + EXT4_GROW_MIN)
+		return 0;
+	wanted = size / block_size;
+	return ioctl(inside, EXT4_IOC_RESIZE_FS, &wanted) < 0 ? -errno : 1;
 }
 
 bool ext4_is_mounted(const char *device, const char *directory)

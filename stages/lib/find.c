@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * SCSI disks say their address in the name of the directory that /sys/block/NAME/device points to; NVMe namespaces
- * have a file `nsid`, which Azure sets to LUN + 2 for data disks. Azure's OS and temporary disks are told apart by
+ * have a file `nsid`, which Azure sets to LUN + 2 for data disks. Serial and WWID are what the disk tells, and so the
+ * host: they name a disk, they prove nothing. Azure's OS and temporary disks are told apart by
  * the VMBus channel they hang on, as Azure's own udev rules do (azure-vm-utils, 80-azure-disk.rules).
  */
 #define _GNU_SOURCE
@@ -90,35 +91,92 @@ static int read_device(const char *directory, dev_t *ret)
 	return 0;
 }
 
-static bool has_lun_scsi(const char *block, unsigned lun, const char **ret_passed_over)
+/* What the kernel tells of a disk: where it is attached, and what the platform keeps it for. */
+struct seen {
+	bool is_scsi, is_nvme;
+	unsigned lun;
+	uint64_t nsid;
+	const char *passed_over;
+};
+
+/* Spaces around what a disk says of itself mean nothing; bytes that are no text are not taken into texts. */
+static void tidy(char *text)
+{
+	size_t n = strlen(text), skip = strspn(text, " ");
+
+	while (n > skip && text[n - 1] == ' ')
+		n--;
+	memmove(text, text + skip, n - skip);
+	text[n - skip] = '\0';
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e)
+			*p = '?';
+}
+
+/* SCSI's unit serial number page: four bytes, then the number. SPC-6, section 7.7.19. */
+static void read_scsi_serial(const char *block, char ret[DISK_ID_MAX])
+{
+	char path[PATH_MAX], page[DISK_ID_MAX + 4];
+	_cleanup_(cleanup_close) int fd = -1;
+	ssize_t n;
+
+	make_path(path, "%s/device/vpd_pg80", block);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, page, sizeof(page) - 1);
+	if (n <= 4)
+		return;
+	page[n] = '\0';
+	snprintf(ret, DISK_ID_MAX, "%s", page + 4);
+	tidy(ret);
+}
+
+static void read_identity(const char *block, struct disk *disk)
+{
+	static const char *const serials[] = {"device/serial", "serial"}, *const wwids[] = {"device/wwid", "wwid"};
+	char path[PATH_MAX];
+
+	read_scsi_serial(block, disk->serial);
+	for (size_t i = 0; i < 2; i++) {
+		make_path(path, "%s/%s", block, serials[i]);
+		if (!disk->serial[0] && read_line(path, disk->serial, sizeof(disk->serial)) < 0)
+			disk->serial[0] = '\0';
+		make_path(path, "%s/%s", block, wwids[i]);
+		if (!disk->wwid[0] && read_line(path, disk->wwid, sizeof(disk->wwid)) < 0)
+			disk->wwid[0] = '\0';
+	}
+	tidy(disk->serial);
+	tidy(disk->wwid);
+}
+
+static bool see_scsi(const char *block, struct seen *ret)
 {
 	char path[PATH_MAX], device[PATH_MAX];
-	unsigned host, channel, target, its_lun;
+	unsigned host, channel, target;
 	uint64_t type;
 	int end = 0;
 
 	make_path(path, "%s/device", block);
 	if (!realpath(path, device) ||
-	    sscanf(strrchr(device, '/'), "/%u:%u:%u:%u%n", &host, &channel, &target, &its_lun, &end) != 4 ||
-	    strrchr(device, '/')[end] || its_lun != lun)
+	    sscanf(strrchr(device, '/'), "/%u:%u:%u:%u%n", &host, &channel, &target, &ret->lun, &end) != 4 ||
+	    strrchr(device, '/')[end])
 		return false;
 	make_path(path, "%s/device/type", block);
 	if (read_number(path, &type) == 0 && type != SCSI_TYPE_DISK)
 		return false;
-	if (strstr(device, VMBUS_OS) || (strstr(device, VMBUS_FIRST) && lun == 0))
-		*ret_passed_over = "the OS disk";
-	else if (strstr(device, VMBUS_TEMPORARY) || (strstr(device, VMBUS_FIRST) && lun == 1))
-		*ret_passed_over = "the temporary disk";
+	if (strstr(device, VMBUS_OS) || (strstr(device, VMBUS_FIRST) && ret->lun == 0))
+		ret->passed_over = "the OS disk";
+	else if (strstr(device, VMBUS_TEMPORARY) || (strstr(device, VMBUS_FIRST) && ret->lun == 1))
+		ret->passed_over = "the temporary disk";
 	return true;
 }
 
-static bool has_lun_nvme(const char *block, unsigned lun, const char **ret_passed_over)
+static bool see_nvme(const char *block, struct seen *ret)
 {
 	char path[PATH_MAX], model[64];
-	uint64_t nsid, hidden;
+	uint64_t hidden;
 
 	make_path(path, "%s/nsid", block);
-	if (read_number(path, &nsid) < 0 || nsid != (uint64_t)lun + NVME_NSID_OF_LUN)
+	if (read_number(path, &ret->nsid) < 0)
 		return false;
 	/* One path of a namespace with several: the namespace itself is there too. */
 	make_path(path, "%s/hidden", block);
@@ -126,8 +184,62 @@ static bool has_lun_nvme(const char *block, unsigned lun, const char **ret_passe
 		return false;
 	make_path(path, "%s/device/model", block);
 	if (read_line(path, model, sizeof(model)) == 0 && strncmp(model, NVME_TEMPORARY, strlen(NVME_TEMPORARY)) == 0)
-		*ret_passed_over = "a temporary disk";
+		ret->passed_over = "a temporary disk";
 	return true;
+}
+
+/* Anything else with a device behind it, such as a virtio disk; not the kernel's own: loop, ram, dm. */
+static bool see_other(const char *block)
+{
+	static const char *const others[] = {"device/type", "nsid"};
+	char path[PATH_MAX];
+	uint64_t removable;
+
+	make_path(path, "%s/device", block);
+	if (access(path, F_OK) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+		make_path(path, "%s/%s", block, others[i]);
+		if (access(path, F_OK) == 0)
+			return false;
+	}
+	make_path(path, "%s/removable", block);
+	return read_number(path, &removable) < 0 || !removable;
+}
+
+static bool rule_fits(const struct find_rule *rule, const struct seen *seen, const struct disk *disk)
+{
+	switch (rule->by) {
+	case FIND_LUN:
+		return (seen->is_scsi && seen->lun == rule->number) ||
+		       (seen->is_nvme && seen->nsid == (uint64_t)rule->number + NVME_NSID_OF_LUN);
+	case FIND_NSID:
+		return seen->is_nvme && seen->nsid == rule->number;
+	case FIND_SERIAL:
+		return strcmp(disk->serial, rule->text) == 0;
+	case FIND_WWID:
+		return strcmp(disk->wwid, rule->text) == 0;
+	case FIND_LARGEST:
+		return true;
+	case FIND_BY_MAX:
+		break;
+	}
+	return false;
+}
+
+const char *find_text(const struct find_rule *rule, char text[FIND_WHY_MAX])
+{
+	static const char *const words[] = {
+		[FIND_LUN] = "lun", [FIND_NSID] = "nsid", [FIND_SERIAL] = "serial", [FIND_WWID] = "wwid",
+	};
+
+	if (rule->by == FIND_LARGEST)
+		snprintf(text, FIND_WHY_MAX, "the largest");
+	else if (rule->text)
+		snprintf(text, FIND_WHY_MAX, "%s %.100s", words[rule->by], rule->text);
+	else
+		snprintf(text, FIND_WHY_MAX, "%s %u", words[rule->by], rule->number);
+	return text;
 }
 
 static bool is_mounted(const struct find_roots *roots, dev_t number)
@@ -213,42 +325,63 @@ static const char *use_of_disk(const struct find_roots *roots, const char *block
 	return NULL;
 }
 
-/* 1: *ret; 0: not this one, and if it has the right LUN why says what speaks against it. */
-static int consider(const struct find_roots *roots, const char *name, unsigned lun, struct disk *ret, char *why)
+int find_describe(const struct find_roots *roots, const char *name, struct disk *ret)
 {
-	const char *against = NULL;
-	struct disk disk = {0};
 	char block[PATH_MAX], path[PATH_MAX];
+	struct disk disk = {0};
 	uint64_t sectors;
 
 	if (strlen(name) >= sizeof(disk.name))
-		return 0;
+		return -ENODEV;
 	make_path(block, "%s/block/%s", roots->sys, name);
-	if (!has_lun_scsi(block, lun, &against) && !has_lun_nvme(block, lun, &against))
-		return 0;
-	if (!against)
-		against = use_of_disk(roots, block, name);
 	make_path(path, "%s/size", block);
-	if (!against && (read_number(path, &sectors) < 0 || sectors == 0))
-		against = "without a size yet";
-	if (against || read_device(block, &disk.number) < 0) {
-		snprintf(why, FIND_WHY_MAX, "%.31s is %s", name, against ? against : "going away");
-		return 0;
-	}
+	if (read_number(path, &sectors) < 0 || read_device(block, &disk.number) < 0)
+		return -ENODEV;
 	snprintf(disk.name, sizeof(disk.name), "%.31s", name);
 	snprintf(disk.path, sizeof(disk.path), "/dev/%.31s", name);
 	disk.size = sectors * 512;
+	read_identity(block, &disk);
+	*ret = disk;
+	return 0;
+}
+
+/* 1: *ret; 0: not this one, and if the rule fits why says what speaks against it. */
+static int consider(const struct find_roots *roots, const char *name, const struct find_rule *rule,
+		    const char *(*refuse)(const struct disk *disk), struct disk *ret, char *why)
+{
+	const char *against;
+	struct disk disk;
+	struct seen seen = {0};
+	char block[PATH_MAX];
+
+	make_path(block, "%s/block/%s", roots->sys, name);
+	seen.is_scsi = see_scsi(block, &seen);
+	seen.is_nvme = !seen.is_scsi && see_nvme(block, &seen);
+	if (!seen.is_scsi && !seen.is_nvme && (rule->by == FIND_LUN || rule->by == FIND_NSID || !see_other(block)))
+		return 0;
+	if (find_describe(roots, name, &disk) < 0 || !rule_fits(rule, &seen, &disk))
+		return 0;
+	against = seen.passed_over ? seen.passed_over : use_of_disk(roots, block, name);
+	if (!against && disk.size == 0)
+		against = "without a size yet";
+	if (!against && refuse)
+		against = refuse(&disk);
+	if (against) {
+		snprintf(why, FIND_WHY_MAX, "%.31s is %s", name, against);
+		return 0;
+	}
 	*ret = disk;
 	return 1;
 }
 
-int find_disk(const struct find_roots *roots, unsigned lun, struct disk *ret, char why[FIND_WHY_MAX])
+int find_disk(const struct find_roots *roots, const struct find_rule *rule,
+	      const char *(*refuse)(const struct disk *disk), struct disk *ret, char why[FIND_WHY_MAX])
 {
 	_cleanup_(cleanup_closedir) DIR *dir = NULL;
-	char path[PATH_MAX];
+	char path[PATH_MAX], other[DISK_NAME_MAX] = "";
 	struct dirent *entry;
-	struct disk found;
-	int count = 0;
+	struct disk found = {0};
+	bool any = false;
 
 	why[0] = '\0';
 	make_path(path, "%s/block", roots->sys);
@@ -258,15 +391,21 @@ int find_disk(const struct find_roots *roots, unsigned lun, struct disk *ret, ch
 	while ((entry = readdir(dir))) {
 		struct disk disk;
 
-		if (entry->d_name[0] == '.' || !consider(roots, entry->d_name, lun, &disk, why))
+		if (entry->d_name[0] == '.' || !consider(roots, entry->d_name, rule, refuse, &disk, why))
 			continue;
-		if (count++) {
-			snprintf(why, FIND_WHY_MAX, "%s and %s both have it", found.name, disk.name);
-			return -EEXIST;
+		if (any && (rule->by != FIND_LARGEST || disk.size == found.size)) {
+			memcpy(other, disk.name, sizeof(other));
+		} else if (!any || disk.size > found.size) {
+			found = disk;
+			other[0] = '\0';
 		}
-		found = disk;
+		any = true;
 	}
-	if (count)
+	if (other[0]) {
+		snprintf(why, FIND_WHY_MAX, "%s and %s both fit", found.name, other);
+		return -EEXIST;
+	}
+	if (any)
 		*ret = found;
-	return count;
+	return any;
 }

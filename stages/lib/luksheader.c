@@ -3,8 +3,9 @@
  * Format: LUKS2 On-Disk Format Specification 1.1.x (gitlab.com/cryptsetup/LUKS2-docs). The host can write anything
  * into the header: a null cipher that leaves the data in the clear, a segment somewhere else, a key derivation that
  * takes a year, reencryption that makes libcryptsetup rewrite the disk. So every object may have exactly the
- * members that are named here, with the values a healthy volume has. Both copies must be there and equal: repairing
- * one from the other would be a write, and which of them to trust is not a question to answer silently.
+ * members that are named here, with the values a healthy volume has, whether we made it or cryptsetup with its
+ * defaults. One good copy is enough, since a power cut may catch the other one being written; the newer of two counts,
+ * as for libcryptsetup. The host could choose an older one as well by rolling the disk back.
  */
 #define _GNU_SOURCE
 #include "luksheader.h"
@@ -28,6 +29,8 @@
 #define MAGIC_SECONDARY "SKUL\xba\xbe"
 #define JSON_DEPTH      16
 #define DATA_OFFSET_MAX (64u << 20)
+#define DATA_OFFSET_OURS       (2u << 20)	/* luks.c */
+#define DATA_OFFSET_CRYPTSETUP (16u << 20)	/* its default for LUKS2, whatever the disk */
 #define ALIGNMENT       4096
 #define STRIPES         4000		/* LUKS_STRIPES; the only count libcryptsetup makes */
 #define SALT_MAX        128		/* bytes */
@@ -70,19 +73,39 @@ static int __attribute__((format(printf, 2, 3))) refuse(char *why, const char *f
 	return -EBADMSG;
 }
 
+static bool is_copy_size(uint64_t size)
+{
+	return size == 0x4000 || size == 0x8000 || size == LUKS_COPY_MAX;
+}
+
+/* Where the secondary copy lies, which is also the size of each; 0: there is none. */
+static uint64_t find_secondary(const uint8_t *bytes, size_t size)
+{
+	for (uint64_t at = 0x4000; at <= LUKS_COPY_MAX && at + sizeof(struct binary_header) <= size; at *= 2) {
+		const struct binary_header *header = (const void *)(bytes + at);
+
+		if (memcmp(header->magic, MAGIC_SECONDARY, sizeof(header->magic)) == 0 &&
+		    be16toh(header->version) == 2 && be64toh(header->copy_size) == at && be64toh(header->offset) == at)
+			return at;
+	}
+	return 0;
+}
+
 int64_t luks_header_size(const void *bytes, size_t size, char why[LUKS_WHY_MAX])
 {
 	const struct binary_header *header = bytes;
-	uint64_t copy_size;
+	uint64_t secondary = find_secondary(bytes, size);
+	bool primary = size >= sizeof(*header) && memcmp(header->magic, MAGIC_PRIMARY, sizeof(header->magic)) == 0;
 
-	if (size < sizeof(*header) || memcmp(header->magic, MAGIC_PRIMARY, sizeof(header->magic)) != 0)
+	if (primary && be16toh(header->version) == 2 && is_copy_size(be64toh(header->copy_size)))
+		return (int64_t)(2 * be64toh(header->copy_size));
+	if (secondary)
+		return (int64_t)(2 * secondary);
+	if (!primary)
 		return 0;
 	if (be16toh(header->version) != 2)
 		return refuse(why, "version %u", be16toh(header->version));
-	copy_size = be64toh(header->copy_size);
-	if (copy_size != 0x4000 && copy_size != 0x8000 && copy_size != LUKS_COPY_MAX)
-		return refuse(why, "header size %" PRIu64, copy_size);
-	return (int64_t)(2 * copy_size);
+	return refuse(why, "header size %" PRIu64, be64toh(header->copy_size));
 }
 
 /* The checksum covers the whole copy with its own field as zeros. */
@@ -105,36 +128,50 @@ static bool checksum_is_right(const struct binary_header *header, uint64_t copy_
 	return r == 0 && memcmp(digest, header->checksum, sizeof(digest)) == 0;
 }
 
-static const char *copy_fault(const struct binary_header *header, const char *magic, uint64_t copy_size,
-			      uint64_t offset)
+static bool copy_is_good(const struct binary_header *header, const char *magic, uint64_t copy_size, uint64_t offset)
 {
-	if (memcmp(header->magic, magic, sizeof(header->magic)) != 0)
-		return "is missing";
-	if (be16toh(header->version) != 2 || be64toh(header->copy_size) != copy_size ||
-	    be64toh(header->offset) != offset || strncmp(header->checksum_algorithm, "sha256", 32) != 0 ||
-	    !checksum_is_right(header, copy_size))
-		return "is damaged";
-	return NULL;
+	return memcmp(header->magic, magic, sizeof(header->magic)) == 0 && be16toh(header->version) == 2 &&
+	       be64toh(header->copy_size) == copy_size && be64toh(header->offset) == offset &&
+	       strncmp(header->checksum_algorithm, "sha256", sizeof(header->checksum_algorithm)) == 0 &&
+	       checksum_is_right(header, copy_size);
 }
 
-static int check_copies(const uint8_t *bytes, size_t size, char *why)
+static int choose_copy(const uint8_t *bytes, size_t size, enum luks_copies *ret, char *why)
 {
 	const struct binary_header *first = (const void *)bytes, *second = (const void *)(bytes + size / 2);
-	const char *fault = copy_fault(first, MAGIC_PRIMARY, size / 2, 0);
-	const char *other = copy_fault(second, MAGIC_SECONDARY, size / 2, size / 2);
+	bool good = copy_is_good(first, MAGIC_PRIMARY, size / 2, 0);
+	bool other = copy_is_good(second, MAGIC_SECONDARY, size / 2, size / 2);
 
-	if (fault && other)
+	if (!good && !other)
 		return refuse(why, "both copies are damaged");
-	if (fault || other)
-		return refuse(why, "the %s copy %s", fault ? "primary" : "secondary", fault ? fault : other);
-	if (first->sequence != second->sequence ||
-	    memcmp(bytes + LUKS_BINARY_SIZE, bytes + size / 2 + LUKS_BINARY_SIZE, size / 2 - LUKS_BINARY_SIZE) != 0 ||
-	    memcmp(first->uuid, second->uuid, sizeof(first->uuid)) != 0)
-		return refuse(why, "its two copies differ");
-	if (strnlen(first->uuid, sizeof(first->uuid)) != 36 ||
-	    strspn(first->uuid, "0123456789abcdef-") != 36)
-		return refuse(why, "UUID is malformed");
+	if (good && other && first->sequence == second->sequence) {
+		if (memcmp(bytes + LUKS_BINARY_SIZE, bytes + size / 2 + LUKS_BINARY_SIZE,
+			   size / 2 - LUKS_BINARY_SIZE) != 0 ||
+		    memcmp(first->uuid, second->uuid, sizeof(first->uuid)) != 0)
+			return refuse(why, "its two copies differ");
+		*ret = LUKS_COPIES_BOTH;
+	} else if (good && other) {
+		*ret = be64toh(first->sequence) > be64toh(second->sequence) ? LUKS_COPIES_PRIMARY :
+									      LUKS_COPIES_SECONDARY;
+	} else {
+		*ret = good ? LUKS_COPIES_PRIMARY : LUKS_COPIES_SECONDARY;
+	}
 	return 0;
+}
+
+void luks_header_mend(const struct luks_header *header, void *bytes)
+{
+	uint8_t *copies[2] = {bytes, (uint8_t *)bytes + header->copy_size};
+	bool from_second = header->copies == LUKS_COPIES_SECONDARY;
+	struct binary_header *made = (void *)copies[!from_second];
+
+	if (header->copies == LUKS_COPIES_BOTH)
+		return;
+	memcpy(made, copies[from_second], header->copy_size);
+	memcpy(made->magic, from_second ? MAGIC_PRIMARY : MAGIC_SECONDARY, sizeof(made->magic));
+	made->offset = htobe64(from_second ? 0 : header->copy_size);
+	memset(made->checksum, 0, sizeof(made->checksum));
+	(void)mbedtls_sha256((const uint8_t *)made, header->copy_size, made->checksum, 0);
 }
 
 static int parse_json(const char *text, size_t size, struct json_object **ret, char *why)
@@ -290,14 +327,16 @@ static int check_segment(struct json_object *segments, const struct luks_expect 
 	if (!only_members(segment, " type offset size iv_tweak encryption sector_size ") ||
 	    !is_text(segment, "type", "crypt"))
 		return refuse(why, "segment is of an unknown kind");
-	if (!number_of(segment, "sector_size", 0, 1 << 20, &sector) || sector != expect->sector_size)
+	if (!number_of(segment, "sector_size", 0, 1 << 20, &sector) || (sector != 512 && sector != 4096))
 		return refuse(why, "sector size %" PRId64, sector);
+	header->sector_size = (unsigned)sector;
 	if (!is_text(segment, "iv_tweak", "0") || !is_text(segment, "size", "dynamic"))
 		return refuse(why, "segment does not cover the disk");
 	if (!size_of(segment, "offset", DATA_OFFSET_MAX, &header->data_offset) ||
-	    header->data_offset < 2 * header->copy_size || header->data_offset % ALIGNMENT ||
-	    header->data_offset >= device_size)
+	    (header->data_offset != DATA_OFFSET_OURS && header->data_offset != DATA_OFFSET_CRYPTSETUP))
 		return refuse(why, "segment offset");
+	if (header->data_offset >= device_size)
+		return refuse(why, "segment begins behind the end of the disk");
 	return 0;
 }
 
@@ -413,12 +452,35 @@ static int check_tokens(struct json_object *tokens, unsigned keyslots, char *why
 	return 0;
 }
 
+/* Those that change how fast dm-crypt works, and nothing else: what allows discards would tell the host what is free. */
+static bool flags_are_known(struct json_object *config)
+{
+	static const char known[] = " no-read-workqueue no-write-workqueue same-cpu-crypt submit-from-crypt-cpus ";
+	struct json_object *flags;
+
+	if (!json_object_object_get_ex(config, "flags", &flags))
+		return true;
+	if (!json_object_is_type(flags, json_type_array))
+		return false;
+	for (size_t i = 0; i < json_object_array_length(flags); i++) {
+		struct json_object *flag = json_object_array_get_idx(flags, i);
+		char word[40];
+		int n = snprintf(word, sizeof(word), " %s ", json_object_get_string(flag));
+
+		if (!json_object_is_type(flag, json_type_string) || n <= 2 || (size_t)n >= sizeof(word) ||
+		    n != json_object_get_string_len(flag) + 2 || strchr(word + 1, ' ') != word + n - 1 ||
+		    !strstr(known, word))
+			return false;
+	}
+	return true;
+}
+
 static int check_config(struct json_object *config, const struct luks_header *header, char *why)
 {
 	uint64_t json_size, keyslots_size;
 
-	/* No persistent flags and no requirements: reencryption announces itself there. */
-	if (!only_members(config, " json_size keyslots_size "))
+	/* No requirements: reencryption announces itself there. */
+	if (!only_members(config, " json_size keyslots_size flags ") || !flags_are_known(config))
 		return refuse(why, "unknown flags or requirements");
 	if (!size_of(config, "json_size", LUKS_COPY_MAX, &json_size) ||
 	    json_size != header->copy_size - LUKS_BINARY_SIZE)
@@ -458,18 +520,22 @@ int luks_header_check(const void *bytes, size_t size, uint64_t device_size, cons
 {
 	struct luks_header header = {0};
 	int64_t expected = luks_header_size(bytes, size, why);
+	const uint8_t *copy;
 	int r;
 
 	if (expected < 0)
 		return (int)expected;
 	if (expected == 0 || (uint64_t)expected != size)
 		return refuse(why, "it is cut off");
-	r = check_copies(bytes, size, why);
+	r = choose_copy(bytes, size, &header.copies, why);
 	if (r < 0)
 		return r;
 	header.copy_size = size / 2;
-	memcpy(header.uuid, ((const struct binary_header *)bytes)->uuid, sizeof(header.uuid));
-	r = parse_json((const char *)bytes + LUKS_BINARY_SIZE, header.copy_size - LUKS_BINARY_SIZE, &header.json, why);
+	copy = (const uint8_t *)bytes + (header.copies == LUKS_COPIES_SECONDARY ? header.copy_size : 0);
+	memcpy(header.uuid, ((const struct binary_header *)copy)->uuid, sizeof(header.uuid));
+	if (strnlen(header.uuid, sizeof(header.uuid)) != 36 || strspn(header.uuid, "0123456789abcdef-") != 36)
+		return refuse(why, "UUID is malformed");
+	r = parse_json((const char *)copy + LUKS_BINARY_SIZE, header.copy_size - LUKS_BINARY_SIZE, &header.json, why);
 	if (r == 0)
 		r = check_metadata(&header, expect, device_size, why);
 	if (r < 0) {
@@ -501,6 +567,22 @@ struct json_object *luks_header_token(const struct luks_header *header, const ch
 		return token;
 	}
 	return NULL;
+}
+
+bool luks_header_is_named(const struct luks_header *header, int keyslot)
+{
+	struct json_object *tokens = member(header->json, "tokens", json_type_object);
+
+	json_object_object_foreach(tokens, key, token) {
+		struct json_object *list = member(token, "keyslots", json_type_array);
+
+		(void)key;
+		for (size_t i = 0; list && i < json_object_array_length(list); i++)
+			if (number_of_key(json_object_get_string(json_object_array_get_idx(list, i)),
+					  LUKS_KEYSLOTS_MAX) == keyslot)
+				return true;
+	}
+	return false;
 }
 
 int luks_base64_encode(const void *bytes, size_t size, char **ret)

@@ -17,6 +17,7 @@
 #include <gantry/cleanup.h>
 
 #include "tdx.h"
+#include "tpmnv.h"
 
 #define ASSET_TAG_FILE "/sys/class/dmi/id/chassis_asset_tag"
 

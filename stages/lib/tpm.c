@@ -2,12 +2,10 @@
 /*
  * ESYS calls in the order the TPM wants them. Whatever carries a secret goes through a session salted with the
  * storage root key and with parameter encryption, so a listener between us and the TPM learns nothing. Handles are
- * flushed even on failure, because a swtpm without resource manager has room for three of them only. The sealed
- * object has no password: its policy is the only way in, and it does not count for the TPM's lockout (NODA), so
- * that a wrong image cannot lock out the right one.
+ * flushed even on failure, because a swtpm without resource manager has room for three of them only.
  */
 #define _GNU_SOURCE
-#include "tpm.h"
+#include "tpmesys.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -22,15 +20,6 @@
 #include <tss2/tss2_tcti_swtpm.h>
 
 #include <gantry/cleanup.h>
-
-#define TRIES_MAX 8	/* of a whole seal or unseal, when a PCR changed in the middle or the TPM asks to come again */
-#define NV_CHUNK  1024	/* bytes a read, if the TPM does not say */
-
-struct tpm {
-	ESYS_CONTEXT *esys;
-	TSS2_TCTI_CONTEXT *tcti;
-	char reason[160];
-};
 
 #define FORMAT_ONE 0x80u
 
@@ -69,7 +58,7 @@ static const struct {
 	{TPM2_RC_VALUE, -EINVAL, "value refused"},
 };
 
-static int translate(struct tpm *tpm, const char *command, TSS2_RC rc)
+int tpm_translate(struct tpm *tpm, const char *command, TSS2_RC rc)
 {
 	uint32_t layer = rc & TSS2_RC_LAYER_MASK, code = rc & 0xffff;
 	int error = -EIO;
@@ -99,27 +88,27 @@ static int translate(struct tpm *tpm, const char *command, TSS2_RC rc)
 	return error;
 }
 
-static int refuse(struct tpm *tpm, int error, const char *text)
+int tpm_refuse(struct tpm *tpm, int error, const char *text)
 {
 	snprintf(tpm->reason, sizeof(tpm->reason), "%s", text);
 	return error;
 }
 
-static void wipe_free(void *bytes, size_t size)
+void tpm_wipe_free(void *bytes, size_t size)
 {
 	if (bytes)
 		explicit_bzero(bytes, size);
 	Esys_Free(bytes);
 }
 
-static void flush(struct tpm *tpm, ESYS_TR handle)
+void tpm_flush(struct tpm *tpm, ESYS_TR handle)
 {
 	if (handle != ESYS_TR_NONE)
 		(void)Esys_FlushContext(tpm->esys, handle);
 }
 
 /* Lets go of what ESYS remembers of a persistent object; the TPM keeps it. */
-static void forget(struct tpm *tpm, ESYS_TR handle)
+void tpm_forget(struct tpm *tpm, ESYS_TR handle)
 {
 	if (handle != ESYS_TR_NONE)
 		(void)Esys_TR_Close(tpm->esys, &handle);
@@ -167,7 +156,7 @@ int tpm_open(const char *tcti, struct tpm **ret)
 		return -ENOMEM;
 	r = tcti_open(tcti, &tpm->tcti);
 	if (r == 0)
-		r = translate(tpm, "Esys_Initialize", Esys_Initialize(&tpm->esys, tpm->tcti, NULL));
+		r = tpm_translate(tpm, "Esys_Initialize", Esys_Initialize(&tpm->esys, tpm->tcti, NULL));
 	if (r < 0) {
 		tpm_close(tpm);
 		return r;
@@ -195,7 +184,7 @@ const char *tpm_reason(const struct tpm *tpm)
 	return tpm->reason;
 }
 
-static TPML_PCR_SELECTION selection_of(uint32_t pcrs)
+TPML_PCR_SELECTION tpm_selection_of(uint32_t pcrs)
 {
 	return (TPML_PCR_SELECTION){
 		.count = 1,
@@ -209,17 +198,17 @@ static TPML_PCR_SELECTION selection_of(uint32_t pcrs)
 
 int tpm_pcr_read(struct tpm *tpm, unsigned pcr, uint8_t ret_digest[TPM_DIGEST_SIZE])
 {
-	TPML_PCR_SELECTION selection = selection_of(1u << pcr);
+	TPML_PCR_SELECTION selection = tpm_selection_of(1u << pcr);
 	TPML_DIGEST *values = NULL;
 	int r;
 
-	r = translate(tpm, "TPM2_PCR_Read",
-		      Esys_PCR_Read(tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &selection, NULL, NULL,
-				    &values));
+	r = tpm_translate(tpm, "TPM2_PCR_Read",
+			  Esys_PCR_Read(tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &selection, NULL, NULL,
+					&values));
 	if (r < 0)
 		return r;
 	if (values->count != 1 || values->digests[0].size != TPM_DIGEST_SIZE)
-		r = refuse(tpm, -EOPNOTSUPP, "TPM2_PCR_Read: no SHA-256 bank");
+		r = tpm_refuse(tpm, -EOPNOTSUPP, "TPM2_PCR_Read: no SHA-256 bank");
 	else
 		memcpy(ret_digest, values->digests[0].buffer, TPM_DIGEST_SIZE);
 	Esys_Free(values);
@@ -231,87 +220,9 @@ int tpm_pcr_extend(struct tpm *tpm, unsigned pcr, const uint8_t digest[TPM_DIGES
 	TPML_DIGEST_VALUES values = {.count = 1, .digests[0].hashAlg = TPM2_ALG_SHA256};
 
 	memcpy(values.digests[0].digest.sha256, digest, TPM_DIGEST_SIZE);
-	return translate(tpm, "TPM2_PCR_Extend",
-			 Esys_PCR_Extend(tpm->esys, ESYS_TR_PCR0 + pcr, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-					 &values));
-}
-
-/* Vendors refuse a read larger than their buffer, and the buffers differ. */
-static size_t nv_chunk(struct tpm *tpm)
-{
-	TPMS_CAPABILITY_DATA *capability = NULL;
-	size_t chunk = NV_CHUNK;
-	TPMI_YES_NO more;
-
-	if (Esys_GetCapability(tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_TPM_PROPERTIES,
-			       TPM2_PT_NV_BUFFER_MAX, 1, &more, &capability) != TSS2_RC_SUCCESS)
-		return chunk;
-	if (capability->data.tpmProperties.count == 1 &&
-	    capability->data.tpmProperties.tpmProperty[0].property == TPM2_PT_NV_BUFFER_MAX &&
-	    capability->data.tpmProperties.tpmProperty[0].value >= 64 &&
-	    capability->data.tpmProperties.tpmProperty[0].value < chunk)
-		chunk = capability->data.tpmProperties.tpmProperty[0].value;
-	Esys_Free(capability);
-	return chunk;
-}
-
-static int nv_read_all(struct tpm *tpm, ESYS_TR index, uint8_t *bytes, size_t size)
-{
-	size_t chunk = nv_chunk(tpm), done = 0;
-
-	while (done < size) {
-		size_t want = size - done < chunk ? size - done : chunk;
-		TPM2B_MAX_NV_BUFFER *part = NULL;
-		int r;
-
-		r = translate(tpm, "TPM2_NV_Read",
-			      Esys_NV_Read(tpm->esys, ESYS_TR_RH_OWNER, index, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-					   ESYS_TR_NONE, (uint16_t)want, (uint16_t)done, &part));
-		if (r < 0)
-			return r;
-		if (part->size != want) {
-			wipe_free(part, sizeof(*part));
-			return refuse(tpm, -EIO, "TPM2_NV_Read: fewer bytes than asked for");
-		}
-		memcpy(bytes + done, part->buffer, want);
-		wipe_free(part, sizeof(*part));
-		done += want;
-	}
-	return 0;
-}
-
-int tpm_nv_read(struct tpm *tpm, uint32_t index, uint8_t **ret_bytes, size_t *ret_size)
-{
-	ESYS_TR handle = ESYS_TR_NONE;
-	TPM2B_NV_PUBLIC *public = NULL;
-	uint8_t *bytes = NULL;
-	size_t size = 0;
-	int r;
-
-	r = translate(tpm, "TPM2_NV_ReadPublic",
-		      Esys_TR_FromTPMPublic(tpm->esys, index, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &handle));
-	if (r < 0)
-		return r;
-	r = translate(tpm, "TPM2_NV_ReadPublic",
-		      Esys_NV_ReadPublic(tpm->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL));
-	if (r == 0) {
-		size = public->nvPublic.dataSize;
-		Esys_Free(public);
-		if (size > TPM_NV_MAX)
-			r = refuse(tpm, -EFBIG, "NV index is larger than expected");
-	}
-	if (r == 0) {
-		bytes = calloc(1, size + 1);
-		r = bytes ? nv_read_all(tpm, handle, bytes, size) : -ENOMEM;
-	}
-	forget(tpm, handle);
-	if (r < 0) {
-		free(bytes);
-		return r;
-	}
-	*ret_bytes = bytes;
-	*ret_size = size;
-	return 0;
+	return tpm_translate(tpm, "TPM2_PCR_Extend",
+			     Esys_PCR_Extend(tpm->esys, ESYS_TR_PCR0 + pcr, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+					     &values));
 }
 
 #define SRK_ATTRIBUTES (TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN | \
@@ -377,50 +288,50 @@ static int srk_create(struct tpm *tpm, ESYS_TR *ret)
 	int r = -EINVAL;
 
 	for (size_t i = 0; i < sizeof(templates) / sizeof(*templates); i++) {
-		r = translate(tpm, "TPM2_CreatePrimary",
-			      Esys_CreatePrimary(tpm->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-						 ESYS_TR_NONE, &sensitive, templates[i], &outside, &none, &transient,
-						 NULL, NULL, NULL, NULL));
+		r = tpm_translate(tpm, "TPM2_CreatePrimary",
+				  Esys_CreatePrimary(tpm->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+						     ESYS_TR_NONE, &sensitive, templates[i], &outside, &none, &transient,
+						     NULL, NULL, NULL, NULL));
 		if (r != -EINVAL && r != -EOPNOTSUPP)
 			break;
 	}
 	if (r < 0)
 		return r;
-	r = translate(tpm, "TPM2_EvictControl",
-		      Esys_EvictControl(tpm->esys, ESYS_TR_RH_OWNER, transient, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-					ESYS_TR_NONE, TPM_SRK, &persistent));
-	flush(tpm, transient);
+	r = tpm_translate(tpm, "TPM2_EvictControl",
+			  Esys_EvictControl(tpm->esys, ESYS_TR_RH_OWNER, transient, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+					    ESYS_TR_NONE, TPM_SRK, &persistent));
+	tpm_flush(tpm, transient);
 	if (r == 0)
 		*ret = persistent;
 	return r;
 }
 
-static int srk_open(struct tpm *tpm, ESYS_TR *ret)
+int tpm_srk_open(struct tpm *tpm, ESYS_TR *ret)
 {
 	ESYS_TR srk = ESYS_TR_NONE;
 	TPM2B_PUBLIC *public = NULL;
 	int r;
 
-	r = translate(tpm, "TPM2_ReadPublic of the storage root key",
-		      Esys_TR_FromTPMPublic(tpm->esys, TPM_SRK, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &srk));
+	r = tpm_translate(tpm, "TPM2_ReadPublic of the storage root key",
+			  Esys_TR_FromTPMPublic(tpm->esys, TPM_SRK, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &srk));
 	if (r == -ENOENT)
 		return srk_create(tpm, ret);
 	if (r < 0)
 		return r;
-	r = translate(tpm, "TPM2_ReadPublic of the storage root key",
-		      Esys_ReadPublic(tpm->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL, NULL));
+	r = tpm_translate(tpm, "TPM2_ReadPublic of the storage root key",
+			  Esys_ReadPublic(tpm->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL, NULL));
 	if (r == 0 && !srk_is_one(&public->publicArea))
-		r = refuse(tpm, -EBADF, "the object at 0x81000001 is not a storage root key");
+		r = tpm_refuse(tpm, -EBADF, "the object at 0x81000001 is not a storage root key");
 	Esys_Free(public);
 	if (r < 0) {
-		forget(tpm, srk);
+		tpm_forget(tpm, srk);
 		return r;
 	}
 	*ret = srk;
 	return 0;
 }
 
-static int session_start(struct tpm *tpm, ESYS_TR srk, TPM2_SE type, TPMA_SESSION attributes, ESYS_TR *ret)
+int tpm_session_start(struct tpm *tpm, ESYS_TR srk, TPM2_SE type, TPMA_SESSION attributes, ESYS_TR *ret)
 {
 	static const TPMT_SYM_DEF symmetric = {
 		.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB,
@@ -428,200 +339,18 @@ static int session_start(struct tpm *tpm, ESYS_TR srk, TPM2_SE type, TPMA_SESSIO
 	ESYS_TR session = ESYS_TR_NONE;
 	int r;
 
-	r = translate(tpm, "TPM2_StartAuthSession",
-		      Esys_StartAuthSession(tpm->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-					    NULL, type, &symmetric, TPM2_ALG_SHA256, &session));
+	r = tpm_translate(tpm, "TPM2_StartAuthSession",
+			  Esys_StartAuthSession(tpm->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+						NULL, type, &symmetric, TPM2_ALG_SHA256, &session));
 	if (r < 0)
 		return r;
-	r = translate(tpm, "session attributes",
-		      Esys_TRSess_SetAttributes(tpm->esys, session, attributes | TPMA_SESSION_CONTINUESESSION, 0xff));
+	r = tpm_translate(tpm, "session attributes",
+			  Esys_TRSess_SetAttributes(tpm->esys, session, attributes | TPMA_SESSION_CONTINUESESSION, 0xff));
 	if (r < 0) {
-		flush(tpm, session);
+		tpm_flush(tpm, session);
 		return r;
 	}
 	*ret = session;
 	return 0;
 }
 
-static int policy_pcr(struct tpm *tpm, ESYS_TR session, uint32_t pcrs)
-{
-	static const TPM2B_DIGEST current;	/* empty: the values as they are now */
-	TPML_PCR_SELECTION selection = selection_of(pcrs);
-
-	return translate(tpm, "TPM2_PolicyPCR",
-			 Esys_PolicyPCR(tpm->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &current,
-					&selection));
-}
-
-/* The digest of the policy that this boot meets. */
-static int policy_digest(struct tpm *tpm, ESYS_TR srk, uint32_t pcrs, TPM2B_DIGEST *ret)
-{
-	ESYS_TR session = ESYS_TR_NONE;
-	TPM2B_DIGEST *digest = NULL;
-	int r;
-
-	r = session_start(tpm, srk, TPM2_SE_TRIAL, 0, &session);
-	if (r < 0)
-		return r;
-	r = policy_pcr(tpm, session, pcrs);
-	if (r == 0)
-		r = translate(tpm, "TPM2_PolicyGetDigest",
-			      Esys_PolicyGetDigest(tpm->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-						   &digest));
-	flush(tpm, session);
-	if (r == 0)
-		*ret = *digest;
-	Esys_Free(digest);
-	return r;
-}
-
-#define SEALED_ATTRIBUTES (TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_NODA)
-
-static int blob_pack(struct tpm *tpm, const TPM2B_PRIVATE *private, const TPM2B_PUBLIC *public,
-		     struct tpm_blob *ret)
-{
-	struct tpm_blob blob = {.size = 0};
-	int r;
-
-	r = translate(tpm, "blob", Tss2_MU_TPM2B_PRIVATE_Marshal(private, blob.bytes, sizeof(blob.bytes), &blob.size));
-	if (r == 0)
-		r = translate(tpm, "blob",
-			      Tss2_MU_TPM2B_PUBLIC_Marshal(public, blob.bytes, sizeof(blob.bytes), &blob.size));
-	if (r == 0)
-		*ret = blob;
-	return r;
-}
-
-/* The blob comes from the disk, so it is hostile: it must be the kind of object that tpm_seal() makes. */
-static int blob_unpack(struct tpm *tpm, const struct tpm_blob *blob, TPM2B_PRIVATE *private, TPM2B_PUBLIC *public)
-{
-	size_t at = 0;
-
-	if (blob->size > sizeof(blob->bytes) ||
-	    Tss2_MU_TPM2B_PRIVATE_Unmarshal(blob->bytes, blob->size, &at, private) != TSS2_RC_SUCCESS ||
-	    Tss2_MU_TPM2B_PUBLIC_Unmarshal(blob->bytes, blob->size, &at, public) != TSS2_RC_SUCCESS ||
-	    at != blob->size)
-		return refuse(tpm, -EBADMSG, "sealed blob is malformed");
-	if (public->publicArea.type != TPM2_ALG_KEYEDHASH || public->publicArea.nameAlg != TPM2_ALG_SHA256 ||
-	    public->publicArea.objectAttributes != SEALED_ATTRIBUTES ||
-	    public->publicArea.authPolicy.size != TPM_DIGEST_SIZE ||
-	    public->publicArea.parameters.keyedHashDetail.scheme.scheme != TPM2_ALG_NULL)
-		return refuse(tpm, -EBADMSG, "sealed blob is of another kind");
-	return 0;
-}
-
-static int seal_once(struct tpm *tpm, ESYS_TR srk, uint32_t pcrs, const void *bytes, size_t size,
-		     struct tpm_blob *ret)
-{
-	static const TPM2B_DATA outside;
-	TPML_PCR_SELECTION selection = selection_of(pcrs);
-	TPM2B_SENSITIVE_CREATE sensitive = {.sensitive.data.size = (uint16_t)size};
-	TPM2B_PUBLIC template = {
-		.publicArea = {
-			.type = TPM2_ALG_KEYEDHASH,
-			.nameAlg = TPM2_ALG_SHA256,
-			.objectAttributes = SEALED_ATTRIBUTES,
-			.parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL,
-		},
-	};
-	TPM2B_PRIVATE *private = NULL;
-	TPM2B_PUBLIC *public = NULL;
-	ESYS_TR session = ESYS_TR_NONE;
-	int r;
-
-	r = policy_digest(tpm, srk, pcrs, &template.publicArea.authPolicy);
-	if (r < 0)
-		return r;
-	r = session_start(tpm, srk, TPM2_SE_HMAC, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, &session);
-	if (r < 0)
-		return r;
-	memcpy(sensitive.sensitive.data.buffer, bytes, size);
-	r = translate(tpm, "TPM2_Create",
-		      Esys_Create(tpm->esys, srk, session, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive, &template, &outside,
-				  &selection, &private, &public, NULL, NULL, NULL));
-	explicit_bzero(&sensitive, sizeof(sensitive));
-	flush(tpm, session);
-	if (r == 0)
-		r = blob_pack(tpm, private, public, ret);
-	Esys_Free(private);
-	Esys_Free(public);
-	return r;
-}
-
-int tpm_seal(struct tpm *tpm, uint32_t pcrs, const void *bytes, size_t size, struct tpm_blob *ret)
-{
-	ESYS_TR srk = ESYS_TR_NONE;
-	int r;
-
-	if (size == 0 || size > TPM_SEAL_MAX || pcrs == 0 || pcrs >> 24)
-		return refuse(tpm, -EINVAL, "nothing that can be sealed");
-	r = srk_open(tpm, &srk);
-	if (r < 0)
-		return r;
-	for (unsigned i = 0; i < TRIES_MAX; i++) {
-		r = seal_once(tpm, srk, pcrs, bytes, size, ret);
-		if (r != -EAGAIN)
-			break;
-	}
-	forget(tpm, srk);
-	return r;
-}
-
-/* The session is made anew in each try: one that saw a PCR change is of no use any more. */
-static int unseal_object(struct tpm *tpm, ESYS_TR srk, uint32_t pcrs, ESYS_TR object, struct secret *ret)
-{
-	TPM2B_SENSITIVE_DATA *plain = NULL;
-	ESYS_TR session = ESYS_TR_NONE;
-	int r;
-
-	r = session_start(tpm, srk, TPM2_SE_POLICY, TPMA_SESSION_ENCRYPT, &session);
-	if (r < 0)
-		return r;
-	r = policy_pcr(tpm, session, pcrs);
-	if (r == 0)
-		r = translate(tpm, "TPM2_Unseal",
-			      Esys_Unseal(tpm->esys, object, session, ESYS_TR_NONE, ESYS_TR_NONE, &plain));
-	flush(tpm, session);
-	if (r == 0)
-		r = secret_copy(plain->buffer, plain->size, ret);
-	wipe_free(plain, sizeof(*plain));
-	return r;
-}
-
-static int unseal_once(struct tpm *tpm, ESYS_TR srk, uint32_t pcrs, const TPM2B_PRIVATE *private,
-		       const TPM2B_PUBLIC *public, struct secret *ret)
-{
-	ESYS_TR object = ESYS_TR_NONE;
-	int r;
-
-	r = translate(tpm, "TPM2_Load",
-		      Esys_Load(tpm->esys, srk, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, private, public,
-				&object));
-	if (r < 0)
-		return r;
-	r = unseal_object(tpm, srk, pcrs, object, ret);
-	flush(tpm, object);
-	return r;
-}
-
-int tpm_unseal(struct tpm *tpm, uint32_t pcrs, const struct tpm_blob *blob, struct secret *ret)
-{
-	TPM2B_PRIVATE private = {.size = 0};
-	TPM2B_PUBLIC public = {.size = 0};
-	ESYS_TR srk = ESYS_TR_NONE;
-	int r;
-
-	r = blob_unpack(tpm, blob, &private, &public);
-	if (r < 0)
-		return r;
-	r = srk_open(tpm, &srk);
-	if (r < 0)
-		return r;
-	for (unsigned i = 0; i < TRIES_MAX; i++) {
-		r = unseal_once(tpm, srk, pcrs, &private, &public, ret);
-		if (r != -EAGAIN)
-			break;
-	}
-	forget(tpm, srk);
-	return r;
-}

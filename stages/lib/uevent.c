@@ -7,6 +7,8 @@
 #include "uevent.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,6 +16,8 @@
 #include <linux/netlink.h>
 
 #include <gantry/cleanup.h>
+
+#include "backoff.h"
 
 #define KERNEL_GROUP 1
 #define RECEIVE_BUFFER (1 << 20)	/* bytes; a machine with many disks sends hundreds of events at once */
@@ -89,5 +93,28 @@ int uevent_receive(int fd, char buffer[UEVENT_SIZE_MAX], struct uevent *ret)
 			continue;
 		if (uevent_parse(buffer, (size_t)n, ret) == 0)
 			return 1;
+	}
+}
+
+int uevent_wait(int fd, const char *subsystem, int64_t until_ms)
+{
+	for (;;) {
+		struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+		char buffer[UEVENT_SIZE_MAX];
+		int64_t left = until_ms - time_now_ms();
+		struct uevent event;
+		bool changed = false;
+		int r;
+
+		if (poll(&pollfd, 1, left > 0 ? (int)left : 0) < 0 && errno != EINTR)
+			return -errno;
+		while ((r = uevent_receive(fd, buffer, &event)) > 0)
+			changed |= strcmp(event.subsystem, subsystem) == 0;
+		if (r == -ENOBUFS)
+			changed = true;
+		else if (r < 0)
+			return r;
+		if (changed || time_now_ms() >= until_ms)
+			return 0;
 	}
 }

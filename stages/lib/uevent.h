@@ -7,6 +7,7 @@
 #define STAGES_LIB_UEVENT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define UEVENT_SIZE_MAX 8192	/* the kernel's UEVENT_BUFFER_SIZE is 2048, plus its head */
 
@@ -27,6 +28,9 @@ int uevent_open(int *ret_fd);
  * some, so look around again; otherwise negative errno. What is not a well-formed kernel uevent is passed over.
  */
 int uevent_receive(int fd, char buffer[UEVENT_SIZE_MAX], struct uevent *ret);
+
+/* Waits until some device of that subsystem has come, gone or changed, or until that moment (time_now_ms()). */
+int uevent_wait(int fd, const char *subsystem, int64_t until_ms);
 
 /* Takes a message apart. 0, or -EBADMSG. */
 int uevent_parse(const char *message, size_t size, struct uevent *ret);

@@ -65,7 +65,7 @@ static void use(const struct luks_header *header)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-	static const struct luks_expect expect = {"aes-xts-plain64", 64, 4096};
+	static const struct luks_expect expect = {"aes-xts-plain64", 64};
 	static uint8_t copies[2 * LUKS_COPY_MAX];
 	struct luks_header header = {0};
 	size_t length = 2 * COPY;

@@ -82,6 +82,22 @@ TEST(one_byte_at_either_end_is_not_blank)
 	is_not_blank_with_byte_at(DISK_SIZE - 1);
 }
 
+TEST(one_byte_at_a_sampled_place_is_not_blank)
+{
+	is_not_blank_with_byte_at(DISK_SIZE / 2);
+	is_not_blank_with_byte_at(DISK_SIZE / BLANK_SAMPLES * 77 + 100);
+	is_not_blank_with_byte_at(8193 * 1024);
+	is_not_blank_with_byte_at((16u << 20) + 7);
+}
+
+TEST(file_system_whose_beginning_and_end_were_wiped_is_not_blank)
+{
+	is_not_blank_after("mke2fs -q -F -t ext4 -b 1024 $DISK && "
+			   "dd if=/dev/zero of=$DISK bs=1M count=1 conv=notrunc status=none && "
+			   "dd if=/dev/zero of=$DISK bs=1M count=1 seek=63 conv=notrunc status=none", "not zero");
+	is_not_blank_after("dd if=/dev/urandom of=$DISK bs=1M seek=1 count=62 conv=notrunc status=none", "not zero");
+}
+
 TEST(file_systems_swap_and_partition_tables_are_not_blank)
 {
 	is_not_blank_after("mke2fs -q -F -t ext2 $DISK", "ext2");

@@ -58,14 +58,31 @@ static void add_nvme(const char *name, unsigned nsid, const char *model)
 	      root, name, name, name, nsid, name, model, root, name, root, name);
 }
 
-static int find(unsigned lun, struct disk *disk, char *why)
+static const char *refused_name;
+
+static const char *refuse(const struct disk *disk)
+{
+	return refused_name && strcmp(disk->name, refused_name) == 0 ? "the boot disk" : NULL;
+}
+
+static int find_by(struct find_rule rule, struct disk *disk, char *why)
 {
 	char sys[80], proc[80];
 	struct find_roots roots = {sys, proc};
 
 	snprintf(sys, sizeof(sys), "%s/sys", root);
 	snprintf(proc, sizeof(proc), "%s/proc", root);
-	return find_disk(&roots, lun, disk, why);
+	return find_disk(&roots, &rule, refuse, disk, why);
+}
+
+static int find(unsigned lun, struct disk *disk, char *why)
+{
+	return find_by((struct find_rule){.by = FIND_LUN, .number = lun}, disk, why);
+}
+
+static void set_size(const char *name, unsigned sectors)
+{
+	shell("echo %u >%s/sys/block/%s/size", sectors, root, name);
 }
 
 /* Expects that no disk is taken, and that word in the reason. */
@@ -192,4 +209,83 @@ TEST(disk_without_a_medium_and_what_is_no_disk_are_passed_over)
 	new_root();
 	shell("mkdir -p %s/sys/block/loop10 && echo 7:10 >%s/sys/block/loop10/dev", root, root);
 	finds_none(10, "");
+}
+
+TEST(serial_and_wwid_name_a_disk_whatever_its_address)
+{
+	char why[FIND_WHY_MAX];
+	struct disk disk;
+
+	new_root();
+	add_scsi("sda", "devices/pci/", "0:0:0:1", "8:0");
+	add_scsi("sdb", "devices/pci/", "0:0:0:7", "8:16");
+	shell("cd %s/sys/block/sdb/device/ && printf '\\000\\200\\000\\010  S3R1AL ' >vpd_pg80 && echo naa.6002248 >wwid", root);
+	add_nvme("nvme0n1", 3, "MSFT NVMe Accelerator v1.0");
+	shell("cd %s/sys/block/nvme0n1 && echo 'N1   ' >device/serial && echo eui.0025 >wwid", root);
+	CHECK_INT(find_by((struct find_rule){.by = FIND_SERIAL, .text = "S3R1AL"}, &disk, why), 1);
+	CHECK_STR(disk.name, "sdb");
+	CHECK_STR(disk.serial, "S3R1AL");
+	CHECK_STR(disk.wwid, "naa.6002248");
+	CHECK_INT(find_by((struct find_rule){.by = FIND_WWID, .text = "naa.6002248"}, &disk, why), 1);
+	CHECK_STR(disk.name, "sdb");
+	CHECK_INT(find_by((struct find_rule){.by = FIND_SERIAL, .text = "N1"}, &disk, why), 1);
+	CHECK_STR(disk.name, "nvme0n1");
+	CHECK_INT(find_by((struct find_rule){.by = FIND_WWID, .text = "eui.0025"}, &disk, why), 1);
+	CHECK_INT(find_by((struct find_rule){.by = FIND_SERIAL, .text = "S3R1A"}, &disk, why), 0);
+	CHECK_INT(find_by((struct find_rule){.by = FIND_NSID, .number = 3}, &disk, why), 1);
+	CHECK_STR(disk.name, "nvme0n1");
+	CHECK_INT(find_by((struct find_rule){.by = FIND_NSID, .number = 7}, &disk, why), 0);
+	remove_root();
+}
+
+TEST(two_disks_of_one_serial_are_an_error_that_names_both)
+{
+	char why[FIND_WHY_MAX];
+	struct disk disk;
+
+	new_root();
+	add_nvme("nvme0n1", 3, "one");
+	add_nvme("nvme0n2", 4, "two");
+	shell("cd %s/sys/block && echo same >nvme0n1/device/serial && echo same >nvme0n2/device/serial", root);
+	CHECK_INT(find_by((struct find_rule){.by = FIND_SERIAL, .text = "same"}, &disk, why), -EEXIST);
+	CHECK(strstr(why, "nvme0n1") && strstr(why, "nvme0n2"));
+	remove_root();
+}
+
+TEST(largest_is_the_largest_that_may_be_taken)
+{
+	char why[FIND_WHY_MAX];
+	struct disk disk;
+
+	new_root();
+	add_scsi("sda", VMBUS_FIRST_CHANNEL, "0:0:0:0", "8:0");
+	set_size("sda", 900000000);
+	add_scsi("sdb", "devices/pci/", "0:0:0:1", "8:16");
+	set_size("sdb", 800000000);
+	add_scsi("sdc", "devices/pci/", "0:0:0:2", "8:32");
+	set_size("sdc", 5000);
+	add_scsi("sdd", "devices/pci/", "0:0:0:3", "8:48");
+	set_size("sdd", 6000);
+	shell("mkdir -p %s/sys/block/loop0 && echo 7:0 >%s/sys/block/loop0/dev && echo 999999999 >%s/sys/block/loop0/size",
+	      root, root, root);
+	shell("echo '30 22 8:16 / /mnt rw - ext4 /dev/sdb rw' >>%s/proc/self/mountinfo", root);
+	CHECK_INT(find_by((struct find_rule){.by = FIND_LARGEST}, &disk, why), 1);
+	CHECK_STR(disk.name, "sdd");
+	refused_name = "sdd";
+	CHECK_INT(find_by((struct find_rule){.by = FIND_LARGEST}, &disk, why), 1);
+	CHECK_STR(disk.name, "sdc");
+	refused_name = NULL;
+	set_size("sdc", 6000);
+	CHECK_INT(find_by((struct find_rule){.by = FIND_LARGEST}, &disk, why), -EEXIST);
+	CHECK(strstr(why, "sdc") && strstr(why, "sdd"));
+	remove_root();
+}
+
+TEST(rule_is_told_in_words)
+{
+	char text[FIND_WHY_MAX];
+
+	CHECK_STR(find_text(&(struct find_rule){.by = FIND_LUN, .number = 10}, text), "lun 10");
+	CHECK_STR(find_text(&(struct find_rule){.by = FIND_SERIAL, .text = "abc"}, text), "serial abc");
+	CHECK_STR(find_text(&(struct find_rule){.by = FIND_LARGEST}, text), "the largest");
 }

@@ -3,21 +3,26 @@
  * Sealing, PCRs and NV against a real TPM: swtpm, one for each test, new, on a socket. It has no resource manager, so
  * a handle that is not flushed shows as a TPM that runs out of room.
  */
-/* links: stages/lib/tpm.c stages/lib/secret.c */
+/* links: stages/lib/tpm.c stages/lib/tpmnv.c stages/lib/tpmseal.c stages/lib/intent.c stages/lib/secret.c */
 /* libs: tss2 tss2-tcti-device tss2-tcti-swtpm mbedtls */
 #define _GNU_SOURCE
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
 
+#include "../../stages/lib/intent.h"
 #include "../../stages/lib/tpm.h"
+#include "../../stages/lib/tpmnv.h"
+#include "../../stages/lib/tpmseal.h"
 #include "test.h"
 
-#define PCRS   (1u << 4 | 1u << 9 | 1u << 11)
+#define PCRS   (1u << 4 | 1u << 9 | 1u << 11 | 1u << 15)
 #define SECRET "sixty-four bytes that nobody but this boot of this image can see"
 
 static char folder[64], tcti[128];
 static pid_t server;
+static const struct tpm_policy plain = {.pcrs = PCRS};
+static uint8_t policy_digest[TPM_DIGEST_SIZE];
 
 static void start_tpm(void)
 {
@@ -101,7 +106,7 @@ static struct tpm *restart(struct tpm *tpm)
 static void unseals(struct tpm *tpm, const struct tpm_blob *blob)
 {
 	struct secret secret = {0};
-	int r = tpm_unseal(tpm, PCRS, blob, &secret);
+	int r = tpm_unseal(tpm, &plain, blob, &secret);
 
 	if (r < 0)
 		FAIL("%d: %s", r, tpm_reason(tpm));
@@ -112,7 +117,7 @@ static void unseals(struct tpm *tpm, const struct tpm_blob *blob)
 
 static void seal(struct tpm *tpm, struct tpm_blob *blob)
 {
-	int r = tpm_seal(tpm, PCRS, SECRET, strlen(SECRET), blob);
+	int r = tpm_seal(tpm, &plain, SECRET, strlen(SECRET), blob, policy_digest);
 
 	if (r < 0)
 		FAIL("%d: %s", r, tpm_reason(tpm));
@@ -140,7 +145,7 @@ TEST(unseal_is_refused_after_an_extend_and_works_in_the_next_boot)
 
 	seal(tpm, &blob);
 	CHECK_INT(tpm_pcr_extend(tpm, 11, digest), 0);
-	CHECK_INT(tpm_unseal(tpm, PCRS, &blob, &secret), -EKEYREJECTED);
+	CHECK_INT(tpm_unseal(tpm, &plain, &blob, &secret), -EKEYREJECTED);
 	CHECK(strstr(tpm_reason(tpm), "TPM2_Unseal: policy not met") != NULL);
 	CHECK(secret.bytes == NULL);
 	tpm = restart(tpm);
@@ -162,12 +167,13 @@ TEST(pcr_that_is_not_in_the_policy_does_not_matter)
 
 TEST(blob_is_tied_to_the_configured_pcrs)
 {
+	const struct tpm_policy other = {.pcrs = 1u << 4};
 	struct secret secret = {0};
 	struct tpm *tpm = new_tpm();
 	struct tpm_blob blob;
 
 	seal(tpm, &blob);
-	CHECK_INT(tpm_unseal(tpm, 1u << 4, &blob, &secret), -EKEYREJECTED);
+	CHECK_INT(tpm_unseal(tpm, &other, &blob, &secret), -EKEYREJECTED);
 	end_tpm(tpm);
 }
 
@@ -180,7 +186,7 @@ TEST(blob_of_another_tpm_is_refused)
 	seal(tpm, &blob);
 	end_tpm(tpm);
 	tpm = new_tpm();
-	CHECK_INT(tpm_unseal(tpm, PCRS, &blob, &secret), -EBADMSG);
+	CHECK_INT(tpm_unseal(tpm, &plain, &blob, &secret), -EBADMSG);
 	CHECK(strstr(tpm_reason(tpm), "not made by this TPM") != NULL);
 	end_tpm(tpm);
 }
@@ -195,13 +201,13 @@ TEST(changed_cut_or_empty_blob_is_refused)
 	for (size_t i = 0; i < blob.size; i += 7) {
 		bad = blob;
 		bad.bytes[i] ^= 0x10;
-		CHECK(tpm_unseal(tpm, PCRS, &bad, &secret) < 0);
+		CHECK(tpm_unseal(tpm, &plain, &bad, &secret) < 0);
 		CHECK(secret.bytes == NULL);
 	}
 	for (size_t i = 0; i < blob.size; i += 5) {
 		bad = blob;
 		bad.size = i;
-		CHECK_INT(tpm_unseal(tpm, PCRS, &bad, &secret), -EBADMSG);
+		CHECK_INT(tpm_unseal(tpm, &plain, &bad, &secret), -EBADMSG);
 	}
 	unseals(tpm, &blob);
 	end_tpm(tpm);
@@ -217,7 +223,7 @@ TEST(refused_unseals_do_not_lock_the_tpm_out)
 	seal(tpm, &blob);
 	CHECK_INT(tpm_pcr_extend(tpm, 4, digest), 0);
 	for (int i = 0; i < 40; i++)
-		CHECK_INT(tpm_unseal(tpm, PCRS, &blob, &secret), -EKEYREJECTED);
+		CHECK_INT(tpm_unseal(tpm, &plain, &blob, &secret), -EKEYREJECTED);
 	tpm = restart(tpm);
 	unseals(tpm, &blob);
 	end_tpm(tpm);
@@ -313,7 +319,7 @@ TEST(something_else_in_the_root_key_s_place_is_refused)
 		 "tpm2_evictcontrol -Q -C o -c key 0x81000001 && tpm2_flushcontext -t", folder, tcti);
 	CHECK_INT(system(command), 0);
 	CHECK_INT(tpm_open(tcti, &tpm), 0);
-	CHECK_INT(tpm_seal(tpm, PCRS, "x", 1, &blob), -EBADF);
+	CHECK_INT(tpm_seal(tpm, &plain, "x", 1, &blob, policy_digest), -EBADF);
 	CHECK(strstr(tpm_reason(tpm), "not a storage root key") != NULL);
 	end_tpm(tpm);
 }
@@ -327,4 +333,158 @@ TEST(missing_tpm_and_unknown_names_are_errors)
 	CHECK_INT(tpm_open("swtpm:path=/tmp/no-such-socket", &tpm), -EIO);
 	CHECK(tpm == NULL);
 	CHECK(tpm_close(NULL) == NULL);
+}
+
+TEST(extending_pcr_15_closes_the_seals_and_is_named_as_the_reason)
+{
+	static const uint8_t digest[TPM_DIGEST_SIZE] = {1};
+	struct secret secret = {0};
+	struct tpm *tpm = new_tpm();
+	struct tpm_blob blob;
+
+	seal(tpm, &blob);
+	CHECK_INT(tpm_pcr_extend(tpm, 15, digest), 0);
+	CHECK_INT(tpm_unseal(tpm, &plain, &blob, &secret), -EKEYREJECTED);
+	CHECK(strstr(tpm_reason(tpm), "PCR 15 has been extended in this boot") != NULL);
+	CHECK_INT(tpm_seal(tpm, &plain, SECRET, strlen(SECRET), &blob, policy_digest), -EKEYREJECTED);
+	tpm = restart(tpm);
+	seal(tpm, &blob);
+	unseals(tpm, &blob);
+	end_tpm(tpm);
+}
+
+TEST(record_is_written_read_replaced_and_removed)
+{
+	uint8_t *bytes = NULL;
+	size_t size = 0;
+	struct tpm *tpm = new_tpm();
+
+	CHECK_INT(tpm_nv_remove(tpm, INTENT_NV), 0);
+	CHECK_INT(tpm_nv_read(tpm, INTENT_NV, &bytes, &size), -ENOENT);
+	CHECK_INT(tpm_nv_write(tpm, INTENT_NV, "first", 5), 0);
+	CHECK_INT(tpm_nv_write(tpm, INTENT_NV, "other", 5), 0);
+	CHECK_INT(tpm_nv_write(tpm, INTENT_NV, "a longer one", 12), 0);
+	tpm = restart(tpm);
+	CHECK_INT(tpm_nv_read(tpm, INTENT_NV, &bytes, &size), 0);
+	CHECK_INT(size, 12);
+	CHECK_MEM(bytes, "a longer one", 12);
+	free(bytes);
+	CHECK_INT(tpm_nv_remove(tpm, INTENT_NV), 0);
+	CHECK_INT(tpm_nv_read(tpm, INTENT_NV, &bytes, &size), -ENOENT);
+	CHECK_INT(tpm_nv_write(tpm, INTENT_NV, bytes, 1 << 20), -EFBIG);
+	end_tpm(tpm);
+}
+
+TEST(full_memory_of_the_tpm_is_said_to_be_full)
+{
+	static uint8_t bytes[512];
+	struct tpm *tpm = new_tpm();
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < 4096; i++)
+		r = tpm_nv_write(tpm, 0x01900000 + i, bytes, sizeof(bytes));
+	CHECK_INT(r, -ENOSPC);
+	CHECK(strstr(tpm_reason(tpm), "NV is full") != NULL);
+	end_tpm(tpm);
+}
+
+TEST(counter_only_rises_also_when_it_is_removed_and_made_again)
+{
+	uint64_t value = 0, before;
+	struct tpm *tpm = new_tpm();
+
+	CHECK_INT(tpm_counter_read(tpm, TPM_VERSION_NV, &value), -ENOENT);
+	CHECK_INT(tpm_counter_raise(tpm, TPM_VERSION_NV, 3), 0);
+	CHECK_INT(tpm_counter_read(tpm, TPM_VERSION_NV, &value), 0);
+	CHECK_INT(value, 3);
+	CHECK_INT(tpm_counter_raise(tpm, TPM_VERSION_NV, 2), 0);
+	CHECK_INT(tpm_counter_read(tpm, TPM_VERSION_NV, &value), 0);
+	CHECK_INT(value, 3);
+	tpm = restart(tpm);
+	CHECK_INT(tpm_counter_raise(tpm, TPM_VERSION_NV, 7), 0);
+	CHECK_INT(tpm_counter_read(tpm, TPM_VERSION_NV, &before), 0);
+	CHECK_INT(before, 7);
+	CHECK_INT(tpm_nv_remove(tpm, TPM_VERSION_NV), 0);
+	CHECK_INT(tpm_counter_raise(tpm, TPM_VERSION_NV, 1), 0);
+	CHECK_INT(tpm_counter_read(tpm, TPM_VERSION_NV, &value), 0);
+	CHECK(value > before);
+	CHECK_INT(tpm_counter_raise(tpm, TPM_VERSION_NV, UINT64_MAX), -ERANGE);
+	end_tpm(tpm);
+}
+
+TEST(intent_is_for_its_disk_alone_and_its_mark_is_known)
+{
+	struct disk disk = {.size = 1 << 30, .serial = "one", .wwid = "naa.1"}, other = disk;
+	uint8_t mark[INTENT_MARK_SIZE], again[INTENT_MARK_SIZE];
+	struct intent intent, found;
+	struct tpm *tpm = new_tpm();
+
+	CHECK_INT(intent_read(tpm, &found), 0);
+	CHECK_INT(intent_new(&disk, &intent), 0);
+	CHECK_INT(intent_write(tpm, &intent), 0);
+	tpm = restart(tpm);
+	CHECK_INT(intent_read(tpm, &found), 1);
+	CHECK(intent_is_for(&found, &disk));
+	other.size++;
+	CHECK(!intent_is_for(&found, &other));
+	other = disk;
+	strcpy(other.serial, "two");
+	CHECK(!intent_is_for(&found, &other));
+	intent_mark(&intent, mark);
+	intent_mark(&found, again);
+	CHECK_MEM(mark, again, sizeof(mark));
+	CHECK(intent_is_mark(mark));
+	CHECK(memmem(mark, sizeof(mark), intent.nonce, sizeof(intent.nonce)) == NULL);
+	CHECK_INT(intent_new(&disk, &intent), 0);
+	intent_mark(&intent, again);
+	CHECK(memcmp(mark, again, sizeof(mark)) != 0);
+	memset(mark, 0, sizeof(mark));
+	CHECK(!intent_is_mark(mark));
+	CHECK_INT(intent_clear(tpm), 0);
+	CHECK_INT(intent_read(tpm, &found), 0);
+	CHECK_INT(tpm_nv_write(tpm, INTENT_NV, "something of somebody else", 26), 0);
+	CHECK_INT(intent_read(tpm, &found), 0);
+	end_tpm(tpm);
+}
+
+TEST(secret_of_an_nv_index_comes_through_an_encrypted_session)
+{
+	static const char text[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01";
+	struct secret secret = {0};
+	struct tpm *tpm = new_tpm();
+
+	CHECK_INT(tpm_nv_read_secret(tpm, 0x01500016, &secret), -ENOENT);
+	CHECK_INT(tpm_nv_write(tpm, 0x01500016, text, 64), 0);
+	CHECK_INT(tpm_nv_read_secret(tpm, 0x01500016, &secret), 0);
+	CHECK_INT(secret.size, 64);
+	CHECK_MEM(secret.bytes, text, 64);
+	secret_wipe(&secret);
+	end_tpm(tpm);
+}
+
+TEST(lockout_of_the_tpm_has_an_error_of_its_own)
+{
+	char command[1024];
+	struct tpm *tpm = new_tpm();
+	int r;
+
+	tpm_close(tpm);
+	snprintf(command, sizeof(command),
+		 "cd %s && export TPM2TOOLS_TCTI=%s && tpm2_nvdefine -Q 0x01500016 -C o -s 64 -p right "
+		 "-a 'authread|authwrite|ownerread' && "
+		 "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33; do "
+		 "tpm2_nvread -Q 0x01500016 -P wrong; done 2>/dev/null; "
+		 "tpm2_nvread -Q 0x01500016 -P wrong 2>&1 | grep -qi lockout", folder, tcti);
+	CHECK_INT(system(command), 0);
+	CHECK_INT(tpm_open(tcti, &tpm), 0);
+	{
+		struct tpm_blob blob;
+
+		/* What is sealed without lockout counting comes back all the same. */
+		seal(tpm, &blob);
+		unseals(tpm, &blob);
+	}
+	r = tpm_nv_remove(tpm, 0x01500016);
+	CHECK_INT(r, 0);
+	end_tpm(tpm);
 }
