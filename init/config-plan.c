@@ -12,8 +12,9 @@
 
 #include "config-plan.h"
 
-#define HELD_REASON "held-reason"	/* given by PID 1 itself */
-#define DISK_KEY    "disk-key"
+#define HELD_REASON   "held-reason"	/* given by PID 1 itself */
+#define DISK_KEY      "disk-key"
+#define DISK_RECOVERY "disk-recovery"
 
 /* Names that PID 1 and its own roles use as the source of events. */
 static const char *const reserved[] = {"gantry", "kernel", "logger", "api", "http", "fifo", "gantryctl"};
@@ -245,17 +246,27 @@ static bool has(const char *const *names, const char *name)
 	return false;
 }
 
-/* A disk that is not told to take its key from the hub does without it. */
+static bool lists(struct json_object *options, const char *name, const char *word)
+{
+	struct json_object *list = key_member(options, name);
+
+	for (size_t i = 0; list && i < json_object_array_length(list); i++)
+		if (!strcmp(json_object_get_string(json_object_array_get_idx(list, i)), word))
+			return true;
+	return false;
+}
+
+/* A disk that is not told to take a secret from the hub does without it. */
 static bool is_optional(const char *artifact, struct json_object *options)
 {
-	struct json_object *keys = key_member(options, "keys");
+	static const struct {
+		const char *artifact, *source;
+	} secrets[] = {{DISK_KEY, "hub"}, {DISK_RECOVERY, "recovery"}};
 
-	if (strcmp(artifact, DISK_KEY))
-		return false;
-	for (size_t i = 0; keys && i < json_object_array_length(keys); i++)
-		if (!strcmp(json_object_get_string(json_object_array_get_idx(keys, i)), "hub"))
-			return false;
-	return true;
+	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
+		if (!strcmp(artifact, secrets[i].artifact))
+			return !lists(options, "keys", secrets[i].source) && !lists(options, "enroll", secrets[i].source);
+	return false;
 }
 
 static int check_taker(struct check *check, const struct config *config, size_t index, const char *artifact)

@@ -195,7 +195,7 @@ class Machine:
     def __init__(self, folder, *, kernel=None, initrd=None, cmdline="console=ttyS0 quiet panic=-1", boot_disk=None,
                  tpm=None, nic=True, disk=None, attach_after=None, lun=DATA_LUN, memory_mib=1024, asset_tag=AZURE_ASSET_TAG,
                  api_port=API_PORT, ovmf_code="/usr/share/OVMF/OVMF_CODE_4M.fd", ovmf_vars="/usr/share/OVMF/OVMF_VARS_4M.fd",
-                 on_line=None, extra=()):
+                 on_line=None, extra=(), write_log=None):
         self.folder = os.path.abspath(folder)
         os.makedirs(self.folder, exist_ok=True)
         self.tier = 1 if kernel else 2
@@ -204,6 +204,7 @@ class Machine:
         self.disk, self.attach_after = disk, attach_after
         self.api_port, self.ovmf_code, self.ovmf_vars, self.extra = api_port, ovmf_code, ovmf_vars, list(extra)
         self.on_line = on_line
+        self.write_log = write_log              # a file that takes every write to the data disk (tests/boot/writelog.py)
         self.changed = threading.Condition()
         self.lines, self.events, self.moments = [], [], []
         self.panic = self.shutdown_reason = None
@@ -355,8 +356,14 @@ class Machine:
     # Acts
 
     def block_node(self, name):
-        return {"node-name": name, "driver": "raw", "cache": {"no-flush": True},
+        disk = {"driver": "raw", "cache": {"no-flush": True},
                 "file": {"driver": "file", "filename": os.path.abspath(self.disk), "cache": {"no-flush": True}}}
+        if not self.write_log:
+            return {"node-name": name, **disk}
+        with open(self.write_log, "wb"):
+            pass
+        return {"node-name": name, "driver": "blklogwrites", "log-sector-size": 512, "log-super-update-interval": 1,
+                "file": disk, "log": {"driver": "file", "filename": os.path.abspath(self.write_log), "cache": {"no-flush": True}}}
 
     def attach_late(self):
         with self.changed:

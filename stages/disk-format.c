@@ -218,14 +218,13 @@ int disk_format(struct work *w, bool forced)
 	}
 	r = luks_format(w->disk.path, slots, (size_t)n, &luks, why);
 	if (r == 0)
-		report_event(EVENT_NOTICE, "%s is %s: formatting, key by %s", disk_text(w, text),
-			     forced ? "given up by the configuration" : "blank", names);
-	if (r == 0)
 		r = begin(w, fd, forced, why);
 	if (r < 0) {
 		w->worth_retry = key_error_may_pass(r);
 		return disk_leave(w, why);
 	}
+	report_event(EVENT_NOTICE, "%s is %s: formatting, key by %s", disk_text(w, text),
+		     forced ? "given up by the configuration" : "ours to format", names);
 	r = fill(w, luks, fd, why);
 	if (r == 0)
 		r = disk_close_keys(w, luks_uuid(luks), why);

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The power goes at any moment: the next boot completes, and what was synced is there.
+
+Two boots are recorded, write by write: a first one, from a blank disk to a service that writes and syncs files, and a
+later one that goes on with it. From the records disks are made as a cut would have left them at 64 random places,
+with unflushed writes lost or torn, each with the TPM as it was then, and a machine is started on each. A few more cuts
+are made for real, by killing the machine. GANTRY_SEED=N repeats a run; the seed is printed."""
+
+import fcntl
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import unittest
+
+import support
+from support import RESULTS, BootTest, copy_sparse, node
+from qemu import image, machine
+from writelog import WriteLog
+
+DISK_BYTES = 192 << 20
+KEPT = 24                               # files that are synced in each recorded boot
+CUTS_FIRST, CUTS_LATER, PARTS = 40, 24, 8
+SEED = int(os.environ.get("GANTRY_SEED") or random.SystemRandom().randrange(1 << 32))
+
+setUpModule = support.setUpModule
+
+
+def only_the_disk(*command):
+    """Nothing but the disk and a program that needs it: so a boot takes few seconds."""
+    def change(config):
+        disk = node(config, "disk")
+        disk["options"]["keys"] = ["tpm2"]
+        config["stages"] = [disk]
+        config["services"] = []
+        config["stages"].append({"name": "keeper", "type": "exec", "needs": ["disk"], "required": False,
+                                 "options": {"command": ["/bin/keeper", *command, "/persistent/kept"]}})
+    return change
+
+
+class Record:
+    """A recorded boot: the disk before it, the log, and after how many log entries each file was surely synced."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.before, self.log = (os.path.join(folder, name) for name in ("before.raw", "writes.log"))
+        self.tpm_formatting, self.tpm = (os.path.join(folder, name) for name in ("tpm-formatting", "tpm-end"))
+
+    def facts(self):
+        with open(os.path.join(self.folder, "kept.json"), encoding="ascii") as file:
+            return {int(number): count for number, count in json.load(file).items()}
+
+
+class PowerCut(BootTest):
+    def record(self, record, disk, state):
+        """Boots on DISK with the machine state STATE (both are used up) and lets the keeper work for a while."""
+        os.makedirs(record.folder)
+        copy_sparse(disk, record.before)
+        kept = {}
+
+        def on_line(line, event):
+            if event and event.source == "disk" and "ours to format" in line:
+                shutil.copytree(os.path.join(state, "tpm"), record.tpm_formatting)
+            elif event and (found := re.match(r"kept (\d+)", event.text)):
+                kept[int(found[1])] = WriteLog.count(record.log)
+
+        guest = self.new_machine(folder=state, disk=disk, change=only_the_disk("write"), nic=False, write_log=record.log,
+                                 on_line=on_line)
+        with guest:
+            guest.wait(lambda: True if len(kept) >= KEPT else None, 120, f"{KEPT} files")
+            guest.kill()
+        shutil.copytree(os.path.join(state, "tpm"), record.tpm)
+        with open(os.path.join(record.folder, "kept.json"), "w", encoding="ascii") as file:
+            json.dump(kept, file)
+
+    def records(self):
+        """The first and the later boot, recorded once for all tests of an image."""
+        with open(os.path.join(support.IMAGE, "initramfs.cpio"), "rb") as file:
+            key = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        folder = os.path.join(RESULTS, "recorded", key)
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        first, later = (Record(os.path.join(folder, name)) for name in ("first", "later"))
+        with open(folder + ".lock", "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.exists(os.path.join(folder, "complete")):
+                for other in os.listdir(os.path.dirname(folder)):
+                    if not other.endswith(".lock"):
+                        shutil.rmtree(os.path.join(os.path.dirname(folder), other))
+                disk, state = self.disk + ".recorded.raw", self.state + "-recorded"
+                machine.blank_disk(disk, DISK_BYTES)
+                self.record(first, disk, state)
+                self.record(later, disk, state)
+                os.unlink(disk)
+                open(os.path.join(folder, "complete"), "w", encoding="ascii").close()
+        return first, later
+
+    def cuts(self):
+        """All cuts of this run: (name, record, place in the log, TPM), chosen by the seed."""
+        first, later = self.records()
+        chance = random.Random(SEED)
+        log = WriteLog(first.log)
+        header = max(index for index, (offset, size, _, _) in enumerate(log.entries[:self.mounted(first)])
+                     if size and offset == 0) + 1
+        end, pristine = len(log.entries), machine.tpm_template(support.BUILD)
+        found = [("before the record", first, 0, pristine), ("recorded, nothing written", first, 0, first.tpm_formatting),
+                 ("first write", first, 1, first.tpm_formatting), ("header written", first, header, first.tpm_formatting),
+                 ("record cleared", first, header, first.tpm)]
+        found += [("header being written", first, chance.randrange(max(header - 8, 1), header), first.tpm_formatting)
+                  for _ in range(6)]
+        found += [("formatting", first, chance.randrange(1, header), first.tpm_formatting)
+                  for _ in range((CUTS_FIRST - len(found)) * 2 // 3)]
+        found += [("first files", first, chance.randrange(header + 1, end + 1), first.tpm)
+                  for _ in range(CUTS_FIRST - len(found))]
+        found += [("later boot", later, chance.randrange(0, len(WriteLog(later.log).entries) + 1), later.tpm)
+                  for _ in range(CUTS_LATER)]
+        return found
+
+    @staticmethod
+    def mounted(record):
+        """How many entries there were when the first file was synced: the header is among them."""
+        return min(record.facts().values())
+
+    def boot_after(self, name, record, cut, tpm, number):
+        chance = random.Random(SEED * 1000 + number)
+        state = f"{self.state}-{number}"
+        os.makedirs(state)
+        shutil.copytree(tpm, os.path.join(state, "tpm"))
+        copy_sparse(record.before, self.disk)
+        lost = WriteLog(record.log).disk(self.disk, cut, chance)
+        what = f"seed {SEED}, cut {number} ({name}): {lost}"
+        try:
+            with self.new_machine(folder=state, disk=self.disk, change=only_the_disk("check"), nic=False) as guest:
+                self.addCleanup(self.keep_console, state, number)
+                guest.wait_for("keeper", "done", timeout=60)
+                have = {int(found[1]) for event in guest.events if (found := re.match(r"have (\d+)$", event.text))}
+                bad = [event.text for event in guest.events if event.source == "keeper" and event.text.startswith("bad ")]
+                how = guest.find("disk", "done")[1].fields["text"]
+        except machine.MachineError as error:
+            self.fail(f"{what}: {error}")
+        must = {n for n, count in record.facts().items() if count <= cut}
+        self.assertLessEqual(must, have, f"{what}: synced files are missing or torn; {how}")
+        for line in bad:                # only what nobody synced may be torn
+            self.assertEqual(int(line.rsplit("-", 1)[1].partition(".")[0]) % 4, 3, f"{what}: {line}")
+        if cut < 3:
+            self.assertIn("formatted", how)
+        print(f"{what}: {how}; {len(must)} synced, {len(have)} there")
+        shutil.rmtree(state)
+
+    def part(self, index):
+        print(f"GANTRY_SEED={SEED}")
+        for number, cut in list(enumerate(self.cuts()))[index::PARTS]:
+            with self.subTest(cut=number, where=cut[0]):
+                self.boot_after(*cut, number)
+
+    def killed_at(self, source, text, delay_writes):
+        """A first boot that is killed some writes after an event, and the boot after it."""
+        machine.blank_disk(self.disk, DISK_BYTES)
+        log = os.path.join(self.folder, "writes.log")
+        with self.new_machine(disk=self.disk, change=only_the_disk("write"), nic=False, write_log=log) as guest:
+            seen = guest.wait_for(source, text=text, kind="message", timeout=60)
+            start = WriteLog.count(log)
+            while guest.qemu.poll() is None and WriteLog.count(log) - start < delay_writes:
+                with guest.changed:     # any line, or a moment
+                    guest.changed.wait(0.02)
+            guest.kill()
+        self.assertIsNotNone(seen)
+        guest = self.boot(disk=self.disk, change=only_the_disk("check"), nic=False)
+        guest.wait_for("keeper", "done", timeout=60)
+
+    def test_machine_killed_while_it_formats_formats_again(self):
+        self.killed_at("disk", "ours to format", 3)
+
+    def test_machine_killed_in_the_middle_of_mke2fs_formats_again(self):
+        self.killed_at("disk", "ours to format", 40)
+
+    def test_machine_killed_after_the_first_files_keeps_them(self):
+        self.killed_at("keeper", "^kept 3", 5)
+
+
+def make_part(index):
+    def test(self):
+        self.part(index)
+    return test
+
+
+for _index in range(PARTS):
+    setattr(PowerCut, f"test_power_cut_at_random_places_leaves_a_disk_that_boots_part_{_index + 1}", make_part(_index))
+
+
+if __name__ == "__main__":
+    unittest.main()
