@@ -265,7 +265,8 @@ static bool is_optional(const char *artifact, struct json_object *options)
 
 	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
 		if (!strcmp(artifact, secrets[i].artifact))
-			return !lists(options, "keys", secrets[i].source) && !lists(options, "enroll", secrets[i].source);
+			return !lists(options, "keys", secrets[i].source) &&
+			       !lists(options, "enroll", secrets[i].source);
 	return false;
 }
 

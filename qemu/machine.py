@@ -247,7 +247,8 @@ class Machine:
         command += self.boot_arguments() + self.extra
         if self.disk and self.attach_after is None:
             command += ["-blockdev", json.dumps(self.block_node("data0")),
-                        "-device", f"scsi-hd,id=disk0,bus=scsi0.0,channel=0,scsi-id=0,lun={self.lun},drive=data0,serial={DATA_SERIAL}"]
+                        "-device", f"scsi-hd,id=disk0,bus=scsi0.0,channel=0,scsi-id=0,lun={self.lun},drive=data0,"
+                                   f"serial={DATA_SERIAL}"]
             self.attachment = "disk0"
         self.log = open(os.path.join(self.folder, "console.log"), "wb")
         with open(os.path.join(self.folder, "qemu.log"), "wb") as errors:

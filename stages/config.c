@@ -2,8 +2,8 @@
 /*
  * Stage `config`: fetches the node's configuration from BuilderHub, whole and valid or not at all, and hands it on
  * as the artifact `config`; the disk key in it, if there is one, byte for byte as `disk-key`, and a secret to recover
- * the disk by as `disk-recovery`. One request an attempt: the plan tries again for ever, since a refusal is normal until an operator has allowed the node. The
- * document is a secret: it is said how long it is, never what is in it.
+ * the disk by as `disk-recovery`. One request an attempt: the plan tries again for ever, since a refusal is normal
+ * until an operator has allowed the node. The document is a secret: it is said how long it is, never what is in it.
  */
 #define _GNU_SOURCE
 #include <errno.h>

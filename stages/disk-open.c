@@ -230,7 +230,8 @@ static void repair(const struct work *w, struct luks *luks)
 	r = fd < 0 ? -errno : luks_repair(luks, fd);
 	report_event(r < 0 ? EVENT_WARNING : EVENT_NOTICE, "%s copy of the header %s%s",
 		     luks_header_of(luks)->copies == LUKS_COPIES_PRIMARY ? "secondary" : "primary",
-		     r < 0 ? "cannot be repaired: " : "was damaged or older, and is repaired", r < 0 ? strerror(-r) : "");
+		     r < 0 ? "cannot be repaired: " : "was damaged or older, and is repaired",
+		     r < 0 ? strerror(-r) : "");
 }
 
 int disk_open(struct work *w, struct luks *luks)

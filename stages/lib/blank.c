@@ -3,10 +3,10 @@
  * Two independent looks, because each misses something. libblkid knows the magic of every format, wherever it lies
  * (also with a wrong checksum, which it would pass over by default). What has no magic, or has lost it, is found by
  * its bytes: a megabyte at each end, where headers and their copies are; the places where file systems keep spare
- * superblocks, for one whose beginning was wiped; and BLANK_SAMPLES places over the whole disk. A volume of random bytes
- * (encrypted without a header) fails at the first of them; of any other content a share p of the disk is missed with
- * a chance of (1-p)^BLANK_SAMPLES, a tenth of the disk once in 500 billion. Not found is less than that, lying where no
- * known format has anything: on a disk that says nowhere what it is, that is no file system that could be mounted.
+ * superblocks, for one whose beginning was wiped; and BLANK_SAMPLES places over the whole disk. A volume of random
+ * bytes (encrypted without a header) fails at the first of them; of any other content a share p of the disk is missed
+ * with a chance of (1-p)^BLANK_SAMPLES, a tenth of the disk once in 500 billion. What is not found is less than that
+ * and lies where no known format has anything: no file system that could be mounted.
  */
 #define _GNU_SOURCE
 #include "blank.h"

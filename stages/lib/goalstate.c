@@ -174,6 +174,16 @@ static void check(struct parse *p)
 		refuse(p, "ContainerId is not a GUID");
 }
 
+/* expat 2.9 has another name for it. */
+static uint64_t line_number(XML_Parser parser)
+{
+#if XML_MAJOR_VERSION > 2 || XML_MINOR_VERSION >= 9
+	return XML_GetCurrentLineNumber64(parser);
+#else
+	return XML_GetCurrentLineNumber(parser);
+#endif
+}
+
 int goalstate_parse(const void *bytes, size_t size, struct goalstate *ret, char *error, size_t error_size)
 {
 	struct parse p = {.current = -1};
@@ -192,7 +202,7 @@ int goalstate_parse(const void *bytes, size_t size, struct goalstate *ret, char 
 	XML_SetCharacterDataHandler(p.parser, on_text);
 	XML_SetStartDoctypeDeclHandler(p.parser, on_doctype);
 	if (XML_Parse(p.parser, bytes, (int)size, 1) != XML_STATUS_OK && !p.error[0])
-		snprintf(p.error, sizeof(p.error), "line %lu: %s", (unsigned long)XML_GetCurrentLineNumber(p.parser),
+		snprintf(p.error, sizeof(p.error), "line %llu: %s", (unsigned long long)line_number(p.parser),
 			 XML_ErrorString(XML_GetErrorCode(p.parser)));
 	if (!p.error[0])
 		check(&p);

@@ -452,7 +452,7 @@ static int check_tokens(struct json_object *tokens, unsigned keyslots, char *why
 	return 0;
 }
 
-/* Those that change how fast dm-crypt works, and nothing else: what allows discards would tell the host what is free. */
+/* Those that change how fast dm-crypt works, and no more: what allows discards would tell the host what is free. */
 static bool flags_are_known(struct json_object *config)
 {
 	static const char known[] = " no-read-workqueue no-write-workqueue same-cpu-crypt submit-from-crypt-cpus ";

@@ -221,8 +221,8 @@ int tpm_pcr_extend(struct tpm *tpm, unsigned pcr, const uint8_t digest[TPM_DIGES
 
 	memcpy(values.digests[0].digest.sha256, digest, TPM_DIGEST_SIZE);
 	return tpm_translate(tpm, "TPM2_PCR_Extend",
-			     Esys_PCR_Extend(tpm->esys, ESYS_TR_PCR0 + pcr, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-					     &values));
+			     Esys_PCR_Extend(tpm->esys, ESYS_TR_PCR0 + pcr, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+					     ESYS_TR_NONE, &values));
 }
 
 #define SRK_ATTRIBUTES (TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN | \
@@ -290,8 +290,8 @@ static int srk_create(struct tpm *tpm, ESYS_TR *ret)
 	for (size_t i = 0; i < sizeof(templates) / sizeof(*templates); i++) {
 		r = tpm_translate(tpm, "TPM2_CreatePrimary",
 				  Esys_CreatePrimary(tpm->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-						     ESYS_TR_NONE, &sensitive, templates[i], &outside, &none, &transient,
-						     NULL, NULL, NULL, NULL));
+						     ESYS_TR_NONE, &sensitive, templates[i], &outside, &none,
+						     &transient, NULL, NULL, NULL, NULL));
 		if (r != -EINVAL && r != -EOPNOTSUPP)
 			break;
 	}
@@ -313,13 +313,15 @@ int tpm_srk_open(struct tpm *tpm, ESYS_TR *ret)
 	int r;
 
 	r = tpm_translate(tpm, "TPM2_ReadPublic of the storage root key",
-			  Esys_TR_FromTPMPublic(tpm->esys, TPM_SRK, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &srk));
+			  Esys_TR_FromTPMPublic(tpm->esys, TPM_SRK, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+						&srk));
 	if (r == -ENOENT)
 		return srk_create(tpm, ret);
 	if (r < 0)
 		return r;
 	r = tpm_translate(tpm, "TPM2_ReadPublic of the storage root key",
-			  Esys_ReadPublic(tpm->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL, NULL));
+			  Esys_ReadPublic(tpm->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL,
+					  NULL));
 	if (r == 0 && !srk_is_one(&public->publicArea))
 		r = tpm_refuse(tpm, -EBADF, "the object at 0x81000001 is not a storage root key");
 	Esys_Free(public);
@@ -340,12 +342,13 @@ int tpm_session_start(struct tpm *tpm, ESYS_TR srk, TPM2_SE type, TPMA_SESSION a
 	int r;
 
 	r = tpm_translate(tpm, "TPM2_StartAuthSession",
-			  Esys_StartAuthSession(tpm->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-						NULL, type, &symmetric, TPM2_ALG_SHA256, &session));
+			  Esys_StartAuthSession(tpm->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+						ESYS_TR_NONE, NULL, type, &symmetric, TPM2_ALG_SHA256, &session));
 	if (r < 0)
 		return r;
 	r = tpm_translate(tpm, "session attributes",
-			  Esys_TRSess_SetAttributes(tpm->esys, session, attributes | TPMA_SESSION_CONTINUESESSION, 0xff));
+			  Esys_TRSess_SetAttributes(tpm->esys, session, attributes | TPMA_SESSION_CONTINUESESSION,
+						    0xff));
 	if (r < 0) {
 		tpm_flush(tpm, session);
 		return r;

@@ -205,8 +205,8 @@ static int seal_once(struct tpm *tpm, ESYS_TR srk, const struct tpm_policy *poli
 		return r;
 	memcpy(sensitive.sensitive.data.buffer, bytes, size);
 	r = tpm_translate(tpm, "TPM2_Create",
-			  Esys_Create(tpm->esys, srk, session, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive, &template, &outside,
-				      &none, &private, &public, NULL, NULL, NULL));
+			  Esys_Create(tpm->esys, srk, session, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive, &template,
+				      &outside, &none, &private, &public, NULL, NULL, NULL));
 	explicit_bzero(&sensitive, sizeof(sensitive));
 	tpm_flush(tpm, session);
 	if (r == 0)
@@ -270,7 +270,7 @@ static int authorize(struct tpm *tpm, ESYS_TR session, const struct tpm_approval
 				  Esys_PolicyAuthorize(tpm->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
 						       &approved, &policy_ref, name, ticket));
 		if (r == -EINVAL)
-			r = tpm_refuse(tpm, -EKEYREJECTED, "the signed policy is for other measurements or another version");
+			r = tpm_refuse(tpm, -EKEYREJECTED, "the signed policy is for another image or version");
 	}
 	Esys_Free(ticket);
 	Esys_Free(name);

@@ -17,7 +17,7 @@ import unittest
 
 import support
 from support import RESULTS, BootTest, copy_sparse, node
-from qemu import image, machine
+from qemu import machine
 from writelog import WriteLog
 
 DISK_BYTES = 192 << 20
