@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where the disk's key comes from, and what makes a disk one that may be formatted: every source, enrolment, a TPM that is
+missing, full, slow or closed, records and marks of unfinished formatting, disks that are given up by name."""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+import support
+from support import DISK_BYTES, BootTest, add_probe, node, sha256_of
+from qemu import machine
+from qemu.peers.hub import DISK_KEY
+from qemu.tdx.azure_tpm import Swtpm, TpmError
+
+RECOVERY = "correct horse battery staple, twice"
+MARK = b"Gantry was formatting this disk and has not finished.\n"
+INTENT_NV, SHELL_NV = "0x01801601", "0x01500016"
+
+setUpModule = support.setUpModule
+
+
+def disk_only(**options):
+    """A boot of the disk stage alone, which no hub has a part in."""
+    def change(config):
+        stage = node(config, "disk")
+        stage["options"].update({"keys": ["tpm2"], **options})
+        stage["retry"] = {"min_s": 1, "max_s": 1, "limit": 3}
+        config["stages"], config["services"] = [stage], []
+    return change
+
+
+def with_hub(**options):
+    """The disk, and what it takes to get a secret from the hub."""
+    def change(config):
+        node(config, "disk")["options"].update(options)
+        node(config, "disk")["retry"] = {"min_s": 1, "max_s": 1, "limit": 3}
+        config["stages"] = [node(config, name) for name in ("network", "clock", "config", "disk")]
+        config["services"] = [node(config, name) for name in ("dhcpcd", "chronyd")]
+    return change
+
+
+class DiskTest(BootTest):
+    def opened(self, change, then=True, **options):
+        """Boots, and returns what the disk stage says at its end."""
+        options.setdefault("nic", change.__qualname__.startswith("with_hub"))
+        guest = self.boot(disk=self.disk, change=change, **options)
+        text = guest.wait_for("disk", "done", timeout=90).fields["text"]
+        self.wait_booted(guest)
+        if then:
+            self.power_off(guest)
+        self.guest = guest
+        return text
+
+    def held(self, change, **options):
+        """Boots, expects that the disk is refused and not changed by a byte, and returns why."""
+        before = sha256_of(self.disk)
+        options.setdefault("nic", change.__qualname__.startswith("with_hub"))
+        guest = self.boot(disk=self.disk, change=change, **options)
+        reason = guest.wait_for("gantry", "held", timeout=90).fields["text"]
+        self.power_off(guest)
+        self.assertEqual(sha256_of(self.disk), before, f"the disk was written to: {reason}")
+        return reason
+
+    def tpm(self):
+        """The machine's TPM while the machine is off, for tpm2-tools."""
+        return Swtpm(os.path.join(self.state, "tpm"))
+
+    def used_disk(self):
+        """Formatted by tpm2 in a first boot of this machine."""
+        self.blank_disk()
+        self.assertIn("formatted, key by tpm2", self.opened(disk_only()))
+
+    def cryptsetup(self, *arguments, key):
+        return subprocess.run(["cryptsetup", *arguments, "--key-file", "-", self.disk], input=key.encode(),
+                              capture_output=True, check=False).returncode
+
+
+class Sources(DiskTest):
+    def test_hub_opens_it_once_and_from_then_on_the_tpm_does(self):
+        platform = self.platform(disk_key=DISK_KEY)
+        self.blank_disk()
+        self.assertIn("formatted, key by hub", self.opened(with_hub(keys=["hub"])))
+        both = with_hub(keys=["tpm2", "hub"], enroll=["tpm2"])
+        self.assertIn("opened by hub", self.opened(both))
+        self.assertIsNotNone(self.guest.find("disk", text="tpm2 has a keyslot now", kind="message"))
+        platform.hub.document["disk_encryption"]["key"] = "another"
+        self.assertIn("opened by tpm2", self.opened(both))
+        self.assertIsNone(self.guest.find("disk", text="has a keyslot now", kind="message"))
+        self.assertEqual(self.cryptsetup("open", "--test-passphrase", key=DISK_KEY), 0)
+        self.assertNotEqual(self.cryptsetup("open", "--test-passphrase", key=DISK_KEY + "\n"), 0)
+
+    def test_recovery_secret_opens_it_when_machine_and_hub_are_lost(self):
+        platform = self.platform(disk_key=DISK_KEY)
+        platform.hub.document["disk_encryption"]["recovery"] = RECOVERY
+        self.blank_disk()
+        self.assertIn("formatted, key by tpm2, hub, recovery",
+                      self.opened(with_hub(keys=["tpm2"], enroll=["tpm2", "hub", "recovery"])))
+        for key in (DISK_KEY, RECOVERY):
+            self.assertEqual(self.cryptsetup("open", "--test-passphrase", key=key), 0)
+        platform.hub.document["disk_encryption"]["key"] = "of another machine"
+        other = os.path.join(self.folder, "other-tpm")
+        machine.make_tpm(other)
+        text = self.opened(with_hub(keys=["tpm2", "hub", "recovery"], enroll=["tpm2", "recovery"]), tpm=other,
+                           folder=os.path.join(self.folder, "other-machine"))
+        self.assertIn("opened by recovery", text)
+        self.assertIsNotNone(self.guest.find("disk", text="tpm2 has a keyslot now", kind="message"))
+        text = self.opened(disk_only(), folder=os.path.join(self.folder, "other-machine"))
+        self.assertIn("opened by tpm2", text)
+
+    def test_short_recovery_secret_is_no_secret_and_nothing_is_formatted(self):
+        platform = self.platform(disk_key=DISK_KEY)
+        platform.hub.document["disk_encryption"]["recovery"] = "0123456789"
+        self.blank_disk()
+        self.assertIn("shorter than 20", self.held(with_hub(keys=["hub"], enroll=["hub", "recovery"])))
+
+    def test_key_that_the_shell_init_kept_in_the_tpm_opens_and_is_replaced(self):
+        key = secrets.token_hex(32)
+        self.platform(disk_key=key)
+        self.blank_disk()
+        self.assertIn("formatted, key by hub", self.opened(with_hub(keys=["hub"])))
+        with self.tpm() as tpm:
+            tpm.tool("nvdefine", SHELL_NV, "-C", "o", "-s", "64", "-a", "ownerread|ownerwrite")
+            (tpm.path / "key").write_text(key, encoding="ascii")
+            tpm.tool("nvwrite", SHELL_NV, "-C", "o", "-i", "key")
+        self.assertIn("opened by tpm2-nv", self.opened(disk_only(keys=["tpm2", "tpm2-nv"], enroll=["tpm2"])))
+        self.assertIn("opened by tpm2,", self.opened(disk_only(keys=["tpm2"])))
+
+    def test_each_source_says_why_it_could_not_help(self):
+        self.platform(disk_key=DISK_KEY)
+        self.used_disk()
+        other = os.path.join(self.folder, "other-tpm")
+        machine.make_tpm(other)
+        reason = self.held(with_hub(keys=["tpm2", "hub", "tpm2-nv", "recovery"]), tpm=other,
+                           folder=os.path.join(self.folder, "other-machine"))
+        for word in ("tpm2: TPM2_Load: not made by this TPM", "hub: wrong key", "tpm2-nv: TPM2_NV_ReadPublic: no such object",
+                     "recovery: no such secret came from the hub"):
+            self.assertIn(word, reason)
+        self.assertNotIn(DISK_KEY, reason)
+
+
+class Tpm(DiskTest):
+    def test_key_cannot_be_unsealed_a_second_time_in_a_boot(self):
+        self.used_disk()
+        copy = os.path.join(self.folder, "copy.raw")
+        support.copy_sparse(self.disk, copy)
+
+        def change(config):
+            disk_only()(config)
+            config["stages"].append({"name": "again", "type": "disk", "needs": ["disk"], "required": False,
+                                     "retry": {"limit": 1}, "options": {"lun": 11, "keys": ["tpm2"], "name": "again",
+                                                                        "mount": "/again", "format": False}})
+
+        extra = ["-drive", f"if=none,id=copy,format=raw,file={copy}", "-device",
+                 "scsi-hd,bus=scsi0.0,channel=0,scsi-id=0,lun=11,drive=copy"]
+        guest = self.boot(disk=self.disk, change=change, nic=False, extra=extra)
+        failed = guest.wait_for("again", "failed", timeout=60)
+        self.assertIn("PCR 15 has been extended in this boot", failed.fields["text"])
+
+    def test_pcr_15_is_extended_once_the_disk_is_open(self):
+        self.used_disk()
+
+        def change(config):
+            disk_only()(config)
+            add_probe(config, "pcrs", "pcrs", needs=["disk"])
+
+        guest = self.boot(disk=self.disk, change=change, nic=False)
+        line = guest.wait_for("pcrs", text="^pcr 15 is", kind="message", timeout=60).text
+        self.assertNotIn("0" * 64, line)
+        self.power_off(guest)
+
+    def test_machine_without_a_tpm_formats_nothing_unless_it_is_told_to_go_without_a_record(self):
+        self.platform(disk_key=DISK_KEY)
+        self.blank_disk()
+        reason = self.held(with_hub(keys=["tpm2", "hub"]), tpm=False)
+        self.assertIn("formatting cannot be recorded: no TPM", reason)
+        without = with_hub(keys=["hub"], intent="none")
+        self.assertIn("formatted, key by hub", self.opened(without, tpm=False))
+        self.assertIn("opened by hub", self.opened(with_hub(keys=["tpm2", "hub"]), tpm=False))
+
+    def test_tpm_whose_memory_is_full_formats_nothing_and_opens_what_is_there(self):
+        self.used_disk()
+        with self.tpm() as tpm:
+            with self.assertRaises(TpmError):
+                for index in range(0x01900000, 0x01900400):
+                    tpm.tool("nvdefine", f"{index:#x}", "-C", "o", "-s", "64", "-a", "ownerread|ownerwrite")
+        self.assertIn("opened by tpm2", self.opened(disk_only()))
+        self.blank_disk()
+        self.assertIn("NV is full", self.held(disk_only()))
+
+    def test_tpm_that_answers_late_is_waited_for(self):
+        self.used_disk()
+        guest = self.boot(disk=self.disk, change=disk_only(), nic=False, attach_after=600)
+        guest.wait_for("disk", text="waits for disk", kind="message", timeout=60)
+        os.kill(guest.swtpm.pid, signal.SIGSTOP)
+        try:
+            guest.attach_disk()
+            guest.wait_for("disk", text="is there", kind="message")
+            until = time.monotonic() + 4
+            with guest.changed:         # nothing can come of it before the TPM answers
+                guest.changed.wait_for(lambda: guest.ended or time.monotonic() > until, 4)
+            self.assertIsNone(guest.find("disk", "done"))
+        finally:
+            os.kill(guest.swtpm.pid, signal.SIGCONT)
+        guest.wait_for("disk", "done", timeout=60)
+        self.power_off(guest)
+
+    def test_tpm_in_lockout_opens_all_the_same(self):
+        self.used_disk()
+        with self.tpm() as tpm:
+            tpm.tool("nvdefine", "0x01900000", "-C", "o", "-s", "8", "-p", "right", "-a", "authread|authwrite|ownerread")
+            for _ in range(40):
+                try:
+                    tpm.tool("nvread", "0x01900000", "-P", "wrong", "-s", "8")
+                except TpmError as error:
+                    if "lockout" in str(error).lower():
+                        break
+            else:
+                self.fail("the TPM is not in lockout")
+        self.assertIn("opened by tpm2", self.opened(disk_only()))
+
+    def test_tpm_is_shut_down_in_order(self):
+        self.used_disk()
+        with self.tpm() as tpm:
+            facts = tpm.tool("getcap", "properties-variable").decode()
+        self.assertRegex(facts, r"orderly:\s+1")
+
+    def test_record_of_formatting_is_gone_when_the_disk_is_made(self):
+        self.used_disk()
+        with self.tpm() as tpm:
+            self.assertNotIn(INTENT_NV, tpm.tool("getcap", "handles-nv-index").decode().lower())
+
+
+class Formatting(DiskTest):
+    def test_mark_without_a_record_is_left_untouched(self):
+        with open(self.blank_disk(), "r+b") as file:
+            file.write(MARK.ljust(512, b"\0"))
+        self.assertIn("no record that it began it", self.held(disk_only()))
+
+    def test_foreign_disk_is_formatted_only_when_its_serial_number_is_spelled_out(self):
+        machine.foreign_disk(self.disk, DISK_BYTES)
+        self.assertIn("ext4 signature", self.held(disk_only(force_serial="OTHER")))
+        text = self.opened(disk_only(force_serial=machine.DATA_SERIAL))
+        self.assertIn("formatted", text)
+        self.assertIsNotNone(self.guest.find("disk", text="is given up by the configuration", level="warning"))
+        self.assertIn("opened by tpm2", self.opened(disk_only(force_serial=machine.DATA_SERIAL)))
+
+    def test_foreign_volume_is_formatted_only_when_its_uuid_is_spelled_out_too(self):
+        self.blank_disk()
+        uuid = "6a6e7472-0000-4000-8000-000000000001"
+        self.assertEqual(self.cryptsetup("luksFormat", "-q", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000",
+                                         "--uuid", uuid, key="somebody else's"), 0)
+        serial = machine.DATA_SERIAL
+        self.assertIn("no sealed key", self.held(disk_only(force_serial=serial)))
+        self.assertIn("no sealed key", self.held(disk_only(force_serial=serial, force_uuid=uuid[:-1] + "2")))
+        self.assertIn("formatted", self.opened(disk_only(force_serial=serial, force_uuid=uuid)))
+        self.assertIn("opened by tpm2", self.opened(disk_only(force_serial=serial, force_uuid=uuid)))
+
+    def test_volume_is_not_given_up_while_a_source_may_still_open_it(self):
+        self.used_disk()
+        uuid = subprocess.run(["cryptsetup", "luksUUID", self.disk], capture_output=True, text=True,
+                              check=True).stdout.strip()
+        given_up = disk_only(force_serial=machine.DATA_SERIAL, force_uuid=uuid)
+        self.assertIn("no TPM at", self.held(given_up, tpm=False, folder=os.path.join(self.folder, "without-tpm")))
+        self.assertIn("opened by tpm2", self.opened(given_up))
+
+
+class Settling(DiskTest):
+    def test_file_system_grows_with_the_disk(self):
+        self.used_disk()
+        os.truncate(self.disk, DISK_BYTES + (256 << 20))
+        self.assertIn("768.0 MiB", self.opened(disk_only()))
+        self.assertIsNotNone(self.guest.find("disk", text="file system has grown to 76[0-9]", kind="message"))
+        self.opened(disk_only())
+        self.assertIsNone(self.guest.find("disk", text="has grown", kind="message"))
+
+    def test_swap_is_on_until_the_end_and_its_size_follows_the_configuration(self):
+        self.blank_disk()
+        for mib in (64, 64, 32):
+            self.opened(disk_only(swap_bytes=mib << 20))
+            self.assertIsNotNone(self.guest.find("disk", text=f"swap on, {mib} MiB", kind="message"))
+            self.guest.wait_line(r"swap off /persistent/\.swap")
+        self.opened(disk_only(swap_bytes=4 << 30))
+        self.assertIsNotNone(self.guest.find("disk", text="no swap: .* No space left", level="warning"))
+
+    def test_directories_have_their_owner_and_mode(self):
+        def change(config):
+            disk_only(directories=[{"path": "reth/db", "user": "reth", "group": "eth", "mode": "2750"},
+                                   {"path": "reth", "user": "reth", "group": "eth"}])(config)
+            config["services"].append({"name": "keeper", "command": ["/bin/keeper", "write", "/persistent/reth/db"],
+                                       "user": "reth", "group": "eth", "needs": ["disk"]})
+
+        self.blank_disk()
+        guest = self.boot(disk=self.disk, change=change, nic=False)
+        guest.wait_for("keeper", text="^kept 1", timeout=60)
+        self.power_off(guest)
+
+    def test_directory_that_would_lead_out_of_the_volume_fails_the_boot(self):
+        self.used_disk()
+        guest = self.boot(disk=self.disk, nic=False, change=disk_only(directories=[{"path": "../etc/gantry/x"}]))
+        self.assertIn("directory ../etc", guest.wait_for("gantry", "held", timeout=60).fields["text"])
+        self.power_off(guest)
+
+    def test_disk_is_found_by_its_serial_number_at_whatever_address(self):
+        self.used_disk()
+        def change(config):
+            disk_only(serial=machine.DATA_SERIAL)(config)
+            del node(config, "disk")["options"]["lun"]
+
+        self.assertIn(f"(serial {machine.DATA_SERIAL})", self.opened(change, lun=3, nic=False))
+
+    def test_largest_disk_is_taken_when_the_configuration_says_so(self):
+        small = os.path.join(self.folder, "small.raw")
+        machine.blank_disk(small, 64 << 20)
+        self.blank_disk()
+
+        def change(config):
+            disk_only(largest=True)(config)
+            del node(config, "disk")["options"]["lun"]
+
+        extra = ["-drive", f"if=none,id=small,format=raw,file={small}", "-device",
+                 "scsi-hd,bus=scsi0.0,channel=0,scsi-id=0,lun=1,drive=small"]
+        self.assertIn("512.0 MiB", self.opened(change, nic=False, extra=extra))
+        self.assertEqual(os.stat(small).st_blocks, 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
