@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writes the bootable disk: a GPT with one EFI system partition that holds one file.
+"""Writes the bootable disk: a GPT with an EFI system partition that holds one file, and a partition for the signed policy.
 
 Everything in it is fixed by the file's bytes: identifiers, dates and layout are constants, so the same
 kernel image gives the same disk on any day and any machine. That is why partition table and FAT are
 written here and not by tools that take identifiers from a random source and dates from a clock.
+The policy (qemu/policy.py) lies raw in its partition, which is zero until there is one: nobody measures it, so a
+signature that is made later changes nothing else on the disk.
 UEFI 2.10 section 5.3 (GPT), Microsoft FAT specification 1.03, Microsoft VHD specification 1.0.
 """
 
@@ -17,7 +19,10 @@ MIB = 1 << 20
 DISK_GUID = uuid.UUID("7d6c0f4e-6f3a-4d0c-9a51-67616e747279")
 PART_GUID = uuid.UUID("c0ffee11-6f3a-4d0c-9a51-67616e747279")
 VHD_GUID = uuid.UUID("5eed0001-6f3a-4d0c-9a51-67616e747279")
+POLICY_GUID = uuid.UUID("c0ffee12-6f3a-4d0c-9a51-67616e747279")
 ESP_TYPE = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
+POLICY_TYPE = uuid.UUID("6a6e7472-7967-4d0c-9a51-706f6c696379")
+POLICY_BYTES = 64 << 10            # of the partition, which begins on a whole MiB behind the ESP
 FAT_SERIAL = 0x67616E74
 FAT_DATE = 0x0021                  # 1980-01-01, the first date FAT can say
 VHD_TIME = 0                       # seconds since 2000-01-01
@@ -84,14 +89,15 @@ def dot_entries(cluster, parent):
                     for name, where in ((b".", cluster), (b"..", parent)))
 
 
-def gpt(disk_bytes, first_lba, last_lba):
-    """The protective MBR and both partition tables, as a list of (offset, bytes)."""
+def gpt(disk_bytes, partitions):
+    """The protective MBR and both tables of [(type, GUID, name, offset, size)], as a list of (offset, bytes)."""
     sectors = disk_bytes // SECTOR
     mbr = bytearray(SECTOR)
     struct.pack_into("<B3sB3sII", mbr, 446, 0, b"\x00\x02\x00", 0xEE, b"\xff\xff\xff", 1, sectors - 1)
     mbr[510:512] = b"\x55\xaa"
-    entries = struct.pack("<16s16sQQQ72s", ESP_TYPE.bytes_le, PART_GUID.bytes_le, first_lba, last_lba, 0,
-                          "gantry".encode("utf-16-le")).ljust(128 * 128, b"\0")
+    entries = b"".join(
+        struct.pack("<16s16sQQQ72s", kind.bytes_le, guid.bytes_le, offset // SECTOR, (offset + size) // SECTOR - 1, 0,
+                    name.encode("utf-16-le")) for kind, guid, name, offset, size in partitions).ljust(128 * 128, b"\0")
 
     def header(here, other, table):
         fields = [b"EFI PART", 0x10000, 92, 0, 0, here, other, 34, sectors - 34, DISK_GUID.bytes_le, table, 128, 128,
@@ -105,13 +111,16 @@ def gpt(disk_bytes, first_lba, last_lba):
             ((last - 32) * SECTOR, entries), (last * SECTOR, header(last, 1, last - 32))]
 
 
-def write_disk(path, uki):
-    """PATH becomes a raw disk that boots UKI (bytes); returns its size."""
+def write_disk(path, uki, policy=b""):
+    """PATH becomes a raw disk that boots UKI (bytes), with POLICY in its partition; returns its size."""
     esp_bytes = max(ESP_MIN, align(len(uki) + 4 * MIB, MIB))
     disk_bytes = esp_bytes + 2 * MIB
-    first = MIB // SECTOR
-    pieces = gpt(disk_bytes, first, first + esp_bytes // SECTOR - 1)
-    pieces += [(MIB + offset, data) for offset, data in fat32(uki, esp_bytes, first)]
+    policy_at = MIB + esp_bytes
+    assert len(policy) <= POLICY_BYTES
+    pieces = gpt(disk_bytes, [(ESP_TYPE, PART_GUID, "gantry", MIB, esp_bytes),
+                              (POLICY_TYPE, POLICY_GUID, "gantry-policy", policy_at, POLICY_BYTES)])
+    pieces += [(MIB + offset, data) for offset, data in fat32(uki, esp_bytes, MIB // SECTOR)]
+    pieces.append((policy_at, policy))
     with open(path + ".new", "wb") as out:
         out.truncate(disk_bytes)
         for offset, data in pieces:

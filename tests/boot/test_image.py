@@ -2,6 +2,7 @@
 """The image's files, held against programs that nobody here wrote: what they read is what was meant."""
 
 import hashlib
+import json
 import os
 import subprocess
 import unittest
@@ -22,6 +23,19 @@ class Disk(unittest.TestCase):
     def test_sfdisk_finds_no_error_in_the_partition_table(self):
         self.assertIn(b"No errors detected", output("sfdisk", "--verify", RAW))
         self.assertIn(b"EFI System", output("sfdisk", "--list", RAW))
+
+    def test_sfdisk_finds_an_empty_policy_partition_that_begins_on_a_whole_mebibyte(self):
+        path = os.path.join(BUILD, "results", "unsigned.raw")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        disk.write_disk(path, b"MZ")
+        self.addCleanup(os.unlink, path)
+        _, policy = json.loads(output("sfdisk", "--json", path))["partitiontable"]["partitions"]
+        self.assertEqual(policy["type"].lower(), "6a6e7472-7967-4d0c-9a51-706f6c696379")
+        self.assertEqual((policy["name"], policy["size"] * 512), ("gantry-policy", 64 << 10))
+        self.assertEqual(policy["start"] * 512 % disk.MIB, 0)
+        with open(path, "rb") as file:
+            file.seek(policy["start"] * 512)
+            self.assertEqual(file.read(64 << 10), bytes(64 << 10))
 
     def test_fsck_finds_no_error_in_the_esp_and_mtools_reads_the_uki_back(self):
         esp = os.path.join(BUILD, "results", "esp.raw")
