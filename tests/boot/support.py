@@ -3,10 +3,8 @@
 machines that leave their console in build/results when a test fails. A test waits for events and never sleeps."""
 
 import contextlib
-import copy
 import fcntl
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -88,7 +86,7 @@ class BootTest(unittest.TestCase):
         os.makedirs(self.folder)
         self.disk = os.path.join(self.folder, "disk.raw")
         self.state = os.path.join(self.folder, "machine")
-        self.boots = 0
+        self.boots = self.images = 0
 
     def tearDown(self):
         outcome = getattr(self._outcome, "result", None)
@@ -97,6 +95,8 @@ class BootTest(unittest.TestCase):
             for name in os.listdir(self.folder):
                 if name.endswith((".raw", ".cpio", ".efi")):
                     os.unlink(os.path.join(self.folder, name))
+                elif name.startswith("image-"):
+                    shutil.rmtree(os.path.join(self.folder, name))
 
     # The world around the machine
 
@@ -162,30 +162,19 @@ class BootTest(unittest.TestCase):
 
     def initrd(self, change=None, files=None):
         """The image's initramfs with a changed configuration and further files; checked as at build time."""
-        if change is None and not files:
-            return os.path.join(IMAGE, "initramfs.cpio")
-        files = dict(files or {})
-        if change:
-            config = copy.deepcopy(image.read_config(os.path.join(BOOT, "boot.json")))
-            before = list(config["modules"])
-            change(config)
-            text = json.dumps(config, indent="\t")
-            path = os.path.join(self.folder, "boot.json")
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(text)
-            image.check_config(os.path.join(BUILD, "init"), path)
-            files.setdefault("/etc/gantry/boot.json", text.encode())
-            if config["modules"] != before:
-                modules = image.Modules(image.Inputs(BUILD).modules)
-                order = modules.in_order(config["modules"])
-                files.setdefault("/etc/gantry/modules", "".join(f"/lib/modules/{name}.ko\n" for name in order).encode())
-                for name in order:
-                    files.setdefault(f"/lib/modules/{name}.ko", modules.content(name))
-        path = os.path.join(self.folder, "initramfs.cpio")
-        with open(os.path.join(IMAGE, "initramfs.cpio"), "rb") as base, open(path, "wb") as out:
-            shutil.copyfileobj(base, out)
-            out.write(image.overlay(files))
-        return path
+        return image.varied_initramfs(self.folder, change, files)
+
+    def image(self, change=None, files=None, sign=None, version=1):
+        """The boot disk of another image, for tier 2; its gantry.efi lies beside it. SIGN: a private key for its policy."""
+        self.images += 1
+        return image.variant(os.path.join(self.folder, f"image-{self.images}"), change, files, sign, version)
+
+    def policy_key(self, name="policy"):
+        """A new key to sign disk policies with: the paths of its private and its public half."""
+        private, public = (os.path.join(self.folder, f"{name}-{half}.pem") for half in ("private", "public"))
+        subprocess.run(["openssl", "genrsa", "-out", private, "2048"], check=True, capture_output=True)
+        subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
+        return private, public
 
     def new_machine(self, *, folder=None, tier=1, change=None, files=None, tpm=True, **options):
         if tier == 1:

@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
+import tempfile
 import unittest
 
 import support
@@ -53,6 +55,98 @@ class Disk(unittest.TestCase):
     def test_qemu_reads_the_vhd_as_a_fixed_one_with_the_raw_disk_s_content(self):
         self.assertEqual((os.path.getsize(VHD) - 512) % disk.MIB, 0)
         output("qemu-img", "compare", "-f", "raw", "-F", "vpc", RAW, VHD)
+
+
+class Policy(unittest.TestCase):
+    """`policy.py FOLDER` on an image whose stage disk has version 3 and a key of its own."""
+
+    @classmethod
+    def setUpClass(cls):
+        os.makedirs(os.path.join(BUILD, "results"), exist_ok=True)
+        cls.folder = cls.enterClassContext(tempfile.TemporaryDirectory(dir=os.path.join(BUILD, "results"), prefix="signed-"))
+        for name, *how in (("key", "genrsa", "2048"), ("other", "genrsa", "2048"), ("long", "genrsa", "3072"),
+                           ("three", "genrsa", "-3", "2048"), ("ec", "genpkey", "-algorithm", "EC", "-pkeyopt", "group:P-256")):
+            with open(cls.path(f"{name}.pem"), "wb") as file:
+                file.write(output("openssl", *how))
+        cls.public = output("openssl", "pkey", "-in", cls.path("key.pem"), "-pubout")
+        with open(cls.path("public.pem"), "wb") as file:
+            file.write(cls.public)
+        config = image.read_config(os.path.join(BOOT, "boot.json"))
+        support.node(config, "disk")["options"].update(version=3, policy_key="/etc/gantry/disk-policy.pem")
+        cls.files = {"/etc/gantry/boot.json": json.dumps(config).encode(), "/etc/gantry/disk-policy.pem": cls.public}
+        image.variant(cls.path("image"), files=cls.files)
+        disk.write_vhd(cls.path("image/gantry.vhd"), cls.path("image/gantry.raw"))
+
+    @classmethod
+    def path(cls, name):
+        return os.path.join(cls.folder, name)
+
+    def content(self, name):
+        with open(self.path(f"image/{name}"), "rb") as file:
+            return file.read()
+
+    def sign(self, *arguments, key="key.pem", folder="image"):
+        return subprocess.run([sys.executable, "qemu/policy.py", self.path(folder), "--key", self.path(key), *arguments],
+                              capture_output=True, text=True, check=False)
+
+    def test_signing_changes_the_policy_partition_and_nothing_else_on_the_disk(self):
+        disk.write_disk(self.path("image/gantry.raw"), self.content("gantry.efi"))
+        before, uki = self.content("gantry.raw"), self.content("gantry.efi")
+        self.assertEqual(self.sign().returncode, 0)
+        after, text = self.content("gantry.raw"), self.content("policy.json")
+        _, partition = json.loads(output("sfdisk", "--json", self.path("image/gantry.raw")))["partitiontable"]["partitions"]
+        start, size = partition["start"] * 512, partition["size"] * 512
+        self.assertEqual(after[start:start + size], text.ljust(size, b"\0"))
+        self.assertEqual((after[:start], after[start + size:]), (before[:start], before[start + size:]))
+        self.assertEqual(self.content("gantry.efi"), uki)
+        output("qemu-img", "compare", "-f", "raw", "-F", "vpc", self.path("image/gantry.raw"), self.path("image/gantry.vhd"))
+
+    def test_policy_has_the_image_s_measurements_and_version_and_is_the_same_bytes_each_time(self):
+        self.assertEqual(self.sign().returncode, 0)
+        text = self.content("policy.json")
+        fields = json.loads(text)
+        self.assertEqual(sorted(fields), ["pcrs", "policy", "signature", "version"])
+        expected = measure.measurements(self.content("gantry.efi"))["measurements"]
+        self.assertEqual(fields["pcrs"], {pcr: value["expected"] for pcr, value in expected.items()})
+        self.assertEqual(fields["version"], 3)
+        self.assertEqual(text, json.dumps(fields, sort_keys=True, separators=(",", ":")).encode())
+        self.assertEqual(self.sign("--version", "3").returncode, 0)
+        self.assertEqual(self.content("policy.json"), text)
+        self.assertEqual(self.sign("--version", "4").returncode, 0)
+        self.assertEqual(json.loads(self.content("policy.json"))["version"], 4)
+
+    def test_wrong_key_or_version_is_refused_in_a_sentence_and_nothing_is_signed(self):
+        self.assertEqual(self.sign().returncode, 0)
+        before = self.content("gantry.raw"), self.content("policy.json")
+        for arguments, key, sentence in (
+                ((), "none.pem", "the key .*none.pem cannot be read: No such file or directory"),
+                ((), ".", "the key .* cannot be read: Is a directory"),
+                ((), "image/boot.json", "cannot be read: No such file"),
+                ((), "public.pem", "public.pem holds no private key in PEM"),
+                ((), "ec.pem", "ec.pem is not an RSA-2048 key with exponent 65537"),
+                ((), "long.pem", "long.pem is not an RSA-2048 key with exponent 65537"),
+                ((), "three.pem", "three.pem is not an RSA-2048 key with exponent 65537"),
+                ((), "other.pem", "other.pem does not belong to the image's /etc/gantry/disk-policy.pem"),
+                (("--version", "0"), "key.pem", "version 0: it must be from 1 to 1000"),
+                (("--version", "1001"), "key.pem", "version 1001: it must be from 1 to 1000"),
+                (("--version", "two"), "key.pem", "version two: it must be a whole number from 1 to 1000"),
+                (("--version", "2"), "key.pem", "version 2 is below the image's own, 3:")):
+            with self.subTest(key=key, arguments=arguments):
+                refused = self.sign(*arguments, key=key)
+                self.assertEqual(refused.returncode, 1, refused)
+                self.assertRegex(refused.stderr, rf"\Apolicy: .*{sentence}[^\n]*\n\Z")
+        self.assertEqual((self.content("gantry.raw"), self.content("policy.json")), before)
+
+    def test_image_without_the_key_that_its_configuration_names_is_refused(self):
+        files = {"/etc/gantry/boot.json": self.files["/etc/gantry/boot.json"]}
+        image.variant(self.path("keyless"), files=files)
+        self.assertIn("the image has no /etc/gantry/disk-policy.pem", self.sign(folder="keyless").stderr)
+
+    def test_image_that_says_nothing_of_a_version_is_signed_for_version_1(self):
+        image.variant(self.path("plain"), files={"/etc/motd": b""})
+        self.assertEqual(self.sign(folder="plain").returncode, 0)
+        with open(self.path("plain/policy.json"), encoding="ascii") as file:
+            self.assertEqual(json.load(file)["version"], 1)
 
 
 class Initramfs(unittest.TestCase):

@@ -6,8 +6,8 @@ import os
 import unittest
 
 import support
-from support import BOOT, BUILD, IMAGE, BootTest, add_probe, image
-from qemu import disk, measure
+from support import BOOT, IMAGE, BootTest, add_probe
+from qemu import measure, policy
 
 PCRS = ("4", "9", "11")
 
@@ -16,30 +16,31 @@ setUpModule = support.setUpModule
 
 
 class Measured(BootTest):
-    def uki_with_probe(self):
+    def image_with_probe(self, **options):
         """The image with one more stage that prints the PCRs: another initrd, so other measurements."""
-        initrd = self.initrd(lambda config: add_probe(config, "pcrs", "pcrs"))
-        path = os.path.join(self.folder, "gantry.efi")
-        image.write_uki(image.Inputs(BUILD), initrd, path)
-        with open(path, "rb") as file:
-            uki = file.read()
-        disk.write_disk(os.path.join(self.folder, "boot.raw"), uki)
-        return uki, os.path.join(self.folder, "boot.raw")
+        return self.image(lambda config: add_probe(config, "pcrs", "pcrs"), **options)
 
-    def test_predicted_pcr_4_9_and_11_are_the_virtual_tpm_s_in_two_boots_of_one_machine(self):
-        uki, boot_disk = self.uki_with_probe()
-        predicted = measure.measurements(uki)["measurements"]
+    def assert_as_predicted(self, guest, predicted, boot):
+        for pcr in PCRS:
+            found = guest.wait_for("pcrs", text=rf"^pcr {pcr} is ", kind="message", timeout=90)
+            self.assertEqual(found.text, f"pcr {pcr} is {predicted[pcr]['expected']}", f"{boot} boot")
+
+    def test_predicted_pcr_4_9_and_11_are_the_virtual_tpm_s_before_and_after_the_policy_is_signed(self):
+        boot_disk = self.image_with_probe()
+        folder = os.path.dirname(boot_disk)
+        with open(os.path.join(folder, "gantry.efi"), "rb") as file:
+            predicted = measure.measurements(file.read())["measurements"]
         self.platform()
         data = self.blank_disk()
         for boot in ("first", "second"):
             guest = self.boot(tier=2, boot_disk=boot_disk, disk=data)
-            for pcr in PCRS:
-                found = guest.wait_for("pcrs", text=rf"^pcr {pcr} is ", kind="message", timeout=90)
-                self.assertEqual(found.text, f"pcr {pcr} is {predicted[pcr]['expected']}", f"{boot} boot")
+            self.assert_as_predicted(guest, predicted, boot)
             self.wait_booted(guest)
             if boot == "second":        # the key was sealed to these very PCRs
                 self.assertIsNotNone(guest.find("snapshot", "skipped"))
             self.power_off(guest)
+            if boot == "first":
+                policy.sign_image(folder, self.policy_key()[0], 1)
 
     def test_another_image_cannot_unseal_the_key_and_leaves_the_disk_alone(self):
         self.platform()
@@ -47,8 +48,7 @@ class Measured(BootTest):
         guest = self.boot(tier=2, disk=data)
         self.wait_booted(guest)
         self.power_off(guest)
-        _, boot_disk = self.uki_with_probe()
-        guest = self.boot(tier=2, boot_disk=boot_disk, disk=data)
+        guest = self.boot(tier=2, boot_disk=self.image_with_probe(), disk=data)
         held = guest.wait_for("gantry", "held", timeout=90)
         self.assertIn("disk", held.fields["text"])
         self.assertNotIn("done", self.states(guest, "disk"))
