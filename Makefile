@@ -16,7 +16,11 @@ export GANTRY_TEST_DATA ?= $(wildcard ../shared/data)
 
 # Variables given on the command line reach the programs in the root as environment.
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v))
-export GANTRY_PASS := $(filter-out CMD MIRROR KERNEL,$(GIVEN))
+export GANTRY_PASS := $(filter-out CMD MIRROR KERNEL KEY VERSION,$(GIVEN))
+ifneq ($(filter sign-policy,$(MAKECMDGOALS)),)
+export GANTRY_SIGN_KEY := $(KEY)
+export GANTRY_SIGN_VERSION := $(if $(filter VERSION,$(GIVEN)),$(VERSION))
+endif
 
 HERE := help enter shell deps update-deps clean prune
 GOALS := $(filter-out $(HERE),$(or $(MAKECMDGOALS),all))
@@ -39,6 +43,7 @@ help:
 #  make test             run every test  [T=PATTERN]
 #  make image            the Unified Kernel Image, the GPT disk and the Azure VHD, in build/image
 #  make measurements     PCR 4, 9 and 11 of that image, as JSON
+#  make sign-policy KEY=FILE   sign that image's disk policy, so that it opens its predecessor's disk  [VERSION=N]
 #  make lint             gcc, clang, cppcheck, shellcheck and pyflakes over everything
 #  make bench            the benchmarks, as one table and build/bench.json
 #  make fuzz T=NAME      search for new failures with libFuzzer  [SECONDS=60]
@@ -104,7 +109,7 @@ OBJECTS := $(SOURCES:%.c=build/obj/%.o)
 MODULES := $(patsubst qemu/tdx/%.c,build/modules/%.ko,$(wildcard qemu/tdx/*.c))
 GUEST := $(patsubst qemu/guest/%.c,build/guest/%,$(wildcard qemu/guest/*.c))
 
-.PHONY: all run test image measurements lint bench fuzz tests-built
+.PHONY: all run test image measurements sign-policy lint bench fuzz tests-built
 all: build/init $(GUEST) $(MODULES) build/compile_commands.json
 	@:
 
@@ -154,6 +159,9 @@ image: all
 
 measurements: all
 	$(Q)python3 qemu/measure.py
+
+sign-policy: all
+	$(Q)python3 qemu/policy.py --key "$$GANTRY_SIGN_KEY" $(if $(GANTRY_SIGN_VERSION),--version "$$GANTRY_SIGN_VERSION")
 
 run: all
 	$(Q)exec python3 qemu/run.py

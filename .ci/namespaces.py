@@ -17,6 +17,7 @@ CACHE = os.path.abspath(os.environ.get("GANTRY_CACHE") or os.path.join(
 PRIVILEGED = os.geteuid() == 0
 PASSED = ("TERM COLUMNS LINES NO_COLOR COLORTERM SOURCE_DATE_EPOCH PYTHONUNBUFFERED "
           "V T EXIT AGAIN TIER JOBS").split()
+KEY_FOLDER = "/run/key"         # where the one file lies that signs, if there is one
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000000
@@ -160,6 +161,9 @@ def enter(root_folder, command, extra, network=True):
     env = environment(extra)
     if data:
         env["GANTRY_TEST_DATA"] = "/data"
+    key = os.path.abspath(env["GANTRY_SIGN_KEY"]) if env.get("GANTRY_SIGN_KEY") else ""
+    if key:
+        env["GANTRY_SIGN_KEY"] = os.path.join(KEY_FOLDER, os.path.basename(key))
 
     # Everything outside is opened before the view hides it.
     def start():
@@ -167,6 +171,8 @@ def enter(root_folder, command, extra, network=True):
         held = {"/src": os.open(TOP, os.O_PATH), "/cache": os.open(CACHE, os.O_PATH)}
         if data:
             held["/data"] = os.open(data, os.O_PATH)
+        if key:
+            held[env["GANTRY_SIGN_KEY"]] = os.open(key, os.O_PATH)
         root = os.open(root_folder, os.O_PATH)
         child = os.fork()
         if child:
@@ -176,8 +182,11 @@ def enter(root_folder, command, extra, network=True):
         try:
             die_with_parent()
             view = build_view(f"/proc/self/fd/{root}")
+            if key:
+                os.mkdir(view + KEY_FOLDER)
+                open(view + env["GANTRY_SIGN_KEY"], "wb").close()
             for target, descriptor in held.items():
-                attach(view, f"/proc/self/fd/{descriptor}", target, readonly=target == "/data")
+                attach(view, f"/proc/self/fd/{descriptor}", target, readonly=target not in ("/src", "/cache"))
             os.chdir(view)
             check(libc.syscall(SYS_PIVOT_ROOT, b".", b"."), "pivot_root")
             check(libc.umount2(b".", MNT_DETACH), "leave the host's root")
