@@ -2,9 +2,9 @@
 """One virtual machine: QEMU driven over QMP, its TPM, its disks, and its console read as events.
 
 Tier 1 starts the kernel directly (fast; the bzImage, since with a TPM's event log QEMU lays the initrd of a PVH
-kernel over the ACPI tables), tier 2 the disk image through UEFI firmware (measured). Everything runs
-in a private network namespace and dies with this process. Waiting is on conditions: the console and QMP are read by
-threads that wake who waits; nothing here sleeps or polls.
+kernel over the ACPI tables), tier 2 the disk image through UEFI firmware (measured); that disk is LUN 0 beside the data
+disk, as on Azure. Everything runs in a private network namespace and dies with this process. Waiting is on conditions:
+the console and QMP are read by threads that wake who waits; nothing here sleeps or polls.
 """
 
 import collections
@@ -293,7 +293,7 @@ class Machine:
         return ["-drive", f"if=pflash,unit=0,readonly=on,format=raw,file={self.ovmf_code}",
                 "-drive", f"if=pflash,unit=1,format=raw,file={variables}",
                 "-drive", f"if=none,id=esp,format=raw,readonly=on,file={self.boot_disk}",
-                "-device", "virtio-blk-pci,drive=esp,bootindex=1"]
+                "-device", "scsi-hd,bus=scsi0.0,channel=0,scsi-id=0,lun=0,drive=esp,bootindex=1"]
 
     def read_console(self):
         for raw in self.qemu.stdout:

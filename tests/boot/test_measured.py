@@ -6,7 +6,7 @@ import os
 import unittest
 
 import support
-from support import BOOT, IMAGE, BootTest, add_probe
+from support import BOOT, IMAGE, BootTest, add_probe, node
 from qemu import measure, policy
 
 PCRS = ("4", "9", "11")
@@ -52,6 +52,15 @@ class Measured(BootTest):
         held = guest.wait_for("gantry", "held", timeout=90)
         self.assertIn("disk", held.fields["text"])
         self.assertNotIn("done", self.states(guest, "disk"))
+
+    def test_boot_disk_is_not_taken_for_the_data_disk_even_where_that_should_be(self):
+        def at_the_boot_disk_s_lun(config):
+            node(config, "disk")["options"].update(lun=0, wait_s=5)
+
+        self.platform()
+        guest = self.boot(tier=2, boot_disk=self.image(at_the_boot_disk_s_lun))
+        held = guest.wait_for("gantry", "held", timeout=90)
+        self.assertRegex(held.fields["text"], r"disk lun 0 did not come in 5 s: sd[a-z] is the boot disk")
 
     def test_measurements_json_is_that_of_the_image(self):
         with open(os.path.join(IMAGE, "gantry.efi"), "rb") as file:
