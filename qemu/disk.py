@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writes the bootable disk: a GPT with an EFI system partition that holds one file, and a partition for the signed policy.
+"""Writes the bootable disk: a GPT with an EFI system partition that holds one file, and one for the signed policy.
 
 Everything in it is fixed by the file's bytes: identifiers, dates and layout are constants, so the same
 kernel image gives the same disk on any day and any machine. That is why partition table and FAT are

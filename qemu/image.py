@@ -98,7 +98,7 @@ def overlay(files):
 
 
 def initramfs_of(uki):
-    """{path without leading slash: content} of the regular files in a UKI's initramfs; of equal paths the last, as in Linux."""
+    """{path without leading slash: content} of the files in a UKI's initramfs; of equal paths the last, as in Linux."""
     data, files, at = measure.Image(uki).section(".initrd") or b"", {}, 0
     while True:
         while data[at:at + 4] == bytes(4):              # between archives
@@ -366,7 +366,7 @@ def build_all(inputs, boot, out):
 
 
 def varied_initramfs(folder, change=None, files=None):
-    """The path of the standard image's initramfs with a changed configuration and further files, checked as at build time.
+    """The path of the standard image's initramfs with a changed configuration and further files, checked as usual.
 
     CHANGE gets the configuration and changes it in place; FILES is as for overlay(). The result lies in FOLDER.
     """

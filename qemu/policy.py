@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Signs the disk policy of an image: with it, the image opens the disk of its predecessor.
 
-The policy is computed from the image's bytes alone, as the TPM does it in a policy session (TPM 2.0 library, part 3:
-TPM2_PolicyPCR 23.7, TPM2_PolicyNV 23.9): PCR 4, 9 and 11 are those of this image, and the machine's counter is not above
-the version. The signature lies beside the image on its disk, outside of everything that is measured. No TPM and no
-network is needed, only Python, `openssl` and the key: a machine without a network can do it. Same image, key and
-version, same bytes.
+The policy is computed from the image's bytes alone, as the TPM does it in a policy session (TPM 2.0 library, part 3,
+TPM2_PolicyPCR and TPM2_PolicyNV): PCR 4, 9 and 11 are those of this image, and the machine's counter is not above the
+version. The signature lies beside the image on its disk, outside of everything that is measured. Only Python,
+`openssl` and the key are needed: a machine without a network can do it. Same image, key and version, same bytes.
 
 Without a folder: the image in build/image, built first where needed (`make sign-policy`).
 """
@@ -54,7 +53,8 @@ def policy_pcr(before, values):
     """The session's digest after TPM2_PolicyPCR: VALUES is {PCR: 32 bytes} of the SHA-256 bank."""
     bitmap = sum(1 << pcr for pcr in values).to_bytes(3, "little")
     selection = struct.pack(">IHB", 1, TPM_ALG_SHA256, len(bitmap)) + bitmap
-    return sha256(before, struct.pack(">I", TPM_CC_POLICY_PCR), selection, sha256(*(values[pcr] for pcr in sorted(values))))
+    composite = sha256(*(values[pcr] for pcr in sorted(values)))
+    return sha256(before, struct.pack(">I", TPM_CC_POLICY_PCR), selection, composite)
 
 
 def counter_name():
@@ -102,14 +102,15 @@ def public_key(key):
     tail = len(x509.integer(RSA_EXPONENT))
     modulus = int.from_bytes(spki[-tail - RSA_BITS // 8:-tail])
     if modulus.bit_length() != RSA_BITS or x509.rsa_spki(modulus, RSA_EXPONENT) != spki:
-        raise PolicyError(f"{key} is not an RSA-{RSA_BITS} key with exponent {RSA_EXPONENT}, as `openssl genrsa 2048` makes")
+        raise PolicyError(f"{key} is not an RSA-{RSA_BITS} key with exponent {RSA_EXPONENT}, "
+                          "as `openssl genrsa 2048` makes")
     return spki
 
 
 def sign(key, digest):
-    """RSASSA PKCS#1 v1.5 with SHA-256 over what TPM2_PolicyAuthorize wants signed."""
-    public_key(key)
-    return openssl("dgst", "-sha256", "-sign", key, message=digest + POLICY_REF, refusal=f"openssl could not sign with {key}")
+    """RSASSA PKCS#1 v1.5 with SHA-256 over what TPM2_PolicyAuthorize wants signed; public_key() said that KEY is fit."""
+    return openssl("dgst", "-sha256", "-sign", key, message=digest + POLICY_REF,
+                   refusal=f"openssl could not sign with {key}")
 
 
 def document(uki, key, version):
@@ -158,7 +159,8 @@ def version_for(wanted, config):
     version = int(wanted)
     check_version(version)
     if version < own:
-        raise PolicyError(f"version {version} is below the image's own, {own}: the image would open the disk once and never again")
+        raise PolicyError(f"version {version} is below the image's own, {own}: "
+                          "the image would open the disk once and never again")
     return version
 
 
@@ -166,9 +168,8 @@ def disk_options(config):
     return [stage.get("options", {}) for stage in config["stages"] if stage["type"] == "disk"]
 
 
-def check_key(key, config, files):
+def check_key(key, spki, config, files):
     """The image verifies the signature with a public key of its own; another key's would be made in vain."""
-    spki = public_key(key)
     for path in {options["policy_key"] for options in disk_options(config) if "policy_key" in options}:
         if path.strip("/") not in files:
             raise PolicyError(f"the image has no {path}, which its stage disk names as policy_key")
@@ -180,17 +181,18 @@ def check_key(key, config, files):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("folder", nargs="?", help="where gantry.efi is; without it, build/image, built first where needed")
+    parser.add_argument("folder", nargs="?",
+                        help="where gantry.efi is; without it, build/image, built first where needed")
     parser.add_argument("--key", required=True, help="RSA-2048 private key, PEM")
     parser.add_argument("--version", help=f"1 to {VERSION_MAX}; default: that of the image's stage disk, or 1")
     options = parser.parse_args()
     from qemu import image
     try:
-        public_key(options.key)                 # before anything is built
+        spki = public_key(options.key)          # before anything is built, and once: it may ask for a passphrase
         folder = options.folder or image.ensure()
         files = image.initramfs_of(read_file(os.path.join(folder, "gantry.efi")))
         config = json.loads(image.plain_json(files["etc/gantry/boot.json"].decode()))
-        check_key(options.key, config, files)
+        check_key(options.key, spki, config, files)
         version = version_for(options.version, config)
         sign_image(folder, options.key, version)
     except (PolicyError, measure.BadImage, image.BuildError, OSError, ValueError) as error:

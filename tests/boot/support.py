@@ -165,7 +165,7 @@ class BootTest(unittest.TestCase):
         return image.varied_initramfs(self.folder, change, files)
 
     def image(self, change=None, files=None, sign=None, version=1):
-        """The boot disk of another image, for tier 2; its gantry.efi lies beside it. SIGN: a private key for its policy."""
+        """The boot disk of another image, for tier 2; its gantry.efi lies beside it. SIGN: a key for its policy."""
         self.images += 1
         return image.variant(os.path.join(self.folder, f"image-{self.images}"), change, files, sign, version)
 

@@ -65,7 +65,8 @@ class Policy(unittest.TestCase):
         os.makedirs(os.path.join(BUILD, "results"), exist_ok=True)
         cls.folder = cls.enterClassContext(tempfile.TemporaryDirectory(dir=os.path.join(BUILD, "results"), prefix="signed-"))
         for name, *how in (("key", "genrsa", "2048"), ("other", "genrsa", "2048"), ("long", "genrsa", "3072"),
-                           ("three", "genrsa", "-3", "2048"), ("ec", "genpkey", "-algorithm", "EC", "-pkeyopt", "group:P-256")):
+                           ("three", "genrsa", "-3", "2048"),
+                           ("ec", "genpkey", "-algorithm", "EC", "-pkeyopt", "group:P-256")):
             with open(cls.path(f"{name}.pem"), "wb") as file:
                 file.write(output("openssl", *how))
         cls.public = output("openssl", "pkey", "-in", cls.path("key.pem"), "-pubout")
@@ -94,12 +95,14 @@ class Policy(unittest.TestCase):
         before, uki = self.content("gantry.raw"), self.content("gantry.efi")
         self.assertEqual(self.sign().returncode, 0)
         after, text = self.content("gantry.raw"), self.content("policy.json")
-        _, partition = json.loads(output("sfdisk", "--json", self.path("image/gantry.raw")))["partitiontable"]["partitions"]
+        table = json.loads(output("sfdisk", "--json", self.path("image/gantry.raw")))["partitiontable"]
+        _, partition = table["partitions"]
         start, size = partition["start"] * 512, partition["size"] * 512
         self.assertEqual(after[start:start + size], text.ljust(size, b"\0"))
         self.assertEqual((after[:start], after[start + size:]), (before[:start], before[start + size:]))
         self.assertEqual(self.content("gantry.efi"), uki)
-        output("qemu-img", "compare", "-f", "raw", "-F", "vpc", self.path("image/gantry.raw"), self.path("image/gantry.vhd"))
+        disks = (self.path(f"image/gantry.{kind}") for kind in ("raw", "vhd"))
+        output("qemu-img", "compare", "-f", "raw", "-F", "vpc", *disks)
 
     def test_policy_has_the_image_s_measurements_and_version_and_is_the_same_bytes_each_time(self):
         self.assertEqual(self.sign().returncode, 0)
