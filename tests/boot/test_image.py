@@ -115,6 +115,9 @@ class Policy(unittest.TestCase):
         self.assertEqual(text, json.dumps(fields, sort_keys=True, separators=(",", ":")).encode())
         self.assertEqual(self.sign("--version", "3").returncode, 0)
         self.assertEqual(self.content("policy.json"), text)
+        image.variant(self.path("again"), files=self.files, sign=self.path("key.pem"), version=3)
+        with open(self.path("again/policy.json"), "rb") as file:
+            self.assertEqual(file.read(), text)
         self.assertEqual(self.sign("--version", "4").returncode, 0)
         self.assertEqual(json.loads(self.content("policy.json"))["version"], 4)
 
