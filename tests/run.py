@@ -222,7 +222,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=int(os.environ.get("GANTRY_TEST_JOBS", "2")))
     options = parser.parse_args()
     os.chdir(TOP)
-    os.environ["GANTRY_TEST_RUN"] = f"{os.getpid()}-{time.time_ns()}"      # tests that share something know who else is of this run
+    os.environ["GANTRY_TEST_RUN"] = f"{os.getpid()}-{time.time_ns()}"      # for what the tests of one run share
     kinds = options.kind or ["unit", "fuzz", *PYTHON_KINDS]
     pattern = re.compile(options.pattern)
 

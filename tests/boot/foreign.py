@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What others put on a disk, made by their own tools: CONTENTS is a list of manydisks.Disk, none of which may be taken
 for blank. What a tool makes only with a kernel driver that is rarely there (md, dm-integrity) is written by hand after
-its documentation, and the tool must then recognise it. Where ids, dates and keys can be chosen, they are the same each time.
+its documentation, and the tool must then recognise it. Where ids, dates and keys can be chosen, they are the same each
+time.
 
 Some contents lie only in the middle of the disk, the first and last megabyte reading as zeros, as after somebody has
 wiped the beginning: nothing but a look at samples in between can notice those.
@@ -23,7 +24,7 @@ PASSPHRASE = b"somebody else's passphrase"
 PBKDF2 = ("--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000")
 ARGON2 = ("--pbkdf", "argon2id", "--pbkdf-memory", "64", "--pbkdf-force-iterations", "4", "--pbkdf-parallel", "1")
 OUR_SHAPE = ("--sector-size", "4096", "--cipher", "aes-xts-plain64", "--key-size", "512")
-SMALL = ("--luks2-metadata-size", "16k", "--luks2-keyslots-size", "2016k", "--offset", "4096")    # the data from 2 MiB on
+SMALL = ("--luks2-metadata-size", "16k", "--luks2-keyslots-size", "2016k", "--offset", "4096")  # data from 2 MiB on
 
 CONTENTS = []
 
@@ -298,12 +299,12 @@ def _(path):
 
 @content("luks2-foreign-key-argon2", "tpm2: .*hub: wrong key")
 def _(path):
-    luks2(path, *OUR_SHAPE, kdf=ARGON2)
+    luks2(path, *OUR_SHAPE, *SMALL, kdf=ARGON2)
 
 
 @content("luks2-foreign-key-512", "tpm2: .*hub: wrong key|sector size 512")
 def _(path):
-    luks2(path, "--sector-size", "512", "--key-size", "512")
+    luks2(path, *SMALL, "--sector-size", "512", "--key-size", "512")
 
 
 @content("luks2-large-metadata", "header refused: header size 4194304")
@@ -313,12 +314,12 @@ def _(path):
 
 @content("luks2-aes-cbc", "header refused: cipher \"aes-cbc-essiv:sha256\"")
 def _(path):
-    luks2(path, "--cipher", "aes-cbc-essiv:sha256", "--key-size", "256")
+    luks2(path, *SMALL, "--cipher", "aes-cbc-essiv:sha256", "--key-size", "256")
 
 
 @content("luks2-integrity", "header refused: ")
 def _(path):
-    """Without --integrity-no-wipe cryptsetup would want the driver; the segment's metadata is added by hand."""
+    """cryptsetup makes it only with the driver, so the segment's integrity is added by hand."""
     luks2(path, *OUR_SHAPE, *SMALL)
     for offset in 0, 0x4000:
         copy = bytearray(get(path, offset, 0x4000))

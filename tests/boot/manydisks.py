@@ -20,7 +20,8 @@ import time
 import traceback
 import typing
 
-from support import BUILD, IMAGE, RESULTS, BootTest, copy_sparse
+import support
+from support import BUILD, RESULTS, BootTest, copy_sparse
 from qemu import image
 from qemu.peers.hub import DISK_KEY
 
@@ -38,8 +39,8 @@ class Unavailable(Exception):
 
 @dataclasses.dataclass
 class Disk:
-    """`make(path)` makes it. The stage must end in `state`, its reason matching `says`; unless `changes`, nothing may be
-    written. `options` go into the stage's; `event` must match one of its messages; `holds` ends the test's name."""
+    """`make(path)` makes it. The stage must end in `state`, its reason matching `says`; unless `changes`, nothing may
+    be written. `options` go into the stage's; `event` must match one of its messages; `holds` ends the test's name."""
 
     name: str
     make: typing.Callable[[str], None]
@@ -146,19 +147,22 @@ class ManyDisks(BootTest):
             copy = os.path.join(copies, disk.name + ".raw")
             found[disk.name]["difference"] = first_difference(os.path.join(made, disk.name + ".raw"), copy)
             if disk.changes or found[disk.name]["difference"] is None:
-                os.unlink(copy)
+                os.unlink(copy)             # the others stay, to be looked at
+        os.unlink(os.path.join(self.folder, "initramfs.cpio"))
         return found
 
     def try_disks(self, disks, copies):
+        # Only once the key is there: until then the disks are coming, and for each all stages would look at all disks.
         def change(config):
             for kind, wanted in (("stages", STAGES), ("services", SERVICES)):
                 config[kind] = [item for item in config[kind] if item["name"] in wanted]
             config["log"].pop("needs", None)
             for lun, disk in enumerate(disks, FIRST_LUN):
                 config["stages"].append({
-                    "name": f"disk-{disk.name}", "type": "disk", "needs": [], "required": False,
+                    "name": f"disk-{disk.name}", "type": "disk", "needs": ["config"], "required": False,
                     "retry": {"min_s": 1, "max_s": 1, "limit": 2},
-                    "options": {**OPTIONS, "lun": lun, "name": disk.name, "mount": f"/run/{disk.name}", **disk.options}})
+                    "options": {**OPTIONS, "lun": lun, "name": disk.name, "mount": f"/run/{disk.name}",
+                                **disk.options}})
 
         extra = []
         for lun, disk in enumerate(disks, FIRST_LUN):
@@ -190,16 +194,16 @@ class ManyDisks(BootTest):
         return found
 
     def outcomes(self):
+        """What run_machine() found in this run of tests; the first who asks runs it."""
         with open(self.folder + ".lock", "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with open(os.path.join(IMAGE, "initramfs.cpio"), "rb") as file:
-                initramfs = hashlib.file_digest(file, "sha256").hexdigest()
-            path = os.path.join(self.folder, f"found-{digest_of(RUN, initramfs)}.json")
+            path = os.path.join(self.folder, f"found-{RUN}.json")
             if not os.path.exists(path):
-                for name in os.listdir(self.folder):
-                    if name.startswith("found-") and os.stat(os.path.join(self.folder, name)).st_mtime < time.time() - 7200:
-                        os.unlink(os.path.join(self.folder, name))
+                for entry in os.scandir(self.folder):
+                    if entry.name.startswith("found-") and entry.stat().st_mtime < time.time() - 7200:
+                        os.unlink(entry.path)
                 try:
+                    support.setUpModule()
                     found = self.run_machine()
                 except Exception:       # once is enough; every method tells it
                     found = {"trouble": traceback.format_exc()}

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Headers made by somebody who knows the format and controls the disk, but has no key: each is refused for what is wrong
-with it, though the machine has the key that would open it, and nothing is written. All are attached to one machine."""
+"""Headers made by somebody who knows the format and controls the disk, but has no key: each is refused for what is
+wrong with it, though the machine has the key that would open it, and nothing is written. All are attached to one
+machine, beside sound ones that open."""
 
 import unittest
 
 import foreign
 import hostile
 import manydisks
-import support
 from manydisks import ManyDisks, give_methods
-
-setUpModule = support.setUpModule
 
 
 @give_methods
