@@ -343,6 +343,9 @@ static const char *check(struct json_object *options)
 	if ((lists(options, "keys", "tpm2-signed") || lists(options, "enroll", "tpm2-signed")) &&
 	    !(has(options, "policy_key") && has(options, "version")))
 		return "\"tpm2-signed\" needs \"policy_key\" and \"version\"";
+	/* The keyslot of one would let in what the version keeps out of the other. */
+	if (lists(options, "enroll", "tpm2-signed") && lists(options, "enroll", "tpm2"))
+		return "may not enroll both \"tpm2\" and \"tpm2-signed\"";
 	if (has(options, "policy_key") != has(options, "version"))
 		return "\"policy_key\" and \"version\" go together";
 	if (has(options, "force_uuid") && !has(options, "force_serial"))

@@ -305,9 +305,10 @@ static int take_artifact(const struct key_place *place, const char *artifact, st
 		report_event(EVENT_INFO, "waits for %s from the hub", artifact);
 	}
 	if (r < 0) {
-		snprintf(why, KEY_WHY_MAX, "%s%s",
-			 r == -ENOENT || r == -ETIMEDOUT ? "no such secret came from the hub: " : strerror(-r),
-			 r == -ENOENT || r == -ETIMEDOUT ? artifact : "");
+		if (r == -ENOENT || r == -ETIMEDOUT)
+			snprintf(why, KEY_WHY_MAX, "no %s came from the hub", artifact);
+		else
+			snprintf(why, KEY_WHY_MAX, "%s: %s", artifact, strerror(-r));
 		return r;
 	}
 	r = secret_read(fd, KEY_SIZE_MAX, ret);

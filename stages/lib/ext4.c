@@ -62,8 +62,12 @@ static _Noreturn void run_child(const char *const argv[], int output, pid_t pare
 	_exit(EXIT_NO_EXEC);
 }
 
-/* Each line of output is an event; the last one with words stays for the reason. */
-static void tell_output(int fd, const char *program, char *last, size_t size)
+/* Each line of output is an event; the first and the last one with words stay for the reason. */
+struct output {
+	char first[160], last[160];
+};
+
+static void tell_output(int fd, const char *program, struct output *ret)
 {
 	_cleanup_(cleanup_fclose) FILE *file = fdopen(fd, "r");
 	char line[256];
@@ -73,26 +77,29 @@ static void tell_output(int fd, const char *program, char *last, size_t size)
 		return;
 	}
 	while (fgets(line, sizeof(line), file)) {
-		size_t length = strcspn(line, "\n");
+		size_t length = strcspn(line, "\n"), skip;
 
 		while (length && (line[length - 1] == ' ' || line[length - 1] == '\b'))
 			length--;
 		line[length] = '\0';
-		if (!length)
+		skip = strspn(line, " \t");
+		if (!line[skip])
 			continue;
-		report_event(EVENT_DEBUG, "%s: %s", program, line);
-		snprintf(last, size, "%s", line);
+		report_event(EVENT_DEBUG, "%s: %s", program, line + skip);
+		snprintf(ret->last, sizeof(ret->last), "%.159s", line + skip);
+		if (!ret->first[0])
+			memcpy(ret->first, ret->last, sizeof(ret->first));
 	}
 }
 
 /* The exit status, or negative errno: -ENOENT without the program, -EINTR when a signal ended it. */
-static int run(const char *const argv[], char *last, size_t size)
+static int run(const char *const argv[], struct output *ret)
 {
 	const char *program = strrchr(argv[0], '/') + 1;
 	pid_t parent = getpid(), pid;
 	int output[2], status;
 
-	last[0] = '\0';
+	*ret = (struct output){0};
 	if (access(argv[0], X_OK) < 0 || pipe2(output, O_CLOEXEC) < 0)
 		return -errno;
 	pid = fork();
@@ -106,7 +113,7 @@ static int run(const char *const argv[], char *last, size_t size)
 	if (pid == 0)
 		run_child(argv, output[1], parent);
 	close(output[1]);
-	tell_output(output[0], program, last, size);
+	tell_output(output[0], program, ret);
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return -errno;
@@ -126,7 +133,8 @@ static int explain(const char *program, int status, const char *last, char *why)
 
 int ext4_make(const char *device, uint64_t size, const char *label, char why[EXT4_WHY_MAX])
 {
-	char blocks[24], last[256];
+	struct output output;
+	char blocks[24];
 	const char *argv[] = {
 		"/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "1", "-L", label, "-E", PATIENCE_OPTIONS,
 		device, blocks, NULL,
@@ -134,34 +142,50 @@ int ext4_make(const char *device, uint64_t size, const char *label, char why[EXT
 	int r;
 
 	snprintf(blocks, sizeof(blocks), "%" PRIu64, size / EXT4_BLOCK);
-	r = run(argv, last, sizeof(last));
-	return r == 0 ? 0 : explain("mke2fs", r, last, why);
+	r = run(argv, &output);
+	return r == 0 ? 0 : explain("mke2fs", r, output.last, why);
+}
+
+static bool read_superblock(const char *device, uint8_t ret[1024])
+{
+	_cleanup_(cleanup_close) int fd = open(device, O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0 && pread(fd, ret, 1024, SUPERBLOCK) == 1024 && ret[MAGIC] == 0x53 && ret[MAGIC + 1] == 0xef;
+}
+
+static bool has_superblock(const char *device)
+{
+	uint8_t superblock[1024];
+
+	return read_superblock(device, superblock);
 }
 
 bool ext4_is_clean(const char *device)
 {
-	_cleanup_(cleanup_close) int fd = open(device, O_RDONLY | O_CLOEXEC);
 	uint8_t superblock[1024];
 
-	if (fd < 0 || pread(fd, superblock, sizeof(superblock), SUPERBLOCK) != sizeof(superblock))
-		return false;
-	return superblock[MAGIC] == 0x53 && superblock[MAGIC + 1] == 0xef && superblock[STATE] == STATE_VALID &&
-	       superblock[STATE + 1] == 0 && !(superblock[INCOMPAT] & INCOMPAT_RECOVER);
+	return read_superblock(device, superblock) && superblock[STATE] == STATE_VALID && superblock[STATE + 1] == 0 &&
+	       !(superblock[INCOMPAT] & INCOMPAT_RECOVER);
 }
 
 int ext4_check(const char *device, char why[EXT4_WHY_MAX])
 {
 	const char *argv[] = {"/sbin/e2fsck", "-p", device, NULL};
-	char last[256];
+	struct output output;
 	int r;
 
-	r = run(argv, last, sizeof(last));
+	if (!has_superblock(device)) {
+		snprintf(why, EXT4_WHY_MAX, "there is no ext4 file system in it");
+		return -EUCLEAN;
+	}
+	r = run(argv, &output);
 	if (r == 0)
 		return 0;
 	/* "Reboot" is for a mounted root; this one is not mounted, so what is repaired is repaired. */
 	if (r > 0 && !(r & ~(E2FSCK_CORRECTED | E2FSCK_REBOOT)))
 		return 1;
-	explain("e2fsck", r, last, why);
+	/* What it asks for comes last, what stopped it first. */
+	explain("e2fsck", r, r >= 0 && r & E2FSCK_UNCORRECTED ? output.last : output.first, why);
 	if (r < 0)
 		return r;
 	return r & E2FSCK_UNCORRECTED ? -EUCLEAN : -EAGAIN;
@@ -208,13 +232,14 @@ static uint32_t little_endian(const uint8_t *p)
 
 int ext4_grow(const char *device, const char *directory, uint64_t size)
 {
-	_cleanup_(cleanup_close) int fd = open(device, O_RDONLY | O_CLOEXEC);
 	_cleanup_(cleanup_close) int inside = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	uint8_t superblock[1024];
 	uint64_t blocks, block_size, wanted;
 
-	if (fd < 0 || inside < 0 || pread(fd, superblock, sizeof(superblock), SUPERBLOCK) != sizeof(superblock))
+	if (inside < 0)
 		return -errno;
+	if (!read_superblock(device, superblock))
+		return -EIO;
 	block_size = 1024ull << (little_endian(superblock + LOG_BLOCK_SIZE) & 7);
 	blocks = little_endian(superblock + BLOCKS_LOW);
 	if (superblock[INCOMPAT] & INCOMPAT_64BIT)

@@ -25,9 +25,10 @@
 
 #include <gantry/cleanup.h>
 
+#include "document.h"
+
 #define MAGIC_PRIMARY   "LUKS\xba\xbe"
 #define MAGIC_SECONDARY "SKUL\xba\xbe"
-#define JSON_DEPTH      16
 #define DATA_OFFSET_MAX (64u << 20)
 #define DATA_OFFSET_OURS       (2u << 20)	/* luks.c */
 #define DATA_OFFSET_CRYPTSETUP (16u << 20)	/* its default for LUKS2, whatever the disk */
@@ -177,29 +178,16 @@ void luks_header_mend(const struct luks_header *header, void *bytes)
 static int parse_json(const char *text, size_t size, struct json_object **ret, char *why)
 {
 	size_t length = strnlen(text, size);
-	struct json_tokener *tokener;
-	struct json_object *json;
-	int r = 0;
+	char error[128];
+	int r;
 
 	if (length == size)
 		return refuse(why, "metadata has no end");
 	for (size_t i = length; i < size; i++)
 		if (text[i])
 			return refuse(why, "bytes behind the metadata");
-	tokener = json_tokener_new_ex(JSON_DEPTH);
-	if (!tokener)
-		return -ENOMEM;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	/* With the NUL: without it a number at the end would wait for more digits. */
-	json = json_tokener_parse_ex(tokener, text, (int)length + 1);
-	if (json_tokener_get_error(tokener) != json_tokener_success || !json_object_is_type(json, json_type_object)) {
-		json_object_put(json);
-		r = refuse(why, "metadata is not a JSON object");
-	} else {
-		*ret = json;
-	}
-	json_tokener_free(tokener);
-	return r;
+	r = document_parse(text, length, ret, error, sizeof(error));
+	return r == -EBADMSG ? refuse(why, "metadata is not a JSON object: %.90s", error) : r;
 }
 
 /* Whether all members are among the names, a string of words each between spaces. */

@@ -137,7 +137,7 @@ class Sources(DiskTest):
         reason = self.held(with_hub(keys=["tpm2", "hub", "tpm2-nv", "recovery"]), tpm=other,
                            folder=os.path.join(self.folder, "other-machine"))
         for word in ("tpm2: TPM2_Load: not made by this TPM", "hub: wrong key", "tpm2-nv: TPM2_NV_ReadPublic: no such object",
-                     "recovery: no such secret came from the hub"):
+                     "recovery: no disk-recovery came from the hub"):
             self.assertIn(word, reason)
         self.assertNotIn(DISK_KEY, reason)
 
@@ -184,9 +184,12 @@ class Tpm(DiskTest):
     def test_tpm_whose_memory_is_full_formats_nothing_and_opens_what_is_there(self):
         self.used_disk()
         with self.tpm() as tpm:
-            with self.assertRaises(TpmError):
-                for index in range(0x01900000, 0x01900400):
-                    tpm.tool("nvdefine", f"{index:#x}", "-C", "o", "-s", "64", "-a", "ownerread|ownerwrite")
+            index = 0x01900000
+            for size in (2048, 256, 8):
+                with self.assertRaises(TpmError):
+                    while True:
+                        tpm.tool("nvdefine", f"{index:#x}", "-C", "o", "-s", f"{size}", "-a", "ownerread|ownerwrite")
+                        index += 1
         self.assertIn("opened by tpm2", self.opened(disk_only()))
         self.blank_disk()
         self.assertIn("NV is full", self.held(disk_only()))

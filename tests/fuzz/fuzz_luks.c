@@ -4,7 +4,7 @@
  * rest is the JSON metadata, put into two well-formed copies with right checksums, since no fuzzer guesses those. What
  * is accepted must keep to its bounds, and its token must be readable.
  */
-/* links: stages/lib/luksheader.c */
+/* links: stages/lib/luksheader.c stages/lib/document.c */
 /* libs: json-c mbedtls */
 #include <endian.h>
 #include <stdlib.h>
