@@ -47,6 +47,24 @@ def node(config, name):
     return next(item for item in config["stages"] + config["services"] if item["name"] == name)
 
 
+def only(config, *names):
+    """Of all stages and services these are left, and nothing that needs the others."""
+    for kind in ("stages", "services"):
+        config[kind] = [item for item in config[kind] if item["name"] in names]
+    for item in config["stages"] + config["services"]:
+        for key in ("needs", "after"):
+            if key in item:
+                item[key] = [name for name in item[key] if name in names]
+    if "log" in config and "disk" not in names:
+        del config["log"]
+
+
+def add_exec(config, name, command, needs=(), **more):
+    """A stage that runs a program, once; its lines become messages of source NAME, the last one its result."""
+    config["stages"].append({"name": name, "type": "exec", "needs": list(needs), "retry": {"limit": 1},
+                             "options": {"command": list(command)}, **more})
+
+
 def add_probe(config, name, *arguments, needs=(), **more):
     """A stage that runs /bin/probe; its lines become messages of source NAME."""
     config["stages"].append({"name": name, "type": "exec", "needs": list(needs), "required": False,

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Programs of the build root for the guest: files for image.overlay(), each with the shared libraries it needs.
+
+The test image has no C library and no shell; this brings what Debian's own programs want, at the paths they look at: the
+ELF interpreter, the libraries that ldd names, and plugins that are named by hand, since nothing in a program says what
+it loads while it runs. Nothing is configured, and nothing is written on the way: a dict {path: (bytes, mode)}.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+
+LIBRARIES = "/usr/lib/x86_64-linux-gnu"
+ENV = "/usr/bin/env"                # stages of type exec have no environment of their own
+# What systemd's programs and libcryptsetup's token plugin load for a TPM.
+TPM2_PLUGINS = tuple(f"{LIBRARIES}/{name}" for name in (
+    "libtss2-esys.so.0", "libtss2-mu.so.0", "libtss2-rc.so.0", "libtss2-tcti-device.so.0",
+    "cryptsetup/libcryptsetup-token-systemd-tpm2.so"))
+
+
+class DebianError(Exception):
+    pass
+
+
+def find(name):
+    path = name if name.startswith("/") else shutil.which(name, path="/usr/sbin:/usr/bin")
+    if not path or not os.path.exists(path):
+        raise DebianError(f"{name} is not in the build root")
+    return path
+
+
+def needed(path):
+    """Paths of the interpreter and of every library that the ELF file PATH needs, as its interpreter finds them."""
+    listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=False)
+    if "statically linked" in listed.stdout or "not a dynamic executable" in listed.stdout + listed.stderr:
+        return set()
+    if listed.returncode != 0 or "not found" in listed.stdout:
+        raise DebianError(f"ldd {path}: {listed.stderr.strip() or listed.stdout.strip()}")
+    return set(re.findall(r"(?:^\s*|=> )(/\S+) \(0x", listed.stdout, re.M))
+
+
+def programs(*names, plugins=()):
+    """{path: (bytes, mode)} of programs (names or paths; absolute paths stay as they are) and plugins (paths)."""
+    found = {}
+    for path in [find(name) for name in (*names, *plugins)]:
+        for file in {path, *needed(path)}:
+            if file not in found:
+                with open(file, "rb") as source:        # through links: libx.so.1 becomes the file itself
+                    found[file] = (source.read(), 0o755)
+    return found
+
+
+def command(path, *arguments, **environment):
+    """The command of an exec stage: a program of the build root, by name or path, with that environment."""
+    return [ENV, *(f"{name}={value}" for name, value in environment.items()), find(path), *arguments]
+
+
+def cryptsetup(*arguments):
+    """Debian's cryptsetup: there is no udev in the guest that would make its nodes or that it could wait for."""
+    return command("cryptsetup", *arguments, DM_DISABLE_UDEV="1")
