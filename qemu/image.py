@@ -190,6 +190,14 @@ class Modules:
         return order
 
 
+def module_files(inputs, names):
+    """{path: bytes}: the modules of these names, those they need, and the list in whose order PID 1 loads them."""
+    modules = Modules(inputs.modules)
+    files = {f"/lib/modules/{name}.ko": modules.content(name) for name in modules.in_order(names)}
+    files["/etc/gantry/modules"] = "".join(f"{path}\n" for path in files).encode()
+    return files
+
+
 def accounts(config):
     """/etc/passwd, /etc/group and {user: (uid, gid)} for root, the API's user and the configuration's users."""
     passwd = [("root", 0, 0, "/root"), (*GANTRY_API, "/var/empty")]
@@ -281,11 +289,8 @@ def initramfs(inputs, boot):
     for name in inputs.guest_programs():
         archive.file(f"/bin/{name}", read_file(os.path.join(inputs.build, "guest", name)), 0o755)
 
-    modules = Modules(inputs.modules)
-    order = modules.in_order(config.get("modules", []))
-    for name in order:
-        archive.file(f"/lib/modules/{name}.ko", modules.content(name))
-    archive.file("/etc/gantry/modules", "".join(f"/lib/modules/{name}.ko\n" for name in order).encode())
+    for path, content in module_files(inputs, config.get("modules", [])).items():
+        archive.file(path, content)
 
     passwd, group = accounts(config)
     archive.file("/etc/passwd", passwd.encode())

@@ -189,19 +189,20 @@ class Qmp:
 class Machine:
     """A machine and the folder that holds its state (TPM, firmware variables, disks) and logs.
 
-    A new Machine over the same folder is the same machine, switched on again.
+    A new Machine over the same folder is the same machine, switched on again. `more_disks` are {lun: path}, there from
+    the start, beside the data disk.
     """
 
     def __init__(self, folder, *, kernel=None, initrd=None, cmdline="console=ttyS0 quiet panic=-1", boot_disk=None,
-                 tpm=None, nic=True, disk=None, attach_after=None, lun=DATA_LUN, memory_mib=1024, asset_tag=AZURE_ASSET_TAG,
-                 api_port=API_PORT, ovmf_code="/usr/share/OVMF/OVMF_CODE_4M.fd", ovmf_vars="/usr/share/OVMF/OVMF_VARS_4M.fd",
-                 on_line=None, extra=(), write_log=None):
+                 tpm=None, nic=True, disk=None, attach_after=None, lun=DATA_LUN, more_disks=None, memory_mib=1024, cpus=1,
+                 asset_tag=AZURE_ASSET_TAG, api_port=API_PORT, ovmf_code="/usr/share/OVMF/OVMF_CODE_4M.fd",
+                 ovmf_vars="/usr/share/OVMF/OVMF_VARS_4M.fd", on_line=None, extra=(), write_log=None):
         self.folder = os.path.abspath(folder)
         os.makedirs(self.folder, exist_ok=True)
         self.tier = 1 if kernel else 2
         self.kernel, self.initrd, self.cmdline, self.boot_disk = kernel, initrd, cmdline, boot_disk
         self.tpm, self.nic, self.lun, self.memory_mib, self.asset_tag = tpm, nic, lun, memory_mib, asset_tag
-        self.disk, self.attach_after = disk, attach_after
+        self.disk, self.attach_after, self.more_disks, self.cpus = disk, attach_after, dict(more_disks or {}), cpus
         self.api_port, self.ovmf_code, self.ovmf_vars, self.extra = api_port, ovmf_code, ovmf_vars, list(extra)
         self.on_line = on_line
         self.write_log = write_log              # a file that takes every write to the data disk (tests/boot/writelog.py)
@@ -223,7 +224,7 @@ class Machine:
         kvm = hardware_virtualisation()
         ours, theirs = socket.socketpair()
         command = ["qemu-system-x86_64", "-M", "q35", "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "EPYC",
-                   "-smp", "1", "-m", str(self.memory_mib), "-nodefaults", "-no-user-config", "-no-reboot",
+                   "-smp", str(self.cpus), "-m", str(self.memory_mib), "-nodefaults", "-no-user-config", "-no-reboot",
                    "-display", "none", "-serial", "stdio",
                    "-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control",
                    "-device", "virtio-rng-pci", "-device", "virtio-scsi-pci,id=scsi0",
@@ -246,10 +247,12 @@ class Machine:
                         "-device", "tpm-crb,tpmdev=tpm0"]
         command += self.boot_arguments() + self.extra
         if self.disk and self.attach_after is None:
-            command += ["-blockdev", json.dumps(self.block_node("data0")),
-                        "-device", f"scsi-hd,id=disk0,bus=scsi0.0,channel=0,scsi-id=0,lun={self.lun},drive=data0,"
-                                   f"serial={DATA_SERIAL}"]
+            node = self.block_node("data0", self.disk, self.write_log)
+            command += self.disk_arguments(node, "disk0", self.lun, DATA_SERIAL)
             self.attachment = "disk0"
+        for lun, path in self.more_disks.items():
+            node = self.block_node(f"more{lun}", path)
+            command += self.disk_arguments(node, f"lun{lun}", lun, f"GANTRY-MORE-{lun}")
         self.log = open(os.path.join(self.folder, "console.log"), "wb")
         with open(os.path.join(self.folder, "qemu.log"), "wb") as errors:
             self.started = time.monotonic()
@@ -356,15 +359,20 @@ class Machine:
 
     # Acts
 
-    def block_node(self, name):
+    def block_node(self, name, path, write_log=None):
         disk = {"driver": "raw", "cache": {"no-flush": True},
-                "file": {"driver": "file", "filename": os.path.abspath(self.disk), "cache": {"no-flush": True}}}
-        if not self.write_log:
+                "file": {"driver": "file", "filename": os.path.abspath(path), "cache": {"no-flush": True}}}
+        if not write_log:
+            disk["discard"] = disk["file"]["discard"] = "unmap"
             return {"node-name": name, **disk}
-        with open(self.write_log, "wb"):
+        with open(write_log, "wb"):
             pass
         return {"node-name": name, "driver": "blklogwrites", "log-sector-size": 512, "log-super-update-interval": 1,
-                "file": disk, "log": {"driver": "file", "filename": os.path.abspath(self.write_log), "cache": {"no-flush": True}}}
+                "file": disk, "log": {"driver": "file", "filename": os.path.abspath(write_log), "cache": {"no-flush": True}}}
+
+    def disk_arguments(self, block_node, device, lun, serial):
+        return ["-blockdev", json.dumps(block_node), "-device",
+                f"scsi-hd,id={device},bus=scsi0.0,channel=0,scsi-id=0,lun={lun},drive={block_node['node-name']},serial={serial}"]
 
     def attach_late(self):
         with self.changed:
@@ -382,7 +390,7 @@ class Machine:
     def attach_disk(self):
         number = next(self.attachments)
         node, device = f"data{number}", f"disk{number}"
-        self.qmp.command("blockdev-add", **self.block_node(node))
+        self.qmp.command("blockdev-add", **self.block_node(node, self.disk, self.write_log))
         self.attached = time.monotonic()
         self.qmp.command("device_add", driver="scsi-hd", id=device, bus="scsi0.0", channel=0, scsi_id=0, lun=self.lun,
                          drive=node, serial=DATA_SERIAL)

@@ -6,6 +6,8 @@
  *   probe pcrs            the SHA-256 PCRs
  *   probe tree DIR        one digest over names and contents of all files below DIR but .gantry*
  *   probe secret ROT13    where the secret whose ROT13 is given lies: files, command lines, environments
+ *   probe links           /dev/lun/N becomes a link to the disk with LUN N, for every one that is there
+ *   probe queue LUN NAME [VALUE]  the setting of that disk's queue; with VALUE it is set first
  *   probe say TEXT        TEXT, then waits for SIGTERM
  */
 #define _GNU_SOURCE
@@ -277,6 +279,77 @@ static int find_secret(const char *rot13)
 	return 0;
 }
 
+/* The first name in /sys/class/scsi_disk/H:C:T:LUN/device/block, or NULL. */
+static const char *disk_name(const char *address, char path[300])
+{
+	static char name[64];
+	DIR *folder;
+	struct dirent *entry;
+
+	snprintf(path, 300, "/sys/class/scsi_disk/%s/device/block", address);
+	folder = opendir(path);
+	name[0] = '\0';
+	while (folder && (entry = readdir(folder)))
+		if (entry->d_name[0] != '.')
+			snprintf(name, sizeof(name), "%.60s", entry->d_name);
+	if (folder)
+		closedir(folder);
+	return name[0] ? name : NULL;
+}
+
+/* Calls `each` with LUN and name of every SCSI disk. */
+static int for_disks(int (*each)(const char *lun, const char *name, char **arguments), char **arguments)
+{
+	DIR *folder = opendir("/sys/class/scsi_disk");
+	struct dirent *entry;
+	char path[300];
+	int done = 0;
+
+	while (folder && (entry = readdir(folder))) {
+		const char *name = entry->d_name[0] == '.' ? NULL : disk_name(entry->d_name, path);
+
+		if (name)
+			done += each(strrchr(entry->d_name, ':') + 1, name, arguments);
+	}
+	if (folder)
+		closedir(folder);
+	return done ? 0 : 1;
+}
+
+static int link_disk(const char *lun, const char *name, char **arguments)
+{
+	char from[80], to[80];
+
+	(void)arguments;
+	snprintf(from, sizeof(from), "/dev/lun/%s", lun);
+	snprintf(to, sizeof(to), "/dev/%s", name);
+	mkdir("/dev/lun", 0755);
+	if (symlink(to, from) < 0)
+		return 0;
+	printf("%s is %s\n", from, to);
+	return 1;
+}
+
+static int set_queue(const char *lun, const char *name, char **arguments)
+{
+	char path[160], value[128];
+	ssize_t size;
+	int fd;
+
+	if (strcmp(lun, arguments[0]))
+		return 0;
+	snprintf(path, sizeof(path), "/sys/block/%s/queue/%s", name, arguments[1]);
+	fd = open(path, (arguments[2] ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	if (fd < 0 || (arguments[2] && write(fd, arguments[2], strlen(arguments[2])) < 0)) {
+		printf("%s: %s\n", path, strerror(errno));
+		return 0;
+	}
+	size = pread(fd, value, sizeof(value), 0);
+	close(fd);
+	printf("%s is %.*s\n", path, size > 0 ? (int)size - 1 : 0, value);
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -286,11 +359,15 @@ int main(int argc, char **argv)
 		return tree(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "secret"))
 		return find_secret(argv[2]);
+	if (argc == 2 && !strcmp(argv[1], "links"))
+		return for_disks(link_disk, NULL);
+	if ((argc == 4 || argc == 5) && !strcmp(argv[1], "queue"))
+		return for_disks(set_queue, argv + 2);
 	if (argc == 3 && !strcmp(argv[1], "say")) {
 		puts(argv[2]);
 		pause();
 		return 0;
 	}
-	fprintf(stderr, "usage: probe pcrs | tree DIR | secret ROT13 | say TEXT\n");
+	fprintf(stderr, "usage: probe pcrs | tree DIR | secret ROT13 | links | queue LUN NAME [VALUE] | say TEXT\n");
 	return 2;
 }

@@ -7,7 +7,8 @@ import sys
 import unittest
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(REPOSITORY, "tests", "bench"))
+sys.path[:0] = [REPOSITORY, os.path.join(REPOSITORY, "tests", "bench")]
+import disks
 import figures
 from figures import Figure
 
@@ -61,6 +62,35 @@ class Table(unittest.TestCase):
     def test_a_stage_that_a_boot_did_not_have_is_blank_there(self):
         text = figures.stage_table("Stages", ["first", "second"], {"disk": [(0.5, 1.25), None]}, "events")
         self.assertIn("disk    0.50  +1.25\n", text)
+
+
+def fio_job(name, value):
+    """As fio's JSON has it: VALUE MiB/s and as many operations a second."""
+    numbers = {"bw_bytes": value << 20, "iops": value, "lat_ns": {"mean": 1e9 / value},
+               "clat_ns": {"percentile": {"99.000000": 2e9 / value}}}
+    return {"jobname": name, "read": numbers, "write": numbers}
+
+
+class Disks(unittest.TestCase):
+
+    def run_of(self, *pairs):
+        """A guest in which Gantry and Debian did so well, a pair a sample, in every workload."""
+        jobs = [fio_job(f"{whose}/{what}/{number}", value) for number, pair in enumerate(pairs) for what in disks.RAW
+                for whose, value in zip(disks.VOLUMES, pair)]
+        return disks.Run(volumes={"jobs": jobs})
+
+    def test_ratio_is_of_what_was_measured_side_by_side(self):
+        # The second sample came while other work took half of the machine from both.
+        rows = disks.volume_rows(self.run_of((200, 100), (100, 50), (210, 70)))
+        self.assertEqual([row[:5] for row in rows][0], ("sequential write", "MiB/s", 200, 100, 2.0))
+        self.assertEqual(len(rows), len(disks.RAW))
+
+    def test_both_machines_stand_in_the_table_and_no_line_is_too_wide(self):
+        text, data = disks.tables({1: self.run_of((120, 60)), 2: self.run_of((120, 80))}, 1)
+        self.assertIn("1 processor\n", text)
+        self.assertRegex(text, r"sequential read +120 +80 +MiB/s +1.50x +8333 / 12500 +16667 / 25000")
+        self.assertLessEqual(max(map(len, text.splitlines())), figures.COLUMNS)
+        self.assertEqual(data["1 processors"][0]["ratio"], 2.0)
 
 
 class Json(unittest.TestCase):
