@@ -5,7 +5,6 @@
  *
  *   probe pcrs            the SHA-256 PCRs
  *   probe tree DIR        one digest over names and contents of all files below DIR but .gantry*
- *   probe secret ROT13    where the secret whose ROT13 is given lies: files, command lines, environments
  *   probe links           /dev/lun/N becomes a link to the disk with LUN N, for every one that is there
  *   probe queue LUN NAME [VALUE]  the setting of that disk's queue; with VALUE it is set first
  *   probe say TEXT        TEXT, then waits for SIGTERM
@@ -216,69 +215,6 @@ static int tree(const char *folder)
 	return 0;
 }
 
-static char secret[128];
-static unsigned hits, looked;
-
-static void search_file(const char *path)
-{
-	static char buffer[1 << 16];
-	size_t keep = 0, length = strlen(secret);
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t size;
-
-	if (fd < 0)
-		return;
-	looked++;
-	while ((size = read(fd, buffer + keep, sizeof(buffer) - keep)) > 0) {
-		size_t have = keep + (size_t)size;
-
-		if (memmem(buffer, have, secret, length)) {
-			printf("secret found in %s\n", path);
-			hits++;
-			break;
-		}
-		keep = have < length - 1 ? have : length - 1;
-		memmove(buffer, buffer + have - keep, keep);
-	}
-	close(fd);
-}
-
-static int search_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)ftw;
-	if (type == FTW_F && S_ISREG(st->st_mode))
-		search_file(path);
-	return 0;
-}
-
-static int find_secret(const char *rot13)
-{
-	static const char *const roots[] = {"/", "/run", "/tmp", "/persistent", "/dev"};
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	char path[300];
-
-	for (size_t i = 0; rot13[i] && i < sizeof(secret) - 1; i++) {
-		int c = rot13[i];
-
-		if (isalpha(c))
-			c = (c & ~31) | (((c & 31) - 1 + 13) % 26 + 1);
-		secret[i] = (char)c;
-	}
-	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++)
-		nftw(roots[i], search_entry, 16, FTW_PHYS | FTW_MOUNT);
-	while (proc && (entry = readdir(proc))) {
-		if (!isdigit((unsigned char)entry->d_name[0]) || atoi(entry->d_name) == getpid())
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
-		search_file(path);
-		snprintf(path, sizeof(path), "/proc/%s/environ", entry->d_name);
-		search_file(path);
-	}
-	printf("secret search looked at %u files and found %u\n", looked, hits);
-	return 0;
-}
-
 /* The first name in /sys/class/scsi_disk/H:C:T:LUN/device/block, or NULL. */
 static const char *disk_name(const char *address, char path[300])
 {
@@ -357,8 +293,6 @@ int main(int argc, char **argv)
 		return pcrs();
 	if (argc == 3 && !strcmp(argv[1], "tree"))
 		return tree(argv[2]);
-	if (argc == 3 && !strcmp(argv[1], "secret"))
-		return find_secret(argv[2]);
 	if (argc == 2 && !strcmp(argv[1], "links"))
 		return for_disks(link_disk, NULL);
 	if ((argc == 4 || argc == 5) && !strcmp(argv[1], "queue"))
@@ -368,6 +302,6 @@ int main(int argc, char **argv)
 		pause();
 		return 0;
 	}
-	fprintf(stderr, "usage: probe pcrs | tree DIR | secret ROT13 | links | queue LUN NAME [VALUE] | say TEXT\n");
+	fprintf(stderr, "usage: probe pcrs | tree DIR | links | queue LUN NAME [VALUE] | say TEXT\n");
 	return 2;
 }

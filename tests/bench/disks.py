@@ -243,10 +243,11 @@ def option_rows(results, samples):
     return rows
 
 
-VOLUMES_HOW = ("fio, psync, one at a time, direct, on the raw /dev/mapper nodes in turn; Gantry: 4096-byte sectors, no work queues; "
-               "Debian: luksFormat and open of its cryptsetup without options but a quick pbkdf2; ratio: median of the ratios of "
-               "pairs; files of the disks in the host's memory; latency in microseconds, Gantry / Debian")
-OPTIONS_HOW = ("fio on ext4 over dm-crypt with Gantry's settings, two processors; what the disk did is of the dm device, in one run")
+VOLUMES_HOW = ("fio, psync, one at a time, direct, on the raw /dev/mapper nodes in turn; Gantry: 4096-byte sectors, no work "
+               "queues; Debian: luksFormat and open of its cryptsetup without options but a quick pbkdf2; ratio: median of the "
+               "ratios of pairs; files of the disks in the host's memory; latency in microseconds, Gantry / Debian")
+OPTIONS_HOW = ("fio on ext4 over dm-crypt with Gantry's settings, two processors; what the disk did is of the dm device, in "
+               "one run")
 
 
 def tables(found, samples):

@@ -65,6 +65,13 @@ def add_exec(config, name, command, needs=(), **more):
                              "options": {"command": list(command)}, **more})
 
 
+def add_steps(config, *commands, needs=()):
+    """Stages step-1, step-2 ..., each run when the one before has succeeded."""
+    for number, command in enumerate(commands, 1):
+        add_exec(config, f"step-{number}", command, needs)
+        needs = [f"step-{number}"]
+
+
 def add_probe(config, name, *arguments, needs=(), **more):
     """A stage that runs /bin/probe; its lines become messages of source NAME."""
     config["stages"].append({"name": name, "type": "exec", "needs": list(needs), "required": False,

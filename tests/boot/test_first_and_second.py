@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A machine's first and second boot, with everything in order around it."""
 
-import codecs
 import json
 import unittest
 
 import support
 from support import BootTest, add_probe, look_at_snapshot
-from qemu.peers.hub import DISK_KEY, DOCUMENT
 
 
 setUpModule = support.setUpModule
@@ -64,31 +62,6 @@ class SecondBoot(BootTest):
             config, "look", "tree", "/persistent/gantry/log", needs=["disk"]))
         found = guest.wait_for("look", text=r"with [1-9]\d* files of \d{3,} bytes", kind="message", timeout=60)
         self.assertIsNotNone(found)
-
-
-class DiskKey(BootTest):
-    def test_disk_key_from_the_hub_is_in_no_event_no_console_line_and_no_file(self):
-        self.platform(disk_key=DISK_KEY)
-
-        def change(config):
-            next(stage for stage in config["stages"] if stage["name"] == "disk")["options"]["keys"] = ["hub"]
-            add_probe(config, "look", "secret", codecs.encode(DISK_KEY, "rot13"), needs=["disk", "render"])
-
-        guest = self.boot(disk=self.blank_disk(), change=change)
-        self.wait_booted(guest)
-        found = guest.wait_for("look", text=r"looked at \d+ files and found \d+", kind="message", timeout=60)
-        self.assertRegex(found.text, "found 0$")
-        self.assertFalse([line for line in guest.lines if DISK_KEY in line])
-        _, body = self.api(guest, "/api/v1/events")
-        self.assertNotIn(DISK_KEY, body)
-
-    def test_the_search_would_find_a_secret_that_is_there(self):
-        self.platform()
-        secret = DOCUMENT["instance_name"]        # rendered into a file, so it must be found
-        guest = self.boot(disk=self.blank_disk(), change=lambda config: add_probe(
-            config, "look", "secret", codecs.encode(secret, "rot13"), needs=["render"]))
-        found = guest.wait_for("look", text=r"looked at \d+ files and found \d+", kind="message", timeout=60)
-        self.assertRegex(found.text, "found [1-9]")
 
 
 if __name__ == "__main__":
