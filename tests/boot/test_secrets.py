@@ -18,6 +18,7 @@ from support import BootTest, add_exec, node
 from qemu.peers.hub import DISK_KEY
 
 setUpModule = support.setUpModule
+RECOVERY_KEY = "Test0nlyRecoveryKey000000000000000000000000000000000000000000043"
 MARKER = "Marker0That0Lies0In0Every0Place0On0Purpose"
 DISGUISE = 0xa5                     # of qemu/guest/search.c: neither it nor its command line is what it looks for
 
@@ -95,12 +96,11 @@ class DiskKey(SecretsTest):
         self.assertEqual(self.outside(guest, patterns), {"events": [], "console": []})
         self.assertEqual(self.disk_patterns_after(guest, patterns), [])
 
-    def test_hub_s_disk_key_and_the_volume_key_are_nowhere_after_formatting_and_after_opening(self):
-        self.platform(disk_key=DISK_KEY)
-        patterns = forms("hub-key", DISK_KEY.encode())
+    def nowhere_after_formatting_and_after_opening(self, patterns, opened_by, **options):
+        """Two boots of one machine; in the second the volume key is looked for too."""
 
         def change(config):
-            node(config, "disk")["options"]["keys"] = ["hub"]
+            node(config, "disk")["options"].update(options)
             search(config, patterns, needs=self.all_running(config))
 
         guest = self.boot(disk=self.blank_disk(), change=change)
@@ -114,8 +114,21 @@ class DiskKey(SecretsTest):
         self.assertEqual(found_in_file(self.disk, patterns), [])
         guest = self.boot(disk=self.disk, change=change)
         self.wait_booted(guest)
-        self.assertIn("opened by hub", guest.find("disk", "done")[1].fields["text"])
+        self.assertIn(f"opened by {opened_by}", guest.find("disk", "done")[1].fields["text"])
         self.assert_nowhere(guest, patterns)
+        return guest
+
+    def test_hub_s_disk_key_and_the_volume_key_are_nowhere_after_formatting_and_after_opening(self):
+        self.platform(disk_key=DISK_KEY)
+        self.nowhere_after_formatting_and_after_opening(forms("hub-key", DISK_KEY.encode()), "hub", keys=["hub"])
+
+    def test_no_key_of_three_sources_is_anywhere_when_the_tpm_opened_the_disk_nor_in_the_swap_file(self):
+        platform = self.platform(disk_key=DISK_KEY)
+        platform.hub.document["disk_encryption"]["recovery"] = RECOVERY_KEY
+        patterns = forms("hub-key", DISK_KEY.encode()) | forms("recovery-key", RECOVERY_KEY.encode())
+        guest = self.nowhere_after_formatting_and_after_opening(
+            patterns, "tpm2", keys=["tpm2", "hub"], enroll=["tpm2", "hub", "recovery"], swap_bytes=32 << 20)
+        self.assertIsNotNone(guest.find("disk", text="^swap on, 32 MiB", kind="message"))
 
     def test_hub_s_disk_key_is_in_no_mapping_and_no_file_right_after_the_disk_was_formatted(self):
         """While the others are still starting."""
