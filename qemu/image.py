@@ -390,11 +390,7 @@ def varied_initramfs(folder, change=None, files=None):
         check_config(os.path.join(BUILD, "init"), path)
         files.setdefault("/etc/gantry/boot.json", text.encode())
         if config["modules"] != before:
-            modules = Modules(Inputs(BUILD).modules)
-            order = modules.in_order(config["modules"])
-            files.setdefault("/etc/gantry/modules", "".join(f"/lib/modules/{name}.ko\n" for name in order).encode())
-            for name in order:
-                files.setdefault(f"/lib/modules/{name}.ko", modules.content(name))
+            files = module_files(Inputs(BUILD), config["modules"]) | files
     path = os.path.join(folder, "initramfs.cpio")
     with open(standard, "rb") as base, open(path, "wb") as out:
         shutil.copyfileobj(base, out)

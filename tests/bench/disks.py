@@ -48,7 +48,7 @@ class Steps:
     def __init__(self, config):
         self.config = config
         self.files = debian.programs("env", "cryptsetup", "fio", "mount", "umount", "blockdev", "tar")
-        self.files[f"{OUT}/key"] = KEY
+        self.files |= {f"{OUT}/key": KEY, f"{MOUNT}/nothing": b""}
         self.last = config["stages"][-1]["name"]
         self.count = 0
 
@@ -152,23 +152,13 @@ def run(cpus, samples, with_options):
 
 
 def boot(folder, config, files, cpus):
-    path = os.path.join(folder, "boot.json")
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(config, file)
-    image.check_config(os.path.join(image.BUILD, "init"), path)
     disks, found = {}, Run()
     for lun in (OURS, STOCK, RESULTS):
         disks[lun] = os.path.join(folder, f"lun-{lun}.raw")
         machine.blank_disk(disks[lun], RESULTS_BYTES if lun == RESULTS else DISK_BYTES)
-    initrd, built = os.path.join(folder, "initramfs.cpio"), os.path.join(image.BUILD, "image")
-    archive = image.Archive()
-    archive.directory(MOUNT)
-    files |= image.module_files(image.Inputs(image.BUILD), config["modules"])
-    for name, content in {"/etc/gantry/boot.json": json.dumps(config).encode(), **files}.items():
-        archive.file(name, *(content if isinstance(content, tuple) else (content,)))
-    image.write_new(initrd, image.read_file(os.path.join(built, "initramfs.cpio")) + archive.bytes())
+    initrd = image.varied_initramfs(folder, lambda standard: (standard.clear(), standard.update(config)), files)
     with machine.Machine(folder, tpm=machine.tpm_template(image.BUILD), cpus=cpus, memory_mib=2048, nic=False,
-                         kernel=os.path.join(built, "vmlinuz"), initrd=initrd, cmdline=image.CMDLINE,
+                         kernel=os.path.join(image.BUILD, "image", "vmlinuz"), initrd=initrd, cmdline=image.CMDLINE,
                          disk=disks.pop(OURS), more_disks=disks) as guest:
         watch = Watch()
         guest.wait_for("gantry", "booted", timeout=TIMEOUT)
