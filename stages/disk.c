@@ -33,7 +33,7 @@
 
 #define SIZE_MIN       (64u << 20)	/* bytes; below that there is no point in a file system */
 #define PCRS_DEFAULT   (TPM_SIGNED_PCRS | 1u << TPM_PCR_CLOSE)
-#define COMMIT_DEFAULT 30
+#define COMMIT_DEFAULT 5
 #define VERSION_MAX    1000
 #define LUN_DEFAULT    10
 

@@ -59,6 +59,13 @@ def only(config, *names):
         del config["log"]
 
 
+def only_disk(config, **options):
+    """The disk stage alone, its key from the TPM unless OPTIONS say otherwise, and the modules it needs: a quick boot."""
+    only(config, "disk")
+    node(config, "disk")["options"].update({"keys": ["tpm2"], **options})
+    config["modules"] = ["virtio_scsi", "sd_mod", "dm_mod", "dm_crypt", "aesni_intel", "xts"]
+
+
 def add_exec(config, name, command, needs=(), **more):
     """A stage that runs a program, once; its lines become messages of source NAME, the last one its result."""
     config["stages"].append({"name": name, "type": "exec", "needs": list(needs), "retry": {"limit": 1},

@@ -4,14 +4,13 @@ missing, full, slow or closed, records and marks of unfinished formatting, disks
 
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import time
 import unittest
 
 import support
-from support import DISK_BYTES, BootTest, add_probe, node, sha256_of
+from support import DISK_BYTES, BootTest, add_probe, node, only, only_disk, sha256_of
 from qemu import machine
 from qemu.peers.hub import DISK_KEY
 from qemu.tdx.azure_tpm import Swtpm, TpmError
@@ -26,20 +25,17 @@ setUpModule = support.setUpModule
 def disk_only(**options):
     """A boot of the disk stage alone, which no hub has a part in."""
     def change(config):
-        stage = node(config, "disk")
-        stage["options"].update({"keys": ["tpm2"], **options})
-        stage["retry"] = {"min_s": 1, "max_s": 1, "limit": 3}
-        config["stages"], config["services"] = [stage], []
+        only_disk(config, **options)
+        node(config, "disk")["retry"] = {"min_s": 1, "max_s": 1, "limit": 3}
     return change
 
 
 def with_hub(**options):
     """The disk, and what it takes to get a secret from the hub."""
     def change(config):
+        only(config, "network", "clock", "config", "disk", "dhcpcd", "chronyd")
         node(config, "disk")["options"].update(options)
         node(config, "disk")["retry"] = {"min_s": 1, "max_s": 1, "limit": 3}
-        config["stages"] = [node(config, name) for name in ("network", "clock", "config", "disk")]
-        config["services"] = [node(config, name) for name in ("dhcpcd", "chronyd")]
     return change
 
 

@@ -6,7 +6,7 @@ import os
 import unittest
 
 import support
-from support import BootTest, node
+from support import BootTest, node, only
 from qemu import disk
 from qemu.peers.hub import DISK_KEY
 
@@ -19,11 +19,9 @@ def variation(hostname, hub=False, **options):
     """The disk alone, or with what gets a secret from the hub; the host's name makes another image of it."""
     def change(config):
         config["hostname"] = hostname
-        stages, services = (("network", "clock", "config", "disk"), ("dhcpcd", "chronyd")) if hub else (("disk",), ())
+        only(config, "disk", *(("network", "clock", "config", "dhcpcd", "chronyd") if hub else ()))
         node(config, "disk")["options"].update({"keys": ["tpm2"], **options})
         node(config, "disk")["retry"] = {"min_s": 1, "max_s": 1, "limit": 2}
-        config["stages"] = [node(config, name) for name in stages]
-        config["services"] = [node(config, name) for name in services]
     return change
 
 

@@ -16,9 +16,9 @@ import shutil
 import unittest
 
 import support
-from support import RESULTS, BootTest, copy_sparse, node
+from support import RESULTS, BootTest, add_exec, copy_sparse, only_disk
 from qemu import machine
-from writelog import WriteLog
+from writelog import FLUSH, WriteLog
 
 DISK_BYTES = 192 << 20
 KEPT = 24                               # files that are synced in each recorded boot
@@ -31,12 +31,8 @@ setUpModule = support.setUpModule
 def only_the_disk(*command):
     """Nothing but the disk and a program that needs it: so a boot takes few seconds."""
     def change(config):
-        disk = node(config, "disk")
-        disk["options"]["keys"] = ["tpm2"]
-        config["stages"] = [disk]
-        config["services"] = []
-        config["stages"].append({"name": "keeper", "type": "exec", "needs": ["disk"], "required": False,
-                                 "options": {"command": ["/bin/keeper", *command, "/persistent/kept"]}})
+        only_disk(config)
+        add_exec(config, "keeper", ["/bin/keeper", *command, "/persistent/kept"], ["disk"], required=False)
     return change
 
 
@@ -103,15 +99,16 @@ class PowerCut(BootTest):
         log = WriteLog(first.log)
         header = max(index for index, (offset, size, _, _) in enumerate(log.entries[:self.mounted(first)])
                      if size and offset == 0) + 1
+        cleared = next(index for index in range(header, len(log.entries)) if log.entries[index][2] & FLUSH) + 1
         end, pristine = len(log.entries), machine.tpm_template(support.BUILD)
         found = [("before the record", first, 0, pristine), ("recorded, nothing written", first, 0, first.tpm_formatting),
                  ("first write", first, 1, first.tpm_formatting), ("header written", first, header, first.tpm_formatting),
-                 ("record cleared", first, header, first.tpm)]
+                 ("record cleared", first, cleared, first.tpm)]
         found += [("header being written", first, chance.randrange(max(header - 8, 1), header), first.tpm_formatting)
                   for _ in range(6)]
         found += [("formatting", first, chance.randrange(1, header), first.tpm_formatting)
                   for _ in range((CUTS_FIRST - len(found)) * 2 // 3)]
-        found += [("first files", first, chance.randrange(header + 1, end + 1), first.tpm)
+        found += [("first files", first, chance.randrange(cleared, end + 1), first.tpm)
                   for _ in range(CUTS_FIRST - len(found))]
         found += [("later boot", later, chance.randrange(0, len(WriteLog(later.log).entries) + 1), later.tpm)
                   for _ in range(CUTS_LATER)]
