@@ -22,12 +22,12 @@
 #include <gantry/cleanup.h>
 
 #include "backoff.h"
+#include "document.h"
 #include "file.h"
 #include "luksheader.h"
 #include "uevent.h"
 
 #define KEY_FILE_MAX 4096
-#define JSON_DEPTH   4
 #define PATIENCE_MS  3000	/* the boot disk is there before we are, or it never comes */
 #define EXPONENT     65537
 
@@ -94,19 +94,12 @@ int approval_parse(const char *text, struct tpm_approval *ret, char why[APPROVAL
 {
 	_cleanup_(put_json) struct json_object *root = NULL;
 	struct tpm_approval approval = *ret;
-	struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH);
 	struct json_object *version;
+	char error[APPROVAL_WHY_MAX - 32];
 	size_t size;
-	bool whole;
 
-	if (!tokener)
-		return -ENOMEM;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	root = json_tokener_parse_ex(tokener, text, (int)strlen(text) + 1);
-	whole = json_tokener_get_error(tokener) == json_tokener_success;
-	json_tokener_free(tokener);
-	if (!whole || !json_object_is_type(root, json_type_object))
-		return bad(why, "it is not a JSON object");
+	if (document_parse(text, strlen(text), &root, error, sizeof(error)) < 0)
+		return bad(why, error);
 	if (!json_object_object_get_ex(root, "version", &version) || !json_object_is_type(version, json_type_int))
 		return bad(why, "it has no version");
 	if (json_object_get_int64(version) != (int64_t)approval.version) {

@@ -10,8 +10,8 @@ import time
 import unittest
 
 import support
-from support import DISK_BYTES, BootTest, add_probe, node, only, only_disk, sha256_of
-from qemu import machine
+from support import DISK_BYTES, BootTest, add_probe, add_steps, node, only, only_disk, sha256_of
+from qemu import debian, machine
 from qemu.peers.hub import DISK_KEY
 from qemu.tdx.azure_tpm import Swtpm, TpmError
 
@@ -324,6 +324,28 @@ class Settling(DiskTest):
                  "scsi-hd,bus=scsi0.0,channel=0,scsi-id=0,lun=1,drive=small"]
         self.assertIn("512.0 MiB", self.opened(change, nic=False, extra=extra))
         self.assertEqual(os.stat(small).st_blocks, 0)
+
+
+class Closing(DiskTest):
+    def test_volume_that_something_still_holds_is_closed_without_its_key_in_bounded_time(self):
+        """A loop device over a file on the volume: it belongs to no process that could be ended."""
+        self.used_disk()
+
+        def change(config):
+            disk_only()(config)
+            config["modules"].append("loop")
+            add_steps(config, debian.command("truncate", "-s", "1M", "/persistent/held"),
+                      debian.command("losetup", "/dev/loop0", "/persistent/held"), needs=["disk"])
+
+        guest = self.boot(disk=self.disk, change=change, files=debian.programs("env", "truncate", "losetup"), nic=False)
+        guest.wait_for("step-2", "done", timeout=60)
+        self.power_off(guest)
+        for line in ("still busy, made read-only: /persistent", "still busy, detached /persistent",
+                     "volume persistent is still busy, its key is gone"):
+            self.assertTrue(any(line in each for each in guest.lines), line)
+        self.assertIn("opened by tpm2", self.opened(disk_only()))
+        for line in ("unmounted /persistent", "closed volume persistent"):
+            self.assertTrue(any(line in each for each in self.guest.lines), line)
 
 
 if __name__ == "__main__":
