@@ -63,7 +63,7 @@ def only_disk(config, **options):
     """The disk stage alone, its key from the TPM unless OPTIONS say otherwise, and the modules it needs: a quick boot."""
     only(config, "disk")
     node(config, "disk")["options"].update({"keys": ["tpm2"], **options})
-    config["modules"] = ["virtio_scsi", "sd_mod", "dm_mod", "dm_crypt", "aesni_intel", "xts"]
+    config["modules"] = ["virtio_scsi", "sd_mod", "dm_mod", "dm_crypt", "aesni_intel", "xts", "button", "evdev"]
 
 
 def add_exec(config, name, command, needs=(), **more):

@@ -65,11 +65,6 @@ class DiskTest(BootTest):
         """The machine's TPM while the machine is off, for tpm2-tools."""
         return Swtpm(os.path.join(self.state, "tpm"))
 
-    def used_disk(self):
-        """Formatted by tpm2 in a first boot of this machine."""
-        self.blank_disk()
-        self.assertIn("formatted, key by tpm2", self.opened(disk_only()))
-
     def cryptsetup(self, *arguments, key):
         return subprocess.run(["cryptsetup", *arguments, "--key-file", "-", self.disk], input=key.encode(),
                               capture_output=True, check=False).returncode
@@ -127,7 +122,7 @@ class Sources(DiskTest):
 
     def test_each_source_says_why_it_could_not_help(self):
         self.platform(disk_key=DISK_KEY)
-        self.used_disk()
+        self.used_machine()
         other = os.path.join(self.folder, "other-tpm")
         machine.make_tpm(other)
         reason = self.held(with_hub(keys=["tpm2", "hub", "tpm2-nv", "recovery"]), tpm=other,
@@ -140,7 +135,7 @@ class Sources(DiskTest):
 
 class Tpm(DiskTest):
     def test_key_cannot_be_unsealed_a_second_time_in_a_boot(self):
-        self.used_disk()
+        self.used_machine()
         copy = os.path.join(self.folder, "copy.raw")
         support.copy_sparse(self.disk, copy)
 
@@ -157,7 +152,7 @@ class Tpm(DiskTest):
         self.assertIn("PCR 15 has been extended in this boot", failed.fields["text"])
 
     def test_pcr_15_is_extended_once_the_disk_is_open(self):
-        self.used_disk()
+        self.used_machine()
 
         def change(config):
             disk_only()(config)
@@ -178,7 +173,7 @@ class Tpm(DiskTest):
         self.assertIn("opened by hub", self.opened(with_hub(keys=["tpm2", "hub"]), tpm=False))
 
     def test_tpm_whose_memory_is_full_formats_nothing_and_opens_what_is_there(self):
-        self.used_disk()
+        self.used_machine()
         with self.tpm() as tpm:
             index = 0x01900000
             for size in (2048, 256, 8):
@@ -191,7 +186,7 @@ class Tpm(DiskTest):
         self.assertIn("NV is full", self.held(disk_only()))
 
     def test_tpm_that_answers_late_is_waited_for(self):
-        self.used_disk()
+        self.used_machine()
         guest = self.boot(disk=self.disk, change=disk_only(), nic=False, attach_after=600)
         guest.wait_for("disk", text="waits for disk", kind="message", timeout=60)
         os.kill(guest.swtpm.pid, signal.SIGSTOP)
@@ -208,7 +203,7 @@ class Tpm(DiskTest):
         self.power_off(guest)
 
     def test_tpm_in_lockout_opens_all_the_same(self):
-        self.used_disk()
+        self.used_machine()
         with self.tpm() as tpm:
             tpm.tool("nvdefine", "0x01900000", "-C", "o", "-s", "8", "-p", "right", "-a", "authread|authwrite|ownerread")
             for _ in range(40):
@@ -222,13 +217,13 @@ class Tpm(DiskTest):
         self.assertIn("opened by tpm2", self.opened(disk_only()))
 
     def test_tpm_is_shut_down_in_order(self):
-        self.used_disk()
+        self.used_machine()
         with self.tpm() as tpm:
             facts = tpm.tool("getcap", "properties-variable").decode()
         self.assertRegex(facts, r"orderly:\s+1")
 
     def test_record_of_formatting_is_gone_when_the_disk_is_made(self):
-        self.used_disk()
+        self.used_machine()
         with self.tpm() as tpm:
             self.assertNotIn(INTENT_NV, tpm.tool("getcap", "handles-nv-index").decode().lower())
 
@@ -259,7 +254,7 @@ class Formatting(DiskTest):
         self.assertIn("opened by tpm2", self.opened(disk_only(force_serial=serial, force_uuid=uuid)))
 
     def test_volume_is_not_given_up_while_a_source_may_still_open_it(self):
-        self.used_disk()
+        self.used_machine()
         uuid = subprocess.run(["cryptsetup", "luksUUID", self.disk], capture_output=True, text=True,
                               check=True).stdout.strip()
         given_up = disk_only(force_serial=machine.DATA_SERIAL, force_uuid=uuid)
@@ -269,7 +264,7 @@ class Formatting(DiskTest):
 
 class Settling(DiskTest):
     def test_file_system_grows_with_the_disk(self):
-        self.used_disk()
+        self.used_machine()
         os.truncate(self.disk, DISK_BYTES + (256 << 20))
         self.assertIn("768.0 MiB", self.opened(disk_only()))
         self.assertIsNotNone(self.guest.find("disk", text="file system has grown to 76[0-9]", kind="message"))
@@ -298,13 +293,13 @@ class Settling(DiskTest):
         self.power_off(guest)
 
     def test_directory_that_would_lead_out_of_the_volume_fails_the_boot(self):
-        self.used_disk()
+        self.used_machine()
         guest = self.boot(disk=self.disk, nic=False, change=disk_only(directories=[{"path": "../etc/gantry/x"}]))
         self.assertIn("directory ../etc", guest.wait_for("gantry", "held", timeout=60).fields["text"])
         self.power_off(guest)
 
     def test_disk_is_found_by_its_serial_number_at_whatever_address(self):
-        self.used_disk()
+        self.used_machine()
         def change(config):
             disk_only(serial=machine.DATA_SERIAL)(config)
             del node(config, "disk")["options"]["lun"]
@@ -329,7 +324,7 @@ class Settling(DiskTest):
 class Closing(DiskTest):
     def test_volume_that_something_still_holds_is_closed_without_its_key_in_bounded_time(self):
         """A loop device over a file on the volume: it belongs to no process that could be ended."""
-        self.used_disk()
+        self.used_machine()
 
         def change(config):
             disk_only()(config)

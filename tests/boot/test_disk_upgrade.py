@@ -50,12 +50,10 @@ class Upgrade(BootTest):
         first, second = (self.image(variation(name, hub=True, **both)) for name in ("first", "second"))
         alone = self.image(variation("alone"))
         self.assertIn("formatted, key by tpm2, hub", self.opened(first))
-        self.assertIn("opened by tpm2", self.opened(first))
         self.assertIn("sealed to other PCR values", self.held(alone, nic=False))
         self.assertIn("opened by hub", self.opened(second))
         self.assertIsNotNone(self.guest.find("disk", text="tpm2 has a keyslot now", kind="message"))
         self.assertIn("opened by tpm2", self.opened(second))
-        self.assertIn("opened by hub", self.opened(first))
 
     def signed(self, version, keys, hostname=None, sign=True):
         """An image of that version, signed, or with another image's signature."""
@@ -75,7 +73,6 @@ class Upgrade(BootTest):
         support.copy_sparse(self.disk, old_disk)
         self.assertIn("opened by tpm2-signed", self.opened(one, nic=False))
         self.assertIn("opened by tpm2-signed", self.opened(two, nic=False))
-        self.assertIn("version 1 is older than version 2, which ran here", self.held(one, nic=False))
         support.copy_sparse(old_disk, self.disk)        # the host brings back the disk of then: no help
         self.assertIn("version 1 is older than version 2, which ran here", self.held(one, nic=False))
         self.assertIn("opened by tpm2-signed", self.opened(three, nic=False))
