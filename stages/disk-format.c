@@ -198,7 +198,7 @@ static int fill(struct work *w, struct luks *luks, int disk, char why[DISK_WHY_M
 	return r;
 }
 
-int disk_format(struct work *w, bool forced)
+int disk_format(struct work *w, const char *state, bool forced)
 {
 	_cleanup_(free_slots) struct new_slot made[KEY_SOURCES_MAX] = {0};
 	_cleanup_(close_luks) struct luks *luks = NULL;
@@ -223,8 +223,7 @@ int disk_format(struct work *w, bool forced)
 		w->worth_retry = key_error_may_pass(r);
 		return disk_leave(w, why);
 	}
-	report_event(EVENT_NOTICE, "%s is %s: formatting, key by %s", disk_text(w, text),
-		     forced ? "given up by the configuration" : "ours to format", names);
+	report_event(EVENT_NOTICE, "%s is %s: formatting, key by %s", disk_text(w, text), state, names);
 	r = fill(w, luks, fd, why);
 	if (r == 0)
 		r = disk_close_keys(w, luks_uuid(luks), why);

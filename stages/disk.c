@@ -184,7 +184,7 @@ static int refuse(struct work *w, const char *why)
 	report_event(EVENT_WARNING, "%s, serial %s, is given up by the configuration, though it is not blank: %s",
 		     disk_text(w, text), w->disk.serial, why);
 	w->reasons[0] = '\0';
-	return disk_format(w, true);
+	return disk_format(w, "given up", true);
 }
 
 static int take_up_blank(struct work *w)
@@ -205,7 +205,7 @@ static int take_up_blank(struct work *w)
 		return disk_leave(w, "blank, and formatting is switched off");
 	if (w->disk.size < SIZE_MIN)
 		return disk_leave(w, "blank, and too small to format");
-	return disk_format(w, false);
+	return disk_format(w, "blank", false);
 }
 
 /* Our own mark is on it: it has no data yet. */
@@ -220,7 +220,7 @@ static int take_up_unfinished(struct work *w, int unfinished, const char *why)
 	if (unfinished == 0)
 		return refuse(w, "its formatting was never finished, and this machine has no record that it began it");
 	report_event(EVENT_NOTICE, "%s: formatting was cut off and begins again", disk_text(w, text));
-	return w->may_format ? disk_format(w, false) : disk_leave(w, "unfinished, and formatting is switched off");
+	return w->may_format ? disk_format(w, "unfinished", false) : disk_leave(w, "unfinished, and formatting is switched off");
 }
 
 /* What is on the disk decides. */

@@ -61,7 +61,7 @@ int disk_close_keys(const struct work *w, const char *uuid, char why[DISK_WHY_MA
 int disk_finish(struct work *w, const char *how);		/* check, mount, settle */
 
 /* disk-format.c */
-int disk_format(struct work *w, bool forced);
+int disk_format(struct work *w, const char *state, bool forced);	/* state: what it is, in a word */
 /* 1: a power cut caught us formatting this disk; 0: not; negative errno with the reason. */
 int disk_is_unfinished(struct work *w, bool *ret_has_mark, char why[DISK_WHY_MAX]);
 
