@@ -220,7 +220,8 @@ static int take_up_unfinished(struct work *w, int unfinished, const char *why)
 	if (unfinished == 0)
 		return refuse(w, "its formatting was never finished, and this machine has no record that it began it");
 	report_event(EVENT_NOTICE, "%s: formatting was cut off and begins again", disk_text(w, text));
-	return w->may_format ? disk_format(w, "unfinished", false) : disk_leave(w, "unfinished, and formatting is switched off");
+	return w->may_format ? disk_format(w, "unfinished", false) :
+			       disk_leave(w, "unfinished, and formatting is switched off");
 }
 
 /* What is on the disk decides. */
