@@ -22,6 +22,7 @@
 #include <gantry/stage.h>
 
 #include "lib/backoff.h"
+#include "lib/dm.h"
 #include "lib/report.h"
 
 #define WHOLE_MS   3000		/* less than PID 1 waits for this role */
@@ -167,21 +168,6 @@ static void unmount_all(void)
 	unmount_pass(MNT_DETACH);
 }
 
-static void be_quiet(int level, const char *file, int line, int error, const char *fmt, ...)
-{
-	(void)level, (void)file, (void)line, (void)error, (void)fmt;
-}
-
-static bool simple_task(int type, const char *name)
-{
-	struct dm_task *task = dm_task_create(type);
-	bool done = task && dm_task_set_name(task, name) && dm_task_run(task);
-
-	if (task)
-		dm_task_destroy(task);
-	return done;
-}
-
 /* An open device cannot be removed, but its table can be replaced; the old one, with the key, is then destroyed. */
 static bool replace_by_errors(const char *name)
 {
@@ -199,7 +185,7 @@ static bool replace_by_errors(const char *name)
 		/* Without flushing: what a dead disk has not taken by now it never will. */
 		done = size && dm_task_set_name(load, name) && dm_task_add_target(load, 0, size, "error", "") &&
 		       dm_task_no_flush(load) && dm_task_skip_lockfs(load) && dm_task_run(load) &&
-		       simple_task(DM_DEVICE_RESUME, name);
+		       dm_do(DM_DEVICE_RESUME, name);
 	}
 	if (info)
 		dm_task_destroy(info);
@@ -212,7 +198,7 @@ static void close_device(const char *name)
 {
 	int64_t until = time_now_ms() + BUSY_MS;
 
-	while (!simple_task(DM_DEVICE_REMOVE, name)) {
+	while (!dm_do(DM_DEVICE_REMOVE, name)) {
 		if (time_now_ms() < until && time_is_left()) {
 			time_wait_ms(AGAIN_MS);
 			continue;
@@ -236,7 +222,7 @@ static void close_devices(void)
 
 	if (access("/dev/mapper/control", F_OK) < 0)
 		return;
-	dm_log_with_errno_init(be_quiet);
+	dm_be_quiet();
 	task = dm_task_create(DM_DEVICE_LIST);
 	if (task && dm_task_run(task) && (names = dm_task_get_names(task)) && names->dev) {
 		for (;;) {

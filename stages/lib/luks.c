@@ -19,8 +19,11 @@
 
 #include <json-c/json.h>
 #include <libcryptsetup.h>
+#include <libdevmapper.h>
 
 #include <gantry/cleanup.h>
+
+#include "dm.h"
 
 #define CIPHER          "aes"
 #define CIPHER_MODE     "xts-plain64"
@@ -559,26 +562,29 @@ int luks_change(struct luks *luks, const struct luks_change *change, int fd, cha
 	return r;
 }
 
-int luks_deactivate(const char *name)
-{
-	int r;
-
-	crypt_set_log_callback(NULL, log_message, NULL);
-	r = crypt_deactivate(NULL, name);
-	return r == -ENODEV ? 0 : r;
-}
-
+/* "CRYPT-LUKS2-", the UUID without its dashes, "-", the name: what libcryptsetup calls its devices. */
 bool luks_is_active(const char *name, const char *uuid)
 {
-	struct crypt_device *device = NULL;
-	const char *its;
-	bool same;
+	char wanted[160] = "CRYPT-LUKS2-", found[160];
+	size_t n = strlen(wanted);
 
-	crypt_set_log_callback(NULL, log_message, NULL);
-	if (crypt_init_by_name(&device, name) < 0)
-		return false;
-	its = crypt_get_uuid(device);
-	same = its && strcmp(its, uuid) == 0;
-	crypt_free(device);
-	return same;
+	for (; *uuid && n + 1 < sizeof(wanted); uuid++)
+		if (*uuid != '-')
+			wanted[n++] = *uuid;
+	wanted[n] = '\0';
+	snprintf(wanted + n, sizeof(wanted) - n, "-%s", name);
+	dm_be_quiet();
+	return dm_find(name, found, sizeof(found)) > 0 && strcmp(found, wanted) == 0;
+}
+
+int luks_deactivate(const char *name)
+{
+	char uuid[160];
+	int r;
+
+	dm_be_quiet();
+	r = dm_find(name, uuid, sizeof(uuid));
+	if (r <= 0)
+		return r;
+	return dm_do(DM_DEVICE_REMOVE, name) ? 0 : -EBUSY;
 }

@@ -10,7 +10,7 @@ import time
 import unittest
 
 import support
-from support import DISK_BYTES, BootTest, add_probe, add_steps, node, only, only_disk, sha256_of
+from support import DISK_BYTES, BootTest, add_exec, add_probe, add_steps, node, only, only_disk, sha256_of
 from qemu import debian, machine
 from qemu.peers.hub import DISK_KEY
 from qemu.tdx.azure_tpm import Swtpm, TpmError
@@ -226,6 +226,19 @@ class Tpm(DiskTest):
         self.used_machine()
         with self.tpm() as tpm:
             self.assertNotIn(INTENT_NV, tpm.tool("getcap", "handles-nv-index").decode().lower())
+
+    def test_volume_that_is_open_already_is_gone_on_with(self):
+        """As an attempt that was killed leaves it: here somebody else has opened it with the same TPM."""
+        self.used_machine()
+
+        def change(config):
+            disk_only()(config)
+            add_exec(config, "opener", debian.cryptsetup("open", "--token-only", "/dev/sda", "persistent"))
+            node(config, "disk")["needs"] = ["opener"]
+
+        files = debian.programs("env", "cryptsetup", plugins=debian.TPM2_PLUGINS)
+        self.assertIn("opened before", self.opened(change, files=files, nic=False))
+        self.assertIn("opened by tpm2", self.opened(disk_only()))
 
 
 class Formatting(DiskTest):

@@ -5,8 +5,8 @@
  * or by changing a good one (with checksums made right again, as a hostile host would). Refusing must not change a
  * byte; a change that is cut off anywhere must leave a volume that opens. /dev/mapper is not needed.
  */
-/* links: stages/lib/luks.c stages/lib/luksheader.c stages/lib/document.c stages/lib/secret.c */
-/* libs: cryptsetup json-c mbedtls */
+/* links: stages/lib/luks.c stages/lib/dm.c stages/lib/luksheader.c stages/lib/document.c stages/lib/secret.c */
+/* libs: cryptsetup devmapper json-c mbedtls */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sys/stat.h>
