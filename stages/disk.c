@@ -154,10 +154,8 @@ static void shown_uuid(int fd, char ret[41])
 	if (pread(fd, sector, sizeof(sector), 0) != (ssize_t)sizeof(sector) ||
 	    (memcmp(sector, "LUKS\xba\xbe", 6) != 0 && memcmp(sector, "SKUL\xba\xbe", 6) != 0))
 		return;
-	memcpy(ret, sector + 168, 40);
+	memcpy(ret, sector[168] ? sector + 168 : "none", sector[168] ? 40 : sizeof("none"));
 	ret[40] = '\0';
-	if (!ret[0])
-		strcpy(ret, "none");
 }
 
 /*
