@@ -219,19 +219,21 @@ int disk_finish(struct work *w, const char *how)
 	return STAGE_DONE;
 }
 
-static void repair(const struct work *w, struct luks *luks)
+/* Whether both copies of the header are good from here on: only then may one of them be written over. */
+static bool repair(const struct work *w, struct luks *luks)
 {
 	_cleanup_(cleanup_close) int fd = -1;
 	int r;
 
 	if (luks_header_of(luks)->copies == LUKS_COPIES_BOTH)
-		return;
+		return true;
 	fd = open(w->disk.path, O_WRONLY | O_CLOEXEC);
 	r = fd < 0 ? -errno : luks_repair(luks, fd);
 	report_event(r < 0 ? EVENT_WARNING : EVENT_NOTICE, "%s copy of the header %s%s",
 		     luks_header_of(luks)->copies == LUKS_COPIES_PRIMARY ? "secondary" : "primary",
 		     r < 0 ? "cannot be repaired: " : "was damaged or older, and is repaired",
 		     r < 0 ? strerror(-r) : "");
+	return r >= 0;
 }
 
 int disk_open(struct work *w, struct luks *luks)
@@ -251,8 +253,8 @@ int disk_open(struct work *w, struct luks *luks)
 		w->worth_retry |= key_error_may_pass(r);
 		return disk_leave(w, why);
 	}
-	repair(w, luks);
-	enroll_all(w, luks, w->keys[i], keyslot);
+	if (repair(w, luks))
+		enroll_all(w, luks, w->keys[i], keyslot);
 	r = disk_close_keys(w, luks_header_of(luks)->uuid, why);
 	if (r < 0)
 		return disk_give_up(w, STAGE_AGAIN, why);
