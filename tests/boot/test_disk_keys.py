@@ -275,6 +275,22 @@ class Formatting(DiskTest):
         self.assertIn("opened by tpm2", self.opened(given_up))
 
 
+class Header(DiskTest):
+    def test_damaged_copy_is_repaired_once_a_key_has_opened_the_volume_with_the_other(self):
+        self.used_machine()
+        for offset, name in ((0, "primary"), (0x4000, "secondary")):
+            with open(self.disk, "r+b") as file:
+                file.seek(offset)
+                file.write(b"damaged!" * 600)
+            self.assertIn("opened by tpm2", self.opened(disk_only()))
+            text = f"{name} copy of the header was damaged or older, and is repaired"
+            self.assertIsNotNone(self.guest.find("disk", text=text, kind="message"))
+        self.assertIn("opened by tpm2", self.opened(disk_only()))
+        self.assertIsNone(self.guest.find("disk", text="copy of the header", kind="message"))
+        shown = subprocess.run(["cryptsetup", "luksDump", self.disk], capture_output=True, text=True, check=True).stdout
+        self.assertIn("systemd-tpm2", shown)
+
+
 class Settling(DiskTest):
     def test_file_system_grows_with_the_disk(self):
         self.used_machine()
