@@ -117,10 +117,12 @@ static void enroll_all(struct work *w, struct luks *luks, const struct key_sourc
 			r = enroll(w, luks, source, opened, why);
 		else
 			continue;
-		if (r < 0)
-			report_event(EVENT_WARNING, "no keyslot for %s: %s", source->name, why);
-		else
+		if (r == 0)
 			report_event(EVENT_NOTICE, "%s has a keyslot now", source->name);
+		else
+			report_event(EVENT_WARNING, "no keyslot for %s: %s", source->name, why);
+		if (r == -EIO)	/* it is not known which copy of the header is whole: none is written over */
+			break;
 	}
 }
 

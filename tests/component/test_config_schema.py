@@ -276,6 +276,18 @@ class SchemaTest(unittest.TestCase):
             program, schema, reason = self.accepted(config)
             self.assertEqual((program, schema), (False, True), reason)
 
+    def test_options_of_the_disk_that_do_not_go_together_are_refused_and_named(self):
+        signed = {"policy_key": "/etc/gantry/disk-policy.pem", "version": 1}
+        for change, says in (({"serial": "one"}, "may have only one of"),
+                             ({"keys": ["tpm2-signed"]}, '"tpm2-signed" needs "policy_key" and "version"'),
+                             ({"enroll": ["tpm2", "tpm2-signed"], **signed}, "may not enroll both"),
+                             ({"version": 1}, "go together"), ({"force_uuid": "x"}, '"force_uuid" needs')):
+            config = copy.deepcopy(self.image)
+            next(stage for stage in config["stages"] if stage["type"] == "disk")["options"].update(change)
+            program, schema, reason = self.accepted(config)
+            self.assertEqual((program, schema), (False, True), reason)
+            self.assertIn(says, reason)
+
 
 if __name__ == "__main__":
     unittest.main()
