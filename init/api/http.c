@@ -1,56 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Routes. The older System API's are kept to the letter (docs/system-api.md); a table says which path takes which
- * method. Answers that need PID 1 suspend the request until it has spoken; long ones are written piece by piece from
- * a cursor into the event ring, so their memory does not grow with their length.
+ * The server and its routes: a table says which path takes which method and what a client must be allowed to do; the
+ * answers are in files of their own. The older System API's routes are kept to the letter (docs/system-api.md).
  */
 #include <errno.h>
-#include <microhttpd.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "../eventtext.h"
 #include "../loop.h"
-#include "../status.h"
-#include "../text.h"
 #include "conn.h"
 #include "http.h"
-#include "pid1.h"
+#include "request.h"
 
 #define POOL_SIZE     (16 * 1024)	/* of one connection: bounds the request's head */
 #define BODY_MAX      (64 * 1024)	/* of a request; read and thrown away */
-#define PIECE_SIZE    8192
 #define RUNS_A_TURN   8
-
-#define JSON "application/json"
-#define TEXT "text/plain; charset=utf-8"
-
-struct request {
-	const struct route *route;
-	struct MHD_Connection *connection;
-	size_t body_size;
-	bool suspended, asked;
-	int result;		/* of what PID 1 was asked */
-	struct text text;	/* the status document */
-};
-
-struct route {
-	const char *path;
-	const char *method;
-	enum MHD_Result (*answer)(struct request *request);
-};
 
 static struct MHD_Daemon *daemon_;
 static struct loop_source epoll_source = LOOP_SOURCE_INIT;
 static struct loop_timer run_timer;
 static bool run_due;
 
-/* ---- answers -------------------------------------------------------------------------------------------------- */
+/* ---- request.h ------------------------------------------------------------------------------------------------ */
 
-static enum MHD_Result respond(struct request *request, unsigned code, const char *type,
-			       struct MHD_Response *response)
+enum MHD_Result respond(struct request *request, unsigned code, const char *type, struct MHD_Response *response)
 {
 	enum MHD_Result r;
 
@@ -65,116 +39,36 @@ static enum MHD_Result respond(struct request *request, unsigned code, const cha
 	return r;
 }
 
-/* body must be a constant. */
-static enum MHD_Result respond_constant(struct request *request, unsigned code, const char *type, const char *body)
+enum MHD_Result respond_constant(struct request *request, unsigned code, const char *type, const char *body)
 {
 	return respond(request, code, type, MHD_create_response_from_buffer_static(strlen(body), body));
 }
 
-static enum MHD_Result not_found(struct request *request)
+enum MHD_Result respond_error(struct request *request, unsigned code, const char *message)
 {
-	return respond_constant(request, MHD_HTTP_NOT_FOUND, TEXT, "404 page not found\n");
+	char body[256];
+	struct text t = TEXT_FIXED(body);
+
+	text_printf(&t, "{\"code\":%u,\"message\":\"%s\"}\n", code, message);
+	return respond(request, code, TYPE_JSON, MHD_create_response_from_buffer_copy(t.size, body));
 }
 
-static enum MHD_Result wrong_method(struct request *request)
+enum MHD_Result respond_text(struct request *request, unsigned code, const char *type)
 {
-	struct MHD_Response *response = MHD_create_response_empty(MHD_RF_NONE);
+	struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback(
+		request->text.size, request->text.bytes, free);
 
 	if (response)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, request->route->method);
-	return respond(request, MHD_HTTP_METHOD_NOT_ALLOWED, NULL, response);
+		request->text = (struct text){0};
+	return respond(request, code, type, response);
 }
 
-static enum MHD_Result unavailable(struct request *request)
+enum MHD_Result respond_unavailable(struct request *request)
 {
-	return respond_constant(request, MHD_HTTP_SERVICE_UNAVAILABLE, JSON,
-				"{\"code\":503,\"message\":\"Gantry's PID 1 is busy, try again\"}\n");
+	return respond_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Gantry's PID 1 is busy, try again");
 }
 
-static enum MHD_Result answer_alive(struct request *request)
-{
-	return respond_constant(request, MHD_HTTP_OK, JSON, "{\"status\":\"ok\"}\n");
-}
-
-/* ---- events --------------------------------------------------------------------------------------------------- */
-
-struct listing {
-	uint64_t next, last;
-	bool json, begun, ended;
-	size_t done;
-	struct text text;		/* the piece under way */
-	char bytes[EVENT_JSON_MAX + 2];
-};
-
-/* Puts the next event, or the end, into the listing's text. False: nothing is left. */
-static bool next_piece(struct listing *l)
-{
-	char record[EVENT_RECORD_MAX];
-	struct event_view e;
-	uint64_t seq = l->next;
-	size_t size = l->next <= l->last ? ring_read(pid1_events(), &seq, record) : 0;
-
-	l->done = l->text.size = 0;
-	l->text.cut = false;
-	if (size > 0 && seq <= l->last && event_view(&e, record, size) == 0) {
-		l->next = seq + 1;
-		if (l->json) {
-			text_put(&l->text, l->begun ? "," : "[");
-			event_json(&l->text, &e);
-		} else {
-			event_text_line(&l->text, &e);
-		}
-		l->begun = true;
-		return true;
-	}
-	if (l->ended)
-		return false;
-	l->ended = true;
-	l->next = l->last + 1;
-	if (l->json)
-		text_put(&l->text, l->begun ? "]\n" : "[]\n");
-	return l->json;
-}
-
-static ssize_t read_listing(void *with, uint64_t position, char *out, size_t room)
-{
-	struct listing *l = with;
-	size_t used = 0;
-
-	(void)position;
-	while (used < room) {
-		size_t n = l->text.size - l->done;
-
-		if (n == 0) {
-			if (!next_piece(l))
-				break;
-			continue;
-		}
-		n = n < room - used ? n : room - used;
-		memcpy(out + used, l->text.bytes + l->done, n);
-		l->done += n;
-		used += n;
-	}
-	return used > 0 ? (ssize_t)used : MHD_CONTENT_READER_END_OF_STREAM;
-}
-
-static enum MHD_Result list_events(struct request *request, bool json)
-{
-	struct listing *l = malloc(sizeof(*l));
-
-	if (!l)
-		return unavailable(request);
-	l->next = 1;
-	l->last = pid1_events()->last;
-	l->json = json;
-	l->begun = l->ended = false;
-	l->done = 0;
-	l->text = (struct text)TEXT_FIXED(l->bytes);
-	return respond(request, MHD_HTTP_OK, json ? JSON : TEXT,
-		       MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE_SIZE, read_listing, l, free));
-}
-
-static const char *argument(struct request *request, const char *name, size_t *ret_size)
+const char *request_argument(struct request *request, const char *name, size_t *ret_size)
 {
 	const char *value = NULL;
 
@@ -185,108 +79,81 @@ static const char *argument(struct request *request, const char *name, size_t *r
 	return value;
 }
 
-static enum MHD_Result answer_events(struct request *request)
-{
-	size_t size;
-	const char *format = argument(request, "format", &size);
-
-	return list_events(request, size != 4 || memcmp(format, "text", 4) != 0);
-}
-
-static enum MHD_Result answer_logs(struct request *request)
-{
-	return list_events(request, false);
-}
-
-/* ---- what PID 1 is asked -------------------------------------------------------------------------------------- */
-
-static void resume(struct request *request)
-{
-	request->suspended = false;
-	MHD_resume_connection(request->connection);
-	run_due = true;
-}
-
-static enum MHD_Result suspend(struct request *request)
+enum MHD_Result request_suspend(struct request *request)
 {
 	request->suspended = request->asked = true;
 	MHD_suspend_connection(request->connection);
 	return MHD_YES;
 }
 
-static void posted(void *with, int result)
+void request_resume(struct request *request)
 {
-	struct request *request = with;
-
-	request->result = result;
-	resume(request);
-}
-
-static enum MHD_Result answer_new_event(struct request *request)
-{
-	size_t size;
-	const char *message;
-
-	if (request->asked)
-		return request->result < 0 ? unavailable(request) :
-		       respond(request, MHD_HTTP_OK, NULL, MHD_create_response_empty(MHD_RF_NONE));
-	message = argument(request, "message", &size);
-	if (pid1_post(EVENT_INFO, true, message, size, posted, request) < 0)
-		return unavailable(request);
-	return suspend(request);
-}
-
-static void collected(void *with, const struct status *status)
-{
-	struct request *request = with;
-
-	request->result = -EIO;
-	if (status) {
-		request->text = (struct text)TEXT_GROWING(STATUS_JSON_MAX);
-		status_json(&request->text, status);
-		request->result = request->text.cut ? -ENOMEM : 0;
-	}
-	resume(request);
-}
-
-static enum MHD_Result answer_status(struct request *request)
-{
-	enum MHD_Result r;
-
-	if (!request->asked)
-		return pid1_status(collected, request) < 0 ? unavailable(request) : suspend(request);
-	if (request->result < 0)
-		return unavailable(request);
-	r = respond(request, MHD_HTTP_OK, JSON, MHD_create_response_from_buffer_with_free_callback(
-			request->text.size, request->text.bytes, free));
-	request->text = (struct text){0};
-	return r;
+	request->suspended = false;
+	MHD_resume_connection(request->connection);
+	run_due = true;
 }
 
 /* ---- routing -------------------------------------------------------------------------------------------------- */
 
-static const struct route routes[] = {
-	{"/", "GET", answer_alive},
-	{"/livez", "GET", answer_alive},
-	{"/logs", "GET", answer_logs},
-	{"/api/v1/events", "GET", answer_events},
-	{"/api/v1/new_event", "GET", answer_new_event},
-	{"/api/v1/status", "GET", answer_status},
-};
-
-static const struct route *find_route(const char *path)
+static enum MHD_Result answer_alive(struct request *request)
 {
-	for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++)
-		if (strcmp(routes[i].path, path) == 0)
-			return &routes[i];
-	return NULL;
+	return respond_constant(request, MHD_HTTP_OK, TYPE_JSON, "{\"status\":\"ok\"}\n");
 }
 
-static enum MHD_Result answer(struct request *request, const char *method)
+static enum MHD_Result not_found(struct request *request)
+{
+	return respond_constant(request, MHD_HTTP_NOT_FOUND, TYPE_TEXT, "404 page not found\n");
+}
+
+static enum MHD_Result wrong_method(struct request *request)
+{
+	struct MHD_Response *response = MHD_create_response_empty(MHD_RF_NONE);
+
+	if (response)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, request->route->allow);
+	return respond(request, MHD_HTTP_METHOD_NOT_ALLOWED, NULL, response);
+}
+
+static const struct route routes[] = {
+	{"/", "GET", ACCESS_READ, answer_alive},
+	{"/livez", "GET", ACCESS_READ, answer_alive},
+	{"/logs", "GET", ACCESS_READ, answer_logs},
+	{"/api/v1/events", "GET", ACCESS_READ, answer_events},
+	{"/api/v1/new_event", "GET", ACCESS_READ, answer_new_event},
+	{"/api/v1/status", "GET", ACCESS_READ, answer_status},
+};
+
+static void find_route(struct request *request, const char *path)
+{
+	for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
+		size_t n = strlen(routes[i].path);
+		bool more = n > 1 && routes[i].path[n - 1] == '/';
+
+		if (more ? strncmp(routes[i].path, path, n) || !path[n] || strchr(path + n, '/') :
+			   strcmp(routes[i].path, path))
+			continue;
+		request->route = &routes[i];
+		request->name = path + n;
+		return;
+	}
+}
+
+/* The method as a word of the Allow header. */
+static bool allowed(const char *allow, const char *method)
+{
+	size_t n = strlen(method);
+
+	for (const char *at = allow; (at = strstr(at, method)) != NULL; at += n)
+		if ((at == allow || at[-1] == ' ') && (at[n] == ',' || !at[n]))
+			return true;
+	return false;
+}
+
+static enum MHD_Result answer(struct request *request)
 {
 	if (!request->route)
 		return not_found(request);
-	if (strcmp(request->route->method, method) != 0)
+	if (!allowed(request->route->allow, request->method))
 		return wrong_method(request);
 	return request->route->answer(request);
 }
@@ -321,9 +188,11 @@ static enum MHD_Result handle(void *with, struct MHD_Connection *connection, con
 			return MHD_NO;
 		*request_with = request;
 		request->connection = connection;
-		request->route = find_route(url);
+		request->method = method;
+		request->name = "";
+		find_route(request, url);
 		conn_request_began(http_fd(connection));
-		return body_too_large(connection) ? respond_constant(request, MHD_HTTP_CONTENT_TOO_LARGE, TEXT,
+		return body_too_large(connection) ? respond_constant(request, MHD_HTTP_CONTENT_TOO_LARGE, TYPE_TEXT,
 				"request body too large\n") : MHD_YES;
 	}
 	if (*body_size > 0) {
@@ -331,7 +200,7 @@ static enum MHD_Result handle(void *with, struct MHD_Connection *connection, con
 		*body_size = 0;
 		return request->body_size > BODY_MAX ? MHD_NO : MHD_YES;
 	}
-	return answer(request, method);
+	return answer(request);
 }
 
 static void completed(void *with, struct MHD_Connection *connection, void **request_with,

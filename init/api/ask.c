@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Answers that need PID 1: the request is suspended until it has spoken.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <gantry/event.h>
+
+#include "../status.h"
+#include "pid1.h"
+#include "request.h"
+
+static void posted(void *with, int result)
+{
+	struct request *request = with;
+
+	request->result = result;
+	request_resume(request);
+}
+
+enum MHD_Result answer_new_event(struct request *request)
+{
+	size_t size;
+	const char *message;
+
+	if (request->asked)
+		return request->result < 0 ? respond_unavailable(request) :
+		       respond(request, MHD_HTTP_OK, NULL, MHD_create_response_empty(MHD_RF_NONE));
+	message = request_argument(request, "message", &size);
+	if (pid1_post(EVENT_INFO, true, message, size, posted, request) < 0)
+		return respond_unavailable(request);
+	return request_suspend(request);
+}
+
+static void collected(void *with, const struct status *status)
+{
+	struct request *request = with;
+
+	request->result = -EIO;
+	if (status) {
+		request->text = (struct text)TEXT_GROWING(STATUS_JSON_MAX);
+		status_json(&request->text, status);
+		request->result = request->text.cut ? -ENOMEM : 0;
+	}
+	request_resume(request);
+}
+
+enum MHD_Result answer_status(struct request *request)
+{
+	if (!request->asked)
+		return pid1_status(collected, request) < 0 ? respond_unavailable(request) : request_suspend(request);
+	if (request->result < 0)
+		return respond_unavailable(request);
+	return respond_text(request, MHD_HTTP_OK, TYPE_JSON);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One request on its way through the HTTP side: what http.c has found out about it, and what the files with the
+ * answers need to answer it. An answer either queues a response (respond*), or suspends the request and is called
+ * again once request_resume() was called; `asked` tells it which of the two calls it is.
+ */
+#ifndef API_REQUEST_H
+#define API_REQUEST_H
+
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../text.h"
+
+#define TYPE_JSON "application/json"
+#define TYPE_TEXT "text/plain; charset=utf-8"
+
+struct request;
+
+/* What a client must be allowed to do. */
+enum access {
+	ACCESS_READ,	/* open before the disk is, if boot.json says so */
+	ACCESS_ACT,	/* changes the machine: only once the stored password is known */
+};
+
+struct route {
+	const char *path;	/* with a trailing "/": and one more segment, the request's `name` */
+	const char *allow;	/* methods, as in the Allow header: "GET" or "GET, POST" */
+	enum access access;
+	enum MHD_Result (*answer)(struct request *request);
+};
+
+struct request {
+	const struct route *route;	/* NULL: no such path */
+	struct MHD_Connection *connection;
+	const char *method;
+	const char *name;		/* what follows the route's path; "" if nothing does */
+	size_t body_size;
+	bool suspended, asked;
+	int result;			/* for the answer's own use between its two calls */
+	struct text text;		/* likewise; freed with the request */
+};
+
+/* Each takes over `response` (NULL: no memory) and returns what MHD wants. type may be NULL. */
+enum MHD_Result respond(struct request *request, unsigned code, const char *type, struct MHD_Response *response);
+
+/* body must be a constant. */
+enum MHD_Result respond_constant(struct request *request, unsigned code, const char *type, const char *body);
+
+/* {"code":CODE,"message":"MESSAGE"}, a constant without characters that JSON escapes. */
+enum MHD_Result respond_error(struct request *request, unsigned code, const char *message);
+
+/* The request's text, which the response takes over. */
+enum MHD_Result respond_text(struct request *request, unsigned code, const char *type);
+
+/* 503: PID 1 cannot be asked now, or there is no memory. */
+enum MHD_Result respond_unavailable(struct request *request);
+
+/* The value of a query argument, not NUL-terminated; "" with size 0 if it is absent. */
+const char *request_argument(struct request *request, const char *name, size_t *ret_size);
+
+enum MHD_Result request_suspend(struct request *request);
+void request_resume(struct request *request);
+
+/* listing.c: the events as a JSON array or as lines. */
+enum MHD_Result answer_events(struct request *request);
+enum MHD_Result answer_logs(struct request *request);
+
+/* ask.c: what PID 1 is asked. */
+enum MHD_Result answer_new_event(struct request *request);
+enum MHD_Result answer_status(struct request *request);
+
+#endif
