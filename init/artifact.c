@@ -16,6 +16,7 @@
 #endif
 
 #define ARTIFACTS_MAX 32
+#define PAYLOAD_SIZE_MAX (64 << 20)	/* of an upload, boot.json's maximum */
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 struct artifact {
@@ -105,6 +106,24 @@ int artifact_memfd(const char *name, const void *bytes, size_t size)
 	return fd;
 }
 
+bool artifact_is_sealed(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+
+	return seals >= 0 && (seals & SEALS) == SEALS && fstat(fd, &st) == 0 && st.st_size <= PAYLOAD_SIZE_MAX;
+}
+
+int artifact_reopen(int fd)
+{
+	char path[32];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	r = open(path, O_RDONLY | O_CLOEXEC);
+	return r < 0 ? -errno : r;
+}
+
 static void set(struct artifact *artifact, int fd)
 {
 	if (artifact->fd >= 0)
@@ -161,7 +180,6 @@ int artifact_take(size_t node, const char *name, int *ret_fd)
 {
 	const struct stage *stage = plan->nodes[node].config->stage;
 	struct artifact *artifact = find(name);
-	char path[32];
 	int fd;
 
 	if (!stage || !lists(stage->takes, name))
@@ -170,9 +188,7 @@ int artifact_take(size_t node, const char *name, int *ret_fd)
 		return -ENOENT;
 	if (artifact->fd < 0)
 		return giver_left(name) ? -EAGAIN : -ENOENT;
-	/* Opened anew: read-only, and with a file offset that no other taker moves. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", artifact->fd);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = artifact_reopen(artifact->fd);
 	if (fd < 0)
 		return -EAGAIN;
 	*ret_fd = fd;

@@ -6,6 +6,7 @@
 #ifndef INIT_BOOT_H
 #define INIT_BOOT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <gantry/control.h>
@@ -28,6 +29,8 @@ int boot_restart(const char *name);
 
 /* Begins the orderly shutdown; a second call shortens what is left of it. `by` and `reason` are for the event. */
 void boot_shutdown(enum shutdown_kind kind, const char *by, const char *reason);
+
+bool boot_stopping(void);
 
 /* The name of the node whose process or cgroup contains pid, or NULL. For the event socket's source field. */
 const char *boot_node_of_pid(int pid);

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <limits.h>
 #include <linux/sched.h>
 #include <signal.h>
@@ -296,8 +295,14 @@ static bool give(struct child *child, const char *name, int *fd)
 {
 	int r;
 
-	if (child->spec.node == CHILD_NO_NODE || *fd < 0)
+	if (*fd < 0)
 		return false;
+	if (child->spec.node == CHILD_NO_NODE) {
+		if (!child->spec.given || !artifact_is_sealed(*fd) || !child->spec.given(child, name, *fd))
+			return false;
+		*fd = -1;
+		return true;
+	}
 	r = artifact_give(child->spec.node, name, *fd);
 	if (r < 0) {
 		event_say(EVENT_WARNING, child->spec.source, "artifact %s refused: %s", name,
@@ -456,7 +461,7 @@ static pid_t clone_child(int cgroup_fd)
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
-/* In the child, up to the exec. Only PID 1's own copies of descriptors are touched; all lie above 4. */
+/* In the child, up to the exec. Only PID 1's own copies of descriptors are touched; all lie above 5. */
 _Noreturn static void become(const struct child_spec *spec, int null_fd, int output_fd, int channel_fd)
 {
 	static char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
@@ -471,15 +476,13 @@ _Noreturn static void become(const struct child_spec *spec, int null_fd, int out
 		_exit(STAGE_AGAIN);
 	if (spec->options_fd >= 0 && dup2(spec->options_fd, 4) < 0)
 		_exit(STAGE_AGAIN);
-	syscall(SYS_close_range, spec->options_fd >= 0 ? 5 : 4, ~0U, 0);
+	if (spec->payload_fd > 0 && dup2(spec->payload_fd, 5) < 0)
+		_exit(STAGE_AGAIN);
+	syscall(SYS_close_range, spec->payload_fd > 0 ? 6 : spec->options_fd >= 0 ? 5 : 4, ~0U, 0);
 	if (spec->options_fd >= 0)
 		lseek(4, 0, SEEK_SET);
 	if (descriptors.rlim_max)
 		setrlimit(RLIMIT_NOFILE, &descriptors);
-	if (spec->gid && (setgroups(0, NULL) < 0 || setgid(spec->gid) < 0))
-		_exit(STAGE_NEVER);
-	if (spec->uid && setuid(spec->uid) < 0)
-		_exit(STAGE_NEVER);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execve(self, (char *const *)argv, environment);
@@ -551,9 +554,14 @@ out:
 	return r;
 }
 
+static const char *cgroup_name(const struct child_spec *spec)
+{
+	return spec->cgroup ? spec->cgroup : spec->node != CHILD_NO_NODE ? spec->source : NULL;
+}
+
 void child_signal(struct child *child, int sig)
 {
-	if (sig == SIGKILL && child->spec.node != CHILD_NO_NODE && cgroup_kill(child->spec.source))
+	if (sig == SIGKILL && cgroup_name(&child->spec) && cgroup_kill(cgroup_name(&child->spec)))
 		return;
 	/* Its process group is its session (setsid above); before that ran, the process alone. */
 	if (sig != SIGKILL || kill(-child->pid, sig) < 0)
@@ -569,7 +577,7 @@ static void ended(struct child *child, int status)
 		if (read_report(child) <= 0)
 			break;
 	/* What it left behind must not live on, nor keep the pipe open. */
-	if (spec.node != CHILD_NO_NODE && !cgroup_kill(spec.source))
+	if (cgroup_name(&spec) && !cgroup_kill(cgroup_name(&spec)))
 		kill(-child->pid, SIGKILL);
 	if (child->output.fd >= 0)
 		read_output(child);

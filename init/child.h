@@ -24,12 +24,14 @@ struct child_spec {
 	int options_fd;			/* descriptor 4; -1: none. Stays the caller's */
 	int channel_fd;			/* descriptor 3 when it is not a report socket; -1: make one. The caller's */
 	int cgroup_fd;			/* -1: none. The caller's */
-	uid_t uid;			/* 0: stays root */
-	gid_t gid;
+	const char *cgroup;		/* its name, when that is not a node's source; NULL: none; must stay valid */
+	int payload_fd;			/* descriptor 5; 0: none. The caller's */
 	/* Called once, after the process was reaped and all it had reported was read. */
 	void (*exited)(struct child *child, const struct plan_exit *how);
 	/* REPORT_STARTED came; may be NULL. */
 	void (*started)(struct child *child);
+	/* Without a node: an artifact came, in a sealed memfd; true: fd is taken over. May be NULL. */
+	bool (*given)(struct child *child, const char *name, int fd);
 };
 
 /* Room for n children; blocks the signals that the loop reads. 0 or negative errno. */

@@ -16,6 +16,7 @@
 
 #include <gantry/plan.h>
 
+#include "config.h"
 #include "config-check.h"
 
 #define NAME_CHARACTERS  "abcdefghijklmnopqrstuvwxyz0123456789-"
@@ -192,6 +193,43 @@ static bool fits_group(const struct check *check, const char *value)
 	return in_users(check, value, true);
 }
 
+/* Actions and uploads: what the older System API's had, as one segment of a path. */
+static bool fits_act(const struct check *check, const char *value)
+{
+	size_t n = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+
+	(void)check;
+	return n > 0 && !value[n] && n <= ACT_NAME_MAX;
+}
+
+static bool fits_verb(const struct check *check, const char *value)
+{
+	const char *argument;
+
+	(void)check;
+	return verb_parse(value, &argument) != VERB_NONE;
+}
+
+enum verb verb_parse(const char *value, const char **ret_argument)
+{
+	static const struct {
+		const char *word;
+		enum verb verb;
+	} table[] = {{"@start ", VERB_START}, {"@stop ", VERB_STOP}, {"@restart ", VERB_RESTART}, {"@reboot", VERB_REBOOT},
+		     {"@poweroff", VERB_POWEROFF}};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+		size_t n = strlen(table[i].word);
+		bool names = table[i].word[n - 1] == ' ';
+
+		if (strncmp(value, table[i].word, n) || !value[n] == names)
+			continue;
+		*ret_argument = value + n;
+		return table[i].verb;
+	}
+	return VERB_NONE;
+}
+
 const struct format name_format = {
 	"name", "is no name: a small letter, then small letters, digits and '-', at most 31 bytes", fits_name};
 const struct format account_format = {
@@ -211,6 +249,11 @@ const struct format address_format = {
 const struct format user_format = {"user", "is neither root nor in \"users\"", fits_user};
 const struct format group_format = {
 	"group", "is neither root nor a user or group in \"users\"", fits_group};
+
+const struct format act_format = {
+	"action", "is no name of an action or upload: letters, digits, '-' and '_', at most 63 bytes", fits_act};
+const struct format verb_format = {
+	"verb", "is none of \"@start SERVICE\", \"@stop SERVICE\", \"@restart SERVICE\", \"@reboot\", \"@poweroff\"", fits_verb};
 
 /* Signals that a service may be stopped by. */
 static const struct {

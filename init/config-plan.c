@@ -17,7 +17,7 @@
 #define DISK_RECOVERY "disk-recovery"
 
 /* Names that PID 1 and its own roles use as the source of events. */
-static const char *const reserved[] = {"gantry", "kernel", "logger", "api", "http", "fifo", "gantryctl"};
+static const char *const reserved[] = {"gantry", "kernel", "logger", "api", "system-api", "http", "fifo", "gantryctl"};
 
 /* The place of a node, made on the caller's stack. */
 struct node_place {
@@ -79,7 +79,7 @@ static int check_names(struct check *check, const struct config *config)
 }
 
 /*
- * Turns one list of names into indexes. `waiter` is the node whose list it is, or NULL for the log; place
+ * Turns one list of names into indexes. `waiter` is the node whose list it is, or NULL for the log and the API; place
  * leads to the object that has the list.
  */
 static int resolve(struct check *check, const struct config *config, const struct config_node *waiter,
@@ -125,7 +125,7 @@ static int resolve(struct check *check, const struct config *config, const struc
 
 static int resolve_all(struct check *check, struct config *config)
 {
-	const struct place top = {0}, log = {.up = &top, .key = "log"};
+	const struct place top = {0}, log = {.up = &top, .key = "log"}, api = {.up = &top, .key = "api"};
 	struct node_place at;
 	int r;
 
@@ -143,8 +143,35 @@ static int resolve_all(struct check *check, struct config *config)
 		if (r < 0)
 			return r;
 	}
-	return resolve(check, config, NULL, &log, key_member(key_member(check->root, "log"), "needs"), "needs",
-		       config->log_needs, &config->n_log_needs);
+	r = resolve(check, config, NULL, &log, key_member(key_member(check->root, "log"), "needs"), "needs",
+		    config->log_needs, &config->n_log_needs);
+	return r < 0 ? r : resolve(check, config, NULL, &api, key_member(key_member(check->root, "api"), "needs"),
+				   "needs", config->api_needs, &config->n_api_needs);
+}
+
+/* What the verbs of actions start and stop. */
+static int check_actions(struct check *check, const struct config *config)
+{
+	const struct place top = {0}, api = {.up = &top, .key = "api"}, list = {.up = &api, .key = "actions"};
+
+	for (size_t i = 0; i < config->n_actions; i++) {
+		const struct config_action *action = &config->actions[i];
+		const struct place item = {.up = &list, .index = (uint32_t)i, .label = action->name};
+		struct nearest nearest = {.value = action->target};
+		char hint[CHECK_NEAREST_MAX];
+		int found = action->target ? find(config, action->target) : 0;
+
+		if (!action->target)
+			continue;
+		for (size_t j = 0; j < config->n_nodes; j++)
+			nearest_try(&nearest, config->nodes[j].name);
+		if (found < 0)
+			return check_fail_member(check, &item, "verb", "\"%s\": no such stage or service%s",
+						 action->target, nearest_hint(&nearest, hint));
+		if (config->nodes[found].kind != NODE_SERVICE && action->verb != VERB_START)
+			return check_fail_member(check, &item, "verb", "\"%s\" is a stage", action->target);
+	}
+	return 0;
 }
 
 /* A walk along needs and after; `way` holds the nodes from its start to where it stands. */
@@ -330,5 +357,7 @@ int config_plan(struct check *check, struct config *config)
 		r = check_circles(check, config);
 	if (r == 0)
 		r = check_artifacts(check, config);
+	if (r == 0)
+		r = check_actions(check, config);
 	return r;
 }

@@ -39,6 +39,18 @@ void config_free(struct config *config)
 		free(config->sysctls[i].name);
 		free(config->sysctls[i].value);
 	}
+	for (size_t i = 0; i < config->n_actions; i++) {
+		free(config->actions[i].name);
+		free(config->actions[i].words);
+		free(config->actions[i].json);
+		free(config->actions[i].target);
+	}
+	for (size_t i = 0; i < config->n_uploads; i++) {
+		free(config->uploads[i].name);
+		free(config->uploads[i].path);
+	}
+	free(config->actions);
+	free(config->uploads);
 	free(config->sysctls);
 	free(config->nodes);
 	free(config->hostname);
@@ -185,6 +197,63 @@ static int fill_nodes(struct config *config, struct json_object *root)
 	return 0;
 }
 
+/* "/bin/sh -c reboot", for people. */
+static int copy_words(struct json_object *command, char **ret)
+{
+	size_t n = count(command), size = 1;
+
+	for (size_t i = 0; i < n; i++)
+		size += strlen(json_object_get_string(json_object_array_get_idx(command, i))) + 1;
+	*ret = calloc(1, size);
+	if (!*ret)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0)
+			strcat(*ret, " ");
+		strcat(*ret, json_object_get_string(json_object_array_get_idx(command, i)));
+	}
+	return 0;
+}
+
+static int fill_action(struct config_action *action, struct json_object *object)
+{
+	const char *verb = json_object_get_string(key_member(object, "verb")), *target = "";
+	int r = copy_string(json_object_get_string(key_member(object, "name")), &action->name);
+
+	action->deadline_ms = milliseconds(object, &action_keys, "deadline_s");
+	if (r < 0)
+		return r;
+	if (!verb)
+		return copy_words(key_member(object, "command"), &action->words) < 0 ? -ENOMEM :
+		       copy_json(object, NULL, &action->json);
+	action->verb = verb_parse(verb, &target);
+	r = copy_string(verb, &action->words);
+	return r < 0 || !*target ? r : copy_string(target, &action->target);
+}
+
+static int fill_upload(struct config_upload *upload, struct json_object *object)
+{
+	upload->max_bytes = (int64_t)key_number(object, &upload_keys, "max_bytes");
+	return copy_string(json_object_get_string(key_member(object, "name")), &upload->name) < 0 ? -ENOMEM :
+	       copy_string(json_object_get_string(key_member(object, "path")), &upload->path);
+}
+
+static int fill_api(struct config *config, struct json_object *api)
+{
+	struct json_object *actions = key_member(api, "actions"), *uploads = key_member(api, "uploads");
+	int r = copy_json(api, NULL, &config->api_json);
+
+	config->actions = calloc(count(actions) + 1, sizeof(*config->actions));
+	config->uploads = calloc(count(uploads) + 1, sizeof(*config->uploads));
+	if (!config->actions || !config->uploads)
+		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < count(actions); i++)
+		r = fill_action(&config->actions[config->n_actions++], json_object_array_get_idx(actions, i));
+	for (size_t i = 0; r == 0 && i < count(uploads); i++)
+		r = fill_upload(&config->uploads[config->n_uploads++], json_object_array_get_idx(uploads, i));
+	return r;
+}
+
 static int fill(struct config *config, struct json_object *root)
 {
 	static const char *const actions[] = {"hold", "reboot", "poweroff", NULL};
@@ -196,7 +265,7 @@ static int fill(struct config *config, struct json_object *root)
 	config->event_ring = (size_t)key_number(events, &events_keys, "ring");
 	if (copy_string(key_string(root, &config_keys, "hostname"), &config->hostname) < 0 ||
 	    copy_string(key_string(events, &events_keys, "fifo"), &config->fifo) < 0 ||
-	    copy_json(key_member(root, "api"), NULL, &config->api_json) < 0 ||
+	    fill_api(config, key_member(root, "api")) < 0 ||
 	    copy_json(key_member(root, "log"), NULL, &config->log_json) < 0 ||
 	    copy_pairs(key_member(root, "sysctls"), &config->sysctls, &config->n_sysctls) < 0)
 		return -ENOMEM;

@@ -18,6 +18,9 @@
 #define CONFIG_NODES_MAX 256
 #define CONFIG_NEEDS_MAX 32
 #define CONFIG_SIZE_MAX  (1u << 20)
+#define CONFIG_ACTIONS_MAX 64
+#define CONFIG_UPLOADS_MAX 64
+#define ACT_NAME_MAX     63	/* bytes of an action's or upload's name */
 
 enum config_when {
 	WHEN_BOOT,
@@ -80,6 +83,31 @@ struct config_node {
 	size_t n_cgroup;
 };
 
+/* What the System API may have done, and nothing else. */
+enum verb {
+	VERB_NONE,	/* a command */
+	VERB_START,
+	VERB_STOP,
+	VERB_RESTART,
+	VERB_REBOOT,
+	VERB_POWEROFF,
+};
+
+struct config_action {
+	char *name;
+	enum verb verb;
+	char *words;		/* the verb, or the command's words with spaces between: for events */
+	char *json;		/* a command: the whole object, compact, as the launcher takes it */
+	char *target;		/* a verb's stage or service; NULL: it has none */
+	int64_t deadline_ms;
+};
+
+struct config_upload {
+	char *name;
+	char *path;
+	int64_t max_bytes;
+};
+
 struct config {
 	char *hostname;
 	struct config_pair *sysctls;
@@ -90,6 +118,12 @@ struct config {
 	size_t event_ring;		/* default 2000 */
 	char *fifo;			/* NULL: none */
 	char *api_json;			/* `api` object, compact; NULL: no API */
+	uint16_t api_needs[CONFIG_NEEDS_MAX];
+	size_t n_api_needs;
+	struct config_action *actions;
+	size_t n_actions;
+	struct config_upload *uploads;
+	size_t n_uploads;
 	char *log_json;			/* `log` object, compact; NULL: none */
 	uint16_t log_needs[CONFIG_NEEDS_MAX];
 	size_t n_log_needs;
@@ -111,5 +145,8 @@ int config_parse(const char *name, const char *text, size_t size, struct config 
 void config_print_keys(FILE *out);
 
 void config_free(struct config *config);
+
+/* The verb of "@restart rbuilder", and in *ret_argument what follows it ("" if nothing may); VERB_NONE: no verb. */
+enum verb verb_parse(const char *value, const char **ret_argument);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include <gantry/control.h>
 
+#include "act.h"
 #include "boot.h"
 #include "control.h"
 #include "event.h"
@@ -39,7 +40,7 @@ enum answer {
 struct connection {
 	struct loop_source source;	/* first: ready() gets this; fd -1: the slot is free */
 	unsigned permissions;
-	const char *role;		/* adopted: the name of its role */
+	const char *role, *source;	/* adopted: the name of its role, and of its events' source */
 	pid_t pid;			/* accepted */
 	int64_t active_ns;
 
@@ -48,8 +49,9 @@ struct connection {
 
 	enum answer answer;
 	size_t node;			/* ANSWER_STATUS: 0 the boot, then the nodes */
-	int result;			/* ANSWER_END: 0 or negative errno */
+	int64_t result;			/* ANSWER_END: 0, an act's id, or negative errno */
 	uint64_t barrier;		/* ANSWER_END: a follower gets this event first */
+	int hands[HAND_MAX];		/* adopted: descriptors to be handed over; -1: none */
 };
 
 static struct connection connections[CONNECTIONS_MAX];
@@ -58,7 +60,7 @@ static struct loop_timer accept_timer;
 static uid_t reader_uid = (uid_t)-1;
 static bool draining;
 
-static const char *words(int r)
+static const char *words(int64_t r)
 {
 	static const struct {
 		int error;
@@ -73,20 +75,31 @@ static const char *words(int r)
 		{EBUSY, "too many at once"},
 	};
 
-	if (r == 0)
+	if (r >= 0)
 		return "";
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
 		if (table[i].error == -r)
 			return table[i].words;
-	return strerror(-r);
+	return strerror((int)-r);
 }
 
-static int send_message(int fd, enum control_kind kind, int64_t argument, const void *body, size_t size)
+static int send_with_fd(int fd, enum control_kind kind, int64_t argument, const void *body, size_t size, int attached)
 {
 	struct control_head head = {.kind = kind, .size = (uint32_t)size, .argument = argument};
 	struct iovec iov[] = {{&head, sizeof(head)}, {(void *)body, size}};
 	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
 
+	if (attached >= 0) {
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		control.head = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+						.cmsg_len = CMSG_LEN(sizeof(int))};
+		memcpy(CMSG_DATA(&control.head), &attached, sizeof(int));
+	}
 	for (;;) {
 		if (sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 			return 0;
@@ -95,7 +108,12 @@ static int send_message(int fd, enum control_kind kind, int64_t argument, const 
 	}
 }
 
-static int send_end(int fd, int result)
+static int send_message(int fd, enum control_kind kind, int64_t argument, const void *body, size_t size)
+{
+	return send_with_fd(fd, kind, argument, body, size, -1);
+}
+
+static int send_end(int fd, int64_t result)
 {
 	return send_message(fd, CONTROL_END, result, words(result), strlen(words(result)));
 }
@@ -107,7 +125,33 @@ static void drop(struct connection *c)
 	loop_remove(&c->source);
 	if (fd >= 0)
 		close(fd);
+	for (size_t i = 0; c->role && i < HAND_MAX; i++)
+		if (c->hands[i] >= 0)
+			close(c->hands[i]);
 	*c = (struct connection){.source = LOOP_SOURCE_INIT};
+}
+
+static bool hand_due(const struct connection *c)
+{
+	for (size_t i = 0; c->role && i < HAND_MAX; i++)
+		if (c->hands[i] >= 0)
+			return true;
+	return false;
+}
+
+static int send_hand(struct connection *c)
+{
+	size_t i = 0;
+	int r;
+
+	while (c->hands[i] < 0)
+		i++;
+	r = send_with_fd(c->source.fd, CONTROL_HAND, (int64_t)i, NULL, 0, c->hands[i]);
+	if (r == 0) {
+		close(c->hands[i]);
+		c->hands[i] = -1;
+	}
+	return r;
 }
 
 static bool events_due(const struct connection *c)
@@ -193,7 +237,9 @@ static bool pump(struct connection *c)
 	for (int i = 0; i < MESSAGES_A_TURN; i++) {
 		int r;
 
-		if (answer_due(c))
+		if (hand_due(c))
+			r = send_hand(c);
+		else if (answer_due(c))
 			r = send_answer(c);
 		else if (events_due(c))
 			r = send_event(c);
@@ -212,13 +258,13 @@ static bool pump(struct connection *c)
 		return false;
 	}
 	loop_want(&c->source, (c->answer == ANSWER_NONE ? EPOLLIN : 0) |
-			      (answer_due(c) || events_due(c) ? EPOLLOUT : 0));
+			      (hand_due(c) || answer_due(c) || events_due(c) ? EPOLLOUT : 0));
 	return true;
 }
 
 static int act(struct connection *c, enum control_kind kind, const char *body)
 {
-	const char *node = c->role ? c->role : boot_node_of_pid(c->pid);
+	const char *node = c->role ? c->source : boot_node_of_pid(c->pid);
 	const char *by = node ? node : "gantryctl";
 
 	switch (kind) {
@@ -242,9 +288,29 @@ static int act(struct connection *c, enum control_kind kind, const char *body)
 	}
 }
 
+/* The attached descriptor, if the request has one, is the act's, also on failure. */
+static int64_t begin_act(enum control_kind kind, const char *body, size_t size, int attached)
+{
+	if ((attached >= 0) != (kind == CONTROL_UPLOAD || kind == CONTROL_BOOT_LOG)) {
+		if (attached >= 0)
+			close(attached);
+		return -EBADMSG;
+	}
+	switch (kind) {
+	case CONTROL_ACTION:
+		return act_action(body);
+	case CONTROL_UPLOAD:
+		return act_upload(body, attached);
+	case CONTROL_PASSWORD:
+		return act_password(body, size);
+	default:
+		return act_boot_log(body, size, attached);
+	}
+}
+
 static int post(struct connection *c, const struct control_head *head, const char *body)
 {
-	const char *node = c->role ? c->role : boot_node_of_pid(c->pid);
+	const char *node = c->role ? c->source : boot_node_of_pid(c->pid);
 	const char *end = memchr(body, '\0', head->size);
 	size_t text_size = end ? (size_t)(end - body) : head->size;
 	size_t fields_size = end ? head->size - text_size - 1 : 0;
@@ -275,15 +341,16 @@ static int begin_events(struct connection *c, const struct control_head *head)
 static unsigned needed_permission(unsigned kind)
 {
 	return kind == CONTROL_EVENTS || kind == CONTROL_STATUS ? CONTROL_MAY_READ :
-	       kind == CONTROL_POST ? CONTROL_MAY_POST : CONTROL_MAY_ACT;
+	       kind == CONTROL_POST ? CONTROL_MAY_POST :
+	       kind >= CONTROL_ACTION && kind <= CONTROL_BOOT_LOG ? CONTROL_MAY_ACT : CONTROL_MAY_CONTROL;
 }
 
-/* body is NUL-terminated beyond head->size. Sets what is to be answered. */
-static void take_request(struct connection *c, const struct control_head *head, const char *body)
+/* body is NUL-terminated beyond head->size; *attached is -1 or set to -1 once taken. Sets what is to be answered. */
+static void take_request(struct connection *c, const struct control_head *head, const char *body, int *attached)
 {
 	c->result = 0;
 	c->answer = ANSWER_END;
-	if (head->kind < CONTROL_EVENTS || head->kind > CONTROL_HALT)
+	if (head->kind < CONTROL_EVENTS || head->kind > CONTROL_BOOT_LOG)
 		c->result = -EBADMSG;
 	else if (!(c->permissions & needed_permission(head->kind)))
 		c->result = -EPERM;
@@ -291,7 +358,10 @@ static void take_request(struct connection *c, const struct control_head *head, 
 		c->result = begin_events(c, head);
 	else if (head->kind == CONTROL_POST)
 		c->result = post(c, head, body);
-	else if (head->kind != CONTROL_STATUS)
+	else if (needed_permission(head->kind) == CONTROL_MAY_ACT) {
+		c->result = begin_act(head->kind, body, head->size, *attached);
+		*attached = -1;
+	} else if (head->kind != CONTROL_STATUS)
 		c->result = strlen(body) == head->size ? act(c, head->kind, body) : -EBADMSG;
 	else {
 		c->answer = ANSWER_STATUS;
@@ -300,23 +370,50 @@ static void take_request(struct connection *c, const struct control_head *head, 
 	c->barrier = event_last();
 }
 
+static int attached_fd(struct msghdr *message)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(message);
+	int fd;
+
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(sizeof(int)))
+		return -1;
+	memcpy(&fd, CMSG_DATA(c), sizeof(int));
+	return fd;
+}
+
 /* 1: a request was taken; 0: there is none; -1: the connection is gone. */
 static int receive(struct connection *c)
 {
 	char body[CONTROL_BODY_MAX + 1];
 	struct control_head head;
 	struct iovec iov[] = {{&head, sizeof(head)}, {body, CONTROL_BODY_MAX}};
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
 	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
-	ssize_t n = recvmsg(c->source.fd, &message, MSG_DONTWAIT);
+	int attached = -1;
+	ssize_t n;
 
+	if (c->role) {	/* who connected by the path attaches nothing: the kernel closes what has no room */
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+	}
+	n = recvmsg(c->source.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
+	if (n >= 0)
+		attached = attached_fd(&message);
 	if (n <= 0) {
+		if (attached >= 0)
+			close(attached);
 		drop(c);
 		return -1;
 	}
 	if ((size_t)n < sizeof(head) || (message.msg_flags & MSG_TRUNC) || head.size != (size_t)n - sizeof(head)) {
-		event_count_drop(c->role ? c->role : "control");
+		if (attached >= 0)
+			close(attached);
+		event_count_drop(c->role ? c->source : "control");
 		c->result = -EBADMSG;
 		c->answer = ANSWER_END;
 		c->barrier = 0;
@@ -324,7 +421,9 @@ static int receive(struct connection *c)
 	}
 	body[head.size] = '\0';
 	c->active_ns = loop_now_ns();
-	take_request(c, &head, body);
+	take_request(c, &head, body, &attached);
+	if (attached >= 0)
+		close(attached);
 	return 1;
 }
 
@@ -352,7 +451,7 @@ static void wake(void)
 	}
 }
 
-static int add(size_t from, size_t to, int fd, unsigned permissions, const char *role, pid_t pid)
+static int add(size_t from, size_t to, int fd, unsigned permissions, const char *role, const char *source, pid_t pid)
 {
 	for (size_t i = from; i < to; i++) {
 		struct connection *c = &connections[i];
@@ -360,7 +459,8 @@ static int add(size_t from, size_t to, int fd, unsigned permissions, const char 
 		if (c->source.fd >= 0)
 			continue;
 		*c = (struct connection){.source = {.fd = -1, .ready = ready}, .permissions = permissions,
-					 .role = role, .pid = pid, .active_ns = loop_now_ns()};
+					 .role = role, .source = source, .pid = pid, .active_ns = loop_now_ns(),
+					 .hands = {-1, -1, -1}};
 		return loop_add(&c->source, fd, EPOLLIN);
 	}
 	return -EBUSY;
@@ -385,12 +485,12 @@ static void greet(int fd)
 	int r;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0)
-		permissions = who.uid == 0 ? CONTROL_MAY_READ | CONTROL_MAY_POST | CONTROL_MAY_ACT :
+		permissions = who.uid == 0 ? CONTROL_MAY_READ | CONTROL_MAY_POST | CONTROL_MAY_CONTROL :
 			      who.uid == reader_uid && reader_uid != (uid_t)-1 ? CONTROL_MAY_READ : 0;
-	r = permissions ? add(0, ACCEPTED_MAX, fd, permissions, NULL, who.pid) : -EPERM;
+	r = permissions ? add(0, ACCEPTED_MAX, fd, permissions, NULL, NULL, who.pid) : -EPERM;
 	if (r == -EBUSY) {
 		drop_idlest();
-		r = add(0, ACCEPTED_MAX, fd, permissions, NULL, who.pid);
+		r = add(0, ACCEPTED_MAX, fd, permissions, NULL, NULL, who.pid);
 	}
 	if (r < 0) {
 		send_end(fd, r);
@@ -477,15 +577,31 @@ int control_init(const char *path, uid_t api_uid)
 	return r;
 }
 
-int control_adopt(int fd, unsigned permissions, const char *source)
+int control_adopt(int fd, unsigned permissions, const char *role, const char *source)
 {
 	int r;
 
 	init_table();
-	r = add(ACCEPTED_MAX, CONNECTIONS_MAX, fd, permissions, source, 0);
+	r = add(ACCEPTED_MAX, CONNECTIONS_MAX, fd, permissions, role, source, 0);
 	if (r < 0)
 		close(fd);
 	return r;
+}
+
+void control_hand(const char *role, enum control_hand hand, int fd)
+{
+	for (size_t i = ACCEPTED_MAX; i < CONNECTIONS_MAX; i++) {
+		struct connection *c = &connections[i];
+
+		if (c->source.fd < 0 || c->closing || strcmp(c->role, role) != 0)
+			continue;
+		if (c->hands[hand] >= 0)
+			close(c->hands[hand]);
+		c->hands[hand] = fd;
+		loop_want(&c->source, c->source.events | EPOLLOUT);
+		return;
+	}
+	close(fd);
 }
 
 void control_close_subscribers(void)

@@ -10,10 +10,13 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include <gantry/control.h>
+
 enum control_permission {
 	CONTROL_MAY_READ = 1,	/* events, status */
 	CONTROL_MAY_POST = 2,	/* new events */
-	CONTROL_MAY_ACT = 4,	/* start, stop, restart, poweroff, reboot, halt */
+	CONTROL_MAY_CONTROL = 4,	/* start, stop, restart, poweroff, reboot, halt */
+	CONTROL_MAY_ACT = 8,	/* what boot.json allows the API */
 };
 
 /*
@@ -23,10 +26,16 @@ enum control_permission {
 int control_init(const char *path, uid_t api_uid);
 
 /*
- * Takes over PID 1's end of a SOCK_SEQPACKET pair whose other end a role inherits as descriptor 3. `source` names
- * the role in events that it posts; a string that outlives the connection. 0, or negative errno with fd closed.
+ * Takes over PID 1's end of a SOCK_SEQPACKET pair whose other end a role inherits as descriptor 3. `role` is its name,
+ * `source` that of its events; strings that outlive the connection. 0, or negative errno with fd closed.
  */
-int control_adopt(int fd, unsigned permissions, const char *source);
+int control_adopt(int fd, unsigned permissions, const char *role, const char *source);
+
+/*
+ * Hands fd (taken over, also on failure) to the adopted role of this name; a newer one of the same kind replaces one that
+ * the role has not taken yet. Nothing happens if the role has no connection.
+ */
+void control_hand(const char *role, enum control_hand hand, int fd);
 
 /* Each follower gets all events up to now and then the end of file; one that comes later likewise. */
 void control_close_subscribers(void);

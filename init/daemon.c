@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "act.h"
 #include "artifact.h"
 #include "child.h"
 #include "control.h"
@@ -18,10 +19,9 @@
 
 struct daemon {
 	const char *name;
+	const char *source;	/* of its events */
 	const char *argv[2];
 	unsigned permissions;
-	uid_t uid;
-	gid_t gid;
 	int options_fd;
 	bool configured, wanted, stopped;
 	struct child *child;
@@ -29,10 +29,18 @@ struct daemon {
 };
 
 static struct daemon daemons[DAEMON_MAX] = {
-	[DAEMON_API] = {.name = "api", .argv = {"api"}, .options_fd = -1,
-			.permissions = CONTROL_MAY_READ | CONTROL_MAY_POST},
-	[DAEMON_LOGGER] = {.name = "logger", .argv = {"logger"}, .options_fd = -1, .permissions = CONTROL_MAY_READ},
+	[DAEMON_API] = {.name = "api", .source = ACT_SOURCE, .argv = {"api"}, .options_fd = -1,
+			.permissions = CONTROL_MAY_READ | CONTROL_MAY_POST | CONTROL_MAY_ACT},
+	[DAEMON_API_TLS] = {.name = "api-tls", .source = ACT_SOURCE, .argv = {"api-tls"}, .options_fd = -1,
+			    .permissions = CONTROL_MAY_POST},
+	[DAEMON_LOGGER] = {.name = "logger", .source = "logger", .argv = {"logger"}, .options_fd = -1,
+			   .permissions = CONTROL_MAY_READ},
 };
+
+const char *daemon_name(enum daemon_role role)
+{
+	return daemons[role].name;
+}
 
 static void exited(struct child *child, const struct plan_exit *how)
 {
@@ -46,7 +54,7 @@ static void exited(struct child *child, const struct plan_exit *how)
 	daemon->child = NULL;
 	if (daemon->stopped)
 		return;
-	event_say(EVENT_ERROR, daemon->name, "ended (%s %d)%s%s; starting it again",
+	event_say(EVENT_ERROR, daemon->source, "%s ended (%s %d)%s%s; starting it again", daemon->name,
 		  how->status < 0 ? "signal" : "status", how->status < 0 ? how->signal : how->status,
 		  how->reason ? ": " : "", how->reason ? how->reason : "");
 	loop_arm(&daemon->again, loop_now_ns() + AGAIN_NS);
@@ -54,9 +62,8 @@ static void exited(struct child *child, const struct plan_exit *how)
 
 static int try_start(struct daemon *daemon)
 {
-	struct child_spec spec = {.source = daemon->name, .argv = daemon->argv, .node = CHILD_NO_NODE,
-				  .options_fd = daemon->options_fd, .cgroup_fd = -1, .uid = daemon->uid,
-				  .gid = daemon->gid, .exited = exited};
+	struct child_spec spec = {.source = daemon->source, .argv = daemon->argv, .node = CHILD_NO_NODE,
+				  .options_fd = daemon->options_fd, .cgroup_fd = -1, .exited = exited};
 	int pair[2];
 	int r;
 
@@ -69,10 +76,25 @@ static int try_start(struct daemon *daemon)
 		close(pair[0]);
 		return r;
 	}
-	r = control_adopt(pair[0], daemon->permissions, daemon->name);
+	r = control_adopt(pair[0], daemon->permissions, daemon->name, daemon->source);
 	if (r < 0)
 		child_signal(daemon->child, SIGKILL);
 	return 0;
+}
+
+/* A fresh pair whenever one of the two is new: the other drops what came over the old one. */
+static void connect_api(void)
+{
+	int pair[2];
+
+	if (!daemons[DAEMON_API].child || !daemons[DAEMON_API_TLS].child)
+		return;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		event_say(EVENT_ERROR, ACT_SOURCE, "socket pair: %s", strerror(errno));
+		return;
+	}
+	control_hand(daemons[DAEMON_API].name, HAND_PEER, pair[0]);
+	control_hand(daemons[DAEMON_API_TLS].name, HAND_PEER, pair[1]);
 }
 
 static void start(struct daemon *daemon)
@@ -83,9 +105,13 @@ static void start(struct daemon *daemon)
 		return;
 	r = try_start(daemon);
 	if (r < 0) {
-		event_say(EVENT_WARNING, daemon->name, "not started: %s; trying again", strerror(-r));
+		event_say(EVENT_WARNING, daemon->source, "%s not started: %s; trying again", daemon->name, strerror(-r));
 		loop_arm(&daemon->again, loop_now_ns() + AGAIN_NS);
+		return;
 	}
+	act_hand(daemon->name);
+	if (daemon != &daemons[DAEMON_LOGGER])
+		connect_api();
 }
 
 static void again(struct loop_timer *timer)
@@ -124,10 +150,9 @@ static void configure(struct daemon *daemon, const char *json)
 		daemon->options_fd = artifact_memfd(daemon->name, json, strlen(json));
 }
 
-void daemon_init(const char *api_json, uid_t uid, gid_t gid, const char *log_json)
+void daemon_init(const char *api_json, const char *log_json)
 {
 	configure(&daemons[DAEMON_API], api_json);
+	configure(&daemons[DAEMON_API_TLS], api_json);
 	configure(&daemons[DAEMON_LOGGER], log_json);
-	daemons[DAEMON_API].uid = uid;
-	daemons[DAEMON_API].gid = gid;
 }

@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The two roles that are no nodes of the plan but part of Gantry itself: the API and the logger. Each speaks the
+ * The roles that are no nodes of the plan but part of Gantry itself: the API's two and the logger. Each speaks the
  * control protocol over a socket it inherits, and is started again half a second after it has ended, for ever.
  */
 #ifndef INIT_DAEMON_H
 #define INIT_DAEMON_H
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 enum daemon_role {
-	DAEMON_API,
+	DAEMON_API,		/* HTTP */
+	DAEMON_API_TLS,		/* TLS in front of it */
 	DAEMON_LOGGER,
 	DAEMON_MAX,
 };
 
-/* JSON options of each, NULL: this role is not configured. The API runs as uid and gid (0: root). */
-void daemon_init(const char *api_json, uid_t uid, gid_t gid, const char *log_json);
+/* JSON options of each, NULL: this role is not configured. */
+void daemon_init(const char *api_json, const char *log_json);
+
+const char *daemon_name(enum daemon_role role);
 
 /* It shall run from now on. */
 void daemon_want(enum daemon_role role);

@@ -15,6 +15,7 @@
 
 #include <gantry/role.h>
 
+#include "act.h"
 #include "artifact.h"
 #include "boot.h"
 #include "button.h"
@@ -178,10 +179,10 @@ static void perform(const struct plan_action *action)
 	}
 }
 
-static bool log_possible(void)
+static bool are_met(const uint16_t *needs, size_t n)
 {
-	for (size_t i = 0; i < config->n_log_needs; i++) {
-		enum node_state state = plan.nodes[config->log_needs[i]].state;
+	for (size_t i = 0; i < n; i++) {
+		enum node_state state = plan.nodes[needs[i]].state;
 
 		if (state != NODE_DONE && state != NODE_SKIPPED && state != NODE_READY)
 			return false;
@@ -205,8 +206,10 @@ static void turn(void)
 	} while (!nodes_down);
 	child_answer_takes();
 	artifact_expire();
-	if (log_possible())
+	if (are_met(config->log_needs, config->n_log_needs))
 		daemon_want(DAEMON_LOGGER);
+	if (are_met(config->api_needs, config->n_api_needs))
+		act_load();
 	shutdown_step();
 	due = plan_due_ns(&plan);
 	if (due)
@@ -293,6 +296,11 @@ int boot_restart(const char *name)
 	return r < 0 ? r : plan_stop(&plan, node, true, loop_now_ns());
 }
 
+bool boot_stopping(void)
+{
+	return plan.state == BOOT_STOPPING;
+}
+
 void boot_shutdown(enum shutdown_kind kind, const char *by, const char *reason)
 {
 	shutdown_begin(kind, by, reason);
@@ -345,7 +353,9 @@ static void teardown_kill(void)
 
 static bool api_stop(int sig)
 {
-	return daemon_stop(DAEMON_API, sig);
+	bool http = daemon_stop(DAEMON_API, sig), tls = daemon_stop(DAEMON_API_TLS, sig);
+
+	return http || tls;
 }
 
 static bool logger_running(void)
@@ -384,19 +394,19 @@ static void stop_signal(int sig)
 
 /* ---- the beginning -------------------------------------------------------------------------------------------- */
 
-/* Descriptors 0 to 4 are taken, so that none that we open lands where a child's must be. */
+/* Descriptors 0 to 5 are taken, so that none that we open lands where a child's must be. */
 static void reserve_descriptors(void)
 {
 	int fd;
 
 	do
 		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	while (fd >= 0 && fd < 5);
+	while (fd >= 0 && fd < 6);
 	if (fd < 0)
 		do
 			fd = open("/", O_PATH | O_CLOEXEC);
-		while (fd >= 0 && fd < 5);
-	if (fd > 4)
+		while (fd >= 0 && fd < 6);
+	if (fd > 5)
 		close(fd);
 }
 
@@ -422,12 +432,11 @@ static const char *config_path(int argc, char **argv)
 	return CONFIG_PATH;
 }
 
-static uid_t api_uid(gid_t *gid)
+static uid_t api_uid(void)
 {
 	const struct passwd *user = getpwnam("gantry-api");
 
-	*gid = user ? user->pw_gid : 0;
-	return user ? user->pw_uid : 0;
+	return user ? user->pw_uid : (uid_t)-1;
 }
 
 static void make_options(void)
@@ -438,9 +447,7 @@ static void make_options(void)
 
 static void begin_plan(const char *config_error)
 {
-	const size_t extra = 8;	/* API, logger, teardown, and room for an exit not yet seen */
-	gid_t gid;
-	uid_t uid = api_uid(&gid);
+	const size_t extra = 8 + ACTS_MAX;	/* API, logger, teardown, and room for an exit not yet seen */
 
 	prepare("plan", plan_init(&plan, config));
 	node_child = calloc(config->n_nodes + 1, sizeof(*node_child));
@@ -452,13 +459,14 @@ static void begin_plan(const char *config_error)
 	prepare("children", child_init(config->n_nodes + extra, &plan));
 	cgroup_init();
 	prepare("readiness", ready_init(&plan, became_ready));
-	control_init(CONTROL_PATH, uid ? uid : (uid_t)-1);
+	control_init(CONTROL_PATH, api_uid());
 	eventsock_init(EVENT_SOCKET);
 	if (config->fifo)
 		fifo_init(config->fifo);
 	button_init(power_button);
 	shutdown_init(&plan, &shutdown_hooks);
-	daemon_init(config->api_json, uid, gid, config->log_json);
+	act_init(config);
+	daemon_init(config->api_json, config->log_json);
 	plan_timer.fire = nothing;
 	if (config_error) {
 		snprintf(plan.reason, sizeof(plan.reason), "configuration: %.*s", NODE_REASON_MAX - 20, config_error);
@@ -468,6 +476,7 @@ static void begin_plan(const char *config_error)
 		say_boot();
 	}
 	daemon_want(DAEMON_API);
+	daemon_want(DAEMON_API_TLS);
 }
 
 _Noreturn void init_main(int argc, char **argv)

@@ -20,6 +20,8 @@ static const struct role by_argument[] = {
 	{"stage", stage_main},
 	{"launch", launch_main},
 	{"api", api_main},
+	{"api-tls", front_main},
+	{"api-store", store_main},
 	{"logger", logger_main},
 	{"teardown", teardown_main},
 	{"dhcp-hook", dhcp_hook_main},

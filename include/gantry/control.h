@@ -32,6 +32,15 @@ enum control_kind {
 	CONTROL_POWEROFF,	/* body: reason, may be empty */
 	CONTROL_REBOOT,
 	CONTROL_HALT,
+	/*
+	 * Acts, of the API alone: PID 1 looks the name up in boot.json and starts a process for it. CONTROL_END's argument
+	 * is the act's id (above 0) or a negative errno; how it ended is an event of source "system-api" with the fields
+	 * id and result (success or failed).
+	 */
+	CONTROL_ACTION,		/* body: action name */
+	CONTROL_UPLOAD,		/* body: upload name; attached: a sealed memfd with the content */
+	CONTROL_PASSWORD,	/* body: what password_file shall hold */
+	CONTROL_BOOT_LOG,	/* body: a query (init/api/query.h); attached: the socket that gets the answer */
 	/* answers */
 	CONTROL_EVENT,		/* body: struct event_head and its strings */
 	CONTROL_GAP,		/* argument: number of events that were lost to this reader before the next one */
@@ -39,11 +48,20 @@ enum control_kind {
 	CONTROL_NODE,		/* body: struct control_node */
 	CONTROL_END,
 	CONTROL_RING,		/* argument: how many events PID 1 keeps; begins a followed subscription */
+	CONTROL_HAND,		/* argument: enum control_hand; attached: its descriptor. Unasked, at any time */
 	CONTROL_KIND_MAX,
 };
 
 #define CONTROL_FOLLOW  1	/* CONTROL_EVENTS: go on as events come */
 #define CONTROL_OUTSIDE 2	/* CONTROL_POST: the words of an HTTP client (source "http"), not the role's own */
+
+/* What PID 1 hands to the API's roles, again after each start of the role. */
+enum control_hand {
+	HAND_PEER,		/* a SOCK_SEQPACKET to the other role: api to api-tls, api-tls to api */
+	HAND_PASSWORD,		/* api: a sealed memfd with what is stored; empty: no password is set */
+	HAND_IDENTITY,		/* api-tls: a sealed memfd with the certificate and its key, PEM */
+	HAND_MAX,
+};
 
 struct control_head {
 	uint16_t kind;

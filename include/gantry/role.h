@@ -8,6 +8,8 @@
 
 _Noreturn void init_main(int argc, char **argv);	/* PID 1; init/init.c */
 int api_main(int argc, char **argv);			/* init/api/main.c */
+int front_main(int argc, char **argv);			/* api-tls; init/api/front.c */
+int store_main(int argc, char **argv);			/* api-store; init/api/store.c */
 int logger_main(int argc, char **argv);			/* init/logger.c */
 int launch_main(int argc, char **argv);			/* init/launch.c */
 int ctl_main(int argc, char **argv);			/* gantryctl, and check; init/ctl.c */

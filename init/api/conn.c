@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bytes between a TLS session and the HTTP server. Each direction has one small buffer and reads only when it is
- * empty, so a peer that does not read or write stops only itself. When all places are taken, the connection that has
- * waited longest without a request makes room: half-open connections in any number do not keep a good client out.
+ * Bytes between a TLS session and the HTTP role. Each direction has one small buffer and reads only when it is
+ * empty, so a peer that does not read or write stops only itself. When all places are taken, or all that one address
+ * may have, the connection that has waited longest without a request makes room: half-open connections in any number
+ * do not keep a good client out, and one address does not keep out the others.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -11,16 +12,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "../loop.h"
 #include "conn.h"
+#include "link.h"
 #include "tls.h"
 
 #define SECOND_NS       1000000000LL
 #define HANDSHAKE_NS    (10 * SECOND_NS)	/* the whole of it */
 #define REQUEST_NS      (30 * SECOND_NS)	/* idle, and the whole of a request's head */
-#define ANSWER_NS       (60 * SECOND_NS)	/* request's body and our thinking */
+#define BODY_NS         (120 * SECOND_NS)	/* the whole of a request's body */
+#define LINK_NS         (5 * SECOND_NS)	/* for the HTTP role, while it is being started again */
 #define PROGRESS_NS     (30 * SECOND_NS)	/* between two pieces that the client takes of an answer */
 #define LINGER_NS       (2 * SECOND_NS)
 #define LISTEN_AGAIN_NS SECOND_NS
@@ -28,12 +32,12 @@
 #define ROUNDS_A_TURN   16
 #define ACCEPTS_A_TURN  32
 #define BACKLOG         4096	/* a burst waits here; what does not fit would try again only after a second */
-#define FDS_MAX         4096
+#define USER_TIMEOUT_MS 60000	/* unanswered bytes in the socket: the client is gone */
 
 enum phase {
 	PHASE_HANDSHAKE,
-	PHASE_WAITING,		/* for a request */
-	PHASE_ANSWERING,
+	PHASE_LINKING,		/* the HTTP role is not there to take it */
+	PHASE_HTTP,		/* where it stands there is `state` */
 	PHASE_LINGERING,	/* all said; what the client still sends is read, so that it gets our last words */
 };
 
@@ -45,10 +49,12 @@ struct buffer {
 struct conn {
 	struct loop_source net, http;
 	struct loop_timer deadline;
+	int64_t due_ns;			/* 0: none */
 	struct conn *next, *previous;	/* oldest first */
 	int fd;
 	int http_fd;			/* ours, -1: closed */
-	int http_peer;			/* HTTP's number of its end, -1: not handed over */
+	uint32_t slot;
+	uint32_t seen;			/* the slot's word when we last looked */
 	struct sockaddr_storage peer;
 	socklen_t peer_size;
 	enum phase phase;
@@ -60,9 +66,10 @@ struct conn {
 };
 
 static struct conn *oldest, *newest;
-static size_t n_conns;
-static struct conn *by_http[FDS_MAX];	/* HTTP's end -> connection */
-static conn_handover *hand_over;
+static size_t n_conns, conns_max, address_max;
+static uint32_t free_slots[LINK_SLOTS_MAX];
+static link_word *states;
+static int states_fd = -1, link_fd = -1;
 static void (*tell)(int result);
 static int told;
 static struct loop_source listener = LOOP_SOURCE_INIT;
@@ -79,10 +86,7 @@ static void destroy(struct conn *c)
 	loop_disarm(&c->deadline);
 	*(c->previous ? &c->previous->next : &oldest) = c->next;
 	*(c->next ? &c->next->previous : &newest) = c->previous;
-	n_conns--;
-	/* HTTP may have closed its end, and the number be in use again. */
-	if (c->http_peer >= 0 && by_http[c->http_peer] == c)
-		by_http[c->http_peer] = NULL;
+	free_slots[--n_conns] = c->slot;
 	if (c->http_fd >= 0)
 		close(c->http_fd);
 	close(c->fd);
@@ -90,39 +94,57 @@ static void destroy(struct conn *c)
 	free(c);
 }
 
+/* The timer is moved only when it would fire too late: most deadlines are put off many times before they come. */
 static void give_time(struct conn *c, int64_t ns)
 {
-	loop_arm(&c->deadline, loop_now_ns() + ns);
+	c->due_ns = loop_now_ns() + ns;
+	if (!c->deadline.armed || c->deadline.due_ns > c->due_ns)
+		loop_arm(&c->deadline, c->due_ns);
 }
 
 static void http_ready(struct loop_source *source, uint32_t events);
 
-/* The TLS session stands: now HTTP gets to know of the client. */
+static int send_link(const struct link_message *message, int fd)
+{
+	struct iovec iov = {(void *)message, sizeof(*message)};
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+			   .msg_controllen = sizeof(control.bytes)};
+
+	control.head = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(int));
+	return sendmsg(link_fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* HTTP gets to know of the client. Without the role it waits for conn_link(). */
 static int begin_http(struct conn *c)
 {
+	struct link_message message = {.kind = LINK_CONNECTION, .slot = c->slot, .peer_size = c->peer_size,
+				       .peer = c->peer};
 	int pair[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	c->http_fd = pair[0];
-	if (pair[1] >= FDS_MAX) {
-		close(pair[1]);
-		return -EMFILE;
+	atomic_store_explicit(&states[c->slot], 0, memory_order_relaxed);
+	r = send_link(&message, pair[1]);
+	close(pair[1]);
+	if (r < 0) {
+		close(pair[0]);
+		if (c->phase == PHASE_LINKING)
+			return 0;
+		c->phase = PHASE_LINKING;
+		give_time(c, LINK_NS);
+		return 0;
 	}
+	c->http_fd = pair[0];
 	c->http.ready = http_ready;
 	r = loop_add(&c->http, c->http_fd, EPOLLIN);
-	if (r < 0) {
-		close(pair[1]);
-		return r;
-	}
-	c->http_peer = pair[1];
-	by_http[pair[1]] = c;
-	r = hand_over(pair[1], (struct sockaddr *)&c->peer, c->peer_size);
-	if (r < 0)
-		return r;
-	c->phase = PHASE_WAITING;
+	c->phase = PHASE_HTTP;
 	give_time(c, REQUEST_NS);
-	return 0;
+	return r;
 }
 
 /* 1: progress; 0: has to wait; negative: over. */
@@ -134,6 +156,29 @@ static int shake_hands(struct conn *c)
 	if (r == MBEDTLS_ERR_SSL_WANT_READ || r == MBEDTLS_ERR_SSL_WANT_WRITE)
 		return 0;
 	return r < 0 || begin_http(c) < 0 ? -1 : 1;
+}
+
+static enum link_state state_of(const struct conn *c)
+{
+	return link_state_of(c->seen);
+}
+
+/* If HTTP has got further since we last looked, the deadline is that of where it is now. */
+static void look(struct conn *c)
+{
+	uint32_t word = atomic_load_explicit(&states[c->slot], memory_order_relaxed);
+
+	if (c->phase != PHASE_HTTP || word == c->seen)
+		return;
+	c->seen = word;
+	if (state_of(c) == LINK_HEAD)
+		give_time(c, REQUEST_NS);
+	else if (state_of(c) == LINK_BODY)
+		give_time(c, BODY_NS);
+	else if (c->out.size > 0)
+		give_time(c, PROGRESS_NS);
+	else
+		c->due_ns = 0;	/* what is being done has a deadline of its own */
 }
 
 static int from_net(struct conn *c)
@@ -196,6 +241,8 @@ static int from_http(struct conn *c)
 	}
 	c->out.size = (size_t)n;
 	c->out.done = 0;
+	if (state_of(c) == LINK_ANSWER)
+		give_time(c, PROGRESS_NS);
 	return 1;
 }
 
@@ -214,8 +261,10 @@ static int to_net(struct conn *c)
 	c->out.done += (size_t)r;
 	if (c->out.done == c->out.size)
 		c->out.size = 0;
-	if (c->phase == PHASE_ANSWERING)
+	if (state_of(c) == LINK_ANSWER && c->out.size > 0)
 		give_time(c, PROGRESS_NS);
+	else if (state_of(c) == LINK_ANSWER)
+		c->due_ns = 0;
 	return 1;
 }
 
@@ -256,6 +305,9 @@ static int run(struct conn *c)
 		if (r <= 0)
 			return r;
 	}
+	if (c->phase == PHASE_LINKING)
+		return 0;
+	look(c);
 	for (int i = 0; i < ROUNDS_A_TURN && moved; i++) {
 		steps[0] = from_net(c);
 		steps[1] = steps[0] < 0 ? 0 : to_http(c);
@@ -274,7 +326,8 @@ static int run(struct conn *c)
 /* mbedTLS may hold bytes that epoll knows nothing of: `more` asks for a turn by way of a writable socket. */
 static void want(struct conn *c)
 {
-	bool reads = c->phase == PHASE_HANDSHAKE || c->phase == PHASE_LINGERING || (!c->net_ended && c->in.size == 0);
+	bool reads = c->phase == PHASE_HANDSHAKE || c->phase == PHASE_LINGERING ||
+		     (c->phase == PHASE_HTTP && !c->net_ended && c->in.size == 0);
 
 	loop_want(&c->net, (reads ? EPOLLIN : 0) | (c->write_blocked || c->more ? EPOLLOUT : 0));
 	loop_want(&c->http, (c->out.size == 0 ? EPOLLIN : 0) | (c->in.size > 0 ? EPOLLOUT : 0));
@@ -293,7 +346,14 @@ static void expire(struct loop_timer *timer)
 {
 	struct conn *c = of(timer, deadline);
 
-	if (c->phase != PHASE_WAITING || c->out.size > 0 || begin_lingering(c) < 0)
+	look(c);
+	if (!c->due_ns)
+		return;
+	if (c->due_ns > loop_now_ns()) {
+		loop_arm(timer, c->due_ns);
+		return;
+	}
+	if (c->phase != PHASE_HTTP || state_of(c) != LINK_HEAD || c->out.size > 0 || begin_lingering(c) < 0)
 		destroy(c);
 	else
 		want(c);
@@ -315,43 +375,46 @@ static void http_ready(struct loop_source *source, uint32_t events)
 	turn(of(source, http));
 }
 
-void conn_request_began(int fd)
+/* IPv6: by /64, of which anybody has a whole one. */
+static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
 {
-	struct conn *c = fd >= 0 && fd < FDS_MAX ? by_http[fd] : NULL;
-
-	if (!c || c->phase != PHASE_WAITING)
-		return;
-	c->phase = PHASE_ANSWERING;
-	give_time(c, ANSWER_NS);
+	if (a->ss_family != b->ss_family)
+		return false;
+	if (a->ss_family == AF_INET)
+		return ((const struct sockaddr_in *)a)->sin_addr.s_addr == ((const struct sockaddr_in *)b)->sin_addr.s_addr;
+	return memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr, &((const struct sockaddr_in6 *)b)->sin6_addr,
+		      IN6_IS_ADDR_V4MAPPED(&((const struct sockaddr_in6 *)a)->sin6_addr) ? 16 : 8) == 0;
 }
 
-void conn_request_ended(int fd)
+/* False: every place that this address could have is taken by a connection that is being answered. */
+static bool make_room(const struct sockaddr_storage *peer)
 {
-	struct conn *c = fd >= 0 && fd < FDS_MAX ? by_http[fd] : NULL;
+	struct conn *of_any = NULL, *of_address = NULL;
+	size_t n = 0;
 
-	if (!c || c->phase != PHASE_ANSWERING)
-		return;
-	c->phase = PHASE_WAITING;
-	give_time(c, REQUEST_NS);
-}
-
-/* False: every place is taken by a connection that is being answered. */
-static bool make_room(void)
-{
-	if (n_conns < CONN_MAX)
-		return true;
 	for (struct conn *c = oldest; c; c = c->next) {
-		if (c->phase == PHASE_ANSWERING)
-			continue;
-		destroy(c);
-		return true;
+		bool same = same_address(&c->peer, peer), gives_way;
+
+		look(c);
+		gives_way = c->phase != PHASE_HTTP || state_of(c) == LINK_HEAD;
+		n += same;
+		if (gives_way && !of_any)
+			of_any = c;
+		if (gives_way && same && !of_address)
+			of_address = c;
 	}
-	return false;
+	if (n < address_max && n_conns < conns_max)
+		return true;
+	if (n >= address_max)
+		of_any = of_address;
+	if (of_any)
+		destroy(of_any);
+	return of_any != NULL;
 }
 
 static int add(int fd, const struct sockaddr_storage *peer, socklen_t peer_size)
 {
-	struct conn *c = make_room() ? calloc(1, sizeof(*c)) : NULL;
+	struct conn *c = make_room(peer) ? calloc(1, sizeof(*c)) : NULL;
 	int r;
 
 	if (!c) {
@@ -359,12 +422,13 @@ static int add(int fd, const struct sockaddr_storage *peer, socklen_t peer_size)
 		return -ENOMEM;
 	}
 	*c = (struct conn){.net = {.fd = -1, .ready = net_ready}, .http = LOOP_SOURCE_INIT, .fd = fd, .http_fd = -1,
-			   .http_peer = -1, .peer = *peer, .peer_size = peer_size, .previous = newest,
+			   .slot = free_slots[n_conns], .peer = *peer, .peer_size = peer_size, .previous = newest,
 			   .deadline = {.fire = expire}};
 	*(newest ? &newest->next : &oldest) = c;
 	newest = c;
 	n_conns++;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &(int){USER_TIMEOUT_MS}, sizeof(int));
 	give_time(c, HANDSHAKE_NS);
 	r = tls_open(&c->ssl, &c->fd);
 	if (r == 0)
@@ -430,11 +494,50 @@ static void listen_again(struct loop_timer *timer)
 		loop_arm(timer, loop_now_ns() + LISTEN_AGAIN_NS);
 }
 
-void conn_listen(const struct sockaddr *address, socklen_t size, conn_handover *handover, void (*say)(int result))
+int conn_init(size_t connections, size_t per_address)
+{
+	size_t size = connections * sizeof(*states);
+	void *at;
+
+	conns_max = connections;
+	address_max = per_address;
+	states_fd = memfd_create("states", MFD_CLOEXEC);
+	if (states_fd < 0 || ftruncate(states_fd, (off_t)size) < 0)
+		return -errno;
+	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, states_fd, 0);
+	if (at == MAP_FAILED)
+		return -errno;
+	states = at;
+	for (size_t i = 0; i < connections; i++)
+		free_slots[i] = (uint32_t)i;
+	return 0;
+}
+
+void conn_link(int fd)
+{
+	struct link_message message = {.kind = LINK_STATES, .slot = (uint32_t)conns_max};
+	struct conn *next;
+
+	if (link_fd >= 0)
+		close(link_fd);
+	link_fd = fd;
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){1 << 20}, sizeof(int));
+	send_link(&message, states_fd);
+	for (struct conn *c = oldest; c; c = next) {
+		next = c->next;
+		if (c->phase != PHASE_LINKING)
+			continue;
+		if (begin_http(c) < 0)
+			destroy(c);
+		else
+			turn(c);
+	}
+}
+
+void conn_listen(const struct sockaddr *address, socklen_t size, void (*say)(int result))
 {
 	memcpy(&listen_address, address, size);
 	listen_size = size;
-	hand_over = handover;
 	tell = say;
 	told = 1;
 	listener.ready = accept_ready;

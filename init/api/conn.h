@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * TCP connections with TLS in front of the HTTP server: each is one socket, one TLS session and one end of a socket
- * pair, whose other end HTTP reads as if it were the client. Bounded in number and in every wait.
+ * TCP connections of the role api-tls: each is one socket, one TLS session and one end of a socket pair, whose other
+ * end the role api reads as if it were the client (link.h). Bounded in number, in all and of one address, and in every
+ * wait.
  */
 #ifndef API_CONN_H
 #define API_CONN_H
 
+#include <stddef.h>
 #include <sys/socket.h>
 
-#define CONN_MAX 256
+/* At most LINK_SLOTS_MAX connections. 0 or negative errno. */
+int conn_init(size_t connections, size_t per_address);
 
-/* Hands an end of a pair to HTTP; 0, or negative with fd closed. */
-typedef int conn_handover(int fd, const struct sockaddr *peer, socklen_t peer_size);
+/* Takes over fd, a new way to the role api; connections that wait for it go over it. */
+void conn_link(int fd);
 
 /* Listens in the loop; a failure is reported by `say` and tried again every second. */
-void conn_listen(const struct sockaddr *address, socklen_t size, conn_handover *handover, void (*say)(int result));
-
-/* A request on HTTP's end `fd` has its whole head; its answer has been sent. They move the connection's deadline. */
-void conn_request_began(int fd);
-void conn_request_ended(int fd);
+void conn_listen(const struct sockaddr *address, socklen_t size, void (*say)(int result));
 
 #endif

@@ -7,20 +7,27 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "../loop.h"
-#include "conn.h"
+#include "access.h"
+#include "acts.h"
 #include "http.h"
+#include "peer.h"
 #include "request.h"
 
 #define POOL_SIZE     (16 * 1024)	/* of one connection: bounds the request's head */
 #define BODY_MAX      (64 * 1024)	/* of a request; read and thrown away */
+#define BODY_OVER     (64 * 1024)	/* of a body without a length that turns out too large: read, so that 413 is heard */
+#define BODY_FILES_MAX 4		/* uploads at once: each is kept in memory until it is whole */
 #define RUNS_A_TURN   8
 
 static struct MHD_Daemon *daemon_;
 static struct loop_source epoll_source = LOOP_SOURCE_INIT;
 static struct loop_timer run_timer;
 static bool run_due;
+static size_t n_body_files;
 
 /* ---- request.h ------------------------------------------------------------------------------------------------ */
 
@@ -121,6 +128,10 @@ static const struct route routes[] = {
 	{"/api/v1/events", "GET", ACCESS_READ, answer_events},
 	{"/api/v1/new_event", "GET", ACCESS_READ, answer_new_event},
 	{"/api/v1/status", "GET", ACCESS_READ, answer_status},
+	{"/api/v1/actions", "GET", ACCESS_READ, answer_actions},
+	{"/api/v1/actions/", "GET, POST", ACCESS_ACT, answer_action},
+	{"/api/v1/file-upload/", "POST", ACCESS_ACT, answer_upload, upload_body_max, true},
+	{"/api/v1/set-basic-auth", "POST", ACCESS_ACT, answer_password, password_body_max, false},
 };
 
 static void find_route(struct request *request, const char *path)
@@ -158,6 +169,34 @@ static enum MHD_Result answer(struct request *request)
 	return request->route->answer(request);
 }
 
+/* ---- what a client may --------------------------------------------------------------------------------------- */
+
+static enum MHD_Result unauthorized(struct request *request)
+{
+	static const char body[] = "{\"code\":401,\"message\":\"Unauthorized\"}\n";
+	struct MHD_Response *response = MHD_create_response_from_buffer_static(strlen(body), body);
+
+	if (response)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Basic realm=\"system-api\"");
+	return respond(request, MHD_HTTP_UNAUTHORIZED, TYPE_JSON, response);
+}
+
+static enum MHD_Result refuse(struct request *request, enum verdict verdict)
+{
+	switch (verdict) {
+	case VERDICT_DENIED:
+		return unauthorized(request);
+	case VERDICT_LOCKED:
+		return respond_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Not before the disk is open");
+	case VERDICT_LIMITED:
+		return respond_error(request, MHD_HTTP_TOO_MANY_REQUESTS, "Too many wrong passwords, try again later");
+	default:
+		return respond_unavailable(request);
+	}
+}
+
+/* ---- the request's body --------------------------------------------------------------------------------------- */
+
 static int http_fd(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -165,12 +204,107 @@ static int http_fd(struct MHD_Connection *connection)
 	return info ? info->connect_fd : -1;
 }
 
-/* True if a body follows that is not worth reading: its connection ends with our answer. */
-static bool body_too_large(struct MHD_Connection *connection)
+static size_t body_max(const struct request *request)
 {
-	const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+	bool wanted = request->route && request->route->body_max && allowed(request->route->allow, request->method);
 
-	return length && strtoull(length, NULL, 10) > BODY_MAX;
+	return wanted ? request->route->body_max(request) : BODY_MAX;
+}
+
+/* True if a body follows that is not worth reading: its connection ends with our answer. */
+static bool is_too_large(struct request *request)
+{
+	const char *length = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
+							 MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+	return length && strtoull(length, NULL, 10) > body_max(request);
+}
+
+static enum MHD_Result too_large(struct request *request)
+{
+	return request->route && request->route->body_max ?
+	       respond_error(request, MHD_HTTP_CONTENT_TOO_LARGE, "Request body too large") :
+	       respond_constant(request, MHD_HTTP_CONTENT_TOO_LARGE, TYPE_TEXT, "request body too large\n");
+}
+
+static int write_all(int fd, const char *bytes, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = write(fd, bytes, size);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			bytes += n;
+			size -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+static void keep_body(struct request *request, const char *bytes, size_t size)
+{
+	const struct route *route = request->route;
+
+	if (!route || !route->body_max || request->body_error)
+		return;
+	if (!route->body_to_file) {
+		text_add(&request->text, bytes, size);
+		request->body_error = request->text.cut ? -ENOMEM : 0;
+		return;
+	}
+	request->body_error = write_all(request->body_fd, bytes, size);
+}
+
+/* True: the body may come. */
+static bool prepare_body(struct request *request)
+{
+	if (!request->route || !request->route->body_max)
+		return true;
+	if (!request->route->body_to_file) {
+		request->text = (struct text)TEXT_GROWING(body_max(request) + 1);
+		return true;
+	}
+	if (n_body_files == BODY_FILES_MAX)
+		return false;
+	request->body_fd = memfd_create("body", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	n_body_files += request->body_fd >= 0;
+	return request->body_fd >= 0;
+}
+
+/* ---- the server ----------------------------------------------------------------------------------------------- */
+
+/* Once for each request before its body is read, and again after a wait for the credentials' check. */
+static enum MHD_Result take_head(struct request *request)
+{
+	enum verdict verdict = access_check(request);
+
+	if (verdict == VERDICT_WAIT)
+		return MHD_YES;
+	request->admitted = true;
+	if (verdict != VERDICT_ALLOWED)
+		return refuse(request, verdict);
+	if (is_too_large(request))
+		return too_large(request);
+	if (!prepare_body(request))
+		return respond_unavailable(request);
+	peer_state(http_fd(request->connection), LINK_BODY);
+	return MHD_YES;
+}
+
+static struct request *begin(struct MHD_Connection *connection, const char *url, const char *method)
+{
+	struct request *request = calloc(1, sizeof(*request));
+
+	if (!request)
+		return NULL;
+	request->connection = connection;
+	request->method = method;
+	request->name = "";
+	request->body_fd = -1;
+	find_route(request, url);
+	peer_state(http_fd(connection), LINK_ANSWER);
+	return request;
 }
 
 /* Called with the head, then with each piece of a body, then at the end, and again after a resume. */
@@ -181,25 +315,23 @@ static enum MHD_Result handle(void *with, struct MHD_Connection *connection, con
 
 	(void)with;
 	(void)version;
-	(void)body;
 	if (!request) {
-		request = calloc(1, sizeof(*request));
-		if (!request)
-			return MHD_NO;
+		request = begin(connection, url, method);
 		*request_with = request;
-		request->connection = connection;
-		request->method = method;
-		request->name = "";
-		find_route(request, url);
-		conn_request_began(http_fd(connection));
-		return body_too_large(connection) ? respond_constant(request, MHD_HTTP_CONTENT_TOO_LARGE, TYPE_TEXT,
-				"request body too large\n") : MHD_YES;
+		return request ? take_head(request) : MHD_NO;
 	}
+	if (!request->admitted)
+		return take_head(request);
 	if (*body_size > 0) {
 		request->body_size += *body_size;
+		if (request->body_size <= body_max(request))
+			keep_body(request, body, *body_size);
 		*body_size = 0;
-		return request->body_size > BODY_MAX ? MHD_NO : MHD_YES;
+		return request->body_size > body_max(request) + BODY_OVER ? MHD_NO : MHD_YES;
 	}
+	peer_state(http_fd(connection), LINK_ANSWER);
+	if (request->body_size > body_max(request))
+		return too_large(request);
 	return answer(request);
 }
 
@@ -210,9 +342,15 @@ static void completed(void *with, struct MHD_Connection *connection, void **requ
 
 	(void)with;
 	(void)code;
-	conn_request_ended(http_fd(connection));
+	peer_state(http_fd(connection), LINK_HEAD);
 	if (!request)
 		return;
+	access_forget(request);
+	acts_forget(request);
+	if (request->body_fd >= 0) {
+		close(request->body_fd);
+		n_body_files--;
+	}
 	free(request->text.bytes);
 	free(request);
 	*request_with = NULL;
@@ -224,8 +362,6 @@ static void discard_log(void *with, const char *fmt, va_list args)
 	(void)fmt;
 	(void)args;
 }
-
-/* ---- the server ----------------------------------------------------------------------------------------------- */
 
 int http_serve(int fd, const struct sockaddr *peer, socklen_t peer_size)
 {
@@ -264,7 +400,7 @@ void http_run(void)
 		loop_arm(&run_timer, loop_now_ns());
 }
 
-int http_init(void)
+int http_init(const struct api_options *options)
 {
 	const union MHD_DaemonInfo *info;
 
@@ -272,7 +408,7 @@ int http_init(void)
 				   MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, NULL,
 				   MHD_OPTION_EXTERNAL_LOGGER, discard_log, NULL,
 				   MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
-				   MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONN_MAX + 16,
+				   MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->connections + 16,
 				   MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_SIZE,
 				   MHD_OPTION_END);
 	if (!daemon_)
@@ -280,6 +416,7 @@ int http_init(void)
 	info = MHD_get_daemon_info(daemon_, MHD_DAEMON_INFO_EPOLL_FD);
 	if (!info)
 		return -EIO;
+	acts_init(options);
 	epoll_source.ready = ready;
 	run_timer.fire = fire;
 	return loop_add(&epoll_source, info->epoll_fd, EPOLLIN);

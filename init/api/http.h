@@ -8,8 +8,10 @@
 
 #include <sys/socket.h>
 
+#include "options.h"
+
 /* After loop_init(). 0 or negative errno. */
-int http_init(void);
+int http_init(const struct api_options *options);
 
 /* Takes over fd, whose other end is a client. 0 or negative errno with fd closed. */
 int http_serve(int fd, const struct sockaddr *peer, socklen_t peer_size);

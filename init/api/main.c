@@ -1,36 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Role `api`: the System API. A process of its own, without privileges, that knows of PID 1 only what comes through
- * descriptor 3. It keeps nothing that matters: killed at any moment it is started again, makes a new certificate,
- * and reads all events from the first.
+ * Role `api`: the System API's HTTP. A process without privileges, files or network, that knows of PID 1 only what comes
+ * through descriptor 3, and of clients only plain bytes that api-tls passes on. It keeps nothing that matters: killed at
+ * any moment it is started again and reads all events from the first.
  */
 #include <errno.h>
-#include <linux/capability.h>
-#include <mbedtls/error.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <gantry/control.h>
-#include <gantry/report.h>
 #include <gantry/role.h>
 
 #include "../loop.h"
-#include "../text.h"
-#include "conn.h"
+#include "access.h"
+#include "confine.h"
 #include "http.h"
 #include "options.h"
+#include "peer.h"
 #include "pid1.h"
-#include "tls.h"
 
-#define OPTIONS_MAX    65536
-#define DESCRIPTORS    (4 * CONN_MAX)
-#define ADDRESS_SPACE  (256u << 20)
+#define ADDRESS_SPACE (512u << 20)
 
 static struct api_options options;
 
@@ -41,44 +33,20 @@ static int fail(const char *what, const char *why)
 	return 1;
 }
 
-static int read_options(void)
-{
-	static char json[OPTIONS_MAX];
-	char error[256];
-	ssize_t n = pread(OPTIONS_FD, json, sizeof(json) - 1, 0);
-
-	if (n < 0)
-		return fail("options", strerror(errno));
-	if (api_options_parse(&options, json, error, sizeof(error)) < 0)
-		return fail("options", error);
-	return 0;
-}
-
-static void limit(int resource, rlim_t value)
-{
-	setrlimit(resource, &(struct rlimit){value, value});
-}
-
-/* PID 1 has set the user; what is left to give up is given up here, before the first byte from the network. */
-static int confine(void)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[2] = {{0}};
-
-	limit(RLIMIT_CORE, 0);
-	limit(RLIMIT_FSIZE, 0);
-	limit(RLIMIT_NPROC, 0);
-	limit(RLIMIT_NOFILE, DESCRIPTORS);
-	limit(RLIMIT_AS, ADDRESS_SPACE);
-	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	return syscall(SYS_capset, &head, none) < 0 ? -errno : 0;
-}
-
 static void gone(void)
 {
 	loop_stop();
+}
+
+static void handed(enum control_hand hand, int fd)
+{
+	if (hand == HAND_PEER) {
+		peer_use(fd);
+		return;
+	}
+	if (hand == HAND_PASSWORD)
+		access_stored(fd);
+	close(fd);
 }
 
 static void terminate(int sig)
@@ -87,41 +55,21 @@ static void terminate(int sig)
 	_exit(0);
 }
 
-static void say(int level, struct text *t)
+static size_t largest_upload(void)
 {
-	pid1_post(level, false, t->bytes, t->size, NULL, NULL);
-}
+	size_t most = 1 << 16;
 
-static void say_listening(int result)
-{
-	char line[256];
-	struct text t = TEXT_FIXED(line);
-
-	if (result < 0)
-		text_printf(&t, "listen on %s: %s; trying again", options.listen, strerror(-result));
-	else
-		text_printf(&t, "listens on %s", options.listen);
-	say(result < 0 ? EVENT_ERROR : EVENT_INFO, &t);
-}
-
-static void say_certificate(const char *fingerprint)
-{
-	char line[512];
-	struct text t = TEXT_FIXED(line);
-
-	text_put(&t, "made a certificate for");
-	for (size_t i = 0; i < options.n_hosts && t.size < 300; i++) {
-		text_put(&t, i > 0 ? ", " : " ");
-		text_put(&t, options.hosts[i]);
-	}
-	text_add(&t, "", 1);	/* the fields begin */
-	text_printf(&t, "sha256=%s", fingerprint);
-	say(EVENT_NOTICE, &t);
+	for (size_t i = 0; i < options.n_uploads; i++)
+		if (options.uploads[i].max_bytes > most)
+			most = options.uploads[i].max_bytes;
+	return most;
 }
 
 int api_main(int argc, char **argv)
 {
-	char fingerprint[65], words[128];
+	struct confinement confinement = {.address_space = ADDRESS_SPACE};
+	const char *what;
+	char error[256];
 	int r;
 
 	(void)argc;
@@ -129,25 +77,24 @@ int api_main(int argc, char **argv)
 	prctl(PR_SET_NAME, "gantry-api");
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGTERM, terminate);
-	if (read_options() != 0)
-		return 1;
-	r = confine();
+	if (api_options_read(&options, error, sizeof(error)) < 0)
+		return fail("options", error);
+	confinement.file_bytes = largest_upload();
+	confinement.descriptors = 2 * options.connections + 64;
+	r = confine(&confinement, &what);
 	if (r < 0)
-		return fail("giving up privileges", strerror(-r));
-	r = tls_init(&options, fingerprint);
-	if (r < 0) {
-		mbedtls_strerror(r, words, sizeof(words));
-		return fail("certificate", words);
-	}
+		return fail(what, strerror(-r));
 	r = loop_init();
 	if (r == 0)
-		r = pid1_init(CONTROL_FD, gone);
+		r = pid1_init(CONTROL_FD, gone, handed);
 	if (r == 0)
-		r = http_init();
+		r = access_init(&options);
+	if (r == 0)
+		r = http_init(&options);
+	if (r == 0)
+		r = pid1_follow();
 	if (r < 0)
 		return fail("start", strerror(-r));
-	say_certificate(fingerprint);
-	conn_listen((struct sockaddr *)&options.address, options.address_size, http_serve, say_listening);
 	loop_run(http_run);
 	return 0;
 }

@@ -8,10 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include <gantry/report.h>
+
+#include "link.h"
 #include "options.h"
 
 #define LISTEN_DEFAULT "0.0.0.0:3535"
+#define UPLOAD_BYTES   (16 << 20)
 
 /* "0.0.0.0:3535", "[::]:3535" or ":3535" (every address, both families). */
 static int parse_listen(struct api_options *o, const char *listen)
@@ -61,30 +66,135 @@ static void parse_hosts(struct api_options *o, struct json_object *hosts)
 		strcpy(o->hosts[o->n_hosts++], "localhost");
 }
 
+static bool is_host(const char *host)
+{
+	size_t n = strlen(host);
+
+	return n > 0 && n < API_HOST_MAX && strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:*") == n;
+}
+
+bool api_hosts_parse(struct api_options *o, const char *text)
+{
+	char hosts[API_HOSTS_MAX][API_HOST_MAX];
+	size_t n_hosts = 0;
+
+	while (*text) {
+		size_t n = strcspn(text, "\n"), begin = strspn(text, " \t"), end = n;
+
+		while (end > begin && strchr(" \t\r", text[end - 1]))
+			end--;
+		if (begin < end && text[begin] != '#') {
+			if (n_hosts == API_HOSTS_MAX || end - begin >= API_HOST_MAX)
+				return false;
+			snprintf(hosts[n_hosts], API_HOST_MAX, "%.*s", (int)(end - begin), text + begin);
+			if (!is_host(hosts[n_hosts++]))
+				return false;
+		}
+		text += n + (text[n] == '\n');
+	}
+	if (n_hosts == 0)
+		return false;
+	memcpy(o->hosts, hosts, sizeof(hosts));
+	o->n_hosts = n_hosts;
+	return true;
+}
+
+static struct json_object *member(struct json_object *object, const char *name)
+{
+	struct json_object *value = NULL;
+
+	json_object_object_get_ex(object, name, &value);
+	return value;
+}
+
+static void copy(char *to, size_t size, struct json_object *value)
+{
+	const char *string = value ? json_object_get_string(value) : "";
+
+	snprintf(to, size, "%s", string && strlen(string) < size ? string : "");
+}
+
+static size_t number(struct json_object *object, const char *name, size_t fallback, size_t maximum)
+{
+	struct json_object *value = member(object, name);
+	int64_t n = value ? json_object_get_int64(value) : 0;
+
+	return n < 1 || n > (int64_t)maximum ? fallback : (size_t)n;
+}
+
+static size_t length(struct json_object *array, size_t maximum)
+{
+	size_t n = json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
+
+	return n < maximum ? n : maximum;
+}
+
+static void parse_acts(struct api_options *o, struct json_object *object)
+{
+	struct json_object *actions = member(object, "actions"), *uploads = member(object, "uploads");
+
+	o->n_actions = length(actions, CONFIG_ACTIONS_MAX);
+	for (size_t i = 0; i < o->n_actions; i++)
+		copy(o->actions[i], sizeof(o->actions[i]), member(json_object_array_get_idx(actions, i), "name"));
+	o->n_uploads = length(uploads, CONFIG_UPLOADS_MAX);
+	for (size_t i = 0; i < o->n_uploads; i++) {
+		struct json_object *upload = json_object_array_get_idx(uploads, i);
+
+		copy(o->uploads[i].name, sizeof(o->uploads[i].name), member(upload, "name"));
+		copy(o->uploads[i].path, sizeof(o->uploads[i].path), member(upload, "path"));
+		o->uploads[i].max_bytes = number(upload, "max_bytes", UPLOAD_BYTES, 64 << 20);
+	}
+}
+
 int api_options_parse(struct api_options *ret, const char *json, char *error, size_t error_size)
 {
 	struct json_object *object = json_tokener_parse(json), *value;
-	struct api_options o = {0};
+	struct api_options *o = calloc(1, sizeof(*o));
 	const char *listen = LISTEN_DEFAULT;
-	int r;
+	int r = -EINVAL;
 
-	if (!json_object_is_type(object, json_type_object)) {
+	if (!o || !json_object_is_type(object, json_type_object)) {
 		snprintf(error, error_size, "options are not a JSON object");
-		json_object_put(object);
-		return -EINVAL;
+		goto out;
 	}
-	if (json_object_object_get_ex(object, "listen", &value) && json_object_get_string(value))
+	value = member(object, "listen");
+	if (value && json_object_get_string(value))
 		listen = json_object_get_string(value);
-	r = parse_listen(&o, listen);
+	r = parse_listen(o, listen);
 	if (r < 0)
 		snprintf(error, error_size, "listen \"%.64s\": not ADDRESS:PORT", listen);
-	value = NULL;
-	json_object_object_get_ex(object, "tls_hosts", &value);
-	parse_hosts(&o, value);
-	if (json_object_object_get_ex(object, "before_unlock", &value) && json_object_get_string(value))
-		o.nothing_before_unlock = strcmp(json_object_get_string(value), "nothing") == 0;
-	json_object_put(object);
+	parse_hosts(o, member(object, "tls_hosts"));
+	parse_acts(o, object);
+	o->connections = number(object, "connections", 1024, LINK_SLOTS_MAX);
+	o->connections_per_address = number(object, "connections_per_address", 256, LINK_SLOTS_MAX);
+	copy(o->hosts_file, sizeof(o->hosts_file), member(object, "tls_hosts_file"));
+	copy(o->certificate, sizeof(o->certificate), member(object, "tls_certificate"));
+	copy(o->key, sizeof(o->key), member(object, "tls_key"));
+	copy(o->password_file, sizeof(o->password_file), member(object, "password_file"));
+	copy(o->salt, sizeof(o->salt), member(object, "password_salt"));
+	value = member(object, "tls_create");
+	o->create = !value || json_object_get_boolean(value);
+	value = member(object, "password_hash");
+	o->slow_hash = value && !strcmp(json_object_get_string(value), "pbkdf2-sha256");
+	value = member(object, "before_unlock");
+	o->nothing_before_unlock = value && !strcmp(json_object_get_string(value), "nothing");
 	if (r == 0)
-		*ret = o;
+		*ret = *o;
+out:
+	json_object_put(object);
+	free(o);
 	return r;
+}
+
+int api_options_read(struct api_options *ret, char *error, size_t error_size)
+{
+	static char json[CONFIG_SIZE_MAX + 1];
+	ssize_t n = pread(OPTIONS_FD, json, sizeof(json) - 1, 0);
+
+	if (n < 0) {
+		snprintf(error, error_size, "%s", strerror(errno));
+		return -errno;
+	}
+	json[n] = '\0';
+	return api_options_parse(ret, json, error, error_size);
 }

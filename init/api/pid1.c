@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "../client.h"
 #include "../eventtext.h"
@@ -21,6 +22,7 @@
 struct pending {
 	void (*posted)(void *with, int result);
 	void (*collected)(void *with, const struct status *status);
+	void (*begun)(void *with, int64_t result);
 	void *with;
 };
 
@@ -31,28 +33,46 @@ static size_t first_pending, n_pending;
 static struct status status;
 static bool status_broken;
 static void (*on_gone)(void);
+static void (*on_event)(const struct event_view *e);
+static void (*on_hand)(enum control_hand hand, int fd);
 
 const struct ring *pid1_events(void)
 {
 	return &ring;
 }
 
-static int request(enum control_kind kind, unsigned flags, int64_t argument, const char *body, size_t size)
+void pid1_on_event(void (*seen)(const struct event_view *e))
+{
+	on_event = seen;
+}
+
+static int request(enum control_kind kind, unsigned flags, int64_t argument, const void *body, size_t size, int fd)
 {
 	struct control_head head = {.kind = kind, .flags = (uint16_t)flags, .size = (uint32_t)size,
 				    .argument = argument};
 	struct iovec iov[] = {{&head, sizeof(head)}, {(void *)body, size}};
 	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
 
 	if (source.fd < 0)
 		return -ENOTCONN;
+	if (fd >= 0) {
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		control.head = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+						.cmsg_len = CMSG_LEN(sizeof(int))};
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof(int));
+	}
 	return sendmsg(source.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static int request_answered(enum control_kind kind, unsigned flags, int64_t argument, const char *body, size_t size,
-			    struct pending done)
+static int request_answered(enum control_kind kind, unsigned flags, int64_t argument, const void *body, size_t size,
+			    int fd, struct pending done)
 {
-	int r = n_pending == PENDING_MAX ? -EBUSY : request(kind, flags, argument, body, size);
+	int r = n_pending == PENDING_MAX ? -EBUSY : request(kind, flags, argument, body, size, fd);
 
 	if (r == 0)
 		pending[(first_pending + n_pending++) % PENDING_MAX] = done;
@@ -69,16 +89,22 @@ int pid1_post(int level, bool outside, const char *text, size_t size, void (*don
 		size = (size_t)(end - text);
 	if (size > CONTROL_BODY_MAX)
 		size = CONTROL_BODY_MAX;
-	return request_answered(CONTROL_POST, outside ? CONTROL_OUTSIDE : 0, level, text, size,
+	return request_answered(CONTROL_POST, outside ? CONTROL_OUTSIDE : 0, level, text, size, -1,
 				(struct pending){.posted = done, .with = with});
 }
 
 int pid1_status(void (*done)(void *with, const struct status *status), void *with)
 {
-	return request_answered(CONTROL_STATUS, 0, 0, NULL, 0, (struct pending){.collected = done, .with = with});
+	return request_answered(CONTROL_STATUS, 0, 0, NULL, 0, -1, (struct pending){.collected = done, .with = with});
 }
 
-static void take_end(int result)
+int pid1_act(enum control_kind kind, const void *body, size_t size, int fd, void (*done)(void *with, int64_t result),
+	     void *with)
+{
+	return request_answered(kind, 0, 0, body, size, fd, (struct pending){.begun = done, .with = with});
+}
+
+static void take_end(int64_t result)
 {
 	struct pending p = pending[first_pending];
 
@@ -87,13 +113,16 @@ static void take_end(int result)
 	first_pending = (first_pending + 1) % PENDING_MAX;
 	n_pending--;
 	if (p.posted)
-		p.posted(p.with, result);
+		p.posted(p.with, (int)result);
 	if (p.collected)
 		p.collected(p.with, result < 0 || status_broken ? NULL : &status);
+	if (p.begun)
+		p.begun(p.with, result);
 	status_broken = false;
 }
 
-static void take(const struct control_message *message)
+/* *attached is set to -1 when it was taken over. */
+static void take(const struct control_message *message, int *attached)
 {
 	struct event_view e;
 	int64_t argument = message->head.argument;
@@ -105,8 +134,11 @@ static void take(const struct control_message *message)
 				  (size_t)argument);
 		break;
 	case CONTROL_EVENT:
-		if (event_view(&e, message->body, message->head.size) == 0)
-			ring_add(&ring, message->body, message->head.size);
+		if (event_view(&e, message->body, message->head.size) < 0)
+			break;
+		ring_add(&ring, message->body, message->head.size);
+		if (on_event)
+			on_event(&e);
 		break;
 	case CONTROL_BOOT:
 	case CONTROL_NODE:
@@ -114,7 +146,13 @@ static void take(const struct control_message *message)
 			status_broken = true;
 		break;
 	case CONTROL_END:
-		take_end((int)argument);
+		take_end(argument);
+		break;
+	case CONTROL_HAND:
+		if (*attached >= 0 && argument >= 0 && argument < HAND_MAX) {
+			on_hand((enum control_hand)argument, *attached);
+			*attached = -1;
+		}
 		break;
 	default:
 		break;
@@ -127,8 +165,18 @@ static void ready(struct loop_source *s, uint32_t events)
 	for (int i = 0; i < MESSAGES_A_TURN; i++) {
 		struct control_message message;
 		struct iovec iov[] = {{&message.head, sizeof(message.head)}, {message.body, CONTROL_BODY_MAX}};
-		struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
-		ssize_t n = recvmsg(s->fd, &m, MSG_DONTWAIT);
+		union {
+			struct cmsghdr head;
+			char bytes[CMSG_SPACE(sizeof(int))];
+		} control;
+		struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2, .msg_control = control.bytes,
+				   .msg_controllen = sizeof(control.bytes)};
+		ssize_t n = recvmsg(s->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		struct cmsghdr *c = n >= 0 ? CMSG_FIRSTHDR(&m) : NULL;
+		int attached = -1;
+
+		if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+			memcpy(&attached, CMSG_DATA(c), sizeof(int));
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
@@ -137,20 +185,25 @@ static void ready(struct loop_source *s, uint32_t events)
 			on_gone();
 			return;
 		}
-		if ((size_t)n < sizeof(message.head) || (m.msg_flags & MSG_TRUNC) ||
-		    message.head.size != (size_t)n - sizeof(message.head))
-			continue;
-		message.body[message.head.size] = '\0';
-		take(&message);
+		if ((size_t)n >= sizeof(message.head) && !(m.msg_flags & MSG_TRUNC) &&
+		    message.head.size == (size_t)n - sizeof(message.head)) {
+			message.body[message.head.size] = '\0';
+			take(&message, &attached);
+		}
+		if (attached >= 0)
+			close(attached);
 	}
 }
 
-int pid1_init(int fd, void (*gone)(void))
+int pid1_init(int fd, void (*gone)(void), void (*handed)(enum control_hand hand, int fd))
 {
-	int r;
-
 	on_gone = gone;
+	on_hand = handed;
 	source.ready = ready;
-	r = loop_add(&source, fd, EPOLLIN);
-	return r < 0 ? r : request(CONTROL_EVENTS, CONTROL_FOLLOW, 1, NULL, 0);
+	return loop_add(&source, fd, EPOLLIN);
+}
+
+int pid1_follow(void)
+{
+	return request(CONTROL_EVENTS, CONTROL_FOLLOW, 1, NULL, 0, -1);
 }

@@ -10,11 +10,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <gantry/control.h>
+
+#include "../eventtext.h"
 #include "../ring.h"
 #include "../status.h"
 
-/* Starts to follow from the first event. `gone` is called when PID 1 has closed the connection. */
-int pid1_init(int fd, void (*gone)(void));
+/*
+ * `gone` is called when PID 1 has closed the connection, `handed` when it hands over a descriptor (which is taken over).
+ */
+int pid1_init(int fd, void (*gone)(void), void (*handed)(enum control_hand hand, int fd));
+
+/* Starts to follow from the first event. */
+int pid1_follow(void);
+
+/* Called for each event as it comes. */
+void pid1_on_event(void (*seen)(const struct event_view *e));
+
+/* api-tls: the SHA-256 of the certificate in use, for the status. */
+int pid1_certificate(const char *sha256);
 
 /* The events seen so far; empty until PID 1 has told how many it keeps. */
 const struct ring *pid1_events(void);
@@ -28,5 +42,12 @@ int pid1_post(int level, bool outside, const char *text, size_t size, void (*don
 
 /* done gets the collected status, valid during the call, or NULL. */
 int pid1_status(void (*done)(void *with, const struct status *status), void *with);
+
+/*
+ * Begins an act (control.h): kind, its body, and a descriptor to attach (-1: none; stays the caller's). done gets the
+ * act's id or PID 1's negative errno.
+ */
+int pid1_act(enum control_kind kind, const void *body, size_t size, int fd, void (*done)(void *with, int64_t result),
+	     void *with);
 
 #endif

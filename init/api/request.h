@@ -25,11 +25,22 @@ enum access {
 	ACCESS_ACT,	/* changes the machine: only once the stored password is known */
 };
 
+/* Where the check of the credentials stands. */
+enum credentials {
+	CREDENTIALS_NEW,
+	CREDENTIALS_CHECKED,	/* by a slow hash, under way */
+	CREDENTIALS_RIGHT,
+	CREDENTIALS_WRONG,
+};
+
 struct route {
 	const char *path;	/* with a trailing "/": and one more segment, the request's `name` */
 	const char *allow;	/* methods, as in the Allow header: "GET" or "GET, POST" */
 	enum access access;
 	enum MHD_Result (*answer)(struct request *request);
+	/* Of a body that the answer wants in request->text, or request->body_fd: its limit; NULL: bodies are thrown away. */
+	size_t (*body_max)(const struct request *request);
+	bool body_to_file;	/* into a memfd */
 };
 
 struct request {
@@ -38,6 +49,10 @@ struct request {
 	const char *method;
 	const char *name;		/* what follows the route's path; "" if nothing does */
 	size_t body_size;
+	int body_fd;			/* -1: none */
+	int body_error;			/* it could not be kept */
+	enum credentials credentials;
+	bool admitted;			/* the head has been answered by `go on` */
 	bool suspended, asked;
 	int result;			/* for the answer's own use between its two calls */
 	struct text text;		/* likewise; freed with the request */
@@ -71,5 +86,13 @@ enum MHD_Result answer_logs(struct request *request);
 /* ask.c: what PID 1 is asked. */
 enum MHD_Result answer_new_event(struct request *request);
 enum MHD_Result answer_status(struct request *request);
+
+/* acts.c: what changes the machine. */
+enum MHD_Result answer_actions(struct request *request);
+enum MHD_Result answer_action(struct request *request);
+enum MHD_Result answer_upload(struct request *request);
+enum MHD_Result answer_password(struct request *request);
+size_t upload_body_max(const struct request *request);
+size_t password_body_max(const struct request *request);
 
 #endif

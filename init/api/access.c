@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Implements access.h. Tables are fixed; a slow hash gets a millisecond or two in each turn of the loop. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <mbedtls/base64.h>
+#include <mbedtls/platform_util.h>
+#include <mbedtls/sha256.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include <gantry/event.h>
+
+#include "../loop.h"
+#include "access.h"
+#include "identity.h"
+#include "password.h"
+#include "pid1.h"
+
+#define USER               "admin"
+#define CREDENTIALS_MAX    1024		/* of the header, decoded */
+#define HASHES_MAX         4		/* under way or waiting */
+#define ITERATIONS_A_TURN  2000
+#define ADDRESSES_MAX      256
+#define TRIES              10		/* wrong passwords of one address at once ... */
+#define TRY_AGAIN_NS       6000000000LL	/* ... and then one in this time */
+#define SAY_AGAIN_NS       60000000000LL
+
+/* What an address has tried. */
+struct address {
+	unsigned char bytes[16];
+	int64_t changed_ns, said_ns;
+	unsigned wrong;		/* tries used up */
+	unsigned unsaid;
+};
+
+struct hash {
+	const struct request *request;	/* to resume; NULL: a new password's, or whoever waited is gone */
+	bool used;
+	struct password with;
+	struct password_work work;
+	unsigned char key[32];		/* of the credentials, for the cache */
+	void (*done)(void *with, const char *stored);
+	void *done_with;
+};
+
+static const struct api_options *options;
+static bool known;			/* what is stored */
+static bool set;			/* there is a password */
+static struct password stored;
+static unsigned char secret[32];	/* keys the cache, so that it is worth nothing elsewhere */
+static unsigned char right[32];
+static bool right_seen;
+static struct address addresses[ADDRESSES_MAX];
+static struct hash hashes[HASHES_MAX];
+static struct loop_timer hash_timer;
+
+/* ---- addresses ------------------------------------------------------------------------------------------------ */
+
+static const struct sockaddr *peer_of(struct request *request)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(request->connection,
+								       MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+	return info ? info->client_addr : NULL;
+}
+
+/* IPv6: the /64, of which anybody has a whole one. */
+static void address_bytes(const struct sockaddr *peer, unsigned char *out)
+{
+	memset(out, 0, 16);
+	if (peer && peer->sa_family == AF_INET) {
+		memcpy(out, &((const struct sockaddr_in *)peer)->sin_addr, 4);
+	} else if (peer && peer->sa_family == AF_INET6) {
+		const struct in6_addr *in6 = &((const struct sockaddr_in6 *)peer)->sin6_addr;
+
+		memcpy(out, in6, IN6_IS_ADDR_V4MAPPED(in6) ? 16 : 8);
+	}
+}
+
+/* The row of this address; the one that was quiet longest makes room. */
+static struct address *address_of(struct request *request)
+{
+	struct address *quietest = &addresses[0];
+	unsigned char bytes[16];
+	int64_t now_ns = loop_now_ns();
+
+	address_bytes(peer_of(request), bytes);
+	for (size_t i = 0; i < ADDRESSES_MAX; i++) {
+		struct address *a = &addresses[i];
+
+		if (a->changed_ns && !memcmp(a->bytes, bytes, sizeof(bytes))) {
+			int64_t forgiven = (now_ns - a->changed_ns) / TRY_AGAIN_NS;
+
+			if (forgiven > 0) {
+				a->wrong = forgiven >= a->wrong ? 0 : a->wrong - (unsigned)forgiven;
+				a->changed_ns += forgiven * TRY_AGAIN_NS;
+			}
+			return a;
+		}
+		if (a->changed_ns < quietest->changed_ns)
+			quietest = a;
+	}
+	*quietest = (struct address){.changed_ns = now_ns};
+	memcpy(quietest->bytes, bytes, sizeof(bytes));
+	return quietest;
+}
+
+static void say_wrong(struct request *request, struct address *a)
+{
+	const struct sockaddr *peer = peer_of(request);
+	char line[160], name[INET6_ADDRSTRLEN] = "an unknown address";
+	int64_t now_ns = loop_now_ns();
+
+	a->unsaid++;
+	if (a->said_ns && now_ns - a->said_ns < SAY_AGAIN_NS)
+		return;
+	if (peer && peer->sa_family == AF_INET)
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)peer)->sin_addr, name, sizeof(name));
+	else if (peer && peer->sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)peer)->sin6_addr, name, sizeof(name));
+	snprintf(line, sizeof(line), "wrong user or password from %s (%u since this was last said)", name, a->unsaid);
+	a->unsaid = 0;
+	a->said_ns = now_ns;
+	pid1_post(EVENT_WARNING, false, line, strlen(line), NULL, NULL);
+}
+
+/* ---- slow hashes ---------------------------------------------------------------------------------------------- */
+
+static void finish(struct hash *h)
+{
+	struct request *request = (struct request *)h->request;
+	char text[PASSWORD_STORED_MAX];
+
+	if (h->done) {
+		memcpy(h->with.hash, h->work.sum, sizeof(h->with.hash));
+		password_slow(&h->with, text);
+		h->done(h->done_with, text);
+	} else if (request) {
+		bool good = set && stored.slow && password_equal(h->work.sum, stored.hash, sizeof(stored.hash));
+
+		request->credentials = good ? CREDENTIALS_RIGHT : CREDENTIALS_WRONG;
+		if (good) {
+			memcpy(right, h->key, sizeof(right));
+			right_seen = true;
+		}
+		request_resume(request);
+	}
+	mbedtls_platform_zeroize(h, sizeof(*h));
+}
+
+/* The first one in the table; the others wait. */
+static void work(struct loop_timer *timer)
+{
+	for (size_t i = 0; i < HASHES_MAX; i++) {
+		if (!hashes[i].used)
+			continue;
+		if (password_go_on(&hashes[i].work, ITERATIONS_A_TURN))
+			finish(&hashes[i]);
+		loop_arm(timer, loop_now_ns());
+		return;
+	}
+}
+
+static struct hash *begin(const struct password *with, const void *password, size_t size)
+{
+	for (size_t i = 0; i < HASHES_MAX; i++) {
+		struct hash *h = &hashes[i];
+
+		if (h->used)
+			continue;
+		h->used = true;
+		h->with = *with;
+		password_begin(&h->work, with, password, size);
+		loop_arm(&hash_timer, loop_now_ns());
+		return h;
+	}
+	return NULL;
+}
+
+void access_forget(const struct request *request)
+{
+	for (size_t i = 0; i < HASHES_MAX; i++)
+		if (hashes[i].used && hashes[i].request == request)
+			mbedtls_platform_zeroize(&hashes[i], sizeof(hashes[i]));
+}
+
+int access_new_password(const void *password, size_t size, void (*done)(void *with, const char *stored), void *with)
+{
+	struct password p = {.slow = true, .iterations = PASSWORD_ITERATIONS};
+	char text[PASSWORD_STORED_MAX];
+	struct hash *h;
+
+	if (!options->slow_hash) {
+		password_fast(password, size, options->salt, text);
+		done(with, text);
+		return 0;
+	}
+	if (identity_random(NULL, p.salt, sizeof(p.salt)) < 0)
+		return -EIO;
+	h = begin(&p, password, size);
+	if (!h)
+		return -EBUSY;
+	h->done = done;
+	h->done_with = with;
+	return 0;
+}
+
+/* ---- credentials ---------------------------------------------------------------------------------------------- */
+
+/* Decodes "Basic ..." into out; its size, or 0: there is none, or nothing that could be one. */
+static size_t credentials_of(struct request *request, unsigned char *out, size_t room)
+{
+	const char *header = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
+							 MHD_HTTP_HEADER_AUTHORIZATION);
+	size_t n = 0;
+
+	if (!header || strncasecmp(header, "Basic ", 6) != 0)
+		return 0;
+	return mbedtls_base64_decode(out, room, &n, (const unsigned char *)header + 6, strlen(header + 6)) == 0 ? n : 0;
+}
+
+/* Of the credentials and of what is stored, so that it ends with either. */
+static void cache_key(const unsigned char *credentials, size_t size, unsigned char *out)
+{
+	mbedtls_sha256_context c;
+
+	mbedtls_sha256_init(&c);
+	mbedtls_sha256_starts(&c, 0);
+	mbedtls_sha256_update(&c, secret, sizeof(secret));
+	mbedtls_sha256_update(&c, stored.hash, sizeof(stored.hash));
+	mbedtls_sha256_update(&c, credentials, size);
+	mbedtls_sha256_finish(&c, out);
+	mbedtls_sha256_free(&c);
+}
+
+static enum verdict is_wrong(struct request *request)
+{
+	struct address *a = address_of(request);
+
+	if (a->wrong < TRIES)
+		a->wrong++;
+	if (a->wrong == 1)
+		a->changed_ns = loop_now_ns();
+	say_wrong(request, a);
+	return VERDICT_DENIED;
+}
+
+static enum verdict check_slow(struct request *request, const unsigned char *password, size_t size,
+			       const unsigned char *key)
+{
+	struct hash *h = begin(&stored, password, size);
+
+	if (!h)
+		return VERDICT_BUSY;
+	h->request = request;
+	memcpy(h->key, key, sizeof(h->key));
+	request->credentials = CREDENTIALS_CHECKED;
+	request_suspend(request);
+	return VERDICT_WAIT;
+}
+
+static enum verdict check_credentials(struct request *request, unsigned char *credentials, size_t size)
+{
+	const unsigned char *colon = size ? memchr(credentials, ':', size) : NULL;
+	unsigned char key[32];
+	size_t user, rest;
+
+	if (!colon)
+		return VERDICT_DENIED;
+	user = (size_t)(colon - credentials);
+	rest = size - user - 1;
+	cache_key(credentials, size, key);
+	if (right_seen && password_equal(key, right, sizeof(key)))
+		return VERDICT_ALLOWED;
+	if (address_of(request)->wrong >= TRIES)
+		return VERDICT_LIMITED;
+	if (user != strlen(USER) || !password_equal(credentials, (const unsigned char *)USER, user))
+		return is_wrong(request);
+	if (stored.slow)
+		return check_slow(request, colon + 1, rest, key);
+	if (!password_matches_fast(&stored, colon + 1, rest, options->salt))
+		return is_wrong(request);
+	memcpy(right, key, sizeof(right));
+	right_seen = true;
+	return VERDICT_ALLOWED;
+}
+
+/* ---- access.h ------------------------------------------------------------------------------------------------- */
+
+static enum verdict before_known(const struct request *request)
+{
+	bool alive = request->route && !strcmp(request->route->path, "/livez");
+
+	if (alive || (!options->nothing_before_unlock && (!request->route || request->route->access == ACCESS_READ)))
+		return VERDICT_ALLOWED;
+	return VERDICT_LOCKED;
+}
+
+enum verdict access_check(struct request *request)
+{
+	unsigned char credentials[CREDENTIALS_MAX];
+	enum verdict verdict;
+
+	if (request->credentials == CREDENTIALS_RIGHT)
+		return VERDICT_ALLOWED;
+	if (request->credentials == CREDENTIALS_WRONG)
+		return is_wrong(request);
+	if (!known)
+		return before_known(request);
+	if (!set)
+		return VERDICT_ALLOWED;
+	verdict = check_credentials(request, credentials, credentials_of(request, credentials, sizeof(credentials)));
+	mbedtls_platform_zeroize(credentials, sizeof(credentials));
+	return verdict;
+}
+
+void access_stored(int fd)
+{
+	char text[PASSWORD_STORED_MAX];
+	ssize_t n = pread(fd, text, sizeof(text), 0);
+
+	right_seen = false;
+	if (n > 0 && password_parse(&stored, text, (size_t)n) < 0)
+		n = -1;
+	set = n > 0;
+	known = n >= 0;		/* what cannot be read keeps everybody out of what matters */
+}
+
+int access_init(const struct api_options *with)
+{
+	options = with;
+	hash_timer.fire = work;
+	known = !options->password_file[0];
+	return identity_random(NULL, secret, sizeof(secret)) < 0 ? -EIO : 0;
+}

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Implements acts.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <mbedtls/platform_util.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <gantry/control.h>
+
+#include "../eventtext.h"
+#include "access.h"
+#include "acts.h"
+#include "pid1.h"
+
+#define SOURCE        "system-api"
+#define WAITING_MAX   64
+#define ENDED_MAX     64
+#define ERROR_MAX     256
+#define PASSWORD_MAX  4096	/* bytes of a new one */
+#define SEALS         (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+/* A request between being passed on and being answered. It outlives a client that goes away. */
+struct waiting {
+	bool used;
+	struct request *request;	/* NULL: nobody waits any more */
+	int64_t id;			/* 0: PID 1 has not said yet */
+	int64_t result;			/* PID 1's negative errno */
+	bool ended, good;
+	char error[ERROR_MAX];
+};
+
+/* How the latest acts ended: an act may be over before PID 1's answer to its request is read. */
+struct ended {
+	int64_t id;
+	bool good;
+	char error[ERROR_MAX];
+};
+
+static const struct api_options *options;
+static struct waiting waitings[WAITING_MAX];
+static struct ended ended[ENDED_MAX];
+static size_t n_ended;
+
+static struct waiting *waiting_of(const struct request *request)
+{
+	for (size_t i = 0; i < WAITING_MAX; i++)
+		if (waitings[i].used && waitings[i].request == request)
+			return &waitings[i];
+	return NULL;
+}
+
+static struct waiting *wait_for(struct request *request)
+{
+	for (size_t i = 0; i < WAITING_MAX; i++) {
+		if (waitings[i].used)
+			continue;
+		waitings[i] = (struct waiting){.used = true, .request = request};
+		return &waitings[i];
+	}
+	return NULL;
+}
+
+void acts_forget(const struct request *request)
+{
+	struct waiting *w = waiting_of(request);
+
+	if (!w)
+		return;
+	w->request = NULL;
+	w->used = w->id == 0 && w->result == 0;	/* begun() will still come */
+}
+
+static void end(struct waiting *w, bool good, const char *error)
+{
+	w->ended = true;
+	w->good = good;
+	snprintf(w->error, sizeof(w->error), "%s", error);
+	request_resume(w->request);
+}
+
+static bool is_async(struct request *request)
+{
+	size_t size;
+	const char *value = request_argument(request, "async", &size);
+
+	return size > 0 && !(size == 1 && value[0] == '0');
+}
+
+/* PID 1 has begun the act, or not. */
+static void begun(void *with, int64_t result)
+{
+	struct waiting *w = with;
+
+	if (!w->request) {
+		w->used = false;
+		return;
+	}
+	if (result <= 0) {
+		w->result = result < 0 ? result : -EIO;
+		request_resume(w->request);
+		return;
+	}
+	w->id = result;
+	if (is_async(w->request)) {
+		request_resume(w->request);
+		return;
+	}
+	for (size_t i = 0; i < ENDED_MAX; i++)
+		if (ended[i].id == w->id)
+			end(w, ended[i].good, ended[i].error);
+}
+
+/* The value of a field, copied; "" if there is none. */
+static void field(const struct event_view *e, const char *name, char *out, size_t room)
+{
+	size_t n = strlen(name);
+	const char *at = e->fields, *last = at + e->head.fields_size;
+
+	out[0] = '\0';
+	while (at < last) {
+		size_t size = strnlen(at, (size_t)(last - at));
+
+		if (size > n && at[n] == '=' && !memcmp(at, name, n))
+			snprintf(out, room, "%.*s", (int)(size - n - 1), at + n + 1);
+		at += size + 1;
+	}
+}
+
+/* Called for each event that PID 1 tells. */
+static void see(const struct event_view *e)
+{
+	char id[24], result[16];
+	struct ended *row;
+
+	if (e->head.source_size != strlen(SOURCE) || memcmp(e->source, SOURCE, strlen(SOURCE)))
+		return;
+	field(e, "result", result, sizeof(result));
+	field(e, "id", id, sizeof(id));
+	if (!result[0] || !id[0])
+		return;
+	row = &ended[n_ended++ % ENDED_MAX];
+	row->id = strtoll(id, NULL, 10);
+	row->good = !strcmp(result, "success");
+	field(e, "error", row->error, sizeof(row->error));
+	for (size_t i = 0; i < WAITING_MAX; i++) {
+		struct waiting *w = &waitings[i];
+
+		if (w->used && w->request && w->id == row->id && !w->ended)
+			end(w, row->good, row->error);
+	}
+}
+
+/* Passes the request on; the answer function is called again when there is something to say. */
+static enum MHD_Result begin(struct request *request, enum control_kind kind, const char *body, size_t size, int fd)
+{
+	struct waiting *w = wait_for(request);
+
+	if (!w)
+		return respond_unavailable(request);
+	if (pid1_act(kind, body, size, fd, begun, w) < 0) {
+		w->used = false;
+		return respond_unavailable(request);
+	}
+	return request_suspend(request);
+}
+
+/* What stands in the way of an answer, or NULL. */
+static enum MHD_Result respond_not_begun(struct request *request, int64_t result, const char *absent)
+{
+	if (result == -ENOENT)
+		return respond_error(request, MHD_HTTP_BAD_REQUEST, absent);
+	if (result == -ESHUTDOWN)
+		return respond_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "The machine is stopping");
+	return respond_unavailable(request);
+}
+
+static enum MHD_Result respond_accepted(struct request *request, int64_t id)
+{
+	request->text = (struct text)TEXT_GROWING(256);
+	text_printf(&request->text, "{\"id\":\"%" PRId64 "\",\"message\":\"Action accepted\"}\n", id);
+	return respond_text(request, MHD_HTTP_ACCEPTED, TYPE_JSON);
+}
+
+/* {"code":500,"message":"BEFORE: NAME - error: ERROR"} */
+static enum MHD_Result respond_failed(struct request *request, const char *before, const char *name, const char *error)
+{
+	char message[512];
+	struct text t = TEXT_FIXED(message);
+
+	text_printf(&t, "%s%s%s%s%.*s", before, name ? ": " : "", name ? name : "", name ? " - error: " : "",
+		    name ? ERROR_MAX : 0, error);
+	free(request->text.bytes);	/* a password's */
+	request->text = (struct text)TEXT_GROWING(4096);
+	text_put(&request->text, "{\"code\":500,\"message\":");
+	text_json(&request->text, message, t.size);
+	text_put(&request->text, "}\n");
+	return respond_text(request, MHD_HTTP_INTERNAL_SERVER_ERROR, TYPE_JSON);
+}
+
+/* ---- the routes ----------------------------------------------------------------------------------------------- */
+
+static void put_names(struct text *t, const char *title, const char *first, size_t n, size_t stride)
+{
+	text_printf(t, "\"%s\":[", title);
+	for (size_t i = 0; i < n; i++) {
+		text_put(t, i > 0 ? ",{\"name\":" : "{\"name\":");
+		text_json(t, first + i * stride, strlen(first + i * stride));
+		text_put(t, "}");
+	}
+	text_put(t, "]");
+}
+
+enum MHD_Result answer_actions(struct request *request)
+{
+	request->text = (struct text)TEXT_GROWING(65536);
+	text_put(&request->text, "{");
+	put_names(&request->text, "actions", options->actions[0], options->n_actions, sizeof(options->actions[0]));
+	text_put(&request->text, ",");
+	put_names(&request->text, "file_uploads", options->uploads[0].name, options->n_uploads,
+		  sizeof(options->uploads[0]));
+	text_put(&request->text, "}\n");
+	return respond_text(request, MHD_HTTP_OK, TYPE_JSON);
+}
+
+enum MHD_Result answer_action(struct request *request)
+{
+	struct waiting *w = waiting_of(request);
+
+	if (!w)
+		return begin(request, CONTROL_ACTION, request->name, strlen(request->name), -1);
+	if (w->result < 0)
+		return respond_not_begun(request, w->result, "Specified action not configured");
+	if (!w->ended)
+		return respond_accepted(request, w->id);
+	if (!w->good)
+		return respond_failed(request, "Failed to execute action", request->name, w->error);
+	return respond_constant(request, MHD_HTTP_OK, TYPE_JSON, "{\"message\":\"Action executed successfully\"}\n");
+}
+
+static const struct api_upload *upload_of(const struct request *request)
+{
+	for (size_t i = 0; i < options->n_uploads; i++)
+		if (!strcmp(options->uploads[i].name, request->name))
+			return &options->uploads[i];
+	return NULL;
+}
+
+/* An unknown one is refused with its own words, after a body that is not kept. */
+size_t upload_body_max(const struct request *request)
+{
+	const struct api_upload *upload = upload_of(request);
+
+	return upload ? upload->max_bytes : 1 << 16;
+}
+
+enum MHD_Result answer_upload(struct request *request)
+{
+	const struct api_upload *upload = upload_of(request);
+	struct waiting *w = waiting_of(request);
+
+	if (!upload)
+		return respond_error(request, MHD_HTTP_BAD_REQUEST, "Specified file upload not configured");
+	if (request->body_error)
+		return respond_failed(request, "Failed to read content from payload", NULL, "");
+	if (!w) {
+		if (fcntl(request->body_fd, F_ADD_SEALS, SEALS) < 0)
+			return respond_unavailable(request);
+		return begin(request, CONTROL_UPLOAD, request->name, strlen(request->name), request->body_fd);
+	}
+	if (w->result < 0)
+		return respond_not_begun(request, w->result, "Specified file upload not configured");
+	if (!w->good)
+		return respond_failed(request, "Failed to write content to file", NULL, "");
+	request->text = (struct text)TEXT_GROWING(8192);
+	text_put(&request->text, "{\"message\":\"File uploaded successfully\",\"file\":");
+	text_json(&request->text, upload->path, strlen(upload->path));
+	text_printf(&request->text, ",\"size_bytes\":\"%zu\"}\n", request->body_size);
+	return respond_text(request, MHD_HTTP_OK, TYPE_JSON);
+}
+
+size_t password_body_max(const struct request *request)
+{
+	(void)request;
+	return PASSWORD_MAX;
+}
+
+/* The hash of the new password is there. */
+static void store(void *with, const char *stored)
+{
+	struct waiting *w = with;
+
+	if (!w->request) {
+		w->used = false;
+		return;
+	}
+	if (pid1_act(CONTROL_PASSWORD, stored, strlen(stored), -1, begun, w) < 0) {
+		w->result = -EBUSY;
+		request_resume(w->request);
+	}
+}
+
+static enum MHD_Result begin_password(struct request *request)
+{
+	struct waiting *w = wait_for(request);
+	enum MHD_Result r = w ? request_suspend(request) : MHD_YES;
+	int begun_r = w ? access_new_password(request->text.bytes ? request->text.bytes : "", request->text.size, store, w) :
+		      -EBUSY;
+
+	mbedtls_platform_zeroize(request->text.bytes ? request->text.bytes : (char[1]){0}, request->text.size);
+	if (begun_r == 0)
+		return r;
+	if (w) {
+		w->result = begun_r;
+		request_resume(request);
+		return r;
+	}
+	return respond_unavailable(request);
+}
+
+enum MHD_Result answer_password(struct request *request)
+{
+	struct waiting *w = waiting_of(request);
+
+	if (!options->password_file[0])
+		return respond_error(request, MHD_HTTP_NOT_IMPLEMENTED, "Basic auth secret path is not configured");
+	if (request->body_error)
+		return respond_failed(request, "Failed to read content from payload", NULL, "");
+	if (!w)
+		return begin_password(request);
+	if (w->result < 0)
+		return respond_not_begun(request, w->result, "Basic auth secret path is not configured");
+	if (!w->good)
+		return respond_failed(request, "Failed to update basic auth secret", NULL, "");
+	return respond_constant(request, MHD_HTTP_OK, TYPE_JSON, "{\"message\":\"Basic auth secret updated\"}\n");
+}
+
+void acts_init(const struct api_options *with)
+{
+	options = with;
+	pid1_on_event(see);
+}

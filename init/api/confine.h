@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a role of the API gives up before the first byte from outside: root, every capability, all files (an empty root
+ * and landlock), new privileges and processes, core dumps, memory and descriptors without bound, every system call that
+ * it does not need and, for api, the network.
+ */
+#ifndef API_CONFINE_H
+#define API_CONFINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct confinement {
+	bool network;		/* it listens on `port`; else it has no network at all */
+	uint16_t port;
+	size_t descriptors;
+	size_t file_bytes;	/* of a memfd: the largest upload */
+	size_t address_space;	/* bytes */
+};
+
+/* 0, or negative errno with what could not be given up in *ret_what. A role that was not started as root stays who it is. */
+int confine(const struct confinement *c, const char **ret_what);
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Role `api-tls`: the listener, the TLS key and the sessions, in front of the role api. A process without privileges or
+ * files; it reads TLS records and knows nothing of HTTP, so a mistake there does not reach the key. It starts with a key
+ * of its own making, and goes on with the disk's once PID 1 hands that over; the listener stays open.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <mbedtls/error.h>
+#include <mbedtls/platform_util.h>
+#include <psa/crypto.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gantry/control.h>
+#include <gantry/role.h>
+
+#include "../loop.h"
+#include "../text.h"
+#include "confine.h"
+#include "conn.h"
+#include "identity.h"
+#include "options.h"
+#include "pid1.h"
+#include "tls.h"
+
+#define ADDRESS_SPACE (512u << 20)
+
+static struct api_options options;
+static struct identity identity;	/* wiped once it is in use */
+
+/* Standard error is a pipe to PID 1, each line an event: for what happens before descriptor 3 can be used. */
+static int fail(const char *what, const char *why)
+{
+	fprintf(stderr, "%s: %s\n", what, why);
+	return 1;
+}
+
+static void say(int level, struct text *t)
+{
+	pid1_post(level, false, t->bytes, t->size, NULL, NULL);
+}
+
+static void say_listening(int result)
+{
+	char line[256];
+	struct text t = TEXT_FIXED(line);
+
+	if (result < 0)
+		text_printf(&t, "listen on %s: %s; trying again", options.listen, strerror(-result));
+	else
+		text_printf(&t, "listens on %s", options.listen);
+	say(result < 0 ? EVENT_ERROR : EVENT_INFO, &t);
+}
+
+static void say_certificate(const char *words, const char *fingerprint)
+{
+	char line[512];
+	struct text t = TEXT_FIXED(line);
+
+	text_put(&t, words);
+	text_add(&t, "", 1);	/* the fields begin */
+	text_printf(&t, "sha256=%s", fingerprint);
+	say(EVENT_NOTICE, &t);
+	pid1_certificate(fingerprint);
+}
+
+static void say_made(const char *fingerprint)
+{
+	char line[400];
+	struct text t = TEXT_FIXED(line);
+
+	text_put(&t, "made a certificate for");
+	for (size_t i = 0; i < options.n_hosts && t.size < 300; i++) {
+		text_put(&t, i > 0 ? ", " : " ");
+		text_put(&t, options.hosts[i]);
+	}
+	text_add(&t, "", 1);
+	say_certificate(line, fingerprint);
+}
+
+static int use(char *fingerprint)
+{
+	int r = tls_use(identity.certificate, identity.key, fingerprint);
+
+	mbedtls_platform_zeroize(&identity, sizeof(identity));
+	return r;
+}
+
+/* The PEM texts one after the other, the certificate first: tls_use() takes each from the same bytes. */
+static void use_identity(int fd)
+{
+	char fingerprint[65], words[128], line[256];
+	struct text t = TEXT_FIXED(line);
+	ssize_t n = pread(fd, &identity, sizeof(identity), 0);
+	int r;
+
+	identity.certificate[sizeof(identity.certificate) - 1] = identity.key[sizeof(identity.key) - 1] = '\0';
+	r = n == sizeof(identity) ? use(fingerprint) : MBEDTLS_ERR_X509_INVALID_FORMAT;
+	if (r == 0) {
+		say_certificate("goes on with the certificate of the disk", fingerprint);
+		return;
+	}
+	mbedtls_strerror(r, words, sizeof(words));
+	text_printf(&t, "certificate of the disk: %s", words);
+	say(EVENT_ERROR, &t);
+}
+
+static void gone(void)
+{
+	loop_stop();
+}
+
+static void handed(enum control_hand hand, int fd)
+{
+	if (hand == HAND_PEER) {
+		conn_link(fd);
+		return;
+	}
+	if (hand == HAND_IDENTITY)
+		use_identity(fd);
+	close(fd);
+}
+
+static void terminate(int sig)
+{
+	(void)sig;
+	_exit(0);
+}
+
+static uint16_t port(void)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&options.address;
+
+	return ntohs(in->sin_port);	/* in IPv6's at the same place */
+}
+
+int front_main(int argc, char **argv)
+{
+	struct confinement confinement = {.network = true, .address_space = ADDRESS_SPACE, .file_bytes = 1 << 16};
+	char fingerprint[65], error[256];
+	const char *what;
+	int r;
+
+	(void)argc;
+	(void)argv;
+	prctl(PR_SET_NAME, "gantry-api-tls");
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, terminate);
+	if (api_options_read(&options, error, sizeof(error)) < 0)
+		return fail("options", error);
+	confinement.port = port();
+	confinement.descriptors = 2 * options.connections + 64;
+	r = confine(&confinement, &what);
+	if (r < 0)
+		return fail(what, strerror(-r));
+	r = psa_crypto_init() == PSA_SUCCESS ? identity_create(options.hosts, options.n_hosts, &identity) :
+	    MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+	if (r == 0)
+		r = use(fingerprint);
+	if (r < 0) {
+		mbedtls_strerror(r, error, sizeof(error));
+		return fail("certificate", error);
+	}
+	r = loop_init();
+	if (r == 0)
+		r = conn_init(options.connections, options.connections_per_address);
+	if (r == 0)
+		r = pid1_init(CONTROL_FD, gone, handed);
+	if (r < 0)
+		return fail("start", strerror(-r));
+	say_made(fingerprint);
+	conn_listen((struct sockaddr *)&options.address, options.address_size, say_listening);
+	loop_run(NULL);
+	return 0;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Between the two roles of the API: api-tls, which holds the listener, the TLS key and the sessions, and api, which
+ * speaks HTTP and never sees a network socket. A SOCK_SEQPACKET pair that PID 1 hands to both: api-tls sends first a
+ * page of states, then each connection whose handshake is over, as one end of a stream socket pair with plain text. What
+ * api tells in return is one number a connection in the shared page, so it costs no message; the worst that a broken
+ * api can do with it is to keep connections open or have them closed.
+ */
+#ifndef API_LINK_H
+#define API_LINK_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum link_kind {
+	LINK_STATES = 1,	/* attached: a memfd of `slots` numbers */
+	LINK_CONNECTION,	/* attached: HTTP's end */
+};
+
+struct link_message {
+	uint32_t kind;
+	uint32_t slot;		/* LINK_STATES: how many there are */
+	uint32_t peer_size;
+	struct sockaddr_storage peer;
+};
+
+/* A state is a count that grows with each change, times 4, plus where the connection stands. */
+enum link_state {
+	LINK_HEAD,		/* waits for a request, or for the rest of its head */
+	LINK_BODY,
+	LINK_ANSWER,
+};
+
+#define LINK_SLOTS_MAX 4096
+
+typedef _Atomic uint32_t link_word;
+
+static inline enum link_state link_state_of(uint32_t word)
+{
+	return (word & 3) == LINK_BODY ? LINK_BODY : (word & 3) == LINK_ANSWER ? LINK_ANSWER : LINK_HEAD;
+}
+
+#endif

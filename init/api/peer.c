@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Implements peer.h. */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../loop.h"
+#include "http.h"
+#include "peer.h"
+
+#define MESSAGES_A_TURN 64
+#define FDS_MAX         (4 * LINK_SLOTS_MAX)
+
+static struct loop_source source = LOOP_SOURCE_INIT;
+static link_word *states;
+static uint32_t slots;
+static int owners[LINK_SLOTS_MAX];	/* slot -> the descriptor that may speak for it */
+static uint16_t slot_of[FDS_MAX];	/* descriptor -> slot + 1 */
+
+static void forget(void)
+{
+	if (states)
+		munmap(states, slots * sizeof(*states));
+	states = NULL;
+	slots = 0;
+	if (source.fd >= 0) {
+		int fd = source.fd;
+
+		loop_remove(&source);
+		close(fd);
+	}
+}
+
+static void map_states(uint32_t n, int fd)
+{
+	struct stat st;
+	void *at;
+
+	if (states || n == 0 || n > LINK_SLOTS_MAX || fstat(fd, &st) < 0 || st.st_size < (off_t)(n * sizeof(*states)))
+		return;
+	at = mmap(NULL, n * sizeof(*states), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED)
+		return;
+	states = at;
+	slots = n;
+}
+
+/* fd is taken over. */
+static void add(const struct link_message *message, int fd)
+{
+	if (message->slot >= slots || fd >= FDS_MAX || message->peer_size > sizeof(message->peer)) {
+		close(fd);
+		return;
+	}
+	owners[message->slot] = fd;
+	slot_of[fd] = (uint16_t)(message->slot + 1);
+	http_serve(fd, (const struct sockaddr *)&message->peer, message->peer_size);
+}
+
+/* False: there is nothing more now. */
+static bool receive(void)
+{
+	struct link_message message;
+	struct iovec iov = {&message, sizeof(message)};
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+			   .msg_controllen = sizeof(control.bytes)};
+	ssize_t n = recvmsg(source.fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n >= 0 ? CMSG_FIRSTHDR(&m) : NULL;
+	int fd = -1;
+
+	if (n < 0)
+		return errno == EINTR;
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(&fd, CMSG_DATA(c), sizeof(int));
+	if (n == 0) {
+		forget();
+		return false;
+	}
+	if (fd < 0)
+		return true;
+	if (n == sizeof(message) && message.kind == LINK_CONNECTION) {
+		add(&message, fd);
+		return true;
+	}
+	if (n == sizeof(message) && message.kind == LINK_STATES)
+		map_states(message.slot, fd);
+	close(fd);
+	return true;
+}
+
+static void ready(struct loop_source *s, uint32_t events)
+{
+	(void)events;
+	for (int i = 0; i < MESSAGES_A_TURN && s->fd >= 0; i++)
+		if (!receive())
+			return;
+}
+
+void peer_use(int fd)
+{
+	forget();
+	source.ready = ready;
+	if (loop_add(&source, fd, EPOLLIN) < 0)
+		close(fd);
+}
+
+int peer_slot(int fd)
+{
+	int slot = fd >= 0 && fd < FDS_MAX ? slot_of[fd] - 1 : -1;
+
+	return slot >= 0 && slot < (int)slots && owners[slot] == fd ? slot : -1;
+}
+
+void peer_state(int fd, enum link_state state)
+{
+	int slot = peer_slot(fd);
+
+	if (slot >= 0)
+		atomic_store_explicit(&states[slot], ((atomic_load_explicit(&states[slot], memory_order_relaxed) & ~3u) + 4)
+				      | state, memory_order_relaxed);
+}

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Role `api-store`: what the API has to do with files, one act a process, as root but without a single byte of HTTP: PID 1
+ * starts it by a name from boot.json. A file is replaced whole or not at all: written beside its place, synced, renamed.
+ *
+ *     load              the stored password and the TLS identity, made where they are missing, given to PID 1
+ *     password          descriptor 5 is what password_file shall hold
+ *     upload NAME       descriptor 5 is the content
+ *     log QUERY         earlier boots, to the socket that is descriptor 5; as gantry-api, once the files are open
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <mbedtls/error.h>
+#include <mbedtls/platform_util.h>
+#include <psa/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gantry/cleanup.h>
+#include <gantry/report.h>
+#include <gantry/role.h>
+#include <gantry/stage.h>
+
+#include "identity.h"
+#include "options.h"
+#include "password.h"
+
+#define PAYLOAD_FD 5
+#define SEALS      (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+static struct api_options options;
+
+/* The one line that PID 1 tells as the reason. */
+static int fail(const char *what, const char *why)
+{
+	struct {
+		struct report_head head;
+		char text[512];
+	} message = {.head = {.kind = REPORT_RESULT}};
+
+	snprintf(message.text, sizeof(message.text), "%s: %s", what, why);
+	message.head.size = (uint32_t)strlen(message.text);
+	(void)!send(REPORT_FD, &message, sizeof(message.head) + message.head.size, MSG_NOSIGNAL);
+	return 1;
+}
+
+static int fail_mbedtls(const char *what, int r)
+{
+	char words[128];
+
+	mbedtls_strerror(r, words, sizeof(words));
+	return fail(what, words);
+}
+
+/* ---- files ---------------------------------------------------------------------------------------------------- */
+
+/* The directory of path, and in *ret_name its last part. A descriptor or negative errno. */
+static int open_directory(const char *path, const char **ret_name)
+{
+	char directory[API_PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	int fd;
+
+	snprintf(directory, sizeof(directory), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	*ret_name = slash + 1;
+	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static void temporary_name(char *out, size_t size, const char *name)
+{
+	snprintf(out, size, ".%.200s.gantry-new", name);
+}
+
+/* A new file beside `name`, synced and closed. from: a descriptor with `size` bytes, copied from its beginning. */
+static int write_beside(int directory, const char *name, mode_t mode, int from, size_t size)
+{
+	char temporary[256];
+	off_t at = 0;
+	int fd, r = 0;
+
+	temporary_name(temporary, sizeof(temporary), name);
+	unlinkat(directory, temporary, 0);
+	fd = openat(directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0)
+		return -errno;
+	while (r == 0 && at < (off_t)size) {
+		ssize_t n = sendfile(fd, from, &at, size - (size_t)at);
+
+		if (n <= 0)
+			r = n < 0 && errno == EINTR ? 0 : n < 0 ? -errno : -EIO;
+	}
+	if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0))
+		r = -errno;
+	close(fd);
+	if (r < 0)
+		unlinkat(directory, temporary, 0);
+	return r;
+}
+
+static int put_in_place(int directory, const char *name)
+{
+	char temporary[256];
+
+	temporary_name(temporary, sizeof(temporary), name);
+	if (renameat(directory, temporary, directory, name) < 0) {
+		int r = -errno;
+
+		unlinkat(directory, temporary, 0);
+		return r;
+	}
+	return fsync(directory) < 0 ? -errno : 0;
+}
+
+static int replace_file(const char *path, mode_t mode, int from, size_t size)
+{
+	const char *name;
+	_cleanup_(cleanup_close) int directory = open_directory(path, &name);
+	int r = directory < 0 ? directory : write_beside(directory, name, mode, from, size);
+
+	return r < 0 ? r : put_in_place(directory, name);
+}
+
+/* Up to room - 1 bytes of a regular file, NUL-terminated. The size; -ENOENT: there is none; -EFBIG. */
+static ssize_t read_file(int directory, const char *name, char *out, size_t room)
+{
+	_cleanup_(cleanup_close) int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+	size_t size = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return -ENXIO;
+	for (;;) {
+		ssize_t n = read(fd, out + size, room - size);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 0)
+			break;
+		if (n > 0)
+			size += (size_t)n;
+		if (size >= room)
+			return -EFBIG;
+	}
+	out[size] = '\0';
+	return (ssize_t)size;
+}
+
+/* ---- load ----------------------------------------------------------------------------------------------------- */
+
+static int memfd_of(const void *bytes, size_t size)
+{
+	int fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, bytes, size) != (ssize_t)size || fcntl(fd, F_ADD_SEALS, SEALS) < 0) {
+		close(fd);
+		return -EIO;
+	}
+	return fd;
+}
+
+static int give(const char *name, const void *bytes, size_t size)
+{
+	_cleanup_(cleanup_close) int fd = memfd_of(bytes, size);
+	struct report_head head = {.kind = REPORT_GIVE, .size = (uint32_t)strlen(name)};
+	struct iovec iov[] = {{&head, sizeof(head)}, {(void *)name, strlen(name)}};
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))}};
+	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2, .msg_control = control.bytes,
+				 .msg_controllen = sizeof(control.bytes)};
+
+	if (fd < 0)
+		return fd;
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(int));
+	return sendmsg(REPORT_FD, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int load_password(void)
+{
+	char stored[PASSWORD_STORED_MAX];
+	struct password p;
+	const char *name;
+	_cleanup_(cleanup_close) int directory = open_directory(options.password_file, &name), empty = -1;
+	ssize_t n = directory < 0 ? directory : read_file(directory, name, stored, sizeof(stored));
+
+	if (n == -ENOENT && directory >= 0) {
+		empty = memfd_of("", 0);
+		n = empty < 0 ? empty : replace_file(options.password_file, 0600, empty, 0);
+	}
+	if (n == -EFBIG || (n > 0 && password_parse(&p, stored, (size_t)n) < 0))
+		return fail(options.password_file, "holds no hash of a password (64 hex digits, or pbkdf2-sha256$...)");
+	if (n < 0)
+		return fail(options.password_file, strerror((int)-n));
+	n = give("password", stored, (size_t)n);
+	return n < 0 ? fail("password", strerror((int)-n)) : 0;
+}
+
+static void load_hosts(void)
+{
+	static char text[65536];
+	const char *name;
+	_cleanup_(cleanup_close) int directory = open_directory(options.hosts_file, &name);
+	ssize_t n = directory < 0 ? directory : read_file(directory, name, text, sizeof(text));
+
+	if (n < 0)
+		fprintf(stderr, "%s: %s; the certificate is made for tls_hosts\n", options.hosts_file, strerror((int)-n));
+	else if (strlen(text) != (size_t)n || !api_hosts_parse(&options, text))
+		fprintf(stderr, "%s: not a list of host names; the certificate is made for tls_hosts\n", options.hosts_file);
+}
+
+/* Two files and one power cut: both are written and synced beside their places before the first takes its own. */
+static int create_identity(int certificates, const char *certificate, int keys, const char *key, struct identity *identity)
+{
+	_cleanup_(cleanup_close) int certificate_fd = -1, key_fd = -1;
+	int r;
+
+	if (options.hosts_file[0])
+		load_hosts();
+	r = identity_create(options.hosts, options.n_hosts, identity);
+	if (r < 0)
+		return fail_mbedtls("making a certificate", r);
+	certificate_fd = memfd_of(identity->certificate, strlen(identity->certificate));
+	key_fd = memfd_of(identity->key, strlen(identity->key));
+	r = certificate_fd < 0 || key_fd < 0 ? -ENOMEM :
+	    write_beside(certificates, certificate, 0600, certificate_fd, strlen(identity->certificate));
+	if (r == 0)
+		r = write_beside(keys, key, 0600, key_fd, strlen(identity->key));
+	if (r == 0 && (fsync(certificates) < 0 || fsync(keys) < 0))
+		r = -errno;
+	if (r == 0)
+		r = put_in_place(certificates, certificate);
+	if (r == 0)
+		r = put_in_place(keys, key);
+	return r < 0 ? fail(options.certificate, strerror(-r)) : 0;
+}
+
+/* A cut between the two renames of an earlier boot: the certificate is in its place, the key beside it. */
+static bool finish_creation(int keys, const char *key, struct identity *identity)
+{
+	char temporary[256];
+	mbedtls_x509_crt certificate;
+	mbedtls_pk_context pk;
+	bool good;
+
+	temporary_name(temporary, sizeof(temporary), key);
+	if (read_file(keys, temporary, identity->key, sizeof(identity->key)) < 0)
+		return false;
+	mbedtls_x509_crt_init(&certificate);
+	mbedtls_pk_init(&pk);
+	good = identity_parse(identity->certificate, identity->key, &certificate, &pk) == 0;
+	mbedtls_x509_crt_free(&certificate);
+	mbedtls_pk_free(&pk);
+	return good && put_in_place(keys, key) == 0;
+}
+
+static int check_identity(const struct identity *identity)
+{
+	mbedtls_x509_crt certificate;
+	mbedtls_pk_context pk;
+	int r;
+
+	mbedtls_x509_crt_init(&certificate);
+	mbedtls_pk_init(&pk);
+	r = identity_parse(identity->certificate, identity->key, &certificate, &pk);
+	mbedtls_x509_crt_free(&certificate);
+	mbedtls_pk_free(&pk);
+	return r < 0 ? fail_mbedtls(options.certificate, r) : 0;
+}
+
+/* fail() says which of the two is missing. */
+static int read_identity(struct identity *identity)
+{
+	const char *certificate, *key;
+	_cleanup_(cleanup_close) int certificates = open_directory(options.certificate, &certificate),
+				     keys = open_directory(options.key, &key);
+	ssize_t has_certificate, has_key;
+
+	if (certificates < 0 || keys < 0)
+		return fail(certificates < 0 ? options.certificate : options.key,
+			    strerror(-(certificates < 0 ? certificates : keys)));
+	has_certificate = read_file(certificates, certificate, identity->certificate, sizeof(identity->certificate));
+	has_key = read_file(keys, key, identity->key, sizeof(identity->key));
+	if (has_certificate < 0 && has_certificate != -ENOENT)
+		return fail(options.certificate, strerror((int)-has_certificate));
+	if (has_key < 0 && has_key != -ENOENT)
+		return fail(options.key, strerror((int)-has_key));
+	if (has_certificate < 0 && has_key < 0)
+		return options.create ? create_identity(certificates, certificate, keys, key, identity) :
+		       fail(options.certificate, "does not exist, nor does its key, and tls_create is false");
+	if (has_key < 0 && !finish_creation(keys, key, identity))
+		return fail(options.key, "does not exist, but its certificate does: put it there, or take both away");
+	if (has_certificate < 0)
+		return fail(options.certificate, "does not exist, but its key does: put it there, or take both away");
+	return check_identity(identity);
+}
+
+static int load_identity(void)
+{
+	static struct identity identity;
+	int r;
+
+	if (psa_crypto_init() != PSA_SUCCESS)
+		return fail("TLS key", "no cryptography");
+	if (read_identity(&identity) != 0)
+		return 1;
+	r = give("identity", &identity, sizeof(identity));
+	mbedtls_platform_zeroize(&identity, sizeof(identity));
+	return r < 0 ? fail("TLS key", strerror(-r)) : 0;
+}
+
+static int load(const char *argument)
+{
+	(void)argument;
+	if (options.password_file[0] && load_password() != 0)
+		return 1;
+	return options.certificate[0] ? load_identity() : 0;
+}
+
+/* ---- what clients cause ---------------------------------------------------------------------------------------- */
+
+static int store_payload(const char *path, mode_t mode)
+{
+	struct stat st;
+	int r;
+
+	if (fstat(PAYLOAD_FD, &st) < 0)
+		return fail(path, strerror(errno));
+	r = replace_file(path, mode, PAYLOAD_FD, (size_t)st.st_size);
+	return r < 0 ? fail(path, strerror(-r)) : 0;
+}
+
+static int password(const char *argument)
+{
+	char stored[PASSWORD_STORED_MAX];
+	ssize_t n = pread(PAYLOAD_FD, stored, sizeof(stored), 0);
+	struct password p;
+
+	(void)argument;
+	if (n < 0 || password_parse(&p, stored, (size_t)n) < 0)
+		return fail(options.password_file, "what was to be stored is no hash of a password");
+	return store_payload(options.password_file, 0600);
+}
+
+static int upload(const char *argument)
+{
+	for (size_t i = 0; i < options.n_uploads; i++)
+		if (!strcmp(options.uploads[i].name, argument))
+			return store_payload(options.uploads[i].path, 0644);
+	return fail(argument, "no such upload");
+}
+
+static const struct {
+	const char *verb;
+	int (*run)(const char *argument);
+} verbs[] = {{"load", load}, {"password", password}, {"upload", upload}};
+
+int store_main(int argc, char **argv)
+{
+	char error[256];
+
+	prctl(PR_SET_NAME, "gantry-store");
+	prctl(PR_SET_DUMPABLE, 0);
+	setvbuf(stderr, NULL, _IOLBF, 0);
+	umask(077);
+	if (argc < 3)
+		return fail("api-store", "which verb?");
+	if (api_options_read(&options, error, sizeof(error)) < 0)
+		return fail("options", error);
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
+		if (!strcmp(verbs[i].verb, argv[2]))
+			return verbs[i].run(argc > 3 ? argv[3] : "");
+	return fail(argv[2], "no such verb");
+}
