@@ -22,6 +22,12 @@ void boot_status(struct control_boot *ret);
 size_t boot_nodes(void);
 void boot_node(size_t index, struct control_node *ret);
 
+/* What a node has found out, as in facts.h. */
+size_t boot_facts(size_t index, const char **ret);
+
+/* The fingerprint of the API's certificate, 64 hex digits, for status. */
+void boot_certificate(const char *sha256);
+
 /* 0; -ENOENT: no such node; -EINVAL: not for this kind of node; -EALREADY; -ESHUTDOWN: the machine is stopping. */
 int boot_start(const char *name);
 int boot_stop(const char *name);

@@ -26,6 +26,7 @@
 #include "cgroup.h"
 #include "child.h"
 #include "event.h"
+#include "facts.h"
 #include "loop.h"
 
 #ifndef CLONE_INTO_CGROUP
@@ -343,6 +344,7 @@ static bool progress(struct child *child, const struct report_head *head, const 
 	if (p.eta_s != UINT32_MAX)
 		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "eta_s=%u%c", p.eta_s, 0);
 	keep_text(child->text, body + sizeof(p), head->size - sizeof(p));
+	facts_take_progress(child->spec.node, &p, body + sizeof(p), head->size - sizeof(p));
 	event_add(head->level, EVENT_PROGRESS, child->spec.source, body + sizeof(p), head->size - sizeof(p), fields, n);
 	return true;
 }
@@ -371,6 +373,8 @@ static bool message(struct child *child, const struct report_head *head, const c
 		return name_of(body, head->size, name) && give(child, name, fd);
 	case REPORT_TAKE:
 		return name_of(body, head->size, name) && take(child, name);
+	case REPORT_FACTS:
+		return facts_take(child->spec.node, body, head->size);
 	case REPORT_STARTED:
 		if (child->spec.started)
 			child->spec.started(child);

@@ -48,7 +48,7 @@ struct connection {
 	uint64_t next, last;		/* events still to be sent: next to last */
 
 	enum answer answer;
-	size_t node;			/* ANSWER_STATUS: 0 the boot, then the nodes */
+	size_t step;			/* ANSWER_STATUS: 0 the boot, then each node and its facts */
 	int64_t result;			/* ANSWER_END: 0, an act's id, or negative errno */
 	uint64_t barrier;		/* ANSWER_END: a follower gets this event first */
 	int hands[HAND_MAX];		/* adopted: descriptors to be handed over; -1: none */
@@ -201,17 +201,23 @@ static int send_status(struct connection *c)
 		struct control_boot boot;
 		struct control_node node;
 	} body;
-	int r;
+	size_t node = (c->step - 1) / 2, size;
+	const char *facts = NULL;
+	int r = 0;
 
 	memset(&body, 0, sizeof(body));
-	if (c->node == 0) {
+	if (c->step == 0) {
 		boot_status(&body.boot);
 		r = send_message(c->source.fd, CONTROL_BOOT, 0, &body.boot, sizeof(body.boot));
-	} else {
-		boot_node(c->node - 1, &body.node);
+	} else if (c->step % 2) {
+		boot_node(node, &body.node);
 		r = send_message(c->source.fd, CONTROL_NODE, 0, &body.node, sizeof(body.node));
+	} else {
+		size = boot_facts(node, &facts);
+		if (size > 0)
+			r = send_message(c->source.fd, CONTROL_FACTS, 0, facts, size);
 	}
-	if (r == 0 && c->node++ == boot_nodes())
+	if (r == 0 && c->step++ == 2 * boot_nodes())
 		c->answer = ANSWER_END;
 	return r;
 }
@@ -338,10 +344,18 @@ static int begin_events(struct connection *c, const struct control_head *head)
 	return 0;
 }
 
+static int take_certificate(const struct control_head *head, const char *body)
+{
+	if (head->size != 64 || strspn(body, "0123456789abcdef") != 64)
+		return -EBADMSG;
+	boot_certificate(body);
+	return 0;
+}
+
 static unsigned needed_permission(unsigned kind)
 {
 	return kind == CONTROL_EVENTS || kind == CONTROL_STATUS ? CONTROL_MAY_READ :
-	       kind == CONTROL_POST ? CONTROL_MAY_POST :
+	       kind == CONTROL_POST || kind == CONTROL_CERTIFICATE ? CONTROL_MAY_POST :
 	       kind >= CONTROL_ACTION && kind <= CONTROL_BOOT_LOG ? CONTROL_MAY_ACT : CONTROL_MAY_CONTROL;
 }
 
@@ -358,6 +372,8 @@ static void take_request(struct connection *c, const struct control_head *head, 
 		c->result = begin_events(c, head);
 	else if (head->kind == CONTROL_POST)
 		c->result = post(c, head, body);
+	else if (head->kind == CONTROL_CERTIFICATE)
+		c->result = take_certificate(head, body);
 	else if (needed_permission(head->kind) == CONTROL_MAY_ACT) {
 		c->result = begin_act(head->kind, body, head->size, *attached);
 		*attached = -1;
@@ -365,7 +381,7 @@ static void take_request(struct connection *c, const struct control_head *head, 
 		c->result = strlen(body) == head->size ? act(c, head->kind, body) : -EBADMSG;
 	else {
 		c->answer = ANSWER_STATUS;
-		c->node = 0;
+		c->step = 0;
 	}
 	c->barrier = event_last();
 }

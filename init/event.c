@@ -24,7 +24,7 @@ static void (*wakes[WAKES_MAX])(void);
 static size_t n_wakes;
 static bool waking, wake_again;
 
-static uint64_t drops, drops_said;
+static uint64_t drops, drops_said, levels[EVENT_LEVEL_MAX];
 static char drop_source[EVENT_SOURCE_MAX + 1];
 static int64_t drops_said_ns;
 static struct loop_timer drop_timer;
@@ -83,8 +83,12 @@ static size_t key_size(const char *field, size_t size)
 	return n > 0 && n <= KEY_MAX && n < size && field[n] == '=' ? n : 0;
 }
 
-/* Copies what has the form key=value; the value that no longer fits is cut, the fields after it are left out. */
-static size_t clean_fields(char *out, const char *fields, size_t size)
+bool event_is_field(const char *field, size_t size)
+{
+	return key_size(field, size) > 0;
+}
+
+size_t event_clean_fields(char *out, size_t room, const char *fields, size_t size)
 {
 	size_t used = 0;
 
@@ -94,11 +98,11 @@ static size_t clean_fields(char *out, const char *fields, size_t size)
 		size_t key = key_size(fields, n);
 
 		if (key > 0) {
-			if (used + key + 2 > EVENT_FIELDS_MAX)
+			if (used + key + 2 > room)
 				break;
 			memcpy(out + used, fields, key + 1);
 			used += key + 1;
-			used += utf8_clean(out + used, EVENT_FIELDS_MAX - 1 - used, fields + key + 1, n - key - 1);
+			used += utf8_clean(out + used, room - 1 - used, fields + key + 1, n - key - 1);
 			out[used++] = '\0';
 		}
 		n = end ? n + 1 : n;
@@ -127,9 +131,10 @@ void event_add(enum event_level level, enum event_kind kind, const char *source,
 	p += head.source_size;
 	head.text_size = (uint16_t)utf8_clean(p, EVENT_TEXT_MAX, text, text_size);
 	p += head.text_size;
-	head.fields_size = (uint16_t)clean_fields(p, fields, fields_size);
+	head.fields_size = (uint16_t)event_clean_fields(p, EVENT_FIELDS_MAX, fields, fields_size);
 	p += head.fields_size;
 	memcpy(record, &head, sizeof(head));
+	levels[head.level]++;
 	if (!ring.index) {
 		console_direct(record, (size_t)(p - record));
 		return;
@@ -170,6 +175,11 @@ void event_state(enum event_level level, const char *source, const char *state, 
 	}
 	va_end(args);
 	event_add(level, EVENT_STATE, source, state, strlen(state), fields, used);
+}
+
+void event_levels(uint64_t ret[EVENT_LEVEL_MAX])
+{
+	memcpy(ret, levels, sizeof(levels));
 }
 
 uint64_t event_drops(void)

@@ -7,6 +7,7 @@
 #ifndef INIT_EVENT_H
 #define INIT_EVENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,18 @@ void event_add(enum event_level level, enum event_kind kind, const char *source,
  * its number. 0: there is none yet.
  */
 size_t event_read(uint64_t *seq, void *record);
+
+/* Whether these bytes are one field, "key=value". */
+bool event_is_field(const char *field, size_t size);
+
+/*
+ * Copies what has the form key=value, cleaned, at most `room` bytes; the value that no longer fits is cut, the fields
+ * after it are left out. Returns the size.
+ */
+size_t event_clean_fields(char *out, size_t room, const char *fields, size_t size);
+
+/* How many events of each level there were, kept or not. */
+void event_levels(uint64_t ret[EVENT_LEVEL_MAX]);
 
 uint64_t event_last(void);
 size_t event_entries(void);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <gantry/role.h>
@@ -28,6 +29,7 @@
 #include "early.h"
 #include "event.h"
 #include "eventsock.h"
+#include "facts.h"
 #include "fifo.h"
 #include "loop.h"
 #include "plan.h"
@@ -46,6 +48,7 @@ static struct loop_timer plan_timer;
 static int64_t started_ns;
 static struct child *teardown;
 static bool nodes_down;
+static char certificate_sha256[65];
 
 static void nothing(struct loop_timer *timer)
 {
@@ -220,8 +223,25 @@ static void turn(void)
 
 /* ---- what others ask (boot.h) --------------------------------------------------------------------------------- */
 
+/* Procfs answers from memory: this never waits. 0: there is no descriptor for it now. */
+static uint64_t memory_bytes(void)
+{
+	unsigned long long pages = 0;
+	char text[64] = "";
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	if (read(fd, text, sizeof(text) - 1) <= 0 || sscanf(text, "%*s %llu", &pages) != 1)
+		pages = 0;
+	close(fd);
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 void boot_status(struct control_boot *ret)
 {
+	struct utsname system = {0};
+
 	memset(ret, 0, sizeof(*ret));
 	ret->now_ns = loop_now_ns();
 	ret->started_ns = started_ns;
@@ -229,6 +249,13 @@ void boot_status(struct control_boot *ret)
 	ret->state = (uint8_t)plan.state;
 	ret->events = event_last();
 	ret->dropped = event_drops();
+	event_levels(ret->events_by_level);
+	ret->children = (uint32_t)child_count();
+	ret->memory_bytes = memory_bytes();
+	ret->turns = *loop_turns();
+	uname(&system);
+	snprintf(ret->kernel, sizeof(ret->kernel), "%.*s", (int)sizeof(ret->kernel) - 1, system.release);
+	memcpy(ret->certificate_sha256, certificate_sha256, sizeof(ret->certificate_sha256));
 	if (plan.state == BOOT_HELD)
 		snprintf(ret->reason, sizeof(ret->reason), "%s", plan.reason);
 	snprintf(ret->version, sizeof(ret->version), "%s", GANTRY_VERSION);
@@ -259,6 +286,17 @@ void boot_node(size_t index, struct control_node *ret)
 	snprintf(ret->name, sizeof(ret->name), "%s", node->config->name);
 	snprintf(ret->type, sizeof(ret->type), "%s", node->config->stage ? node->config->stage->type : "service");
 	snprintf(ret->reason, sizeof(ret->reason), "%s", reason);
+	facts_progress(index, ret);
+}
+
+size_t boot_facts(size_t index, const char **ret)
+{
+	return facts_of(index, ret);
+}
+
+void boot_certificate(const char *sha256)
+{
+	snprintf(certificate_sha256, sizeof(certificate_sha256), "%s", sha256);
 }
 
 static int find_node(const char *name, size_t *ret)
@@ -456,6 +494,7 @@ static void begin_plan(const char *config_error)
 		abort();	/* no memory before the first process: nothing can be done here */
 	make_options();
 	prepare("artifacts", artifact_init(&plan));
+	prepare("facts", facts_init(config->n_nodes));
 	prepare("children", child_init(config->n_nodes + extra, &plan));
 	cgroup_init();
 	prepare("readiness", ready_init(&plan, became_ready));

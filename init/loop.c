@@ -16,6 +16,7 @@
 
 static int epoll_fd = -1;
 static int timer_fd = -1;
+static struct control_turns turns;
 static bool running;
 static struct loop_timer *timers;
 static int64_t armed_ns;
@@ -137,14 +138,38 @@ static void fire_timers(void)
 	}
 }
 
+const struct control_turns *loop_turns(void)
+{
+	return &turns;
+}
+
+static void count_turn(int64_t from_ns)
+{
+	static const int64_t bounds_ns[] = CONTROL_TURN_BOUNDS_NS;
+	int64_t took_ns = loop_now_ns() - from_ns;
+	size_t bucket = 0;
+
+	while (bucket < CONTROL_TURN_BUCKETS - 1 && took_ns > bounds_ns[bucket])
+		bucket++;
+	turns.count[bucket]++;
+	turns.sum_ns += (uint64_t)took_ns;
+	if ((uint64_t)took_ns > turns.max_ns)
+		turns.max_ns = (uint64_t)took_ns;
+}
+
 void loop_run(void (*after)(void))
 {
+	int64_t woken_ns = 0;
+
 	running = true;
 	while (running) {
 		int n;
 
 		set_timer();
+		if (woken_ns)
+			count_turn(woken_ns);
 		n = epoll_wait(epoll_fd, batch, BATCH, -1);
+		woken_ns = loop_now_ns();
 		batch_size = n > 0 ? n : 0;
 		fire_timers();
 		for (int i = 0; i < batch_size; i++) {

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <gantry/control.h>
+
 struct loop_source {
 	int fd;			/* -1: not in the loop; stays the owner's */
 	uint32_t events;
@@ -43,5 +45,8 @@ void loop_disarm(struct loop_timer *timer);
 /* Runs until loop_stop(); after every batch of events calls `after` (may be NULL), where the plan takes its steps. */
 void loop_run(void (*after)(void));
 void loop_stop(void);
+
+/* How long each turn so far was away from waiting. */
+const struct control_turns *loop_turns(void);
 
 #endif

@@ -25,6 +25,19 @@ static void clean(char *string, size_t room)
 	string[utf8_clean(string, room - 1, raw, strlen(raw))] = '\0';
 }
 
+/* PID 1 has cleaned the values; the form is checked again, because what follows relies on it. */
+static int take_facts(struct status_facts *facts, const char *body, size_t size)
+{
+	if (size == 0 || size > sizeof(facts->bytes) || body[size - 1])
+		return -EBADMSG;
+	for (const char *f = body; f < body + size; f += strlen(f) + 1)
+		if (!strchr(f, '='))
+			return -EBADMSG;
+	memcpy(facts->bytes, body, size);
+	facts->size = size;
+	return 0;
+}
+
 int status_take(struct status *status, unsigned kind, const void *body, size_t size)
 {
 	if (kind == CONTROL_BOOT && size == sizeof(status->boot)) {
@@ -33,6 +46,8 @@ int status_take(struct status *status, unsigned kind, const void *body, size_t s
 		clean(status->boot.reason, sizeof(status->boot.reason));
 		clean(status->boot.version, sizeof(status->boot.version));
 		clean(status->boot.hostname, sizeof(status->boot.hostname));
+		clean(status->boot.kernel, sizeof(status->boot.kernel));
+		clean(status->boot.certificate_sha256, sizeof(status->boot.certificate_sha256));
 		return status->boot.state < BOOT_STATE_MAX ? 0 : -EBADMSG;
 	}
 	if (kind == CONTROL_NODE && size == sizeof(struct control_node) && status->n_nodes < STATUS_NODES_MAX) {
@@ -42,11 +57,15 @@ int status_take(struct status *status, unsigned kind, const void *body, size_t s
 		clean(node->name, sizeof(node->name));
 		clean(node->type, sizeof(node->type));
 		clean(node->reason, sizeof(node->reason));
+		clean(node->progress_text, sizeof(node->progress_text));
+		status->facts[status->n_nodes].size = 0;
 		if (node->state >= NODE_STATE_MAX || node->kind >= NODE_KIND_MAX)
 			return -EBADMSG;
 		status->n_nodes++;
 		return 0;
 	}
+	if (kind == CONTROL_FACTS && status->n_nodes > 0)
+		return take_facts(&status->facts[status->n_nodes - 1], body, size);
 	return -EBADMSG;
 }
 

@@ -18,10 +18,14 @@
 struct status {
 	struct control_boot boot;
 	struct control_node nodes[STATUS_NODES_MAX];
+	struct status_facts {		/* of the node with the same index */
+		size_t size;
+		char bytes[NODE_FACTS_MAX];
+	} facts[STATUS_NODES_MAX];
 	size_t n_nodes;
 };
 
-/* Takes one CONTROL_BOOT (which starts the collection anew) or CONTROL_NODE. 0 or -EBADMSG. */
+/* Takes one CONTROL_BOOT (which starts the collection anew), CONTROL_NODE or CONTROL_FACTS. 0 or -EBADMSG. */
 int status_take(struct status *status, unsigned kind, const void *body, size_t size);
 
 void status_json(struct text *t, const struct status *status);

@@ -24,7 +24,7 @@
 enum control_kind {
 	/* requests */
 	CONTROL_EVENTS = 1,	/* argument: first seq wanted; flag CONTROL_FOLLOW */
-	CONTROL_STATUS,		/* answered by one CONTROL_BOOT, then CONTROL_NODE for each node in plan order */
+	CONTROL_STATUS,		/* answered by one CONTROL_BOOT, then each node in plan order: CONTROL_NODE, CONTROL_FACTS */
 	CONTROL_POST,		/* body: text of a new event, or text NUL fields (see event.h); level in argument */
 	CONTROL_START,		/* body: node name. Service: start; failed or skipped stage: try again */
 	CONTROL_STOP,		/* body: service name */
@@ -32,6 +32,7 @@ enum control_kind {
 	CONTROL_POWEROFF,	/* body: reason, may be empty */
 	CONTROL_REBOOT,
 	CONTROL_HALT,
+	CONTROL_CERTIFICATE,	/* body: SHA-256 of the API's certificate, 64 lower-case hex digits: status shows it */
 	/*
 	 * Acts, of the API alone: PID 1 looks the name up in boot.json and starts a process for it. CONTROL_END's argument
 	 * is the act's id (above 0) or a negative errno; how it ended is an event of source "system-api" with the fields
@@ -49,6 +50,7 @@ enum control_kind {
 	CONTROL_END,
 	CONTROL_RING,		/* argument: how many events PID 1 keeps; begins a followed subscription */
 	CONTROL_HAND,		/* argument: enum control_hand; attached: its descriptor. Unasked, at any time */
+	CONTROL_FACTS,		/* follows its CONTROL_NODE, if there are any. body: "key=value" NUL each (NODE_FACTS_MAX) */
 	CONTROL_KIND_MAX,
 };
 
@@ -70,18 +72,38 @@ struct control_head {
 	int64_t argument;
 };
 
+/*
+ * How long PID 1's loop was away from epoll_wait, turn by turn: upper bounds of the buckets; one more has none. What
+ * waits for PID 1 waits at most for the longest of these.
+ */
+#define CONTROL_TURN_BOUNDS_NS {100000, 300000, 1000000, 3000000, 10000000, 30000000, 100000000}
+#define CONTROL_TURN_BUCKETS   8
+
+struct control_turns {
+	uint64_t count[CONTROL_TURN_BUCKETS];	/* turns in each bucket alone */
+	uint64_t sum_ns;
+	uint64_t max_ns;
+};
+
 /* Times are CLOCK_BOOTTIME nanoseconds, 0: not yet. Strings are NUL-terminated. */
 struct control_boot {
 	int64_t now_ns;
 	int64_t started_ns;		/* PID 1's first instruction */
 	int64_t ended_ns;		/* booted or held */
 	uint8_t state;			/* enum boot_state */
-	uint8_t reserved[7];
+	uint8_t reserved[3];
+	uint32_t children;		/* live processes that PID 1 started */
 	uint64_t events;		/* seq of the newest event */
 	uint64_t dropped;		/* malformed or unreadable messages, full tables: never silent */
+	uint64_t events_by_level[EVENT_LEVEL_MAX];
+	uint64_t memory_bytes;		/* PID 1's resident memory; 0: not known now */
+	struct control_turns turns;
 	char reason[NODE_REASON_MAX];
 	char version[32];
 	char hostname[64];
+	char kernel[64];		/* its release */
+	char certificate_sha256[65];	/* hex, of the API's certificate; "": none yet */
+	char reserved2[7];
 };
 
 struct control_node {
@@ -98,6 +120,14 @@ struct control_node {
 	char name[NODE_NAME_MAX];
 	char type[NODE_NAME_MAX];	/* stage type, or "service" */
 	char reason[NODE_REASON_MAX];	/* last result or last message */
+	/* The latest progress that it told, as in gantry/report.h; progress_ns 0: none in any attempt. */
+	int64_t progress_ns;
+	uint64_t progress_done;		/* bytes */
+	uint64_t progress_total;	/* bytes, 0 if unknown */
+	uint64_t progress_per_second;
+	uint32_t progress_eta_s;	/* UINT32_MAX if unknown */
+	uint32_t reserved2;
+	char progress_text[NODE_REASON_MAX];
 };
 
 #define CONTROL_BODY_MAX     2048

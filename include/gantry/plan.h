@@ -43,5 +43,6 @@ enum boot_state {
 
 #define NODE_NAME_MAX   32	/* bytes, NUL included: [a-z0-9-], starts with a letter */
 #define NODE_REASON_MAX 256	/* bytes, NUL included */
+#define NODE_FACTS_MAX  1024	/* bytes of "key=value" strings, each ended by NUL: what a stage found out */
 
 #endif

@@ -20,6 +20,7 @@ enum report_kind {
 	REPORT_GIVE,		/* body: artifact name; one sealed memfd attached */
 	REPORT_TAKE,		/* body: artifact name; answered once, now or later, by one of the two below */
 	REPORT_STARTED,		/* launch: the program is about to be executed; body empty */
+	REPORT_FACTS,		/* body: "key=value" NUL each, at most NODE_FACTS_MAX: all that this stage found out so far */
 	/* from PID 1 to the role */
 	REPORT_TAKEN,		/* body: artifact name; one sealed memfd attached */
 	REPORT_ABSENT,		/* body: artifact name; nobody gives it any more */

@@ -93,6 +93,11 @@ int pid1_post(int level, bool outside, const char *text, size_t size, void (*don
 				(struct pending){.posted = done, .with = with});
 }
 
+int pid1_certificate(const char *sha256)
+{
+	return request_answered(CONTROL_CERTIFICATE, 0, 0, sha256, strlen(sha256), (struct pending){0});
+}
+
 int pid1_status(void (*done)(void *with, const struct status *status), void *with)
 {
 	return request_answered(CONTROL_STATUS, 0, 0, NULL, 0, -1, (struct pending){.collected = done, .with = with});
@@ -142,6 +147,7 @@ static void take(const struct control_message *message, int *attached)
 		break;
 	case CONTROL_BOOT:
 	case CONTROL_NODE:
+	case CONTROL_FACTS:
 		if (status_take(&status, message->head.kind, message->body, message->head.size) < 0)
 			status_broken = true;
 		break;

@@ -40,6 +40,9 @@ const struct ring *pid1_events(void);
 int pid1_post(int level, bool outside, const char *text, size_t size, void (*done)(void *with, int result),
 	      void *with);
 
+/* Tells the fingerprint of the certificate, 64 hex digits, which status shows. 0 or negative errno. */
+int pid1_certificate(const char *sha256);
+
 /* done gets the collected status, valid during the call, or NULL. */
 int pid1_status(void (*done)(void *with, const struct status *status), void *with);
 

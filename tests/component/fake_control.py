@@ -15,13 +15,13 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))
 SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
-(EVENTS, STATUS, POST, START, STOP, RESTART, POWEROFF, REBOOT, HALT,
- EVENT, GAP, BOOT, NODE, END, RING) = range(1, 16)
+(EVENTS, STATUS, POST, START, STOP, RESTART, POWEROFF, REBOOT, HALT, CERTIFICATE,
+ EVENT, GAP, BOOT, NODE, END, RING, FACTS) = range(1, 18)
 FOLLOW, OUTSIDE = 1, 2
 HEAD = struct.Struct("<HHIq")
 EVENT_HEAD = struct.Struct("<QqqBBHHH")
-BOOT_BODY = struct.Struct("<qqqB7xQQ256s32s64s")
-NODE_BODY = struct.Struct("<qqqqiIBBB5x32s32s256s")
+BOOT_BODY = struct.Struct("<qqqB3xIQQ5QQ8QQQ256s32s64s64s65s7x")
+NODE_BODY = struct.Struct("<qqqqiIBBB5x32s32s256sqQQQI4x256s")
 
 
 def message(kind, argument=0, body=b"", flags=0):
@@ -42,6 +42,8 @@ class FakeControl:
         self.status_state = 1
         self.stderr = b""
         self.process = None
+        self.certificate = b""
+        self.nodes = [(b"node-%d" % i, b"exec", i % 2, 4, b"because \"it\" <works>", b"") for i in range(200)]
         self.act = None             # for START to HALT: (kind, body) -> (argument, words)
 
     # ---- events
@@ -158,6 +160,18 @@ class FakeControl:
             except OSError:
                 return
 
+    def boot_body(self):
+        turns = (5, 4, 3, 2, 1, 0, 0, 1)
+        return BOOT_BODY.pack(9000000000, 1000000, 8000000000, self.status_state, 3, self.seq, 0, 1, self.seq, 0, 0, 0,
+                              3 << 20, *turns, 250000000, 120000000, b"", b"0.1.0", b"testhost", b"6.12.0-test",
+                              self.certificate)
+
+    def node_bodies(self):
+        """(name, body of CONTROL_NODE, body of CONTROL_FACTS) of each of self.nodes."""
+        for i, (name, kind, service, state, reason, facts) in enumerate(self.nodes):
+            yield name, NODE_BODY.pack(1, 2000000000, 1, 0, 100 + i, 1, service, state, 1, name, kind, reason,
+                                       1500000000, 10, 40, 5, 6, b"10 of 40 B"), facts
+
     def _answer(self, ours, kind, flags, argument, body):
         if kind == EVENTS and flags & FOLLOW:
             ours.send(message(RING, self.ring))
@@ -185,11 +199,14 @@ class FakeControl:
                 self._wait_sent(seq)    # a follower gets the event before the end of its request
             ours.send(message(END))
         elif kind == STATUS:
-            ours.send(message(BOOT, 0, BOOT_BODY.pack(9000000000, 1000000, 8000000000, self.status_state, self.seq, 0,
-                                                      b"", b"0.1.0", b"testhost")))
-            for i in range(200):
-                ours.send(message(NODE, 0, NODE_BODY.pack(1, 2000000000, 0, 0, 100 + i, 1, i % 2, 4, 1,
-                                                          b"node-%d" % i, b"exec", b"because \"it\" <works>")))
+            ours.send(message(BOOT, 0, self.boot_body()))
+            for name, body, facts in self.node_bodies():
+                ours.send(message(NODE, 0, body))
+                if facts:
+                    ours.send(message(FACTS, 0, facts))
+            ours.send(message(END))
+        elif kind == CERTIFICATE:
+            self.certificate = body
             ours.send(message(END))
         elif self.act:
             ours.send(message(END, *self.act(kind, body)))

@@ -65,6 +65,17 @@ void boot_node(size_t index, struct control_node *ret)
 	memset(ret->reason, 'r', sizeof(ret->reason));	/* not even terminated */
 }
 
+size_t boot_facts(size_t index, const char **ret)
+{
+	*ret = "device=/dev/sda\0size_bytes=1";
+	return index % 3 == 0 ? 29 : 0;
+}
+
+void boot_certificate(const char *sha256)
+{
+	snprintf(called, sizeof(called), "certificate %s", sha256);
+}
+
 int boot_start(const char *name)
 {
 	snprintf(called, sizeof(called), "start %s", name);
@@ -220,6 +231,8 @@ TEST(the_status_has_every_node_even_if_the_socket_takes_few_at_a_time)
 	CHECK_INT(kind, CONTROL_END);
 	CHECK_INT(status.n_nodes, NODES);
 	CHECK_STR(status.nodes[199].name, "node-199");
+	for (size_t i = 0; i < NODES; i++)
+		CHECK_INT(status.facts[i].size, i % 3 == 0 ? 29 : 0);
 	CHECK_INT(strlen(status.nodes[0].reason), NODE_REASON_MAX - 1);
 	status_json(&t, &status);
 	text_add(&t, "", 1);
@@ -255,6 +268,37 @@ TEST(actions_reach_the_boot_and_their_result_comes_back)
 	request(CONTROL_POWEROFF, 0, 0, "");
 	CHECK_INT(next_kind(), CONTROL_END);
 	CHECK_STR(called, "shutdown 0 ssh ");
+	unlink(path);
+}
+
+TEST(a_certificate_is_64_hex_digits_from_who_may_post)
+{
+	char hex[65] = "";
+	static const struct {
+		size_t at;
+		char with;
+	} wrong[] = {{0, 'A'}, {63, 'g'}, {31, ' '}, {63, '\0'}};
+
+	start();
+	memset(hex, 'a', 64);
+	request(CONTROL_CERTIFICATE, 0, 0, hex);
+	CHECK_INT(next_kind(), CONTROL_END);
+	CHECK_INT(message.head.argument, 0);
+	CHECK(strcmp(called, "certificate ") > 0 && strlen(called) == 12 + 64);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		char bad[65];
+
+		called[0] = '\0';
+		memcpy(bad, hex, sizeof(bad));
+		bad[wrong[i].at] = wrong[i].with;
+		CHECK_INT(client_request(client, CONTROL_CERTIFICATE, 0, 0, bad, 64), 0);
+		CHECK_INT(next_kind(), CONTROL_END);
+		CHECK_INT(message.head.argument, -EBADMSG);
+		CHECK_STR(called, "");
+	}
+	CHECK_INT(client_request(client, CONTROL_CERTIFICATE, 0, 0, hex, 63), 0);
+	CHECK_INT(next_kind(), CONTROL_END);
+	CHECK_INT(message.head.argument, -EBADMSG);
 	unlink(path);
 }
 
@@ -324,6 +368,9 @@ TEST(a_role_may_only_what_it_was_given)
 	CHECK_INT(next_kind(), CONTROL_END);
 	CHECK_INT(message.head.argument, -EPERM);
 	request(CONTROL_REBOOT, 0, 0, "");
+	CHECK_INT(next_kind(), CONTROL_END);
+	CHECK_INT(message.head.argument, -EPERM);
+	request(CONTROL_CERTIFICATE, 0, 0, "0123456789012345678901234567890123456789012345678901234567890123");
 	CHECK_INT(next_kind(), CONTROL_END);
 	CHECK_INT(message.head.argument, -EPERM);
 	CHECK_STR(called, "");
