@@ -86,6 +86,14 @@ static bool look(struct clock *c)
 	return false;
 }
 
+static void tell_facts(const struct clock *c)
+{
+	report_fact("synchronised", "true");
+	report_fact("offset_s", "%.9f", c->tracking.correction_s);
+	report_fact("stratum", "%u", c->tracking.stratum);
+	report_fact("source", "%s", c->tracking.source[0] ? c->tracking.source : "local clock");
+}
+
 static int end_without(const struct clock *c, const char *on_timeout, int timeout_s)
 {
 	if (strcmp(on_timeout, "fail") == 0) {
@@ -93,6 +101,7 @@ static int end_without(const struct clock *c, const char *on_timeout, int timeou
 		return STAGE_AGAIN;
 	}
 	report_event(EVENT_WARNING, "%s after %d s: the boot goes on with the clock as it is", c->missing, timeout_s);
+	report_fact("synchronised", "false");
 	report_result("not synchronised: %s", c->missing);
 	return STAGE_DONE;
 }
@@ -129,6 +138,7 @@ static int run(struct stage_context *context)
 		time_wait_ms(pause_ms(now - started));
 	}
 	chrony_close(&c.chrony);
+	tell_facts(&c);
 	report_result("offset %+.6f s, stratum %u, source %s", c.tracking.correction_s, c.tracking.stratum,
 		      c.tracking.source[0] ? c.tracking.source : "local clock");
 	return STAGE_DONE;

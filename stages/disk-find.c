@@ -96,8 +96,11 @@ int disk_find(struct work *w)
 		if (r < 0)
 			break;
 	}
-	if (r > 0)
+	if (r > 0) {
+		disk_tell_found(w);
+		report_fact("wait_s", "%.3f", (double)(time_now_ms() - w->started_ms) / 1000);
 		return STAGE_DONE;
+	}
 	report_result("disk %s: %s", w->rule_text, r == -EEXIST ? why : strerror(-r));
 	return r == -EEXIST ? STAGE_NEVER : STAGE_AGAIN;
 }

@@ -229,6 +229,7 @@ int disk_format(struct work *w, const char *state, bool forced)
 		r = disk_close_keys(w, luks_uuid(luks), why);
 	if (r < 0)
 		return disk_give_up(w, r == -ENOENT || r == -ENOEXEC || r == -EROFS ? STAGE_NEVER : STAGE_AGAIN, why);
+	disk_tell_volume(luks_uuid(luks), names, true);
 	snprintf(how, sizeof(how), "formatted, key by %s", names);
 	return disk_finish(w, how);
 }

@@ -211,6 +211,8 @@ int disk_finish(struct work *w, const char *how)
 		snprintf(why, sizeof(why), "mount on %.100s: %s", w->mount, strerror(-r));
 		return disk_give_up(w, STAGE_NEVER, why);
 	}
+	report_fact("filesystem", "ext4");
+	report_fact("mount", "%s", w->mount);
 	grow(w);
 	r = disk_settle(w, why);
 	if (r < 0) {
@@ -260,6 +262,7 @@ int disk_open(struct work *w, struct luks *luks)
 	r = disk_close_keys(w, luks_header_of(luks)->uuid, why);
 	if (r < 0)
 		return disk_give_up(w, STAGE_AGAIN, why);
+	disk_tell_volume(luks_header_of(luks)->uuid, w->keys[i]->name, false);
 	snprintf(how, sizeof(how), "opened by %s", w->keys[i]->name);
 	return disk_finish(w, how);
 }
@@ -270,6 +273,8 @@ int disk_resume(struct work *w, struct luks *luks)
 	int r;
 
 	report_event(EVENT_INFO, "volume %s is open already", w->name);
+	disk_tell_found(w);
+	report_fact("luks_uuid", "%s", luks_header_of(luks)->uuid);
 	r = disk_close_keys(w, luks_header_of(luks)->uuid, why);
 	return r < 0 ? disk_give_up(w, STAGE_AGAIN, why) : disk_finish(w, "opened before");
 }

@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@
 
 #include <gantry/cleanup.h>
 
+#include "lib/backoff.h"
 #include "lib/intent.h"
 #include "lib/options.h"
 #include "lib/report.h"
@@ -111,6 +113,24 @@ static void read_options(struct stage_context *context, struct work *w)
 	w->ext4.commit_s = (unsigned)option_integer(context, "commit_s", COMMIT_DEFAULT);
 	w->ext4.discard = option_boolean(context, "discard", false);
 	snprintf(w->device, sizeof(w->device), "/dev/mapper/%s", w->name);
+}
+
+void disk_tell_found(const struct work *w)
+{
+	report_fact("device", "%s", w->disk.path);
+	report_fact("size_bytes", "%" PRIu64, w->disk.size);
+	report_fact("rule", "%s", w->rule_text);
+	if (w->disk.model[0])
+		report_fact("model", "%s", w->disk.model);
+	if (w->disk.serial[0])
+		report_fact("serial", "%s", w->disk.serial);
+}
+
+void disk_tell_volume(const char *uuid, const char *opened_by, bool formatted)
+{
+	report_fact("luks_uuid", "%s", uuid);
+	report_fact("opened_by", "%s", opened_by);
+	report_fact("formatted", "%s", formatted ? "true" : "false");
 }
 
 const char *disk_text(const struct work *w, char text[FIND_WHY_MAX + DISK_NAME_MAX + 4])
@@ -294,7 +314,7 @@ static int take_up_open(struct work *w)
 
 static int run(struct stage_context *context)
 {
-	struct work w = {.fd = -1};
+	struct work w = {.fd = -1, .started_ms = time_now_ms()};
 	int r;
 
 	read_options(context, &w);

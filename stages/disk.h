@@ -43,9 +43,12 @@ struct work {
 	int fd;				/* of the disk, read-only; keeps its number from being used again */
 	char reasons[DISK_REASON_MAX];	/* why each source could not help */
 	bool worth_retry;		/* whether one of them may another time */
+	int64_t started_ms;
 };
 
 /* disk.c */
+void disk_tell_found(const struct work *w);			/* facts of w->disk */
+void disk_tell_volume(const char *uuid, const char *opened_by, bool formatted);
 const char *disk_text(const struct work *w, char text[FIND_WHY_MAX + DISK_NAME_MAX + 4]);	/* "sda (lun 10)" */
 void disk_add_reason(struct work *w, const struct key_source *source, int error, const char *why);
 int disk_leave(const struct work *w, const char *why);		/* ends the stage with the disk as it is */

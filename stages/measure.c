@@ -123,6 +123,42 @@ static void say_evidence(struct measure *m)
 	free(quote);
 }
 
+/* The registers as they are when this stage ends; PCR 15 is the disk's, which may still be to come. */
+static void tell_pcrs(struct measure *m)
+{
+	static const unsigned pcrs[] = {4, 9, 11, 14, 15};
+
+	for (size_t i = 0; m->tpm && i < sizeof(pcrs) / sizeof(*pcrs); i++) {
+		uint8_t digest[TPM_DIGEST_SIZE];
+		char hex[2 * TPM_DIGEST_SIZE + 1], key[16];
+
+		if (tpm_pcr_read(m->tpm, pcrs[i], digest) < 0)
+			return;
+		to_hex(digest, sizeof(digest), hex);
+		snprintf(key, sizeof(key), "pcr%u", pcrs[i]);
+		report_fact(key, "%s", hex);
+	}
+}
+
+/* On Azure the report is the one the machine was started with. */
+static void tell_facts(struct measure *m)
+{
+	uint8_t report[TDX_REPORT_SIZE];
+	char hex[2 * TDX_RTMR_SIZE + 1], key[16], error[300];
+
+	report_fact("platform", "%s", platform_names[m->found.platform]);
+	tell_pcrs(m);
+	if (m->found.platform == PLATFORM_PLAIN || get_report(m, report, error, sizeof(error)) < 0)
+		return;
+	to_hex(report + TDX_MRTD_AT, TDX_MRTD_SIZE, hex);
+	report_fact("mrtd", "%s", hex);
+	for (unsigned i = 0; i < 4; i++) {
+		to_hex(report + TDX_RTMR_AT + i * TDX_RTMR_SIZE, TDX_RTMR_SIZE, hex);
+		snprintf(key, sizeof(key), "rtmr%u", i);
+		report_fact(key, "%s", hex);
+	}
+}
+
 static int take_artifact(struct measure *m, const char *artifact)
 {
 	_cleanup_(cleanup_close) int fd = -1;
@@ -219,6 +255,7 @@ static int run(struct stage_context *context)
 	if (m.found.platform != PLATFORM_PLAIN)
 		say_evidence(&m);
 	r = extend(&m, option_string(context, "artifact", "config"));
+	tell_facts(&m);
 	secret_wipe(&m.artifact);
 	platform_release(&m.found);
 	tpm_close(m.tpm);

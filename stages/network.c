@@ -82,6 +82,10 @@ static void say_result(const struct wait *w)
 
 	inet_ntop(AF_INET, &address->address, a, sizeof(a));
 	inet_ntop(AF_INET, &route->gateway, g, sizeof(g));
+	report_fact("interface", "%s", nic->name);
+	report_fact("address", "%s/%u", a, address->prefix);
+	if (route->gateway.s_addr)
+		report_fact("gateway", "%s", g);
 	if (route->gateway.s_addr)
 		report_result("%s/%u via %s on %s", a, address->prefix, g, nic->name);
 	else

@@ -173,6 +173,14 @@ static bool plan_fits(const struct snapshot *s)
 	return !strcmp(source, s->manifest.source);
 }
 
+static void tell_facts(const struct snapshot *s)
+{
+	report_fact("directory", "%s", s->settings->directory);
+	report_fact("snapshot", "%s", s->manifest.name);
+	report_fact("files", "%zu", s->manifest.count);
+	report_fact("size_bytes", "%" PRIu64, s->manifest.total);
+}
+
 static int synchronise(struct snapshot *s)
 {
 	int r = SNAPSHOT_GO_ON;
@@ -191,8 +199,10 @@ static int synchronise(struct snapshot *s)
 			s->replan = false;
 			r = snapshot_plan(s);
 		}
-		if (r == SNAPSHOT_GO_ON)
+		if (r == SNAPSHOT_GO_ON) {
+			tell_facts(s);
 			r = check_space(s);
+		}
 		if (r == SNAPSHOT_GO_ON)
 			r = snapshot_fetch(s);
 		if (r == SNAPSHOT_GO_ON && !s->replan)

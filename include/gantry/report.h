@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "plan.h"
+
 #define REPORT_FD   3
 #define OPTIONS_FD  4
 
@@ -20,10 +22,11 @@ enum report_kind {
 	REPORT_GIVE,		/* body: artifact name; one sealed memfd attached */
 	REPORT_TAKE,		/* body: artifact name; answered once, now or later, by one of the two below */
 	REPORT_STARTED,		/* launch: the program is about to be executed; body empty */
-	REPORT_FACTS,		/* body: "key=value" NUL each, at most NODE_FACTS_MAX: all that this stage found out so far */
 	/* from PID 1 to the role */
 	REPORT_TAKEN,		/* body: artifact name; one sealed memfd attached */
 	REPORT_ABSENT,		/* body: artifact name; nobody gives it any more */
+	/* from the role to PID 1; here, because programs of others (stage exec) know the numbers above */
+	REPORT_FACTS,		/* body: "key=value" NUL each, NODE_FACTS_MAX in all: everything found out so far */
 	REPORT_KIND_MAX,
 };
 

@@ -144,8 +144,12 @@ static void read_identity(const char *block, struct disk *disk)
 		if (!disk->wwid[0] && read_line(path, disk->wwid, sizeof(disk->wwid)) < 0)
 			disk->wwid[0] = '\0';
 	}
+	make_path(path, "%s/device/model", block);
+	if (read_line(path, disk->model, sizeof(disk->model)) < 0)
+		disk->model[0] = '\0';
 	tidy(disk->serial);
 	tidy(disk->wwid);
+	tidy(disk->model);
 }
 
 static bool see_scsi(const char *block, struct seen *ret)

@@ -35,6 +35,7 @@ struct disk {
 	uint64_t size;			/* bytes */
 	char serial[DISK_ID_MAX];	/* as the disk tells it; empty: it does not */
 	char wwid[DISK_ID_MAX];
+	char model[DISK_ID_MAX];	/* likewise */
 };
 
 /* Where to look: "/sys" and "/proc", or a test's own. */

@@ -31,6 +31,7 @@
 
 #define SEALS   (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 #define ASKED_MAX 8
+#define FACT_VALUE_MAX 200
 
 enum answer {
 	ANSWER_FREE,
@@ -46,6 +47,8 @@ static struct {
 } asked[ASKED_MAX];
 
 static bool has_result;
+static char facts[NODE_FACTS_MAX];
+static size_t facts_size;
 
 struct message {
 	struct report_head head;
@@ -163,6 +166,44 @@ void report_progress(uint64_t done, uint64_t total, uint64_t per_second, uint32_
 	va_start(ap, fmt);
 	m.head.size = sizeof(progress) + format(&m, sizeof(progress), EVENT_TEXT_MAX, fmt, ap);
 	va_end(ap);
+	(void)send_message(&m, -1);
+}
+
+/* The place of the fact with that key, or facts_size. */
+static size_t find_fact(const char *key)
+{
+	size_t at = 0, n = strlen(key);
+
+	while (at < facts_size && (strncmp(facts + at, key, n) != 0 || facts[at + n] != '='))
+		at += strlen(facts + at) + 1;
+	return at;
+}
+
+/* PID 1 keeps one message, so each has all facts. */
+void report_fact(const char *key, const char *fmt, ...)
+{
+	struct message m = {.head = {.kind = REPORT_FACTS, .level = EVENT_INFO}};
+	size_t at = find_fact(key), n = strlen(key) + 1;
+	va_list ap;
+
+	if (at < facts_size) {
+		size_t old = strlen(facts + at) + 1;
+
+		memmove(facts + at, facts + at + old, facts_size - at - old);
+		facts_size -= old;
+	}
+	memcpy(m.body, key, n - 1);
+	m.body[n - 1] = '=';
+	va_start(ap, fmt);
+	n += format(&m, n, FACT_VALUE_MAX, fmt, ap);
+	va_end(ap);
+	m.body[n++] = '\0';
+	if (n > sizeof(facts) - facts_size)
+		return;
+	memcpy(facts + facts_size, m.body, n);
+	facts_size += n;
+	memcpy(m.body, facts, facts_size);
+	m.head.size = facts_size;
 	(void)send_message(&m, -1);
 }
 

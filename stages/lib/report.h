@@ -25,6 +25,13 @@ void report_fields(enum event_level level, const char *const fields[], const cha
 void report_progress(uint64_t done, uint64_t total, uint64_t per_second, uint32_t eta_s, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 
+/*
+ * What the stage found out, for the status: key in lower-case letters, digits and `_`, of a constant; the value is cut
+ * to fit, and never a secret. A key that was told before gets the new value. All facts together have at most
+ * NODE_FACTS_MAX bytes; one that no longer fits is left out. For the stage's main process alone.
+ */
+void report_fact(const char *key, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 /* The one-line reason of the stage's end, good or bad. The last one counts. */
 void report_result(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -16,6 +16,7 @@
 #define TDX_REPORTDATA_SIZE 64
 #define TDX_MRTD_AT         528
 #define TDX_MRTD_SIZE       48
+#define TDX_RTMR_AT         720	/* RTMR 0; the other three follow */
 #define TDX_RTMR_SIZE       48
 #define TDX_QUOTE_MAX       32768
 

@@ -18,12 +18,12 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 INIT = os.environ.get('GANTRY_INIT', os.path.join(TOP, 'build', 'init'))
 SCALE = float(os.environ.get('GANTRY_TIMEOUT_SCALE', '1'))
 
-EVENT, PROGRESS, RESULT, GIVE, TAKE, STARTED, TAKEN, ABSENT = range(1, 9)
+EVENT, PROGRESS, RESULT, GIVE, TAKE, STARTED, TAKEN, ABSENT, FACTS = range(1, 10)
 LEVELS = ('debug', 'info', 'notice', 'warning', 'error')
 HEAD = struct.Struct('=HBBI')
 PROGRESS_BODY = struct.Struct('=QQQII')
 SKIPPED = 1
-BODY_MAX = 2048
+BODY_MAX, FACTS_MAX = 2048, 1024
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 DONE, AGAIN, NEVER = 0, 75, 125
 
@@ -76,6 +76,7 @@ class Stage:
         self.events, self.lines, self.progress, self.given = [], [], [], {}
         self.results, self.broken, self.asked = [], [], []
         self.skipped = False
+        self.facts = {}
         self.status = None
         self._changed = threading.Condition()
         self._input = b''
@@ -141,6 +142,10 @@ class Stage:
         elif kind == RESULT:
             self.results.append(body.decode())
             self.skipped = bool(flags & SKIPPED)
+        elif kind == FACTS:
+            *fields, end = body.decode().split('\0')
+            assert end == '' and len(body) <= FACTS_MAX, 'facts without an end, or too many'
+            self.facts = dict(field.split('=', 1) for field in fields)
         elif kind == GIVE:
             seals = fcntl.fcntl(fds[0], fcntl.F_GET_SEALS)
             assert seals & SEALS == SEALS, f'seals {seals:x}'
@@ -191,7 +196,7 @@ class Stage:
     def texts(self):
         """Everything it said, for looking for what must not be there."""
         return '\n'.join([event.text + ' ' + ' '.join(event.fields.values()) for event in self.events] +
-                         self.results + self.lines + [entry[-1] for entry in self.progress])
+                         self.results + self.lines + list(self.facts.values()) + [entry[-1] for entry in self.progress])
 
     def wait_for(self, condition, what, timeout=10):
         end = time.monotonic() + timeout * SCALE

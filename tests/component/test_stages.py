@@ -342,6 +342,9 @@ class Clock(PeerTest):
             self.chronyd()
             self.assertEqual(stage.wait(40), DONE)
             self.assertRegex(stage.result, r'^offset [+-]0\.\d{6} s, stratum [45], source 10\.77\.0\.3$')
+            self.assertEqual(stage.facts, {**stage.facts, 'synchronised': 'true', 'source': '10.77.0.3'})
+            self.assertLess(abs(float(stage.facts['offset_s'])), 1)
+            self.assertIn(stage.facts['stratum'], ('4', '5'))
             self.assertIn('it offers no notification', stage.events[0].text)
         self.assertEqual([name for name in os.listdir(self.folder) if name.startswith('gantry')], [])
 
@@ -376,6 +379,7 @@ class Clock(PeerTest):
         with Stage('clock', {'socket': self.socket, 'timeout_s': 2, 'on_timeout': 'continue'}) as stage:
             self.assertEqual(stage.wait(), DONE)
             self.assertEqual(stage.result, 'not synchronised: not synchronised: no time source selected yet')
+            self.assertEqual(stage.facts, {'synchronised': 'false'})
             self.assertEqual(stage.events[-1].level, 'warning')
 
     def test_without_chronyd_it_fails_where_that_is_asked_for(self):
@@ -708,6 +712,7 @@ class Measure(PeerTest):
             self.assertEqual(stage.result, 'platform plain')
             self.assertEqual(stage.wait_event('platform plain').fields, {'platform': 'plain'})
             self.assertEqual(stage.asked, [])
+            self.assertEqual(stage.facts, {'platform': 'plain'})
 
     def test_pcr_14_is_extended_once_with_the_digest_of_the_document(self):
         tcti = self.tpm()
@@ -715,9 +720,12 @@ class Measure(PeerTest):
         with Stage('measure', {'target': 'pcr14', 'tcti': tcti}, artifacts={'config': content}) as stage:
             self.assertEqual(stage.wait(), DONE)
             self.assertRegex(stage.result, '^platform plain, PCR 14 extended with config [0-9a-f]{16}')
+            facts = stage.facts
         expected = hashlib.sha256(bytes(32) + hashlib.sha256(content).digest()).hexdigest()
         values = dict(re.findall(r'(\d+)\s*: 0x([0-9A-F]{64})', self.tool('tpm2_pcrread', 'sha256')))
         self.assertEqual(values['14'].lower(), expected)
+        self.assertEqual(facts, {'platform': 'plain', 'pcr4': '0' * 64, 'pcr9': '0' * 64, 'pcr11': '0' * 64,
+                                 'pcr14': expected, 'pcr15': '0' * 64})
         for pcr in ('4', '9', '11', '12', '13', '15'):
             self.assertEqual(int(values[pcr], 16), 0)
 
@@ -744,6 +752,10 @@ class Measure(PeerTest):
             fields = stage.wait_event('report and quote read').fields
             self.assertEqual(fields['report'], hashlib.sha256(hcl[32:1056]).hexdigest())
             self.assertEqual(fields['mrtd'], tdx.test_measurement('mrtd').hex())
+            self.assertEqual({key: stage.facts[key] for key in ('platform', 'mrtd', 'rtmr0', 'rtmr3')}, {
+                'platform': 'azure', 'mrtd': hcl[32 + 528:][:48].hex(), 'rtmr0': hcl[32 + 720:][:48].hex(),
+                'rtmr3': hcl[32 + 864:][:48].hex()})
+            self.assertEqual(len(stage.facts), 1 + 5 + 5)
             self.assertEqual(len(fields['quote']), 64)
             self.assertEqual(fields['quote_bytes'], '5006')
             self.assertIn('PCR 14 extended', stage.result)

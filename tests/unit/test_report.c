@@ -133,6 +133,47 @@ TEST(a_text_that_is_too_long_is_cut_at_a_whole_character)
 	CHECK_INT(next().head.size, sizeof(struct report_progress) + EVENT_TEXT_MAX - 1);
 }
 
+TEST(each_message_of_facts_has_all_of_them_with_their_latest_values)
+{
+	struct message m;
+
+	connect_pair();
+	report_fact("device", "/dev/sd%c", 'a');
+	m = next();
+	CHECK_INT(m.head.kind, REPORT_FACTS);
+	CHECK_MEM(m.body, "device=/dev/sda", 16);
+	CHECK_INT(m.head.size, 16);
+	report_fact("dev", "%d", 1);
+	CHECK_INT(next().head.size, 22);
+	report_fact("device", "%s", "");
+	m = next();
+	CHECK_INT(m.head.size, 14);
+	CHECK_MEM(m.body, "dev=1\0device=", 14);
+}
+
+TEST(facts_that_no_longer_fit_are_left_out_whole)
+{
+	char value[500], key[24];
+	struct message m = {.size = 0};
+
+	connect_pair();
+	memset(value, 'x', sizeof(value));
+	memcpy(value + 199, "\xc3\xa4", 2);	/* a character that would be cut in two */
+	value[sizeof(value) - 1] = '\0';
+	for (int i = 0; i < 4; i++) {
+		snprintf(key, sizeof(key), "key%d", i);
+		report_fact(key, "%s", value);
+		m = next();
+		CHECK_INT(m.head.size, (i + 1) * (5 + 199 + 1));
+	}
+	report_fact("more", "%s", value);
+	report_fact("small", "%s", value + 400);
+	m = next();
+	CHECK_INT(m.head.size, 4 * 205 + 6 + 99 + 1);
+	CHECK(memmem(m.body, m.head.size, "more", 4) == NULL);
+	CHECK(m.head.size <= NODE_FACTS_MAX);
+}
+
 TEST(fields_that_do_not_fit_are_left_out_whole)
 {
 	char big[EVENT_FIELDS_MAX + 1], small[] = "a=1";
