@@ -90,10 +90,13 @@ $(D)/musl: $(D)/%:
 	ln -sfn /usr/include/x86_64-linux-gnu/asm $(TC)/include/asm
 	$(end)
 
-# The only crypto library. -O2: snapshots and disk keys go through it.
+# The only crypto library. -O2: snapshots and disk keys go through it. Its random bytes are getrandom(2)'s with this C library
+# too: it would open /dev/urandom, at its start and later, and some of our roles have no files.
 $(D)/mbedtls: OPTIMISE := -O2
 $(D)/mbedtls: $(D)/%:
 	+@$(begin)
+	sed -i 's/(defined(__linux__) && defined(__GLIBC__))/defined(__linux__)/' library/entropy_poll.c
+	grep -q '(defined(__linux__) || defined(__midipix__))' library/entropy_poll.c
 	scripts/config.py set MBEDTLS_THREADING_C
 	scripts/config.py set MBEDTLS_THREADING_PTHREAD
 	with_cmake -DENABLE_PROGRAMS=OFF -DENABLE_TESTING=OFF -DUSE_SHARED_MBEDTLS_LIBRARY=OFF -DUSE_STATIC_MBEDTLS_LIBRARY=ON \

@@ -40,7 +40,7 @@ enum answer {
 struct connection {
 	struct loop_source source;	/* first: ready() gets this; fd -1: the slot is free */
 	unsigned permissions;
-	const char *role, *source;	/* adopted: the name of its role, and of its events' source */
+	const char *role, *event_source;	/* adopted: the name of its role, and of its events' source */
 	pid_t pid;			/* accepted */
 	int64_t active_ns;
 
@@ -270,7 +270,7 @@ static bool pump(struct connection *c)
 
 static int act(struct connection *c, enum control_kind kind, const char *body)
 {
-	const char *node = c->role ? c->source : boot_node_of_pid(c->pid);
+	const char *node = c->role ? c->event_source : boot_node_of_pid(c->pid);
 	const char *by = node ? node : "gantryctl";
 
 	switch (kind) {
@@ -316,7 +316,7 @@ static int64_t begin_act(enum control_kind kind, const char *body, size_t size, 
 
 static int post(struct connection *c, const struct control_head *head, const char *body)
 {
-	const char *node = c->role ? c->source : boot_node_of_pid(c->pid);
+	const char *node = c->role ? c->event_source : boot_node_of_pid(c->pid);
 	const char *end = memchr(body, '\0', head->size);
 	size_t text_size = end ? (size_t)(end - body) : head->size;
 	size_t fields_size = end ? head->size - text_size - 1 : 0;
@@ -429,7 +429,7 @@ static int receive(struct connection *c)
 	if ((size_t)n < sizeof(head) || (message.msg_flags & MSG_TRUNC) || head.size != (size_t)n - sizeof(head)) {
 		if (attached >= 0)
 			close(attached);
-		event_count_drop(c->role ? c->source : "control");
+		event_count_drop(c->role ? c->event_source : "control");
 		c->result = -EBADMSG;
 		c->answer = ANSWER_END;
 		c->barrier = 0;
@@ -475,7 +475,7 @@ static int add(size_t from, size_t to, int fd, unsigned permissions, const char 
 		if (c->source.fd >= 0)
 			continue;
 		*c = (struct connection){.source = {.fd = -1, .ready = ready}, .permissions = permissions,
-					 .role = role, .source = source, .pid = pid, .active_ns = loop_now_ns(),
+					 .role = role, .event_source = source, .pid = pid, .active_ns = loop_now_ns(),
 					 .hands = {-1, -1, -1}};
 		return loop_add(&c->source, fd, EPOLLIN);
 	}

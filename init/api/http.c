@@ -121,17 +121,21 @@ static enum MHD_Result wrong_method(struct request *request)
 	return respond(request, MHD_HTTP_METHOD_NOT_ALLOWED, NULL, response);
 }
 
+#define SHOW(at, function) {.path = at, .allow = "GET", .access = ACCESS_READ, .answer = function}
+
 static const struct route routes[] = {
-	{"/", "GET", ACCESS_READ, answer_alive},
-	{"/livez", "GET", ACCESS_READ, answer_alive},
-	{"/logs", "GET", ACCESS_READ, answer_logs},
-	{"/api/v1/events", "GET", ACCESS_READ, answer_events},
-	{"/api/v1/new_event", "GET", ACCESS_READ, answer_new_event},
-	{"/api/v1/status", "GET", ACCESS_READ, answer_status},
-	{"/api/v1/actions", "GET", ACCESS_READ, answer_actions},
-	{"/api/v1/actions/", "GET, POST", ACCESS_ACT, answer_action},
-	{"/api/v1/file-upload/", "POST", ACCESS_ACT, answer_upload, upload_body_max, true},
-	{"/api/v1/set-basic-auth", "POST", ACCESS_ACT, answer_password, password_body_max, false},
+	SHOW("/", answer_alive),
+	SHOW("/livez", answer_alive),
+	SHOW("/logs", answer_logs),
+	SHOW("/api/v1/events", answer_events),
+	SHOW("/api/v1/new_event", answer_new_event),
+	SHOW("/api/v1/status", answer_status),
+	SHOW("/api/v1/actions", answer_actions),
+	{.path = "/api/v1/actions/", .allow = "GET, POST", .access = ACCESS_ACT, .answer = answer_action},
+	{.path = "/api/v1/file-upload/", .allow = "POST", .access = ACCESS_ACT, .answer = answer_upload,
+	 .body_max = upload_body_max, .body_to_file = true},
+	{.path = "/api/v1/set-basic-auth", .allow = "POST", .access = ACCESS_ACT, .answer = answer_password,
+	 .body_max = password_body_max},
 };
 
 static void find_route(struct request *request, const char *path)

@@ -95,7 +95,7 @@ int pid1_post(int level, bool outside, const char *text, size_t size, void (*don
 
 int pid1_certificate(const char *sha256)
 {
-	return request_answered(CONTROL_CERTIFICATE, 0, 0, sha256, strlen(sha256), (struct pending){0});
+	return request_answered(CONTROL_CERTIFICATE, 0, 0, sha256, strlen(sha256), -1, (struct pending){0});
 }
 
 int pid1_status(void (*done)(void *with, const struct status *status), void *with)

@@ -15,9 +15,10 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))
 SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
-(EVENTS, STATUS, POST, START, STOP, RESTART, POWEROFF, REBOOT, HALT, CERTIFICATE,
- EVENT, GAP, BOOT, NODE, END, RING, FACTS) = range(1, 18)
+(EVENTS, STATUS, POST, START, STOP, RESTART, POWEROFF, REBOOT, HALT, CERTIFICATE, ACTION, UPLOAD, PASSWORD, BOOT_LOG,
+ EVENT, GAP, BOOT, NODE, END, RING, HAND, FACTS) = range(1, 23)
 FOLLOW, OUTSIDE = 1, 2
+HAND_PEER, HAND_PASSWORD, HAND_IDENTITY = range(3)
 HEAD = struct.Struct("<HHIq")
 EVENT_HEAD = struct.Struct("<QqqBBHHH")
 BOOT_BODY = struct.Struct("<qqqB3xIQQ5QQ8QQQ256s32s64s64s65s7x")
@@ -42,6 +43,7 @@ class FakeControl:
         self.status_state = 1
         self.stderr = b""
         self.process = None
+        self.ours = None
         self.certificate = b""
         self.nodes = [(b"node-%d" % i, b"exec", i % 2, 4, b"because \"it\" <works>", b"") for i in range(200)]
         self.act = None             # for START to HALT: (kind, body) -> (argument, words)
@@ -62,8 +64,9 @@ class FakeControl:
 
     # ---- the process
 
-    def start(self):
-        self.ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def launch(self, role):
+        """A role's process and our end of its control socket."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         options = os.memfd_create("options")
         os.write(options, json.dumps(self.options).encode())
         high = [os.dup2(theirs.fileno(), 100), os.dup2(options, 101)]
@@ -78,16 +81,24 @@ class FakeControl:
                 os.setgid(self.uid)
                 os.setuid(self.uid)
 
-        self.process = subprocess.Popen([INIT, self.role], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE, preexec_fn=before_exec, pass_fds=(3, 4))
+        process = subprocess.Popen([INIT, role], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, preexec_fn=before_exec, pass_fds=(3, 4))
         for fd in high:
             os.close(fd)
+        threading.Thread(target=self._stderr, args=(process.stderr,), daemon=True).start()
+        return process, ours
+
+    def start(self):
+        self.process, self.ours = self.launch(self.role)
         self.alive = True
         self.next = None
-        threading.Thread(target=self._stderr, args=(self.process.stderr,), daemon=True).start()
         threading.Thread(target=self._receive, args=(self.ours,), daemon=True).start()
         threading.Thread(target=self._send_events, args=(self.ours,), daemon=True).start()
         return self
+
+    @staticmethod
+    def hand(ours, kind, fd):
+        socket.send_fds(ours, [message(HAND, kind)], [fd])
 
     def listen(self, path):
         """Takes connections at a path instead, as PID 1 does from gantryctl; one follower at a time. Returns how to stop."""
@@ -195,7 +206,7 @@ class FakeControl:
             text, _, fields = body.partition(b"\0")
             source = "http" if flags & OUTSIDE else self.role
             seq = self.add(text.decode(), source, argument, fields=fields + b"\0" if fields else b"")
-            if self.next is not None:
+            if self.next is not None and ours is self.ours:
                 self._wait_sent(seq)    # a follower gets the event before the end of its request
             ours.send(message(END))
         elif kind == STATUS:

@@ -15,6 +15,7 @@ import threading
 import time
 import unittest
 
+import fake_control
 from fake_control import FakeControl, wait_for, OUTSIDE, SCALE
 
 UID = 4242
@@ -36,16 +37,51 @@ def tls_context(version=None):
 
 
 class Api(FakeControl):
+    """Both roles of the API, and the pair between them."""
+
     def __init__(self, ring=2000, **options):
         self.port = free_port()
+        self.front = None
         super().__init__("api", {"listen": f"127.0.0.1:{self.port}", "tls_hosts": ["localhost", "127.0.0.1", "::1"],
                                  "before_unlock": "events", **options}, ring, UID)
 
     def start(self):
-        known = len(self.posts)
+        self.start_front()
         super().start()
-        wait_for(lambda: any(body.startswith(b"listens on") for _, _, body in self.posts[known:]), "the api listens")
+        self.pair()
         return self
+
+    def start_front(self, wait=True):
+        known = len(self.posts)
+        self.front, self.front_ours = self.launch("api-tls")
+        threading.Thread(target=self._receive, args=(self.front_ours,), daemon=True).start()
+        if wait:
+            wait_for(lambda: any(body.startswith(b"listens on") for _, _, body in self.posts[known:]), "it listens")
+
+    def pair(self):
+        one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with one, other:
+            self.hand(self.ours, fake_control.HAND_PEER, one.fileno())
+            self.hand(self.front_ours, fake_control.HAND_PEER, other.fileno())
+
+    def hand_bytes(self, ours, kind, content):
+        fd = os.memfd_create("handed")
+        os.write(fd, content)
+        self.hand(ours, kind, fd)
+        os.close(fd)
+
+    def hand_password(self, stored):
+        self.hand_bytes(self.ours, fake_control.HAND_PASSWORD, stored)
+
+    def kill_http(self):
+        super().kill()
+
+    def kill(self):
+        super().kill()
+        if self.front:
+            self.front.kill()
+            self.front.wait()
+            self.front_ours.close()
 
     def connect(self, timeout=10, version=None):
         raw = socket.create_connection(("127.0.0.1", self.port), timeout * SCALE)
@@ -207,7 +243,9 @@ class NothingYet(unittest.TestCase):
     def test_no_event_is_an_empty_array(self):
         api = Api()
         api.answer_posts = False      # so that the role's own first words do not become events
+        api.start_front(wait=False)
         FakeControl.start(api)
+        api.pair()
         self.addCleanup(api.kill)
 
         def listens():

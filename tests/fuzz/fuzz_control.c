@@ -110,6 +110,28 @@ void boot_shutdown(enum shutdown_kind kind, const char *by, const char *reason)
 	act_on(reason);
 }
 
+int64_t act_action(const char *name)
+{
+	return act_on(name);
+}
+
+int64_t act_upload(const char *name, int fd)
+{
+	close(fd);
+	return act_on(name);
+}
+
+int64_t act_password(const char *stored, size_t size)
+{
+	return memchr(stored, 'x', size) ? 1 : -EBUSY;
+}
+
+int64_t act_boot_log(const void *query, size_t size, int fd)
+{
+	close(fd);
+	return memchr(query, 'x', size) ? 1 : -ENOENT;
+}
+
 static void drain(int fd)
 {
 	struct control_message message;
@@ -132,7 +154,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	prepared = true;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair) < 0)
 		return 0;
-	if (control_adopt(pair[0], 7, "api") < 0)
+	if (control_adopt(pair[0], 15, "api", "api") < 0)
 		abort();
 	while (size >= 2) {
 		size_t n = (size_t)bytes[0] | (size_t)bytes[1] << 8;

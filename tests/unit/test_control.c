@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../init/act.h"
 #include "../../init/boot.h"
 #include "../../init/client.h"
 #include "../../init/console.h"
@@ -98,6 +99,35 @@ int boot_restart(const char *name)
 void boot_shutdown(enum shutdown_kind kind, const char *by, const char *reason)
 {
 	snprintf(called, sizeof(called), "shutdown %d %s %s", kind, by, reason);
+}
+
+/* The acts; a descriptor that came along is theirs. */
+static int act_fd = -1;
+
+int64_t act_action(const char *name)
+{
+	snprintf(called, sizeof(called), "action %s", name);
+	return strcmp(name, "reboot") == 0 ? 7 : -ENOENT;
+}
+
+int64_t act_upload(const char *name, int fd)
+{
+	snprintf(called, sizeof(called), "upload %s", name);
+	act_fd = fd;
+	return 8;
+}
+
+int64_t act_password(const char *stored, size_t size)
+{
+	snprintf(called, sizeof(called), "password %.*s", (int)size, stored);
+	return -EBUSY;
+}
+
+int64_t act_boot_log(const void *query, size_t size, int fd)
+{
+	snprintf(called, sizeof(called), "log %.*s", (int)size, (const char *)query);
+	close(fd);
+	return 9;
 }
 
 static void start(void)
@@ -339,7 +369,7 @@ static void adopt(unsigned permissions)
 	CHECK_INT(loop_init(), 0);
 	CHECK_INT(event_init(1000), 0);
 	CHECK_INT(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
-	CHECK_INT(control_adopt(pair[0], permissions, "api"), 0);
+	CHECK_INT(control_adopt(pair[0], permissions, "api", "api"), 0);
 	client = pair[1];
 	fcntl(client, F_SETFL, O_NONBLOCK);
 }
@@ -374,6 +404,124 @@ TEST(a_role_may_only_what_it_was_given)
 	CHECK_INT(next_kind(), CONTROL_END);
 	CHECK_INT(message.head.argument, -EPERM);
 	CHECK_STR(called, "");
+}
+
+static void request_with(enum control_kind kind, const char *body, int fd)
+{
+	struct control_head head = {.kind = kind, .size = (uint32_t)strlen(body)};
+	struct iovec iov[] = {{&head, sizeof(head)}, {(void *)body, strlen(body)}};
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))}};
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2, .msg_control = control.bytes,
+			   .msg_controllen = sizeof(control.bytes)};
+
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(int));
+	CHECK(sendmsg(client, &m, 0) > 0);
+}
+
+static int open_descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+TEST(an_act_is_answered_with_its_id_or_why_not)
+{
+	adopt(CONTROL_MAY_ACT);
+	request(CONTROL_ACTION, 0, 0, "reboot");
+	CHECK_INT(next_kind(), CONTROL_END);
+	CHECK_INT(message.head.argument, 7);
+	CHECK_STR(called, "action reboot");
+	request(CONTROL_ACTION, 0, 0, "format");
+	CHECK_INT(next_kind(), CONTROL_END);
+	CHECK_INT(message.head.argument, -ENOENT);
+	request(CONTROL_PASSWORD, 0, 0, "0123");
+	CHECK_INT(next_kind(), CONTROL_END);
+	CHECK_INT(message.head.argument, -EBUSY);
+	CHECK_STR(called, "password 0123");
+}
+
+TEST(an_act_gets_the_descriptor_and_no_descriptor_is_kept)
+{
+	int fd = open("/dev/null", O_RDONLY), n;
+
+	adopt(CONTROL_MAY_ACT);
+	n = open_descriptors();
+	request_with(CONTROL_UPLOAD, "list", fd);
+	CHECK_INT(next_kind(), CONTROL_END);
+	CHECK_INT(message.head.argument, 8);
+	CHECK(act_fd > 2 && fcntl(act_fd, F_GETFD) == FD_CLOEXEC);
+	close(act_fd);
+	request_with(CONTROL_ACTION, "reboot", fd);	/* takes none */
+	CHECK_INT(next_kind(), CONTROL_END);
+	CHECK_INT(message.head.argument, -EBADMSG);
+	request(CONTROL_UPLOAD, 0, 0, "list");		/* needs one */
+	CHECK_INT(next_kind(), CONTROL_END);
+	CHECK_INT(message.head.argument, -EBADMSG);
+	request_with(CONTROL_POST, "x", fd);
+	CHECK_INT(next_kind(), CONTROL_END);
+	CHECK_INT(message.head.argument, -EPERM);
+	CHECK_INT(open_descriptors(), n);
+}
+
+TEST(only_the_api_acts)
+{
+	adopt(CONTROL_MAY_READ | CONTROL_MAY_POST | CONTROL_MAY_CONTROL);
+	request(CONTROL_ACTION, 0, 0, "reboot");
+	CHECK_INT(next_kind(), CONTROL_END);
+	CHECK_INT(message.head.argument, -EPERM);
+	CHECK_STR(called, "");
+}
+
+static int handed(void)
+{
+	struct control_head head;
+	struct iovec iov = {&head, sizeof(head)};
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {{0}};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+			   .msg_controllen = sizeof(control.bytes)};
+	int fd;
+
+	loop_until_ms(NULL, 20);
+	if (recvmsg(client, &m, MSG_DONTWAIT) != sizeof(head) || head.kind != CONTROL_HAND)
+		return -1;
+	CHECK_INT(control.head.cmsg_len, CMSG_LEN(sizeof(int)));
+	memcpy(&fd, CMSG_DATA(&control.head), sizeof(int));
+	received = (int)head.argument;
+	return fd;
+}
+
+TEST(what_is_handed_over_arrives_once_and_the_newest_counts)
+{
+	int one, two, fd, n;
+	struct stat a, b;
+
+	adopt(CONTROL_MAY_READ);
+	n = open_descriptors();
+	one = open("/dev/null", O_RDONLY);
+	two = open("/dev/zero", O_RDONLY);
+	CHECK_INT(fstat(two, &b), 0);
+	control_hand("api", HAND_PASSWORD, one);
+	control_hand("api", HAND_PASSWORD, two);
+	fd = handed();
+	CHECK(fd >= 0 && fstat(fd, &a) == 0 && a.st_rdev == b.st_rdev);
+	CHECK_INT(received, HAND_PASSWORD);
+	close(fd);
+	CHECK_INT(handed(), -1);
+	control_hand("nobody", HAND_PEER, open("/dev/null", O_RDONLY));
+	CHECK_INT(open_descriptors(), n);
+	control_hand("api", HAND_PEER, open("/dev/null", O_RDONLY));
+	close(client);
+	loop_until_ms(NULL, 20);
+	CHECK_INT(open_descriptors(), n - 2);
 }
 
 TEST(another_user_is_refused_and_the_api_user_may_read)
