@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The status in its three forms. Times come as CLOCK_BOOTTIME nanoseconds and are shown in seconds, so that they
+ * Collects the status and shows it to people (status-json.c has the document). Times come as CLOCK_BOOTTIME nanoseconds and are shown in seconds, so that they
  * compare with the console and with every event's boot_s.
  */
 #include <errno.h>
@@ -69,70 +69,62 @@ int status_take(struct status *status, unsigned kind, const void *body, size_t s
 	return -EBADMSG;
 }
 
-static void json_string(struct text *t, const char *name, const char *value)
-{
-	text_printf(t, ",\"%s\":", name);
-	text_json(t, value, strlen(value));
-}
+/* ---- what can be asked of it ---------------------------------------------------------------------------------- */
 
-static void json_time(struct text *t, const char *name, int64_t ns)
-{
-	if (ns > 0)
-		text_printf(t, ",\"%s\":%.6f", name, (double)ns / SECOND_NS);
-	else
-		text_printf(t, ",\"%s\":null", name);
-}
-
-static void json_nodes(struct text *t, const struct status *status, enum node_kind kind)
-{
-	const char *before = "";
-
-	for (size_t i = 0; i < status->n_nodes; i++) {
-		const struct control_node *node = &status->nodes[i];
-
-		if (node->kind != kind)
-			continue;
-		text_printf(t, "%s{\"name\":", before);
-		text_json(t, node->name, strlen(node->name));
-		json_string(t, "type", node->type);
-		json_string(t, "state", node_states[node->state]);
-		json_string(t, "reason", node->reason);
-		text_printf(t, ",\"required\":%s,\"attempts\":%" PRIu32, node->required ? "true" : "false",
-			    node->attempts);
-		text_printf(t, node->pid > 0 ? ",\"pid\":%" PRId32 : ",\"pid\":null", node->pid);
-		json_time(t, "first_started_s", node->first_started_ns);
-		json_time(t, "started_s", node->started_ns);
-		json_time(t, "ended_s", node->ended_ns);
-		json_time(t, "next_start_s", node->next_start_ns);
-		text_put(t, "}");
-		before = ",";
-	}
-}
-
-void status_json(struct text *t, const struct status *status)
-{
-	const struct control_boot *boot = &status->boot;
-
-	text_put(t, "{\"boot\":{\"state\":");
-	text_json(t, boot_states[boot->state], strlen(boot_states[boot->state]));
-	json_string(t, "reason", boot->reason);
-	json_string(t, "hostname", boot->hostname);
-	json_string(t, "version", boot->version);
-	json_time(t, "now_s", boot->now_ns);
-	json_time(t, "started_s", boot->started_ns);
-	json_time(t, "ended_s", boot->ended_ns);
-	text_printf(t, ",\"events\":%" PRIu64 ",\"dropped\":%" PRIu64 "},\"stages\":[", boot->events, boot->dropped);
-	json_nodes(t, status, NODE_STAGE);
-	text_put(t, "],\"services\":[");
-	json_nodes(t, status, NODE_SERVICE);
-	text_put(t, "]}\n");
-}
-
-/* When the node's present state began to be final, or now while it has not ended. */
-static int64_t end_ns(const struct status *status, const struct control_node *node)
+int64_t status_end_ns(const struct status *status, const struct control_node *node)
 {
 	return node->ended_ns >= node->started_ns && node->ended_ns > 0 ? node->ended_ns : status->boot.now_ns;
 }
+
+int64_t status_took_ns(const struct status *status, const struct control_node *node)
+{
+	return node->first_started_ns > 0 ? status_end_ns(status, node) - node->first_started_ns : 0;
+}
+
+int64_t status_uptime_ns(const struct status *status, const struct control_node *node)
+{
+	return node->pid > 0 && node->started_ns > 0 ? status->boot.now_ns - node->started_ns : 0;
+}
+
+const char *status_fact(const struct status_facts *facts, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *f = facts->bytes; f < facts->bytes + facts->size; f += strlen(f) + 1)
+		if (strncmp(f, name, n) == 0 && f[n] == '=')
+			return f + n + 1;
+	return NULL;
+}
+
+/* -12.25: as JSON writes it, and short enough for every reader's numbers. */
+bool status_is_number(const char *value)
+{
+	const char *digits = value + (*value == '-');
+	size_t whole = strspn(digits, "0123456789");
+	const char *point = digits + whole;
+	size_t fraction = *point == '.' ? strspn(point + 1, "0123456789") : 0;
+
+	if (whole == 0 || (whole > 1 && digits[0] == '0') || whole + fraction > 20)
+		return false;
+	return *point ? fraction > 0 && !point[1 + fraction] : true;
+}
+
+const char *status_number(const struct status_facts *facts, const char *name)
+{
+	const char *value = status_fact(facts, name);
+
+	return value && status_is_number(value) ? value : NULL;
+}
+
+const struct status_facts *status_facts_of(const struct status *status, const char *type)
+{
+	for (size_t i = 0; i < status->n_nodes; i++)
+		if (status->nodes[i].kind == NODE_STAGE && strcmp(status->nodes[i].type, type) == 0)
+			return status->facts[i].size > 0 ? &status->facts[i] : NULL;
+	return NULL;
+}
+
+/* ---- for people ----------------------------------------------------------------------------------------------- */
 
 static void seconds(char *out, size_t size, int64_t ns)
 {
@@ -170,6 +162,30 @@ static void heading(struct text *t, const struct status *status)
 	text_put(t, "\n");
 }
 
+static void rate(struct text *t, uint64_t per_second)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	double value = (double)per_second;
+	size_t i = 0;
+
+	for (; value >= 1024 && i + 1 < sizeof(units) / sizeof(*units); i++)
+		value /= 1024;
+	text_printf(t, "%.1f %s/s", value, units[i]);
+}
+
+/* Of a stage that runs: "25 %, 8.0 MiB/s, 6 s left: ", as far as it is known. */
+static void progress(struct text *t, const struct control_node *node)
+{
+	if (node->state != NODE_RUNNING || node->progress_ns <= 0 || node->progress_ns < node->started_ns)
+		return;
+	if (node->progress_total > 0)
+		text_printf(t, "%.0f %%, ", 100.0 * (double)node->progress_done / (double)node->progress_total);
+	rate(t, node->progress_per_second);
+	if (node->progress_eta_s != UINT32_MAX)
+		text_printf(t, ", %" PRIu32 " s left", node->progress_eta_s);
+	text_put(t, node->reason[0] ? ": " : "");
+}
+
 void status_table(struct text *t, const struct status *status)
 {
 	int width = widest(status);
@@ -182,12 +198,12 @@ void status_table(struct text *t, const struct status *status)
 		char started[24], took[24], pid[16] = "-";
 
 		seconds(started, sizeof(started), node->first_started_ns);
-		seconds(took, sizeof(took), node->first_started_ns > 0 ?
-			end_ns(status, node) - node->first_started_ns : 0);
+		seconds(took, sizeof(took), status_took_ns(status, node));
 		if (node->pid > 0)
 			snprintf(pid, sizeof(pid), "%" PRId32, node->pid);
 		text_printf(t, "%-*s  %-10s %-9s %11s %10s %5" PRIu32 " %7s  ", width, node->name, node->type,
 			    node_states[node->state], started, took, node->attempts, pid);
+		progress(t, node);
 		text_put(t, node->reason);
 		text_put(t, "\n");
 	}
@@ -209,7 +225,7 @@ static void bar(struct text *t, const struct status *status, const struct contro
 	if (node->first_started_ns > 0) {
 		first = column(node->first_started_ns, from_ns, span_ns, width);
 		start = column(node->started_ns, from_ns, span_ns, width);
-		end = column(end_ns(status, node), from_ns, span_ns, width);
+		end = column(status_end_ns(status, node), from_ns, span_ns, width);
 		if (end == start)
 			end = start + 1;	/* a short one is still seen */
 	}
@@ -229,8 +245,8 @@ void status_chart(struct text *t, const struct status *status, size_t columns)
 		span_ns = 1;
 	for (size_t i = 0; i < status->n_nodes; i++)	/* stages that go on after the boot was called booted or held */
 		if (status->nodes[i].kind == NODE_STAGE && status->nodes[i].first_started_ns > 0 &&
-		    end_ns(status, &status->nodes[i]) - from_ns > span_ns)
-			span_ns = end_ns(status, &status->nodes[i]) - from_ns;
+		    status_end_ns(status, &status->nodes[i]) - from_ns > span_ns)
+			span_ns = status_end_ns(status, &status->nodes[i]) - from_ns;
 	width = columns > name + 40 ? columns - name - 25 : 15;
 	heading(t, status);
 	for (size_t i = 0; i < status->n_nodes; i++) {
@@ -240,7 +256,7 @@ void status_chart(struct text *t, const struct status *status, size_t columns)
 		bar(t, status, node, from_ns, span_ns, width);
 		text_put(t, "| ");
 		if (node->first_started_ns > 0)
-			text_printf(t, "%7.2f s ", (double)(end_ns(status, node) - node->first_started_ns) / SECOND_NS);
+			text_printf(t, "%7.2f s ", (double)(status_took_ns(status, node)) / SECOND_NS);
 		else
 			text_put(t, "        - ");
 		text_put(t, node_states[node->state]);

@@ -6,6 +6,7 @@
 #ifndef INIT_STATUS_H
 #define INIT_STATUS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <gantry/control.h>
@@ -13,7 +14,7 @@
 #include "text.h"
 
 #define STATUS_NODES_MAX 256
-#define STATUS_JSON_MAX  (1u << 20)
+#define STATUS_JSON_MAX  (4u << 20)	/* more than the nodes' texts take when every character is escaped */
 
 struct status {
 	struct control_boot boot;
@@ -28,6 +29,26 @@ struct status {
 /* Takes one CONTROL_BOOT (which starts the collection anew), CONTROL_NODE or CONTROL_FACTS. 0 or -EBADMSG. */
 int status_take(struct status *status, unsigned kind, const void *body, size_t size);
 
+/* When the node ended (a service: became ready), or now while it has not. */
+int64_t status_end_ns(const struct status *status, const struct control_node *node);
+
+/* From the node's first start until then; 0: it was never started. */
+int64_t status_took_ns(const struct status *status, const struct control_node *node);
+
+/* Since the latest start of a process that runs; 0: none does. */
+int64_t status_uptime_ns(const struct status *status, const struct control_node *node);
+
+/* The facts of the first stage of that type, or NULL. */
+const struct status_facts *status_facts_of(const struct status *status, const char *type);
+
+/* A fact's value, or NULL. */
+const char *status_fact(const struct status_facts *facts, const char *name);
+
+/* Likewise, if it is a number; "-12.25" is one, as JSON writes it. */
+const char *status_number(const struct status_facts *facts, const char *name);
+bool status_is_number(const char *value);
+
+/* The document of docs/status.schema.json; status-json.c. */
 void status_json(struct text *t, const struct status *status);
 void status_table(struct text *t, const struct status *status);
 

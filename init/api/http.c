@@ -136,6 +136,7 @@ static const struct route routes[] = {
 	 .body_max = upload_body_max, .body_to_file = true},
 	{.path = "/api/v1/set-basic-auth", .allow = "POST", .access = ACCESS_ACT, .answer = answer_password,
 	 .body_max = password_body_max},
+	SHOW("/metrics", answer_metrics),
 };
 
 static void find_route(struct request *request, const char *path)

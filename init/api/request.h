@@ -94,5 +94,7 @@ enum MHD_Result answer_upload(struct request *request);
 enum MHD_Result answer_password(struct request *request);
 size_t upload_body_max(const struct request *request);
 size_t password_body_max(const struct request *request);
+/* metrics.c: for Prometheus. */
+enum MHD_Result answer_metrics(struct request *request);
 
 #endif

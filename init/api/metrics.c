@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * GET /metrics: the status as Prometheus reads it (text format 0.0.4). A table of families; each has one value, one
+ * for every stage or service, or writes its own samples. Names and states are the status document's.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../status.h"
+#include "pid1.h"
+#include "request.h"
+
+#define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
+#define METRICS_MAX  (1u << 20)
+#define SECOND_NS    1000000000.0
+
+static const char *const node_states[] = NODE_STATE_NAMES;
+static const char *const boot_states[] = BOOT_STATE_NAMES;
+static const char *const levels[] = EVENT_LEVEL_NAMES;
+
+struct family {
+	const char *name, *type, *help;
+	/* One of these. False: it has no such value now. */
+	bool (*value)(const struct status *status, double *ret);
+	bool (*stage)(const struct status *status, const struct control_node *node, double *ret);
+	bool (*service)(const struct status *status, const struct control_node *node, double *ret);
+	void (*samples)(struct text *t, const char *name, const struct status *status);
+};
+
+/* ---- the format ----------------------------------------------------------------------------------------------- */
+
+/* NAME="VALUE", with the three characters escaped that end or continue one. */
+static void put_label(struct text *t, const char *name, const char *value)
+{
+	text_put(t, name);
+	text_put(t, "=\"");
+	for (const char *p = value; *p; p++) {
+		if (*p == '\n')
+			text_put(t, "\\n");
+		else if (*p == '"' || *p == '\\')
+			text_add(t, (char[]){'\\', *p}, 2);
+		else
+			text_add(t, p, 1);
+	}
+	text_put(t, "\"");
+}
+
+static void put_value(struct text *t, double value)
+{
+	text_printf(t, " %.15g\n", value);
+}
+
+/* One sample with up to two labels. */
+static void put_sample(struct text *t, const char *name, const char *const labels[4], double value)
+{
+	text_put(t, name);
+	for (size_t i = 0; i < 4 && labels[i]; i += 2) {
+		text_put(t, i ? "," : "{");
+		put_label(t, labels[i], labels[i + 1]);
+	}
+	text_put(t, labels[0] ? "}" : "");
+	put_value(t, value);
+}
+
+/* A state set: 1 for the state that it is in, 0 for all others. */
+static void put_states(struct text *t, const char *name, const char *label, const char *who, const char *const states[],
+		       size_t n, size_t is)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (label)
+			put_sample(t, name, (const char *const[4]){label, who, "state", states[i]}, i == is);
+		else
+			put_sample(t, name, (const char *const[4]){"state", states[i]}, i == is);
+	}
+}
+
+static void put_node_states(struct text *t, const char *name, const char *label, const struct status *status,
+			    enum node_kind kind)
+{
+	for (size_t i = 0; i < status->n_nodes; i++)
+		if (status->nodes[i].kind == kind)
+			put_states(t, name, label, status->nodes[i].name, node_states, NODE_STATE_MAX,
+				   status->nodes[i].state);
+}
+
+/* ---- what is told --------------------------------------------------------------------------------------------- */
+
+static void build_samples(struct text *t, const char *name, const struct status *status)
+{
+	put_sample(t, name, (const char *const[4]){"version", status->boot.version, "kernel", status->boot.kernel}, 1);
+}
+
+static void boot_state_samples(struct text *t, const char *name, const struct status *status)
+{
+	put_states(t, name, NULL, NULL, boot_states, BOOT_STATE_MAX, status->boot.state);
+}
+
+static void stage_state_samples(struct text *t, const char *name, const struct status *status)
+{
+	put_node_states(t, name, "stage", status, NODE_STAGE);
+}
+
+static void service_state_samples(struct text *t, const char *name, const struct status *status)
+{
+	put_node_states(t, name, "service", status, NODE_SERVICE);
+}
+
+static void event_samples(struct text *t, const char *name, const struct status *status)
+{
+	for (size_t i = 0; i < EVENT_LEVEL_MAX; i++)
+		put_sample(t, name, (const char *const[4]){"level", levels[i]},
+			   (double)status->boot.events_by_level[i]);
+}
+
+static void turn_samples(struct text *t, const char *name, const struct status *status)
+{
+	static const int64_t bounds_ns[] = CONTROL_TURN_BOUNDS_NS;
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < CONTROL_TURN_BUCKETS; i++) {
+		sum += status->boot.turns.count[i];
+		if (i < CONTROL_TURN_BUCKETS - 1)
+			text_printf(t, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, (double)bounds_ns[i] / SECOND_NS, sum);
+		else
+			text_printf(t, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, sum);
+	}
+	text_printf(t, "%s_sum %.9f\n%s_count %" PRIu64 "\n", name, (double)status->boot.turns.sum_ns / SECOND_NS, name,
+		    sum);
+}
+
+static bool longest_turn(const struct status *status, double *ret)
+{
+	*ret = (double)status->boot.turns.max_ns / SECOND_NS;
+	return true;
+}
+
+static bool boot_took(const struct status *status, double *ret)
+{
+	const struct control_boot *boot = &status->boot;
+
+	*ret = (double)((boot->ended_ns > 0 ? boot->ended_ns : boot->now_ns) - boot->started_ns) / SECOND_NS;
+	return true;
+}
+
+static bool uptime(const struct status *status, double *ret)
+{
+	*ret = (double)status->boot.now_ns / SECOND_NS;
+	return true;
+}
+
+static bool dropped(const struct status *status, double *ret)
+{
+	*ret = (double)status->boot.dropped;
+	return true;
+}
+
+static bool memory(const struct status *status, double *ret)
+{
+	*ret = (double)status->boot.memory_bytes;
+	return status->boot.memory_bytes > 0;
+}
+
+static bool children(const struct status *status, double *ret)
+{
+	*ret = status->boot.children;
+	return true;
+}
+
+static bool fact(const struct status *status, const char *type, const char *name, double *ret)
+{
+	const struct status_facts *facts = status_facts_of(status, type);
+	const char *value = facts ? status_number(facts, name) : NULL;
+
+	*ret = value ? strtod(value, NULL) : 0;
+	return value != NULL;
+}
+
+static bool clock_offset(const struct status *status, double *ret)
+{
+	return fact(status, "clock", "offset_s", ret);
+}
+
+static bool disk_wait(const struct status *status, double *ret)
+{
+	return fact(status, "disk", "wait_s", ret);
+}
+
+static bool attempts(const struct status *status, const struct control_node *node, double *ret)
+{
+	(void)status;
+	*ret = node->attempts;
+	return true;
+}
+
+static bool took(const struct status *status, const struct control_node *node, double *ret)
+{
+	*ret = (double)status_took_ns(status, node) / SECOND_NS;
+	return node->first_started_ns > 0;
+}
+
+static bool progress_done(const struct status *status, const struct control_node *node, double *ret)
+{
+	(void)status;
+	*ret = (double)node->progress_done;
+	return node->progress_ns > 0;
+}
+
+static bool progress_total(const struct status *status, const struct control_node *node, double *ret)
+{
+	(void)status;
+	*ret = (double)node->progress_total;
+	return node->progress_ns > 0 && node->progress_total > 0;
+}
+
+static bool restarts(const struct status *status, const struct control_node *node, double *ret)
+{
+	(void)status;
+	*ret = node->attempts > 0 ? node->attempts - 1 : 0;
+	return true;
+}
+
+static bool service_uptime(const struct status *status, const struct control_node *node, double *ret)
+{
+	*ret = (double)status_uptime_ns(status, node) / SECOND_NS;
+	return true;
+}
+
+static const struct family families[] = {
+	{"gantry_build_info", "gauge", "What runs here.", .samples = build_samples},
+	{"gantry_uptime_seconds", "gauge", "Since the machine started.", .value = uptime},
+	{"gantry_boot_state", "gauge", "1 for the state that the boot is in.", .samples = boot_state_samples},
+	{"gantry_boot_duration_seconds", "gauge", "From PID 1's start until the boot was first booted or held, or now.",
+	 .value = boot_took},
+	{"gantry_stage_state", "gauge", "1 for the state that the stage is in.", .samples = stage_state_samples},
+	{"gantry_stage_duration_seconds", "gauge", "From the stage's first start to its end, or now.", .stage = took},
+	{"gantry_stage_attempts_total", "counter", "Starts of the stage.", .stage = attempts},
+	{"gantry_stage_progress_bytes", "gauge", "Bytes done, as the stage told last.", .stage = progress_done},
+	{"gantry_stage_progress_total_bytes", "gauge", "Bytes to be done in all, where the stage knows.",
+	 .stage = progress_total},
+	{"gantry_service_state", "gauge", "1 for the state that the service is in.", .samples = service_state_samples},
+	{"gantry_service_restarts_total", "counter", "Starts of the service after the first.", .service = restarts},
+	{"gantry_service_uptime_seconds", "gauge", "Since the service's process was started; 0: it has none.",
+	 .service = service_uptime},
+	{"gantry_events_total", "counter", "Events of this boot.", .samples = event_samples},
+	{"gantry_messages_dropped_total", "counter", "Messages to PID 1 that were malformed or found no room.",
+	 .value = dropped},
+	{"gantry_clock_offset_seconds", "gauge", "What the clock was off by when it was found synchronised.",
+	 .value = clock_offset},
+	{"gantry_disk_wait_seconds", "gauge", "How long the disk stage waited for its device.", .value = disk_wait},
+	{"gantry_pid1_resident_memory_bytes", "gauge", "Resident memory of PID 1.", .value = memory},
+	{"gantry_pid1_children", "gauge", "Live processes that PID 1 started.", .value = children},
+	{"gantry_pid1_turn_seconds", "histogram", "How long a turn of PID 1's loop was away from waiting.",
+	 .samples = turn_samples},
+	{"gantry_pid1_turn_longest_seconds", "gauge", "The longest of these turns.", .value = longest_turn},
+};
+
+static void put_nodes(struct text *t, const struct family *family, const struct status *status)
+{
+	for (size_t i = 0; i < status->n_nodes; i++) {
+		const struct control_node *node = &status->nodes[i];
+		bool stage = node->kind == NODE_STAGE;
+		bool (*of)(const struct status *, const struct control_node *, double *) =
+			stage ? family->stage : family->service;
+		double value;
+
+		if (of && of(status, node, &value))
+			put_sample(t, family->name,
+				   (const char *const[4]){stage ? "stage" : "service", node->name}, value);
+	}
+}
+
+static void put_family(struct text *t, const struct family *family, const struct status *status)
+{
+	double value;
+
+	text_printf(t, "# HELP %s %s\n# TYPE %s %s\n", family->name, family->help, family->name, family->type);
+	if (family->samples)
+		family->samples(t, family->name, status);
+	else if (!family->value)
+		put_nodes(t, family, status);
+	else if (family->value(status, &value))
+		put_sample(t, family->name, (const char *const[4]){NULL}, value);
+}
+
+static void collected(void *with, const struct status *status)
+{
+	struct request *request = with;
+
+	request->result = -EIO;
+	if (status) {
+		request->text = (struct text)TEXT_GROWING(METRICS_MAX);
+		for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
+			put_family(&request->text, &families[i], status);
+		request->result = request->text.cut ? -ENOMEM : 0;
+	}
+	request_resume(request);
+}
+
+enum MHD_Result answer_metrics(struct request *request)
+{
+	if (!request->asked)
+		return pid1_status(collected, request) < 0 ? respond_unavailable(request) : request_suspend(request);
+	if (request->result < 0)
+		return respond_unavailable(request);
+	return respond_text(request, MHD_HTTP_OK, TYPE_METRICS);
+}
