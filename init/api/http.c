@@ -137,6 +137,7 @@ static const struct route routes[] = {
 	{.path = "/api/v1/set-basic-auth", .allow = "POST", .access = ACCESS_ACT, .answer = answer_password,
 	 .body_max = password_body_max},
 	SHOW("/metrics", answer_metrics),
+	SHOW("/api/v1/events/stream", answer_stream),
 };
 
 static void find_route(struct request *request, const char *path)

@@ -6,37 +6,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../eventtext.h"
+#include "filter.h"
 #include "pid1.h"
+#include "pieces.h"
 #include "request.h"
 
 #define PIECE_SIZE 8192
 
 struct listing {
+	struct filter filter;
 	uint64_t next, last;
 	bool json, begun, ended;
-	size_t done;
-	struct text text;		/* the piece under way */
-	char bytes[EVENT_JSON_MAX + 2];
+	struct pieces pieces;
+};
+
+struct taking {
+	struct filter *filter;
+	struct text words;	/* what is wrong */
 };
 
 /* Puts the next event, or the end, into the listing's text. False: nothing is left. */
-static bool next_piece(struct listing *l)
+static bool next_piece(void *with)
 {
+	struct listing *l = with;
+	struct text *t = &l->pieces.text;
 	char record[EVENT_RECORD_MAX];
 	struct event_view e;
-	uint64_t seq = l->next;
-	size_t size = l->next <= l->last ? ring_read(pid1_events(), &seq, record) : 0;
 
-	l->done = l->text.size = 0;
-	l->text.cut = false;
-	if (size > 0 && seq <= l->last && event_view(&e, record, size) == 0) {
-		l->next = seq + 1;
+	while (!l->ended && pid1_read(&l->next, l->last, record, &e)) {
+		if (!filter_matches(&l->filter, &e))
+			continue;
 		if (l->json) {
-			text_put(&l->text, l->begun ? "," : "[");
-			event_json(&l->text, &e);
+			text_put(t, l->begun ? "," : "[");
+			event_json(t, &e);
 		} else {
-			event_text_line(&l->text, &e);
+			event_text_line(t, &e);
 		}
 		l->begun = true;
 		return true;
@@ -44,48 +48,86 @@ static bool next_piece(struct listing *l)
 	if (l->ended)
 		return false;
 	l->ended = true;
-	l->next = l->last + 1;
 	if (l->json)
-		text_put(&l->text, l->begun ? "]\n" : "[]\n");
+		text_put(t, l->begun ? "]\n" : "[]\n");
 	return l->json;
 }
 
 static ssize_t read_listing(void *with, uint64_t position, char *out, size_t room)
 {
 	struct listing *l = with;
-	size_t used = 0;
+	size_t used = pieces_read(&l->pieces, out, room, next_piece, l);
 
 	(void)position;
-	while (used < room) {
-		size_t n = l->text.size - l->done;
-
-		if (n == 0) {
-			if (!next_piece(l))
-				break;
-			continue;
-		}
-		n = n < room - used ? n : room - used;
-		memcpy(out + used, l->text.bytes + l->done, n);
-		l->done += n;
-		used += n;
-	}
 	return used > 0 ? (ssize_t)used : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+/* The event from which on at most `limit` are wanted. Backwards, as clients ask for few of many. */
+static uint64_t first_of_newest(const struct filter *filter, uint64_t first, uint64_t last)
+{
+	char record[EVENT_RECORD_MAX];
+	struct event_view e;
+	uint64_t found = 0, at = last + 1;
+
+	while (at > first && found < filter->limit) {
+		uint64_t seq = --at;
+
+		if (pid1_read(&seq, at, record, &e) && filter_matches(filter, &e))
+			found++;
+	}
+	return at;
+}
+
+static enum MHD_Result take_argument(void *with, enum MHD_ValueKind kind, const char *name, size_t name_size,
+				     const char *value, size_t size)
+{
+	struct taking *taking = with;
+
+	(void)kind;
+	if (filter_argument(taking->filter, name, name_size, value, size) == 0)
+		return MHD_YES;
+	text_put(&taking->words, "Malformed argument: ");
+	text_add(&taking->words, name, name_size);	/* one of the names that filter.c knows */
+	return MHD_NO;
+}
+
+const char *request_filter(struct request *request, struct filter *ret)
+{
+	static char words[64];
+	struct taking taking = {.filter = ret, .words = {.bytes = words, .room = sizeof(words) - 1}};
+
+	*ret = (struct filter){0};
+	MHD_get_connection_values_n(request->connection, MHD_GET_ARGUMENT_KIND, take_argument, &taking);
+	words[taking.words.size] = '\0';
+	return taking.words.size > 0 ? words : NULL;
 }
 
 static enum MHD_Result list_events(struct request *request, bool json)
 {
-	struct listing *l = malloc(sizeof(*l));
+	struct listing *l = calloc(1, sizeof(*l));
+	struct MHD_Response *response;
+	const char *malformed;
+	char record[EVENT_RECORD_MAX];
 
 	if (!l)
 		return respond_unavailable(request);
-	l->next = 1;
-	l->last = pid1_events()->last;
+	malformed = request_filter(request, &l->filter);
+	if (malformed || l->filter.boot < 0) {
+		free(l);
+		return malformed ? respond_error(request, MHD_HTTP_BAD_REQUEST, malformed) :
+				   respond_error(request, MHD_HTTP_NOT_FOUND, "No such boot in the log");
+	}
+	pieces_init(&l->pieces);
 	l->json = json;
-	l->begun = l->ended = false;
-	l->done = 0;
-	l->text = (struct text)TEXT_FIXED(l->bytes);
-	return respond(request, MHD_HTTP_OK, json ? TYPE_JSON : TYPE_TEXT,
-		       MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE_SIZE, read_listing, l, free));
+	l->last = pid1_events()->last;
+	l->next = l->filter.since + 1;
+	ring_read(pid1_events(), &l->next, record);	/* from the oldest that is kept */
+	if (filter_given(&l->filter, FILTER_LIMIT))
+		l->next = first_of_newest(&l->filter, l->next, l->last);
+	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE_SIZE, read_listing, l, free);
+	if (!response)
+		free(l);
+	return respond(request, MHD_HTTP_OK, json ? TYPE_JSON : TYPE_TEXT, response);
 }
 
 enum MHD_Result answer_events(struct request *request)

@@ -15,7 +15,7 @@
 #include "pid1.h"
 
 #define PENDING_MAX      64
-#define MESSAGES_A_TURN  256
+#define MESSAGES_A_TURN  64	/* then the streams have their turn, so that no burst overtakes them */
 #define RING_LEAST       1
 #define RING_MOST        100000
 
@@ -35,6 +35,10 @@ static bool status_broken;
 static void (*on_gone)(void);
 static void (*on_event)(const struct event_view *e);
 static void (*on_hand)(enum control_hand hand, int fd);
+static void (*on_events)(void);
+static uint64_t newest_at_start;
+static bool newest_known;
+static bool added;			/* on_events is due */
 
 const struct ring *pid1_events(void)
 {
@@ -44,6 +48,35 @@ const struct ring *pid1_events(void)
 void pid1_on_event(void (*seen)(const struct event_view *e))
 {
 	on_event = seen;
+}
+
+bool pid1_read(uint64_t *next, uint64_t last, char *record, struct event_view *e)
+{
+	uint64_t seq = *next;
+	size_t size = seq <= last ? ring_read(&ring, &seq, record) : 0;
+
+	if (size == 0 || seq > last || event_view(e, record, size) < 0)
+		return false;
+	*next = seq + 1;
+	return true;
+}
+
+bool pid1_newest(uint64_t *ret)
+{
+	*ret = ring.last > newest_at_start ? ring.last : newest_at_start;
+	return newest_known;
+}
+
+void pid1_on_events(void (*call)(void))
+{
+	on_events = call;
+}
+
+static void learn_newest(void *with, const struct status *s)
+{
+	(void)with;
+	newest_at_start = s ? s->boot.events : 0;
+	newest_known = added = true;
 }
 
 static int request(enum control_kind kind, unsigned flags, int64_t argument, const void *body, size_t size, int fd)
@@ -144,6 +177,7 @@ static void take(const struct control_message *message, int *attached)
 		ring_add(&ring, message->body, message->head.size);
 		if (on_event)
 			on_event(&e);
+		added = true;
 		break;
 	case CONTROL_BOOT:
 	case CONTROL_NODE:
@@ -165,9 +199,8 @@ static void take(const struct control_message *message, int *attached)
 	}
 }
 
-static void ready(struct loop_source *s, uint32_t events)
+static void take_all(struct loop_source *s)
 {
-	(void)events;
 	for (int i = 0; i < MESSAGES_A_TURN; i++) {
 		struct control_message message;
 		struct iovec iov[] = {{&message.head, sizeof(message.head)}, {message.body, CONTROL_BODY_MAX}};
@@ -201,6 +234,15 @@ static void ready(struct loop_source *s, uint32_t events)
 	}
 }
 
+static void ready(struct loop_source *s, uint32_t events)
+{
+	(void)events;
+	take_all(s);
+	if (added && on_events)
+		on_events();
+	added = false;
+}
+
 int pid1_init(int fd, void (*gone)(void), void (*handed)(enum control_hand hand, int fd))
 {
 	on_gone = gone;
@@ -211,5 +253,7 @@ int pid1_init(int fd, void (*gone)(void), void (*handed)(enum control_hand hand,
 
 int pid1_follow(void)
 {
-	return request(CONTROL_EVENTS, CONTROL_FOLLOW, 1, NULL, 0, -1);
+	int r = request(CONTROL_EVENTS, CONTROL_FOLLOW, 1, NULL, 0, -1);
+
+	return r < 0 ? r : pid1_status(learn_newest, NULL);
 }

@@ -34,6 +34,21 @@ int pid1_certificate(const char *sha256);
 const struct ring *pid1_events(void);
 
 /*
+ * The first event with a number from *next to last. True: it is in e, which points into record (EVENT_RECORD_MAX
+ * bytes), and *next is the number after it.
+ */
+bool pid1_read(uint64_t *next, uint64_t last, char *record, struct event_view *e);
+
+/*
+ * Number of the newest event. After a start the copy fills only little by little, so this is PID 1's own word at that
+ * time until the copy has come so far. False: PID 1 has not answered yet.
+ */
+bool pid1_newest(uint64_t *ret);
+
+/* `added` is called after every batch of events, and once when pid1_newest() is known. */
+void pid1_on_events(void (*added)(void));
+
+/*
  * Adds an event; outside: in the words of an HTTP client. done (may be NULL) gets 0 or PID 1's negative errno; by
  * then the event is in the ring. 0 or negative errno, then done is not called.
  */

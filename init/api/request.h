@@ -79,9 +79,16 @@ const char *request_argument(struct request *request, const char *name, size_t *
 enum MHD_Result request_suspend(struct request *request);
 void request_resume(struct request *request);
 
+/* The arguments of a request for events; NULL, or what is wrong with them, valid until the next call. listing.c. */
+struct filter;
+const char *request_filter(struct request *request, struct filter *ret);
+
 /* listing.c: the events as a JSON array or as lines. */
 enum MHD_Result answer_events(struct request *request);
 enum MHD_Result answer_logs(struct request *request);
+
+/* stream.c: the events as they come. */
+enum MHD_Result answer_stream(struct request *request);
 
 /* ask.c: what PID 1 is asked. */
 enum MHD_Result answer_new_event(struct request *request);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A long answer that is made piece by piece while it is sent: what HTTP takes at a time and what we make at a time need
+ * not be of one size, and only one piece is ever in memory.
+ */
+#ifndef API_PIECES_H
+#define API_PIECES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "../eventtext.h"
+
+struct pieces {
+	struct text text;	/* the piece under way; made by `next`, which finds it empty */
+	size_t done;		/* of it */
+	char bytes[EVENT_JSON_MAX + 128];
+};
+
+void pieces_init(struct pieces *p);
+
+/* Fills out with as much as there is; next(with) makes a piece, or returns false if there is none now. */
+size_t pieces_read(struct pieces *p, char *out, size_t room, bool (*next)(void *with), void *with);
+
+#endif
