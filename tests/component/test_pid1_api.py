@@ -2,14 +2,40 @@
 """PID 1, its API and its log together: what one says, all say, whatever is killed in between."""
 
 import json
+import os
 import re
+import threading
 import unittest
 
+from fake_control import wait_for
 from pid1 import Pid1, SCALE, boot, stage, service
 
 API = {"listen": "127.0.0.1:3535", "tls_hosts": ["localhost"]}
 API_PROCESS = "for p in $(dirname $(grep -lx gantry-api /proc/[0-9]*/comm)); do "
 LOG = {"directory": "/t/log", "max_bytes": 1 << 20, "needs": []}
+
+FOLLOW = """
+import http.client, json, ssl, time
+from sse import Stream
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+events, last, connections = [], "0", 0
+while not events or not events[-1]["text"].startswith("flow end"):
+    try:
+        s = Stream(http.client.HTTPSConnection("127.0.0.1", 3535, timeout=20, context=context), last_id=last)
+        assert s.status == 200
+        connections += 1
+        for notice in s:
+            assert notice.kind != "lost", notice
+            events.append(notice.json)
+            last = notice.last_id
+            open("/t/begun", "w").write(str(connections))
+            if events[-1]["text"].startswith("flow end"):
+                break
+    except (OSError, http.client.HTTPException):
+        time.sleep(0.02)
+print(json.dumps({"events": events, "connections": connections}))
+"""
 
 
 class Whole(unittest.TestCase):
@@ -73,6 +99,38 @@ class Whole(unittest.TestCase):
             self.assertEqual([e["seq"] for e in events], list(range(1, len(events) + 1)))
             flow = [e["text"] for e in events if e["source"] == "flow" and e["text"].startswith("flow ")]
             self.assertEqual(flow, [f"flow {i}" for i in range(1500)])
+
+    def test_a_stream_that_is_resumed_has_every_event_once_however_often_the_api_is_killed(self):
+        flow = ("import os,socket,time\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM)\ns.connect('/run/gantry/events')\n"
+                "i=0\nwhile not os.path.exists('/t/stop'):\n s.send(b'flow %d' % i)\n i+=1\n time.sleep(0.005)\n"
+                "s.send(b'flow end %d' % i)\n")
+        with open(os.path.join(os.path.dirname(__file__), "sse.py"), encoding="utf-8") as file:
+            sse = file.read()
+        with Pid1(boot([], [service("flow", "exec python3 /t/flow.py", restart={"policy": "never"})], api=API,
+                       events={"ring": 20000}), files={"flow.py": flow, "sse.py": sse, "follow.py": FOLLOW}) as pid1:
+            pid1.wait("api", "listens on", kind="message")
+            got = {}
+            follower = threading.Thread(target=lambda: got.update(r=pid1.inside("python3", "/t/follow.py", timeout=100)))
+            follower.start()
+            for i in range(1, 16):
+                pid1.wait("api", "listens on", kind="message", count=i)
+                if i % 3:       # every third time at once, while it still reads the events
+                    pid1.write("begun", "")
+                    wait_for(lambda: pid1.read("begun"), "an event on the stream", 20)
+                pid1.inside("sh", "-c", API_PROCESS + "kill -9 ${p#/proc/}; done")
+            pid1.wait("api", "listens on", kind="message", count=16)
+            pid1.write("stop", "")
+            end = pid1.wait("flow", "flow end", kind="message")
+            follower.join()
+            self.assertEqual(got["r"].returncode, 0, got["r"].stderr)
+            seen = json.loads(got["r"].stdout)
+            events = json.loads(self.get(pid1, "/api/v1/events"))
+            self.assertEqual([e["seq"] for e in seen["events"]], list(range(1, len(seen["events"]) + 1)))
+            self.assertGreater(seen["connections"], 10)
+            texts = [e["text"] for e in seen["events"] if e["source"] == "flow" and e["text"].startswith("flow ")]
+            self.assertEqual(texts, [f"flow {i}" for i in range(len(texts) - 1)] + [end.text])
+            last = seen["events"][-1]["seq"]
+            self.assertEqual(seen["events"], [e for e in events if e["seq"] <= last])
 
     def test_the_api_runs_as_its_own_user(self):
         with Pid1(boot([], api=API)) as pid1:
