@@ -41,6 +41,7 @@ class FakeControl:
         self.subscriptions = []     # first seq wanted, one for each start
         self.answer_posts = True
         self.status_state = 1
+        self.hold_at = None         # a follower gets no event after this one
         self.stderr = b""
         self.process = None
         self.ours = None
@@ -133,7 +134,8 @@ class FakeControl:
         """The followed subscription: one cursor, as in PID 1."""
         while True:
             with self.lock:
-                while self.alive and self.ours is ours and (self.next is None or self.next > self.seq):
+                while self.alive and self.ours is ours and (self.next is None or self.next > self.seq or (
+                        self.hold_at is not None and self.next > self.hold_at)):
                     self.lock.wait(1)
                 if not self.alive or self.ours is not ours:
                     return
@@ -149,9 +151,14 @@ class FakeControl:
                 self.sent = seq
                 self.lock.notify_all()
 
+    def release(self):
+        with self.lock:
+            self.hold_at = None
+            self.lock.notify_all()
+
     def _wait_sent(self, seq):
         with self.lock:
-            self.lock.wait_for(lambda: getattr(self, "sent", 0) >= seq, 10)
+            self.lock.wait_for(lambda: getattr(self, "sent", 0) >= seq or self.hold_at is not None, 10)
 
     def _receive(self, ours, accepted=False):
         while True:

@@ -165,6 +165,22 @@ class Following(EventsTest):
         s = self.stream(last_id=str(self.api.seq + 1000))
         self.assertEqual(s.take(1)[0].last_id, "1")
 
+    def test_while_the_copy_of_the_events_is_made_a_stream_waits_for_its_place(self):
+        for i in range(100):
+            self.api.add(f"event {i}")
+        self.settle()
+        self.api.kill()
+        self.api.hold_at = 10
+        self.api.start()
+        newest = self.api.seq
+        resumed, new = self.stream(last_id=str(newest - 5)).until_begun(), self.stream().until_begun()
+        self.assertEqual(self.get()[-1]["seq"], 10)
+        self.api.release()
+        self.api.add("after")
+        # what the second one counts as new is what came after PID 1 said where it stands, when the role started
+        self.assertEqual([n.json["seq"] for n in resumed.take(6)], list(range(newest - 4, newest + 2)))
+        self.assertIn("certificate", new.take(1)[0].json["text"])
+
     def test_level_source_and_action_choose(self):
         s = self.stream("?level=warning&source=disk&source=network").until_begun()
         a = self.stream("?action=7").until_begun()

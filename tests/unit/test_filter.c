@@ -138,7 +138,11 @@ TEST(a_filter_that_no_argument_makes_is_not_valid)
 
 	CHECK(filter_valid(&filter));
 	bad = filter;
-	bad.n_sources = FILTER_SOURCES_MAX + 1;
+	for (int i = 0; i < FILTER_SOURCES_MAX; i++)
+		strcpy(bad.sources[i], "disk");
+	bad.n_sources = FILTER_SOURCES_MAX;
+	CHECK(filter_valid(&bad));
+	bad.n_sources = FILTER_SOURCES_MAX + 2;
 	CHECK(!filter_valid(&bad));
 	bad = filter;
 	memset(bad.sources[0], 'a', sizeof(bad.sources[0]));	/* no end */
