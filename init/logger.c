@@ -24,9 +24,11 @@
 
 #include "client.h"
 #include "eventtext.h"
+#include "logline.h"
 
 #define LOG_NAME        "events.log"
 #define LOG_OLD_NAME    "events.log.1"
+#define LOG_SHORT_NAME  "events.log.new"	/* while a file that is too large is made shorter */
 #define OPTIONS_MAX     65536
 #define DIRECTORY       "/persistent/gantry/log"	/* defaults, as in docs/configuration.md */
 #define MAX_BYTES_LEAST 65536
@@ -126,38 +128,96 @@ static int open_file(struct log *log)
 	return 0;
 }
 
-/* What an earlier logger left: where this boot's events go on, and whether the last line is whole. */
-static bool scan(struct log *log)
+/* Copies a file from `at` on, but for the rest of a line there, which is only a part of one. 0 or negative errno. */
+static int copy_from(struct log *log, int from, off_t at, int to)
 {
-	_cleanup_(cleanup_free) char *line = NULL;
-	bool ours = false;
-	size_t room = 0;
-	FILE *file;
-	char last = '\n';
+	bool begun = false;
 	ssize_t n;
-	int fd = dup(log->fd);
 
-	file = fd < 0 ? NULL : fdopen(fd, "r");
-	if (!file) {
-		if (fd >= 0)
-			close(fd);
+	while ((n = pread(from, log->buffer, sizeof(log->buffer), at)) > 0) {
+		const char *newline = begun ? NULL : memchr(log->buffer, '\n', (size_t)n);
+		size_t skip = begun ? 0 : newline ? (size_t)(newline + 1 - log->buffer) : (size_t)n;
+
+		for (size_t done = skip; done < (size_t)n;) {
+			ssize_t written = write(to, log->buffer + done, (size_t)n - done);
+
+			if (written < 0)
+				return -errno;
+			done += (size_t)written;
+		}
+		begun = true;
+		at += n;
+	}
+	return n < 0 || fsync(to) < 0 ? -errno : 0;
+}
+
+/* Of a file that is too large, from a time with a larger budget, the newest part is kept. 0 or negative errno. */
+static int shorten(struct log *log, const char *name)
+{
+	_cleanup_(cleanup_close) int from = openat(log->directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	_cleanup_(cleanup_close) int to = -1;
+	struct stat st;
+	int r;
+
+	unlinkat(log->directory, LOG_SHORT_NAME, 0);
+	if (from < 0 || fstat(from, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= log->limit)
+		return 0;
+	to = openat(log->directory, LOG_SHORT_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	r = to < 0 ? -errno : copy_from(log, from, st.st_size - log->limit, to);
+	if (r == 0 && renameat(log->directory, LOG_SHORT_NAME, log->directory, name) < 0)
+		r = -errno;
+	if (r < 0)
+		unlinkat(log->directory, LOG_SHORT_NAME, 0);
+	return r;
+}
+
+/*
+ * Where an earlier logger of this boot was in a file: this boot's events go on after it. True if the file ends within
+ * this boot.
+ */
+static bool scan(struct log *log, int fd, int64_t size)
+{
+	_cleanup_(cleanup_free) struct log_lines *lines = malloc(sizeof(*lines));
+	char record[EVENT_RECORD_MAX];
+	struct event_head head;
+	struct log_boot boot;
+	const char *line;
+	bool ours = false;
+	size_t n;
+
+	if (!lines)
 		return false;
+	log_lines_begin(lines, fd, size);
+	while (log_lines_next(lines, &line, &n) > 0) {
+		if (log_line_boot(&boot, line, n) == 0) {
+			ours = strcmp(boot.id, log->boot_id) == 0;
+		} else if (ours && log_line_event(record, line, n) > 0) {
+			memcpy(&head, record, sizeof(head));
+			log->next = head.seq >= log->next ? head.seq + 1 : log->next;
+		}
 	}
-	rewind(file);
-	while ((n = getline(&line, &room, file)) > 0) {
-		const char *seq;
-
-		last = line[n - 1];
-		if (strncmp(line, "{\"boot_id\":\"", 12) == 0)
-			ours = strncmp(line + 12, log->boot_id, strlen(log->boot_id)) == 0;
-		seq = last == '\n' ? strstr(line, ",\"seq\":") : NULL;	/* quotes in texts have a \ before them */
-		if (ours && seq)
-			log->next = strtoull(seq + 7, NULL, 10) + 1;
-	}
-	fclose(file);
-	if (last != '\n')
-		log->buffer[log->used++] = '\n';
 	return ours;
+}
+
+/* The older file may be all that this boot has: if the logger was killed between a rename and the next line. */
+static bool scan_old(struct log *log)
+{
+	_cleanup_(cleanup_close) int fd = openat(log->directory, LOG_OLD_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && scan(log, fd, st.st_size);
+}
+
+/* Goes on where the log ends: a torn line is ended, and there is a boot line if there must be one. */
+static void go_on(struct log *log)
+{
+	bool before = scan_old(log), ours = scan(log, log->fd, log->size);
+	char last = '\n';
+
+	if (log->size > 0 && pread(log->fd, &last, 1, log->size - 1) == 1 && last != '\n')
+		log->buffer[log->used++] = '\n';
+	if (!ours)
+		add_boot_line(log, log->used, before);
 }
 
 static int rotate(struct log *log)
@@ -349,6 +409,8 @@ static bool open_log(struct log *log, const char *path)
 
 		if (r > 0)
 			log->directory = r;
+		if (r >= 0 && (shorten(log, LOG_OLD_NAME) < 0 || shorten(log, LOG_NAME) < 0))
+			fprintf(stderr, "persistent log: it is larger than it may be, and could not be made shorter\n");
 		if (r >= 0)
 			r = open_file(log);
 		if (disk_result(log, path, r < 0 ? r : 0) == 0)
@@ -380,8 +442,7 @@ int logger_main(int argc, char **argv)
 	}
 	if (!open_log(&log, path))
 		return 0;
-	if (!scan(&log))
-		add_boot_line(&log, log.used, false);
+	go_on(&log);
 	r = client_request(CONTROL_FD, CONTROL_EVENTS, CONTROL_FOLLOW, (int64_t)log.next, NULL, 0);
 	if (r == 0)
 		r = follow(&log);

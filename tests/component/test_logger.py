@@ -120,6 +120,74 @@ class Log(LoggerTest):
         self.end(again)
         self.assertEqual(self.seqs(), [1, 2])
 
+    def boot_id(self):
+        with open("/proc/sys/kernel/random/boot_id") as f:
+            return f.read().strip()
+
+    def test_garbage_in_the_log_hides_nothing_that_comes_after_it(self):
+        os.makedirs(self.directory)
+        garbage = b"\0" * 300000 + b"\n" + os.urandom(5000) + b'\n{"boot_id":5}\n{"seq":900}\n' + b"[" * 30000 + b"\0" * 4096
+        with open(self.path, "wb") as f:
+            f.write(garbage)
+        logger = self.logger()
+        logger.add("new")
+        logger.start()
+        logger._wait_sent(1)
+        self.end(logger)
+        with open(self.path, "rb") as f:
+            content = f.read()
+        self.assertTrue(content.startswith(garbage + b'\n{"boot_id":"'))
+        self.assertEqual([json.loads(line).get("seq") for line in content[len(garbage) + 1:].splitlines()], [None, 1])
+
+    def test_a_torn_line_of_this_boot_is_written_again(self):
+        logger = self.logger()
+        for i in range(1500):
+            logger.add(f"event {i}")
+        logger.start()
+        wait_for(lambda: len(self.seqs_of_whole_lines()) == 1500, "the events")
+        logger.kill()
+        with open(self.path, "rb") as f:
+            content = f.read()
+        # torn within the number of the last event: what is left of it would look like another's
+        os.truncate(self.path, content.rindex(b'"seq":1500') + len(b'"seq":15'))
+        for start in range(2):
+            again = self.logger()
+            again.events, again.seq = logger.events, logger.seq
+            if start == 0:      # killed again before it has written a whole line
+                with open(self.path, "ab") as f:
+                    f.write(b"\n")
+            again.start()
+            wait_for(lambda: again.subscriptions, "the subscription")
+            self.assertEqual(again.subscriptions, [1500 + start])
+            wait_for(lambda: len(self.seqs_of_whole_lines()) >= 1500, "the event")
+            again.kill()
+        with open(self.path, "rb") as f:
+            lines = f.read().splitlines()
+        whole = [json.loads(line) for line in lines if line.endswith(b"}")]
+        self.assertEqual([e["seq"] for e in whole if "seq" in e], list(range(1, 1501)))
+
+    def test_a_logger_killed_between_the_rename_and_the_next_line_goes_on_with_its_boot(self):
+        logger = self.logger()
+        for i in range(5):
+            logger.add(f"event {i}")
+        logger.start()
+        logger._wait_sent(5)
+        self.end(logger)
+        os.rename(self.path, self.path + ".1")
+        for kept in b"", b'{"boot_id":"%s","continued":true}\n' % self.boot_id().encode():
+            with open(self.path, "wb") as f:
+                f.write(kept)
+            again = self.logger()
+            again.events, again.seq = list(logger.events), logger.seq
+            again.add("after")
+            again.start()
+            wait_for(lambda: again.subscriptions, "the subscription")
+            self.assertEqual(again.subscriptions, [6])
+            again._wait_sent(6)
+            self.end(again)
+            first, event = self.lines()
+            self.assertEqual((first["boot_id"], first["continued"], event["seq"]), (self.boot_id(), True, 6))
+
     def test_events_that_were_lost_are_said(self):
         logger = self.logger()
         logger.ring = 10
@@ -160,6 +228,30 @@ class Rotation(LoggerTest):
         for path in self.path, self.path + ".1":
             self.assertEqual(self.lines(path)[0]["continued"], True)
         self.assertEqual(sorted(os.listdir(self.directory)), ["events.log", "events.log.1"])
+
+
+    def test_files_from_a_larger_budget_are_cut_down_to_their_newest_lines(self):
+        os.makedirs(self.directory)
+        for path, text in (self.path + ".1", "old"), (self.path, "new"):
+            with open(path, "w") as f:
+                for i in range(1, 3001):
+                    f.write('{"boot_id":"%s"}\n' % text if i % 1000 == 1 else
+                            '{"received_at":"2020-01-01T00:00:00Z","message":"%s","seq":%d}\n' % (text * 20, i))
+        with open(self.path + ".new", "w") as f:
+            f.write("left by a power cut")
+        logger = self.logger()
+        logger.add("now")
+        logger.start()
+        logger._wait_sent(1)
+        self.end(logger)
+        self.assertEqual(sorted(os.listdir(self.directory)), ["events.log", "events.log.1"])
+        self.assertLessEqual(os.path.getsize(self.path) + os.path.getsize(self.path + ".1"), self.max_bytes)
+        # the newer one was full, so the event is in a file of its own
+        kept = self.seqs(self.path + ".1")
+        self.assertEqual((kept[-1], self.seqs()), (3000, [1]))
+        self.assertEqual(kept, list(range(kept[0], 3001)))
+        self.assertGreater(os.path.getsize(self.path + ".1"), self.max_bytes // 2 - 1000)
+        self.assertEqual(logger.stderr, b"")
 
 
 class FullDisk(LoggerTest):
