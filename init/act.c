@@ -377,25 +377,21 @@ int64_t act_password(const char *stored, size_t size)
 	return act ? start(act, argv, api_options) : r;
 }
 
-int64_t act_boot_log(const void *query, size_t size, int fd)
+int64_t act_boot_log(int fd)
 {
 	static const char *const argv[] = {"api-store", "log", NULL};
-	char hex[2 * 512 + 1];
-	const char *const with_query[] = {argv[0], argv[1], hex, NULL};
 	struct act *act;
 	int r;
 
-	if (log_options < 0 || size > (sizeof(hex) - 1) / 2) {
+	if (log_options < 0) {
 		close(fd);
-		return log_options < 0 ? -ENOENT : -EINVAL;
+		return -ENOENT;
 	}
-	for (size_t i = 0; i < size; i++)
-		snprintf(hex + 2 * i, 3, "%02x", ((const unsigned char *)query)[i]);
 	act = prepare(ACT_BOOT_LOG, NULL, fd, &r);
 	if (!act)
 		return r;
 	act->limit_ns = BOOT_LOG_NS;
-	return start(act, with_query, log_options);
+	return start(act, argv, log_options);
 }
 
 /* ---- what the roles get --------------------------------------------------------------------------------------- */

@@ -310,7 +310,7 @@ static int64_t begin_act(enum control_kind kind, const char *body, size_t size, 
 	case CONTROL_PASSWORD:
 		return act_password(body, size);
 	default:
-		return act_boot_log(body, size, attached);
+		return act_boot_log(attached);
 	}
 }
 

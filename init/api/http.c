@@ -357,6 +357,8 @@ static void completed(void *with, struct MHD_Connection *connection, void **requ
 		close(request->body_fd);
 		n_body_files--;
 	}
+	if (request->bootlog)
+		request->release(request->bootlog);
 	free(request->text.bytes);
 	free(request);
 	*request_with = NULL;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bootlog.h"
 #include "filter.h"
 #include "pid1.h"
 #include "pieces.h"
@@ -113,9 +114,11 @@ static enum MHD_Result list_events(struct request *request, bool json)
 		return respond_unavailable(request);
 	malformed = request_filter(request, &l->filter);
 	if (malformed || l->filter.boot < 0) {
+		enum MHD_Result r = malformed ? respond_error(request, MHD_HTTP_BAD_REQUEST, malformed) :
+				    answer_boot_log(request, &l->filter, json);
+
 		free(l);
-		return malformed ? respond_error(request, MHD_HTTP_BAD_REQUEST, malformed) :
-				   respond_error(request, MHD_HTTP_NOT_FOUND, "No such boot in the log");
+		return r;
 	}
 	pieces_init(&l->pieces);
 	l->json = json;

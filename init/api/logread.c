@@ -163,6 +163,8 @@ static int64_t write_boot(struct job *job, int64_t boot)
 
 	if (surplus < 0)
 		return surplus;
+	if (job->what->before)
+		text_put(&job->text, job->what->before);
 	walk_begin(&job->walk);
 	while ((r = next_match(&job->walk, boot, job->what->filter, &e)) > 0) {
 		if (surplus-- > 0)

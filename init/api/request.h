@@ -56,6 +56,8 @@ struct request {
 	bool suspended, asked;
 	int result;			/* for the answer's own use between its two calls */
 	struct text text;		/* likewise; freed with the request */
+	void *bootlog;			/* bootlog.c's, while it waits; given to `release` with the request */
+	void (*release)(void *bootlog);
 };
 
 /* Each takes over `response` (NULL: no memory) and returns what MHD wants. type may be NULL. */

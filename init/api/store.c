@@ -6,13 +6,16 @@
  *     load              the stored password and the TLS identity, made where they are missing, given to PID 1
  *     password          descriptor 5 is what password_file shall hold
  *     upload NAME       descriptor 5 is the content
- *     log QUERY         earlier boots, to the socket that is descriptor 5; as gantry-api, once the files are open
+ *     log               earlier boots, over the socket that is descriptor 5; as gantry-api, once the files are open
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <json-c/json.h>
 #include <mbedtls/error.h>
 #include <mbedtls/platform_util.h>
 #include <psa/crypto.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,11 +31,20 @@
 #include <gantry/role.h>
 #include <gantry/stage.h>
 
+#include "../account.h"
+#include "../config-check.h"
+#include "bootlog.h"
 #include "identity.h"
+#include "logread.h"
 #include "options.h"
 #include "password.h"
 
 #define PAYLOAD_FD 5
+
+/* As in init/logger.c. */
+#define LOG_DIRECTORY "/persistent/gantry/log"
+#define LOG_NAME      "events.log"
+#define LOG_OLD_NAME  "events.log.1"
 #define SEALS      (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 static struct api_options options;
@@ -362,6 +374,73 @@ static int upload(const char *argument)
 	return fail(argument, "no such upload");
 }
 
+/* ---- earlier boots -------------------------------------------------------------------------------------------- */
+
+static const char *log_directory(struct json_object *log)
+{
+	struct json_object *directory;
+
+	return json_object_object_get_ex(log, "directory", &directory) ? json_object_get_string(directory) : LOG_DIRECTORY;
+}
+
+/* From here on it is nobody: the log is read as what a stranger may have written. */
+static int become_nobody(void)
+{
+	uid_t uid;
+	gid_t gid;
+	int r = account_user("/etc/passwd", API_USER, &uid, &gid);
+
+	if (r < 0)
+		return r;
+	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+static int open_log(int directory, const char *name)
+{
+	return openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+}
+
+static void read_boot_id(char *id, size_t size)
+{
+	_cleanup_(cleanup_fclose) FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (!file || !fgets(id, (int)size, file))
+		snprintf(id, size, "unknown");
+	id[strcspn(id, "\n")] = '\0';
+}
+
+/* Descriptor 4 is boot.json's `log` object here. */
+static int read_log(void)
+{
+	static char json[65536];
+	struct bootlog_request what;
+	char boot_id[64];
+	struct logread l = {.boot_id = boot_id, .filter = &what.filter, .before = (char[]){BOOTLOG_FOUND, 0}};
+	_cleanup_(cleanup_close) int directory = -1;
+	struct json_object *log;
+	ssize_t n = pread(OPTIONS_FD, json, sizeof(json) - 1, 0);
+	int64_t r;
+
+	log = n < 0 ? NULL : json_tokener_parse(json);
+	directory = open(log_directory(log), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (directory < 0)
+		return errno == ENOENT ? 0 : fail(log_directory(log), strerror(errno));
+	l.newer = open_log(directory, LOG_NAME);
+	l.older = open_log(directory, LOG_OLD_NAME);
+	read_boot_id(boot_id, sizeof(boot_id));
+	r = become_nobody();
+	if (r < 0)
+		return fail(API_USER, strerror((int)-r));
+	if (recv(PAYLOAD_FD, &what, sizeof(what), MSG_WAITALL) != sizeof(what) || !filter_valid(&what.filter))
+		return fail("request", "malformed");
+	l.json = what.json;
+	r = logread(&l, PAYLOAD_FD);
+	return r < 0 && r != -ENOENT && r != -EPIPE ? fail("log", strerror((int)-r)) : 0;
+}
+
 static const struct {
 	const char *verb;
 	int (*run)(const char *argument);
@@ -375,8 +454,11 @@ int store_main(int argc, char **argv)
 	prctl(PR_SET_DUMPABLE, 0);
 	setvbuf(stderr, NULL, _IOLBF, 0);
 	umask(077);
+	signal(SIGPIPE, SIG_IGN);
 	if (argc < 3)
 		return fail("api-store", "which verb?");
+	if (!strcmp(argv[2], "log"))
+		return read_log();
 	if (api_options_read(&options, error, sizeof(error)) < 0)
 		return fail("options", error);
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)

@@ -126,10 +126,10 @@ int64_t act_password(const char *stored, size_t size)
 	return memchr(stored, 'x', size) ? 1 : -EBUSY;
 }
 
-int64_t act_boot_log(const void *query, size_t size, int fd)
+int64_t act_boot_log(int fd)
 {
 	close(fd);
-	return memchr(query, 'x', size) ? 1 : -ENOENT;
+	return 1;
 }
 
 static void drain(int fd)

@@ -123,9 +123,9 @@ int64_t act_password(const char *stored, size_t size)
 	return -EBUSY;
 }
 
-int64_t act_boot_log(const void *query, size_t size, int fd)
+int64_t act_boot_log(int fd)
 {
-	snprintf(called, sizeof(called), "log %.*s", (int)size, (const char *)query);
+	snprintf(called, sizeof(called), "log");
 	close(fd);
 	return 9;
 }

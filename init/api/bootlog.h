@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The events of an earlier boot. The role api has no files, so a process of the role api-store reads them (logread.h),
+ * as gantry-api, too: what is on a disk is as untrusted as what comes by network. It is asked and answers over one
+ * socket; the answer is what the client gets.
+ */
+#ifndef API_BOOTLOG_H
+#define API_BOOTLOG_H
+
+#include "filter.h"
+#include "request.h"
+
+/* What goes over the socket first. */
+struct bootlog_request {
+	struct filter filter;
+	uint32_t json;		/* an array, or lines */
+};
+
+/* Comes back before everything else; without it there is no such boot, or no log. */
+#define BOOTLOG_FOUND '+'
+
+enum MHD_Result answer_boot_log(struct request *request, const struct filter *filter, bool json);
+
+#endif
