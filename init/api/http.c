@@ -288,6 +288,7 @@ static enum MHD_Result take_head(struct request *request)
 	if (verdict == VERDICT_WAIT)
 		return MHD_YES;
 	request->admitted = true;
+	request->asked = false;	/* a wait for the check was not the answer's */
 	if (verdict != VERDICT_ALLOWED)
 		return refuse(request, verdict);
 	if (is_too_large(request))

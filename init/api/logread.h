@@ -15,8 +15,8 @@ struct logread {
 	int older, newer;		/* events.log.1 and events.log, opened for reading; -1: there is none */
 	const char *boot_id;		/* of the running boot */
 	const struct filter *filter;	/* its `boot` says which one: -1 is the last one before the running one */
-	const char *before;		/* written first, if there is such a boot; NULL: nothing */
 	bool json;			/* an array as of GET /api/v1/events; otherwise lines as of GET /logs */
+	const char *before;		/* written first, if there is such a boot; NULL: nothing */
 };
 
 /*

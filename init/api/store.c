@@ -86,6 +86,19 @@ static int open_directory(const char *path, const char **ret_name)
 	return fd < 0 ? -errno : fd;
 }
 
+/* The API's own files may be the first in their directory. */
+static void make_directories(const char *path)
+{
+	char directory[API_PATH_MAX];
+
+	for (size_t i = 1; path[i] && i < sizeof(directory); i++) {
+		if (path[i] != '/')
+			continue;
+		snprintf(directory, sizeof(directory), "%.*s", (int)i, path);
+		mkdir(directory, 0700);
+	}
+}
+
 static void temporary_name(char *out, size_t size, const char *name)
 {
 	snprintf(out, size, ".%.200s.gantry-new", name);
@@ -336,6 +349,9 @@ static int load_identity(void)
 static int load(const char *argument)
 {
 	(void)argument;
+	make_directories(options.password_file);
+	make_directories(options.certificate);
+	make_directories(options.key);
 	if (options.password_file[0] && load_password() != 0)
 		return 1;
 	return options.certificate[0] ? load_identity() : 0;

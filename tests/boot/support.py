@@ -240,7 +240,7 @@ class BootTest(unittest.TestCase):
 
     def api(self, guest, path, timeout=10):
         """GET of the System API, through the port QEMU forwards, once it listens: (status, body)."""
-        guest.wait_for("api", kind="message", text="^listens on", despite_held=True)
+        guest.wait_for("system-api", kind="message", text="^listens on", despite_held=True)
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         try:

@@ -44,7 +44,7 @@ class FakeControl:
         self.hold_at = None         # a follower gets no event after this one
         self.stderr = b""
         self.process = None
-        self.ours = None
+        self.ours = self.next = None
         self.certificate = b""
         self.nodes = [(b"node-%d" % i, b"exec", i % 2, 4, b"because \"it\" <works>", b"") for i in range(200)]
         self.act = None             # for START to HALT: (kind, body) -> (argument, words)

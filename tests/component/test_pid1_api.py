@@ -11,7 +11,6 @@ from fake_control import wait_for
 from pid1 import Pid1, SCALE, boot, stage, service
 
 API = {"listen": "127.0.0.1:3535", "tls_hosts": ["localhost"]}
-API_PROCESS = "for p in $(dirname $(grep -lx gantry-api /proc/[0-9]*/comm)); do "
 LOG = {"directory": "/t/log", "max_bytes": 1 << 20, "needs": []}
 
 FOLLOW = """
@@ -45,12 +44,18 @@ class Whole(unittest.TestCase):
         self.assertEqual(r.returncode, 0, r.stderr)
         return r.stdout
 
+    def process(self, pid1, name="gantry-api"):
+        """The pid of the role, once there is one."""
+        found = wait_for(lambda: pid1.inside("sh", "-c", f"grep -lx {name} /proc/[0-9]*/comm").stdout.split(), f"{name} runs")
+        self.assertEqual(len(found), 1)
+        return found[0].split("/")[2]
+
     def log(self, pid1):
         return [json.loads(line) for line in pid1.read("log/events.log").splitlines()]
 
     def test_an_event_by_http_is_on_the_console_in_the_log_and_in_every_answer(self):
         with Pid1(boot([stage("one")], api=API, log=LOG)) as pid1:
-            pid1.wait("api", "listens on", kind="message")
+            pid1.wait("system-api", "listens on", kind="message")
             self.get(pid1, "/api/v1/new_event", "--get", "--data-urlencode", "message=hello \x1b[1mworld")
             event = pid1.wait("http", "hello world", kind="message")
             self.assertEqual(event.level, "info")
@@ -85,15 +90,17 @@ class Whole(unittest.TestCase):
                 "for i in range(1500):\n s.send(b'flow %d' % i)\n time.sleep(0.003)\n")
         with Pid1(boot([], [service("flow", "exec python3 /t/flow.py", restart={"policy": "never"})], api=API,
                        events={"ring": 5000}), files={"flow.py": flow}) as pid1:
-            for i in range(1, 6):
-                up = pid1.wait("api", "listens on", kind="message", count=i)
-                process = pid1.inside("sh", "-c", API_PROCESS + "echo ${p#/proc/}; done").stdout.split()
-                self.assertEqual(len(process), 1, process)
-                if i < 5:
-                    killed = pid1.inside("sh", "-c", f"cut -d' ' -f1 /proc/uptime; kill -9 {process[0]}").stdout
-                    again = pid1.wait("api", "listens on", kind="message", count=i + 1)
-                    self.assertGreater(again.time, up.time)
-                    self.assertLess(again.time - float(killed), 1.0 + 1.0 * SCALE)
+            pid1.wait("system-api", "listens on", kind="message")
+            certificate = json.loads(self.get(pid1, "/api/v1/status"))["api"]["certificate_sha256"]
+            for i in range(1, 5):
+                process = self.process(pid1)
+                killed = float(pid1.inside("sh", "-c", f"kill -9 {process}; cut -d' ' -f1 /proc/uptime").stdout)
+                pid1.wait("system-api", "api ended (signal 9)", kind="message", count=i)
+                # A client that comes in between waits for it, at a listener that was never gone.
+                r = pid1.inside("curl", "-sS", "-k", "-w", "%{http_code}", "-o", "/dev/null", "https://127.0.0.1:3535/livez")
+                self.assertEqual((r.stdout, r.stderr), ("200", ""))
+                self.assertLess(float(pid1.inside("cut", "-d ", "-f1", "/proc/uptime").stdout) - killed, 1.0 + 1.0 * SCALE)
+            self.assertEqual(json.loads(self.get(pid1, "/api/v1/status"))["api"]["certificate_sha256"], certificate)
             pid1.wait("flow", "flow 1499", kind="message", timeout=40)
             events = json.loads(self.get(pid1, "/api/v1/events"))
             self.assertEqual([e["seq"] for e in events], list(range(1, len(events) + 1)))
@@ -108,17 +115,17 @@ class Whole(unittest.TestCase):
             sse = file.read()
         with Pid1(boot([], [service("flow", "exec python3 /t/flow.py", restart={"policy": "never"})], api=API,
                        events={"ring": 20000}), files={"flow.py": flow, "sse.py": sse, "follow.py": FOLLOW}) as pid1:
-            pid1.wait("api", "listens on", kind="message")
+            pid1.wait("system-api", "listens on", kind="message")
             got = {}
             follower = threading.Thread(target=lambda: got.update(r=pid1.inside("python3", "/t/follow.py", timeout=100)))
             follower.start()
             for i in range(1, 16):
-                pid1.wait("api", "listens on", kind="message", count=i)
+                process = self.process(pid1)
                 if i % 3:       # every third time at once, while it still reads the events
                     pid1.write("begun", "")
                     wait_for(lambda: pid1.read("begun"), "an event on the stream", 20)
-                pid1.inside("sh", "-c", API_PROCESS + "kill -9 ${p#/proc/}; done")
-            pid1.wait("api", "listens on", kind="message", count=16)
+                pid1.inside("kill", "-9", process)
+                pid1.wait("system-api", "api ended (signal 9)", kind="message", count=i)
             pid1.write("stop", "")
             end = pid1.wait("flow", "flow end", kind="message")
             follower.join()
@@ -132,13 +139,24 @@ class Whole(unittest.TestCase):
             last = seen["events"][-1]["seq"]
             self.assertEqual(seen["events"], [e for e in events if e["seq"] <= last])
 
-    def test_the_api_runs_as_its_own_user(self):
+    def test_the_api_s_roles_run_as_their_own_user_with_nothing(self):
         with Pid1(boot([], api=API)) as pid1:
-            pid1.wait("api", "listens on", kind="message")
-            users = pid1.inside("sh", "-c", API_PROCESS +
-                                "grep -E '^(Uid|Gid|Groups|CapEff|NoNewPrivs)' $p/status; done").stdout
-            self.assertEqual(re.sub(r"\s+", " ", users).strip(),
-                             "Uid: 900 900 900 900 Gid: 900 900 900 900 Groups: CapEff: 0000000000000000 NoNewPrivs: 1")
+            pid1.wait("system-api", "listens on", kind="message")
+            self.get(pid1, "/livez")
+            for name in "gantry-api", "gantry-api-tls":
+                process = self.process(pid1, name)
+                script = f"grep -E '^(Uid|Gid|Groups|CapEff|CapBnd|NoNewPrivs|Seccomp)' /proc/{process}/status"
+                users = pid1.inside("sh", "-c", script).stdout
+                self.assertRegex(re.sub(r"\s+", " ", users).strip(),
+                                 "^Uid: 900 900 900 900 Gid: 900 900 900 900 Groups: CapEff: 0000000000000000 "
+                                 "CapBnd: [0-9a-f]+ NoNewPrivs: 1 Seccomp: 2")
+                self.assertEqual(pid1.inside("readlink", f"/proc/{process}/root").stdout.strip(), "/run/gantry/empty")
+                self.assertEqual(pid1.inside("ls", "-A", f"/proc/{process}/root/").stdout, "")
+            # Descriptors 0 to 4 and its own sockets; HTTP has a network namespace in which there is nothing, TLS PID 1's.
+            spaces = [pid1.inside("readlink", f"/proc/{process}/ns/net").stdout
+                      for process in (self.process(pid1), self.process(pid1, "gantry-api-tls"), 1)]
+            self.assertNotEqual(spaces[0], spaces[2])
+            self.assertEqual(spaces[1], spaces[2])
 
 
 if __name__ == "__main__":

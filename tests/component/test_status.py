@@ -133,7 +133,7 @@ class StatusTest(unittest.TestCase):
         pid1.wait("config", "failed")
         pid1.wait("told", "10 of 40", kind="progress")
         pid1.wait("reth", "ready", count=2)
-        pid1.wait("api", "listens on", kind="message")
+        pid1.wait("system-api", "listens on", kind="message")
 
     def test_the_api_and_gantryctl_give_the_same_document_and_it_fits_the_schema(self):
         jsonschema.Draft202012Validator.check_schema(schema())
@@ -165,7 +165,7 @@ class StatusTest(unittest.TestCase):
 
     def test_the_status_names_the_certificate_that_clients_see(self):
         with Pid1(boot([stage("one")], api=API)) as pid1:
-            pid1.wait("api", "listens on", kind="message")
+            pid1.wait("system-api", "listens on", kind="message")
             self.get(pid1, "/livez")
             seen = pid1.inside("sh", "-c", "openssl s_client -connect 127.0.0.1:3535 </dev/null 2>/dev/null | "
                                            "openssl x509 -outform DER | sha256sum").stdout.split()[0]

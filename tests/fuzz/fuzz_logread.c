@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		struct filter filter = {.boot = -(i % 3), .level = (uint32_t)(i % 2), .limit = 2,
 					.given = i % 4 == 3 ? 1u << FILTER_LIMIT : 0};
 
-		read_back(&(struct logread){older, newer, "running", &filter, i < 4}, out);
+		read_back(&(struct logread){older, newer, "running", &filter, i < 4, NULL}, out);
 	}
 	return 0;
 }

@@ -64,7 +64,7 @@ static char out[4 << 20];
 static const char *read_log(int older, int newer, bool json, const char *arguments)
 {
 	struct filter filter = {0};
-	struct logread what = {older, newer, RUNNING, &filter, json};
+	struct logread what = {older, newer, RUNNING, &filter, json, NULL};
 	char copy[256];
 	int fd = memfd_create("out", MFD_CLOEXEC);
 	ssize_t n;
@@ -432,7 +432,7 @@ TEST(a_client_that_is_gone_ends_it)
 {
 	struct filter filter = {.boot = -1};
 	int fd = new_file(), pair[2];
-	struct logread what = {-1, fd, RUNNING, &filter, true};
+	struct logread what = {-1, fd, RUNNING, &filter, true, NULL};
 
 	signal(SIGPIPE, SIG_IGN);
 	add_boot(fd, "a", false);
