@@ -2,7 +2,10 @@
 """A machine's first and second boot, with everything in order around it."""
 
 import json
+import os
 import unittest
+
+import jsonschema
 
 import support
 from support import BootTest, add_probe, look_at_snapshot
@@ -34,8 +37,32 @@ class FirstBoot(BootTest):
         status, body = self.api(guest, "/api/v1/events")
         self.assertEqual(status, 200)
         self.assertTrue(any("booted" in event["message"] for event in json.loads(body)))
+        self.assert_status_knows_the_machine(guest)
         self.power_off(guest)
         self.assertIsNotNone(guest.find("reth", text="stopped"))
+
+    def assert_status_knows_the_machine(self, guest):
+        """What the stages found out, in the document and in /metrics, of a disk that this boot has formatted."""
+        status = json.loads(self.api(guest, "/api/v1/status")[1])
+        with open(os.path.join(support.REPOSITORY, "docs", "status.schema.json"), encoding="utf-8") as file:
+            jsonschema.validate(status, json.load(file))
+        disk, clock, found = status["disk"], status["clock"], status["measurements"]
+        self.assertEqual((disk["formatted"], disk["filesystem"], disk["mount"]), (True, "ext4", "/persistent"))
+        self.assertIn("tpm2", disk["opened_by"])
+        self.assertRegex(disk["device"], "^/dev/")
+        self.assertRegex(disk["luks_uuid"], "^[0-9a-f-]{36}$")
+        self.assertGreater(disk["size_bytes"], 64 << 20)
+        self.assertEqual(clock["synchronised"], True)
+        self.assertLess(abs(clock["offset_s"]), 1)
+        self.assertEqual(len([name for name in found if name.startswith("pcr")]), 5)
+        self.assertNotIn(found["pcr14"], ("0" * 64, found["pcr15"]))
+        facts = {stage["type"]: stage["facts"] for stage in status["stages"]}
+        self.assertRegex(facts["network"]["address"], r"^[0-9.]+/\d+$")
+        self.assertGreater(facts["snapshot"]["size_bytes"], 0)
+        metrics = dict(line.rsplit(" ", 1) for line in self.api(guest, "/metrics")[1].splitlines() if line[0] != "#")
+        self.assertEqual(float(metrics["gantry_disk_wait_seconds"]), disk["wait_s"])
+        self.assertEqual(float(metrics["gantry_clock_offset_seconds"]), clock["offset_s"])
+        self.assertEqual(float(metrics['gantry_stage_state{stage="disk",state="done"}']), 1)
 
     def test_snapshot_on_the_disk_is_the_bucket_s_byte_for_byte(self):
         platform = self.platform(snapshot_bytes=8 << 20)
