@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Collects the status and shows it to people (status-json.c has the document). Times come as CLOCK_BOOTTIME nanoseconds and are shown in seconds, so that they
- * compare with the console and with every event's boot_s.
+ * Collects the status and shows it to people (status-json.c has the document). Times come as CLOCK_BOOTTIME
+ * nanoseconds and are shown in seconds, so that they compare with the console and with every event's boot_s.
  */
 #include <errno.h>
 #include <inttypes.h>

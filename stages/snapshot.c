@@ -140,6 +140,8 @@ static int begin(struct snapshot *s)
 		return snapshot_end_disk(r, s->directory.reason);
 	switch (standing) {
 	case DIRECTORY_COMPLETE:
+		report_fact("directory", "%s", s->directory.path);
+		report_fact("snapshot", "%s", s->directory.reason);
 		report_skipped("snapshot %s is complete", s->directory.reason);
 		return STAGE_DONE;
 	case DIRECTORY_POPULATED:

@@ -24,7 +24,7 @@
 enum control_kind {
 	/* requests */
 	CONTROL_EVENTS = 1,	/* argument: first seq wanted; flag CONTROL_FOLLOW */
-	CONTROL_STATUS,		/* answered by one CONTROL_BOOT, then each node in plan order: CONTROL_NODE, CONTROL_FACTS */
+	CONTROL_STATUS,		/* answered by CONTROL_BOOT, then CONTROL_NODE and CONTROL_FACTS of each node */
 	CONTROL_POST,		/* body: text of a new event, or text NUL fields (see event.h); level in argument */
 	CONTROL_START,		/* body: node name. Service: start; failed or skipped stage: try again */
 	CONTROL_STOP,		/* body: service name */
@@ -50,7 +50,7 @@ enum control_kind {
 	CONTROL_END,
 	CONTROL_RING,		/* argument: how many events PID 1 keeps; begins a followed subscription */
 	CONTROL_HAND,		/* argument: enum control_hand; attached: its descriptor. Unasked, at any time */
-	CONTROL_FACTS,		/* follows its CONTROL_NODE, if there are any. body: "key=value" NUL each (NODE_FACTS_MAX) */
+	CONTROL_FACTS,		/* body: "key=value" NUL each, of the node before it; only if there are any */
 	CONTROL_KIND_MAX,
 };
 

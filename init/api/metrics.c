@@ -121,10 +121,12 @@ static void turn_samples(struct text *t, const char *name, const struct status *
 
 	for (size_t i = 0; i < CONTROL_TURN_BUCKETS; i++) {
 		sum += status->boot.turns.count[i];
+		text_printf(t, "%s_bucket{le=\"", name);
 		if (i < CONTROL_TURN_BUCKETS - 1)
-			text_printf(t, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, (double)bounds_ns[i] / SECOND_NS, sum);
+			text_printf(t, "%g", (double)bounds_ns[i] / SECOND_NS);
 		else
-			text_printf(t, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, sum);
+			text_put(t, "+Inf");
+		text_printf(t, "\"} %" PRIu64 "\n", sum);
 	}
 	text_printf(t, "%s_sum %.9f\n%s_count %" PRIu64 "\n", name, (double)status->boot.turns.sum_ns / SECOND_NS, name,
 		    sum);

@@ -109,6 +109,8 @@ class Whole(SnapshotTest):
         done, total, _, _, text = stage.progress[-1]
         self.assertEqual((done, total), (sum(size for size, _ in self.expected().values()),) * 2)
         self.assertRegex(text, r'^\d+ of \d+ \w+$')
+        self.assertEqual(stage.facts, {'directory': str(self.directory), 'snapshot': NAME,
+                                       'files': str(len(self.expected())), 'size_bytes': str(total)})
 
     def test_a_second_run_is_skipped_and_asks_the_store_nothing(self):
         self.run_stage()
@@ -116,6 +118,7 @@ class Whole(SnapshotTest):
         stage = self.run_stage()
         self.assertTrue(stage.skipped)
         self.assertEqual(stage.result, f'snapshot {NAME} is complete')
+        self.assertEqual(stage.facts, {'directory': str(self.directory), 'snapshot': NAME})
         self.assertEqual(self.store.count(), 0)
 
     def test_a_newer_snapshot_does_not_replace_a_complete_one(self):

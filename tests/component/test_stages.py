@@ -134,6 +134,7 @@ class Network(unittest.TestCase):
             self.write_resolv()
             self.assertEqual(stage.wait(), DONE)
             self.assertEqual(stage.result, '10.0.0.4/24 via 10.0.0.1 on eth0')
+            self.assertEqual(stage.facts, {'interface': 'eth0', 'address': '10.0.0.4/24', 'gateway': '10.0.0.1'})
 
     def test_loopback_is_set_up(self):
         run('ip', 'link', 'set', 'lo', 'down')
