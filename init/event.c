@@ -134,11 +134,11 @@ void event_add(enum event_level level, enum event_kind kind, const char *source,
 	head.fields_size = (uint16_t)event_clean_fields(p, EVENT_FIELDS_MAX, fields, fields_size);
 	p += head.fields_size;
 	memcpy(record, &head, sizeof(head));
-	levels[head.level]++;
 	if (!ring.index) {
 		console_direct(record, (size_t)(p - record));
 		return;
 	}
+	levels[head.level]++;
 	ring_add(&ring, record, (size_t)(p - record));
 	wake_readers();
 }

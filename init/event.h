@@ -42,7 +42,7 @@ bool event_is_field(const char *field, size_t size);
  */
 size_t event_clean_fields(char *out, size_t room, const char *fields, size_t size);
 
-/* How many events of each level there were, kept or not. */
+/* How many events of each level the ring has taken, kept until now or not. */
 void event_levels(uint64_t ret[EVENT_LEVEL_MAX]);
 
 uint64_t event_last(void);

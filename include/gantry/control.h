@@ -133,4 +133,7 @@ struct control_node {
 #define CONTROL_BODY_MAX     2048
 #define CONTROL_DATAGRAM_MAX (sizeof(struct control_head) + CONTROL_BODY_MAX)
 
+_Static_assert(sizeof(struct control_boot) <= CONTROL_BODY_MAX && sizeof(struct control_node) <= CONTROL_BODY_MAX &&
+	       NODE_FACTS_MAX <= CONTROL_BODY_MAX, "each is one message");
+
 #endif

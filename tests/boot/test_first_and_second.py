@@ -80,6 +80,8 @@ class SecondBoot(BootTest):
         self.assertIsNotNone(guest.find("reth", text="last stop was clean"))
         self.assertEqual(platform.s3.count(contains="mdbx"), 0)
         self.assert_no_line(guest, r"formatt")
+        disk = json.loads(self.api(guest, "/api/v1/status")[1])["disk"]
+        self.assertEqual((disk["formatted"], disk["opened_by"], disk["filesystem"]), (False, "tpm2", "ext4"))
         self.power_off(guest)
 
     def test_earlier_boot_s_events_are_on_the_disk(self):
