@@ -29,6 +29,7 @@
 #define LOG_NAME        "events.log"
 #define LOG_OLD_NAME    "events.log.1"
 #define LOG_SHORT_NAME  "events.log.new"	/* while a file that is too large is made shorter */
+#define READ_FLAGS      (O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
 #define OPTIONS_MAX     65536
 #define DIRECTORY       "/persistent/gantry/log"	/* defaults, as in docs/configuration.md */
 #define MAX_BYTES_LEAST 65536
@@ -154,7 +155,7 @@ static int copy_from(struct log *log, int from, off_t at, int to)
 /* Of a file that is too large, from a time with a larger budget, the newest part is kept. 0 or negative errno. */
 static int shorten(struct log *log, const char *name)
 {
-	_cleanup_(cleanup_close) int from = openat(log->directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	_cleanup_(cleanup_close) int from = openat(log->directory, name, READ_FLAGS);
 	_cleanup_(cleanup_close) int to = -1;
 	struct stat st;
 	int r;
@@ -202,7 +203,7 @@ static bool scan(struct log *log, int fd, int64_t size)
 /* The older file may be all that this boot has: if the logger was killed between a rename and the next line. */
 static bool scan_old(struct log *log)
 {
-	_cleanup_(cleanup_close) int fd = openat(log->directory, LOG_OLD_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	_cleanup_(cleanup_close) int fd = openat(log->directory, LOG_OLD_NAME, READ_FLAGS);
 	struct stat st;
 
 	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && scan(log, fd, st.st_size);

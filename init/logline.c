@@ -254,14 +254,15 @@ static bool key_valid(const char *key)
 /* key=value NUL. False: it is not a field, or has no room. */
 static bool add_field(char **at, const char *end, const char *key, struct json_object *value)
 {
+	bool number = json_object_is_type(value, json_type_int);
 	size_t n = strlen(key), size;
 	const char *words;
 
-	if (!key_valid(key) || (!json_object_is_type(value, json_type_string) && (!json_object_is_type(value, json_type_int) ||
-	    json_object_get_int64(value) < 0 || json_object_get_int64(value) > NUMBER_MOST)))
+	if (!key_valid(key) || (!number && !json_object_is_type(value, json_type_string)) ||
+	    (number && (json_object_get_int64(value) < 0 || json_object_get_int64(value) > NUMBER_MOST)))
 		return false;
 	words = json_object_get_string(value);
-	size = json_object_is_type(value, json_type_string) ? (size_t)json_object_get_string_len(value) : strlen(words);
+	size = number ? strlen(words) : (size_t)json_object_get_string_len(value);
 	if (n + size + 2 > (size_t)(end - *at))
 		return false;
 	memcpy(*at, key, n);

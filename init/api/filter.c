@@ -62,13 +62,13 @@ static bool source_valid(const char *name, size_t size)
 
 static int take_source(struct filter *filter, const char *value, size_t size)
 {
-	char *name = filter->sources[filter->n_sources];
+	char *name;
 
-	if (filter->n_sources == FILTER_SOURCES_MAX || !source_valid(value, size))
+	if (filter->n_sources >= FILTER_SOURCES_MAX || !source_valid(value, size))
 		return -EINVAL;
+	name = filter->sources[filter->n_sources++];
 	memcpy(name, value, size);
 	name[size] = '\0';
-	filter->n_sources++;
 	return 0;
 }
 
@@ -142,7 +142,8 @@ static bool action_matches(const struct filter *filter, const struct event_view 
 
 	for (const char *f = e->fields; f < e->fields + e->head.fields_size; f += strlen(f) + 1) {
 		named |= strncmp(f, "action=", 7) == 0;
-		same |= strncmp(f, "id=", 3) == 0 && filter_number(&id, f + 3, strlen(f + 3)) == 0 && id == filter->action;
+		same |= strncmp(f, "id=", 3) == 0 && filter_number(&id, f + 3, strlen(f + 3)) == 0 &&
+			id == filter->action;
 	}
 	return named && same;
 }

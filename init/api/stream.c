@@ -238,10 +238,14 @@ enum MHD_Result answer_stream(struct request *request)
 	if (!s)
 		return respond_unavailable(request);
 	wrong = read_request(request, s);
-	response = wrong ? NULL : MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE_SIZE, read_stream, s, end_stream);
+	if (wrong) {
+		free(s);
+		return respond_error(request, MHD_HTTP_BAD_REQUEST, wrong);
+	}
+	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE_SIZE, read_stream, s, end_stream);
 	if (!response) {
 		free(s);
-		return wrong ? respond_error(request, MHD_HTTP_BAD_REQUEST, wrong) : respond_unavailable(request);
+		return respond_unavailable(request);
 	}
 	pieces_init(&s->pieces);
 	s->request = request;
