@@ -281,6 +281,23 @@ class Following(EventsTest):
         self.addCleanup(s.kill)
         self.assertEqual([s.stdout.readline() for _ in range(4)], ["retry: 1000\n", "\n", "id: 1\n", "event: message\n"])
 
+    def test_a_slow_stream_holds_nobody_up(self):
+        raw = self.api.connect()
+        raw.sendall(b"GET /api/v1/events/stream?since=0 HTTP/1.1\r\nHost: x\r\n\r\n")      # and reads nothing
+        s = self.stream().until_begun()
+
+        def flood():
+            for i in range(5000):
+                self.api.add(f"{i} " + "x" * 900)
+                if i % 50 == 49:
+                    time.sleep(0.01)    # the good reader has no part in this
+        writer = threading.Thread(target=flood)
+        writer.start()
+        texts = [n.json["text"].split()[0] for n in s.take(5000)]
+        writer.join()
+        self.assertEqual(texts, [str(i) for i in range(5000)])
+        raw.close()
+
 
 class Slow(EventsTest):
     ring = 100
@@ -357,23 +374,6 @@ class Slow(EventsTest):
         self.assertEqual(descriptors(), with_it)
         wait_for(lambda: descriptors() == before, "its connection to go", 25)
         self.assertGreater(time.monotonic() - begun, 25)
-        raw.close()
-
-    def test_a_slow_stream_holds_nobody_up(self):
-        raw = self.api.connect()
-        raw.sendall(b"GET /api/v1/events/stream?since=0 HTTP/1.1\r\nHost: x\r\n\r\n")      # and reads nothing
-        s = self.stream().until_begun()
-
-        def flood():
-            for i in range(5000):
-                self.api.add(f"{i} " + "x" * 900)
-                if i % 50 == 49:
-                    time.sleep(0.01)    # the good reader has no part in this
-        writer = threading.Thread(target=flood)
-        writer.start()
-        texts = [n.json["text"].split()[0] for n in s.take(5000)]
-        writer.join()
-        self.assertEqual(texts, [str(i) for i in range(5000)])
         raw.close()
 
 
