@@ -110,17 +110,30 @@ static size_t find(const struct ring *ring, uint64_t seq)
 	return low;
 }
 
-size_t ring_read(const struct ring *ring, uint64_t *seq, void *record)
+static size_t copy(const struct ring *ring, size_t nth, uint64_t *seq, void *record)
 {
-	size_t nth = find(ring, *seq), piece;
-	const struct ring_entry *entry;
+	const struct ring_entry *entry = slot(ring, nth);
+	size_t piece;
 
-	if (nth == ring->count)
-		return 0;
-	entry = slot(ring, nth);
 	piece = entry->size < ring->size - entry->offset ? entry->size : ring->size - entry->offset;
 	memcpy(record, ring->bytes + entry->offset, piece);
 	memcpy((char *)record + piece, ring->bytes, entry->size - piece);
 	*seq = entry->seq;
 	return entry->size;
+}
+
+size_t ring_read(const struct ring *ring, uint64_t *seq, void *record)
+{
+	size_t nth = find(ring, *seq);
+
+	return nth < ring->count ? copy(ring, nth, seq, record) : 0;
+}
+
+size_t ring_read_back(const struct ring *ring, uint64_t *seq, void *record)
+{
+	size_t nth = find(ring, *seq);
+
+	if (nth < ring->count && slot(ring, nth)->seq == *seq)
+		return copy(ring, nth, seq, record);
+	return nth > 0 ? copy(ring, nth - 1, seq, record) : 0;
 }

@@ -40,4 +40,7 @@ void ring_add(struct ring *ring, const void *record, size_t size);
 /* Copies the first record with at least *seq, sets *seq to its number, returns its size; 0: there is none yet. */
 size_t ring_read(const struct ring *ring, uint64_t *seq, void *record);
 
+/* Likewise the last record with at most *seq; 0: there is none any more. */
+size_t ring_read_back(const struct ring *ring, uint64_t *seq, void *record);
+
 #endif

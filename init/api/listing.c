@@ -64,19 +64,21 @@ static ssize_t read_listing(void *with, uint64_t position, char *out, size_t roo
 }
 
 /* The event from which on at most `limit` are wanted. Backwards, as clients ask for few of many. */
-static uint64_t first_of_newest(const struct filter *filter, uint64_t first, uint64_t last)
+static uint64_t first_of_newest(const struct filter *filter, uint64_t last)
 {
 	char record[EVENT_RECORD_MAX];
 	struct event_view e;
-	uint64_t found = 0, at = last + 1;
+	uint64_t found = 0, first = last + 1, at = last;
+	size_t size;
 
-	while (at > first && found < filter->limit) {
-		uint64_t seq = --at;
-
-		if (pid1_read(&seq, at, record, &e) && filter_matches(filter, &e))
+	while (found < filter->limit && (size = ring_read_back(pid1_events(), &at, record)) > 0 && at > filter->since) {
+		if (event_view(&e, record, size) == 0 && filter_matches(filter, &e)) {
 			found++;
+			first = at;
+		}
+		at--;
 	}
-	return at;
+	return first;
 }
 
 static enum MHD_Result take_argument(void *with, enum MHD_ValueKind kind, const char *name, size_t name_size,
@@ -108,7 +110,6 @@ static enum MHD_Result list_events(struct request *request, bool json)
 	struct listing *l = calloc(1, sizeof(*l));
 	struct MHD_Response *response;
 	const char *malformed;
-	char record[EVENT_RECORD_MAX];
 
 	if (!l)
 		return respond_unavailable(request);
@@ -124,9 +125,8 @@ static enum MHD_Result list_events(struct request *request, bool json)
 	l->json = json;
 	l->last = pid1_events()->last;
 	l->next = l->filter.since + 1;
-	ring_read(pid1_events(), &l->next, record);	/* from the oldest that is kept */
 	if (filter_given(&l->filter, FILTER_LIMIT))
-		l->next = first_of_newest(&l->filter, l->next, l->last);
+		l->next = first_of_newest(&l->filter, l->last);
 	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE_SIZE, read_listing, l, free);
 	if (!response)
 		free(l);

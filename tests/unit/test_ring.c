@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The event ring as the API's copy of PID 1's uses it: with holes where PID 1 was faster.
+ */
+/* links: init/ring.c */
+#include <string.h>
+
+#include "../../init/ring.h"
+#include "test.h"
+
+static void add(struct ring *ring, uint64_t seq)
+{
+	struct event_head head = {.seq = seq};
+
+	ring_add(ring, &head, sizeof(head));
+}
+
+/* The number that is found from seq on, or 0. */
+static uint64_t forth(const struct ring *ring, uint64_t seq)
+{
+	char record[EVENT_RECORD_MAX];
+
+	return ring_read(ring, &seq, record) > 0 ? seq : 0;
+}
+
+static uint64_t back(const struct ring *ring, uint64_t seq)
+{
+	char record[EVENT_RECORD_MAX];
+
+	return ring_read_back(ring, &seq, record) > 0 ? seq : 0;
+}
+
+TEST(an_empty_ring_has_nothing_either_way)
+{
+	struct ring ring = {0};
+
+	CHECK_INT(forth(&ring, 1), 0);
+	CHECK_INT(back(&ring, 1), 0);
+	CHECK_INT(ring_init(&ring, 10), 0);
+	CHECK_INT(forth(&ring, 1), 0);
+	CHECK_INT(back(&ring, UINT64_MAX), 0);
+	ring_free(&ring);
+}
+
+TEST(holes_are_skipped_both_ways)
+{
+	static const uint64_t kept[] = {5, 6, 10, 11, 12, 1000000, 1000001};
+	struct ring ring;
+
+	CHECK_INT(ring_init(&ring, 7), 0);
+	add(&ring, 3);		/* makes room */
+	for (size_t i = 0; i < 7; i++)
+		add(&ring, kept[i]);
+	for (uint64_t seq = 0; seq < 20; seq++) {
+		uint64_t next = seq <= 5 ? 5 : seq <= 6 ? 6 : seq <= 10 ? 10 : seq <= 12 ? seq : 1000000;
+		uint64_t before = seq < 5 ? 0 : seq < 6 ? 5 : seq < 10 ? 6 : seq < 12 ? seq : 12;
+
+		CHECK_INT(forth(&ring, seq), next);
+		CHECK_INT(back(&ring, seq), before);
+	}
+	CHECK_INT(forth(&ring, 1000002), 0);
+	CHECK_INT(back(&ring, UINT64_MAX), 1000001);
+	ring_free(&ring);
+}
