@@ -330,7 +330,7 @@ TEST(a_log_that_the_running_boot_has_not_begun_ends_with_the_last_one)
 
 TEST(a_boot_whose_beginning_was_rotated_away_is_still_one)
 {
-	int older = new_file(), newer = new_file();
+	int older = new_file(), newer = new_file(), bare = new_file();
 
 	add_boot(older, "a", true);
 	add_event(older, 800, "info", "t", "a800");
@@ -339,6 +339,9 @@ TEST(a_boot_whose_beginning_was_rotated_away_is_still_one)
 	CHECK_STR(texts(older, newer, "boot=-1"), "a800 a801 ");
 	CHECK_STR(texts(older, newer, "boot=-2"), "");
 	CHECK_INT(result, -ENOENT);
+	add_boot(bare, "b", true);	/* and no event */
+	CHECK_STR(texts(bare, newer, "boot=-2"), "");
+	CHECK_INT(result, 0);
 }
 
 TEST(events_before_any_boot_line_belong_to_the_boot_that_goes_on_or_to_one_of_their_own)
