@@ -24,12 +24,15 @@
 
 #include "client.h"
 #include "config.h"
+#include "datagram.h"
 #include "eventtext.h"
 #include "status.h"
 
 #define ANSWER_TIMEOUT_S 10
 #define POWER_TRIES      10	/* half a second apart */
 #define CHART_MAX        65536
+#define POST_TEXT_MAX    (EVENT_TEXT_MAX + 8)	/* PID 1 cuts between characters */
+#define POST_FIELDS_MAX  (CONTROL_BODY_MAX - POST_TEXT_MAX - 1)
 
 struct command {
 	const char *name;
@@ -77,14 +80,15 @@ static int connect_control(void)
 }
 
 /* One request that is answered by its end alone. 0, or negative errno with its words in the message. */
-static int ask(enum control_kind kind, int64_t argument, const char *body, struct control_message *message)
+static int ask(enum control_kind kind, int64_t argument, const char *body, size_t size,
+	       struct control_message *message)
 {
 	_cleanup_(cleanup_close) int fd = connect_control();
 	int r = fd;
 
 	message->body[0] = '\0';
 	if (r >= 0)
-		r = client_request(fd, kind, 0, argument, body, strlen(body));
+		r = client_request(fd, kind, 0, argument, body, size);
 	if (r >= 0)
 		r = client_receive(fd, message);
 	if (r < 0)
@@ -92,10 +96,10 @@ static int ask(enum control_kind kind, int64_t argument, const char *body, struc
 	return r == 0 || message->head.kind != CONTROL_END ? -EBADMSG : (int)message->head.argument;
 }
 
-static int ask_and_tell(const char *what, enum control_kind kind, int64_t argument, const char *body)
+static int ask_and_tell(const char *what, enum control_kind kind, int64_t argument, const char *body, size_t size)
 {
 	struct control_message message;
-	int r = ask(kind, argument, body, &message);
+	int r = ask(kind, argument, body, size, &message);
 
 	if (r == 0)
 		return 0;
@@ -241,17 +245,17 @@ static int run_named(const struct command *command, int argc, char **argv)
 		fprintf(stderr, "usage: gantryctl %s %s\n", command->name, command->arguments);
 		return 2;
 	}
-	return ask_and_tell(argv[1], command->kind, 0, argv[1]);
+	return ask_and_tell(argv[1], command->kind, 0, argv[1], strlen(argv[1]));
 }
 
-/* The words from argv[1] on, with a space between them. */
+/* The words from argv[1] on, with a space between them; what is too long is cut. */
 static void join(char *out, size_t size, int argc, char **argv)
 {
 	struct text t = {.bytes = out, .room = size - 1};
 
 	for (int i = 1; i < argc; i++) {
 		text_put(&t, i > 1 ? " " : "");
-		text_put(&t, argv[i]);
+		text_add(&t, argv[i], strnlen(argv[i], t.room - t.size));
 	}
 	out[t.size] = '\0';
 }
@@ -261,11 +265,31 @@ static int run_words(const struct command *command, int argc, char **argv)
 	char words[EVENT_TEXT_MAX + 1];
 
 	join(words, sizeof(words), argc, argv);
-	if (command->kind == CONTROL_POST && argc < 2) {
+	return ask_and_tell(command->name, command->kind, 0, words, strlen(words));
+}
+
+/* Says what a datagram of the same bytes would; but PID 1 knows the sender for sure, who waits for the answer. */
+static int run_post(const struct command *command, int argc, char **argv)
+{
+	static struct datagram said;
+	static char words[DATAGRAM_MAX + 1];
+	char body[CONTROL_BODY_MAX];
+	struct text t = TEXT_FIXED(body);
+
+	join(words, sizeof(words), argc, argv);
+	if (argc < 2) {
 		fprintf(stderr, "usage: gantryctl %s %s\n", command->name, command->arguments);
 		return 2;
 	}
-	return ask_and_tell(command->name, command->kind, command->kind == CONTROL_POST ? EVENT_INFO : 0, words);
+	datagram_read(&said, words, strlen(words));
+	text_add(&t, said.text, said.text_size < POST_TEXT_MAX ? said.text_size : POST_TEXT_MAX);
+	if (said.fields_size > 0) {
+		size_t n = said.fields_size - 1;	/* without its last NUL */
+
+		text_add(&t, "", 1);
+		text_add(&t, said.fields, n < POST_FIELDS_MAX ? n : POST_FIELDS_MAX);
+	}
+	return ask_and_tell(command->name, command->kind, said.level, t.bytes, t.size);
 }
 
 static int run_check(const struct command *command, int argc, char **argv)
@@ -297,7 +321,7 @@ static int run_help(const struct command *command, int argc, char **argv)
 	(void)argv;
 	printf("gantryctl " GANTRY_VERSION ": asks Gantry, the PID 1 of this machine\n\n");
 	for (const struct command *c = commands; c->name; c++)
-		printf("  %-8s %-30s %s\n", c->name, c->arguments, c->help);
+		printf("  %-8s %-32s %s\n", c->name, c->arguments, c->help);
 	return 0;
 }
 
@@ -308,7 +332,7 @@ static const struct command commands[] = {
 	{"start", "NAME", "start a service, or try a failed stage again", run_named, CONTROL_START},
 	{"stop", "NAME", "stop a service", run_named, CONTROL_STOP},
 	{"restart", "NAME", "stop and start a service", run_named, CONTROL_RESTART},
-	{"post", "TEXT", "add an event", run_words, CONTROL_POST},
+	{"post", "TEXT | '<4>TEXT' | JSON", "add an event; 4: a syslog level", run_post, CONTROL_POST},
 	{"poweroff", "[REASON]", "orderly shutdown, then power off", run_words, CONTROL_POWEROFF},
 	{"reboot", "[REASON]", "orderly shutdown, then reboot", run_words, CONTROL_REBOOT},
 	{"halt", "[REASON]", "orderly shutdown, then halt", run_words, CONTROL_HALT},
@@ -362,7 +386,7 @@ static int ask_patiently(const struct power *power, const char *reason)
 	for (int i = 0; i < POWER_TRIES && r != 0 && r != -EPERM; i++) {
 		if (i > 0)
 			nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
-		r = ask(power->kind, 0, reason, &message);
+		r = ask(power->kind, 0, reason, strlen(reason), &message);
 	}
 	return r;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The event socket's reader. A datagram is text, optionally with a syslog level in front ("<4>disk is slow"). Each
- * turn takes a bounded number of them: a flood fills the socket's queue and makes its senders wait, not the loop.
+ * The event socket's reader. Each turn takes a bounded number of datagrams: a flood fills the socket's queue and makes
+ * its senders wait, not the loop.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,11 +14,11 @@
 #include <unistd.h>
 
 #include "boot.h"
+#include "datagram.h"
 #include "event.h"
 #include "eventsock.h"
 #include "loop.h"
 
-#define DATAGRAM_ROOM   (EVENT_TEXT_MAX + 16)	/* more than fits, so that the cut is made between characters */
 #define DATAGRAMS_A_CALL 16
 #define DATAGRAMS_A_TURN 256
 #define QUEUE_PATH      "/proc/sys/net/unix/max_dgram_qlen"
@@ -27,7 +27,7 @@
 static struct loop_source source = LOOP_SOURCE_INIT;
 
 static struct {
-	char bytes[DATAGRAM_ROOM];
+	char bytes[DATAGRAM_MAX + 1];	/* one more: what is longer is seen to be so */
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(struct ucred))];
@@ -35,15 +35,6 @@ static struct {
 	struct iovec iov;
 } slots[DATAGRAMS_A_CALL];
 static struct mmsghdr messages[DATAGRAMS_A_CALL];
-
-/* syslog.h's severities 0 to 7. */
-static enum event_level syslog_level(char digit)
-{
-	static const enum event_level levels[] = {EVENT_ERROR, EVENT_ERROR, EVENT_ERROR, EVENT_ERROR,
-						  EVENT_WARNING, EVENT_NOTICE, EVENT_INFO, EVENT_DEBUG};
-
-	return levels[digit - '0'];
-}
 
 static int sender_pid(struct msghdr *message)
 {
@@ -72,18 +63,12 @@ static const char *sender_name(int pid)
 	return name;
 }
 
-static void take(const char *name, const char *text, size_t size)
+static void take(const char *name, const char *bytes, size_t size)
 {
-	enum event_level level = EVENT_INFO;
+	static struct datagram d;
 
-	if (size >= 3 && text[0] == '<' && text[1] >= '0' && text[1] <= '7' && text[2] == '>') {
-		level = syslog_level(text[1]);
-		text += 3;
-		size -= 3;
-	}
-	while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r' || text[size - 1] == '\0'))
-		size--;
-	event_add(level, EVENT_MESSAGE, name, text, size, NULL, 0);
+	datagram_read(&d, bytes, size);
+	event_add(d.level, EVENT_MESSAGE, name, d.text, d.text_size, d.fields, d.fields_size);
 }
 
 static void ready(struct loop_source *s, uint32_t events)
@@ -94,7 +79,7 @@ static void ready(struct loop_source *s, uint32_t events)
 	(void)events;
 	while (taken < DATAGRAMS_A_TURN) {
 		for (int i = 0; i < DATAGRAMS_A_CALL; i++) {
-			slots[i].iov = (struct iovec){slots[i].bytes, DATAGRAM_ROOM};
+			slots[i].iov = (struct iovec){slots[i].bytes, sizeof(slots[i].bytes)};
 			messages[i].msg_hdr = (struct msghdr){
 				.msg_iov = &slots[i].iov, .msg_iovlen = 1,
 				.msg_control = &slots[i].control, .msg_controllen = sizeof(slots[i].control)};

@@ -12,9 +12,9 @@
 #define REPLACEMENT      "\xef\xbf\xbd"
 #define REPLACEMENT_SIZE 3
 
-/* Decodes one character; returns its size, or 0 if in[0] does not start a valid one (RFC 3629). */
-static size_t decode(const unsigned char *in, size_t size, uint32_t *ret)
+size_t utf8_decode(const char *bytes, size_t size, uint32_t *ret)
 {
+	const unsigned char *in = (const unsigned char *)bytes;
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	size_t n = in[0] < 0x80 ? 1 : in[0] < 0xc2 ? 0 : in[0] < 0xe0 ? 2 : in[0] < 0xf0 ? 3 : in[0] < 0xf5 ? 4 : 0;
 	uint32_t c;
@@ -30,6 +30,17 @@ static size_t decode(const unsigned char *in, size_t size, uint32_t *ret)
 	if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
 		return 0;
 	*ret = c;
+	return n;
+}
+
+size_t utf8_encode(char *out, uint32_t c)
+{
+	size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+	static const unsigned char first[] = {0, 0, 0xc0, 0xe0, 0xf0};
+
+	for (size_t i = n; --i > 0; c >>= 6)
+		out[i] = (char)(0x80 | (c & 0x3f));
+	out[0] = (char)(first[n] | c);
 	return n;
 }
 
@@ -72,7 +83,7 @@ size_t utf8_clean(char *out, size_t room, const char *in, size_t size)
 			size -= n;
 			continue;
 		}
-		n = out_n = decode(p, size, &c);
+		n = out_n = utf8_decode(piece, size, &c);
 		if (n == 0) {
 			n = 1;
 			c = 0xffff;

@@ -76,6 +76,21 @@ class Ctl(unittest.TestCase):
         self.assertEqual(self.run_as("post", "two", "words").returncode, 0)
         self.assertEqual(self.control.posts[-1], (1, 0, b"two words"))
 
+    def test_post_takes_a_level_an_object_and_cuts_what_is_too_long(self):
+        def posted(*words):
+            r = self.run_as("post", *words)
+            self.assertEqual((r.returncode, r.stderr), (0, ""))
+            return self.control.posts[-1]
+        self.assertEqual(posted("<4>the disk is warm"), (3, 0, b"the disk is warm"))
+        self.assertEqual(posted("<3>two", "words"), (4, 0, b"two words"))
+        self.assertEqual(posted('{"message":"warm \\u00e9","level":"notice","fields":{"lun":10,"where":"rack 4"}}'),
+                         (2, 0, "warm é\0lun=10\0where=rack 4".encode()))
+        self.assertEqual(posted('{"message":"warm","lun":10}'), (1, 0, b'{"message":"warm","lun":10}'))
+        self.assertEqual(posted("x" * 9000), (1, 0, b"x" * 1032))
+        self.assertEqual(posted(json.dumps({"fields": {"a": "y" * 3000}, "message": "x" * 3000})),
+                         (1, 0, b"x" * 1032 + b"\0a=" + b"y" * (2048 - 1032 - 3)))
+        self.assertEqual(self.run_as("post").returncode, 2)
+
     def test_power_by_verb_and_by_name(self):
         for name, kind in (("poweroff", fake_control.POWEROFF), ("reboot", fake_control.REBOOT),
                            ("halt", fake_control.HALT)):

@@ -2,7 +2,7 @@
 /*
  * The event socket: a datagram is an event of whoever the kernel says sent it, and a flood is taken in turns.
  */
-/* links: init/eventsock.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c */
+/* links: init/eventsock.c init/datagram.c init/eventjson.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +14,7 @@
 #include "../../init/boot.h"
 #include "../../init/console.h"
 #include "../../init/event.h"
+#include "../../init/eventjson.h"
 #include "../../init/eventsock.h"
 #include "../../init/eventtext.h"
 #include "loop_until.h"
@@ -127,6 +128,24 @@ TEST(a_syslog_level_in_front_is_understood)
 	CHECK_STR(line_of(3), "info svc message: <9>not a level\n");
 	CHECK_STR(line_of(4), "info svc message: <3\n");
 	CHECK_STR(line_of(5), "info svc message: \n");
+}
+
+TEST(an_object_sets_level_and_fields_and_what_is_none_is_text)
+{
+	char room[EVENTJSON_MAX + 100];
+
+	start_connected();
+	post("{\"message\":\"slow\",\"level\":\"warning\",\"fields\":{\"lun\":10,\"why\":\"a b\"}}\n", 69);
+	post("{\"message\":\"slow\",\"source\":\"disk\"}", 35);
+	memset(room, ' ', sizeof(room));
+	memcpy(room, "{\"message\":\"one byte too long\"}", 31);
+	post(room, EVENTJSON_MAX + 1);
+	post(room, EVENTJSON_MAX);
+	CHECK(events_come(4));
+	CHECK_STR(line_of(1), "warning svc message: slow lun=10 why=\"a b\"\n");
+	CHECK_STR(line_of(2), "info svc message: {\"message\":\"slow\",\"source\":\"disk\"}\n");
+	CHECK(strncmp(line_of(3), "info svc message: {\"message\":\"one byte too long\"} ", 50) == 0);
+	CHECK_STR(line_of(4), "info svc message: one byte too long\n");
 }
 
 TEST(descriptors_that_come_along_are_not_kept)
