@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements child.h. One way of reaping for all: SIGCHLD, then waitpid(-1) until nothing is left; PID 1 alone reaps,
- * so a pid in the table is never somebody else's. Reports and output of a child are read to the end before its exit
- * is told, so that its last words are not lost.
+ * Implements child.h. One way of reaping for all: SIGCHLD, then waitid() for any until nothing is left; PID 1 alone
+ * reaps, so a pid in the table is never somebody else's. Reports and output of a child are read to the end before its
+ * exit is told, so that its last words are not lost.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +27,7 @@
 #include "child.h"
 #include "event.h"
 #include "facts.h"
+#include "eventsock.h"
 #include "loop.h"
 
 #ifndef CLONE_INTO_CGROUP
@@ -605,13 +606,18 @@ static void ended(struct child *child, int status)
 void child_reap(void)
 {
 	for (;;) {
-		int status;
-		pid_t pid = waitpid(-1, &status, WNOHANG);
+		siginfo_t info = {0};
 		struct child *child;
+		int status;
 
-		if (pid == 0 || (pid < 0 && errno != EINTR))
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == EINTR)
+			continue;
+		if (info.si_pid <= 0)
 			return;
-		child = pid > 0 ? child_by_pid(pid) : NULL;
+		eventsock_drain();
+		if (waitpid(info.si_pid, &status, WNOHANG) != info.si_pid)
+			return;
+		child = child_by_pid(info.si_pid);
 		if (child)
 			ended(child, status);
 	}

@@ -187,6 +187,8 @@ const struct keys shutdown_keys = {(const struct key[]){
 const struct keys events_keys = {(const struct key[]){
 	{.name = "ring", .type = KEY_INTEGER, .minimum = 16, .maximum = 100000, .fallback = "2000"},
 	{.name = "fifo", .type = KEY_STRING, .format = &path_format},
+	{.name = "rate_per_s", .type = KEY_INTEGER, .minimum = 0, .maximum = 1000000, .fallback = "1000"},
+	{.name = "burst", .type = KEY_INTEGER, .minimum = 1, .maximum = 1000000, .fallback = "10000"},
 	{0}}, NULL};
 
 static const struct keys log_keys = {(const struct key[]){

@@ -263,6 +263,8 @@ static int fill(struct config *config, struct json_object *root)
 	config->held_delay_ms = milliseconds(held, &held_keys, "delay_s");
 	config->shutdown_timeout_ms = milliseconds(key_member(root, "shutdown"), &shutdown_keys, "timeout_s");
 	config->event_ring = (size_t)key_number(events, &events_keys, "ring");
+	config->event_rate_per_s = (int64_t)key_number(events, &events_keys, "rate_per_s");
+	config->event_burst = (int64_t)key_number(events, &events_keys, "burst");
 	if (copy_string(key_string(root, &config_keys, "hostname"), &config->hostname) < 0 ||
 	    copy_string(key_string(events, &events_keys, "fifo"), &config->fifo) < 0 ||
 	    fill_api(config, key_member(root, "api")) < 0 ||

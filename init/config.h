@@ -117,6 +117,8 @@ struct config {
 	int64_t shutdown_timeout_ms;	/* default 30 s */
 	size_t event_ring;		/* default 2000 */
 	char *fifo;			/* NULL: none */
+	int64_t event_rate_per_s;	/* of one sender; 0: unlimited */
+	int64_t event_burst;
 	char *api_json;			/* `api` object, compact; NULL: no API */
 	uint16_t api_needs[CONFIG_NEEDS_MAX];
 	size_t n_api_needs;

@@ -187,6 +187,12 @@ uint64_t event_drops(void)
 	return drops;
 }
 
+void event_count_told_drop(void)
+{
+	drops++;
+	drops_said++;
+}
+
 static void say_drops(struct loop_timer *timer)
 {
 	uint64_t n = drops - drops_said;

@@ -50,7 +50,10 @@ size_t event_entries(void);
 
 /* Drops that must not be silent: counted here, said once a second at most as one event "N messages dropped". */
 void event_count_drop(const char *source);
-uint64_t event_drops(void);
+uint64_t event_drops(void);	/* of both kinds */
+
+/* A drop that whoever counts it says itself. */
+void event_count_told_drop(void);
 
 /* Called by event_add after each event; readers (console, subscribers) register here before the loop starts. */
 void event_on_add(void (*wake)(void));

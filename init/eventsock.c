@@ -18,11 +18,12 @@
 #include "event.h"
 #include "eventsock.h"
 #include "loop.h"
+#include "sender.h"
 
 #define DATAGRAMS_A_CALL 16
 #define DATAGRAMS_A_TURN 256
 #define QUEUE_PATH      "/proc/sys/net/unix/max_dgram_qlen"
-#define QUEUE_LENGTH    "512"
+#define QUEUE_LENGTH    512
 
 static struct loop_source source = LOOP_SOURCE_INIT;
 
@@ -35,6 +36,15 @@ static struct {
 	struct iovec iov;
 } slots[DATAGRAMS_A_CALL];
 static struct mmsghdr messages[DATAGRAMS_A_CALL];
+
+/*
+ * Whom a pid belongs to is read from /proc, so what was found is kept; for one turn only, because pids are used again.
+ */
+#define NAMES_KEPT 16
+static struct {
+	int pid;
+	char name[EVENT_SOURCE_MAX + 1];
+} names[NAMES_KEPT];
 
 static int sender_pid(struct msghdr *message)
 {
@@ -50,55 +60,64 @@ static int sender_pid(struct msghdr *message)
 	return 0;
 }
 
-/* A flood comes from few processes, so the last answer is kept, for one turn only because pids are used again. */
 static const char *sender_name(int pid)
 {
-	static char name[EVENT_SOURCE_MAX + 1];
-	const char *node = pid > 0 ? boot_node_of_pid(pid) : NULL;
+	unsigned i = (unsigned)pid % NAMES_KEPT;
+	const char *node;
 
+	if (pid > 0 && names[i].pid == pid)
+		return names[i].name;
+	node = pid > 0 ? boot_node_of_pid(pid) : NULL;
+	names[i].pid = pid;
 	if (node)
-		snprintf(name, sizeof(name), "%s", node);
+		snprintf(names[i].name, sizeof(names[i].name), "%s", node);
 	else
-		snprintf(name, sizeof(name), "pid-%d", pid);
-	return name;
+		snprintf(names[i].name, sizeof(names[i].name), "pid-%d", pid);
+	return names[i].name;
 }
 
-static void take(const char *name, const char *bytes, size_t size)
+static void take(struct msghdr *message, const char *bytes, size_t size, int64_t now_ns)
 {
+	const char *name = sender_name(sender_pid(message));
 	static struct datagram d;
 
+	if (!sender_may(sender_find(name), now_ns))
+		return;
 	datagram_read(&d, bytes, size);
 	event_add(d.level, EVENT_MESSAGE, name, d.text, d.text_size, d.fields, d.fields_size);
 }
 
-static void ready(struct loop_source *s, uint32_t events)
+static void receive(int most)
 {
-	int last_pid = -1, taken = 0, n;
-	const char *name = NULL;
+	int64_t now_ns = loop_now_ns();
+	int taken = 0, n = DATAGRAMS_A_CALL;
 
-	(void)events;
-	while (taken < DATAGRAMS_A_TURN) {
+	memset(names, 0, sizeof(names));
+	while (taken < most && n == DATAGRAMS_A_CALL) {
 		for (int i = 0; i < DATAGRAMS_A_CALL; i++) {
 			slots[i].iov = (struct iovec){slots[i].bytes, sizeof(slots[i].bytes)};
 			messages[i].msg_hdr = (struct msghdr){
 				.msg_iov = &slots[i].iov, .msg_iovlen = 1,
 				.msg_control = &slots[i].control, .msg_controllen = sizeof(slots[i].control)};
 		}
-		n = recvmmsg(s->fd, messages, DATAGRAMS_A_CALL, MSG_DONTWAIT, NULL);
-		if (n <= 0)
-			break;
-		for (int i = 0; i < n; i++) {
-			int pid = sender_pid(&messages[i].msg_hdr);
-
-			if (pid != last_pid)
-				name = sender_name(pid);
-			last_pid = pid;
-			take(name, slots[i].bytes, messages[i].msg_len);
-		}
+		n = recvmmsg(source.fd, messages, DATAGRAMS_A_CALL, MSG_DONTWAIT, NULL);
+		for (int i = 0; i < n; i++)
+			take(&messages[i].msg_hdr, slots[i].bytes, messages[i].msg_len, now_ns);
 		taken += n;
-		if (n < DATAGRAMS_A_CALL)
-			break;
 	}
+}
+
+static void ready(struct loop_source *s, uint32_t events)
+{
+	(void)s;
+	(void)events;
+	receive(DATAGRAMS_A_TURN);
+}
+
+void eventsock_drain(void)
+{
+	if (source.fd >= 0)
+		receive(QUEUE_LENGTH + DATAGRAMS_A_CALL);
 }
 
 static int bind_socket(const char *path)
@@ -111,7 +130,7 @@ static int bind_socket(const char *path)
 	memcpy(address.sun_path, path, strlen(path));
 	queue = open(QUEUE_PATH, O_WRONLY | O_CLOEXEC);	/* taken by sockets at their creation; 10 is few */
 	if (queue >= 0) {
-		(void)!write(queue, QUEUE_LENGTH, strlen(QUEUE_LENGTH));
+		(void)!dprintf(queue, "%d", QUEUE_LENGTH);
 		close(queue);
 	}
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

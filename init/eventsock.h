@@ -9,4 +9,10 @@
 /* Binds the socket (mode 0666) and reads it from the loop; 0 or negative errno, said as an event. */
 int eventsock_init(const char *path);
 
+/*
+ * Reads what is in the queue now. Called before a process is reaped: as long as it is a zombie, the kernel still says
+ * which cgroup it was in, so its last words get their source.
+ */
+void eventsock_drain(void);
+
 #endif

@@ -14,6 +14,7 @@
 #include "event.h"
 #include "fifo.h"
 #include "loop.h"
+#include "sender.h"
 
 #define SOURCE        "fifo"
 #define READ_SIZE     4096
@@ -27,9 +28,12 @@ static char line[LINE_ROOM];
 static size_t line_size;
 static bool unfinished;
 
+static int64_t now_ns;	/* of this turn */
+
 static void end_line(void)
 {
-	event_add(EVENT_INFO, EVENT_MESSAGE, SOURCE, line, line_size, NULL, 0);
+	if (sender_may(sender_find(SOURCE), now_ns))
+		event_add(EVENT_INFO, EVENT_MESSAGE, SOURCE, line, line_size, NULL, 0);
 	line_size = 0;
 	unfinished = false;
 }
@@ -37,6 +41,7 @@ static void end_line(void)
 static void end_tail(struct loop_timer *timer)
 {
 	(void)timer;
+	now_ns = loop_now_ns();
 	if (unfinished)
 		end_line();
 }
@@ -66,6 +71,7 @@ static void ready(struct loop_source *s, uint32_t events)
 	bool any = false;
 
 	(void)events;
+	now_ns = loop_now_ns();
 	for (int i = 0; i < READS_A_TURN; i++) {
 		ssize_t n = read(s->fd, bytes, sizeof(bytes));
 
@@ -78,7 +84,7 @@ static void ready(struct loop_source *s, uint32_t events)
 		return;
 	loop_disarm(&tail_timer);
 	if (unfinished)
-		loop_arm(&tail_timer, loop_now_ns() + TAIL_NS);
+		loop_arm(&tail_timer, now_ns + TAIL_NS);
 }
 
 static int open_fifo(const char *path)

@@ -34,6 +34,7 @@
 #include "loop.h"
 #include "plan.h"
 #include "ready.h"
+#include "sender.h"
 #include "shutdown.h"
 #include "signals.h"
 
@@ -451,7 +452,8 @@ static void reserve_descriptors(void)
 /* A machine whose configuration is bad runs an empty plan: it holds, says why, and does nothing else. */
 static struct config *empty_config(void)
 {
-	static struct config empty = {.shutdown_timeout_ms = 30000, .event_ring = 2000, .hostname = (char *)"gantry"};
+	static struct config empty = {.shutdown_timeout_ms = 30000, .event_ring = 2000, .event_rate_per_s = 1000,
+				      .event_burst = 10000, .hostname = (char *)"gantry"};
 
 	return &empty;
 }
@@ -499,6 +501,7 @@ static void begin_plan(const char *config_error)
 	cgroup_init();
 	prepare("readiness", ready_init(&plan, became_ready));
 	control_init(CONTROL_PATH, api_uid());
+	sender_limit(config->event_rate_per_s, config->event_burst);
 	eventsock_init(EVENT_SOCKET);
 	if (config->fifo)
 		fifo_init(config->fifo);

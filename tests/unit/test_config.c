@@ -21,7 +21,7 @@ static const char example[] =
 	"  lines */ \"sysctls\": {\"kernel.panic\": \"10\", \"net/ipv4/ip_forward\": \"0\"},\n"
 	"  \"modules\": [\"virtio_net\", \"dm-crypt\"],\n"
 	"  \"held\": {\"action\": \"reboot\", \"delay_s\": 0.5},\n"
-	"  \"events\": {\"fifo\": \"/run/gantry/fifo\"},\n"
+	"  \"events\": {\"fifo\": \"/run/gantry/fifo\", \"rate_per_s\": 0, \"burst\": 5},\n"
 	"  \"log\": {\"needs\": [\"disk\"], \"directory\": \"/persistent/log\"},\n"
 	"  \"api\": {\"listen\": \"[::]:3535\"},\n"
 	"  \"users\": [{\"name\": \"reth\", \"uid\": 1001, \"gid\": 1001, \"groups\": [\"eth\"]}],\n"
@@ -63,6 +63,8 @@ TEST(a_good_file_becomes_a_plan)
 	CHECK_INT(c->held_action, HELD_REBOOT);
 	CHECK_INT(c->held_delay_ms, 500);
 	CHECK_STR(c->fifo, "/run/gantry/fifo");
+	CHECK_INT(c->event_rate_per_s, 0);
+	CHECK_INT(c->event_burst, 5);
 	CHECK_STR(c->api_json, "{\"listen\":\"[::]:3535\"}");
 	CHECK_INT(c->n_log_needs, 1);
 	CHECK_INT(c->log_needs[0], 2);
@@ -107,6 +109,8 @@ TEST(what_is_left_out_has_its_default)
 	CHECK_INT(c->held_delay_ms, 60000);
 	CHECK_INT(c->shutdown_timeout_ms, 30000);
 	CHECK_INT(c->event_ring, 2000);
+	CHECK_INT(c->event_rate_per_s, 1000);
+	CHECK_INT(c->event_burst, 10000);
 	CHECK(!c->fifo && !c->api_json && !c->log_json && !c->n_sysctls);
 	CHECK(c->nodes[0].required && c->nodes[0].enabled);
 	CHECK_INT(c->nodes[0].deadline_ms, 120000);

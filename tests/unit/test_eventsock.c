@@ -2,7 +2,7 @@
 /*
  * The event socket: a datagram is an event of whoever the kernel says sent it, and a flood is taken in turns.
  */
-/* links: init/eventsock.c init/datagram.c init/eventjson.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c */
+/* links: init/eventsock.c init/sender.c init/datagram.c init/eventjson.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +17,7 @@
 #include "../../init/eventjson.h"
 #include "../../init/eventsock.h"
 #include "../../init/eventtext.h"
+#include "../../init/sender.h"
 #include "loop_until.h"
 #include "test.h"
 
@@ -196,6 +197,35 @@ TEST(a_flood_does_not_starve_the_loop)
 	loop_arm(&soon, loop_now_ns() + 100000000);
 	CHECK(loop_until(flooded));
 	CHECK(event_last() > 1000);
+}
+
+TEST(a_flood_of_one_sender_is_dropped_and_another_is_still_heard)
+{
+	start_connected();
+	sender_limit(10, 100);
+	for (int i = 0; i < 2000; i++) {
+		while (post("{\"message\":\"flood\"}", 19) < 0 && errno == EAGAIN)
+			loop_until_ms(NULL, 1);
+	}
+	loop_until_ms(NULL, 20);
+	CHECK(event_last() >= 100 && event_last() < 150);
+	CHECK_INT(event_drops(), 2000 - event_last());
+	node = "other";
+	wanted = event_last() + 1;
+	post("one word", 8);
+	CHECK(events_come(wanted));
+	CHECK_STR(line_of(wanted), "info other message: one word\n");
+}
+
+TEST(what_is_in_the_queue_is_read_before_a_process_is_reaped)
+{
+	start_connected();
+	for (int i = 0; i < 200; i++)
+		CHECK_INT(post("last words", 10), 10);
+	eventsock_drain();
+	CHECK_INT(event_last(), 200);
+	eventsock_drain();
+	CHECK_INT(event_last(), 200);
 }
 
 TEST(ten_thousand_datagrams_are_ten_thousand_events)

@@ -2,7 +2,7 @@
 /*
  * The legacy FIFO: lines become events whatever is written into it.
  */
-/* links: init/fifo.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c */
+/* links: init/fifo.c init/sender.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,6 +15,7 @@
 #include "../../init/event.h"
 #include "../../init/eventtext.h"
 #include "../../init/fifo.h"
+#include "../../init/sender.h"
 #include "loop_until.h"
 #include "test.h"
 
@@ -144,6 +145,22 @@ TEST(an_overlong_line_is_cut_and_the_next_is_whole)
 	CHECK_INT(strlen(text_of(1)), EVENT_TEXT_MAX);
 	CHECK_STR(text_of(2), "next");
 	close(fd);
+}
+
+TEST(a_flood_is_read_on_and_what_is_over_the_rate_is_dropped)
+{
+	int fd;
+
+	sender_limit(10, 5);
+	fd = start_and_open();
+	for (int i = 0; i < 3000; i++) {	/* more than a pipe holds */
+		while (write(fd, "block 19000000 was built in 12 ms\n", 34) < 0 && errno == EAGAIN)
+			loop_until_ms(NULL, 1);
+	}
+	close(fd);
+	loop_until_ms(NULL, 20);
+	CHECK(event_last() >= 5 && event_last() < 50);
+	CHECK_INT(event_drops(), 3000 - event_last());
 }
 
 TEST(an_unfinished_line_becomes_an_event_after_a_second)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How many events a second PID 1 takes over its socket and its FIFO, from senders that block and never drop:
+
+    make enter CMD='python3 tests/bench/events.py'
+
+PID 1 runs as in the component tests, in namespaces of its own, without a limit a sender. An argument is the number of
+events of each sender.
+"""
+
+import json
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "component"))
+from pid1 import Pid1, boot  # noqa: E402
+
+SOCKET = """
+import socket, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect("/run/gantry/events")
+line, send = %r, s.send
+for i in range(%d):
+    send(line)
+"""
+FIFO = """
+import os
+fd, line = os.open("/run/events.fifo", os.O_WRONLY), %r
+for i in range(%d):
+    os.write(fd, line)
+"""
+TIMED = """
+import subprocess, sys, time
+began = time.monotonic()
+senders = [subprocess.Popen([sys.executable, "-c", %r]) for _ in range(%d)]
+assert all(sender.wait() == 0 for sender in senders)
+print(time.monotonic() - began)
+"""
+TEXT = b"block 19000000 built in 12 ms, 3 bundles"
+JSON = b'{"message":"block 19000000 built in 12 ms","level":"info","fields":{"bundles":3}}'
+
+
+def seen(gantry):
+    """The number of the newest event, once no more come: what a writer has left in a queue is read a moment later."""
+    last = -1
+    while True:
+        now = json.loads(gantry.ctl("status", "--json").stdout)["boot"]["events"]
+        if now == last:
+            return now
+        last = now
+        time.sleep(0.2)
+
+
+def busy(gantry):
+    """Seconds of CPU that PID 1 has used: unlike the time on the clock, the same on a busy machine."""
+    with open(f"/proc/{gantry.pid}/stat", encoding="ascii") as file:
+        return sum(map(int, file.read().rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(gantry, name, script, senders, count, lines=1):
+    before, cpu = seen(gantry), busy(gantry)
+    run = gantry.inside("/usr/bin/python3", "-c", TIMED % (script, senders), timeout=100)
+    seconds = float(run.stdout)
+    after, cpu = seen(gantry), busy(gantry) - cpu
+    sent = senders * count * lines
+    print(f"{name:26} {sent} in {seconds:.2f} s: {sent / seconds:7.0f} a second, "
+          f"{sent - (after - before)} lost, {cpu / sent * 1e6:5.2f} us of PID 1 each", flush=True)
+
+
+def main():
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 300000
+    with Pid1(boot(events={"fifo": "/run/events.fifo", "rate_per_s": 0})) as gantry:
+        gantry.wait("gantry", "booted")
+        measure(gantry, "socket, text", SOCKET % (TEXT, count), 1, count)
+        measure(gantry, "socket, text, 4 senders", SOCKET % (TEXT, count // 4), 4, count // 4)
+        measure(gantry, "socket, JSON", SOCKET % (JSON, count), 1, count)
+        measure(gantry, "fifo, a line a write", FIFO % (TEXT + b"\n", count), 1, count)
+        measure(gantry, "fifo, 50 lines a write", FIFO % ((TEXT + b"\n") * 50, count // 50), 1, count // 50, 50)
+
+
+if __name__ == "__main__":
+    main()
