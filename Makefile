@@ -22,7 +22,7 @@ export GANTRY_SIGN_KEY := $(KEY)
 export GANTRY_SIGN_VERSION := $(if $(filter VERSION,$(GIVEN)),$(VERSION))
 endif
 
-HERE := help enter shell deps update-deps clean prune
+HERE := help enter shell deps update-deps clean prune import-systemapi
 GOALS := $(filter-out $(HERE),$(or $(MAKECMDGOALS),all))
 
 .PHONY: $(HERE) inside
@@ -44,6 +44,7 @@ help:
 #  make image            the Unified Kernel Image, the GPT disk and the Azure VHD, in build/image
 #  make measurements     PCR 4, 9 and 11 of that image, as JSON
 #  make sign-policy KEY=FILE   sign that image's disk policy, so that it opens its predecessor's disk  [VERSION=N]
+#  make import-systemapi FILE=...   an older System API's configuration as ours  [BOOT=boot.json] [ROOT=DIR]
 #  make lint             gcc, clang, cppcheck, shellcheck and pyflakes over everything
 #  make bench            the benchmarks, as one table and build/bench.json
 #  make fuzz T=NAME      search for new failures with libFuzzer  [SECONDS=60]
@@ -58,6 +59,10 @@ help:
 #  make ... KERNEL=FILE  another Debian kernel package than the pinned one
 #  make ... MIRROR=URL   another Debian mirror than the host's own
 #  make ... PINNED=1     refuse a build root that is not the pinned one, for images whose measurements are published
+
+import-systemapi:
+	@$(PYTHON) qemu/import_systemapi.py $(or $(FILE),$(error give FILE=systemapi-config.toml)) $(if $(BOOT),--boot $(BOOT)) \
+		$(if $(ROOT),--root $(ROOT))
 
 enter:
 	@$(BUILDROOT) enter sh -c '$(subst ','\'',$(value CMD))'
