@@ -18,6 +18,7 @@
 #include "../loop.h"
 #include "conn.h"
 #include "link.h"
+#include "stop.h"
 #include "tls.h"
 
 #define SECOND_NS       1000000000LL
@@ -339,6 +340,7 @@ static void turn(struct conn *c)
 		destroy(c);
 	else
 		want(c);
+	stop_check();
 }
 
 /* An idle client is told that its time is over; one that is in the middle of something is cut off. */
@@ -532,6 +534,26 @@ void conn_link(int fd)
 		else
 			turn(c);
 	}
+}
+
+void conn_stop_listening(void)
+{
+	int fd = listener.fd;
+
+	loop_disarm(&listen_timer);
+	loop_remove(&listener);
+	if (fd >= 0)
+		close(fd);
+}
+
+bool conn_idle(void)
+{
+	for (struct conn *c = oldest; c; c = c->next) {
+		look(c);
+		if (c->phase == PHASE_HTTP && (state_of(c) != LINK_HEAD || c->out.size > 0 || !c->http_ended))
+			return false;
+	}
+	return true;
 }
 
 void conn_listen(const struct sockaddr *address, socklen_t size, void (*say)(int result))

@@ -7,6 +7,7 @@
 #ifndef API_CONN_H
 #define API_CONN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -18,5 +19,11 @@ void conn_link(int fd);
 
 /* Listens in the loop; a failure is reported by `say` and tried again every second. */
 void conn_listen(const struct sockaddr *address, socklen_t size, void (*say)(int result));
+
+/* At the end: no new ones. */
+void conn_stop_listening(void);
+
+/* Nothing is left that a client still has to hear. */
+bool conn_idle(void);
 
 #endif

@@ -26,9 +26,11 @@
 #include "identity.h"
 #include "options.h"
 #include "pid1.h"
+#include "stop.h"
 #include "tls.h"
 
 #define ADDRESS_SPACE (512u << 20)
+#define STOP_MS       700
 
 static struct api_options options;
 static struct identity identity;	/* wiped once it is in use */
@@ -126,12 +128,6 @@ static void handed(enum control_hand hand, int fd)
 	close(fd);
 }
 
-static void terminate(int sig)
-{
-	(void)sig;
-	_exit(0);
-}
-
 static uint16_t port(void)
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)&options.address;
@@ -150,7 +146,6 @@ int front_main(int argc, char **argv)
 	(void)argv;
 	prctl(PR_SET_NAME, "gantry-api-tls");
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGTERM, terminate);
 	if (api_options_read(&options, error, sizeof(error)) < 0)
 		return fail("options", error);
 	confinement.port = port();
@@ -167,6 +162,8 @@ int front_main(int argc, char **argv)
 		return fail("certificate", error);
 	}
 	r = loop_init();
+	if (r == 0)
+		r = stop_init(conn_stop_listening, conn_idle, STOP_MS);
 	if (r == 0)
 		r = conn_init(options.connections, options.connections_per_address);
 	if (r == 0)

@@ -16,6 +16,7 @@
 #include "http.h"
 #include "peer.h"
 #include "request.h"
+#include "stop.h"
 
 #define POOL_SIZE     (16 * 1024)	/* of one connection: bounds the request's head */
 #define BODY_MAX      (64 * 1024)	/* of a request; read and thrown away */
@@ -27,7 +28,7 @@ static struct MHD_Daemon *daemon_;
 static struct loop_source epoll_source = LOOP_SOURCE_INIT;
 static struct loop_timer run_timer;
 static bool run_due;
-static size_t n_body_files;
+static size_t n_body_files, n_requests;
 
 /* ---- request.h ------------------------------------------------------------------------------------------------ */
 
@@ -305,6 +306,7 @@ static struct request *begin(struct MHD_Connection *connection, const char *url,
 
 	if (!request)
 		return NULL;
+	n_requests++;
 	request->connection = connection;
 	request->method = method;
 	request->name = "";
@@ -363,6 +365,13 @@ static void completed(void *with, struct MHD_Connection *connection, void **requ
 	free(request->text.bytes);
 	free(request);
 	*request_with = NULL;
+	n_requests--;
+	stop_check();
+}
+
+bool http_idle(void)
+{
+	return n_requests == 0;
 }
 
 static void discard_log(void *with, const char *fmt, va_list args)
@@ -409,6 +418,29 @@ void http_run(void)
 		loop_arm(&run_timer, loop_now_ns());
 }
 
+static int hex(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* In place. %00 stays as it is: decoded it would end a path before its end. */
+static size_t unescape(void *with, struct MHD_Connection *connection, char *text)
+{
+	char *out = text;
+
+	(void)with;
+	(void)connection;
+	for (const char *at = text; *at; at++) {
+		int high = *at == '%' ? hex(at[1]) : -1, low = high < 0 ? -1 : hex(at[2]);
+		bool escape = low >= 0 && (high | low) != 0;
+
+		*out++ = escape ? (char)(high << 4 | low) : *at;
+		at += escape ? 2 : 0;
+	}
+	*out = '\0';
+	return (size_t)(out - text);
+}
+
 int http_init(const struct api_options *options)
 {
 	const union MHD_DaemonInfo *info;
@@ -417,6 +449,7 @@ int http_init(const struct api_options *options)
 				   MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, NULL,
 				   MHD_OPTION_EXTERNAL_LOGGER, discard_log, NULL,
 				   MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
+				   MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
 				   MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->connections + 16,
 				   MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_SIZE,
 				   MHD_OPTION_END);

@@ -6,6 +6,7 @@
 #ifndef API_HTTP_H
 #define API_HTTP_H
 
+#include <stdbool.h>
 #include <sys/socket.h>
 
 #include "options.h"
@@ -15,6 +16,9 @@ int http_init(const struct api_options *options);
 
 /* Takes over fd, whose other end is a client. 0 or negative errno with fd closed. */
 int http_serve(int fd, const struct sockaddr *peer, socklen_t peer_size);
+
+/* No request is being answered. */
+bool http_idle(void);
 
 /* Lets libmicrohttpd do what is due; called after every turn of the loop. */
 void http_run(void);

@@ -21,8 +21,10 @@
 #include "options.h"
 #include "peer.h"
 #include "pid1.h"
+#include "stop.h"
 
 #define ADDRESS_SPACE (512u << 20)
+#define STOP_MS       300
 
 static struct api_options options;
 
@@ -49,12 +51,6 @@ static void handed(enum control_hand hand, int fd)
 	close(fd);
 }
 
-static void terminate(int sig)
-{
-	(void)sig;
-	_exit(0);
-}
-
 static size_t largest_upload(void)
 {
 	size_t most = 1 << 16;
@@ -76,7 +72,6 @@ int api_main(int argc, char **argv)
 	(void)argv;
 	prctl(PR_SET_NAME, "gantry-api");
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGTERM, terminate);
 	if (api_options_read(&options, error, sizeof(error)) < 0)
 		return fail("options", error);
 	confinement.file_bytes = largest_upload();
@@ -85,6 +80,8 @@ int api_main(int argc, char **argv)
 	if (r < 0)
 		return fail(what, strerror(-r));
 	r = loop_init();
+	if (r == 0)
+		r = stop_init(NULL, http_idle, STOP_MS);
 	if (r == 0)
 		r = pid1_init(CONTROL_FD, gone, handed);
 	if (r == 0)

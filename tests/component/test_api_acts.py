@@ -154,9 +154,6 @@ class Open(unittest.TestCase):
             wait_for(lambda: self.pid1.inside("sh", "-c", f"kill -0 {hung}").returncode != 0, "what it started has ended")
 
     def test_an_action_has_the_user_directory_and_environment_of_boot_json(self):
-        self.assertEqual(self.pid1.curl("/api/v1/actions/as_reth").status, 500)     # it may not write there
-        os.close(os.open(self.pid1.path("who"), os.O_CREAT | os.O_WRONLY))
-        os.chmod(self.pid1.path("who"), 0o666)
         self.assertEqual(self.pid1.curl("/api/v1/actions/as_reth").status, 200)
         self.assertEqual(self.pid1.read("who"), "reth\n/tmp\nblue\n")
 
@@ -472,7 +469,8 @@ class Identity(unittest.TestCase):
                 with open(f"{folder}/{name}", encoding="ascii") as f:
                     files[name] = f.read()
         with Machine(files=files, **self.FILES) as pid1:
-            self.assertEqual(self.fingerprint(pid1) == self.from_disk(pid1) or self.fingerprint(pid1), self.from_disk(pid1))
+            told = self.from_disk(pid1)
+            self.assertEqual(self.fingerprint(pid1), told)
             r = pid1.inside("sh", "-c", "openssl s_client -connect 127.0.0.1:3535 </dev/null 2>/dev/null | openssl x509 -subject")
             self.assertIn("mine", r.stdout)
 
