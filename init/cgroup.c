@@ -112,7 +112,7 @@ bool cgroup_of(pid_t pid, char *ret)
 	if (!at)
 		return false;
 	at += strlen("/gantry/");
-	length = strcspn(at, "/ \n");	/* a zombie's may be "NAME (deleted)" */
+	length = strcspn(at, "/\n");
 	if (!length || length >= NODE_NAME_MAX)
 		return false;
 	memcpy(ret, at, length);

@@ -112,8 +112,13 @@ static bool read_string(struct input *in, char *out, size_t *ret_size)
 		return false;
 	while (in->at < in->end && *in->at != '"') {
 		uint32_t c;
-		size_t n = utf8_decode(in->at, (size_t)(in->end - in->at), &c);
+		size_t n;
 
+		if (*in->at >= 0x20 && *in->at < 0x7f && *in->at != '\\') {	/* nearly always */
+			out[used++] = *in->at++;
+			continue;
+		}
+		n = utf8_decode(in->at, (size_t)(in->end - in->at), &c);
 		if (n == 0 || c < 0x20)
 			return false;
 		if (c != '\\') {

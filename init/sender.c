@@ -58,8 +58,8 @@ struct sender *sender_find(const char *name)
 static void say(const char *source, uint64_t *dropped, const char *whose)
 {
 	if (*dropped > 0)
-		event_say(EVENT_WARNING, source, "%" PRIu64 " message%s dropped: more than %" PRId64 " a second%s", *dropped,
-			  *dropped == 1 ? "" : "s", rate_per_s, whose);
+		event_say(EVENT_WARNING, source, "%" PRIu64 " message%s dropped: more than %" PRId64 " a second%s",
+			  *dropped, *dropped == 1 ? "" : "s", rate_per_s, whose);
 	*dropped = 0;
 }
 

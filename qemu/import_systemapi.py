@@ -332,8 +332,9 @@ class Importer:
             self.api["listen"] = self.listen(general["listen_addr"])
         self.tls(general, template)
         self.password(general)
-        actions = {name: self.action(name, command) for name, command in tables.get("actions", {}).items()}
-        uploads = {name: {"path": self.path("file_uploads", name, path)} for name, path in tables.get("file_uploads", {}).items()}
+        actions = [{"name": name, **self.action(name, command)} for name, command in tables.get("actions", {}).items()]
+        uploads = [{"name": name, "path": self.path("file_uploads", name, path)}
+                   for name, path in tables.get("file_uploads", {}).items()]
         if actions:
             self.api["actions"] = actions
         if uploads:
@@ -372,7 +373,7 @@ def load_boot(path):
 def disk_nodes(boot, api):
     """Names of the disk stages that hold one of the files, in whose mount it lies."""
     paths = [api.get("password_file"), api.get("tls_certificate"), api.get("tls_key"),
-             *(upload["path"] for upload in api.get("uploads", {}).values())]
+             *(upload["path"] for upload in api.get("uploads", []))]
     found = []
     for stage in boot.get("stages", []):
         if isinstance(stage, dict) and stage.get("type") == "disk":

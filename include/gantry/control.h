@@ -18,7 +18,7 @@
 #include "plan.h"
 
 #define CONTROL_PATH     "/run/gantry/control"
-#define EVENT_SOCKET     "/run/gantry/events"	/* SOCK_DGRAM: one datagram of text, one event */
+#define EVENT_SOCKET     "/run/gantry/events"	/* SOCK_DGRAM: one datagram (init/datagram.h), one event */
 #define CONTROL_FD       3
 
 enum control_kind {
@@ -94,7 +94,7 @@ struct control_boot {
 	uint8_t reserved[3];
 	uint32_t children;		/* live processes that PID 1 started */
 	uint64_t events;		/* seq of the newest event */
-	uint64_t dropped;		/* malformed or unreadable messages, full tables: never silent */
+	uint64_t dropped;		/* malformed messages, full tables, too much from one sender: never silent */
 	uint64_t events_by_level[EVENT_LEVEL_MAX];
 	uint64_t memory_bytes;		/* PID 1's resident memory; 0: not known now */
 	struct control_turns turns;

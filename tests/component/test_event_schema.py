@@ -50,7 +50,7 @@ class EventSchema(unittest.TestCase):
     def test_every_way_out_gives_events_of_this_schema_and_the_same_ones(self):
         with Pid1(boot([stage("one"), stage("two", "exit 75", required=False)], [service("words", "exec python3 /t/words.py")],
                        api=API, log=LOG), files={"words.py": HOSTILE}) as pid1:
-            pid1.wait("api", "listens on", kind="message")
+            pid1.wait("system-api", "listens on", kind="message")
             pid1.wait("words", "", kind="message", count=8)
             got = {}
             for name, arguments in ("api", ["/api/v1/events"]), ("stream", ["/api/v1/events/stream?since=0", "-N", "-m", "2"]):

@@ -129,8 +129,8 @@ class ImportTest(unittest.TestCase):
                 "tls_certificate": "/persistent/system-api/cert.pem", "tls_key": "/persistent/system-api/key.pem",
                 "tls_create": True, "password_file": "/persistent/system-api/basic-auth-secret.txt",
                 "password_salt": "1_drink_coffee:|", "password_hash": "sha256",
-                "actions": {"echo_test": {"command": ["/bin/sh", "-c", "echo test"]}},
-                "uploads": {"testfile": {"path": "/tmp/testfile.txt"}}},
+                "actions": [{"name": "echo_test", "command": ["/bin/sh", "-c", "echo test"]}],
+                "uploads": [{"name": "testfile", "path": "/tmp/testfile.txt"}]},
             "events": {"ring": 1234, "fifo": "/persistent/system-api/pipe.fifo"}})
         for key in ("pprof", "log_json", "log_debug", "http_read_timeout_ms", "http_write_timeout_ms"):
             self.assertRegex(notes, rf"(?m)^note: general\.{key}: has no effect: ")
@@ -169,7 +169,7 @@ class ImportTest(unittest.TestCase):
 
     def test_a_command_goes_to_the_shell_that_is_asked_for(self):
         found, _ = self.imported('[actions]\na = "x | y"', "--shell", "/bin/ash")
-        self.assertEqual(found["api"]["actions"], {"a": {"command": ["/bin/ash", "-c", "x | y"]}})
+        self.assertEqual(found["api"]["actions"], [{"name": "a", "command": ["/bin/ash", "-c", "x | y"]}])
         self.assertEqual(self.run_on("", "--shell", "ash").returncode, 2)
 
     def test_what_a_verb_does_becomes_the_verb(self):
@@ -189,13 +189,13 @@ class ImportTest(unittest.TestCase):
             with self.subTest(command=command):
                 # without build/init: it does not know the keys of actions in every version
                 found, notes = self.imported(text, "--boot", boot, init="/nonexistent")
-                self.assertEqual(found["api"]["actions"]["a"],
-                                 {"verb": verb} if verb else {"command": ["/bin/sh", "-c", command]})
+                self.assertEqual(found["api"]["actions"], [
+                    {"name": "a", **({"verb": verb} if verb else {"command": ["/bin/sh", "-c", command]})}])
                 self.assertEqual(f"actions.a: {command!r} is {verb!r}" in notes, verb is not None)
         _, notes = self.imported('[actions]\na = "/etc/init.d/other restart"', "--boot", boot, init="/nonexistent")
         self.assertIn("it would be '@restart other' if boot.json had the service 'other'", notes)
         found, _ = self.imported('[actions]\na = "/etc/init.d/rbuilder restart"')
-        self.assertIn("command", found["api"]["actions"]["a"])
+        self.assertIn("command", found["api"]["actions"][0])
 
     # Errors: file, line, key, reason
 
@@ -325,9 +325,9 @@ class ImportTest(unittest.TestCase):
         self.assertEqual(found["events"], {"ring": 1000, "rate_per_s": 7, "fifo": "/var/volatile/system-api.fifo"})
         self.assertEqual(found["api"]["before_unlock"], "nothing")
         self.assertEqual(found["api"]["needs"], ["data"])
-        self.assertEqual(found["api"]["actions"], {
-            "reboot": {"verb": "@reboot"}, "rbuilder_restart": {"verb": "@restart rbuilder"},
-            "fetch_config": {"command": ["/bin/sh", "-c", "/etc/init.d/fetch-config start"]}})
+        self.assertEqual(found["api"]["actions"], [
+            {"name": "reboot", "verb": "@reboot"}, {"name": "rbuilder_restart", "verb": "@restart rbuilder"},
+            {"name": "fetch_config", "command": ["/bin/sh", "-c", "/etc/init.d/fetch-config start"]}])
         self.assertEqual(found["stages"][1]["options"]["files"],
                          [{"template": "/etc/a.mustache", "path": "/etc/a"}, ENTRY])
         self.assertEqual((found["hostname"], found["services"], found["stages"][::2]),

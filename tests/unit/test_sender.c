@@ -147,6 +147,16 @@ TEST(what_was_dropped_is_said_once_a_second_by_its_sender)
 	CHECK_STR(line_of(3), "warning a message: 95 messages dropped: more than 10 a second");
 }
 
+TEST(what_is_said_here_is_not_said_again_with_other_drops)
+{
+	start(10, 5);
+	CHECK_INT(through("a", 8, loop_now_ns()), 5);
+	event_count_drop("control");
+	CHECK(events_come(1));
+	CHECK_STR(line_of(1), "warning gantry message: 1 message dropped, the last from control");
+	CHECK_INT(event_drops(), 4);
+}
+
 TEST(what_those_who_made_room_had_dropped_is_said_too)
 {
 	start(10, 5);
