@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The boot as a picture: one bar a stage and service over a time axis, as SVG without scripts or references, so that it can
+ * be shown by any browser, saved, and sent by mail.
+ */
+#ifndef API_CHART_H
+#define API_CHART_H
+
+#include "../status.h"
+
+/* More than the largest picture: every node with the longest reason, each character in its longest form. */
+#define CHART_MAX (2u << 20)
+
+/* t: growing, up to CHART_MAX. The status' strings are clean, as status_take() leaves them. */
+void chart_svg(struct text *t, const struct status *status);
+
+#endif
