@@ -133,6 +133,10 @@ build/obj/%.o: %.c Makefile build/paths.env
 	@mkdir -p $(@D)
 	$(call say,CC $<)$(CC) $(CPPFLAGS) -isystem $(LIBS)/include $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The page is part of its object, which the compiler cannot know.
+PAGE := $(wildcard init/api/page/page.*)
+build/obj/init/api/page.o: $(PAGE)
+
 build/guest/%: qemu/guest/%.c Makefile build/paths.env
 	@mkdir -p $(@D) build/obj/qemu/guest
 	$(call say,CC $<)$(CC) $(CPPFLAGS) -isystem $(LIBS)/include $(CFLAGS) -MMD -MP -MF build/obj/$(<:.c=.d) $(LDFLAGS) -o $@ $< && \

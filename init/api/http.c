@@ -61,14 +61,19 @@ enum MHD_Result respond_error(struct request *request, unsigned code, const char
 	return respond(request, code, TYPE_JSON, MHD_create_response_from_buffer_copy(t.size, body));
 }
 
-enum MHD_Result respond_text(struct request *request, unsigned code, const char *type)
+struct MHD_Response *response_of_text(struct request *request)
 {
 	struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback(
 		request->text.size, request->text.bytes, free);
 
 	if (response)
 		request->text = (struct text){0};
-	return respond(request, code, type, response);
+	return response;
+}
+
+enum MHD_Result respond_text(struct request *request, unsigned code, const char *type)
+{
+	return respond(request, code, type, response_of_text(request));
 }
 
 enum MHD_Result respond_unavailable(struct request *request)
@@ -105,7 +110,7 @@ void request_resume(struct request *request)
 
 static enum MHD_Result answer_alive(struct request *request)
 {
-	return respond_constant(request, MHD_HTTP_OK, TYPE_JSON, "{\"status\":\"ok\"}\n");
+	return respond_constant(request, MHD_HTTP_OK, TYPE_JSON, ALIVE);
 }
 
 static enum MHD_Result not_found(struct request *request)
@@ -125,7 +130,7 @@ static enum MHD_Result wrong_method(struct request *request)
 #define SHOW(at, function) {.path = at, .allow = "GET", .access = ACCESS_READ, .answer = function}
 
 static const struct route routes[] = {
-	SHOW("/", answer_alive),
+	SHOW("/", answer_root),
 	SHOW("/livez", answer_alive),
 	SHOW("/logs", answer_logs),
 	SHOW("/api/v1/events", answer_events),
@@ -139,6 +144,10 @@ static const struct route routes[] = {
 	 .body_max = password_body_max},
 	SHOW("/metrics", answer_metrics),
 	SHOW("/api/v1/events/stream", answer_stream),
+	SHOW("/api/v1/boot.svg", answer_boot_chart),
+	SHOW("/assets/page.js", answer_page_script),
+	SHOW("/assets/page.css", answer_page_style),
+	SHOW("/assets/page.svg", answer_page_icon),
 };
 
 static void find_route(struct request *request, const char *path)

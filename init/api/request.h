@@ -17,6 +17,8 @@
 #define TYPE_JSON "application/json"
 #define TYPE_TEXT "text/plain; charset=utf-8"
 
+#define ALIVE "{\"status\":\"ok\"}\n"
+
 struct request;
 
 /* What a client must be allowed to do. */
@@ -69,7 +71,8 @@ enum MHD_Result respond_constant(struct request *request, unsigned code, const c
 /* {"code":CODE,"message":"MESSAGE"}, a constant without characters that JSON escapes. */
 enum MHD_Result respond_error(struct request *request, unsigned code, const char *message);
 
-/* The request's text, which the response takes over. */
+/* The request's text, which the response takes over; for those who add headers. NULL: no memory. */
+struct MHD_Response *response_of_text(struct request *request);
 enum MHD_Result respond_text(struct request *request, unsigned code, const char *type);
 
 /* 503: PID 1 cannot be asked now, or there is no memory. */
@@ -105,5 +108,12 @@ size_t upload_body_max(const struct request *request);
 size_t password_body_max(const struct request *request);
 /* metrics.c: for Prometheus. */
 enum MHD_Result answer_metrics(struct request *request);
+
+/* page.c: what a browser is shown. */
+enum MHD_Result answer_root(struct request *request);
+enum MHD_Result answer_page_script(struct request *request);
+enum MHD_Result answer_page_style(struct request *request);
+enum MHD_Result answer_page_icon(struct request *request);
+enum MHD_Result answer_boot_chart(struct request *request);
 
 #endif

@@ -29,6 +29,10 @@ def message(kind, argument=0, body=b"", flags=0):
     return HEAD.pack(kind, flags, len(body), argument) + body
 
 
+def ns(seconds):
+    return round(seconds * 1e9)
+
+
 class FakeControl:
     """One role process. `ring`: how many events are kept."""
 
@@ -42,6 +46,7 @@ class FakeControl:
         self.answer_posts = True
         self.status_state = 1
         self.hold_at = None         # a follower gets no event after this one
+        self.boot = {}              # what status tells, where it differs from boot_body()
         self.stderr = b""
         self.process = None
         self.ours = self.next = None
@@ -178,15 +183,25 @@ class FakeControl:
             except OSError:
                 return
 
-    def boot_body(self):
+    def boot_body(self, now_s=9, started_s=0.001, ended_s=8, state=None, reason="", version="0.1.0", hostname="testhost"):
         turns = (5, 4, 3, 2, 1, 0, 0, 1)
-        return BOOT_BODY.pack(9000000000, 1000000, 8000000000, self.status_state, 3, self.seq, 0, 1, self.seq, 0, 0, 0,
-                              3 << 20, *turns, 250000000, 120000000, b"", b"0.1.0", b"testhost", b"6.12.0-test",
-                              self.certificate)
+        return BOOT_BODY.pack(ns(now_s), ns(started_s), ns(ended_s), self.status_state if state is None else state, 3, self.seq,
+                              0, 1, self.seq, 0, 0, 0, 3 << 20, *turns, 250000000, 120000000, reason.encode(), version.encode(),
+                              hostname.encode(), b"6.12.0-test", self.certificate)
+
+    @staticmethod
+    def node_body(name, kind=0, state=4, started_s=0, ended_s=0, first_started_s=0, next_start_s=0, pid=0, attempts=1,
+                  required=1, type="exec", reason="", facts=b"", progress=(0, 0, 0, 0, 0, b"")):
+        return NODE_BODY.pack(ns(started_s), ns(ended_s), ns(first_started_s), ns(next_start_s), pid, attempts, kind, state,
+                              required, name.encode(), type.encode(), reason.encode(), *progress)
 
     def node_bodies(self):
-        """(name, body of CONTROL_NODE, body of CONTROL_FACTS) of each of self.nodes."""
-        for i, (name, kind, service, state, reason, facts) in enumerate(self.nodes):
+        """(name, body of CONTROL_NODE, body of CONTROL_FACTS) of each of self.nodes: dicts for node_body(), or the short form."""
+        for i, node in enumerate(self.nodes):
+            if isinstance(node, dict):
+                yield node["name"].encode(), self.node_body(**node), node.get("facts", b"")
+                continue
+            name, kind, service, state, reason, facts = node
             yield name, NODE_BODY.pack(1, 2000000000, 1, 0, 100 + i, 1, service, state, 1, name, kind, reason,
                                        1500000000, 10, 40, 5, 6, b"10 of 40 B"), facts
 
@@ -217,7 +232,7 @@ class FakeControl:
                 self._wait_sent(seq)    # a follower gets the event before the end of its request
             ours.send(message(END))
         elif kind == STATUS:
-            ours.send(message(BOOT, 0, self.boot_body()))
+            ours.send(message(BOOT, 0, self.boot_body(**self.boot)))
             for name, body, facts in self.node_bodies():
                 ours.send(message(NODE, 0, body))
                 if facts:
