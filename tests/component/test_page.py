@@ -81,7 +81,17 @@ def held():
     return boot, nodes
 
 
+class Machine(Api):
+    """Its clock goes on."""
+
+    def boot_body(self, now_s=9, **boot):
+        return super().boot_body(now_s + time.monotonic() - self.since, **boot)
+
+    since = 0
+
+
 def set_scene(api, scene):
+    api.since = time.monotonic()
     api.boot, api.nodes = scene
 
 
@@ -202,7 +212,7 @@ class Page(unittest.TestCase):
         cls.addClassCleanup(cls.browser.close)
 
     def setUp(self):
-        self.api = Api().start()
+        self.api = Machine().start()
         self.addCleanup(self.api.kill)
         set_scene(self.api, booting())
         self.browser.size(1440, 900)
@@ -355,6 +365,20 @@ class Page(unittest.TestCase):
         self.wait_text("#rows", "the second boot")
         self.assertNotIn("relay-2", " ".join(self.rows()))
 
+    def test_another_boot_is_seen_even_if_it_has_told_more(self):
+        self.open()
+        self.expected = self.expected + ["ERR_", "/api/v1/status"]
+        self.wait_text("#rows", "listens on")
+        self.api.kill()
+        self.wait_text("#link", "connection lost, retrying")
+        self.api.events, self.api.seq = [], 0
+        self.api.add("the second boot", "gantry")
+        for i in range(100):
+            self.api.add(f"more {i}", "gantry")
+        self.api.start()
+        self.api.boot["now_s"] = 3
+        self.wait_text("#rows", "the second boot")
+
     def test_events_that_were_lost_are_said(self):
         self.api.ring = 50
         self.api.kill()
@@ -363,6 +387,32 @@ class Page(unittest.TestCase):
         self.open()
         self.wait_text("#rows", "events were before these, no longer kept")
         self.assertEqual(len(self.rows()), 51)
+        self.expected = self.expected + ["ERR_", "/api/v1/status"]
+        self.api.kill()
+        self.wait_text("#link", "connection lost, retrying")
+        for i in range(100):
+            self.api.add(f"unseen {i}", "http")
+        self.api.start()
+        self.wait_text("#rows", "events were overwritten before this page got it")
+        self.wait_text("#rows", "listens on")
+        self.assertNotIn("unseen 1 ", " ".join(self.rows()))
+
+    def test_who_is_refused_is_told_why_and_not_asked_again(self):
+        b = self.browser
+        script = b.cdp("Page.addScriptToEvaluateOnNewDocument", source="""
+            const real = window.fetch;
+            window.asked = 0;
+            window.fetch = async (path, options) => path !== "/api/v1/status" || !window.refuse ? real(path, options) :
+                (window.asked++, new Response('{"code":401,"message":"Unauthorized"}', {status: 401}));""")["identifier"]
+        self.addCleanup(lambda: b.cdp("Page.removeScriptToEvaluateOnNewDocument", identifier=script))
+        self.open()
+        b.script("window.refuse = true")
+        self.api.add("done", "clock", kind=STATE)
+        self.wait_text("#trouble", "Not allowed: the machine asks for a password")
+        self.assertEqual(b.text("#link"), "not allowed")
+        self.api.add("ready", "reth", kind=STATE)
+        b.wait("document.querySelector('#link').dataset.link === 'stopped'", "it stays so")
+        self.assertEqual(b.script("return window.asked"), 1)
 
     def test_the_keyboard_reaches_everything(self):
         story(self.api)

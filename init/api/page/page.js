@@ -11,6 +11,8 @@ const STATUS_EVERY_MS = 10000;
 const STATUS_SOON_MS = 150;     // events come in bursts
 const RETRY_MS = 3000;
 const TIMEOUT_MS = 15000;
+const UPLOAD_MS = 600000;
+const REBOOT_S = 5;             // the machine's clock this far behind is that of another boot
 const LEVELS = ["debug", "info", "notice", "warning", "error"];
 const TROUBLE = ["failed", "blocked", "retrying"];
 
@@ -76,25 +78,32 @@ class Refusal extends Error {}
 async function ask(path, options) {
 	let answer;
 	try {
-		answer = await fetch(path, {credentials: "same-origin", cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS), ...options});
+		answer = await fetch(path, {credentials: "same-origin", cache: "no-store", signal: AbortSignal.timeout(options?.body ? UPLOAD_MS : TIMEOUT_MS),
+			...options});
 	} catch {
 		throw new Error("no answer");
 	}
-	const text = await answer.text();
-	let body = null;
+	if (!answer.ok)
+		throw await refusalOf(answer);
+	return json(await answer.text());
+}
+
+function json(text) {
 	try {
-		body = JSON.parse(text);
+		return JSON.parse(text);
 	} catch {
-		// not every answer is JSON
+		return null;    // not every answer is JSON
 	}
-	if (answer.ok)
-		return body;
+}
+
+async function refusalOf(answer) {
+	const body = json(await answer.text());
 	const refusal = new Refusal(
 		answer.status === 401 ? "Not allowed: the machine asks for a password. Reload the page to enter it." :
 		answer.status === 403 ? "Not allowed." :
 		body && typeof body.message === "string" ? body.message : "answer " + answer.status);
 	refusal.status = answer.status;
-	throw refusal;
+	return refusal;
 }
 
 // ---- the clock, the connection, what is said aloud
@@ -105,7 +114,7 @@ function now() {
 	return base ? base.now_s + (performance.now() - base.at) / 1000 : 0;
 }
 
-const links = {connecting: "connecting", live: "live", lost: "connection lost, retrying"};
+const links = {connecting: "connecting", live: "live", lost: "connection lost, retrying", stopped: "not allowed"};
 let link = "connecting", lostAt = 0;
 
 function setLink(state) {
@@ -119,7 +128,7 @@ function setLink(state) {
 	$("link").dataset.link = state;
 	put($("link-word"), links[state]);
 	show($("link"), true);
-	if (state === "live")
+	if (state === "live" && !stopped)
 		trouble("");
 }
 
@@ -141,9 +150,11 @@ function say(text) {
 
 // ---- the status
 
-let status = null, asking = false, again = false, soonTimer = 0, everyTimer = 0;
+let status = null, asking = false, again = false, stopped = false, soonTimer = 0, everyTimer = 0;
 
 function refreshSoon() {
+	if (stopped)
+		return;
 	soonTimer ||= setTimeout(() => {
 		soonTimer = 0;
 		refresh();
@@ -161,22 +172,35 @@ async function refresh() {
 	try {
 		const answer = await ask("/api/v1/status");
 		if (answer && answer.boot) {
-			if (answer.boot.events < seen)
+			if (answer.boot.events < seen || answer.boot.now_s < now() - REBOOT_S)
 				forget();       // another boot, whose events count from one
 			takeStatus(answer);
 		}
 	} catch (error) {
 		if (error instanceof Refusal)
-			trouble(error.message);
+			refused(error);
 		else
 			setLink("lost");
 	}
 	asking = false;
+	if (stopped)
+		return;
 	everyTimer = setTimeout(refresh, STATUS_EVERY_MS);
 	if (again) {
 		again = false;
 		refreshSoon();
 	}
+}
+
+// Who has no password is not asked for it again and again.
+function refused(refusal) {
+	trouble(refusal.message);
+	if (refusal.status !== 401)
+		return;
+	stopped = true;
+	stream.close();
+	clearTimeout(retryTimer);
+	setLink("stopped");
 }
 
 function takeStatus(answer) {
@@ -566,8 +590,11 @@ function drawLog() {
 
 function enqueue(e) {
 	pending.push(e);
-	if (pending.length > 2 * KEEP)
-		pending = pending.slice(-KEEP);         // a page in the background draws nothing
+	if (pending.length > 2 * KEEP) {        // a page in the background draws nothing
+		pending = pending.slice(-KEEP);
+		events = [];
+		$("rows").replaceChildren();
+	}
 	frame ||= requestAnimationFrame(flush);
 }
 
@@ -616,20 +643,29 @@ function lost(n) {
 
 let stream = null, retryTimer = 0;
 
-function parse(message) {
+function streamPath() {
+	return "/api/v1/events/stream?since=" + lastSeq;
+}
+
+// An EventSource does not tell why it was refused.
+async function askWhy() {
+	const enough = new AbortController();
 	try {
-		return JSON.parse(message.data);
+		const answer = await fetch(streamPath(), {credentials: "same-origin", cache: "no-store", signal: enough.signal});
+		if (!answer.ok)
+			refused(await refusalOf(answer));
 	} catch {
-		return null;
+		// no answer: that is shown already
 	}
+	enough.abort();
 }
 
 function connect() {
 	clearTimeout(retryTimer);
-	stream = new EventSource("/api/v1/events/stream?since=" + lastSeq);
+	stream = new EventSource(streamPath());
 	for (const kind of ["message", "state", "progress"])
 		stream.addEventListener(kind, message => {
-			const e = parse(message);
+			const e = json(message.data);
 			if (e && typeof e.seq === "number")
 				take(e);
 		});
@@ -641,8 +677,8 @@ function connect() {
 		setLink("lost");
 		refreshSoon();          // it says why, if it is refused
 		if (stream.readyState === EventSource.CLOSED) {
-			stream.close();
 			retryTimer = setTimeout(connect, RETRY_MS);
+			askWhy();
 		}
 	};
 }
@@ -665,7 +701,7 @@ const runs = [];                // {name, id, li, word, lines}
 let actionsKnown = false;
 
 async function loadActions() {
-	if (actionsKnown)
+	if (actionsKnown || stopped)
 		return;
 	try {
 		const answer = await ask("/api/v1/actions");
@@ -783,8 +819,8 @@ function tick() {
 	if (!status)
 		return;
 	const boot = status.boot, scale = axis();
-	put($("since"), "up " + whole(now()) + (boot.ended_s !== null && boot.state !== "booting" ? ", " +
-		(boot.state === "held" ? "held" : "booted") + " after " + duration(boot.ended_s) : ""));
+	put($("since"), "up " + whole(now()) + (boot.ended_s !== null && ["booted", "held"].includes(boot.state) ? ", " +
+		boot.state + " after " + duration(boot.ended_s) : ""));
 	drawAxis(scale);
 	for (const row of nodeRows.values())
 		if (row.li.isConnected)
