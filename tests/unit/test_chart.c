@@ -238,6 +238,5 @@ TEST(the_largest_picture_fits)
 		memset(n->reason, '"', sizeof(n->reason) - 1);
 	}
 	CHECK(strstr(drawn(), "</svg>\n"));
-	printf("%zu bytes\n", strlen(drawn()));
 	CHECK(strlen(drawn()) < CHART_MAX / 2);
 }

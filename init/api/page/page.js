@@ -437,7 +437,7 @@ function drawUptime(row) {
 		words.push("starting for " + whole(now() - node.started_s));
 	else if (node.state === "retrying" && node.next_start_s !== null)
 		words.push("starts again in " + whole(node.next_start_s - now()));
-	words.push(restarts === 0 ? "no restart" : restarts === 1 ? "1 restart" : restarts + " restarts");
+	words.push(node.attempts === 0 ? "not started yet" : restarts === 0 ? "no restart" : restarts === 1 ? "1 restart" : restarts + " restarts");
 	if (node.pid !== null)
 		words.push("pid " + node.pid);
 	put(row.facts, words.join(", "));
