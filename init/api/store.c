@@ -91,7 +91,7 @@ static void make_directories(const char *path)
 {
 	char directory[API_PATH_MAX];
 
-	for (size_t i = 1; path[i] && i < sizeof(directory); i++) {
+	for (size_t i = 1; i < sizeof(directory) && path[0] && path[i]; i++) {
 		if (path[i] != '/')
 			continue;
 		snprintf(directory, sizeof(directory), "%.*s", (int)i, path);

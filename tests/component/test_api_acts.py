@@ -13,7 +13,7 @@ import time
 import unittest
 
 from fake_control import wait_for
-from pid1 import Pid1, SCALE, boot, service, stage
+from pid1 import Pid1, boot, service, stage
 
 SALT = "bb36ef0b6643"
 URL = "https://127.0.0.1:3535"
