@@ -26,7 +26,7 @@
 #include "event.h"
 #include "loop.h"
 
-#define STORE_NS      (30 * 1000000000LL)	/* a disk that does not take a file within this does not take it at all */
+#define STORE_NS      (30 * 1000000000LL)	/* a disk that takes no file within this takes none at all */
 #define BOOT_LOG_NS   (60 * 1000000000LL)
 #define LOAD_AGAIN_NS 5000000000LL
 
@@ -64,10 +64,12 @@ static struct loop_timer load_timer;
 static const char *const kind_fields[] = {[ACT_ACTION] = "action", [ACT_UPLOAD] = "upload"};
 
 /* text: printf-like; the fields that a client follows: action or upload, id, and at the end result and error. */
-static void say(enum event_level level, const struct act *act, const char *result, const char *error, const char *fmt, ...)
+static void say(enum event_level level, const struct act *act, const char *result, const char *error,
+		const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 
-static void say(enum event_level level, const struct act *act, const char *result, const char *error, const char *fmt, ...)
+static void say(enum event_level level, const struct act *act, const char *result, const char *error,
+		const char *fmt, ...)
 {
 	char text[EVENT_TEXT_MAX + 8], fields[EVENT_FIELDS_MAX];
 	size_t n = 0;
@@ -111,7 +113,8 @@ static void say_failure(const struct act *act, const char *error, const char *wo
 		say(EVENT_ERROR, act, "failed", error, "error executing action: %s - error: %s (stderr: %s)", act->name,
 		    error, words);
 	else if (act->kind == ACT_UPLOAD)
-		say(EVENT_ERROR, act, "failed", error, "error uploading file: %s - error: %s: %s", act->name, error, words);
+		say(EVENT_ERROR, act, "failed", error, "error uploading file: %s - error: %s: %s", act->name, error,
+		    words);
 	else if (act->kind == ACT_PASSWORD)
 		say(EVENT_ERROR, act, "failed", error, "error updating basic auth secret: %s: %s", error, words);
 	else if (act->kind == ACT_BOOT_LOG)
@@ -287,7 +290,8 @@ static int do_verb(const struct config_action *action)
 		return boot_restart(action->target);
 	case VERB_REBOOT:
 	case VERB_POWEROFF:
-		boot_shutdown(action->verb == VERB_REBOOT ? SHUTDOWN_REBOOT : SHUTDOWN_POWEROFF, ACT_SOURCE, action->name);
+		boot_shutdown(action->verb == VERB_REBOOT ? SHUTDOWN_REBOOT : SHUTDOWN_POWEROFF, ACT_SOURCE,
+			      action->name);
 		return 0;
 	default:
 		return -EINVAL;

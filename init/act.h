@@ -20,8 +20,8 @@
 void act_init(const struct config *config);
 
 /*
- * Each begins an act: its id, or -ENOENT: not configured; -EBUSY: too many at once; -ESHUTDOWN: the machine is stopping;
- * another negative errno: it could not be started. fd is taken over, also on failure.
+ * Each begins an act: its id, or -ENOENT: not configured; -EBUSY: too many at once; -ESHUTDOWN: the machine is
+ * stopping; another negative errno: it could not be started. fd is taken over, also on failure.
  */
 int64_t act_action(const char *name);
 int64_t act_upload(const char *name, int fd);

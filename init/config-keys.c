@@ -139,7 +139,8 @@ static int check_api(struct check *check, const struct place *place, struct json
 	if (certificate && !strcmp(json_object_get_string(certificate), json_object_get_string(key)))
 		return check_fail_member(check, place, "tls_key", "\"tls_certificate\" and \"tls_key\" are one file");
 	if (!key_member(object, "password_file") && key_member(object, "password_salt"))
-		return check_fail_member(check, place, "password_salt", "without \"password_file\" there is no password");
+		return check_fail_member(check, place, "password_salt",
+					 "without \"password_file\" there is no password");
 	return 0;
 }
 

@@ -18,6 +18,7 @@
 #include "boot.h"
 #include "control.h"
 #include "event.h"
+#include "fdpass.h"
 #include "loop.h"
 
 #define ACCEPTED_MAX     32
@@ -88,18 +89,10 @@ static int send_with_fd(int fd, enum control_kind kind, int64_t argument, const 
 	struct control_head head = {.kind = kind, .size = (uint32_t)size, .argument = argument};
 	struct iovec iov[] = {{&head, sizeof(head)}, {(void *)body, size}};
 	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {0};
+	union fd_room room = {0};
 
-	if (attached >= 0) {
-		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
-		control.head = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
-						.cmsg_len = CMSG_LEN(sizeof(int))};
-		memcpy(CMSG_DATA(&control.head), &attached, sizeof(int));
-	}
+	if (attached >= 0)
+		fd_attach(&message, &room, attached);
 	for (;;) {
 		if (sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 			return 0;
@@ -386,40 +379,24 @@ static void take_request(struct connection *c, const struct control_head *head, 
 	c->barrier = event_last();
 }
 
-static int attached_fd(struct msghdr *message)
-{
-	struct cmsghdr *c = CMSG_FIRSTHDR(message);
-	int fd;
-
-	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(sizeof(int)))
-		return -1;
-	memcpy(&fd, CMSG_DATA(c), sizeof(int));
-	return fd;
-}
-
 /* 1: a request was taken; 0: there is none; -1: the connection is gone. */
 static int receive(struct connection *c)
 {
 	char body[CONTROL_BODY_MAX + 1];
 	struct control_head head;
 	struct iovec iov[] = {{&head, sizeof(head)}, {body, CONTROL_BODY_MAX}};
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
+	union fd_room room;
 	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
 	int attached = -1;
 	ssize_t n;
 
-	if (c->role) {	/* who connected by the path attaches nothing: the kernel closes what has no room */
-		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
-	}
+	if (c->role)	/* who connected by the path attaches nothing: the kernel closes what has no room */
+		fd_expect(&message, &room);
 	n = recvmsg(c->source.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n >= 0)
-		attached = attached_fd(&message);
+		attached = fd_attached(&message);
 	if (n <= 0) {
 		if (attached >= 0)
 			close(attached);

@@ -32,8 +32,8 @@ int control_init(const char *path, uid_t api_uid);
 int control_adopt(int fd, unsigned permissions, const char *role, const char *source);
 
 /*
- * Hands fd (taken over, also on failure) to the adopted role of this name; a newer one of the same kind replaces one that
- * the role has not taken yet. Nothing happens if the role has no connection.
+ * Hands fd (taken over, also on failure) to the adopted role of this name; a newer one of the same kind replaces one
+ * that the role has not taken yet. Nothing happens if the role has no connection.
  */
 void control_hand(const char *role, enum control_hand hand, int fd);
 

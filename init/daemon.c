@@ -105,7 +105,8 @@ static void start(struct daemon *daemon)
 		return;
 	r = try_start(daemon);
 	if (r < 0) {
-		event_say(EVENT_WARNING, daemon->source, "%s not started: %s; trying again", daemon->name, strerror(-r));
+		event_say(EVENT_WARNING, daemon->source, "%s not started: %s; trying again", daemon->name,
+			  strerror(-r));
 		loop_arm(&daemon->again, loop_now_ns() + AGAIN_NS);
 		return;
 	}

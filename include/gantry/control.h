@@ -34,9 +34,9 @@ enum control_kind {
 	CONTROL_HALT,
 	CONTROL_CERTIFICATE,	/* body: SHA-256 of the API's certificate, 64 lower-case hex digits: status shows it */
 	/*
-	 * Acts, of the API alone: PID 1 looks the name up in boot.json and starts a process for it. CONTROL_END's argument
-	 * is the act's id (above 0) or a negative errno; how it ended is an event of source "system-api" with the fields
-	 * id and result (success or failed).
+	 * Acts, of the API alone: PID 1 looks the name up in boot.json and starts a process for it. CONTROL_END's
+	 * argument is the act's id (above 0) or a negative errno; how it ended is an event of source "system-api"
+	 * with the fields id and result (success or failed).
 	 */
 	CONTROL_ACTION,		/* body: action name */
 	CONTROL_UPLOAD,		/* body: upload name; attached: a sealed memfd with the content */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who may do what. Before PID 1 has handed over what is stored on the disk nobody can be known, and boot.json says what is
- * shown; from then on Basic authentication guards every path, if a password is stored. Wrong passwords are counted for each
- * address, and one that tries too often is not listened to for a while; a right one that was seen before still is.
+ * Who may do what. Before PID 1 has handed over what is stored on the disk nobody can be known, and boot.json says
+ * what is shown; from then on Basic authentication guards every path, if a password is stored. Wrong passwords are
+ * counted for each address, and one that tries too often is not listened to for a while; a right one that was seen
+ * before still is.
  */
 #ifndef API_ACCESS_H
 #define API_ACCESS_H

@@ -305,10 +305,11 @@ static enum MHD_Result begin_password(struct request *request)
 {
 	struct waiting *w = wait_for(request);
 	enum MHD_Result r = w ? request_suspend(request) : MHD_YES;
-	int begun_r = w ? access_new_password(request->text.bytes ? request->text.bytes : "", request->text.size, store, w) :
-		      -EBUSY;
+	const char *password = request->text.bytes ? request->text.bytes : "";
+	int begun_r = w ? access_new_password(password, request->text.size, store, w) : -EBUSY;
 
-	mbedtls_platform_zeroize(request->text.bytes ? request->text.bytes : (char[1]){0}, request->text.size);
+	if (request->text.bytes)
+		mbedtls_platform_zeroize(request->text.bytes, request->text.size);
 	if (begun_r == 0)
 		return r;
 	if (w) {

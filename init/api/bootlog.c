@@ -113,7 +113,8 @@ static struct bootlog *ask(struct request *request, const struct filter *filter,
 
 static enum MHD_Result respond_found(struct request *request, struct bootlog *b)
 {
-	struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE_SIZE, read_more, b, destroy);
+	struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE_SIZE, read_more, b,
+									  destroy);
 
 	if (!response)
 		return respond_unavailable(request);

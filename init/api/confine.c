@@ -81,7 +81,10 @@ static int drop_capabilities(void)
 	return syscall(SYS_capset, &head, none) < 0 ? -errno : 0;
 }
 
-/* No rule allows a file; with a network, only its own port may be bound. A kernel without landlock: the root is empty. */
+/*
+ * No rule allows a file; with a network, only its own port may be bound. A kernel without landlock: the root is
+ * empty.
+ */
 static int restrict_files(const struct confinement *c)
 {
 	struct {
@@ -118,7 +121,8 @@ static const int allowed_calls[] = {
 	SCMP_SYS(mremap), SCMP_SYS(munmap), SCMP_SYS(nanosleep), SCMP_SYS(newfstatat), SCMP_SYS(poll), SCMP_SYS(ppoll),
 	SCMP_SYS(pread64), SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg),
 	SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(signalfd4), SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(socketpair),
+	SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(signalfd4),
+	SCMP_SYS(socketpair),
 	SCMP_SYS(tgkill), SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime), SCMP_SYS(write), SCMP_SYS(writev),
 };
 
@@ -127,7 +131,8 @@ static const int network_calls[] = {SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(s
 /* Nobody but an intruder: a program, a file, a way out, another process' memory. */
 static const int deadly_calls[] = {
 	SCMP_SYS(bpf), SCMP_SYS(chroot), SCMP_SYS(clone), SCMP_SYS(clone3), SCMP_SYS(connect), SCMP_SYS(execve),
-	SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(init_module), SCMP_SYS(io_uring_setup), SCMP_SYS(kexec_load), SCMP_SYS(keyctl),
+	SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(init_module), SCMP_SYS(io_uring_setup),
+	SCMP_SYS(kexec_load), SCMP_SYS(keyctl),
 	SCMP_SYS(mount), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(perf_event_open),
 	SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(ptrace), SCMP_SYS(setns), SCMP_SYS(unshare),
 	SCMP_SYS(userfaultfd), SCMP_SYS(vfork),
@@ -146,6 +151,8 @@ static int add_rules(scmp_filter_ctx filter, uint32_t action, const int *calls, 
 
 static int restrict_calls(const struct confinement *c)
 {
+	const struct scmp_arg_cmp not_executable = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+	const uint32_t network = c->network ? SCMP_ACT_ALLOW : SCMP_ACT_KILL_PROCESS;
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int r;
 
@@ -155,11 +162,11 @@ static int restrict_calls(const struct confinement *c)
 	if (r == 0)
 		r = add_rules(filter, SCMP_ACT_KILL_PROCESS, deadly_calls, COUNT(deadly_calls));
 	if (r == 0)
-		r = add_rules(filter, c->network ? SCMP_ACT_ALLOW : SCMP_ACT_KILL_PROCESS, network_calls, COUNT(network_calls));
-	if (r == 0)	/* memory that is never executable */
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+		r = add_rules(filter, network, network_calls, COUNT(network_calls));
 	if (r == 0)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, not_executable);
+	if (r == 0)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, not_executable);
 	if (r == 0)
 		r = seccomp_load(filter);
 	seccomp_release(filter);

@@ -19,7 +19,10 @@ struct confinement {
 	size_t address_space;	/* bytes */
 };
 
-/* 0, or negative errno with what could not be given up in *ret_what. A role that was not started as root stays who it is. */
+/*
+ * 0, or negative errno with what could not be given up in *ret_what. A role that was not started as root stays who it
+ * is.
+ */
 int confine(const struct confinement *c, const char **ret_what);
 
 #endif

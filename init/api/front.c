@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Role `api-tls`: the listener, the TLS key and the sessions, in front of the role api. A process without privileges or
- * files; it reads TLS records and knows nothing of HTTP, so a mistake there does not reach the key. It starts with a key
- * of its own making, and goes on with the disk's once PID 1 hands that over; the listener stays open.
+ * Role `api-tls`: the listener, the TLS key and the sessions, in front of the role api. A process without privileges
+ * or files; it reads TLS records and knows nothing of HTTP, so a mistake there does not reach the key. It starts with
+ * a key of its own making, and goes on with the disk's once PID 1 hands that over; the listener stays open.
  */
 #include <arpa/inet.h>
 #include <errno.h>

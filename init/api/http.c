@@ -20,7 +20,7 @@
 
 #define POOL_SIZE     (16 * 1024)	/* of one connection: bounds the request's head */
 #define BODY_MAX      (64 * 1024)	/* of a request; read and thrown away */
-#define BODY_OVER     (64 * 1024)	/* of a body without a length that turns out too large: read, so that 413 is heard */
+#define BODY_OVER     (64 * 1024)	/* of one without a length that is too large: read, so that 413 is heard */
 #define BODY_FILES_MAX 4		/* uploads at once: each is kept in memory until it is whole */
 #define RUNS_A_TURN   8
 
@@ -429,7 +429,8 @@ void http_run(void)
 
 static int hex(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	c |= 0x20;	/* digits have it */
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* In place. %00 stays as it is: decoded it would end a path before its end. */

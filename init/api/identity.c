@@ -133,8 +133,9 @@ static int write_certificate(mbedtls_pk_context *key, char hosts[][API_HOST_MAX]
 static int write_key(const mbedtls_ecp_keypair *key, char *pem, size_t size)
 {
 	static const unsigned char before_secret[] = {
-		0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
-		0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x6d, 0x30, 0x6b, 0x02, 0x01, 0x01, 0x04, 0x20};
+		0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
+		0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x6d, 0x30, 0x6b, 0x02,
+		0x01, 0x01, 0x04, 0x20};
 	static const unsigned char before_point[] = {0xa1, 0x44, 0x03, 0x42, 0x00};
 	unsigned char der[sizeof(before_secret) + 32 + sizeof(before_point) + 65], *at = der;
 	size_t n;
@@ -172,14 +173,16 @@ int identity_create(char hosts[][API_HOST_MAX], size_t n, struct identity *ret)
 	return r;
 }
 
-int identity_parse(const char *certificate, const char *key, mbedtls_x509_crt *ret_certificate, mbedtls_pk_context *ret_key)
+int identity_parse(const char *certificate, const char *key, mbedtls_x509_crt *ret_certificate,
+		   mbedtls_pk_context *ret_key)
 {
 	int r = mbedtls_x509_crt_parse(ret_certificate, (const unsigned char *)certificate, strlen(certificate) + 1);
 
 	if (r > 0)	/* so many of them could not be read */
 		r = MBEDTLS_ERR_X509_INVALID_FORMAT;
 	if (r == 0)
-		r = mbedtls_pk_parse_key(ret_key, (const unsigned char *)key, strlen(key) + 1, NULL, 0, identity_random, NULL);
+		r = mbedtls_pk_parse_key(ret_key, (const unsigned char *)key, strlen(key) + 1, NULL, 0, identity_random,
+					 NULL);
 	if (r == 0)
 		r = mbedtls_pk_check_pair(&ret_certificate->pk, ret_key, identity_random, NULL);
 	return r;

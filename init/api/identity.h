@@ -20,8 +20,12 @@ struct identity {
 /* For n names and addresses, 1 to API_HOSTS_MAX. 0 or a negative mbedTLS code. After psa_crypto_init(). */
 int identity_create(char hosts[][API_HOST_MAX], size_t n, struct identity *ret);
 
-/* Both must be whole and belong together. The results are the caller's to init and free. 0 or a negative mbedTLS code. */
-int identity_parse(const char *certificate, const char *key, mbedtls_x509_crt *ret_certificate, mbedtls_pk_context *ret_key);
+/*
+ * Both must be whole and belong together. The results are the caller's to init and free. 0 or a negative mbedTLS
+ * code.
+ */
+int identity_parse(const char *certificate, const char *key, mbedtls_x509_crt *ret_certificate,
+		   mbedtls_pk_context *ret_key);
 
 /* For mbedTLS: bytes from the kernel. */
 int identity_random(void *with, unsigned char *out, size_t size);

@@ -2,9 +2,9 @@
 /*
  * Between the two roles of the API: api-tls, which holds the listener, the TLS key and the sessions, and api, which
  * speaks HTTP and never sees a network socket. A SOCK_SEQPACKET pair that PID 1 hands to both: api-tls sends first a
- * page of states, then each connection whose handshake is over, as one end of a stream socket pair with plain text. What
- * api tells in return is one number a connection in the shared page, so it costs no message; the worst that a broken
- * api can do with it is to keep connections open or have them closed.
+ * page of states, then each connection whose handshake is over, as one end of a stream socket pair with plain text.
+ * What api tells in return is one number a connection in the shared page, so it costs no message; the worst that a
+ * broken api can do with it is to keep connections open or have them closed.
  */
 #ifndef API_LINK_H
 #define API_LINK_H
@@ -39,6 +39,11 @@ typedef _Atomic uint32_t link_word;
 static inline enum link_state link_state_of(uint32_t word)
 {
 	return (word & 3) == LINK_BODY ? LINK_BODY : (word & 3) == LINK_ANSWER ? LINK_ANSWER : LINK_HEAD;
+}
+
+static inline uint32_t link_word_next(uint32_t word, enum link_state state)
+{
+	return ((word & ~3u) + 4) | state;
 }
 
 #endif

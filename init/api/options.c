@@ -68,9 +68,10 @@ static void parse_hosts(struct api_options *o, struct json_object *hosts)
 
 static bool is_host(const char *host)
 {
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:*";
 	size_t n = strlen(host);
 
-	return n > 0 && n < API_HOST_MAX && strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:*") == n;
+	return n > 0 && n < API_HOST_MAX && strspn(host, allowed) == n;
 }
 
 bool api_hosts_parse(struct api_options *o, const char *text)

@@ -48,7 +48,10 @@ int api_options_parse(struct api_options *ret, const char *json, char *error, si
 /* From descriptor 4. */
 int api_options_read(struct api_options *ret, char *error, size_t error_size);
 
-/* "example.com\n10.0.0.1\n": one name a line, blank lines and those with a # ignored. False: none, or one that is none. */
+/*
+ * "example.com\n10.0.0.1\n": one name a line, blank lines and those with a # ignored. False: none, or one that is
+ * none.
+ */
 bool api_hosts_parse(struct api_options *o, const char *text);
 
 #endif

@@ -39,7 +39,8 @@ static int parse_slow(struct password *p, const char *at)
 	char *end;
 	unsigned long iterations = at[0] >= '1' && at[0] <= '9' ? strtoul(at, &end, 10) : 0;
 
-	if (iterations < 1 || iterations > ITERATIONS_MAX || *end != '$' || strlen(end) != 1 + 32 + 1 + 64 || end[33] != '$')
+	if (iterations < 1 || iterations > ITERATIONS_MAX || *end != '$' || strlen(end) != 1 + 32 + 1 + 64 ||
+	    end[33] != '$')
 		return -EINVAL;
 	p->slow = true;
 	p->iterations = (uint32_t)iterations;

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../fdpass.h"
 #include "../loop.h"
 #include "http.h"
 #include "peer.h"
@@ -65,20 +66,16 @@ static bool receive(void)
 {
 	struct link_message message;
 	struct iovec iov = {&message, sizeof(message)};
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
-			   .msg_controllen = sizeof(control.bytes)};
-	ssize_t n = recvmsg(source.fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c = n >= 0 ? CMSG_FIRSTHDR(&m) : NULL;
-	int fd = -1;
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+	union fd_room room;
+	ssize_t n;
+	int fd;
 
+	fd_expect(&m, &room);
+	n = recvmsg(source.fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return errno == EINTR;
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&fd, CMSG_DATA(c), sizeof(int));
+	fd = fd_attached(&m);
 	if (n == 0) {
 		forget();
 		return false;
@@ -123,6 +120,6 @@ void peer_state(int fd, enum link_state state)
 	int slot = peer_slot(fd);
 
 	if (slot >= 0)
-		atomic_store_explicit(&states[slot], ((atomic_load_explicit(&states[slot], memory_order_relaxed) & ~3u) + 4)
-				      | state, memory_order_relaxed);
+		atomic_store_explicit(&states[slot], link_word_next(atomic_load_explicit(&states[slot],
+				      memory_order_relaxed), state), memory_order_relaxed);
 }

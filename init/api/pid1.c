@@ -11,6 +11,7 @@
 
 #include "../client.h"
 #include "../eventtext.h"
+#include "../fdpass.h"
 #include "../loop.h"
 #include "pid1.h"
 
@@ -85,20 +86,12 @@ static int request(enum control_kind kind, unsigned flags, int64_t argument, con
 				    .argument = argument};
 	struct iovec iov[] = {{&head, sizeof(head)}, {(void *)body, size}};
 	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {0};
+	union fd_room room = {0};
 
 	if (source.fd < 0)
 		return -ENOTCONN;
-	if (fd >= 0) {
-		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
-		control.head = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
-						.cmsg_len = CMSG_LEN(sizeof(int))};
-		memcpy(CMSG_DATA(&control.head), &fd, sizeof(int));
-	}
+	if (fd >= 0)
+		fd_attach(&message, &room, fd);
 	return sendmsg(source.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
@@ -204,18 +197,14 @@ static void take_all(struct loop_source *s)
 	for (int i = 0; i < MESSAGES_A_TURN; i++) {
 		struct control_message message;
 		struct iovec iov[] = {{&message.head, sizeof(message.head)}, {message.body, CONTROL_BODY_MAX}};
-		union {
-			struct cmsghdr head;
-			char bytes[CMSG_SPACE(sizeof(int))];
-		} control;
-		struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2, .msg_control = control.bytes,
-				   .msg_controllen = sizeof(control.bytes)};
-		ssize_t n = recvmsg(s->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-		struct cmsghdr *c = n >= 0 ? CMSG_FIRSTHDR(&m) : NULL;
-		int attached = -1;
+		union fd_room room;
+		struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
+		int attached;
+		ssize_t n;
 
-		if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-			memcpy(&attached, CMSG_DATA(c), sizeof(int));
+		fd_expect(&m, &room);
+		n = recvmsg(s->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		attached = n >= 0 ? fd_attached(&m) : -1;
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;

@@ -17,7 +17,8 @@
 #include "../status.h"
 
 /*
- * `gone` is called when PID 1 has closed the connection, `handed` when it hands over a descriptor (which is taken over).
+ * `gone` is called when PID 1 has closed the connection, `handed` when it hands over a descriptor (which is taken
+ * over).
  */
 int pid1_init(int fd, void (*gone)(void), void (*handed)(enum control_hand hand, int fd));
 

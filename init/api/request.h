@@ -40,7 +40,10 @@ struct route {
 	const char *allow;	/* methods, as in the Allow header: "GET" or "GET, POST" */
 	enum access access;
 	enum MHD_Result (*answer)(struct request *request);
-	/* Of a body that the answer wants in request->text, or request->body_fd: its limit; NULL: bodies are thrown away. */
+	/*
+	 * Of a body that the answer wants in request->text, or request->body_fd: its limit; NULL: bodies are thrown
+	 * away.
+	 */
 	size_t (*body_max)(const struct request *request);
 	bool body_to_file;	/* into a memfd */
 };

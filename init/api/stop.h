@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The end of a role: on SIGTERM what is being answered is still answered, for a moment; whoever asked for a reboot shall
- * hear that it was heard.
+ * The end of a role: on SIGTERM what is being answered is still answered, for a moment; whoever asked for a reboot
+ * shall hear that it was heard.
  */
 #ifndef API_STOP_H
 #define API_STOP_H
@@ -9,8 +9,8 @@
 #include <stdbool.h>
 
 /*
- * After loop_init(). On SIGTERM `begin` (may be NULL) is called once; the loop is stopped as soon as idle() is true, which is
- * asked then and by stop_check(), and after limit_ms at the latest. 0 or negative errno.
+ * After loop_init(). On SIGTERM `begin` (may be NULL) is called once; the loop is stopped as soon as idle() is true,
+ * which is asked then and by stop_check(), and after limit_ms at the latest. 0 or negative errno.
  */
 int stop_init(void (*begin)(void), bool (*idle)(void), int limit_ms);
 

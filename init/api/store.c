@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Role `api-store`: what the API has to do with files, one act a process, as root but without a single byte of HTTP: PID 1
- * starts it by a name from boot.json. A file is replaced whole or not at all: written beside its place, synced, renamed.
+ * Role `api-store`: what the API has to do with files, one act a process, as root but without a single byte of HTTP:
+ * PID 1 starts it by a name from boot.json. A file is replaced whole or not at all: written beside its place, synced,
+ * renamed.
  *
  *     load              the stored password and the TLS identity, made where they are missing, given to PID 1
  *     password          descriptor 5 is what password_file shall hold
@@ -33,6 +34,7 @@
 
 #include "../account.h"
 #include "../config-check.h"
+#include "../fdpass.h"
 #include "bootlog.h"
 #include "identity.h"
 #include "logread.h"
@@ -200,16 +202,12 @@ static int give(const char *name, const void *bytes, size_t size)
 	_cleanup_(cleanup_close) int fd = memfd_of(bytes, size);
 	struct report_head head = {.kind = REPORT_GIVE, .size = (uint32_t)strlen(name)};
 	struct iovec iov[] = {{&head, sizeof(head)}, {(void *)name, strlen(name)}};
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))}};
-	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2, .msg_control = control.bytes,
-				 .msg_controllen = sizeof(control.bytes)};
+	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
+	union fd_room room = {0};
 
 	if (fd < 0)
 		return fd;
-	memcpy(CMSG_DATA(&control.head), &fd, sizeof(int));
+	fd_attach(&message, &room, fd);
 	return sendmsg(REPORT_FD, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
@@ -240,14 +238,16 @@ static void load_hosts(void)
 	_cleanup_(cleanup_close) int directory = open_directory(options.hosts_file, &name);
 	ssize_t n = directory < 0 ? directory : read_file(directory, name, text, sizeof(text));
 
-	if (n < 0)
-		fprintf(stderr, "%s: %s; the certificate is made for tls_hosts\n", options.hosts_file, strerror((int)-n));
-	else if (strlen(text) != (size_t)n || !api_hosts_parse(&options, text))
-		fprintf(stderr, "%s: not a list of host names; the certificate is made for tls_hosts\n", options.hosts_file);
+	const char *wrong = n < 0 ? strerror((int)-n) : strlen(text) != (size_t)n || !api_hosts_parse(&options, text) ?
+			    "not a list of host names" : NULL;
+
+	if (wrong)
+		fprintf(stderr, "%s: %s; the certificate is made for tls_hosts\n", options.hosts_file, wrong);
 }
 
 /* Two files and one power cut: both are written and synced beside their places before the first takes its own. */
-static int create_identity(int certificates, const char *certificate, int keys, const char *key, struct identity *identity)
+static int create_identity(int certificates, const char *certificate, int keys, const char *key,
+			   struct identity *identity)
 {
 	_cleanup_(cleanup_close) int certificate_fd = -1, key_fd = -1;
 	int r;
@@ -396,7 +396,9 @@ static const char *log_directory(struct json_object *log)
 {
 	struct json_object *directory;
 
-	return json_object_object_get_ex(log, "directory", &directory) ? json_object_get_string(directory) : LOG_DIRECTORY;
+	if (!json_object_object_get_ex(log, "directory", &directory))
+		return LOG_DIRECTORY;
+	return json_object_get_string(directory);
 }
 
 /* From here on it is nobody: the log is read as what a stranger may have written. */

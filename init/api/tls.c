@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements tls.h. A session keeps the identity that it began with, so an identity that was in use is never freed: there
- * are two of them in the life of this process.
+ * Implements tls.h. A session keeps the identity that it began with, so an identity that was in use is never freed:
+ * there are two of them in the life of this process.
  */
 #include <errno.h>
 #include <mbedtls/sha256.h>
