@@ -16,6 +16,7 @@
 
 #include "../loop.h"
 #include "access.h"
+#include "address.h"
 #include "identity.h"
 #include "password.h"
 #include "pid1.h"
@@ -31,7 +32,7 @@
 
 /* What an address has tried. */
 struct address {
-	unsigned char bytes[16];
+	unsigned char bytes[ADDRESS_BYTES];
 	int64_t changed_ns, said_ns;
 	unsigned wrong;		/* tries used up */
 	unsigned unsaid;
@@ -68,27 +69,14 @@ static const struct sockaddr *peer_of(struct request *request)
 	return info ? info->client_addr : NULL;
 }
 
-/* IPv6: the /64, of which anybody has a whole one. */
-static void address_bytes(const struct sockaddr *peer, unsigned char *out)
-{
-	memset(out, 0, 16);
-	if (peer && peer->sa_family == AF_INET) {
-		memcpy(out, &((const struct sockaddr_in *)peer)->sin_addr, 4);
-	} else if (peer && peer->sa_family == AF_INET6) {
-		const struct in6_addr *in6 = &((const struct sockaddr_in6 *)peer)->sin6_addr;
-
-		memcpy(out, in6, IN6_IS_ADDR_V4MAPPED(in6) ? 16 : 8);
-	}
-}
-
 /* The row of this address; the one that was quiet longest makes room. */
 static struct address *address_of(struct request *request)
 {
 	struct address *quietest = &addresses[0];
-	unsigned char bytes[16];
+	unsigned char bytes[ADDRESS_BYTES];
 	int64_t now_ns = loop_now_ns();
 
-	address_bytes(peer_of(request), bytes);
+	address_key(peer_of(request), bytes);
 	for (size_t i = 0; i < ADDRESSES_MAX; i++) {
 		struct address *a = &addresses[i];
 
@@ -300,11 +288,22 @@ static enum verdict before_known(const struct request *request)
 	return VERDICT_LOCKED;
 }
 
+/* A browser that has the password sends it wherever another site's page sends the browser; it says so, though. */
+static bool is_foreign(struct request *request)
+{
+	const char *site = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "Sec-Fetch-Site");
+
+	return request->route && request->route->access == ACCESS_ACT && site && strcmp(site, "same-origin") &&
+	       strcmp(site, "none");
+}
+
 enum verdict access_check(struct request *request)
 {
 	unsigned char credentials[CREDENTIALS_MAX];
 	enum verdict verdict;
 
+	if (is_foreign(request))
+		return VERDICT_FOREIGN;
 	if (request->credentials == CREDENTIALS_RIGHT)
 		return VERDICT_ALLOWED;
 	if (request->credentials == CREDENTIALS_WRONG)

@@ -20,6 +20,7 @@ enum verdict {
 	VERDICT_LOCKED,		/* 503: not before the disk is open */
 	VERDICT_DENIED,		/* 401 */
 	VERDICT_LIMITED,	/* 429 */
+	VERDICT_FOREIGN,	/* 403: a browser was sent here by another site */
 	VERDICT_BUSY,		/* 503 */
 };
 

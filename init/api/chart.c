@@ -2,7 +2,7 @@
 /*
  * Drawn to be read: a row a node, its name on the left, what it took and its state on the right, the reason below if it
  * is in trouble. A state is told by colour, by pattern and by word. Light or dark is the viewer's choice, made inside
- * the picture, so that it fits where it is embedded, too. The axis begins where the machine did, as every other time.
+ * the picture, so that it fits where it is embedded, too. Times count from the machine's start, as everywhere.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,7 +33,7 @@ static const char *const boot_names[] = BOOT_STATE_NAMES;
 struct drawing {
 	struct text *t;
 	const struct status *status;
-	int64_t span_ns;	/* the axis, from 0 */
+	int64_t from_ns, to_ns, step_ns;	/* the axis */
 	int y;
 };
 
@@ -45,35 +45,46 @@ struct line {
 
 static const char head[] =
 	"<style>"
-	"svg{color-scheme:light dark;font:12px system-ui,sans-serif;background:var(--paper);--paper:#ffffff;"
-	"--ink:#17212b;--dim:#55626f;--rule:#dde3e9;--good:#1a7f4b;--busy:#0b62c4;--wait:#8f5b00;--bad:#c0232c;--off:#6a7683}"
-	"@media(prefers-color-scheme:dark){svg{--paper:#14191f;"
-	"--ink:#e6eaef;--dim:#9ca9b6;--rule:#2b343e;--good:#3fb97f;--busy:#63aefc;--wait:#e3a72f;--bad:#ff7a72;--off:#8996a3}}"
-	"text{fill:var(--ink)}.h{font-size:18px;font-weight:600}.d{fill:var(--dim)}.s{fill:var(--dim)}"
-	".e{text-anchor:end}.m{text-anchor:middle}.n{font-variant-numeric:tabular-nums}.b{font-weight:600;fill:var(--bad)}"
-	".g{stroke:var(--rule)}.k{stroke:var(--dim);stroke-dasharray:3 3}.w{fill:var(--bad)}.s,.w{font-size:11px;paint-order:stroke;stroke:var(--paper);stroke-width:4}"
-	".early{fill:var(--wait);opacity:.4}.life{fill:var(--good)}"
-	".done,.ready{fill:var(--good)}.running{fill:url(#running)}.retrying{fill:url(#retrying)}.failed{fill:url(#failed)}"
-	".skipped,.waiting,.blocked{fill:none;stroke:var(--off)}.blocked{stroke:var(--bad)}"
-	".waiting,.blocked,.disabled{stroke-dasharray:2 2}.disabled{fill:none;stroke:var(--off)}"
-	".stopped,.stopping{fill:var(--off)}.stopping{fill:url(#stopping)}"
+	"svg{color-scheme:light dark;font:12px system-ui,sans-serif;background:var(--paper);"
+	"--paper:#ffffff;--ink:#17212b;--dim:#55626f;--rule:#dde3e9;"
+	"--good:#1a7f4b;--busy:#0b62c4;--wait:#8f5b00;--bad:#c0232c;--off:#6a7683}"
+	"@media(prefers-color-scheme:dark){svg{"
+	"--paper:#14191f;--ink:#e6eaef;--dim:#9ca9b6;--rule:#2b343e;"
+	"--good:#3fb97f;--busy:#63aefc;--wait:#e3a72f;--bad:#ff7a72;--off:#8996a3}}"
+	"text{fill:var(--ink)}"
+	".h{font-size:18px;font-weight:600}"
+	".d,.s{fill:var(--dim)}"
+	".b,.w{fill:var(--bad)}"
+	".b{font-weight:600}"
+	".s,.w{font-size:11px;paint-order:stroke;stroke:var(--paper);stroke-width:4}"
+	".e{text-anchor:end}.m{text-anchor:middle}.n{font-variant-numeric:tabular-nums}"
+	".g{stroke:var(--rule)}.k{stroke:var(--dim);stroke-dasharray:3 3}"
+	".done,.ready,.life{fill:var(--good)}"
+	".early{fill:var(--wait);opacity:.4}"
+	".running{fill:url(#running)}.retrying{fill:url(#retrying)}.failed{fill:url(#failed)}"
+	".stopping{fill:url(#stopping)}"
+	".stopped{fill:var(--off)}"
+	".waiting,.skipped,.disabled,.blocked{fill:none;stroke:var(--off)}.blocked{stroke:var(--bad)}"
+	".waiting,.disabled,.blocked{stroke-dasharray:2 2}"
 	"</style><defs>"
-	"<pattern id=\"running\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">"
-	"<path d=\"M0 0h6v6H0z\" style=\"fill:var(--busy);opacity:.55\"/><path d=\"M0 0h3v6H0z\" style=\"fill:var(--busy)\"/></pattern>"
+	"<pattern id=\"running\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\""
+	" patternTransform=\"rotate(45)\">"
+	"<path d=\"M0 0h6v6H0z\" style=\"fill:var(--busy);opacity:.55\"/>"
+	"<path d=\"M0 0h3v6H0z\" style=\"fill:var(--busy)\"/></pattern>"
 	"<pattern id=\"retrying\" width=\"5\" height=\"5\" patternUnits=\"userSpaceOnUse\">"
 	"<path d=\"M0 0h3v5H0z\" style=\"fill:var(--wait)\"/></pattern>"
 	"<pattern id=\"failed\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\">"
 	"<path d=\"M0 0h6v6H0z\" style=\"fill:var(--bad);opacity:.35\"/>"
 	"<path d=\"M0 0l6 6M6 0l-6 6\" style=\"stroke:var(--bad);stroke-width:1.6\"/></pattern>"
-	"<pattern id=\"stopping\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(-45)\">"
+	"<pattern id=\"stopping\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\""
+	" patternTransform=\"rotate(-45)\">"
 	"<path d=\"M0 0h3v6H0z\" style=\"fill:var(--off)\"/></pattern>"
 	"</defs>";
 
-
 /* What a tick may be apart, in milliseconds; beyond the last one, whole multiples of it. */
 static const int64_t steps_ms[] = {
-	1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 15000, 30000, 60000, 120000, 300000, 600000, 900000,
-	1800000, 3600000, 7200000, 14400000, 28800000, 43200000, 86400000,
+	1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 15000, 30000,
+	60000, 120000, 300000, 600000, 900000, 1800000, 3600000, 7200000, 14400000, 28800000, 43200000, 86400000,
 };
 
 /* ---- words ---------------------------------------------------------------------------------------------------- */
@@ -162,7 +173,7 @@ static int64_t took_ns(const struct status *status, const struct control_node *n
 }
 
 /* The end of the boot, or of the stages that went on after it was called booted or held. */
-static int64_t axis_ns(const struct status *status)
+static int64_t axis_end_ns(const struct status *status)
 {
 	const struct control_boot *boot = &status->boot;
 	int64_t end = boot->ended_ns > 0 ? boot->ended_ns : boot->now_ns;
@@ -187,9 +198,22 @@ static int64_t step_ns(int64_t span_ns)
 	return (span_ns / last_ns / TICKS_MAX + 1) * last_ns;
 }
 
+/* From the machine's start; but if PID 1 began so late that nothing else would be seen, from about there. */
+static void choose_axis(struct drawing *d)
+{
+	int64_t started_ns = d->status->boot.started_ns;
+
+	d->to_ns = axis_end_ns(d->status);
+	d->step_ns = step_ns(d->to_ns);
+	if (started_ns / 2 <= d->to_ns - started_ns || started_ns >= d->to_ns)
+		return;
+	d->step_ns = step_ns(d->to_ns - started_ns);
+	d->from_ns = started_ns / d->step_ns * d->step_ns;
+}
+
 static double x_of(const struct drawing *d, int64_t ns)
 {
-	double part = (double)ns / (double)d->span_ns;
+	double part = (double)(ns - d->from_ns) / (double)(d->to_ns - d->from_ns);
 
 	return PLOT_LEFT + (PLOT_RIGHT - PLOT_LEFT) * (part < 0 ? 0 : part > 1 ? 1 : part);
 }
@@ -228,7 +252,7 @@ static void bars(struct drawing *d, const struct control_node *node)
 		bar(d, "early", node->first_started_ns, node->started_ns, BAR_HEIGHT / 2);
 	bar(d, state_names[node->state], node->started_ns, end, BAR_HEIGHT);
 	if (node->state == NODE_READY && x_of(d, end) < PLOT_RIGHT - BAR_LEAST)
-		bar(d, "life", end, d->span_ns, 2);
+		bar(d, "life", end, d->to_ns, 2);
 }
 
 static bool in_trouble(const struct control_node *node)
@@ -255,7 +279,7 @@ static void put_state(struct text *t, const struct control_node *node)
 {
 	text_put(t, state_names[node->state]);
 	if (node->attempts > 1)
-		text_printf(t, node->kind == NODE_SERVICE ? ", %" PRIu32 " starts" : ", %" PRIu32 " tries", node->attempts);
+		text_printf(t, ", %" PRIu32 " %s", node->attempts, node->kind == NODE_SERVICE ? "starts" : "tries");
 }
 
 /* The same in words, for the pointer and for who does not see it. */
@@ -352,14 +376,14 @@ static void put_tick(struct text *t, int64_t ns, int64_t step)
 static void put_axis(struct drawing *d, int bottom)
 {
 	const struct control_boot *boot = &d->status->boot;
-	int64_t step = step_ns(d->span_ns);
+	int64_t step = d->step_ns;
 
 	d->y += 26;
-	for (int64_t ns = 0; ns <= d->span_ns; ns += step) {
+	for (int64_t ns = d->from_ns; ns <= d->to_ns; ns += step) {
 		double x = x_of(d, ns);
 
-		text_printf(d->t, "<path class=\"g\" d=\"M%.1f %dV%d\"/><text class=\"s m n\" x=\"%.1f\" y=\"%d\">", x, d->y + 6,
-			    bottom, x, d->y);
+		text_printf(d->t, "<path class=\"g\" d=\"M%.1f %dV%d\"/>", x, d->y + 6, bottom);
+		text_printf(d->t, "<text class=\"s m n\" x=\"%.1f\" y=\"%d\">", x, d->y);
 		put_tick(d->t, ns, step);
 		text_end(d);
 	}
@@ -407,7 +431,8 @@ static void put_legend(struct drawing *d)
 	if (earlier)
 		put_sample(d, "early", "earlier tries", &x);
 	text_at(d, "s", x);
-	text_put(d->t, d->status->boot.ended_ns > 0 ? "dashed: start and end of the boot" : "dashed: start of the boot");
+	text_put(d->t, "dashed: start ");
+	text_put(d->t, d->status->boot.ended_ns > 0 ? "and end of the boot" : "of the boot");
 	text_end(d);
 	text_put(d->t, "\n");
 }
@@ -424,13 +449,15 @@ static int rows_height(const struct status *status)
 
 void chart_svg(struct text *t, const struct status *status)
 {
-	struct drawing d = {.t = t, .status = status, .span_ns = axis_ns(status)};
+	struct drawing d = {.t = t, .status = status};
 	struct line lines[LINES_MAX];
 	int top = 76 + LINE_HEIGHT * (int)wrap(status->boot.reason, lines);
 	int bottom = top + 14 + rows_height(status), height = bottom + 24 + 2 * ROW_HEIGHT;
 
-	text_printf(t, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\" "
-		    "aria-labelledby=\"title desc\">\n<title id=\"title\">Boot of ", WIDTH, height, WIDTH, height);
+	choose_axis(&d);
+	text_printf(t, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" "
+		    "role=\"img\" aria-labelledby=\"title desc\">\n<title id=\"title\">Boot of ", WIDTH, height, WIDTH,
+		    height);
 	put_hostname(t, status);
 	text_put(t, "</title><desc id=\"desc\">");
 	put_summary(t, status);

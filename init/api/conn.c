@@ -17,6 +17,7 @@
 
 #include "../fdpass.h"
 #include "../loop.h"
+#include "address.h"
 #include "conn.h"
 #include "link.h"
 #include "stop.h"
@@ -373,17 +374,6 @@ static void http_ready(struct loop_source *source, uint32_t events)
 	turn(of(source, http));
 }
 
-/* IPv6: by /64, of which anybody has a whole one. */
-static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
-{
-	if (a->ss_family != b->ss_family)
-		return false;
-	if (a->ss_family == AF_INET)
-		return memcmp(&((const struct sockaddr_in *)a)->sin_addr, &((const struct sockaddr_in *)b)->sin_addr, 4) == 0;
-	return memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr, &((const struct sockaddr_in6 *)b)->sin6_addr,
-		      IN6_IS_ADDR_V4MAPPED(&((const struct sockaddr_in6 *)a)->sin6_addr) ? 16 : 8) == 0;
-}
-
 /* False: every place that this address could have is taken by a connection that is being answered. */
 static bool make_room(const struct sockaddr_storage *peer)
 {
@@ -391,7 +381,7 @@ static bool make_room(const struct sockaddr_storage *peer)
 	size_t n = 0;
 
 	for (struct conn *c = oldest; c; c = c->next) {
-		bool same = same_address(&c->peer, peer), gives_way;
+		bool same = address_equal((const struct sockaddr *)&c->peer, (const struct sockaddr *)peer), gives_way;
 
 		look(c);
 		gives_way = c->phase != PHASE_HTTP || state_of(c) == LINK_HEAD;

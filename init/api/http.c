@@ -204,6 +204,8 @@ static enum MHD_Result refuse(struct request *request, enum verdict verdict)
 		return unauthorized(request);
 	case VERDICT_LOCKED:
 		return respond_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Not before the disk is open");
+	case VERDICT_FOREIGN:
+		return respond_error(request, MHD_HTTP_FORBIDDEN, "Not at another site's wish");
 	case VERDICT_LIMITED:
 		return respond_error(request, MHD_HTTP_TOO_MANY_REQUESTS, "Too many wrong passwords, try again later");
 	default:

@@ -121,6 +121,17 @@ class Open(unittest.TestCase):
         r = self.pid1.curl("/api/v1/set-basic-auth")
         self.assertEqual((r.status, r.headers["allow"], r.body), (405, "POST", ""))
 
+    def test_another_site_cannot_send_a_browser_to_act(self):
+        for site in "cross-site", "same-site", "anything":
+            for path, options in (("/api/v1/actions/echo_test", ()), ("/api/v1/file-upload/blocklist", ("-d", "x")),
+                                  ("/api/v1/set-basic-auth", ("-d", "theirs"))):
+                r = self.pid1.curl(path, "-H", f"Sec-Fetch-Site: {site}", *options)
+                self.assertEqual((r.status, r.json()["code"]), (403, 403), (site, path))
+            self.assertEqual(self.pid1.curl("/logs", "-H", f"Sec-Fetch-Site: {site}").status, 200)
+        self.assertEqual(self.pid1.read("secret"), "")
+        for site in "same-origin", "none":
+            self.assertEqual(self.pid1.curl("/api/v1/actions/echo_test", "-H", f"Sec-Fetch-Site: {site}").status, 200)
+
     def test_an_unknown_action_is_400_and_runs_nothing(self):
         for name in "nothing", "echo_tes", "echo_test%00", "..", "ECHO_TEST", "a" * 300:
             r = self.pid1.curl(f"/api/v1/actions/{name}", "--path-as-is")

@@ -117,7 +117,7 @@ TEST(a_service_started_again_after_the_boot_is_at_the_edge)
 	HAS("<rect class=\"ready\" x=\"706.0\"");
 	HAS(">3.00 s</text>");
 	HAS(">ready, 2 starts</text>");
-	LACKS("class=\"life\"");
+	CHECK_INT(count(drawn(), "class=\"life\""), 1);	/* in the legend */
 }
 
 TEST(what_runs_reaches_until_now)
@@ -140,6 +140,23 @@ TEST(a_stage_that_goes_on_after_the_boot_was_held_stretches_the_axis)
 	n = node("snapshot", NODE_STAGE, NODE_RUNNING);
 	n->first_started_ns = n->started_ns = 50 * S;
 	HAS("<rect class=\"running\" x=\"454.0\"");
+}
+
+TEST(a_late_start_of_pid_1_does_not_push_everything_to_the_edge)
+{
+	struct control_node *n;
+
+	begin(BOOT_BOOTED, 1010 * S);
+	status.boot.started_ns = 1000 * S;
+	n = node("disk", NODE_STAGE, NODE_DONE);
+	n->first_started_ns = n->started_ns = 1002 * S;
+	n->ended_ns = 1004 * S;
+	HAS("<rect class=\"done\" x=\"301.6\"");
+	HAS("width=\"101.6\"");
+	HAS(">1008</text>");
+	LACKS(">0</text>");
+	status.boot.started_ns = 600 * S;
+	HAS(">0</text>");
 }
 
 TEST(what_never_started_has_no_bar_but_its_word)

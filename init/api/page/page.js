@@ -263,22 +263,24 @@ function axis() {
 			moving ||= node.state === "running" || node.state === "retrying";
 		}
 	end = Math.max(end, 0.01);
-	const step = STEPS.find(s => end / s <= 6) ?? Math.ceil(end / 6 / 86400) * 86400;
+	// From the machine's start; but if PID 1 began so late that nothing else would be seen, from about there.
+	const late = boot.started_s !== null && boot.started_s < end && boot.started_s > 2 * (end - boot.started_s) ? boot.started_s : 0;
+	const step = STEPS.find(s => (end - late) / s <= 6) ?? Math.ceil((end - late) / 6 / 86400) * 86400;
 	// What moves gets whole steps, so that the scale stands still most of the time.
-	return {end: moving ? Math.ceil(end / step) * step : end, step};
+	return {from: Math.floor(late / step) * step, end: moving ? Math.ceil(end / step) * step : end, step};
 }
 
-function drawAxis({end, step}) {
+function drawAxis({from, end, step}) {
 	const [unit, word] = step < 60 ? [1, "seconds"] : step < 3600 ? [60, "minutes"] : [3600, "hours"];
-	const key = end + " " + step;
+	const key = from + " " + end + " " + step;
 	put($("axis-unit"), word + " since the start");
-	$("nodes").style.setProperty("--step", 100 * step / end + "%");
+	$("nodes").style.setProperty("--step", 100 * step / (end - from) + "%");
 	if ($("ticks").dataset.key === key)
 		return;
 	$("ticks").dataset.key = key;
-	$("ticks").replaceChildren(...Array.from({length: Math.floor(end / step + 0.001) + 1}, (_, i) => {
-		const tick = make("span", i * step >= end * 0.999 ? "end" : "", String(+(i * step / unit).toFixed(2)));
-		tick.style.left = 100 * i * step / end + "%";
+	$("ticks").replaceChildren(...Array.from({length: Math.floor((end - from) / step + 0.001) + 1}, (_, i) => {
+		const tick = make("span", from + i * step >= end * 0.999 ? "end" : "", String(+((from + i * step) / unit).toFixed(2)));
+		tick.style.left = 100 * i * step / (end - from) + "%";
 		return tick;
 	}));
 }
@@ -319,20 +321,21 @@ function howFast(p) {
 	return words;
 }
 
-function place(element, visible, from, to, end) {
+function place(element, visible, began, until, {from, end}) {
 	show(element, visible);
 	if (!visible)
 		return;
-	const left = Math.min(Math.max(from / end, 0), 1) * 100, right = Math.min(Math.max(to / end, 0), 1) * 100;
+	const percent = s => Math.min(Math.max((s - from) / (end - from), 0), 1) * 100;
+	const left = percent(began), right = percent(until);
 	element.style.left = Math.min(left, 99.2) + "%";
 	element.style.width = right - left + "%";
 }
 
-function drawBar(row, end) {
+function drawBar(row, scale) {
 	const node = row.node, began = node.first_started_s !== null, until = began ? endOf(node) : 0;
-	place(row.early, began && node.attempts > 1 && node.started_s > node.first_started_s, node.first_started_s, node.started_s, end);
-	place(row.bar, began, node.started_s, until, end);
-	place(row.life, began && node.state === "ready" && until < end, until, Math.min(now(), end), end);
+	place(row.early, began && node.attempts > 1 && node.started_s > node.first_started_s, node.first_started_s, node.started_s, scale);
+	place(row.bar, began, node.started_s, until, scale);
+	place(row.life, began && node.state === "ready" && until < scale.end, until, Math.min(now(), scale.end), scale);
 	put(row.took, began ? duration(until - (node.kind === "service" ? node.started_s : node.first_started_s)) : "–");
 }
 
@@ -824,7 +827,7 @@ function tick() {
 	drawAxis(scale);
 	for (const row of nodeRows.values())
 		if (row.li.isConnected)
-			drawBar(row, scale.end);
+			drawBar(row, scale);
 	for (const row of serviceRows.values())
 		drawUptime(row);
 }
