@@ -259,10 +259,10 @@ static int to_net(struct conn *c)
 	c->out.done += (size_t)r;
 	if (c->out.done == c->out.size)
 		c->out.size = 0;
-	if (state_of(c) == LINK_ANSWER && c->out.size > 0)
-		give_time(c, PROGRESS_NS);
-	else if (state_of(c) == LINK_ANSWER)
+	if (state_of(c) == LINK_ANSWER && c->out.size == 0)
 		c->due_ns = 0;
+	else if (state_of(c) != LINK_BODY)	/* also of an answer that HTTP is done with */
+		give_time(c, PROGRESS_NS);
 	return 1;
 }
 

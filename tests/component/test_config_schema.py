@@ -253,6 +253,11 @@ class SchemaTest(unittest.TestCase):
                 (at("events"), {"ring": 20.5}), (at("events"), {"rate_per_s": -1}), (at("events"), {"burst": 0}),
                 (at("events"), {"fifo": "x"}), (at("events"), {"fifo": "/a/../b"}),
                 (at("events"), {"fifo": "/a/"}), (at("api"), {"listen": "localhost:1"}), (at("api"), {"tls_hosts": []}),
+                (at("api"), {"actions": [{"name": "a"}]}), (at("api"), {"actions": [{"name": "a/b", "verb": "@reboot"}]}),
+                (at("api"), {"actions": [{"name": "a", "verb": "@reboot", "command": ["/x"]}]}),
+                (at("api"), {"actions": [{"name": "a", "verb": "reboot"}]}), (at("api"), {"uploads": [{"name": "a"}]}),
+                (at("api"), {"actions": [{"name": "a", "command": []}]}), (at("api"), {"password_hash": "md5"}),
+                (at("api"), {"uploads": [{"name": "a", "path": "x"}]}), (at("api"), {"connections": 5000}),
                 (at("users", 0, "uid"), 0), (at("users", 0, "name"), "Reth"), (at("stages", 0, "name"), "9"),
                 (at("stages", 0, "type"), "netwrok"), (at("stages", 0, "options"), {"lun": 1}),
                 (at("stages", 0, "required"), "yes"), (at("stages", 0, "when"), "never"), (at("stages", 0), {}),
@@ -276,6 +281,29 @@ class SchemaTest(unittest.TestCase):
             config["stages"][0]["needs"] = needs
             program, schema, reason = self.accepted(config)
             self.assertEqual((program, schema), (False, True), reason)
+
+    def test_an_api_that_cannot_be_is_refused_and_its_place_named(self):
+        act = {"name": "a", "command": ["/bin/true"]}
+        for api, says in (
+                ({"actions": [act, act]}, 'api.actions[1] "a": the name is taken by actions[0]'),
+                ({"actions": [{"name": "a", "command": ["true"]}]}, "is no absolute path"),
+                ({"actions": [{"name": "a", "verb": "@restart rbulider"}]}, 'no such stage or service; did you mean "rbuilder"?'),
+                ({"actions": [{"name": "a", "verb": "@stop disk"}]}, '"disk" is a stage'),
+                ({"actions": [{"name": "a", "verb": "@reboot", "user": "root"}]}, '"verb" has no "user"'),
+                ({"actions": [{**act, "user": "nobody"}]}, 'user: "nobody" is neither'),
+                ({"uploads": [{"name": "u", "path": "/a"}, {"name": "u", "path": "/b"}]}, "taken by uploads[0]"),
+                ({"tls_key": "/k"}, "go together"), ({"tls_certificate": "/c"}, "go together"),
+                ({"tls_certificate": "/c", "tls_key": "/c"}, "are one file"),
+                ({"password_salt": "x"}, 'without "password_file"'), ({"needs": ["dsik"]}, 'did you mean "disk"')):
+            config = copy.deepcopy(self.image)
+            config["api"] = api
+            program, schema, reason = self.accepted(config)
+            self.assertEqual((program, schema), (False, True), reason)
+            self.assertIn(says, reason)
+        for name in "system-api", "http":
+            config = copy.deepcopy(self.image)
+            config["services"][0]["name"] = name
+            self.assertIn("is a name of Gantry's own", self.accepted(config)[2])
 
     def test_options_of_the_disk_that_do_not_go_together_are_refused_and_named(self):
         signed = {"policy_key": "/etc/gantry/disk-policy.pem", "version": 1}

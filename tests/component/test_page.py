@@ -210,7 +210,7 @@ class Real(unittest.TestCase):
         stages = [pid1.stage("network"), pid1.stage("disk", "echo no key >&2; exit 125", needs=["network"])]
         with pid1.Pid1(pid1.boot(stages, api=api, held={"action": "hold"})) as machine:
             machine.wait("gantry", "held")
-            machine.wait("api", "listens on", kind="message")
+            machine.wait("system-api", "listens on", kind="message")
             r = machine.inside("curl", "-sS", "-k", "https://127.0.0.1:3535/api/v1/boot.svg", timeout=30)
             words = [e.text for e in ElementTree.fromstring(r.stdout).iter("{http://www.w3.org/2000/svg}text")]
             for wanted in "network", "done", "disk", "failed":
