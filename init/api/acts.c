@@ -27,6 +27,7 @@ struct waiting {
 	struct request *request;	/* NULL: nobody waits any more */
 	int64_t id;			/* 0: PID 1 has not said yet */
 	int64_t result;			/* PID 1's negative errno */
+	bool accepted;			/* asynchronous: that is all there is to say */
 	bool ended, good;
 	char error[ERROR_MAX];
 };
@@ -80,12 +81,13 @@ static void end(struct waiting *w, bool good, const char *error)
 	request_resume(w->request);
 }
 
+/* Actions alone may take long. */
 static bool is_async(struct request *request)
 {
 	size_t size;
 	const char *value = request_argument(request, "async", &size);
 
-	return size > 0 && !(size == 1 && value[0] == '0');
+	return request->route->answer == answer_action && size > 0 && !(size == 1 && value[0] == '0');
 }
 
 /* PID 1 has begun the act, or not. */
@@ -103,7 +105,8 @@ static void begun(void *with, int64_t result)
 		return;
 	}
 	w->id = result;
-	if (is_async(w->request)) {
+	w->accepted = is_async(w->request);
+	if (w->accepted) {
 		request_resume(w->request);
 		return;
 	}
@@ -147,7 +150,7 @@ static void see(const struct event_view *e)
 	for (size_t i = 0; i < WAITING_MAX; i++) {
 		struct waiting *w = &waitings[i];
 
-		if (w->used && w->request && w->id == row->id && !w->ended)
+		if (w->used && w->request && w->id == row->id && !w->accepted && !w->ended)
 			end(w, row->good, row->error);
 	}
 }
@@ -232,7 +235,7 @@ enum MHD_Result answer_action(struct request *request)
 		return begin(request, CONTROL_ACTION, request->name, strlen(request->name), -1);
 	if (w->result < 0)
 		return respond_not_begun(request, w->result, "Specified action not configured");
-	if (!w->ended)
+	if (w->accepted)
 		return respond_accepted(request, w->id);
 	if (!w->good)
 		return respond_failed(request, "Failed to execute action", request->name, w->error);

@@ -225,6 +225,11 @@ class Open(unittest.TestCase):
                 f"[system-api] file upload success: blocklist = /t/list.json - content: {len(content)} bytes"))
         self.assertTrue(self.last("file upload: blocklist").startswith("[system-api] file upload: blocklist = /t/list.json"))
 
+    def test_an_upload_is_never_asynchronous(self):
+        with open(self.pid1.path("body"), "wb") as f:
+            f.write(b"x")
+        self.assertEqual(self.pid1.curl("/api/v1/file-upload/blocklist?async=1", "--data-binary", "@/t/body").status, 200)
+
     def test_a_body_without_a_length_is_as_good(self):
         r = self.upload("blocklist", b"x" * 100000, "-H", "Transfer-Encoding: chunked")
         self.assertEqual((r.status, r.json()["size_bytes"]), (200, "100000"))
