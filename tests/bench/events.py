@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from typing import NamedTuple
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "component"))
 from pid1 import Pid1, boot  # noqa: E402
@@ -57,25 +58,40 @@ def busy(gantry):
         return sum(map(int, file.read().rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(gantry, name, script, senders, count, lines=1):
+class Run(NamedTuple):
+    rate: float
+    lost: int
+    cpu_us: float           # of PID 1 for each
+
+    def __str__(self):
+        return f"{self.rate:7.0f} a second, {self.lost} lost, {self.cpu_us:5.2f} us of PID 1 each"
+
+
+def measure(gantry, script, senders, count, lines=1):
+    """`senders` processes at once run `script`, which adds `count` times `lines` events."""
     before, cpu = seen(gantry), busy(gantry)
     run = gantry.inside("/usr/bin/python3", "-c", TIMED % (script, senders), timeout=100)
     seconds = float(run.stdout)
     after, cpu = seen(gantry), busy(gantry) - cpu
     sent = senders * count * lines
-    print(f"{name:26} {sent} in {seconds:.2f} s: {sent / seconds:7.0f} a second, "
-          f"{sent - (after - before)} lost, {cpu / sent * 1e6:5.2f} us of PID 1 each", flush=True)
+    return Run(sent / seconds, sent - (after - before), cpu / sent * 1e6)
+
+
+def loads(count):
+    """[(name, arguments of measure(), the rate that it shall have)]"""
+    return [("socket, text", (SOCKET % (TEXT, count), 1, count), 100000),
+            ("socket, text, 4 senders", (SOCKET % (TEXT, count // 4), 4, count // 4), 100000),
+            ("socket, JSON", (SOCKET % (JSON, count), 1, count), None),
+            ("fifo, a line a write", (FIFO % (TEXT + b"\n", count), 1, count), None),
+            ("fifo, 50 lines a write", (FIFO % ((TEXT + b"\n") * 50, count // 50), 1, count // 50, 50), None)]
 
 
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 300000
     with Pid1(boot(events={"fifo": "/run/events.fifo", "rate_per_s": 0})) as gantry:
         gantry.wait("gantry", "booted")
-        measure(gantry, "socket, text", SOCKET % (TEXT, count), 1, count)
-        measure(gantry, "socket, text, 4 senders", SOCKET % (TEXT, count // 4), 4, count // 4)
-        measure(gantry, "socket, JSON", SOCKET % (JSON, count), 1, count)
-        measure(gantry, "fifo, a line a write", FIFO % (TEXT + b"\n", count), 1, count)
-        measure(gantry, "fifo, 50 lines a write", FIFO % ((TEXT + b"\n") * 50, count // 50), 1, count // 50, 50)
+        for name, arguments, _ in loads(count):
+            print(f"{name:26} {measure(gantry, *arguments)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 """What a measurement is, and how measurements look: one table of at most 100 columns, and the same as JSON.
 
 A figure carries all its samples; its value is their median. Beside it stand, where there are such, the figure of the
-shell init that Gantry replaces and the target, both from docs/bench.md, and always how it was got.
+shell init that Gantry replaces, or nginx's, and the target, and always how it was got.
 """
 
 import dataclasses
@@ -16,11 +16,13 @@ COLUMNS = 100
 class Figure:
     section: str
     name: str
-    unit: str                           # s, MB, kB, MiB, or empty for a count
+    unit: str                           # s, MB, kB, MiB, /s, or empty for a count
     how: str
     samples: list = dataclasses.field(default_factory=list)
     shell: float | None = None          # what the shell init needed
-    target: float | None = None         # at most this
+    target: float | None = None         # at most this, or at least
+    more: bool = False                  # more is better
+    nginx: float | None = None          # what nginx did in its place, in the same run
 
     @property
     def value(self):
@@ -28,23 +30,28 @@ class Figure:
 
     @property
     def ratio(self):
-        """How many times less than the shell init."""
+        """How many times less than the shell init, or how many times as much as nginx."""
+        if self.nginx:
+            return self.value / self.nginx if self.value is not None else None
         return self.shell / self.value if self.shell is not None and self.value else None
 
     @property
     def met(self):
-        return None if self.target is None or self.value is None else self.value <= self.target
+        if self.target is None or self.value is None:
+            return None
+        return self.value >= self.target if self.more else self.value <= self.target
 
     def as_json(self):
         return {"section": self.section, "name": self.name, "unit": self.unit, "value": self.value, "samples": self.samples,
-                "shell": self.shell, "target": self.target, "ratio": self.ratio, "met": self.met, "how": self.how}
+                "shell": self.shell, "nginx": self.nginx, "target": self.target, "more": self.more, "ratio": self.ratio,
+                "met": self.met, "how": self.how}
 
 
 def number(value, unit=""):
     """Three digits are enough for any of these: 0.035, 4.21, 25.2, 104, 2200432 stays whole when it counts."""
     if value is None:
         return "-"
-    if unit == "" or unit == "bytes":
+    if unit in ("", "bytes", "/s"):
         return f"{value:.0f}"
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
 
@@ -61,13 +68,14 @@ def verdict(figure):
 
 
 def row(figure):
-    ratio = "" if figure.ratio is None else f"{figure.ratio:.1f}x"
+    ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}x" if figure.nginx else f"{figure.ratio:.1f}x"
     value = f"{number(figure.value, figure.unit)} {figure.unit}".rstrip()
     return [figure.name, value, spread(figure), number(figure.target, figure.unit) if figure.target is not None else "",
-            verdict(figure), number(figure.shell, figure.unit) if figure.shell is not None else "", ratio]
+            verdict(figure), number(figure.shell, figure.unit) if figure.shell is not None else "",
+            number(figure.nginx, figure.unit) if figure.nginx is not None else "", ratio]
 
 
-HEAD = ["", "Gantry", "min..max", "target", "", "shell", "ratio"]
+HEAD = ["", "Gantry", "min..max", "target", "", "shell", "nginx", "ratio"]
 
 
 def grid(rows, indent="  "):
