@@ -122,14 +122,22 @@ void loop_arm(struct loop_timer *timer, int64_t due_ns)
 	*at = timer;
 }
 
+/* The timerfd is the source without an owner. It is read only when it has fired. */
+static void read_timer(void)
+{
+	uint64_t ticks;
+
+	for (int i = 0; i < batch_size; i++)
+		if (!batch[i].data.ptr && read(timer_fd, &ticks, sizeof(ticks)) == sizeof(ticks))
+			armed_ns = 0;
+}
+
 /* Fires what is due at the moment of the call; a timer armed again by its callback waits for the next turn. */
 static void fire_timers(void)
 {
 	int64_t now = loop_now_ns();
-	uint64_t ticks;
 
-	if (read(timer_fd, &ticks, sizeof(ticks)) == sizeof(ticks))
-		armed_ns = 0;
+	read_timer();
 	for (int i = 0; i < 1024 && timers && timers->due_ns <= now; i++) {
 		struct loop_timer *timer = timers;
 

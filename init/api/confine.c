@@ -121,12 +121,14 @@ static const int allowed_calls[] = {
 	SCMP_SYS(mremap), SCMP_SYS(munmap), SCMP_SYS(nanosleep), SCMP_SYS(newfstatat), SCMP_SYS(poll), SCMP_SYS(ppoll),
 	SCMP_SYS(pread64), SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg),
 	SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(signalfd4),
-	SCMP_SYS(socketpair),
+	SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(signalfd4), SCMP_SYS(shutdown), SCMP_SYS(socketpair),
 	SCMP_SYS(tgkill), SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime), SCMP_SYS(write), SCMP_SYS(writev),
 };
 
 static const int network_calls[] = {SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(socket)};
+
+/* Of TCP, which only who has a network has. EINVAL lets libmicrohttpd know that, and it does not ask before each answer. */
+static const int tcp_calls[] = {SCMP_SYS(setsockopt)};
 
 /* Nobody but an intruder: a program, a file, a way out, another process' memory. */
 static const int deadly_calls[] = {
@@ -163,6 +165,8 @@ static int restrict_calls(const struct confinement *c)
 		r = add_rules(filter, SCMP_ACT_KILL_PROCESS, deadly_calls, COUNT(deadly_calls));
 	if (r == 0)
 		r = add_rules(filter, network, network_calls, COUNT(network_calls));
+	if (r == 0)
+		r = add_rules(filter, c->network ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EINVAL), tcp_calls, COUNT(tcp_calls));
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, not_executable);
 	if (r == 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bytes between a TLS session and the HTTP role. Each direction has one small buffer and reads only when it is
- * empty, so a peer that does not read or write stops only itself. When all places are taken, or all that one address
- * may have, the connection that has waited longest without a request makes room: half-open connections in any number
+ * Bytes between a TLS session and the HTTP role. Each direction has one small buffer while something is on its way, and
+ * reads only when there is none, so a peer that does not read or write stops only itself. When all places are taken, or
+ * all that one address may have, the connection that has waited longest without a request makes room: half-open connections in any number
  * do not keep a good client out, and one address does not keep out the others.
  */
 #include <errno.h>
@@ -64,11 +64,13 @@ struct conn {
 	bool net_ended, http_ended, http_told;
 	bool write_blocked;		/* TLS waits for room in the socket */
 	bool more;			/* out of turn, not out of bytes */
-	struct buffer in, out;		/* plain text: in from the client, out to it */
+	bool net_readable, http_readable;	/* false: only epoll will tell */
+	struct buffer *in, *out;	/* plain text on its way: in from the client, out to it; NULL: none */
 	mbedtls_ssl_context ssl;
 };
 
 static struct conn *oldest, *newest;
+static struct buffer *spare;		/* most pieces are passed on at once, so one does for all of them */
 static size_t n_conns, conns_max, address_max;
 static uint32_t free_slots[LINK_SLOTS_MAX];
 static link_word *states;
@@ -82,8 +84,27 @@ static socklen_t listen_size;
 
 #define of(pointer, member) ((struct conn *)((char *)(pointer) - offsetof(struct conn, member)))
 
+static struct buffer *take_buffer(void)
+{
+	struct buffer *b = spare ? spare : malloc(sizeof(*b));
+
+	spare = NULL;
+	return b;
+}
+
+static void give_buffer(struct buffer **b)
+{
+	if (spare)
+		free(*b);
+	else
+		spare = *b;
+	*b = NULL;
+}
+
 static void destroy(struct conn *c)
 {
+	give_buffer(&c->in);
+	give_buffer(&c->out);
 	loop_remove(&c->net);
 	loop_remove(&c->http);
 	loop_disarm(&c->deadline);
@@ -141,6 +162,7 @@ static int begin_http(struct conn *c)
 	c->http.ready = http_ready;
 	r = loop_add(&c->http, c->http_fd, EPOLLIN);
 	c->phase = PHASE_HTTP;
+	c->net_readable = true;
 	give_time(c, REQUEST_NS);
 	return r;
 }
@@ -153,7 +175,10 @@ static int shake_hands(struct conn *c)
 	c->write_blocked = r == MBEDTLS_ERR_SSL_WANT_WRITE;
 	if (r == MBEDTLS_ERR_SSL_WANT_READ || r == MBEDTLS_ERR_SSL_WANT_WRITE)
 		return 0;
-	return r < 0 || begin_http(c) < 0 ? -1 : 1;
+	if (r < 0)
+		return -1;
+	tls_rest(&c->ssl);
+	return begin_http(c) < 0 ? -1 : 1;
 }
 
 static enum link_state state_of(const struct conn *c)
@@ -173,74 +198,85 @@ static void look(struct conn *c)
 		give_time(c, REQUEST_NS);
 	else if (state_of(c) == LINK_BODY)
 		give_time(c, BODY_NS);
-	else if (c->out.size > 0)
+	else if (c->out)
 		give_time(c, PROGRESS_NS);
 	else
 		c->due_ns = 0;	/* what is being done has a deadline of its own */
 }
 
+/* Sets c->in if there is something. A record that was read to its end leaves nothing behind that epoll does not tell. */
 static int from_net(struct conn *c)
 {
+	struct buffer *b;
 	int r;
 
-	if (c->net_ended || c->in.size > 0)
+	if (c->net_ended || c->in || !c->net_readable)
 		return 0;
-	r = mbedtls_ssl_read(&c->ssl, c->in.bytes, sizeof(c->in.bytes));
-	if (r == MBEDTLS_ERR_SSL_WANT_READ || r == MBEDTLS_ERR_SSL_WANT_WRITE)
-		return 0;
-	if (r == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY || r == 0) {
-		c->net_ended = true;
+	b = take_buffer();
+	if (!b)
+		return -1;
+	r = mbedtls_ssl_read(&c->ssl, b->bytes, sizeof(b->bytes));
+	if (r > 0) {
+		c->net_readable = mbedtls_ssl_check_pending(&c->ssl);
+		b->size = (size_t)r;
+		b->done = 0;
+		c->in = b;
 		return 1;
 	}
-	if (r < 0)
-		return -1;
-	c->in.size = (size_t)r;
-	c->in.done = 0;
-	return 1;
+	give_buffer(&b);
+	if (r == MBEDTLS_ERR_SSL_WANT_READ || r == MBEDTLS_ERR_SSL_WANT_WRITE) {
+		c->net_readable = false;
+		return 0;
+	}
+	c->net_ended = r == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY || r == 0;
+	return c->net_ended ? 1 : -1;
 }
 
 static int to_http(struct conn *c)
 {
 	ssize_t n;
 
-	if (c->in.size == 0) {
+	if (!c->in) {
 		if (c->net_ended && !c->http_told) {
 			c->http_told = true;
 			shutdown(c->http_fd, SHUT_WR);
 		}
 		return 0;
 	}
-	n = send(c->http_fd, c->in.bytes + c->in.done, c->in.size - c->in.done, MSG_DONTWAIT | MSG_NOSIGNAL);
+	n = send(c->http_fd, c->in->bytes + c->in->done, c->in->size - c->in->done, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	if (n < 0) {	/* HTTP wants no more of it */
-		c->in.size = 0;
-		return 1;
-	}
-	c->in.done += (size_t)n;
-	if (c->in.done == c->in.size)
-		c->in.size = 0;
+	c->in->done = n < 0 ? c->in->size : c->in->done + (size_t)n;	/* an error: HTTP wants no more of it */
+	if (c->in->done == c->in->size)
+		give_buffer(&c->in);
 	return 1;
 }
 
 static int from_http(struct conn *c)
 {
+	struct buffer *b;
 	ssize_t n;
 
-	if (c->http_ended || c->out.size > 0)
+	if (c->http_ended || c->out || !c->http_readable)
 		return 0;
-	n = recv(c->http_fd, c->out.bytes, sizeof(c->out.bytes), MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return 0;
-	if (n <= 0) {
-		c->http_ended = true;
-		loop_remove(&c->http);
+	b = take_buffer();
+	if (!b)
+		return -1;
+	n = recv(c->http_fd, b->bytes, sizeof(b->bytes), MSG_DONTWAIT);
+	c->http_readable = n == sizeof(b->bytes);
+	if (n > 0) {
+		b->size = (size_t)n;
+		b->done = 0;
+		c->out = b;
+		if (state_of(c) == LINK_ANSWER)
+			give_time(c, PROGRESS_NS);
 		return 1;
 	}
-	c->out.size = (size_t)n;
-	c->out.done = 0;
-	if (state_of(c) == LINK_ANSWER)
-		give_time(c, PROGRESS_NS);
+	give_buffer(&b);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	c->http_ended = true;
+	loop_remove(&c->http);
 	return 1;
 }
 
@@ -248,18 +284,18 @@ static int to_net(struct conn *c)
 {
 	int r;
 
-	if (c->out.size == 0)
+	if (!c->out)
 		return 0;
-	r = mbedtls_ssl_write(&c->ssl, c->out.bytes + c->out.done, c->out.size - c->out.done);
+	r = mbedtls_ssl_write(&c->ssl, c->out->bytes + c->out->done, c->out->size - c->out->done);
 	c->write_blocked = r == MBEDTLS_ERR_SSL_WANT_WRITE;
 	if (r == MBEDTLS_ERR_SSL_WANT_READ || r == MBEDTLS_ERR_SSL_WANT_WRITE)
 		return 0;
 	if (r < 0)
 		return -1;
-	c->out.done += (size_t)r;
-	if (c->out.done == c->out.size)
-		c->out.size = 0;
-	if (state_of(c) == LINK_ANSWER && c->out.size == 0)
+	c->out->done += (size_t)r;
+	if (c->out->done == c->out->size)
+		give_buffer(&c->out);
+	if (state_of(c) == LINK_ANSWER && !c->out)
 		c->due_ns = 0;
 	else if (state_of(c) != LINK_BODY)	/* also of an answer that HTTP is done with */
 		give_time(c, PROGRESS_NS);
@@ -269,8 +305,10 @@ static int to_net(struct conn *c)
 /* 0: more may come; negative: over. */
 static int linger(struct conn *c)
 {
+	char unread[BUFFER_SIZE];
+
 	for (int i = 0; i < ROUNDS_A_TURN; i++) {
-		ssize_t n = recv(c->fd, c->in.bytes, sizeof(c->in.bytes), MSG_DONTWAIT);
+		ssize_t n = recv(c->fd, unread, sizeof(unread), MSG_DONTWAIT);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return 0;
@@ -311,24 +349,36 @@ static int run(struct conn *c)
 		steps[1] = steps[0] < 0 ? 0 : to_http(c);
 		steps[2] = from_http(c);
 		steps[3] = to_net(c);
-		if (steps[0] < 0 || steps[3] < 0)
+		if (steps[0] < 0 || steps[2] < 0 || steps[3] < 0)
 			return -1;
 		moved = steps[0] | steps[1] | steps[2] | steps[3];
 	}
-	if (c->http_ended && c->out.size == 0)
+	if (c->http_ended && !c->out)
 		return begin_lingering(c);
 	c->more = moved != 0;
 	return 0;
+}
+
+/* Not in the loop while nothing is wanted: epoll tells a hang-up all the same, again and again. */
+static void want_http(struct conn *c, uint32_t events)
+{
+	if (!events)
+		loop_remove(&c->http);
+	else if (c->http.fd >= 0)
+		loop_want(&c->http, events);
+	else
+		loop_add(&c->http, c->http_fd, events);
 }
 
 /* mbedTLS may hold bytes that epoll knows nothing of: `more` asks for a turn by way of a writable socket. */
 static void want(struct conn *c)
 {
 	bool reads = c->phase == PHASE_HANDSHAKE || c->phase == PHASE_LINGERING ||
-		     (c->phase == PHASE_HTTP && !c->net_ended && c->in.size == 0);
+		     (c->phase == PHASE_HTTP && !c->net_ended && !c->in);
 
 	loop_want(&c->net, (reads ? EPOLLIN : 0) | (c->write_blocked || c->more ? EPOLLOUT : 0));
-	loop_want(&c->http, (c->out.size == 0 ? EPOLLIN : 0) | (c->in.size > 0 ? EPOLLOUT : 0));
+	if (c->phase == PHASE_HTTP && !c->http_ended)
+		want_http(c, (c->out ? 0 : EPOLLIN) | (c->in ? EPOLLOUT : 0));
 }
 
 static void turn(struct conn *c)
@@ -352,7 +402,7 @@ static void expire(struct loop_timer *timer)
 		loop_arm(timer, c->due_ns);
 		return;
 	}
-	if (c->phase != PHASE_HTTP || state_of(c) != LINK_HEAD || c->out.size > 0 || begin_lingering(c) < 0)
+	if (c->phase != PHASE_HTTP || state_of(c) != LINK_HEAD || c->out || begin_lingering(c) < 0)
 		destroy(c);
 	else
 		want(c);
@@ -362,16 +412,22 @@ static void net_ready(struct loop_source *source, uint32_t events)
 {
 	struct conn *c = of(source, net);
 
-	if ((events & EPOLLERR) || ((events & EPOLLHUP) && !(events & EPOLLIN)))
+	if ((events & EPOLLERR) || ((events & EPOLLHUP) && !(events & EPOLLIN))) {
 		destroy(c);
-	else
-		turn(c);
+		return;
+	}
+	if (events & EPOLLIN)
+		c->net_readable = true;
+	turn(c);
 }
 
 static void http_ready(struct loop_source *source, uint32_t events)
 {
-	(void)events;
-	turn(of(source, http));
+	struct conn *c = of(source, http);
+
+	if (events & ~(uint32_t)EPOLLOUT)
+		c->http_readable = true;
+	turn(c);
 }
 
 /* False: every place that this address could have is taken by a connection that is being answered. */
@@ -536,7 +592,7 @@ bool conn_idle(void)
 {
 	for (struct conn *c = oldest; c; c = c->next) {
 		look(c);
-		if (c->phase == PHASE_HTTP && (state_of(c) != LINK_HEAD || c->out.size > 0 || !c->http_ended))
+		if (c->phase == PHASE_HTTP && (state_of(c) != LINK_HEAD || c->out || !c->http_ended))
 			return false;
 	}
 	return true;

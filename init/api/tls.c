@@ -6,11 +6,16 @@
 #include <errno.h>
 #include <mbedtls/sha256.h>
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "identity.h"
 #include "tls.h"
+
+#define PAGE         4096
+#define KEPT_SIZE    64		/* of a buffer: a record's number and head */
 
 struct credentials {
 	mbedtls_ssl_config config;
@@ -115,4 +120,26 @@ int tls_open(mbedtls_ssl_context *ssl, int *fd)
 	if (r == 0)
 		mbedtls_ssl_set_bio(ssl, fd, write_socket, read_socket, NULL);
 	return r;
+}
+
+/* The whole pages of it behind its beginning; they are read as zeros from then on. */
+static void give_back(unsigned char *buffer, size_t size)
+{
+	unsigned char *first = buffer + KEPT_SIZE + (PAGE - 1 - ((uintptr_t)buffer + KEPT_SIZE + PAGE - 1) % PAGE);
+	unsigned char *end = buffer + size - (uintptr_t)(buffer + size) % PAGE;
+
+	if (first < end)
+		madvise(first, (size_t)(end - first), MADV_DONTNEED);
+}
+
+/*
+ * mbedTLS has two buffers a session, each for the largest record, and clears both at the start, so all of it is real
+ * memory. Between two records neither holds anything, and most records are small.
+ */
+void tls_rest(mbedtls_ssl_context *ssl)
+{
+	if (mbedtls_ssl_check_pending(ssl) || ssl->MBEDTLS_PRIVATE(out_left) > 0)
+		return;
+	give_back(ssl->MBEDTLS_PRIVATE(in_buf), MBEDTLS_SSL_IN_CONTENT_LEN);
+	give_back(ssl->MBEDTLS_PRIVATE(out_buf), MBEDTLS_SSL_OUT_CONTENT_LEN);
 }

@@ -16,4 +16,7 @@ int tls_use(const char *certificate, const char *key, char *fingerprint);
 /* Prepares a connection that reads and writes the non-blocking socket *fd. 0 or a negative mbedTLS code. */
 int tls_open(mbedtls_ssl_context *ssl, int *fd);
 
+/* After the handshake: gives back memory that an idle session does not need. */
+void tls_rest(mbedtls_ssl_context *ssl);
+
 #endif
