@@ -22,6 +22,7 @@ struct bootlog {
 	bool json;
 	bool waiting;			/* suspended until something comes */
 	bool begun;			/* PID 1 has answered */
+	bool closed;			/* nothing more comes, but PID 1's answer may: it closes what it refuses */
 	bool orphan;			/* nobody wants it any more, but PID 1 will still answer */
 	int64_t result;
 };
@@ -63,7 +64,7 @@ static void begun(void *with, int64_t result)
 	b->result = result;
 	if (b->orphan)
 		free(b);
-	else if (result <= 0)
+	else if (result <= 0 || b->closed)
 		wake(b);
 }
 
@@ -143,6 +144,10 @@ enum MHD_Result answer_boot_log(struct request *request, const struct filter *fi
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
 		wait_for_more(b);
 		return MHD_YES;
+	}
+	if (n <= 0 && !b->begun) {
+		b->closed = b->waiting = true;
+		return request_suspend(request);
 	}
 	if (n == 1 && found == BOOTLOG_FOUND)
 		return respond_found(request, b);
