@@ -43,7 +43,7 @@ class Log(Pid1):
 
     def __init__(self, log=LOG, **files):
         names = {"newer": "events.log", "older": "events.log.1"}
-        super().__init__(boot([stage("one")], api=API, **({"log": log} if log else {})),
+        super().__init__(boot([stage("one")], api=API, log=log),
                          files={names[name]: content for name, content in files.items()})
 
     def get(self, arguments, path="/api/v1/events"):
@@ -109,7 +109,11 @@ class BootLog(unittest.TestCase):
         self.assertEqual(pid1.texts("boot=-1&action=7"), ["begin"])
 
     def test_without_a_log_there_is_no_earlier_boot(self):
-        self.assert_none(self.log(None, newer=NEWER))
+        put = stage("put", "mkdir -p /persistent/gantry/log && cp /t/events.log /persistent/gantry/log")
+        with Pid1(boot([put], api=API), files={"events.log": NEWER}) as pid1:
+            pid1.wait("put", "done")
+            r = ask(pid1, "/api/v1/events?boot=-1")
+            self.assertEqual((r.status, r.type, r.body), NONE)
 
     def test_a_directory_that_is_missing_is_no_log_and_nobody_makes_it(self):
         pid1 = Pid1(boot([stage("disk", "sleep 1000")], api=API, log={**LOG, "directory": "/t/none", "needs": ["disk"]}))

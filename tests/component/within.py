@@ -39,8 +39,8 @@ def connect(pid1, timeout=20):
 
 
 class Answer:
-    def __init__(self, response, body):
-        self.status, self.body = response.status, body
+    def __init__(self, method, response, body):
+        self.method, self.status, self.body = method, response.status, body
         self.headers = response.getheaders()
         self.type = response.getheader("Content-Type")
 
@@ -58,8 +58,8 @@ class Answer:
         return f"{self.status} {self.headers} {self.body[:300]!r}"
 
 
-def head_of(method, path, headers):
-    return "".join([f"{method} {path} HTTP/1.1\r\n", "Host: gantry\r\n", "Connection: close\r\n",
+def head_of(method, path, headers, close=True):
+    return "".join([f"{method} {path} HTTP/1.1\r\n", "Host: gantry\r\n", "Connection: close\r\n" if close else "",
                     *(f"{name}: {value}\r\n" for name, value in headers), "\r\n"]).encode()
 
 
@@ -80,10 +80,39 @@ def exchange(pid1, raw, method="GET", enough=None, timeout=20):
         connection.sendall(raw)
         response = http.client.HTTPResponse(connection, method=method)
         response.begin()
-        return Answer(response, read_until(response, enough))
+        return Answer(method, response, read_until(response, enough))
+
+
+def request_of(path, method="GET", headers=(), body=b"", close=True):
+    length = [("Content-Length", len(body))] if body or method in ("POST", "PUT", "PATCH") else []
+    return head_of(method, path, [*length, *headers], close) + body
 
 
 def ask(pid1, path, method="GET", headers=(), body=b"", enough=None, timeout=20):
     """One request on a connection of its own."""
-    length = [("Content-Length", len(body))] if body or method in ("POST", "PUT", "PATCH") else []
-    return exchange(pid1, head_of(method, path, [*length, *headers]) + body, method, enough, timeout)
+    return exchange(pid1, request_of(path, method, headers, body), method, enough, timeout)
+
+
+class Session:
+    """Many requests on one connection, as long as the server keeps it."""
+
+    def __init__(self, pid1):
+        self.pid1, self.connection = pid1, None
+
+    def ask(self, path, method="GET", headers=(), body=b"", enough=None):
+        if enough:
+            return ask(self.pid1, path, method, headers, body, enough)
+        if not self.connection:
+            self.connection = connect(self.pid1)
+        self.connection.sendall(request_of(path, method, headers, body, close=False))
+        response = http.client.HTTPResponse(self.connection, method=method)
+        response.begin()
+        answer = Answer(method, response, response.read())
+        if response.will_close:
+            self.connection.close()
+            self.connection = None
+        return answer
+
+    def close(self):
+        if self.connection:
+            self.connection.close()
