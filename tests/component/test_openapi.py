@@ -434,6 +434,9 @@ class Live(unittest.TestCase):
             self.reading(machine)
             self.acting(machine)
             self.other_methods(machine)
+            for path, method in self.operations:
+                if paths[path]["x-access"] == "act":
+                    self.ask(machine, url_of(path), method, 403, headers=[("Sec-Fetch-Site", "cross-site")])
             for path in "/nothing", "/livez/", "/api/v1/actions/", "/api/v1/file-upload/a/b", "/assets/", "/API/v1/events":
                 for method in "GET", "POST", "HEAD":
                     self.ask(machine, path, method, 404)
