@@ -2,8 +2,9 @@
 /*
  * Bytes between a TLS session and the HTTP role. Each direction has one small buffer while something is on its way, and
  * reads only when there is none, so a peer that does not read or write stops only itself. When all places are taken, or
- * all that one address may have, the connection that has waited longest without a request makes room: half-open connections in any number
- * do not keep a good client out, and one address does not keep out the others.
+ * all that one address may have, the connection makes room that has longest kept its place for nothing, which counts
+ * more for who has many places and for who has not even greeted: half-open connections in any number do not keep a good
+ * client out, and one address does not keep out the others.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -32,9 +33,11 @@
 #define LINGER_NS       (2 * SECOND_NS)
 #define LISTEN_AGAIN_NS SECOND_NS
 #define BUFFER_SIZE     4096
+#define SILENT_WEIGHT   16		/* a second without a greeting counts as that many */
 #define ROUNDS_A_TURN   16
 #define ACCEPTS_A_TURN  32
 #define BACKLOG         4096	/* a burst waits here; what does not fit would try again only after a second */
+#define UNSENT_SIZE     32768	/* in the socket: else the kernel keeps megabytes for a client that does not read */
 #define USER_TIMEOUT_MS 60000	/* unanswered bytes in the socket: the client is gone */
 
 enum phase {
@@ -49,10 +52,16 @@ struct buffer {
 	unsigned char bytes[BUFFER_SIZE];
 };
 
+/* One that has connections; IPv6: a /64, of which anybody has a whole one. */
+struct address {
+	size_t n;
+};
+
 struct conn {
 	struct loop_source net, http;
 	struct loop_timer deadline;
 	int64_t due_ns;			/* 0: none */
+	int64_t since_ns;		/* it has not got further */
 	struct conn *next, *previous;	/* oldest first */
 	int fd;
 	int http_fd;			/* ours, -1: closed */
@@ -60,6 +69,7 @@ struct conn {
 	uint32_t seen;			/* the slot's word when we last looked */
 	struct sockaddr_storage peer;
 	socklen_t peer_size;
+	struct address *address;
 	enum phase phase;
 	bool net_ended, http_ended, http_told;
 	bool write_blocked;		/* TLS waits for room in the socket */
@@ -111,6 +121,8 @@ static void destroy(struct conn *c)
 	*(c->previous ? &c->previous->next : &oldest) = c->next;
 	*(c->next ? &c->next->previous : &newest) = c->previous;
 	free_slots[--n_conns] = c->slot;
+	if (--c->address->n == 0)
+		free(c->address);
 	if (c->http_fd >= 0)
 		close(c->http_fd);
 	close(c->fd);
@@ -121,7 +133,8 @@ static void destroy(struct conn *c)
 /* The timer is moved only when it would fire too late: most deadlines are put off many times before they come. */
 static void give_time(struct conn *c, int64_t ns)
 {
-	c->due_ns = loop_now_ns() + ns;
+	c->since_ns = loop_now_ns();
+	c->due_ns = c->since_ns + ns;
 	if (!c->deadline.armed || c->deadline.due_ns > c->due_ns)
 		loop_arm(&c->deadline, c->due_ns);
 }
@@ -430,49 +443,72 @@ static void http_ready(struct loop_source *source, uint32_t events)
 	turn(c);
 }
 
-/* False: every place that this address could have is taken by a connection that is being answered. */
-static bool make_room(const struct sockaddr_storage *peer)
+static struct address *address_of(const struct sockaddr_storage *peer)
 {
-	struct conn *of_any = NULL, *of_address = NULL;
-	size_t n = 0;
+	for (struct conn *c = oldest; c; c = c->next)
+		if (address_equal((const struct sockaddr *)&c->peer, (const struct sockaddr *)peer))
+			return c->address;
+	return calloc(1, sizeof(struct address));
+}
 
-	for (struct conn *c = oldest; c; c = c->next) {
-		bool same = address_equal((const struct sockaddr *)&c->peer, (const struct sockaddr *)peer), gives_way;
+/* How much it has kept its place for nothing; 0: it is being answered, and takes what it is given. */
+static int64_t idleness(struct conn *c, int64_t now_ns)
+{
+	bool silent = c->phase == PHASE_HANDSHAKE && !tls_greeted(&c->ssl);
 
-		look(c);
-		gives_way = c->phase != PHASE_HTTP || state_of(c) == LINK_HEAD;
-		n += same;
-		if (gives_way && !of_any)
-			of_any = c;
-		if (gives_way && same && !of_address)
-			of_address = c;
-	}
-	if (n < address_max && n_conns < conns_max)
+	look(c);
+	if (c->phase == PHASE_HTTP && state_of(c) == LINK_ANSWER && !c->out)
+		return 0;
+	return (now_ns - c->since_ns + 1) * (silent ? SILENT_WEIGHT : 1) * (int64_t)c->address->n;
+}
+
+/* False: every place that this address could have is taken by a connection that is being answered. */
+static bool make_room(const struct address *address)
+{
+	bool own_only = address->n > address_max;
+	struct conn *idlest = NULL;
+	int64_t now_ns = loop_now_ns(), most = 0;
+
+	if (!own_only && n_conns < conns_max)
 		return true;
-	if (n >= address_max)
-		of_any = of_address;
-	if (of_any)
-		destroy(of_any);
-	return of_any != NULL;
+	for (struct conn *c = oldest; c; c = c->next) {
+		int64_t idle = own_only && c->address != address ? 0 : idleness(c, now_ns);
+
+		if (idle <= most)
+			continue;
+		most = idle;
+		idlest = c;
+	}
+	if (idlest)
+		destroy(idlest);
+	return idlest != NULL;
 }
 
 static int add(int fd, const struct sockaddr_storage *peer, socklen_t peer_size)
 {
-	struct conn *c = make_room(peer) ? calloc(1, sizeof(*c)) : NULL;
+	struct address *address = address_of(peer);
+	struct conn *c = NULL;
 	int r;
 
+	if (address) {
+		address->n++;	/* what makes room is not the last of its address */
+		c = make_room(address) ? calloc(1, sizeof(*c)) : NULL;
+	}
 	if (!c) {
+		if (address && --address->n == 0)
+			free(address);
 		close(fd);
 		return -ENOMEM;
 	}
 	*c = (struct conn){.net = {.fd = -1, .ready = net_ready}, .http = LOOP_SOURCE_INIT, .fd = fd, .http_fd = -1,
-			   .slot = free_slots[n_conns], .peer = *peer, .peer_size = peer_size, .previous = newest,
-			   .deadline = {.fire = expire}};
+			   .slot = free_slots[n_conns], .peer = *peer, .peer_size = peer_size,
+			   .address = address, .previous = newest, .deadline = {.fire = expire}};
 	*(newest ? &newest->next : &oldest) = c;
 	newest = c;
 	n_conns++;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &(int){USER_TIMEOUT_MS}, sizeof(int));
+	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){UNSENT_SIZE}, sizeof(int));
 	give_time(c, HANDSHAKE_NS);
 	r = tls_open(&c->ssl, &c->fd);
 	if (r == 0)

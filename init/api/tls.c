@@ -122,6 +122,11 @@ int tls_open(mbedtls_ssl_context *ssl, int *fd)
 	return r;
 }
 
+bool tls_greeted(const mbedtls_ssl_context *ssl)
+{
+	return ssl->MBEDTLS_PRIVATE(state) > MBEDTLS_SSL_CLIENT_HELLO;
+}
+
 /* The whole pages of it behind its beginning; they are read as zeros from then on. */
 static void give_back(unsigned char *buffer, size_t size)
 {

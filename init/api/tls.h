@@ -6,6 +6,7 @@
 #define API_TLS_H
 
 #include <mbedtls/ssl.h>
+#include <stdbool.h>
 
 /*
  * New sessions use this certificate and key (PEM) from now on. 0, or a negative mbedTLS code and nothing has changed.
@@ -15,6 +16,9 @@ int tls_use(const char *certificate, const char *key, char *fingerprint);
 
 /* Prepares a connection that reads and writes the non-blocking socket *fd. 0 or a negative mbedTLS code. */
 int tls_open(mbedtls_ssl_context *ssl, int *fd);
+
+/* The client's greeting was read whole. */
+bool tls_greeted(const mbedtls_ssl_context *ssl);
 
 /* After the handshake: gives back memory that an idle session does not need. */
 void tls_rest(mbedtls_ssl_context *ssl);

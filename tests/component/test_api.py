@@ -106,9 +106,10 @@ class Api(FakeControl):
 
 class ApiTest(unittest.TestCase):
     ring = 2000
+    options = {}
 
     def setUp(self):
-        self.api = Api(self.ring).start()
+        self.api = Api(self.ring, **self.options).start()
         self.addCleanup(self.api.kill)
 
     def own(self):
