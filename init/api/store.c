@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/file.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -146,12 +147,15 @@ static int put_in_place(int directory, const char *name)
 	return fsync(directory) < 0 ? -errno : 0;
 }
 
+/* One after the other: the file beside it has one name. */
 static int replace_file(const char *path, mode_t mode, int from, size_t size)
 {
 	const char *name;
 	_cleanup_(cleanup_close) int directory = open_directory(path, &name);
-	int r = directory < 0 ? directory : write_beside(directory, name, mode, from, size);
+	int r = directory < 0 ? directory : flock(directory, LOCK_EX) < 0 ? -errno : 0;
 
+	if (r == 0)
+		r = write_beside(directory, name, mode, from, size);
 	return r < 0 ? r : put_in_place(directory, name);
 }
 
