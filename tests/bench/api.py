@@ -24,7 +24,9 @@ from watch import processor_seconds
 
 PORT, NGINX_PORT = 3535, 3536
 ALIVE = b'{"status":"ok"}\n'
-WRK_SECONDS = 5
+LOAD = (sys.executable, os.path.join(HERE, "apiload.py"))
+WRK_SECONDS = 6
+WARM_SECONDS = 2              # by then all connections are open
 STREAM_SECONDS = 5
 EVENTS = 200000
 CONNECTIONS = (0, 100, 1000)
@@ -41,6 +43,7 @@ http {
 		listen 127.0.0.1:%(port)d ssl backlog=4096; root %(folder)s;
 		ssl_certificate %(folder)s/certificate; ssl_certificate_key %(folder)s/key;
 		ssl_protocols TLSv1.3; ssl_session_tickets off; ssl_session_cache off; ssl_ecdh_curve X25519;
+		ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
 	}
 }
 """
@@ -117,6 +120,11 @@ def cpu_seconds(pid):
         return sum(map(int, file.read().rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
+def used_by(pid1):
+    """CPU seconds of everything in it, as far as this process does not wait for it."""
+    return sum(cpu_seconds(pid) for pid in (pid1.pid, *roles(pid1).values()))
+
+
 # ---- requests
 
 
@@ -126,36 +134,59 @@ def microseconds(text):
     return float(number) * {"us": 1, "ms": 1e3, "s": 1e6, "m": 60e6}[unit]
 
 
-def wrk(port, connections, path="/livez", close=False):
+def wrk(port, connections, path="/livez", close=False, meanwhile=lambda: None):
     """{"rate", "median_us", "p99_us", "requests"}; a request that failed is no measurement."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{WRK_SECONDS}s", "--timeout", "20s", "--latency",
                *(["-H", "Connection: close"] if close else []), f"https://localhost:{port}{path}"]
-    text = subprocess.run(command, check=True, capture_output=True, text=True, preexec_fn=on(CLIENT)).stdout
-    if re.search(r"Non-2xx|Socket errors: .*[1-9]", text):
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=on(CLIENT)) as process:
+        meanwhile()
+        text = process.communicate()[0]
+    if process.returncode or re.search(r"Non-2xx|Socket errors: .*[1-9]", text):
         raise OSError("wrk: " + text)
     latency = dict(re.findall(r"^\s+(50|99)%\s+(\S+)$", text, re.M))
     return {"rate": float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]), "median_us": microseconds(latency["50"]),
             "p99_us": microseconds(latency["99"]), "requests": int(re.search(r"(\d+) requests in", text)[1])}
 
 
+def asked_meanwhile(port, connections):
+    """As wrk(), with the latency of one more client that comes when all of wrk's connections are open: wrk's own contains
+    how long they wait for one another's handshakes."""
+    took = []
+
+    def ask():
+        time.sleep(WARM_SECONDS)
+        command = [*LOAD, "ask", str(port), str(WRK_SECONDS - WARM_SECONDS - 1)]
+        took.extend(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, preexec_fn=on(CLIENT)).stdout))
+    run = wrk(port, connections, meanwhile=ask)
+    took.sort()
+    return {**run, "median_us": took[len(took) // 2], "p99_us": took[len(took) * 99 // 100]}
+
+
+def new_connections(port, connections):
+    return wrk(port, connections, close=True)
+
+
 REQUESTS = (
-    # name, arguments of wrk(), target
-    ("keep-alive, 1 connection", {"connections": 1}, None),
-    ("keep-alive, 100 connections", {"connections": 100}, 10000),
-    ("a TLS connection a request, 16 at once", {"connections": 16, "close": True}, None),
+    # name, how, connections, target of the rate, what the latency is
+    ("keep-alive, 1 connection", wrk, 1, None),
+    ("keep-alive, 100 connections", asked_meanwhile, 100, 10000),
+    ("a TLS connection a request", new_connections, 16, None),
 )
 REQUESTS_HOW = ("wrk on one processor, both roles on the other: GET /livez over TLS 1.3; nginx, 1 worker, on the same "
-                "processor in turn, serves a file of the same size with the same cipher, curve and kind of certificate")
+                "processor in turn, serves a file of the same size with the same cipher, curve and kind of certificate. "
+                "Latency with 100 connections is that of one more client. New connections: 16 at once")
 
 
 def request_figures(pid1, samples, say):
     found = []
     with nginx():
-        for name, arguments, target in REQUESTS:
-            ours, its = [], []
+        for name, how, connections, target in REQUESTS:
+            ours, its, cpu = [], [], []
             for _ in range(samples):
-                ours.append(wrk(PORT, **arguments))
-                its.append(wrk(NGINX_PORT, **arguments))
+                before = sum(cpu_seconds(pid) for pid in roles(pid1).values())
+                ours.append(how(PORT, connections))
+                cpu.append((sum(cpu_seconds(pid) for pid in roles(pid1).values()) - before) / ours[-1]["requests"] * 1e6)
+                its.append(how(NGINX_PORT, connections))
                 say(f"  {name}: {ours[-1]['rate']:.0f} a second, nginx {its[-1]['rate']:.0f}")
 
             def figure(word, unit, key, scale=1.0, **more):
@@ -165,6 +196,8 @@ def request_figures(pid1, samples, say):
             figure("rate", "/s", "rate", more=True, target=target)
             figure("median", "ms", "median_us", 1000)
             figure("p99", "ms", "p99_us", 1000)
+            found.append(Figure("System API: requests", f"{name}: both roles, each", "us", "CPU time of both roles by their own "
+                                "count; of a new connection wrk's requests are the count", cpu))
     return found
 
 
@@ -185,8 +218,8 @@ def memory_figures(say):
            "several processes share (the binary's) counts whole in each RSS, in parts in PSS")
     with gantry() as pid1:
         for count in CONNECTIONS:
-            holder = subprocess.Popen([sys.executable, os.path.join(HERE, "apiload.py"), "hold", str(PORT), str(count)],
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=on(CLIENT))
+            holder = subprocess.Popen([*LOAD, "hold", str(PORT), str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                      text=True, preexec_fn=on(CLIENT))
             if holder.stdout.readline() != "held\n":
                 raise OSError(f"{count} connections could not be opened")
             sizes = [rollup(pid) for pid in roles(pid1).values()]
@@ -233,13 +266,12 @@ def event_figures(pid1, samples, say):
 
 
 def stream_run(pid1, rate):
-    load = [sys.executable, os.path.join(HERE, "apiload.py")]
-    reader = subprocess.Popen([*load, "stream", str(PORT), str(STREAM_SECONDS + 1)], stdout=subprocess.PIPE, text=True,
+    reader = subprocess.Popen([*LOAD, "stream", str(PORT), str(STREAM_SECONDS + 1)], stdout=subprocess.PIPE, text=True,
                               preexec_fn=on(CLIENT))
     if reader.stdout.readline() != "begun\n":
         raise OSError("no stream")
     path = f"/proc/{pid1.pid}/root/run/gantry/events"
-    sender = json.loads(subprocess.run([*load, "send", path, str(rate), str(STREAM_SECONDS)], check=True, text=True,
+    sender = json.loads(subprocess.run([*LOAD, "send", path, str(rate), str(STREAM_SECONDS)], check=True, text=True,
                                        stdout=subprocess.PIPE, preexec_fn=on(CLIENT)).stdout)
     ages = sorted(json.loads(reader.communicate()[0]))
     if len(ages) != sender["sent"]:
@@ -261,10 +293,14 @@ def stream_figures(pid1, samples, say):
 
 
 def measure(samples, say):
-    """(figures, {"others": processors that other work kept busy, at most 0 where that cannot be told})"""
+    """(figures, the number of processors that other work kept busy)"""
+    began, (busy, _), own = time.monotonic(), processor_seconds(), sum(os.times()[:4])
     found = memory_figures(say)
     with gantry() as pid1:
         found += request_figures(pid1, samples, say)
+        spent = used_by(pid1)
     with gantry() as pid1:
         found += event_figures(pid1, samples, say) + stream_figures(pid1, samples, say)
-    return found
+        spent += used_by(pid1)
+    spent += sum(os.times()[:4]) - own
+    return found, max(processor_seconds()[0] - busy - spent, 0) / (time.monotonic() - began)

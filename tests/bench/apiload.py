@@ -2,6 +2,7 @@
 """What loads the System API while it is measured, one process each, started by api.py:
 
   apiload.py hold PORT COUNT              opens COUNT connections, one request over each; holds them until its input ends
+  apiload.py ask PORT SECONDS             one request after the other; prints how long each took, in microseconds
   apiload.py send SOCKET RATE SECONDS     adds events that carry the moment at which they were sent
   apiload.py stream PORT SECONDS          reads the event stream; prints how old each of those events was, in microseconds
 """
@@ -33,6 +34,20 @@ def hold(port, count):
         held.append(s)
     print("held", flush=True)
     sys.stdin.read()
+
+
+def ask(port, seconds):
+    context, raw = connect(port)
+    s = context.wrap_socket(raw, server_hostname="localhost")
+    end, took = time.monotonic() + seconds, []
+    while time.monotonic() < end:
+        began = time.monotonic_ns()
+        s.sendall(GET % b"/livez")
+        got = b""
+        while b"}\n" not in got:
+            got += s.recv(4096)
+        took.append((time.monotonic_ns() - began) // 1000)
+    print(json.dumps(took))
 
 
 def send(path, rate, seconds):
@@ -70,4 +85,4 @@ def stream(port, seconds):
 
 
 if __name__ == "__main__":
-    {"hold": hold, "send": send, "stream": stream}[sys.argv[1]](*[int(a) if a.isdigit() else a for a in sys.argv[2:]])
+    {"hold": hold, "ask": ask, "send": send, "stream": stream}[sys.argv[1]](*[int(a) if a.isdigit() else a for a in sys.argv[2:]])

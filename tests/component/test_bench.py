@@ -8,6 +8,7 @@ import unittest
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [REPOSITORY, os.path.join(REPOSITORY, "tests", "bench")]
+import api
 import disks
 import figures
 from figures import Figure
@@ -34,6 +35,12 @@ class Figures(unittest.TestCase):
     def test_a_missed_target_is_called_missed_and_a_met_one_met(self):
         rows = [figures.row(figure) for figure in canned()]
         self.assertEqual([row[4] for row in rows], ["MISSED", "met", "", ""])
+
+    def test_where_more_is_better_the_target_is_the_least_and_the_ratio_is_of_nginx(self):
+        rates = [Figure("Requests", "rate", "/s", "wrk", [rate], target=10000, more=True, nginx=20000) for rate in (15000, 5000)]
+        self.assertEqual([figures.row(rate)[1:] for rate in rates],
+                         [["15000 /s", "", "10000", "met", "", "20000", "0.75x"], ["5000 /s", "", "10000", "MISSED", "", "20000",
+                                                                                 "0.25x"]])
 
     def test_a_figure_without_samples_has_no_value_and_no_verdict(self):
         empty = Figure("Scenarios", "none", "s", "not measured", [], 25.2, 2.0)
@@ -71,6 +78,12 @@ def fio_job(name, value):
     return {"jobname": name, "read": numbers, "write": numbers}
 
 
+class Wrk(unittest.TestCase):
+
+    def test_its_times_are_read_in_every_unit(self):
+        self.assertEqual([api.microseconds(text) for text in ("118.00us", "9.03ms", "1.20s")], [118, 9030, 1200000])
+
+
 class Disks(unittest.TestCase):
 
     def run_of(self, *pairs):
@@ -100,7 +113,8 @@ class Json(unittest.TestCase):
         self.assertEqual(read["samples"], 3)
         self.assertEqual(read["figures"][0], {
             "section": "Scenarios", "name": "C second boot, disk there", "unit": "s", "value": 2.2, "samples": [2.4, 1.9, 2.2],
-            "shell": 25.2, "target": 2.0, "ratio": 25.2 / 2.2, "met": False, "how": "the event `booted`"})
+            "shell": 25.2, "nginx": None, "target": 2.0, "more": False, "ratio": 25.2 / 2.2, "met": False,
+            "how": "the event `booted`"})
         self.assertEqual(read["stages"]["disk"]["tier 1, first"], [0.5, 1.25])
 
 
