@@ -464,6 +464,7 @@ int http_init(const struct api_options *options)
 				   MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
 				   MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->connections + 16,
 				   MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_SIZE,
+				   MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,
 				   MHD_OPTION_END);
 	if (!daemon_)
 		return -EIO;

@@ -407,13 +407,15 @@ class Live(unittest.TestCase):
 
     def malformed(self, machine):
         host = b"Host: gantry\r\n\r\n"
-        requests = {400: b"GET / HTTP/1.1\r\n\r\n", 413: b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 30 + b"\r\n" + host,
-                    414: b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n" + host, 505: b"GET / HTTP/3.0\r\n" + host,
-                    431: b"GET / HTTP/1.1\r\nX: " + b"a" * 20000 + b"\r\n" + host}
-        self.assertEqual([str(code) for code in sorted(requests)], list(self.document.content["x-malformed"]))
-        for code, raw in requests.items():
+        requests = [(400, b"GET / HTTP/1.1\r\n\r\n"), (400, b"GET //elsewhere/a b HTTP/1.1\r\n" + host),
+                    (400, b"GET / HTTP/1.1\r\nA: b\r\n c: d\r\n" + host), (400, b"GET / HTTP/1.1\r\nA b\r\n" + host),
+                    (413, b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 30 + b"\r\n" + host),
+                    (414, b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n" + host), (505, b"GET / HTTP/3.0\r\n" + host),
+                    (431, b"GET / HTTP/1.1\r\nX: " + b"a" * 20000 + b"\r\n" + host)]
+        self.assertEqual({str(code) for code, _ in requests}, set(self.document.content["x-malformed"]))
+        for code, raw in requests:
             answer = exchange(machine, raw)
-            self.assertEqual(answer.status, code, answer)
+            self.assertEqual(answer.status, code, f"{raw[:60]}: {answer}")
             self.recorder.take(f"malformed, {code}", answer, "x-malformed", str(code))
 
     def test_every_status_is_provoked_and_every_answer_is_described(self):
