@@ -108,6 +108,7 @@ class SystemApi(BootTest):
         self.agree_on_the_failure(guest, client)
         self.assertEqual(client.ask("/api/v1/actions/reboot", "POST"), (200, {"message": "Action executed successfully"}))
         self.assertEqual(guest.wait_end(), "guest-reset")
+        self.keep_console(guest.folder, self.boots)
 
         first, guest, client = guest, self.boot(change=small, disk=self.disk), Client()
         self.assertEqual(self.from_disk(guest), certificate)
