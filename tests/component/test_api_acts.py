@@ -6,14 +6,17 @@ import hashlib
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
 from fake_control import wait_for
 from pid1 import Pid1, boot, service, stage
+from test_api import Api
 
 SALT = "bb36ef0b6643"
 URL = "https://127.0.0.1:3535"
@@ -275,6 +278,38 @@ class Open(unittest.TestCase):
         content = self.pid1.read("list.json")
         self.assertIn((content[0], len(content)), [(chr(65 + i), size) for i, size in enumerate(sizes)])
         self.assertEqual(set(content), {content[0]})
+
+
+class Overtaken(unittest.TestCase):
+    """The role learns in one turn that an action has begun and that it is over."""
+
+    def ask(self, path):
+        api = Api()
+        said = threading.Event()
+
+        def act(kind, body):
+            os.kill(api.process.pid, signal.SIGSTOP)
+            said.set()
+            return 5, b""
+
+        api.act = act
+        api.start()
+        self.addCleanup(api.kill)
+        got = []
+        client = threading.Thread(target=lambda: got.append(api.request(path)))
+        client.start()
+        self.assertTrue(said.wait(10))
+        time.sleep(0.2)         # the answer is in its socket, and then the end of the action
+        api._wait_sent(api.add("executing action success: x", "system-api", fields=b"action=x\0id=5\0result=success\0"))
+        os.kill(api.process.pid, signal.SIGCONT)
+        client.join(10)
+        return got[0].status, json.loads(got[0].body)
+
+    def test_an_asynchronous_one_is_accepted_whatever_has_become_of_it(self):
+        self.assertEqual(self.ask("/api/v1/actions/x?async=1"), (202, {"id": "5", "message": "Action accepted"}))
+
+    def test_another_one_is_answered_with_its_end(self):
+        self.assertEqual(self.ask("/api/v1/actions/x"), (200, {"message": "Action executed successfully"}))
 
 
 class Full(unittest.TestCase):
