@@ -151,5 +151,7 @@ enum MHD_Result answer_boot_log(struct request *request, const struct filter *fi
 	}
 	if (n == 1 && found == BOOTLOG_FOUND)
 		return respond_found(request, b);
-	return respond_error(request, MHD_HTTP_NOT_FOUND, "No such boot in the log");
+	if ((n == 1 && found == BOOTLOG_NONE) || b->result == -ENOENT)
+		return respond_error(request, MHD_HTTP_NOT_FOUND, "No such boot in the log");
+	return respond_error(request, MHD_HTTP_INTERNAL_SERVER_ERROR, "Failed to read the log");
 }

@@ -16,8 +16,9 @@ struct bootlog_request {
 	uint32_t json;		/* an array, or lines */
 };
 
-/* Comes back before everything else; without it there is no such boot, or no log. */
+/* Comes back first: the answer follows, or there is no such boot. Without either the log could not be read. */
 #define BOOTLOG_FOUND '+'
+#define BOOTLOG_NONE  '-'
 
 enum MHD_Result answer_boot_log(struct request *request, const struct filter *filter, bool json);
 

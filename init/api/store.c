@@ -434,6 +434,12 @@ static void read_boot_id(char *id, size_t size)
 	id[strcspn(id, "\n")] = '\0';
 }
 
+static int no_such_boot(void)
+{
+	(void)!send(PAYLOAD_FD, (char[]){BOOTLOG_NONE}, 1, MSG_NOSIGNAL);
+	return 0;
+}
+
 /* Descriptor 4 is boot.json's `log` object here. */
 static int read_log(void)
 {
@@ -449,7 +455,7 @@ static int read_log(void)
 	log = n < 0 ? NULL : json_tokener_parse(json);
 	directory = open(log_directory(log), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory < 0)
-		return errno == ENOENT ? 0 : fail(log_directory(log), strerror(errno));
+		return errno == ENOENT ? no_such_boot() : fail(log_directory(log), strerror(errno));
 	l.newer = open_log(directory, LOG_NAME);
 	l.older = open_log(directory, LOG_OLD_NAME);
 	read_boot_id(boot_id, sizeof(boot_id));
@@ -460,7 +466,9 @@ static int read_log(void)
 		return fail("request", "malformed");
 	l.json = what.json;
 	r = logread(&l, PAYLOAD_FD);
-	return r < 0 && r != -ENOENT && r != -EPIPE ? fail("log", strerror((int)-r)) : 0;
+	if (r == -ENOENT)
+		return no_such_boot();
+	return r < 0 && r != -EPIPE ? fail("log", strerror((int)-r)) : 0;
 }
 
 static const struct {

@@ -150,13 +150,17 @@ class BootLog(unittest.TestCase):
             validator.validate(e)
         self.assert_none(pid1, "boot=-2")
 
-    def test_what_is_no_regular_file_is_not_read(self):
-        for make in (lambda path: os.symlink("/t/elsewhere", path), os.mkfifo, os.mkdir):
+    def test_what_is_no_regular_file_is_not_read_and_said(self):
+        failed = (500, "application/json", b'{"code":500,"message":"Failed to read the log"}\n')
+        for make, expected in ((lambda path: os.symlink("/t/elsewhere", path), NONE), (os.mkfifo, failed), (os.mkdir, failed)):
             with Pid1(boot([stage("disk", "read line < /t/gate")], api=API, log={**LOG, "needs": ["disk"]}),
                       files={"elsewhere": NEWER}) as pid1:
                 make(os.path.join(pid1.shared, "events.log"))
                 r = ask(pid1, "/api/v1/events?boot=-1")
-                self.assertEqual((r.status, r.type, r.body), NONE)
+                self.assertEqual((r.status, r.type, r.body), expected)
+                if expected is failed:
+                    event = pid1.wait("system-api", "log of an earlier boot: exit status 1: log: Invalid argument", kind="message")
+                    self.assertEqual(event.level, "warning")
 
     def test_many_readers_at_once_get_it_whole_or_are_told_to_come_again(self):
         big = begins("first") + "".join(event(i, f"event {i} " + "x" * 200) for i in range(1, 2001))

@@ -469,12 +469,17 @@ class Live(unittest.TestCase):
         for before in "events", "nothing":
             shut = [p for p, item in paths.items() if p != "/livez" and (item["x-access"] == "act" or before == "nothing")]
             config = api(needs=["disk"], before_unlock=before)
-            with Machine(boot([disk], [service("svc")], api=config), files={"secret": stored("secret")}) as machine:
+            log = {"directory": "/t", "max_bytes": 1 << 20, "needs": ["disk"]}
+            with Machine(boot([disk], [service("svc")], api=config, log=log), files={"secret": stored("secret")}) as machine:
                 self.every(machine, 503, paths=shut)
                 self.every(machine, 200, paths=[p for p in paths if p not in shut])
                 if before == "nothing":
                     self.ask(machine, "/nothing", status=503)
                     self.ask(machine, "/logs", "POST", 503)
+                else:
+                    os.mkdir(machine.path("events.log"))        # nothing that could be read
+                    for path in "/logs", "/api/v1/events":
+                        self.ask(machine, f"{path}?boot=-1", status=500)
                 self.ask(machine, "/api/v1/set-basic-auth", "GET", 503)
 
     def machine_without_a_place_for_a_password(self):
