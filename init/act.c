@@ -289,9 +289,13 @@ static int do_verb(const struct config_action *action)
 	case VERB_RESTART:
 		return boot_restart(action->target);
 	case VERB_REBOOT:
+		boot_shutdown(SHUTDOWN_REBOOT, ACT_SOURCE, action->name);
+		return 0;
 	case VERB_POWEROFF:
-		boot_shutdown(action->verb == VERB_REBOOT ? SHUTDOWN_REBOOT : SHUTDOWN_POWEROFF, ACT_SOURCE,
-			      action->name);
+		boot_shutdown(SHUTDOWN_POWEROFF, ACT_SOURCE, action->name);
+		return 0;
+	case VERB_HALT:
+		boot_shutdown(SHUTDOWN_HALT, ACT_SOURCE, action->name);
 		return 0;
 	default:
 		return -EINVAL;

@@ -91,6 +91,7 @@ enum verb {
 	VERB_RESTART,
 	VERB_REBOOT,
 	VERB_POWEROFF,
+	VERB_HALT,
 };
 
 struct config_action {

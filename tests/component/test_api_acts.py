@@ -560,13 +560,20 @@ class Identity(unittest.TestCase):
 
 
 class Shutdown(unittest.TestCase):
-    def test_reboot_is_an_action(self):
-        actions = [{"name": "reboot", "verb": "@reboot"}]
-        with Machine(boot([], api=api(actions=actions))) as pid1:
+    def end_by(self, verb):
+        with Machine(boot([], api=api(actions=[{"name": "end", "verb": verb}]))) as pid1:
             pid1.unlocked()
             # From outside: what runs inside is killed by the shutdown, the test's curl too.
-            self.assertEqual(ask(pid1, "/api/v1/actions/reboot").status, 200)
-            self.assertEqual(pid1.end(), "reboot")
+            self.assertEqual(ask(pid1, "/api/v1/actions/end").status, 200)
+            pid1.wait("gantry", f"{verb[1:]} requested by system-api: end", kind="message")
+            return pid1.end()
+
+    def test_reboot_is_an_action(self):
+        self.assertEqual(self.end_by("@reboot"), "reboot")
+
+    def test_poweroff_and_halt_are_actions(self):
+        self.assertEqual(self.end_by("@poweroff"), "poweroff")
+        self.assertEqual(self.end_by("@halt"), "poweroff")      # of a namespace the kernel makes no difference
 
 
 if __name__ == "__main__":
