@@ -29,6 +29,7 @@
 #define STORE_NS      (30 * 1000000000LL)	/* a disk that takes no file within this takes none at all */
 #define BOOT_LOG_NS   (60 * 1000000000LL)
 #define LOAD_AGAIN_NS 5000000000LL
+#define ANSWER_NS     300000000LL	/* for an answer to get out before the end takes the network away */
 
 enum act_kind {
 	ACT_ACTION,
@@ -57,7 +58,8 @@ static int64_t last_id;
 static int api_options = -1, log_options = -1;
 static int password_fd = -1, identity_fd = -1;
 static bool loading, loaded;
-static struct loop_timer load_timer;
+static struct loop_timer load_timer, end_timer;
+static const struct config_action *end_by;
 
 /* ---- how an act is told --------------------------------------------------------------------------------------- */
 
@@ -279,6 +281,26 @@ static int64_t start(struct act *act, const char *const *argv, int options)
 
 /* ---- the acts ------------------------------------------------------------------------------------------------- */
 
+static void end_machine(struct loop_timer *timer)
+{
+	static const enum shutdown_kind kinds[] = {
+		[VERB_REBOOT] = SHUTDOWN_REBOOT, [VERB_POWEROFF] = SHUTDOWN_POWEROFF, [VERB_HALT] = SHUTDOWN_HALT,
+	};
+
+	(void)timer;
+	boot_shutdown(kinds[end_by->verb], ACT_SOURCE, end_by->name);
+}
+
+/* The first one that asks decides which end it is. */
+static int end_soon(const struct config_action *action)
+{
+	if (end_timer.armed)
+		return 0;
+	end_by = action;
+	loop_arm(&end_timer, loop_now_ns() + ANSWER_NS);
+	return 0;
+}
+
 static int do_verb(const struct config_action *action)
 {
 	switch (action->verb) {
@@ -289,14 +311,9 @@ static int do_verb(const struct config_action *action)
 	case VERB_RESTART:
 		return boot_restart(action->target);
 	case VERB_REBOOT:
-		boot_shutdown(SHUTDOWN_REBOOT, ACT_SOURCE, action->name);
-		return 0;
 	case VERB_POWEROFF:
-		boot_shutdown(SHUTDOWN_POWEROFF, ACT_SOURCE, action->name);
-		return 0;
 	case VERB_HALT:
-		boot_shutdown(SHUTDOWN_HALT, ACT_SOURCE, action->name);
-		return 0;
+		return end_soon(action);
 	default:
 		return -EINVAL;
 	}
@@ -438,6 +455,7 @@ void act_init(const struct config *with)
 {
 	config = with;
 	load_timer.fire = load;
+	end_timer.fire = end_machine;
 	for (size_t i = 0; i < ACTS_MAX; i++)
 		acts[i].payload = -1;
 	if (config->api_json)

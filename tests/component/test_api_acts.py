@@ -566,6 +566,9 @@ class Shutdown(unittest.TestCase):
             # From outside: what runs inside is killed by the shutdown, the test's curl too.
             self.assertEqual(ask(pid1, "/api/v1/actions/end").status, 200)
             pid1.wait("gantry", f"{verb[1:]} requested by system-api: end", kind="message")
+            # The answer has time to get out before a service stops that the network hangs on.
+            success = pid1.wait("system-api", "executing action success: end", kind="message")
+            self.assertGreater(pid1.wait("gantry", "stopping").time - success.time, 0.25)
             return pid1.end()
 
     def test_reboot_is_an_action(self):
