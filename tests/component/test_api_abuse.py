@@ -6,7 +6,6 @@ left of them, and both roles are still the same processes. TLS is held against w
 import errno
 import http.client
 import os
-import re
 import socket
 import ssl
 import subprocess

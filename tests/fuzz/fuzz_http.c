@@ -38,7 +38,7 @@
 #define PENDING_MAX 64
 #define TURNS_MAX   64
 #define MS          1000000LL
-#define CREDENTIALS "Basic YWRtaW46c2VjcmV0"	/* admin:secret */
+#define CREDENTIALS "YWRtaW46c2VjcmV0"	/* admin:secret */
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
@@ -389,7 +389,7 @@ static void remember(const uint8_t *bytes, size_t size)
 	}
 	*out = '\0';
 	said_post = strstr(said, "POST");
-	said_credentials = strcasestr(said, CREDENTIALS);
+	said_credentials = strstr(said, CREDENTIALS);
 }
 
 static void store(const char *text)
