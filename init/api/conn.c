@@ -238,7 +238,7 @@ static int from_net(struct conn *c)
 	}
 	give_buffer(&b);
 	if (r == MBEDTLS_ERR_SSL_WANT_READ || r == MBEDTLS_ERR_SSL_WANT_WRITE) {
-		c->net_readable = false;
+		c->net_readable = r == MBEDTLS_ERR_SSL_WANT_WRITE;
 		return 0;
 	}
 	c->net_ended = r == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY || r == 0;
