@@ -215,8 +215,8 @@ enum verb verb_parse(const char *value, const char **ret_argument)
 	static const struct {
 		const char *word;
 		enum verb verb;
-	} table[] = {{"@start ", VERB_START}, {"@stop ", VERB_STOP}, {"@restart ", VERB_RESTART}, {"@reboot", VERB_REBOOT},
-		     {"@poweroff", VERB_POWEROFF}, {"@halt", VERB_HALT}};
+	} table[] = {{"@start ", VERB_START}, {"@stop ", VERB_STOP}, {"@restart ", VERB_RESTART},
+		     {"@reboot", VERB_REBOOT}, {"@poweroff", VERB_POWEROFF}, {"@halt", VERB_HALT}};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
 		size_t n = strlen(table[i].word);
@@ -253,7 +253,7 @@ const struct format group_format = {
 const struct format act_format = {
 	"action", "is no name of an action or upload: letters, digits, '-' and '_', at most 63 bytes", fits_act};
 const struct format verb_format = {
-	"verb", "is none of \"@start SERVICE\", \"@stop SERVICE\", \"@restart SERVICE\", \"@reboot\", \"@poweroff\", \"@halt\"",
+	"verb", "is none of \"@start NAME\", \"@stop NAME\", \"@restart NAME\", \"@reboot\", \"@poweroff\", \"@halt\"",
 	fits_verb};
 
 /* Signals that a service may be stopped by. */

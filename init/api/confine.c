@@ -127,7 +127,7 @@ static const int allowed_calls[] = {
 
 static const int network_calls[] = {SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(socket)};
 
-/* Of TCP, which only who has a network has. EINVAL lets libmicrohttpd know that, and it does not ask before each answer. */
+/* Of TCP, which only who has a network has. EINVAL lets libmicrohttpd know that: it does not ask before each answer. */
 static const int tcp_calls[] = {SCMP_SYS(setsockopt)};
 
 /* Nobody but an intruder: a program, a file, a way out, another process' memory. */
@@ -155,6 +155,7 @@ static int restrict_calls(const struct confinement *c)
 {
 	const struct scmp_arg_cmp not_executable = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
 	const uint32_t network = c->network ? SCMP_ACT_ALLOW : SCMP_ACT_KILL_PROCESS;
+	const uint32_t tcp = c->network ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EINVAL);
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int r;
 
@@ -166,7 +167,7 @@ static int restrict_calls(const struct confinement *c)
 	if (r == 0)
 		r = add_rules(filter, network, network_calls, COUNT(network_calls));
 	if (r == 0)
-		r = add_rules(filter, c->network ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EINVAL), tcp_calls, COUNT(tcp_calls));
+		r = add_rules(filter, tcp, tcp_calls, COUNT(tcp_calls));
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, not_executable);
 	if (r == 0)

@@ -217,7 +217,7 @@ static void look(struct conn *c)
 		c->due_ns = 0;	/* what is being done has a deadline of its own */
 }
 
-/* Sets c->in if there is something. A record that was read to its end leaves nothing behind that epoll does not tell. */
+/* Sets c->in if there is something. Behind a record that was read to its end is nothing that epoll does not tell. */
 static int from_net(struct conn *c)
 {
 	struct buffer *b;

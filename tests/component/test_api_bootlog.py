@@ -159,7 +159,8 @@ class BootLog(unittest.TestCase):
                 r = ask(pid1, "/api/v1/events?boot=-1")
                 self.assertEqual((r.status, r.type, r.body), expected)
                 if expected is failed:
-                    event = pid1.wait("system-api", "log of an earlier boot: exit status 1: log: Invalid argument", kind="message")
+                    event = pid1.wait("system-api", "log of an earlier boot: exit status 1: log: Invalid argument",
+                                      kind="message")
                     self.assertEqual(event.level, "warning")
 
     def test_many_readers_at_once_get_it_whole_or_are_told_to_come_again(self):
