@@ -167,7 +167,7 @@ def new_connections(port, connections):
 
 
 REQUESTS = (
-    # name, how, connections, target of the rate, what the latency is
+    # name, how, connections, target of the rate
     ("keep-alive, 1 connection", wrk, 1, None),
     ("keep-alive, 100 connections", asked_meanwhile, 100, 10000),
     ("a TLS connection a request", new_connections, 16, None),
@@ -241,18 +241,34 @@ def taken(pid1):
     return json.loads(pid1.ctl("status", "--json").stdout)["boot"]["events"]
 
 
-def event_figures(pid1, samples, say):
-    found, section = [], "System API: events in"
-    how = "Python senders that block and never drop, on the other processor, without a limit a sender; none is lost"
-    for name, arguments, target in events.loads(EVENTS):
+SECTION_IN = "System API: events in"
+
+
+def load_figures(pid1, loads, samples, say, note):
+    found = []
+    how = "Python senders that block and never drop, without a limit a sender; none is lost; " + note
+    for name, arguments, target in loads:
         runs = [events.measure(pid1, *arguments) for _ in range(samples)]
-        lost = sum(run.lost for run in runs)
         say(f"  {name}: {runs[-1]}")
-        if lost:
-            raise OSError(f"{name}: {lost} events lost")
-        found.append(Figure(section, name, "/s", how, [run.rate for run in runs], target=target, more=True))
-        found.append(Figure(section, f"{name}: PID 1, each", "us", "CPU time of PID 1 by its own count",
+        if any(run.lost for run in runs):
+            raise OSError(f"{name}: events were lost")
+        found.append(Figure(SECTION_IN, name, "/s", how, [run.rate for run in runs], target=target, more=True))
+        found.append(Figure(SECTION_IN, f"{name}: PID 1, each", "us", "CPU time of PID 1 by its own count",
                             [run.cpu_us for run in runs]))
+    return found
+
+
+def event_figures(samples, say):
+    """In a PID 1 that nobody follows."""
+    with Pid1(boot(events={"fifo": "/run/events.fifo", "rate_per_s": 0})) as pid1:
+        pid1.wait("gantry", "booted")
+        return load_figures(pid1, events.loads(EVENTS), samples, say, "no API, processors as they come")
+
+
+def followed_figures(pid1, samples, say):
+    name, arguments, _ = events.loads(EVENTS)[0]
+    found = load_figures(pid1, [(name + ", the API follows", arguments, None)], samples, say,
+                         "PID 1 and the API on one processor")
     how = "wrk, 16 connections: GET /api/v1/new_event?message=...; none that was answered is lost"
     rates = []
     for _ in range(samples):
@@ -261,7 +277,7 @@ def event_figures(pid1, samples, say):
         if taken(pid1) - before < run["requests"]:
             raise OSError("events of new_event were lost")
         rates.append(run["rate"])
-    found.append(Figure(section, "HTTP new_event", "/s", how, rates, more=True))
+    found.append(Figure(SECTION_IN, "HTTP new_event", "/s", how, rates, more=True))
     return found
 
 
@@ -299,8 +315,9 @@ def measure(samples, say):
     with gantry() as pid1:
         found += request_figures(pid1, samples, say)
         spent = used_by(pid1)
+    found += event_figures(samples, say)
     with gantry() as pid1:
-        found += event_figures(pid1, samples, say) + stream_figures(pid1, samples, say)
+        found += followed_figures(pid1, samples, say) + stream_figures(pid1, samples, say)
         spent += used_by(pid1)
     spent += sum(os.times()[:4]) - own
     return found, max(processor_seconds()[0] - busy - spent, 0) / (time.monotonic() - began)
