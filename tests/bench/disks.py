@@ -141,6 +141,7 @@ def run(cpus, samples, with_options):
     config["services"], config["stages"] = [], [one for one in config["stages"] if one["name"] == "disk"]
     config["stages"][0]["options"]["keys"] = ["tpm2"]
     config.pop("log", None)
+    config.pop("api", None)
     config["modules"].append("mq_deadline")     # after the disks' own, so that none is what they come with
     steps = Steps(config)
     volumes(steps, samples)

@@ -157,6 +157,7 @@ class ManyDisks(BootTest):
             for kind, wanted in (("stages", STAGES), ("services", SERVICES)):
                 config[kind] = [item for item in config[kind] if item["name"] in wanted]
             config["log"].pop("needs", None)
+            support.fit_api(config)
             for lun, disk in enumerate(disks, FIRST_LUN):
                 config["stages"].append({
                     "name": f"disk-{disk.name}", "type": "disk", "needs": ["config"], "required": False,

@@ -55,8 +55,19 @@ def only(config, *names):
         for key in ("needs", "after"):
             if key in item:
                 item[key] = [name for name in item[key] if name in names]
-    if "log" in config and "disk" not in names:
-        del config["log"]
+    if "disk" not in names:
+        config.pop("log", None)
+    fit_api(config)
+
+
+def fit_api(config):
+    """Takes from the API what is no longer there: files of the disk, and actions of stages and services."""
+    api, names = config.get("api", {}), {item["name"] for item in config["stages"] + config["services"]}
+    if "disk" not in names:
+        for key in ("needs", "password_file", "password_salt", "tls_certificate", "tls_key", "uploads"):
+            api.pop(key, None)
+    api["actions"] = [action for action in api.get("actions", [])
+                      if " " not in action.get("verb", "") or action["verb"].split()[1] in names]
 
 
 def only_disk(config, **options):
