@@ -31,12 +31,9 @@
 #define LINK_NS         (5 * SECOND_NS)	/* for the HTTP role, while it is being started again */
 #define PROGRESS_NS     (30 * SECOND_NS)	/* between two pieces that the client takes of an answer */
 #define LINGER_NS       (2 * SECOND_NS)
-#define LISTEN_AGAIN_NS SECOND_NS
 #define BUFFER_SIZE     4096
 #define SILENT_WEIGHT   16		/* a second without a greeting counts as that many */
 #define ROUNDS_A_TURN   16
-#define ACCEPTS_A_TURN  32
-#define BACKLOG         4096	/* a burst waits here; what does not fit would try again only after a second */
 #define UNSENT_SIZE     32768	/* in the socket: else the kernel keeps megabytes for a client that does not read */
 #define USER_TIMEOUT_MS 60000	/* unanswered bytes in the socket: the client is gone */
 
@@ -85,12 +82,6 @@ static size_t n_conns, conns_max, address_max;
 static uint32_t free_slots[LINK_SLOTS_MAX];
 static link_word *states;
 static int states_fd = -1, link_fd = -1;
-static void (*tell)(int result);
-static int told;
-static struct loop_source listener = LOOP_SOURCE_INIT;
-static struct loop_timer listen_timer;
-static struct sockaddr_storage listen_address;
-static socklen_t listen_size;
 
 #define of(pointer, member) ((struct conn *)((char *)(pointer) - offsetof(struct conn, member)))
 
@@ -484,7 +475,7 @@ static bool make_room(const struct address *address)
 	return idlest != NULL;
 }
 
-static int add(int fd, const struct sockaddr_storage *peer, socklen_t peer_size)
+int conn_add(int fd, const struct sockaddr_storage *peer, socklen_t peer_size)
 {
 	struct address *address = address_of(peer);
 	struct conn *c = NULL;
@@ -516,62 +507,6 @@ static int add(int fd, const struct sockaddr_storage *peer, socklen_t peer_size)
 	if (r < 0)
 		destroy(c);
 	return r;
-}
-
-static void listen_again(struct loop_timer *timer);
-
-static void accept_ready(struct loop_source *source, uint32_t events)
-{
-	(void)events;
-	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		struct sockaddr_storage peer = {0};
-		socklen_t size = sizeof(peer);
-		int fd = accept4(source->fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (fd >= 0) {
-			add(fd, &peer, size);
-			continue;
-		}
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-			loop_want(source, 0);	/* it would be ready again at once */
-			loop_arm(&listen_timer, loop_now_ns() + LISTEN_AGAIN_NS / 10);
-		}
-		if (errno != EINTR && errno != ECONNABORTED)
-			return;
-	}
-}
-
-static int open_listener(void)
-{
-	int fd = socket(listen_address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r;
-
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-	setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &(int){1}, sizeof(int));	/* before the network is up */
-	if (bind(fd, (struct sockaddr *)&listen_address, listen_size) < 0 || listen(fd, BACKLOG) < 0)
-		r = -errno;
-	else
-		r = loop_add(&listener, fd, EPOLLIN);
-	if (r < 0)
-		close(fd);
-	return r;
-}
-
-static void listen_again(struct loop_timer *timer)
-{
-	int r;
-
-	if (listener.fd >= 0) {
-		loop_want(&listener, EPOLLIN);
-		return;
-	}
-	r = open_listener();
-	if (r != told)
-		tell(r);
-	told = r;
-	if (r < 0)
-		loop_arm(timer, loop_now_ns() + LISTEN_AGAIN_NS);
 }
 
 int conn_init(size_t connections, size_t per_address)
@@ -614,16 +549,6 @@ void conn_link(int fd)
 	}
 }
 
-void conn_stop_listening(void)
-{
-	int fd = listener.fd;
-
-	loop_disarm(&listen_timer);
-	loop_remove(&listener);
-	if (fd >= 0)
-		close(fd);
-}
-
 bool conn_idle(void)
 {
 	for (struct conn *c = oldest; c; c = c->next) {
@@ -632,15 +557,4 @@ bool conn_idle(void)
 			return false;
 	}
 	return true;
-}
-
-void conn_listen(const struct sockaddr *address, socklen_t size, void (*say)(int result))
-{
-	memcpy(&listen_address, address, size);
-	listen_size = size;
-	tell = say;
-	told = 1;
-	listener.ready = accept_ready;
-	listen_timer.fire = listen_again;
-	listen_again(&listen_timer);
 }

@@ -17,11 +17,8 @@ int conn_init(size_t connections, size_t per_address);
 /* Takes over fd, a new way to the role api; connections that wait for it go over it. */
 void conn_link(int fd);
 
-/* Listens in the loop; a failure is reported by `say` and tried again every second. */
-void conn_listen(const struct sockaddr *address, socklen_t size, void (*say)(int result));
-
-/* At the end: no new ones. */
-void conn_stop_listening(void);
+/* Takes over fd, a connection that was accepted. 0, or negative with fd closed: there was no room, or no memory. */
+int conn_add(int fd, const struct sockaddr_storage *peer, socklen_t peer_size);
 
 /* Nothing is left that a client still has to hear. */
 bool conn_idle(void);

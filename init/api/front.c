@@ -24,6 +24,7 @@
 #include "confine.h"
 #include "conn.h"
 #include "identity.h"
+#include "listen.h"
 #include "options.h"
 #include "pid1.h"
 #include "stop.h"
@@ -163,7 +164,7 @@ int front_main(int argc, char **argv)
 	}
 	r = loop_init();
 	if (r == 0)
-		r = stop_init(conn_stop_listening, conn_idle, STOP_MS);
+		r = stop_init(listen_stop, conn_idle, STOP_MS);
 	if (r == 0)
 		r = conn_init(options.connections, options.connections_per_address);
 	if (r == 0)
@@ -171,7 +172,7 @@ int front_main(int argc, char **argv)
 	if (r < 0)
 		return fail("start", strerror(-r));
 	say_made(fingerprint);
-	conn_listen((struct sockaddr *)&options.address, options.address_size, say_listening);
+	listen_start((struct sockaddr *)&options.address, options.address_size, say_listening);
 	loop_run(NULL);
 	return 0;
 }
