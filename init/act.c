@@ -162,8 +162,6 @@ static void load_ended(bool good)
 		return;
 	}
 	loaded = true;
-	act_hand(daemon_name(DAEMON_API));
-	act_hand(daemon_name(DAEMON_API_TLS));
 	if (password_fd >= 0 && fstat(password_fd, &st) == 0 && st.st_size == 0)
 		event_say(EVENT_WARNING, ACT_SOURCE, "no password is set: everyone may do everything; set one");
 }
@@ -213,6 +211,17 @@ static void expire(struct loop_timer *timer)
 	child_signal(act->child, SIGKILL);
 }
 
+/* Each once, also if the other cannot be had: a broken certificate does not take the password, and so the acts, away. */
+static void keep(int *kept, int fd, enum daemon_role role)
+{
+	if (*kept >= 0) {	/* it was only the other that was still to be read */
+		close(fd);
+		return;
+	}
+	*kept = fd;
+	act_hand(daemon_name(role));
+}
+
 static bool given(struct child *child, const char *name, int fd)
 {
 	struct act *act = act_of(child);
@@ -220,9 +229,9 @@ static bool given(struct child *child, const char *name, int fd)
 	if (!act || act->kind != ACT_LOAD)
 		return false;
 	if (!strcmp(name, "password"))
-		replace(&password_fd, fd);
+		keep(&password_fd, fd, DAEMON_API);
 	else if (!strcmp(name, "identity"))
-		replace(&identity_fd, fd);
+		keep(&identity_fd, fd, DAEMON_API_TLS);
 	else
 		return false;
 	return true;
@@ -393,8 +402,8 @@ int64_t act_password(const char *stored, size_t size)
 	int fd, r;
 	struct act *act;
 
-	if (!loaded || password_fd < 0)
-		return -ENOENT;
+	if (password_fd < 0)
+		return -EAGAIN;
 	fd = artifact_memfd("password", stored, size);
 	if (fd < 0)
 		return fd;
@@ -423,8 +432,6 @@ int64_t act_boot_log(int fd)
 
 void act_hand(const char *role)
 {
-	if (!loaded)
-		return;
 	if (!strcmp(role, daemon_name(DAEMON_API)))
 		hand_copy(role, HAND_PASSWORD, password_fd);
 	else if (!strcmp(role, daemon_name(DAEMON_API_TLS)))

@@ -317,6 +317,11 @@ enum verdict access_check(struct request *request)
 	return verdict;
 }
 
+bool access_known(void)
+{
+	return known;
+}
+
 void access_stored(int fd)
 {
 	char text[PASSWORD_STORED_MAX];

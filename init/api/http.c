@@ -81,6 +81,11 @@ enum MHD_Result respond_unavailable(struct request *request)
 	return respond_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Gantry's PID 1 is busy, try again");
 }
 
+enum MHD_Result respond_locked(struct request *request)
+{
+	return respond_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Not before the disk is open");
+}
+
 const char *request_argument(struct request *request, const char *name, size_t *ret_size)
 {
 	const char *value = NULL;
@@ -94,14 +99,13 @@ const char *request_argument(struct request *request, const char *name, size_t *
 
 enum MHD_Result request_suspend(struct request *request)
 {
-	request->suspended = request->asked = true;
+	request->asked = true;
 	MHD_suspend_connection(request->connection);
 	return MHD_YES;
 }
 
 void request_resume(struct request *request)
 {
-	request->suspended = false;
 	MHD_resume_connection(request->connection);
 	run_due = true;
 }
@@ -203,7 +207,7 @@ static enum MHD_Result refuse(struct request *request, enum verdict verdict)
 	case VERDICT_DENIED:
 		return unauthorized(request);
 	case VERDICT_LOCKED:
-		return respond_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Not before the disk is open");
+		return respond_locked(request);
 	case VERDICT_FOREIGN:
 		return respond_error(request, MHD_HTTP_FORBIDDEN, "Not at another site's wish");
 	case VERDICT_LIMITED:
@@ -431,8 +435,10 @@ void http_run(void)
 
 static int hex(char c)
 {
-	c |= 0x20;	/* digits have it */
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* In place. %00 stays as it is: decoded it would end a path before its end. */

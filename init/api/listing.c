@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access.h"
 #include "bootlog.h"
 #include "filter.h"
 #include "pid1.h"
@@ -116,7 +117,8 @@ static enum MHD_Result list_events(struct request *request, bool json)
 	malformed = request_filter(request, &l->filter);
 	if (malformed || l->filter.boot < 0) {
 		enum MHD_Result r = malformed ? respond_error(request, MHD_HTTP_BAD_REQUEST, malformed) :
-				    answer_boot_log(request, &l->filter, json);
+				    access_known() ? answer_boot_log(request, &l->filter, json) :
+				    respond_locked(request);
 
 		free(l);
 		return r;

@@ -58,7 +58,7 @@ struct request {
 	int body_error;			/* it could not be kept */
 	enum credentials credentials;
 	bool admitted;			/* the head has been answered by `go on` */
-	bool suspended, asked;
+	bool asked;
 	int result;			/* for the answer's own use between its two calls */
 	struct text text;		/* likewise; freed with the request */
 	void *bootlog;			/* bootlog.c's, while it waits; given to `release` with the request */
@@ -80,6 +80,9 @@ enum MHD_Result respond_text(struct request *request, unsigned code, const char 
 
 /* 503: PID 1 cannot be asked now, or there is no memory. */
 enum MHD_Result respond_unavailable(struct request *request);
+
+/* 503: what is asked for lies on the disk, or only its owner may do it. */
+enum MHD_Result respond_locked(struct request *request);
 
 /* The value of a query argument, not NUL-terminated; "" with size 0 if it is absent. */
 const char *request_argument(struct request *request, const char *name, size_t *ret_size);

@@ -21,8 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -43,12 +43,12 @@
 #include "password.h"
 
 #define PAYLOAD_FD 5
+#define SEALS      (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 /* As in init/logger.c. */
 #define LOG_DIRECTORY "/persistent/gantry/log"
 #define LOG_NAME      "events.log"
 #define LOG_OLD_NAME  "events.log.1"
-#define SEALS      (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 static struct api_options options;
 
@@ -241,7 +241,6 @@ static void load_hosts(void)
 	const char *name;
 	_cleanup_(cleanup_close) int directory = open_directory(options.hosts_file, &name);
 	ssize_t n = directory < 0 ? directory : read_file(directory, name, text, sizeof(text));
-
 	const char *wrong = n < 0 ? strerror((int)-n) : strlen(text) != (size_t)n || !api_hosts_parse(&options, text) ?
 			    "not a list of host names" : NULL;
 
@@ -276,25 +275,7 @@ static int create_identity(int certificates, const char *certificate, int keys, 
 	return r < 0 ? fail(options.certificate, strerror(-r)) : 0;
 }
 
-/* A cut between the two renames of an earlier boot: the certificate is in its place, the key beside it. */
-static bool finish_creation(int keys, const char *key, struct identity *identity)
-{
-	char temporary[256];
-	mbedtls_x509_crt certificate;
-	mbedtls_pk_context pk;
-	bool good;
-
-	temporary_name(temporary, sizeof(temporary), key);
-	if (read_file(keys, temporary, identity->key, sizeof(identity->key)) < 0)
-		return false;
-	mbedtls_x509_crt_init(&certificate);
-	mbedtls_pk_init(&pk);
-	good = identity_parse(identity->certificate, identity->key, &certificate, &pk) == 0;
-	mbedtls_x509_crt_free(&certificate);
-	mbedtls_pk_free(&pk);
-	return good && put_in_place(keys, key) == 0;
-}
-
+/* 0 or a negative mbedTLS code. */
 static int check_identity(const struct identity *identity)
 {
 	mbedtls_x509_crt certificate;
@@ -306,7 +287,17 @@ static int check_identity(const struct identity *identity)
 	r = identity_parse(identity->certificate, identity->key, &certificate, &pk);
 	mbedtls_x509_crt_free(&certificate);
 	mbedtls_pk_free(&pk);
-	return r < 0 ? fail_mbedtls(options.certificate, r) : 0;
+	return r;
+}
+
+/* A cut between the two renames of an earlier boot: the certificate is in its place, the key beside it. */
+static bool finish_creation(int keys, const char *key, struct identity *identity)
+{
+	char temporary[256];
+
+	temporary_name(temporary, sizeof(temporary), key);
+	return read_file(keys, temporary, identity->key, sizeof(identity->key)) >= 0 &&
+	       check_identity(identity) == 0 && put_in_place(keys, key) == 0;
 }
 
 /* fail() says which of the two is missing. */
@@ -316,6 +307,7 @@ static int read_identity(struct identity *identity)
 	_cleanup_(cleanup_close) int certificates = open_directory(options.certificate, &certificate),
 				     keys = open_directory(options.key, &key);
 	ssize_t has_certificate, has_key;
+	int r;
 
 	if (certificates < 0 || keys < 0)
 		return fail(certificates < 0 ? options.certificate : options.key,
@@ -333,7 +325,8 @@ static int read_identity(struct identity *identity)
 		return fail(options.key, "does not exist, but its certificate does: put it there, or take both away");
 	if (has_certificate < 0)
 		return fail(options.certificate, "does not exist, but its key does: put it there, or take both away");
-	return check_identity(identity);
+	r = check_identity(identity);
+	return r < 0 ? fail_mbedtls(options.certificate, r) : 0;
 }
 
 static int load_identity(void)
@@ -356,9 +349,7 @@ static int load(const char *argument)
 	make_directories(options.password_file);
 	make_directories(options.certificate);
 	make_directories(options.key);
-	if (options.password_file[0] && load_password() != 0)
-		return 1;
-	return options.certificate[0] ? load_identity() : 0;
+	return (options.password_file[0] ? load_password() : 0) | (options.certificate[0] ? load_identity() : 0);
 }
 
 /* ---- what clients cause ---------------------------------------------------------------------------------------- */

@@ -457,7 +457,8 @@ class BeforeTheDisk(unittest.TestCase):
             for path in "/", "/livez", "/logs", "/api/v1/events", "/api/v1/status", "/api/v1/new_event?message=x":
                 self.assertEqual(pid1.curl(path).status, 200, path)
             for path, options in (("/api/v1/actions/echo_test", ()), ("/api/v1/file-upload/blocklist", ("-d", "x")),
-                                  ("/api/v1/set-basic-auth", ("-d", "stolen")), ("/api/v1/actions/nothing", ())):
+                                  ("/api/v1/set-basic-auth", ("-d", "stolen")), ("/api/v1/actions/nothing", ()),
+                                  ("/api/v1/events?boot=-1", ()), ("/logs?boot=-1", ())):
                 r = pid1.curl(path, *options)
                 self.assertEqual((r.status, r.json()["message"]), (503, "Not before the disk is open"), path)
             with open(pid1.path("gate"), "w", encoding="ascii") as gate:
@@ -533,6 +534,23 @@ class Identity(unittest.TestCase):
                 self.assertEqual(event.level, "error")
                 self.assertFalse(os.path.exists(pid1.path(missing)))
                 self.assertEqual(pid1.curl("/livez").status, 200)       # with the key in memory
+
+    def test_a_broken_certificate_does_not_take_the_password_away(self):
+        with Machine(files={"key.pem": "x", "secret": stored("secret")}, **self.FILES) as pid1:
+            pid1.wait("system-api", "password and TLS key: /t/cert.pem: does not exist", kind="message", count=2, timeout=30)
+            self.assertEqual(pid1.curl("/livez").status, 401)
+            self.assertEqual(pid1.curl("/api/v1/actions/echo_test", "-u", "admin:secret").status, 200)
+            os.unlink(pid1.path("key.pem"))         # then both are made, while the password goes on
+            self.from_disk(pid1)
+            self.assertEqual(pid1.curl("/livez", "-u", "admin:secret").status, 200)
+
+    def test_a_broken_password_file_does_not_take_the_certificate_away(self):
+        with Machine(files={"secret": "0123"}, **self.FILES) as pid1:
+            told = self.from_disk(pid1)
+            pid1.wait("system-api", "password and TLS key: /t/secret: holds no hash", kind="message", count=2, timeout=30)
+            self.assertEqual(self.fingerprint(pid1), told)
+            self.assertEqual(len(pid1.find("system-api", "goes on with the certificate of the disk", kind="message")), 1)
+            self.assertEqual(pid1.curl("/api/v1/actions/echo_test").status, 503)
 
     def test_a_cut_between_the_two_renames_is_mended(self):
         with Machine(**self.FILES) as pid1:

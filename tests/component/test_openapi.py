@@ -477,16 +477,20 @@ class Live(unittest.TestCase):
                     self.ask(machine, "/nothing", status=503)
                     self.ask(machine, "/logs", "POST", 503)
                 else:
-                    os.mkdir(machine.path("events.log"))        # nothing that could be read
-                    for path in "/logs", "/api/v1/events":
-                        self.ask(machine, f"{path}?boot=-1", status=500)
+                    for path in "/logs", "/api/v1/events":      # of the disk, so not yet
+                        self.ask(machine, f"{path}?boot=-1", status=503)
                 self.ask(machine, "/api/v1/set-basic-auth", "GET", 503)
 
     def machine_without_a_place_for_a_password(self):
         config = api()
         del config["password_file"], config["password_salt"]
-        with Machine(boot([], [service("svc")], api=config)) as machine:
+        disk = stage("disk", "read line < /t/gate")      # the logger waits for it
+        log = {"directory": "/t", "max_bytes": 1 << 20, "needs": ["disk"]}
+        with Machine(boot([disk], [service("svc")], api=config, log=log)) as machine:
             self.ask(machine, "/api/v1/set-basic-auth", "POST", 501, body=b"secret")
+            os.mkdir(machine.path("events.log"))        # nothing that could be read
+            for path in "/logs", "/api/v1/events":
+                self.ask(machine, f"{path}?boot=-1", status=500)
 
     def machine_with_a_slow_hash(self):
         """Four passwords are looked at, the next one finds no place."""
