@@ -201,16 +201,18 @@ static int fill_nodes(struct config *config, struct json_object *root)
 static int copy_words(struct json_object *command, char **ret)
 {
 	size_t n = count(command), size = 1;
+	char *at;
 
 	for (size_t i = 0; i < n; i++)
 		size += strlen(json_object_get_string(json_object_array_get_idx(command, i))) + 1;
 	*ret = calloc(1, size);
 	if (!*ret)
 		return -ENOMEM;
+	at = *ret;
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0)
-			strcat(*ret, " ");
-		strcat(*ret, json_object_get_string(json_object_array_get_idx(command, i)));
+			*at++ = ' ';
+		at = stpcpy(at, json_object_get_string(json_object_array_get_idx(command, i)));
 	}
 	return 0;
 }

@@ -169,7 +169,7 @@ static enum MHD_Result begin(struct request *request, enum control_kind kind, co
 	return request_suspend(request);
 }
 
-/* What stands in the way of an answer, or NULL. */
+/* PID 1 has refused; `absent` is said of a name that boot.json does not have. */
 static enum MHD_Result respond_not_begun(struct request *request, int64_t result, const char *absent)
 {
 	if (result == -ENOENT)

@@ -36,7 +36,7 @@ static int parse_listen(struct api_options *o, const char *listen)
 	else
 		memcpy(host, listen, n);
 	if (n == 0)
-		strcpy(host, "::");
+		snprintf(host, sizeof(host), "::");
 	if (inet_pton(AF_INET, host, &in->sin_addr) == 1) {
 		in->sin_family = AF_INET;
 		in->sin_port = htons((uint16_t)port);
@@ -60,10 +60,10 @@ static void parse_hosts(struct api_options *o, struct json_object *hosts)
 		const char *host = json_object_get_string(json_object_array_get_idx(hosts, i));
 
 		if (host && *host && strlen(host) < API_HOST_MAX)
-			strcpy(o->hosts[o->n_hosts++], host);
+			snprintf(o->hosts[o->n_hosts++], API_HOST_MAX, "%s", host);
 	}
 	if (o->n_hosts == 0)
-		strcpy(o->hosts[o->n_hosts++], "localhost");
+		snprintf(o->hosts[o->n_hosts++], API_HOST_MAX, "localhost");
 }
 
 static bool is_host(const char *host)
