@@ -211,7 +211,7 @@ static void expire(struct loop_timer *timer)
 	child_signal(act->child, SIGKILL);
 }
 
-/* Each once, also if the other cannot be had: a broken certificate does not take the password, and so the acts, away. */
+/* Each once, also if the other cannot be had: a broken certificate does not take the password away, and so the acts. */
 static void keep(int *kept, int fd, enum daemon_role role)
 {
 	if (*kept >= 0) {	/* it was only the other that was still to be read */
