@@ -46,6 +46,7 @@ struct act {
 	struct child *child;
 	const char *name;
 	const char *path;	/* of an upload */
+	const char *service;	/* a command's object, to be launched */
 	int64_t limit_ns;
 	int payload;		/* -1: none */
 	char cgroup[NODE_NAME_MAX];
@@ -265,7 +266,8 @@ refused:
 
 static int64_t start(struct act *act, const char *const *argv, int options)
 {
-	struct child_spec spec = {.source = ACT_SOURCE, .argv = argv, .node = CHILD_NO_NODE, .options_fd = options,
+	struct child_spec spec = {.source = ACT_SOURCE, .argv = argv, .service = act->service,
+				  .node = CHILD_NO_NODE, .options_fd = options,
 				  .channel_fd = -1, .cgroup_fd = -1, .payload_fd = act->payload < 0 ? 0 : act->payload,
 				  .exited = exited, .given = given};
 	int64_t id = act->id;
@@ -347,8 +349,7 @@ int64_t act_action(const char *name)
 	const struct config_action *action = NULL;
 	const char *const argv[] = {"launch", name, NULL};
 	struct act *act;
-	int options, r;
-	int64_t id;
+	int r;
 
 	for (size_t i = 0; i < config->n_actions && !action; i++)
 		if (!strcmp(config->actions[i].name, name))
@@ -362,11 +363,8 @@ int64_t act_action(const char *name)
 	if (action->verb != VERB_NONE)
 		return finish_verb(act, action);
 	act->limit_ns = action->deadline_ms * 1000000;
-	options = artifact_memfd("action", action->json, strlen(action->json));
-	id = start(act, argv, options);
-	if (options >= 0)
-		close(options);
-	return id;
+	act->service = action->json;
+	return start(act, argv, -1);
 }
 
 int64_t act_upload(const char *name, int fd)

@@ -207,6 +207,8 @@ void artifact_expire(void)
 			const struct plan_node *node = &plan->nodes[k];
 
 			/* A failed or blocked taker may be started again by hand. */
+			if (node->config->kind == NODE_SERVICE)
+				break;	/* stages come first, and services take nothing */
 			if (node->config->stage && lists(node->config->stage->takes, artifact->name) &&
 			    node->state != NODE_DONE && node->state != NODE_SKIPPED)
 				wanted = true;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -28,6 +29,7 @@
 #include "event.h"
 #include "facts.h"
 #include "eventsock.h"
+#include "launch.h"
 #include "loop.h"
 
 #ifndef CLONE_INTO_CGROUP
@@ -46,22 +48,32 @@
 struct child {
 	bool used;
 	pid_t pid;
+	struct child *next;		/* of those with the same hash of their pid, or of the free ones */
 	struct child_spec spec;
 	struct loop_source report, output;
 	struct loop_timer refill;
 	bool skipped;
-	char reason[NODE_REASON_MAX];	/* from REPORT_RESULT */
-	char text[NODE_REASON_MAX];	/* last thing it said */
-	char line[LINE_SIZE];
+	char *reason;			/* from REPORT_RESULT */
+	char *text;			/* last thing it said */
+	char *line;
 	size_t line_size;
 	bool line_cut;
 	unsigned lines_left;
 	unsigned long lines_dropped;
+	char (*takes)[ARTIFACT_NAME_MAX];
+};
+
+/* What a child can say, apart: as long as it says nothing, its pages are never touched, and so are none. */
+struct words {
+	char reason[NODE_REASON_MAX], text[NODE_REASON_MAX], line[LINE_SIZE];
 	char takes[TAKES_MAX][ARTIFACT_NAME_MAX];
 };
 
+#define HASH_SIZE 1024
+
 static struct child *children;
-static size_t n_children;
+static size_t n_children, n_used, n_takes;
+static struct child *by_pid[HASH_SIZE], *unused;
 static struct plan *plan;
 static char self[PATH_MAX] = GANTRY_BINARY;
 static struct rlimit descriptors;	/* as PID 1 found it, for its children */
@@ -82,17 +94,28 @@ int child_init(size_t n, struct plan *with)
 {
 	char path[PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	struct words *words;
 
 	if (length > 0)
 		snprintf(self, sizeof(self), "%.*s", (int)length, path);
 	plan = with;
 	raise_descriptor_limit();
 	children = calloc(n, sizeof(*children));
-	if (!children)
+	words = calloc(n, sizeof(*words));
+	if (!children || !words)
 		return -ENOMEM;
 	n_children = n;
-	for (size_t i = 0; i < n; i++)
-		children[i].report.fd = children[i].output.fd = -1;
+	for (size_t i = n; i-- > 0;) {
+		struct child *child = &children[i];
+
+		child->report.fd = child->output.fd = -1;
+		child->reason = words[i].reason;
+		child->text = words[i].text;
+		child->line = words[i].line;
+		child->takes = words[i].takes;
+		child->next = unused;
+		unused = child;
+	}
 	return 0;
 }
 
@@ -113,19 +136,48 @@ const char *child_last_text(const struct child *child)
 
 struct child *child_by_pid(pid_t pid)
 {
-	for (size_t i = 0; i < n_children; i++)
-		if (children[i].used && children[i].pid == pid)
-			return &children[i];
-	return NULL;
+	struct child *child = by_pid[(unsigned)pid % HASH_SIZE];
+
+	while (child && child->pid != pid)
+		child = child->next;
+	return child;
 }
 
 size_t child_count(void)
 {
-	size_t n = 0;
+	return n_used;
+}
 
-	for (size_t i = 0; i < n_children; i++)
-		n += children[i].used;
-	return n;
+static void use(struct child *child, pid_t pid)
+{
+	struct child **bucket = &by_pid[(unsigned)pid % HASH_SIZE];
+
+	unused = child->next;
+	child->next = *bucket;
+	*bucket = child;
+	child->pid = pid;
+	child->used = true;
+	n_used++;
+}
+
+/* Its pid and words stay readable until the row is used again. */
+static void release(struct child *child)
+{
+	struct child **at = &by_pid[(unsigned)child->pid % HASH_SIZE];
+
+	while (*at != child)
+		at = &(*at)->next;
+	*at = child->next;
+	child->next = unused;
+	unused = child;
+	child->used = false;
+	n_used--;
+	for (size_t k = 0; k < TAKES_MAX; k++) {
+		if (child->takes[k][0]) {
+			child->takes[k][0] = '\0';
+			n_takes--;
+		}
+	}
 }
 
 static void keep_text(char *to, const char *bytes, size_t size)
@@ -174,7 +226,7 @@ static void take_output(struct child *child, const char *bytes, size_t size)
 		if (bytes[i] == '\n') {
 			end_line(child);
 			child->line_cut = false;
-		} else if (child->line_size < sizeof(child->line)) {
+		} else if (child->line_size < LINE_SIZE) {
 			child->line[child->line_size++] = bytes[i];
 		} else if (!child->line_cut) {
 			end_line(child);
@@ -267,14 +319,16 @@ static bool answer_take(struct child *child, const char *name)
 
 void child_answer_takes(void)
 {
-	for (size_t i = 0; i < n_children; i++) {
+	for (size_t i = 0; n_takes && i < n_children; i++) {
 		struct child *child = &children[i];
 
 		if (!child->used || child->report.fd < 0)
 			continue;
 		for (size_t k = 0; k < TAKES_MAX; k++)
-			if (child->takes[k][0] && answer_take(child, child->takes[k]))
+			if (child->takes[k][0] && answer_take(child, child->takes[k])) {
 				child->takes[k][0] = '\0';
+				n_takes--;
+			}
 	}
 }
 
@@ -286,6 +340,7 @@ static bool take(struct child *child, const char *name)
 		return true;
 	for (size_t k = 0; k < TAKES_MAX; k++) {
 		if (!child->takes[k][0] || !strcmp(child->takes[k], name)) {
+			n_takes += !child->takes[k][0];
 			snprintf(child->takes[k], ARTIFACT_NAME_MAX, "%s", name);
 			return true;
 		}
@@ -466,7 +521,10 @@ static pid_t clone_child(int cgroup_fd)
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
-/* In the child, up to the exec. Only PID 1's own copies of descriptors are touched; all lie above 5. */
+/*
+ * In the child, up to the exec, or to the program's own where a service is launched. Only PID 1's own copies of
+ * descriptors are touched; all lie above 5.
+ */
 _Noreturn static void become(const struct child_spec *spec, int null_fd, int output_fd, int channel_fd)
 {
 	static char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
@@ -477,7 +535,8 @@ _Noreturn static void become(const struct child_spec *spec, int null_fd, int out
 	for (; spec->argv[n - 1] && n < 9; n++)
 		argv[n] = spec->argv[n - 1];
 	setsid();
-	if (dup2(null_fd, 0) < 0 || dup2(output_fd, 1) < 0 || dup2(output_fd, 2) < 0 || dup2(channel_fd, 3) < 0)
+	if (dup2(null_fd, 0) < 0 || dup2(output_fd, 1) < 0 || dup2(output_fd, 2) < 0 ||
+	    dup3(channel_fd, 3, spec->service ? O_CLOEXEC : 0) < 0)
 		_exit(STAGE_AGAIN);
 	if (spec->options_fd >= 0 && dup2(spec->options_fd, 4) < 0)
 		_exit(STAGE_AGAIN);
@@ -490,6 +549,10 @@ _Noreturn static void become(const struct child_spec *spec, int null_fd, int out
 		setrlimit(RLIMIT_NOFILE, &descriptors);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (spec->service) {
+		prctl(PR_SET_NAME, "launch");
+		launch_service(spec->service);
+	}
 	execve(self, (char *const *)argv, environment);
 	dprintf(2, "cannot execute %s: %s\n", self, strerror(errno));
 	_exit(STAGE_NEVER);
@@ -502,27 +565,32 @@ static void close_pair(int pair[2])
 			close(pair[i]);
 }
 
+/* Written only where there is something: see struct words. */
+static void forget_words(struct child *child)
+{
+	if (child->reason[0])
+		child->reason[0] = '\0';
+	if (child->text[0])
+		child->text[0] = '\0';
+}
+
 /* All that PID 1 needs is made before the fork; if any of it is missing, nothing has happened. */
 int child_start(const struct child_spec *spec, struct child **ret)
 {
 	int channel[2] = {-1, -1}, output[2] = {-1, -1}, null_fd = -1;
-	struct child *child = NULL;
+	struct child *child = unused;
 	pid_t pid;
 	int r;
 
-	for (size_t i = 0; i < n_children && !child; i++)
-		if (!children[i].used)
-			child = &children[i];
 	if (!child)
 		return -EAGAIN;
-	memset(child, 0, sizeof(*child));
-	child->report.fd = child->output.fd = -1;
-	child->report.ready = report_ready;
-	child->output.ready = output_ready;
-	child->refill.fire = refill;
-	child->lines_left = LINES_BURST;
-	child->spec = *spec;
-
+	*child = (struct child){
+		.next = child->next, .reason = child->reason, .text = child->text, .line = child->line,
+		.takes = child->takes, .spec = *spec,
+		.report = {.fd = -1, .ready = report_ready}, .output = {.fd = -1, .ready = output_ready},
+		.refill = {.fire = refill}, .lines_left = LINES_BURST,
+	};
+	forget_words(child);
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null_fd < 0 || pipe2(output, O_CLOEXEC) < 0 ||
 	    (spec->channel_fd < 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0) ||
@@ -542,8 +610,7 @@ int child_start(const struct child_spec *spec, struct child **ret)
 	}
 	if (pid == 0)
 		become(&child->spec, null_fd, output[1], channel[1] >= 0 ? channel[1] : spec->channel_fd);
-	child->pid = pid;
-	child->used = true;
+	use(child, pid);
 	output[0] = channel[0] = -1;
 	*ret = child;
 	r = 0;
@@ -599,7 +666,7 @@ static void ended(struct child *child, int status)
 	how.skipped = child->skipped;
 	/* A process that failed without a reason of its own is described by the last line it printed. */
 	how.reason = child->reason[0] ? child->reason : how.status != 0 ? child->text : NULL;
-	child->used = false;
+	release(child);
 	spec.exited(child, &how);
 }
 

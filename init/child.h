@@ -21,6 +21,7 @@ struct child_spec {
 	const char *source;		/* name in events; must stay valid */
 	const char *const *argv;	/* after the binary: {"stage", "disk", "disk", NULL} */
 	size_t node;			/* or CHILD_NO_NODE */
+	const char *service;		/* its object: launch it (launch.h) instead of executing argv; NULL: execute */
 	int options_fd;			/* descriptor 4; -1: none. Stays the caller's */
 	int channel_fd;			/* descriptor 3 when it is not a report socket; -1: make one. The caller's */
 	int cgroup_fd;			/* -1: none. The caller's */

@@ -44,7 +44,7 @@
 static struct config *config;
 static struct plan plan;
 static struct child **node_child;	/* the live process of each node, or NULL */
-static int *node_options;		/* sealed memfd of each node */
+static int *node_options;		/* sealed memfd of each stage; -1: a service */
 static struct loop_timer plan_timer;
 static int64_t started_ns;
 static struct child *teardown;
@@ -87,6 +87,7 @@ static void start_node(size_t index)
 	struct child_spec spec = {
 		.source = node->name,
 		.argv = service ? service_argv : stage_argv,
+		.service = service ? node->json : NULL,
 		.node = index,
 		.options_fd = node_options[index],
 		.channel_fd = -1,
@@ -482,7 +483,8 @@ static uid_t api_uid(void)
 static void make_options(void)
 {
 	for (size_t i = 0; i < config->n_nodes; i++)
-		node_options[i] = artifact_memfd("options", config->nodes[i].json, config->nodes[i].json_size);
+		node_options[i] = config->nodes[i].kind == NODE_SERVICE ? -1 :
+				  artifact_memfd("options", config->nodes[i].json, config->nodes[i].json_size);
 }
 
 static void begin_plan(const char *config_error)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The launch role: what stands between PID 1's fork and a service's first instruction. PID 1 cannot afford to
- * read files or walk directories, so this process does, as root, and then becomes the program. It reports
- * that it is about to, or the one reason why it cannot; it has no other way to end.
+ * What stands between PID 1's fork and a service's first instruction. PID 1 cannot afford to read files or walk
+ * directories, so this process does, as root, and then becomes the program. It reports that it is about to, or the
+ * one reason why it cannot; it has no other way to end. PID 1 does not execute its binary again for it: that costs
+ * more than all the rest. So it begins in a copy of PID 1's memory and leaves that alone (no atexit, no stdio).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +29,7 @@
 
 #include "account.h"
 #include "config-check.h"
+#include "launch.h"
 #include "prestart.h"
 #include "words.h"
 
@@ -66,7 +68,7 @@ static _Noreturn void fail(const char *fmt, ...)
 	vsnprintf(reason, sizeof(reason), fmt, args);
 	va_end(args);
 	report(REPORT_RESULT, reason);
-	exit(STAGE_NEVER);
+	_exit(STAGE_NEVER);
 }
 
 static const char *string(struct json_object *service, const char *name, const char *otherwise)
@@ -86,6 +88,7 @@ static const char *item(struct json_object *array, size_t i)
 	return json_object_get_string(json_object_array_get_idx(array, i));
 }
 
+/* The role's: it does not know what it was executed with. */
 static void own_descriptors(void)
 {
 	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -97,22 +100,18 @@ static void own_descriptors(void)
 		fail("descriptors: %s", error_words(errno));
 }
 
-static struct json_object *read_service(void)
+static char *read_service(void)
 {
-	_cleanup_(cleanup_free) char *text = NULL;
-	struct json_object *service;
 	struct stat st;
+	char *text;
 
 	if (fstat(OPTIONS_FD, &st) < 0 || st.st_size <= 0 || st.st_size > SERVICE_SIZE_MAX)
 		fail("descriptor %d holds no service", OPTIONS_FD);
 	text = calloc(1, (size_t)st.st_size + 1);
 	if (!text || pread(OPTIONS_FD, text, (size_t)st.st_size, 0) != st.st_size)
 		fail("descriptor %d: cannot be read", OPTIONS_FD);
-	service = json_tokener_parse(text);
-	if (!json_object_is_type(service, json_type_object) || !length(key_member(service, "command")))
-		fail("descriptor %d holds no service with a command", OPTIONS_FD);
 	close(OPTIONS_FD);
-	return service;
+	return text;
 }
 
 /* A program does not inherit what others did to its signals: the kernel's own call, since libc keeps some to itself. */
@@ -245,18 +244,16 @@ static char **make_environment(struct json_object *service)
 	return variables;
 }
 
-int launch_main(int argc, char **argv)
+void launch_service(const char *json)
 {
+	struct json_object *service = json_tokener_parse(json);
 	struct identity identity = {0};
-	struct json_object *service;
 	char **command, **environment;
 	char reason[400];
 	const char *directory;
 
-	(void)argc;
-	(void)argv;
-	own_descriptors();
-	service = read_service();
+	if (!json_object_is_type(service, json_type_object) || !length(key_member(service, "command")))
+		fail("no service with a command");
 	reset_signals();
 	setsid();	/* PID 1 did it already; alone, the launcher does it itself */
 	umask(0);
@@ -278,4 +275,12 @@ int launch_main(int argc, char **argv)
 	report(REPORT_STARTED, "");
 	execve(command[0], command, environment);
 	fail("%s: %s", command[0], error_words(errno));
+}
+
+int launch_main(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	own_descriptors();
+	launch_service(read_service());
 }

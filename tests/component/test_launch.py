@@ -214,7 +214,7 @@ class LaunchTest(unittest.TestCase):
             with self.subTest(text=text):
                 launched = self.launch_text(text)
                 self.assertEqual(launched.status, 125)
-                self.assertIn("descriptor 4", launched.reason)
+                self.assertIn("no service", launched.reason)
 
     # -- before_start
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """PID 1 in its own namespaces: the plan in real processes, and everything a child can do to its parent."""
 
+import json
 import os
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -167,6 +169,31 @@ class Services(unittest.TestCase):
             gantry.ctl("restart", "app")
             gantry.wait("app", "running", count=2)
             self.assertEqual(gantry.inside("cat", "/run/jwt").stdout, time_of_secret)
+
+    def test_a_service_has_nothing_of_pid_1(self):
+        """It begins as a copy of PID 1: no descriptor, signal setting, limit or variable of that may reach its program."""
+        script = ("import json, os, resource; status = dict(l[:-1].split(':\t', 1) for l in open('/proc/self/status')"
+                  " if ':\t' in l)\nfds = {}\nfor n in os.listdir('/proc/self/fd'):\n try: fds[n] = "
+                  "os.readlink('/proc/self/fd/' + n)\n except OSError: pass\n"
+                  "print(json.dumps({'fds': fds, 'signals': [status['SigBlk'], status['SigIgn'], status['SigCgt']],"
+                  " 'files': resource.getrlimit(resource.RLIMIT_NOFILE), 'env': dict(os.environ), 'exe': os.readlink("
+                  "'/proc/self/exe'), 'session': os.getsid(0) =="
+                  " os.getpid()}), file=open('/t/seen.new', 'w'), flush=True); os.rename('/t/seen.new', '/t/seen')\n"
+                  "import time; time.sleep(1000)")
+        look = {"name": "app", "command": ["/usr/bin/python3", "-S", "-c", script], "environment": {"LC_ALL": "C.UTF-8"},
+                "ready": {"path": "/t/seen"}}
+        with Pid1(boot(services=[service("other"), look])) as gantry:
+            gantry.wait("gantry", "booted")
+            seen = json.loads(gantry.read("seen"))
+            self.assertEqual(sorted(seen["fds"]), ["0", "1", "2"])
+            self.assertEqual(seen["fds"]["0"], "/dev/null")
+            self.assertEqual(seen["fds"]["1"], seen["fds"]["2"])
+            self.assertEqual(seen["signals"][:1], ["0" * 16])
+            self.assertEqual(int(seen["signals"][1], 16) & ~(1 << 12 | 1 << 24), 0)   # python's own: SIGPIPE, SIGXFSZ
+            self.assertEqual(seen["files"], list(resource.getrlimit(resource.RLIMIT_NOFILE)))
+            self.assertEqual(sorted(seen["env"]), ["LC_ALL", "PATH"])
+            self.assertIn("python3", seen["exe"])
+            self.assertTrue(seen["session"])
 
     def test_a_stopped_service_stays_stopped_and_can_be_started(self):
         with Pid1(boot(services=[service("app")])) as gantry:

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What stands between PID 1's fork and a service's first instruction; also a role by itself, which finds the service's
+ * object on descriptor 4.
+ */
+#ifndef INIT_LAUNCH_H
+#define INIT_LAUNCH_H
+
+/*
+ * In a process that PID 1 has forked, with the report socket as descriptor 3, the standard ones in place and no others:
+ * becomes the program of this service object (JSON text), or reports why not and ends.
+ */
+_Noreturn void launch_service(const char *json);
+
+#endif
