@@ -31,6 +31,7 @@
 #include "eventsock.h"
 #include "launch.h"
 #include "loop.h"
+#include "output.h"
 
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
@@ -39,33 +40,26 @@
 #define CLONE_CLEAR_SIGHAND 0x100000000ULL
 #endif
 
-#define LINE_SIZE   512
 #define TAKES_MAX   4
-#define TURN_BUDGET 32		/* messages or reads of one child in one turn of the loop */
-#define LINES_BURST 1000	/* lines of output that become events, per child ... */
-#define LINES_RATE  100		/* ... and per second after that */
+#define TURN_BUDGET 32		/* messages of one child in one turn of the loop */
 
 struct child {
 	bool used;
 	pid_t pid;
 	struct child *next;		/* of those with the same hash of their pid, or of the free ones */
 	struct child_spec spec;
-	struct loop_source report, output;
-	struct loop_timer refill;
+	struct loop_source report;
+	struct output output;
 	bool skipped;
 	char *reason;			/* from REPORT_RESULT */
 	char *text;			/* last thing it said */
-	char *line;
-	size_t line_size;
-	bool line_cut;
-	unsigned lines_left;
-	unsigned long lines_dropped;
+	char *line;			/* what it prints, as far as it goes */
 	char (*takes)[ARTIFACT_NAME_MAX];
 };
 
 /* What a child can say, apart: as long as it says nothing, its pages are never touched, and so are none. */
 struct words {
-	char reason[NODE_REASON_MAX], text[NODE_REASON_MAX], line[LINE_SIZE];
+	char reason[NODE_REASON_MAX], text[NODE_REASON_MAX], line[OUTPUT_LINE_SIZE];
 	char takes[TAKES_MAX][ARTIFACT_NAME_MAX];
 };
 
@@ -108,7 +102,7 @@ int child_init(size_t n, struct plan *with)
 	for (size_t i = n; i-- > 0;) {
 		struct child *child = &children[i];
 
-		child->report.fd = child->output.fd = -1;
+		child->report.fd = child->output.pipe.fd = -1;
 		child->reason = words[i].reason;
 		child->text = words[i].text;
 		child->line = words[i].line;
@@ -180,82 +174,6 @@ static void release(struct child *child)
 	}
 }
 
-static void keep_text(char *to, const char *bytes, size_t size)
-{
-	if (size >= NODE_REASON_MAX)
-		size = NODE_REASON_MAX - 1;
-	for (size_t i = 0; i < size; i++)
-		to[i] = (unsigned char)bytes[i] < 0x20 || bytes[i] == 0x7f ? ' ' : bytes[i];
-	to[size] = '\0';
-}
-
-/* ---- what it prints ------------------------------------------------------------------------------------------- */
-
-static void end_line(struct child *child)
-{
-	if (!child->line_size)
-		return;
-	keep_text(child->text, child->line, child->line_size);
-	if (child->lines_left) {
-		child->lines_left--;
-		event_add(EVENT_INFO, EVENT_MESSAGE, child->spec.source, child->line, child->line_size, NULL, 0);
-	} else {
-		child->lines_dropped++;
-	}
-	child->line_size = 0;
-}
-
-static void refill(struct loop_timer *timer)
-{
-	struct child *child = (struct child *)((char *)timer - offsetof(struct child, refill));
-
-	if (child->lines_dropped)
-		event_say(EVENT_WARNING, child->spec.source, "prints too much: %lu lines dropped",
-			  child->lines_dropped);
-	child->lines_dropped = 0;
-	child->lines_left += LINES_RATE;
-	if (child->lines_left < LINES_BURST)
-		loop_arm(timer, loop_now_ns() + 1000000000LL);
-	else
-		child->lines_left = LINES_BURST;
-}
-
-static void take_output(struct child *child, const char *bytes, size_t size)
-{
-	for (size_t i = 0; i < size; i++) {
-		if (bytes[i] == '\n') {
-			end_line(child);
-			child->line_cut = false;
-		} else if (child->line_size < LINE_SIZE) {
-			child->line[child->line_size++] = bytes[i];
-		} else if (!child->line_cut) {
-			end_line(child);
-			child->line_cut = true;
-			child->line[child->line_size++] = bytes[i];
-		}
-	}
-	if (child->lines_left < LINES_BURST && !child->refill.armed)
-		loop_arm(&child->refill, loop_now_ns() + 1000000000LL);
-}
-
-/* False: at its end. */
-static bool read_output(struct child *child)
-{
-	char bytes[4096];
-
-	for (int i = 0; i < TURN_BUDGET; i++) {
-		ssize_t n = read(child->output.fd, bytes, sizeof(bytes));
-
-		if (n > 0)
-			take_output(child, bytes, (size_t)n);
-		else if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return true;
-		else
-			return false;
-	}
-	return true;
-}
-
 static void close_source(struct loop_source *source)
 {
 	int fd = source->fd;
@@ -263,15 +181,6 @@ static void close_source(struct loop_source *source)
 	loop_remove(source);
 	if (fd >= 0)
 		close(fd);
-}
-
-static void output_ready(struct loop_source *source, uint32_t events)
-{
-	struct child *child = (struct child *)((char *)source - offsetof(struct child, output));
-
-	(void)events;
-	if (!read_output(child))
-		close_source(source);
 }
 
 /* ---- what it reports ------------------------------------------------------------------------------------------ */
@@ -399,7 +308,7 @@ static bool progress(struct child *child, const struct report_head *head, const 
 		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "total=%llu%c", (unsigned long long)p.total, 0);
 	if (p.eta_s != UINT32_MAX)
 		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "eta_s=%u%c", p.eta_s, 0);
-	keep_text(child->text, body + sizeof(p), head->size - sizeof(p));
+	output_keep_text(child->text, body + sizeof(p), head->size - sizeof(p));
 	facts_take_progress(child->spec.node, &p, body + sizeof(p), head->size - sizeof(p));
 	event_add(head->level, EVENT_PROGRESS, child->spec.source, body + sizeof(p), head->size - sizeof(p), fields, n);
 	return true;
@@ -415,14 +324,14 @@ static bool message(struct child *child, const struct report_head *head, const c
 		return false;
 	switch (head->kind) {
 	case REPORT_EVENT:
-		keep_text(child->text, body, text);
+		output_keep_text(child->text, body, text);
 		event_add(head->level, EVENT_MESSAGE, child->spec.source, body, text, end ? end + 1 : NULL,
 			  end ? head->size - text - 1 : 0);
 		return true;
 	case REPORT_PROGRESS:
 		return progress(child, head, body);
 	case REPORT_RESULT:
-		keep_text(child->reason, body, text);
+		output_keep_text(child->reason, body, text);
 		child->skipped = head->flags & REPORT_SKIPPED;
 		return true;
 	case REPORT_GIVE:
@@ -587,8 +496,7 @@ int child_start(const struct child_spec *spec, struct child **ret)
 	*child = (struct child){
 		.next = child->next, .reason = child->reason, .text = child->text, .line = child->line,
 		.takes = child->takes, .spec = *spec,
-		.report = {.fd = -1, .ready = report_ready}, .output = {.fd = -1, .ready = output_ready},
-		.refill = {.fire = refill}, .lines_left = LINES_BURST,
+		.report = {.fd = -1, .ready = report_ready}, .output = OUTPUT_NONE,
 	};
 	forget_words(child);
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -598,7 +506,7 @@ int child_start(const struct child_spec *spec, struct child **ret)
 		r = -errno;
 		goto out;
 	}
-	r = loop_add(&child->output, output[0], EPOLLIN);
+	r = output_begin(&child->output, output[0], spec->source, child->text, child->line);
 	if (r == 0 && channel[0] >= 0)
 		r = loop_add(&child->report, channel[0], EPOLLIN);
 	if (r < 0)
@@ -616,7 +524,7 @@ int child_start(const struct child_spec *spec, struct child **ret)
 	r = 0;
 out:
 	if (r < 0) {
-		loop_remove(&child->output);
+		output_cancel(&child->output);
 		loop_remove(&child->report);
 	}
 	if (null_fd >= 0)
@@ -651,14 +559,8 @@ static void ended(struct child *child, int status)
 	/* What it left behind must not live on, nor keep the pipe open. */
 	if (cgroup_name(&spec) && !cgroup_kill(cgroup_name(&spec)))
 		kill(-child->pid, SIGKILL);
-	if (child->output.fd >= 0)
-		read_output(child);
-	end_line(child);
-	if (child->lines_dropped)
-		event_say(EVENT_WARNING, spec.source, "prints too much: %lu lines dropped", child->lines_dropped);
-	loop_disarm(&child->refill);
+	output_end(&child->output);
 	close_source(&child->report);
-	close_source(&child->output);
 	if (WIFEXITED(status))
 		how.status = WEXITSTATUS(status);
 	else
