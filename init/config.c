@@ -158,6 +158,7 @@ static int fill_service(struct config_node *node, struct json_object *object)
 	node->restart = (enum restart_policy)index_of(key_string(restart, &restart_keys, "policy"), policies);
 	node->retry_min_ms = milliseconds(restart, &restart_keys, "min_s");
 	node->retry_max_ms = milliseconds(restart, &restart_keys, "max_s");
+	node->stable_ms = 60000;
 	node->stop_signal = signal_number(key_string(object, &service_keys, "stop_signal"));
 	node->stop_grace_ms = milliseconds(object, &service_keys, "stop_grace_s");
 	r = fill_ready(node, key_member(object, "ready"));

@@ -15,7 +15,7 @@
 #include <gantry/plan.h>
 #include <gantry/stage.h>
 
-#define CONFIG_NODES_MAX 256
+#define CONFIG_NODES_MAX 1200
 #define CONFIG_NEEDS_MAX 32
 #define CONFIG_SIZE_MAX  (1u << 20)
 #define CONFIG_ACTIONS_MAX 64
@@ -38,6 +38,9 @@ enum ready_kind {
 	READY_PATH,
 	READY_TCP,
 	READY_NOTIFY,
+	READY_FD,	/* it writes a newline to a descriptor */
+	READY_EXEC,	/* a probe ends with status 0 */
+	READY_EXIT,	/* it does one thing and ends with status 0 */
 };
 
 enum restart_policy {
@@ -59,6 +62,8 @@ struct config_node {
 	size_t n_needs;
 	uint16_t after[CONFIG_NEEDS_MAX];
 	size_t n_after;
+	uint16_t wants[CONFIG_NEEDS_MAX];	/* services only */
+	size_t n_wants;
 	char *json;			/* stage: its `options` object; service: the whole service object, compact */
 	size_t json_size;
 
@@ -77,6 +82,13 @@ struct config_node {
 	uint16_t ready_port;
 	int64_t ready_deadline_ms;
 	enum restart_policy restart;
+	unsigned retry_jitter_permille;	/* how much longer a wait may be, at random */
+	int64_t stable_ms;		/* ready for this long: earlier failures are forgotten */
+	unsigned burst;			/* restarts within burst_ms; 0: any number */
+	int64_t burst_ms;
+	bool burst_fails;		/* more of them: failed for good, and not only slowed down */
+	bool follows_needs;
+	int64_t alive_ms;		/* a ready service says WATCHDOG=1 at least this often; 0: it need not */
 	int stop_signal;
 	int64_t stop_grace_ms;
 	struct config_pair *cgroup;	/* cgroup v2 file -> value */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -301,21 +302,10 @@ void boot_certificate(const char *sha256)
 	snprintf(certificate_sha256, sizeof(certificate_sha256), "%s", sha256);
 }
 
-static int find_node(const char *name, size_t *ret)
-{
-	for (size_t i = 0; i < plan.n_nodes; i++) {
-		if (!strcmp(plan.nodes[i].config->name, name)) {
-			*ret = i;
-			return 0;
-		}
-	}
-	return -ENOENT;
-}
-
 int boot_start(const char *name)
 {
 	size_t node;
-	int r = find_node(name, &node);
+	int r = plan_find(&plan, name, &node);
 
 	return r < 0 ? r : plan_start(&plan, node, loop_now_ns());
 }
@@ -323,7 +313,7 @@ int boot_start(const char *name)
 int boot_stop(const char *name)
 {
 	size_t node;
-	int r = find_node(name, &node);
+	int r = plan_find(&plan, name, &node);
 
 	return r < 0 ? r : plan_stop(&plan, node, false, loop_now_ns());
 }
@@ -331,7 +321,7 @@ int boot_stop(const char *name)
 int boot_restart(const char *name)
 {
 	size_t node;
-	int r = find_node(name, &node);
+	int r = plan_find(&plan, name, &node);
 
 	return r < 0 ? r : plan_stop(&plan, node, true, loop_now_ns());
 }
@@ -354,7 +344,7 @@ const char *boot_node_of_pid(int pid)
 
 	if (child && child_node(child) != CHILD_NO_NODE)
 		return config->nodes[child_node(child)].name;
-	if (!child && cgroup_of(pid, name) && find_node(name, &node) == 0)
+	if (!child && cgroup_of(pid, name) && plan_find(&plan, name, &node) == 0)
 		return config->nodes[node].name;
 	return NULL;
 }
@@ -491,7 +481,12 @@ static void begin_plan(const char *config_error)
 {
 	const size_t extra = 8 + ACTS_MAX;	/* API, logger, teardown, and room for an exit not yet seen */
 
+	uint64_t seed = 0;
+
+	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
+		seed = (uint64_t)started_ns;	/* what it is for needs no secret */
 	prepare("plan", plan_init(&plan, config));
+	plan_seed(&plan, seed);
 	node_child = calloc(config->n_nodes + 1, sizeof(*node_child));
 	node_options = calloc(config->n_nodes + 1, sizeof(*node_options));
 	if (!node_child || !node_options)

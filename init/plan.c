@@ -1,208 +1,209 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements plan.h. plan_step() is a fixed point: it looks at every node until nothing changes, which takes at most
- * as many rounds as the plan is deep. Helpers first, public functions last.
+ * Implements plan.h's step: a fixed point that looks at the nodes which are marked until none is. An input marks its
+ * node, a change of state marks all that may wait for it, and a time that comes marks whose it is; so a step costs
+ * what has changed. plan-input.c has what happens to a node from outside.
  */
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan.h"
-
-#define MS 1000000LL
-
-/* A service that was ready for this long has forgotten its earlier failures. */
-#define STABLE_NS (60000 * MS)
-/* When PID 1 itself could not start a process. */
-#define NOT_STARTED_RETRY_NS (1000 * MS)
-/* A stage gets this long between SIGTERM and SIGKILL. */
-#define STAGE_GRACE_NS (2000 * MS)
-
-static void push(struct plan *plan, enum plan_action_kind kind, size_t node, int sig)
-{
-	struct plan_action *action;
-
-	/* The owner drains the queue after every input, so it cannot fill; were it ever full, the oldest news goes. */
-	if (plan->count == plan->capacity) {
-		plan->head = (plan->head + 1) % plan->capacity;
-		plan->count--;
-	}
-	action = &plan->queue[(plan->head + plan->count++) % plan->capacity];
-	action->kind = kind;
-	action->node = (uint16_t)node;
-	action->signal = sig;
-	action->state = kind == PLAN_BOOT || kind == PLAN_HELD_OVER || kind == PLAN_DOWN ? NODE_WAITING
-										      : plan->nodes[node].state;
-}
-
-static size_t index_of(const struct plan *plan, const struct plan_node *node)
-{
-	return (size_t)(node - plan->nodes);
-}
-
-static void set_state(struct plan *plan, struct plan_node *node, enum node_state state, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static void set_state(struct plan *plan, struct plan_node *node, enum node_state state, const char *fmt, ...)
-{
-	char reason[NODE_REASON_MAX];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(reason, sizeof(reason), fmt, args);
-	va_end(args);
-	memcpy(node->reason, reason, sizeof(reason));
-	node->state = state;
-	push(plan, PLAN_CHANGED, index_of(plan, node), 0);
-}
-
-static bool is_service(const struct plan_node *node)
-{
-	return node->config->kind == NODE_SERVICE;
-}
-
-static bool satisfied(const struct plan_node *node)
-{
-	switch (node->state) {
-	case NODE_DONE:
-	case NODE_SKIPPED:
-	case NODE_READY:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* It has come to an end either way, for who only wants to come after it. */
-static bool settled(const struct plan_node *node)
-{
-	return satisfied(node) || node->state == NODE_FAILED || node->state == NODE_BLOCKED ||
-	       node->state == NODE_DISABLED || node->state == NODE_STOPPED;
-}
-
-static bool hopeless(const struct plan_node *node)
-{
-	return node->state == NODE_FAILED || node->state == NODE_BLOCKED || node->state == NODE_DISABLED;
-}
-
-/* min * 2^(attempts-1), at most max. */
-static int64_t backoff_ns(const struct config_node *config, unsigned attempts)
-{
-	int64_t delay = config->retry_min_ms > 0 ? config->retry_min_ms : 1;
-
-	for (unsigned i = 1; i < attempts && delay < config->retry_max_ms; i++)
-		delay *= 2;
-	if (delay > config->retry_max_ms && config->retry_max_ms > 0)
-		delay = config->retry_max_ms;
-	return delay * MS;
-}
-
-static void start(struct plan *plan, struct plan_node *node, int64_t now)
-{
-	node->attempts++;
-	node->starts++;
-	node->started_ns = now;
-	if (!node->first_started_ns)
-		node->first_started_ns = now;
-	node->ended_ns = 0;
-	node->next_ns = 0;
-	node->kill_ns = 0;
-	node->overdue = false;
-	node->restart = false;
-	node->process = true;
-	set_state(plan, node, NODE_RUNNING, "%s", "");
-	push(plan, PLAN_START, index_of(plan, node), 0);
-}
-
-/* Asks a process to end, and notes when it will be made to. */
-static void stop(struct plan *plan, struct plan_node *node, int64_t now)
-{
-	int64_t grace = is_service(node) ? node->config->stop_grace_ms * MS : STAGE_GRACE_NS;
-
-	if (plan->hurry)
-		grace = 0;
-	if (grace > 0)
-		push(plan, PLAN_SIGNAL, index_of(plan, node), is_service(node) ? node->config->stop_signal : SIGTERM);
-	node->kill_ns = now + (grace > 0 ? grace : 1);
-}
-
-static void fail_or_retry(struct plan *plan, struct plan_node *node, bool never, const char *why, int64_t now)
-{
-	unsigned limit = node->config->retry_limit;
-
-	node->ended_ns = now;
-	if (never || (limit && node->attempts >= limit)) {
-		set_state(plan, node, NODE_FAILED, "%s", why);
-		return;
-	}
-	node->next_ns = now + backoff_ns(node->config, node->attempts);
-	set_state(plan, node, NODE_RETRYING, "%s", why);
-}
+#include "plan-node.h"
 
 /* A waiting node: can it start, or can it never? */
-static bool step_waiting(struct plan *plan, struct plan_node *node, int64_t now)
+static void step_waiting(struct plan *plan, struct plan_node *node, int64_t now)
 {
 	const struct config_node *config = node->config;
 
 	if (config->kind == NODE_STAGE && config->when == WHEN_HELD && !plan->held_once)
-		return false;
+		return;
 	for (size_t i = 0; i < config->n_needs; i++) {
 		const struct plan_node *need = &plan->nodes[config->needs[i]];
 
-		if (hopeless(need)) {
-			set_state(plan, node, NODE_BLOCKED, "needs %s, which %s", need->config->name,
-				  need->state == NODE_FAILED ? "failed" :
-				  need->state == NODE_BLOCKED ? "is blocked" : "is disabled");
-			return true;
+		if (plan_hopeless(need->state)) {
+			plan_set_state(plan, node, NODE_BLOCKED, "needs %s, which %s", need->config->name,
+				       plan_state_words(need->state));
+			return;
 		}
 	}
 	for (size_t i = 0; i < config->n_needs; i++)
-		if (!satisfied(&plan->nodes[config->needs[i]]))
-			return false;
+		if (!plan_satisfied(plan->nodes[config->needs[i]].state))
+			return;
+	for (size_t i = 0; i < config->n_wants; i++)
+		if (!plan_settled(plan->nodes[config->wants[i]].state))
+			return;
 	for (size_t i = 0; i < config->n_after; i++)
-		if (!settled(&plan->nodes[config->after[i]]))
-			return false;
-	start(plan, node, now);
-	return true;
+		if (!plan_settled(plan->nodes[config->after[i]].state))
+			return;
+	plan_begin(plan, node, now);
 }
 
-static int64_t deadline_ns(const struct plan_node *node)
+/* A service that the node follows and that is not ready, or NULL. */
+static const struct plan_node *lost_need(const struct plan *plan, const struct plan_node *node)
 {
-	int64_t ms = is_service(node) ? node->config->ready_deadline_ms : node->config->deadline_ms;
+	for (size_t i = 0; node->config->follows_needs && i < node->config->n_needs; i++) {
+		const struct plan_node *need = &plan->nodes[node->config->needs[i]];
 
-	return ms > 0 && node->state == NODE_RUNNING && !node->overdue ? node->started_ns + ms * MS : 0;
+		if (plan_is_service(need) && !plan_satisfied(need->state))
+			return need;
+	}
+	return NULL;
 }
 
-static bool step_node(struct plan *plan, struct plan_node *node, int64_t now)
+/* What follows the node and still has a process: the node ends after it. */
+static bool is_followed(const struct plan *plan, size_t index)
 {
-	int64_t deadline = deadline_ns(node);
+	const uint16_t *dependents;
+	size_t n = graph_dependents(&plan->graph, index, &dependents);
 
-	if (node->kill_ns && now >= node->kill_ns && node->process) {
-		node->kill_ns = 0;
-		push(plan, PLAN_SIGNAL, index_of(plan, node), SIGKILL);
+	for (size_t i = 0; i < n; i++) {
+		const struct plan_node *other = &plan->nodes[dependents[i]];
+
+		if (!other->process || !other->config->follows_needs)
+			continue;
+		for (size_t k = 0; k < other->config->n_needs; k++)
+			if (other->config->needs[k] == index)
+				return true;
 	}
-	if (deadline && now >= deadline && node->process) {
-		node->overdue = true;
-		stop(plan, node, now);
-	}
-	if (plan->state == BOOT_STOPPING)
-		return false;
-	if (node->state == NODE_RETRYING && now >= node->next_ns && !node->process) {
-		start(plan, node, now);
-		return true;
-	}
-	if (node->state == NODE_WAITING)
-		return step_waiting(plan, node, now);
 	return false;
 }
 
-static bool counts(const struct plan_node *node)
+static void step_state(struct plan *plan, size_t index, int64_t now)
 {
-	return node->config->required && !(node->config->kind == NODE_STAGE && node->config->when == WHEN_HELD);
+	struct plan_node *node = &plan->nodes[index];
+	const struct plan_node *lost = lost_need(plan, node);
+
+	switch (node->state) {
+	case NODE_WAITING:
+		step_waiting(plan, node, now);
+		break;
+	case NODE_RETRYING:
+		if (now < node->next_ns || node->process)
+			break;
+		if (lost)
+			plan_set_state(plan, node, NODE_WAITING, "needs %s, which %s", lost->config->name,
+				       plan_state_words(lost->state));
+		else
+			plan_begin(plan, node, now);
+		break;
+	case NODE_RUNNING:
+	case NODE_READY:
+		if (!lost || !node->process)
+			break;
+		node->restart = true;
+		plan_set_state(plan, node, NODE_STOPPING, "needs %s, which %s", lost->config->name,
+			       plan_state_words(lost->state));
+		break;
+	case NODE_STOPPING:
+		if (!node->told && !is_followed(plan, index))
+			plan_tell(plan, node, now);
+		break;
+	default:
+		break;
+	}
 }
+
+static void went_down(struct plan *plan, const uint16_t *on, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (--plan->nodes[on[i]].up == 0)
+			graph_mark(&plan->graph, on[i]);
+}
+
+/* The shutdown's walk: a node is told to stop once everything that depends on it is down. */
+static void step_down(struct plan *plan, size_t index, int64_t now)
+{
+	struct plan_node *node = &plan->nodes[index];
+
+	if (node->down || node->up)
+		return;
+	if (!node->process) {
+		node->down = true;
+		plan->n_down++;
+		went_down(plan, node->config->needs, node->config->n_needs);
+		went_down(plan, node->config->wants, node->config->n_wants);
+		went_down(plan, node->config->after, node->config->n_after);
+		return;
+	}
+	if (node->state != NODE_STOPPING)
+		plan_set_state(plan, node, NODE_STOPPING, "shutdown");
+	if (!node->told)
+		plan_tell(plan, node, now);
+}
+
+/* ---- times ------------------------------------------------------------------------------------------------------ */
+
+static int64_t deadline_ns(const struct plan_node *node)
+{
+	int64_t ms = plan_is_service(node) ? node->config->ready_deadline_ms : node->config->deadline_ms;
+
+	return ms > 0 && node->state == NODE_RUNNING && !node->overdue ? node->started_ns + ms * PLAN_MS : 0;
+}
+
+static int64_t alive_until_ns(const struct plan_node *node)
+{
+	int64_t ms = node->config->alive_ms;
+
+	return ms > 0 && node->state == NODE_READY ? node->alive_ns + ms * PLAN_MS : 0;
+}
+
+static void sooner(int64_t *due, int64_t candidate)
+{
+	if (candidate && (!*due || candidate < *due))
+		*due = candidate;
+}
+
+static int64_t node_due_ns(const struct plan *plan, const struct plan_node *node)
+{
+	int64_t due = 0;
+
+	if (node->process) {
+		sooner(&due, node->kill_ns);
+		sooner(&due, deadline_ns(node));
+		if (plan->state != BOOT_STOPPING)
+			sooner(&due, alive_until_ns(node));
+	}
+	if (node->state == NODE_RETRYING && plan->state != BOOT_STOPPING)
+		sooner(&due, node->next_ns);
+	return due;
+}
+
+static void step_times(struct plan *plan, size_t index, int64_t now)
+{
+	struct plan_node *node = &plan->nodes[index];
+	int64_t deadline = deadline_ns(node), alive = alive_until_ns(node);
+	char why[64];
+
+	if (!node->process)
+		return;
+	if (node->kill_ns && now >= node->kill_ns) {
+		node->kill_ns = 0;
+		plan_push(plan, PLAN_SIGNAL, index, SIGKILL);
+	}
+	if (deadline && now >= deadline) {
+		node->overdue = true;
+		plan_tell(plan, node, now);
+	}
+	if (alive && now >= alive && plan->state != BOOT_STOPPING) {
+		snprintf(why, sizeof(why), "watchdog: no keep-alive for %.15g s",
+			 (double)node->config->alive_ms / 1000);
+		plan_unhealthy(plan, index, why, now);
+	}
+}
+
+static void step_node(struct plan *plan, size_t index, int64_t now)
+{
+	step_times(plan, index, now);
+	if (plan->state == BOOT_STOPPING)
+		step_down(plan, index, now);
+	else
+		step_state(plan, index, now);
+	graph_set_due(&plan->graph, index, node_due_ns(plan, &plan->nodes[index]));
+}
+
+/* ---- the boot as a whole ---------------------------------------------------------------------------------------- */
 
 static void set_boot(struct plan *plan, enum boot_state state, int64_t now)
 {
@@ -211,46 +212,58 @@ static void set_boot(struct plan *plan, enum boot_state state, int64_t now)
 	plan->state = state;
 	if (!plan->ended_ns && (state == BOOT_BOOTED || state == BOOT_HELD))
 		plan->ended_ns = now;
-	push(plan, PLAN_BOOT, 0, 0);
+	plan_push(plan, PLAN_BOOT, 0, 0);
 }
 
-/*
- * Held as long as something required has failed for good; of several, the first that failed gives the reason, and a
- * failure goes before what it blocks.
- */
-static void judge_boot(struct plan *plan, int64_t now)
+/* Of several, the first that failed gives the reason, and a failure goes before what it blocks. */
+static const struct plan_node *worst(const struct plan *plan)
 {
 	const struct plan_node *bad = NULL;
-	bool complete = true;
 
-	if (plan->broken)
-		return;
 	for (size_t i = 0; i < plan->n_nodes; i++) {
 		const struct plan_node *node = &plan->nodes[i];
 
-		if (!counts(node))
+		if (!plan_counts(node))
 			continue;
 		if (node->state == NODE_FAILED && (!bad || bad->state != NODE_FAILED || node->ended_ns < bad->ended_ns))
 			bad = node;
 		if (node->state == NODE_BLOCKED && !bad)
 			bad = node;
-		if (!settled(node))
-			complete = false;
 	}
-	if (bad) {
-		bool again = plan->state == BOOT_HELD;
-		char reason[NODE_REASON_MAX];
+	return bad;
+}
 
-		snprintf(reason, sizeof(reason), "%s: %.*s", bad->config->name, NODE_REASON_MAX - NODE_NAME_MAX - 4,
-			 bad->reason);
-		if (!again && plan->config->held_action != HELD_HOLD)
-			plan->held_due_ns = now + plan->config->held_delay_ms * MS;
-		if (again && strcmp(reason, plan->reason))
-			push(plan, PLAN_BOOT, 0, 0);	/* still held, but for another reason now */
-		memcpy(plan->reason, reason, sizeof(reason));
-		plan->held_once = true;
-		set_boot(plan, BOOT_HELD, now);
-	} else if (complete) {
+static void hold(struct plan *plan, int64_t now)
+{
+	const struct plan_node *bad = worst(plan);
+	bool again = plan->state == BOOT_HELD;
+	char reason[NODE_REASON_MAX];
+
+	snprintf(reason, sizeof(reason), "%s: %.*s", bad->config->name, NODE_REASON_MAX - NODE_NAME_MAX - 4,
+		 bad->reason);
+	if (!again && plan->config->held_action != HELD_HOLD)
+		plan->held_due_ns = now + plan->config->held_delay_ms * PLAN_MS;
+	if (again && strcmp(reason, plan->reason))
+		plan_push(plan, PLAN_BOOT, 0, 0);	/* still held, but for another reason now */
+	memcpy(plan->reason, reason, sizeof(reason));
+	set_boot(plan, BOOT_HELD, now);
+	if (plan->held_once)
+		return;
+	plan->held_once = true;
+	for (size_t i = 0; i < plan->n_nodes; i++)
+		if (plan->nodes[i].config->when == WHEN_HELD)
+			graph_mark(&plan->graph, i);
+}
+
+/* Held as long as something required has failed for good. */
+static void judge_boot(struct plan *plan, int64_t now)
+{
+	if (plan->broken || !plan->unjudged)
+		return;
+	plan->unjudged = false;
+	if (plan->n_bad) {
+		hold(plan, now);
+	} else if (!plan->n_open) {
 		plan->held_due_ns = 0;
 		set_boot(plan, BOOT_BOOTED, now);
 	} else if (plan->state == BOOT_HELD) {
@@ -259,69 +272,23 @@ static void judge_boot(struct plan *plan, int64_t now)
 	}
 }
 
-/* Depends on `node`, by need or by order. */
-static bool depends(const struct plan *plan, size_t on, const struct plan_node *node)
-{
-	(void)plan;
-	for (size_t i = 0; i < node->config->n_needs; i++)
-		if (node->config->needs[i] == on)
-			return true;
-	for (size_t i = 0; i < node->config->n_after; i++)
-		if (node->config->after[i] == on)
-			return true;
-	return false;
-}
-
-/* The shutdown's walk: a node is told to stop once everything that depends on it is down. */
-static bool step_down(struct plan *plan, size_t index, int64_t now)
-{
-	struct plan_node *node = &plan->nodes[index];
-
-	if (node->down)
-		return false;
-	for (size_t i = 0; i < plan->n_nodes; i++)
-		if (!plan->nodes[i].down && depends(plan, index, &plan->nodes[i]))
-			return false;
-	if (!node->process) {
-		node->down = true;
-		return true;
-	}
-	if (node->state != NODE_STOPPING) {
-		set_state(plan, node, NODE_STOPPING, "shutdown");
-		stop(plan, node, now);
-	}
-	return false;
-}
-
 void plan_step(struct plan *plan, int64_t now)
 {
-	bool changed = true;
-	bool all_down = true;
+	size_t index;
 
-	while (changed) {
-		changed = false;
-		for (size_t i = 0; i < plan->n_nodes; i++) {
-			changed |= step_node(plan, &plan->nodes[i], now);
-			if (plan->state == BOOT_STOPPING)
-				changed |= step_down(plan, i, now);
-		}
-		if (!changed && plan->state != BOOT_STOPPING) {
-			bool held_once = plan->held_once;
-
+	graph_mark_due(&plan->graph, now);
+	do {
+		while (graph_next_marked(&plan->graph, &index))
+			step_node(plan, index, now);
+		if (plan->state != BOOT_STOPPING)
 			judge_boot(plan, now);
-			changed = plan->held_once != held_once;
-		}
-	}
+	} while (plan->graph.n_marked);
 	if (plan->state == BOOT_HELD && plan->held_due_ns && now >= plan->held_due_ns) {
 		plan->held_due_ns = 0;
-		push(plan, PLAN_HELD_OVER, 0, 0);
+		plan_push(plan, PLAN_HELD_OVER, 0, 0);
 	}
-	if (plan->state != BOOT_STOPPING)
-		return;
-	for (size_t i = 0; i < plan->n_nodes; i++)
-		all_down &= plan->nodes[i].down;
-	if (all_down)
-		push(plan, PLAN_DOWN, 0, 0);
+	if (plan->state == BOOT_STOPPING && plan->n_down == plan->n_nodes)
+		plan_push(plan, PLAN_DOWN, 0, 0);
 }
 
 bool plan_next(struct plan *plan, struct plan_action *ret)
@@ -334,193 +301,58 @@ bool plan_next(struct plan *plan, struct plan_action *ret)
 	return true;
 }
 
-static void sooner(int64_t *due, int64_t candidate)
-{
-	if (candidate && (!*due || candidate < *due))
-		*due = candidate;
-}
-
 int64_t plan_due_ns(const struct plan *plan)
 {
-	int64_t due = 0;
+	/* What is marked waits for no time. */
+	int64_t due = plan->graph.n_marked ? 1 : graph_due_ns(&plan->graph);
 
-	for (size_t i = 0; i < plan->n_nodes; i++) {
-		const struct plan_node *node = &plan->nodes[i];
-
-		if (node->process) {
-			sooner(&due, node->kill_ns);
-			sooner(&due, deadline_ns(node));
-		}
-		if (node->state == NODE_RETRYING && plan->state != BOOT_STOPPING)
-			sooner(&due, node->next_ns);
-	}
 	if (plan->state == BOOT_HELD)
 		sooner(&due, plan->held_due_ns);
 	return due;
 }
 
-static void stage_exited(struct plan *plan, struct plan_node *node, const struct plan_exit *how, const char *why,
-			 int64_t now)
-{
-	if (!node->overdue && how->status == STAGE_DONE) {
-		node->ended_ns = now;
-		set_state(plan, node, how->skipped ? NODE_SKIPPED : NODE_DONE, "%s", why);
-		return;
-	}
-	fail_or_retry(plan, node, !node->overdue && how->status == STAGE_NEVER, why, now);
-}
-
-static void service_exited(struct plan *plan, struct plan_node *node, const struct plan_exit *how, const char *why,
-			   bool was_ready, int64_t now)
-{
-	bool clean = !node->overdue && how->status == 0;
-
-	if (was_ready && now - node->ended_ns >= STABLE_NS)
-		node->attempts = 1;
-	if (!node->overdue && how->status == STAGE_NEVER) {
-		fail_or_retry(plan, node, true, why, now);
-		return;
-	}
-	if (node->config->restart == RESTART_NEVER || (node->config->restart == RESTART_ON_FAILURE && clean)) {
-		node->ended_ns = now;
-		set_state(plan, node, clean ? NODE_DONE : NODE_FAILED, "%s", why);
-		return;
-	}
-	fail_or_retry(plan, node, false, why, now);
-}
-
-void plan_exited(struct plan *plan, size_t index, const struct plan_exit *how, int64_t now)
-{
-	struct plan_node *node = &plan->nodes[index];
-	bool was_ready = node->state == NODE_READY;
-	char why[NODE_REASON_MAX];
-
-	plan_describe(node, how, why, sizeof(why));
-	node->process = false;
-	node->kill_ns = 0;
-	if (plan->state == BOOT_STOPPING) {
-		node->ended_ns = now;
-		set_state(plan, node, NODE_STOPPED, "%s", why);
-	} else if (node->state == NODE_STOPPING) {
-		node->ended_ns = now;
-		node->attempts = 0;
-		if (node->restart)
-			set_state(plan, node, NODE_WAITING, "restart");
-		else
-			set_state(plan, node, NODE_STOPPED, "on request; %s", why);
-	} else if (is_service(node)) {
-		service_exited(plan, node, how, why, was_ready, now);
-	} else {
-		stage_exited(plan, node, how, why, now);
-	}
-	node->overdue = false;
-}
-
-void plan_ready(struct plan *plan, size_t index, int64_t now)
-{
-	struct plan_node *node = &plan->nodes[index];
-
-	if (node->state != NODE_RUNNING || !is_service(node) || !node->process || node->overdue)
-		return;
-	node->ended_ns = now;
-	set_state(plan, node, NODE_READY, "%s", "");
-}
-
-void plan_not_started(struct plan *plan, size_t index, const char *why, int64_t now)
-{
-	struct plan_node *node = &plan->nodes[index];
-
-	node->process = false;
-	if (node->attempts)
-		node->attempts--;
-	node->next_ns = now + NOT_STARTED_RETRY_NS;
-	set_state(plan, node, NODE_RETRYING, "not started: %s", why);
-}
-
-/* What was blocked by a node that gets another chance gets one too. */
-static void unblock(struct plan *plan, size_t index)
-{
-	for (size_t i = 0; i < plan->n_nodes; i++) {
-		struct plan_node *node = &plan->nodes[i];
-
-		if (node->state != NODE_BLOCKED)
-			continue;
-		for (size_t k = 0; k < node->config->n_needs; k++) {
-			if (node->config->needs[k] == index) {
-				set_state(plan, node, NODE_WAITING, "%s", "");
-				unblock(plan, i);
-				break;
-			}
-		}
-	}
-}
-
-int plan_start(struct plan *plan, size_t index, int64_t now)
-{
-	struct plan_node *node = &plan->nodes[index];
-
-	if (plan->state == BOOT_STOPPING)
-		return -ESHUTDOWN;
-	if (node->process) {
-		if (node->state == NODE_STOPPING && is_service(node)) {
-			node->restart = true;
-			return 0;
-		}
-		return -EALREADY;
-	}
-	if (node->config->kind == NODE_STAGE && node->state == NODE_WAITING)
-		return -EALREADY;
-	node->attempts = 0;
-	node->manual = true;
-	if (node->state == NODE_RETRYING) {
-		node->next_ns = now;
-		return 0;
-	}
-	set_state(plan, node, NODE_WAITING, "%s", "");
-	unblock(plan, index);
-	return 0;
-}
-
-int plan_stop(struct plan *plan, size_t index, bool again, int64_t now)
-{
-	struct plan_node *node = &plan->nodes[index];
-
-	if (plan->state == BOOT_STOPPING)
-		return -ESHUTDOWN;
-	if (!is_service(node))
-		return -EINVAL;
-	if (!node->process) {
-		if (again)
-			return plan_start(plan, index, now);
-		if (node->state == NODE_STOPPED || node->state == NODE_DISABLED)
-			return -EALREADY;
-		set_state(plan, node, NODE_STOPPED, "on request");
-		return 0;
-	}
-	node->restart = again;
-	if (node->state == NODE_STOPPING)
-		return again ? 0 : -EALREADY;
-	set_state(plan, node, NODE_STOPPING, "on request");
-	stop(plan, node, now);
-	return 0;
-}
+/* ---- life ------------------------------------------------------------------------------------------------------- */
 
 void plan_shutdown(struct plan *plan, int64_t now)
 {
 	if (plan->state == BOOT_STOPPING)
 		return;
 	plan->held_due_ns = 0;
-	for (size_t i = 0; i < plan->n_nodes; i++)
+	plan->n_down = 0;
+	for (size_t i = 0; i < plan->n_nodes; i++) {
+		const uint16_t *dependents;
+
 		plan->nodes[i].down = false;
+		plan->nodes[i].up = (unsigned)graph_dependents(&plan->graph, i, &dependents);
+		graph_mark(&plan->graph, i);
+	}
 	set_boot(plan, BOOT_STOPPING, now);
 }
 
 void plan_hurry(struct plan *plan, int64_t now)
 {
 	plan->hurry = true;
-	for (size_t i = 0; i < plan->n_nodes; i++)
-		if (plan->nodes[i].process)
-			plan->nodes[i].kill_ns = now;
+	for (size_t i = 0; i < plan->n_nodes; i++) {
+		if (!plan->nodes[i].process)
+			continue;
+		plan->nodes[i].kill_ns = now;
+		graph_mark(&plan->graph, i);
+	}
+}
+
+/* An enabled service starts with the boot, and with it what is not enabled but wanted by it. */
+static void enable(struct plan *plan, size_t index)
+{
+	struct plan_node *node = &plan->nodes[index];
+
+	if (node->seen)
+		return;
+	node->seen = true;
+	node->state = NODE_WAITING;
+	for (size_t i = 0; i < node->config->n_needs; i++)
+		enable(plan, node->config->needs[i]);
+	for (size_t i = 0; i < node->config->n_wants; i++)
+		enable(plan, node->config->wants[i]);
 }
 
 int plan_init(struct plan *plan, const struct config *config)
@@ -532,7 +364,7 @@ int plan_init(struct plan *plan, const struct config *config)
 	plan->capacity = config->n_nodes * 8 + 16;
 	plan->nodes = calloc(plan->n_nodes ? plan->n_nodes : 1, sizeof(*plan->nodes));
 	plan->queue = calloc(plan->capacity, sizeof(*plan->queue));
-	if (!plan->nodes || !plan->queue) {
+	if (!plan->nodes || !plan->queue || graph_init(&plan->graph, config) < 0) {
 		plan_deinit(plan);
 		return -ENOMEM;
 	}
@@ -541,6 +373,15 @@ int plan_init(struct plan *plan, const struct config *config)
 		if (config->nodes[i].kind == NODE_SERVICE && !config->nodes[i].enabled)
 			plan->nodes[i].state = NODE_DISABLED;
 	}
+	for (size_t i = 0; i < plan->n_nodes; i++)
+		if (plan->nodes[i].state != NODE_DISABLED)
+			enable(plan, i);
+	for (size_t i = 0; i < plan->n_nodes; i++) {
+		plan->nodes[i].seen = false;
+		plan->n_open += plan_counts(&plan->nodes[i]) && !plan_settled(plan->nodes[i].state);
+		graph_mark(&plan->graph, i);
+	}
+	plan->unjudged = true;
 	return 0;
 }
 
@@ -548,5 +389,16 @@ void plan_deinit(struct plan *plan)
 {
 	free(plan->nodes);
 	free(plan->queue);
+	graph_deinit(&plan->graph);
 	memset(plan, 0, sizeof(*plan));
+}
+
+void plan_seed(struct plan *plan, uint64_t seed)
+{
+	plan->random = seed;
+}
+
+int plan_find(const struct plan *plan, const char *name, size_t *ret)
+{
+	return graph_find(&plan->graph, plan->config, name, ret);
 }

@@ -14,6 +14,7 @@
 #include <gantry/plan.h>
 
 #include "config.h"
+#include "plan-graph.h"
 
 enum plan_action_kind {
 	PLAN_START,	/* start a process for node */
@@ -31,6 +32,13 @@ struct plan_action {
 	enum node_state state;		/* PLAN_CHANGED: the new one; the node may have moved on since */
 };
 
+/* Why a service that is stopping ends, when nobody asked for it. */
+enum plan_ending {
+	ENDING_ASKED,
+	ENDING_FAILED,		/* its watchdog found it dead */
+	ENDING_ITSELF,		/* it said so */
+};
+
 struct plan_node {
 	const struct config_node *config;
 	enum node_state state;
@@ -41,15 +49,26 @@ struct plan_node {
 	int64_t kill_ns;		/* when to send SIGKILL after a stop or a passed deadline; 0: not */
 	bool process;			/* a process exists, or is about to */
 	bool overdue;			/* killed because of its deadline */
-	bool manual;			/* started by hand: a disabled service too */
 	bool restart;			/* start again once stopped */
+	bool told;			/* stopping: it was asked to end; before, its followers are */
+	enum plan_ending ending;
+	int64_t alive_ns;		/* when it last said that it is alive, or became ready */
+	int64_t burst_ns;		/* when the restarts that are counted began */
+	unsigned restarts;		/* since then */
 	bool down;			/* during a shutdown: ended, with all that depends on it */
+	unsigned up;			/* during a shutdown: how many nodes that depend on it are not down */
+	bool seen;			/* by the walk that pulls in what a start needs */
 };
 
 struct plan {
 	const struct config *config;
 	struct plan_node *nodes;
 	size_t n_nodes;
+	struct plan_graph graph;
+	uint64_t random;		/* for jitter: seeded by plan_seed() */
+	size_t n_bad, n_open;		/* required nodes that failed or are blocked; that are not at an end */
+	bool unjudged;			/* one of those has changed */
+	size_t n_down;
 	enum boot_state state;
 	bool held_once;			/* stages of `when: held` may run */
 	bool broken;			/* there is no plan (bad configuration): held, whatever the nodes say */
@@ -73,6 +92,12 @@ struct plan_exit {
 int plan_init(struct plan *plan, const struct config *config);
 void plan_deinit(struct plan *plan);
 
+/* All that is random comes from this number; without it, from 0. */
+void plan_seed(struct plan *plan, uint64_t seed);
+
+/* The node with this name: 0 or -ENOENT. */
+int plan_find(const struct plan *plan, const char *name, size_t *ret);
+
 /* Moves on everything that can move at `now`: call after inputs and when plan_next_ns() has come. */
 void plan_step(struct plan *plan, int64_t now);
 
@@ -85,9 +110,18 @@ int64_t plan_due_ns(const struct plan *plan);
 /* Inputs. */
 void plan_exited(struct plan *plan, size_t node, const struct plan_exit *how, int64_t now);
 void plan_ready(struct plan *plan, size_t node, int64_t now);
+/* The service said that it is alive (WATCHDOG=1). */
+void plan_alive(struct plan *plan, size_t node, int64_t now);
+/* The service is there but does not work: it is stopped, and that counts as its failure. */
+void plan_unhealthy(struct plan *plan, size_t node, const char *why, int64_t now);
+/* The service said that it ends by itself (STOPPING=1); it has its grace for that. */
+void plan_stopping(struct plan *plan, size_t node, int64_t now);
 /* PID 1 had no process or descriptor to give: tried again soon, and not counted as the node's failure. */
 void plan_not_started(struct plan *plan, size_t node, const char *why, int64_t now);
-/* 0, -EINVAL, -EALREADY, -ESHUTDOWN as in boot.h. */
+/*
+ * 0, -EINVAL, -EALREADY, -ESHUTDOWN as in boot.h. A start also starts what the node needs and wants, if that was
+ * stopped or is disabled; a stop first stops what follows the node.
+ */
 int plan_start(struct plan *plan, size_t node, int64_t now);
 int plan_stop(struct plan *plan, size_t node, bool again, int64_t now);
 void plan_shutdown(struct plan *plan, int64_t now);

@@ -197,6 +197,9 @@ void ready_watch(size_t node)
 		ask_tcp(watch);
 		break;
 	case READY_NOTIFY:
+	case READY_FD:
+	case READY_EXEC:
+	case READY_EXIT:
 		break;
 	}
 }
@@ -206,10 +209,9 @@ void ready_watch(size_t node)
 static void notified(pid_t pid, const char *text)
 {
 	const char *name = boot_node_of_pid(pid);
+	size_t i;
 
-	for (size_t i = 0; name && i < plan->n_nodes; i++) {
-		if (strcmp(plan->nodes[i].config->name, name))
-			continue;
+	if (name && plan_find(plan, name, &i) == 0) {
 		for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
 			if (!strncmp(line, "STATUS=", 7))
 				event_say(EVENT_INFO, name, "%.*s", (int)strcspn(line + 7, "\n"), line + 7);

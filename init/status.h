@@ -13,8 +13,8 @@
 
 #include "text.h"
 
-#define STATUS_NODES_MAX 256
-#define STATUS_JSON_MAX  (4u << 20)	/* more than the nodes' texts take when every character is escaped */
+#define STATUS_NODES_MAX 1200
+#define STATUS_JSON_MAX  (16u << 20)	/* more than the nodes' texts take when every character is escaped */
 
 struct status {
 	struct control_boot boot;

@@ -9,7 +9,7 @@
 #include "../status.h"
 
 /* More than the largest picture: every node with the longest reason, each character in its longest form. */
-#define CHART_MAX (2u << 20)
+#define CHART_MAX (10u << 20)
 
 /* t: growing, up to CHART_MAX. The status' strings are clean, as status_take() leaves them. */
 void chart_svg(struct text *t, const struct status *status);

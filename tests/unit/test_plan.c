@@ -3,7 +3,7 @@
  * The plan with a clock of the test's own and no process: what is started when, what a failure does, how the boot is
  * judged, in which order it is stopped.
  */
-/* links: init/plan.c init/plan-text.c */
+/* links: init/plan.c init/plan-graph.c init/plan-input.c init/plan-node.c init/plan-text.c */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -41,6 +41,7 @@ static struct config_node *add(struct fixture *f, const char *name, enum node_ki
 	node->stop_grace_ms = 5000;
 	node->deadline_ms = 10000;
 	node->ready_deadline_ms = 10000;
+	node->stable_ms = 10000;
 	return node;
 }
 
