@@ -181,10 +181,20 @@ static int check_choice(struct check *check, const struct place *place, const ch
 	return check_fail(check, place, "%s is not one of %s", check_quote(quoted, value), list);
 }
 
+static int wrong_format(struct check *check, const struct place *place, const char *value, const struct format *format)
+{
+	struct nearest nearest = {.value = value};
+	char quoted[CHECK_QUOTED_MAX], hint[CHECK_NEAREST_MAX];
+
+	for (const char *const *name = format->names; name && *name; name++)
+		nearest_try(&nearest, *name);
+	return check_fail(check, place, "%s %s%s", check_quote(quoted, value), format->wrong,
+			  nearest_hint(&nearest, hint));
+}
+
 static int check_string(struct check *check, const struct place *place, struct json_object *value,
 			const struct key *key, bool sized)
 {
-	char quoted[CHECK_QUOTED_MAX];
 	const char *string;
 	int64_t length;
 
@@ -203,7 +213,7 @@ static int check_string(struct check *check, const struct place *place, struct j
 	if (key->choices)
 		return check_choice(check, place, string, key->choices);
 	if (key->format && !key->format->fits(check, string))
-		return check_fail(check, place, "%s %s", check_quote(quoted, string), key->format->wrong);
+		return wrong_format(check, place, string, key->format);
 	return 0;
 }
 

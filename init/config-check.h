@@ -44,6 +44,7 @@ struct format {
 	const char *name;
 	const char *wrong;
 	bool (*fits)(const struct check *check, const char *value);
+	const char *const *names;	/* all that fit, NULL-ended, for a hint at the nearest; NULL: too many */
 };
 
 struct key {
@@ -124,15 +125,19 @@ extern const struct keys config_keys, held_keys, shutdown_keys, events_keys, sta
 	restart_keys, ready_keys, api_keys, action_keys, upload_keys;
 const struct stage *stage_find(const char *type);
 
+/* config-launch.c: a service, or an action's command, whose keys are right one by one */
+int check_launch(struct check *check, const struct place *place, struct json_object *object);
+
 /* config-format.c */
 #define API_USER "gantry-api"	/* made by the image builder, like root */
 #define API_UID  900
 extern const struct format name_format, account_format, path_format, hostname_format, module_format, sysctl_format,
 	variable_format, mode_format, umask_format, cgroup_format, address_format, user_format, group_format,
-	act_format, verb_format;
+	act_format, verb_format, capability_format;
 extern const char *const signal_names[];	/* NULL-ended */
 int signal_number(const char *name);		/* "TERM" -> SIGTERM; -1: unknown */
 int limit_number(const char *name);		/* "nofile" -> RLIMIT_NOFILE; -1: unknown */
+int capability_number(const char *name);	/* "NET_ADMIN" -> 12; -1: unknown */
 const char *limit_name(size_t index);		/* NULL behind the last */
 bool address_split(const char *value, char *ret_host, size_t host_size, uint16_t *ret_port);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The formats of strings in boot.json, each with the words for a value that does not fit, and the names of
- * signals and resource limits. Nothing here looks at the system: an account must be in the file's own
+ * signals, resource limits and capabilities. Nothing here looks at the system: an account must be in the file's own
  * `users`.
  */
 #include <arpa/inet.h>
@@ -231,30 +231,58 @@ enum verb verb_parse(const char *value, const char **ret_argument)
 }
 
 const struct format name_format = {
-	"name", "is no name: a small letter, then small letters, digits and '-', at most 31 bytes", fits_name};
+	"name", "is no name: a small letter, then small letters, digits and '-', at most 31 bytes", fits_name, NULL};
 const struct format account_format = {
-	"account", "is no account name: a small letter or '_', then small letters, digits, '-' and '_'", fits_account};
+	"account", "is no account name: a small letter or '_', then small letters, digits, '-' and '_'", fits_account,
+	NULL};
 const struct format path_format = {
-	"path", "is no absolute path without \".\", \"..\" and doubled or final '/'", fits_path};
-const struct format hostname_format = {"hostname", "is no host name", fits_hostname};
-const struct format module_format = {"module", "is no module name", fits_module};
-const struct format sysctl_format = {"sysctl", "is no sysctl name such as \"kernel.panic\"", fits_sysctl};
-const struct format variable_format = {"variable", "is no name of an environment variable", fits_variable};
-const struct format mode_format = {"mode", "is no octal mode such as \"0750\"", fits_mode};
-const struct format umask_format = {"umask", "is no octal umask such as \"0077\"", fits_umask};
+	"path", "is no absolute path without \".\", \"..\" and doubled or final '/'", fits_path, NULL};
+const struct format hostname_format = {"hostname", "is no host name", fits_hostname, NULL};
+const struct format module_format = {"module", "is no module name", fits_module, NULL};
+const struct format sysctl_format = {"sysctl", "is no sysctl name such as \"kernel.panic\"", fits_sysctl, NULL};
+const struct format variable_format = {"variable", "is no name of an environment variable", fits_variable, NULL};
+const struct format mode_format = {"mode", "is no octal mode such as \"0750\"", fits_mode, NULL};
+const struct format umask_format = {"umask", "is no octal umask such as \"0077\"", fits_umask, NULL};
 const struct format cgroup_format = {
-	"cgroup", "is no cgroup v2 setting of a controller, such as \"memory.max\"", fits_cgroup};
+	"cgroup", "is no cgroup v2 setting of a controller, such as \"memory.max\"", fits_cgroup, NULL};
 const struct format address_format = {
-	"address", "is no numeric address and port such as \"127.0.0.1:8545\" or \"[::1]:8545\"", fits_address};
-const struct format user_format = {"user", "is neither root nor in \"users\"", fits_user};
+	"address", "is no numeric address and port such as \"127.0.0.1:8545\" or \"[::1]:8545\"", fits_address, NULL};
+const struct format user_format = {"user", "is neither root nor in \"users\"", fits_user, NULL};
 const struct format group_format = {
-	"group", "is neither root nor a user or group in \"users\"", fits_group};
+	"group", "is neither root nor a user or group in \"users\"", fits_group, NULL};
 
+/* By number, as the kernel counts them. */
+static const char *const capabilities[] = {
+	"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID",
+	"SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW",
+	"IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT",
+	"SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD",
+	"LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
+	"WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
+	NULL,
+};
+
+int capability_number(const char *name)
+{
+	for (int i = 0; capabilities[i]; i++)
+		if (!strcmp(capabilities[i], name))
+			return i;
+	return -1;
+}
+
+static bool fits_capability(const struct check *check, const char *value)
+{
+	(void)check;
+	return capability_number(value) >= 0;
+}
+
+const struct format capability_format = {
+	"capability", "is no capability such as \"NET_ADMIN\"", fits_capability, capabilities};
 const struct format act_format = {
-	"action", "is no name of an action or upload: letters, digits, '-' and '_', at most 63 bytes", fits_act};
+	"action", "is no name of an action or upload: letters, digits, '-' and '_', at most 63 bytes", fits_act, NULL};
 const struct format verb_format = {
 	"verb", "is none of \"@start NAME\", \"@stop NAME\", \"@restart NAME\", \"@reboot\", \"@poweroff\", \"@halt\"",
-	fits_verb};
+	fits_verb, NULL};
 
 /* Signals that a service may be stopped by. */
 static const struct {

@@ -95,7 +95,7 @@ static int check_service(struct check *check, const struct place *place, struct 
 	char quoted[CHECK_QUOTED_MAX];
 
 	if (path_format.fits(check, program) && program[1])
-		return 0;
+		return check_launch(check, place, object);
 	return check_fail(check, &at, "%s %s", check_quote(quoted, program), path_format.wrong);
 }
 
@@ -174,6 +174,7 @@ static const char *const held_actions[] = {"hold", "reboot", "poweroff", NULL};
 static const char *const before_unlocks[] = {"events", "nothing", NULL};
 static const char *const password_hashes[] = {"sha256", "pbkdf2-sha256", NULL};
 static const char *const whens[] = {"boot", "held", NULL};
+static const char *const profiles[] = {"default", NULL};	/* init/profile.c */
 static const char *const policies[] = {"always", "on-failure", "never", NULL};
 
 const struct keys held_keys = {(const struct key[]){
@@ -305,6 +306,13 @@ const struct keys service_keys = {(const struct key[]){
 	{.name = "umask", .type = KEY_STRING, .format = &umask_format, .fallback = "0022"},
 	{.name = "nice", .type = KEY_INTEGER, .minimum = -20, .maximum = 19, .fallback = "0"},
 	{.name = "limits", .type = KEY_LIMIT_MAP},
+	{.name = "environment_file", .type = KEY_STRING, .format = &path_format},
+	{.name = "oom_score_adj", .type = KEY_INTEGER, .minimum = -1000, .maximum = 1000},
+	{.name = "no_new_privs", .type = KEY_BOOLEAN, .fallback = "true"},
+	{.name = "capabilities", .type = KEY_STRINGS, .maximum = 64, .format = &capability_format},
+	{.name = "private_tmp", .type = KEY_BOOLEAN, .fallback = "false"},
+	{.name = "read_only", .type = KEY_STRINGS, .minimum = 1, .maximum = 64, .format = &path_format},
+	{.name = "seccomp", .type = KEY_STRING, .choices = profiles},
 	{0}}, check_service};
 
 const struct keys config_keys = {(const struct key[]){

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,8 +30,11 @@
 
 #include "account.h"
 #include "config-check.h"
+#include "envfile.h"
 #include "launch.h"
 #include "prestart.h"
+#include "profile.h"
+#include "sandbox.h"
 #include "words.h"
 
 #define SERVICE_SIZE_MAX (1u << 20)
@@ -154,6 +158,20 @@ static void set_nice(struct json_object *value)
 		fail("nice %s: %s", json_object_get_string(value), error_words(errno));
 }
 
+/* The kernel takes it as text only. */
+static void set_oom_score(struct json_object *value)
+{
+	const char *text = value ? json_object_get_string(value) : "";
+	int fd;
+
+	if (!value)
+		return;
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		fail("oom_score_adj %s: %s", text, error_words(errno));
+	close(fd);
+}
+
 /* Whom the program runs as. */
 struct identity {
 	uid_t uid;
@@ -192,14 +210,58 @@ static void find_identity(struct json_object *service, struct identity *identity
 		fail("groups of \"%s\": %s", user, error_words(-r));
 }
 
-static void become(const struct identity *identity)
+static uint64_t capabilities(struct json_object *names)
 {
+	uint64_t wanted = 0;
+
+	if (!names)
+		return SANDBOX_AS_USUAL;
+	for (size_t i = 0; i < length(names); i++) {
+		int number = capability_number(item(names, i));
+
+		if (number < 0)
+			fail("capability \"%s\": no such capability", item(names, i));
+		wanted |= UINT64_C(1) << number;
+	}
+	return wanted;
+}
+
+/* What root alone can give up: before the change of user. */
+static void confine(struct json_object *service, uint64_t kept)
+{
+	struct json_object *no_new_privs = key_member(service, "no_new_privs");
+	const char *profile = string(service, "seccomp", NULL);
+	char reason[400];
+	int r;
+
+	if (sandbox_mounts(json_object_get_boolean(key_member(service, "private_tmp")),
+			   key_member(service, "read_only"), reason, sizeof(reason)) < 0)
+		fail("%s", reason);
+	r = sandbox_bound(kept);
+	if (r < 0)
+		fail("capabilities: %s", error_words(-r));
+	if ((!no_new_privs || json_object_get_boolean(no_new_privs)) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		fail("no_new_privs: %s", error_words(errno));
+	r = profile ? profile_load(profile) : 0;
+	if (r < 0)
+		fail("seccomp \"%s\": %s", profile, r == -ENOENT ? "no such profile" : error_words(-r));
+}
+
+static void become(const struct identity *identity, uint64_t kept)
+{
+	int r;
+
+	if (kept != SANDBOX_AS_USUAL && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+		fail("capabilities: %s", error_words(errno));
 	if (setgroups(identity->n_groups, identity->groups) < 0)
 		fail("groups: %s", error_words(errno));
 	if (setresgid(identity->gid, identity->gid, identity->gid) < 0)
 		fail("gid %u: %s", (unsigned)identity->gid, error_words(errno));
 	if (setresuid(identity->uid, identity->uid, identity->uid) < 0)
 		fail("uid %u: %s", (unsigned)identity->uid, error_words(errno));
+	r = sandbox_keep(kept, identity->uid);
+	if (r < 0)
+		fail("capabilities: %s", error_words(-r));
 }
 
 static char **make_command(struct json_object *command)
@@ -221,17 +283,36 @@ static void add_variable(char **slot, const char *name, const char *value)
 		fail("environment: %s", error_words(ENOMEM));
 }
 
-/* What is configured and nothing else, but for a PATH and where to say that it is ready. */
+static void read_environment_file(struct json_object *service, struct envfile *ret)
+{
+	const char *path = string(service, "environment_file", NULL);
+	char reason[200], *text;
+
+	if (path && envfile_read(path, &text, ret, reason, sizeof(reason)) < 0)
+		fail("environment_file %s%s", path, reason);
+}
+
+/*
+ * What is configured and nothing else, but for a PATH and where to say that it is ready. Where the file and the
+ * configuration have the same variable, the configuration counts: it is measured.
+ */
 static char **make_environment(struct json_object *service)
 {
+	static struct envfile file;
 	struct json_object *environment = key_member(service, "environment");
 	struct json_object *notify = key_member(key_member(service, "ready"), "notify");
 	size_t n = environment ? (size_t)json_object_object_length(environment) : 0, i = 0;
-	char **variables = calloc(n + 3, sizeof(*variables));
+	char **variables;
 
+	read_environment_file(service, &file);
+	variables = calloc(n + file.n + 3, sizeof(*variables));
 	if (!variables)
 		fail("environment: %s", error_words(ENOMEM));
-	if (!key_member(environment, "PATH"))
+	for (size_t k = 0; k < file.n; k++)
+		if (!key_member(environment, file.variables[k].name) &&
+		    (!notify || strcmp(file.variables[k].name, "NOTIFY_SOCKET")))
+			add_variable(&variables[i++], file.variables[k].name, file.variables[k].value);
+	if (!key_member(environment, "PATH") && !envfile_find(&file, "PATH"))
 		add_variable(&variables[i++], "PATH", PATH_DEFAULT);
 	if (environment) {
 		json_object_object_foreach(environment, name, value) {
@@ -249,6 +330,7 @@ void launch_service(const char *json)
 	struct json_object *service = json_tokener_parse(json);
 	struct identity identity = {0};
 	char **command, **environment;
+	uint64_t kept;
 	char reason[400];
 	const char *directory;
 
@@ -264,7 +346,10 @@ void launch_service(const char *json)
 	set_nice(key_member(service, "nice"));
 	command = make_command(key_member(service, "command"));
 	environment = make_environment(service);
-	become(&identity);
+	set_oom_score(key_member(service, "oom_score_adj"));
+	kept = capabilities(key_member(service, "capabilities"));
+	confine(service, kept);
+	become(&identity, kept);
 	umask((mode_t)strtoul(string(service, "umask", "0022"), NULL, 8));
 	directory = string(service, "directory", "/");
 	if (chdir(directory) < 0)

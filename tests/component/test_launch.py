@@ -30,7 +30,10 @@ mount --bind "$1/group" /etc/group
 mount -t tmpfs run /run
 mount --bind "$1/t" /mnt
 trap '' USR1
-exec "$2" launch test
+init=$2
+shift 2
+for d; do mkdir -p "$d"; mount -t tmpfs inner "$d"; done
+exec "$init" launch test
 """
 
 # What a program can see of itself.
@@ -88,11 +91,11 @@ class LaunchTest(unittest.TestCase):
             with open(os.path.join(self.folder, name), "w", encoding="ascii") as f:
                 f.write(text)
 
-    def launch(self, service, **more):
+    def launch(self, service, mount_before=(), **more):
         service = {"name": "test", **(service if isinstance(service, dict) else {"command": service}), **more}
-        return self.launch_text(json.dumps(service))
+        return self.launch_text(json.dumps(service), mount_before)
 
-    def launch_text(self, text):
+    def launch_text(self, text, mount_before=()):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         options = os.memfd_create("options")
         os.write(options, text.encode())
@@ -105,7 +108,8 @@ class LaunchTest(unittest.TestCase):
             os.close(a), os.close(b)
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
 
-        process = subprocess.Popen(["unshare", "--mount", "sh", "-c", SETUP, "setup", self.folder, INIT],
+        process = subprocess.Popen(["unshare", "--mount", "sh", "-c", SETUP, "setup", self.folder, INIT,
+                                    *mount_before],
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                    close_fds=False, preexec_fn=place)
         self.addCleanup(process.kill)
@@ -215,6 +219,160 @@ class LaunchTest(unittest.TestCase):
                 launched = self.launch_text(text)
                 self.assertEqual(launched.status, 125)
                 self.assertIn("no service", launched.reason)
+
+    # -- what it is confined to
+
+    def capabilities(self, **service):
+        """(effective, permitted, inheritable, bounding, ambient), no_new_privs as the program's /proc says."""
+        launched = self.launch(["/bin/cat", "/proc/self/status"], **service)
+        self.assertEqual(launched.status, 0, launched.reason or launched.output)
+        status = dict(line.split(":\t", 1) for line in launched.output.splitlines() if ":\t" in line)
+        return tuple(int(status[f"Cap{word}"], 16) for word in ("Eff", "Prm", "Inh", "Bnd", "Amb")), status["NoNewPrivs"]
+
+    def test_no_new_privileges_unless_the_service_wants_them(self):
+        self.assertEqual(self.capabilities()[1], "1")
+        self.assertEqual(self.capabilities(no_new_privs=True, user="reth")[1], "1")
+        self.assertEqual(self.capabilities(no_new_privs=False, user="reth")[1], "0")
+
+    def test_a_user_has_the_capabilities_that_it_names_and_no_other(self):
+        wanted = 1 << 10 | 1 << 23      # capabilities(7): NET_BIND_SERVICE, SYS_NICE
+        names = ["NET_BIND_SERVICE", "SYS_NICE"]
+        self.assertEqual(self.capabilities(user="reth", capabilities=names), ((wanted,) * 5, "1"))
+        self.assertEqual(self.capabilities(user="reth", capabilities=names, no_new_privs=False), ((wanted,) * 5, "0"))
+        self.assertEqual(self.capabilities(user="reth", capabilities=[])[0], (0,) * 5)
+
+    def test_root_has_the_capabilities_that_it_names_and_no_other(self):
+        wanted = 1 << 12                # NET_ADMIN
+        self.assertEqual(self.capabilities(capabilities=["NET_ADMIN"])[0], (wanted, wanted, 0, wanted, 0))
+        self.assertEqual(self.capabilities(capabilities=[])[0], (0,) * 5)
+
+    def test_without_the_key_root_keeps_what_it_has_and_a_user_has_nothing(self):
+        effective, permitted, _, bounding, ambient = self.capabilities()[0]
+        self.assertEqual((effective, permitted, ambient), (bounding, bounding, 0))
+        self.assertNotEqual(effective, 0)
+        self.assertEqual(self.capabilities(user="reth")[0][:3], (0, 0, 0))
+
+    def test_a_capability_that_does_not_exist_is_named(self):
+        self.assert_fails(self.launch(["/bin/true"], capabilities=["FLY"]), 'capability "FLY": no such capability')
+
+    CALLS = r"""
+import ctypes, errno, json, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+numbers = {"mount": 165, "umount2": 166, "init_module": 175, "finit_module": 313, "kexec_load": 246, "bpf": 321,
+           "swapon": 167, "ptrace": 101, "keyctl": 250, "add_key": 248, "userfaultfd": 323, "perf_event_open": 298,
+           "unshare": 272, "setns": 308, "io_uring_setup": 425, "reboot": 169, "mount_setattr": 442, "open_tree": 428,
+           "clock_settime": 227, "process_vm_readv": 310, "pidfd_getfd": 438, "getpid": 39, "clone3": 435}
+if sys.argv[1:]:
+    numbers = {name: numbers[name] for name in sys.argv[1:]}
+seen = {}
+for name, number in numbers.items():
+    ctypes.set_errno(0)
+    r = libc.syscall(ctypes.c_long(number), *[ctypes.c_long(-1)] * 6)
+    seen[name] = "done" if r >= 0 else errno.errorcode[ctypes.get_errno()]
+for name, flags in (("CLONE_NEWUSER", 0x10000000), ("CLONE_NEWNET|CLONE_NEWNS", 0x40020000)):
+    r = libc.syscall(ctypes.c_long(56), ctypes.c_long(flags | 17), *[ctypes.c_long(0)] * 4)
+    if r == 0:
+        os._exit(0)
+    seen[name] = "done" if r > 0 else errno.errorcode[ctypes.get_errno()]
+child = os.fork()
+if child == 0:
+    os._exit(7)
+seen["fork"] = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(json.dumps(seen))
+"""
+
+    def test_seccomp_default_refuses_with_eperm_what_no_service_needs(self):
+        for more in ({}, {"user": "reth"}, {"user": "reth", "no_new_privs": False}):
+            with self.subTest(**more):
+                launched = self.launch(["/usr/bin/python3", "-c", self.CALLS], seccomp="default", **more)
+                self.assertEqual(launched.status, 0, launched.reason or launched.output)
+                seen = json.loads(launched.output)
+                self.assertEqual((seen.pop("getpid"), seen.pop("fork"), seen.pop("clone3")), ("done", 7, "ENOSYS"))
+                self.assertEqual(set(seen.values()), {"EPERM"}, seen)
+
+    def test_without_a_profile_the_kernel_itself_answers(self):
+        launched = self.launch(["/usr/bin/python3", "-c", self.CALLS, "mount", "userfaultfd", "clone3"])
+        seen = json.loads(launched.output)
+        self.assertNotIn("EPERM", (seen["mount"], seen["userfaultfd"], seen["CLONE_NEWUSER"]))
+        self.assertNotEqual(seen["clone3"], "ENOSYS")
+
+    def test_threads_and_programs_run_under_the_default_profile(self):
+        script = ("import threading, subprocess; t = threading.Thread(target=lambda: None); t.start(); t.join(); "
+                  "print(subprocess.run(['/bin/echo', 'here'], capture_output=True, text=True).stdout, end='')")
+        launched = self.launch(["/usr/bin/python3", "-c", script], seccomp="default", user="reth")
+        self.assertEqual((launched.status, launched.output), (0, "here\n"), launched.reason)
+
+    def test_a_profile_that_does_not_exist_is_named(self):
+        self.assert_fails(self.launch(["/bin/true"], seccomp="x"), 'seccomp "x": no such profile')
+
+    def test_private_tmp_is_empty_its_own_and_gone_afterwards(self):
+        before = set(os.listdir("/tmp"))
+        script = ("ls -A /tmp /var/tmp; echo x > /tmp/of-launch && echo y > /var/tmp/of-launch; "
+                  "cat /tmp/of-launch /var/tmp/of-launch; stat -c %a:%u /tmp /var/tmp")
+        launched = self.launch(["/bin/sh", "-c", script], private_tmp=True, user="reth")
+        self.assertEqual(launched.output, "/tmp:\n\n/var/tmp:\nx\ny\n1777:0\n1777:0\n", launched.reason)
+        self.assertFalse(os.path.exists("/tmp/of-launch") or os.path.exists("/var/tmp/of-launch"))
+        self.assertLessEqual(before - {os.path.basename(self.folder)}, set(os.listdir("/tmp")))
+
+    def test_without_it_tmp_is_the_machines(self):
+        self.assertIn(os.path.basename(self.folder), self.launch(["/bin/ls", "/tmp"]).output)
+
+    def test_read_only_paths_and_what_is_mounted_in_them_cannot_be_written(self):
+        os.makedirs(self.path("a/inner"))
+        os.mkdir(self.path("b"))
+        # the launcher's own namespace has a mount in the path: made by the program that runs before it
+        script = ("for f in /mnt/a/x /mnt/a/inner/x /mnt/b/x /run/inner/x; do touch $f 2>/dev/null && echo $f || echo no $f; "
+                  "done; "
+                  "mount -o remount,bind,rw /mnt/a 2>/dev/null && touch /mnt/a/y && echo remounted")
+        launched = self.launch(["/bin/sh", "-c", script], read_only=["/mnt/a", "/run"], capabilities=[],
+                               mount_before=("/mnt/a/inner", "/run/inner"))
+        self.assertEqual(launched.output, "no /mnt/a/x\nno /mnt/a/inner/x\n/mnt/b/x\nno /run/inner/x\n", launched.reason)
+        self.assertEqual((os.listdir(self.path("a")), os.listdir(self.path("b"))), (["inner"], ["x"]))
+
+    def test_the_whole_root_can_be_read_only_but_for_its_own_tmp(self):
+        script = "for f in /x /etc/x /mnt/x /run/x /tmp/x /var/tmp/x; do touch $f 2>/dev/null && echo $f; done; : > /dev/null"
+        launched = self.launch(["/bin/sh", "-c", script], read_only=["/"], private_tmp=True)
+        self.assertEqual((launched.output, launched.status), ("/tmp/x\n/var/tmp/x\n", 0), launched.reason)
+
+    def test_read_only_paths_that_cannot_be_are_named(self):
+        os.symlink("/etc", self.path("link"))
+        self.assert_fails(self.launch(["/bin/true"], read_only=["/nowhere"]), "read_only /nowhere: no such file or directory")
+        self.assert_fails(self.launch(["/bin/true"], read_only=["/mnt/link"]), "read_only /mnt/link: leads over a symbolic link")
+
+    def test_oom_score_is_set_before_the_user_is(self):
+        # upwards, which a test may where the machine gives it no CAP_SYS_RESOURCE
+        launched = self.launch(["/bin/cat", "/proc/self/oom_score_adj"], oom_score_adj=700, user="reth")
+        self.assertEqual(launched.output, "700\n", launched.reason)
+        self.assert_fails(self.launch(["/bin/true"], oom_score_adj=1001), "oom_score_adj 1001: invalid argument")
+
+    # -- environment_file
+
+    def environment_file(self, text, **service):
+        with open(self.path("env"), "wb") as f:
+            f.write(text)
+        os.chmod(self.path("env"), 0o600)
+        return self.launch(["/usr/bin/env"], environment_file="/mnt/env", user="reth", **service)
+
+    def test_environment_file_adds_variables_and_the_configuration_goes_first(self):
+        launched = self.environment_file(b'# secrets\nA=1\nB="x y "\nPATH=/bin\nNOTIFY_SOCKET=/x\n',
+                                         environment={"A": "measured"}, ready={"notify": True})
+        self.assertEqual(sorted(launched.output.splitlines()),
+                         ["A=measured", "B=x y ", "NOTIFY_SOCKET=/run/gantry/notify", "PATH=/bin"], launched.reason)
+        self.assertIn("PATH=/usr/local/sbin", self.environment_file(b"").output)
+
+    def test_environment_file_that_is_wrong_is_named_with_its_line_and_no_value(self):
+        self.assert_fails(self.environment_file(b"A=1\nsecret words\n"), "environment_file /mnt/env:2: no KEY=VALUE")
+        self.assert_fails(self.environment_file(b"A=1\nA=2\n"), "environment_file /mnt/env:2: this key is there twice")
+        self.assert_fails(self.environment_file(b"A=1\n" + b"#" * 65536), "environment_file /mnt/env: is larger than 64 KiB")
+        self.assert_fails(self.launch(["/bin/true"], environment_file="/mnt/none"),
+                          "environment_file /mnt/none: no such file or directory")
+        self.assert_fails(self.launch(["/bin/true"], environment_file="/mnt"), "environment_file /mnt: is no regular file")
+        os.symlink("env", self.path("link"))
+        self.assert_fails(self.launch(["/bin/true"], environment_file="/mnt/link"),
+                          "environment_file /mnt/link: leads over a symbolic link")
+        os.mkfifo(self.path("fifo"))
+        self.assert_fails(self.launch(["/bin/true"], environment_file="/mnt/fifo"),
+                          "environment_file /mnt/fifo: is no regular file")
 
     # -- before_start
 

@@ -2,7 +2,7 @@
 /*
  * The configuration: what a good file becomes, and for each kind of error the exact line that is said.
  */
-/* links: init/config.c init/config-check.c init/config-format.c init/config-keys.c init/config-plan.c init/config-print.c init/jsonpos.c init/words.c */
+/* links: init/config.c init/config-check.c init/config-format.c init/config-keys.c init/config-launch.c init/config-plan.c init/config-print.c init/jsonpos.c init/words.c */
 /* libs: json-c */
 #include <errno.h>
 #include <signal.h>
@@ -333,6 +333,28 @@ TEST(services_are_strict)
 		 "boot.json:1: services[0] \"s\": limits: unknown limit \"nofiles\"; did you mean \"nofile\"?"},
 		{SERVICE("\"limits\": {\"nofile\": -1}"),
 		 "boot.json:1: services[0] \"s\": limits.nofile: must be an integer of at least 0, or \"unlimited\""},
+		{SERVICE("\"limits\": {\"nofile\": 1048577}"), "boot.json:1: services[0] \"s\": limits.nofile: "
+		 "1048577 is more than the kernel allows: 1048576 (sysctl \"fs.nr_open\")"},
+		{SERVICE("\"limits\": {\"nofile\": \"unlimited\"}"), "boot.json:1: services[0] \"s\": limits.nofile: "
+		 "unlimited is more than the kernel allows: 1048576 (sysctl \"fs.nr_open\")"},
+		{SERVICE("\"capabilities\": [\"NET_RAW\",\n\"NET_ADMN\"]"), "boot.json:2: services[0] \"s\": capabilities[1]: "
+		 "\"NET_ADMN\" is no capability such as \"NET_ADMIN\"; did you mean \"NET_ADMIN\"?"},
+		{SERVICE("\"capabilities\": [\"CAP_SYS_TIME\"]"), "boot.json:1: services[0] \"s\": capabilities[0]: "
+		 "\"CAP_SYS_TIME\" is no capability such as \"NET_ADMIN\"; did you mean \"SYS_TIME\"?"},
+		{SERVICE("\"seccomp\": \"strict\""), "boot.json:1: services[0] \"s\": seccomp: \"strict\" is not one of \"default\""},
+		{SERVICE("\"oom_score_adj\": 1001"),
+		 "boot.json:1: services[0] \"s\": oom_score_adj: 1001 is not within -1000 to 1000"},
+		{SERVICE("\"no_new_privs\": \"yes\""), "boot.json:1: services[0] \"s\": no_new_privs: must be true or false"},
+		{SERVICE("\"read_only\": []"), "boot.json:1: services[0] \"s\": read_only: must not be empty"},
+		{SERVICE("\"read_only\": [\"etc\"]"), "boot.json:1: services[0] \"s\": read_only[0]: \"etc\" is no absolute path "
+		 "without \".\", \"..\" and doubled or final '/'"},
+		{SERVICE("\"private_tmp\": true, \"ready\": {\n\"path\": \"/tmp/s\"}"), "boot.json:2: services[0] \"s\": ready.path: "
+		 "\"/tmp/s\" would be hidden by the service's own /tmp and /var/tmp (private_tmp)"},
+		{SERVICE("\"private_tmp\": true, \"before_start\": [{\"remove\": \"/tmpx\"}, {\"directory\": \"/var/tmp/x\"}]"),
+		 "boot.json:1: services[0] \"s\": before_start[1].directory: "
+		 "\"/var/tmp/x\" would be hidden by the service's own /tmp and /var/tmp (private_tmp)"},
+		{SERVICE("\"private_tmp\": true, \"read_only\": [\"/\", \"/tmp\"]"), "boot.json:1: services[0] \"s\": read_only[1]: "
+		 "\"/tmp\" would be hidden by the service's own /tmp and /var/tmp (private_tmp)"},
 		{SERVICE("\"cgroup\": {\"cgroup.procs\": \"1\"}"), "boot.json:1: services[0] \"s\": cgroup: \"cgroup.procs\" is no "
 		 "cgroup v2 setting of a controller, such as \"memory.max\""},
 		{SERVICE("\"environment\": {\"A=B\": \"1\"}"),
