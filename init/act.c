@@ -19,7 +19,7 @@
 #include "act.h"
 #include "artifact.h"
 #include "boot.h"
-#include "cgroup.h"
+#include "cgroup-node.h"
 #include "child.h"
 #include "control.h"
 #include "daemon.h"
@@ -134,7 +134,7 @@ static void release(struct act *act)
 	if (act->payload >= 0)
 		close(act->payload);
 	if (act->cgroup[0])
-		cgroup_remove(act->cgroup);
+		cgroup_discard(act->cgroup);
 	*act = (struct act){.payload = -1};
 }
 
@@ -276,7 +276,7 @@ static int64_t start(struct act *act, const char *const *argv, int options)
 	if (act->kind == ACT_ACTION) {
 		snprintf(act->cgroup, sizeof(act->cgroup), "action.%" PRId64, act->id);
 		spec.cgroup = act->cgroup;
-		spec.cgroup_fd = cgroup_open(&(struct config_node){.name = act->cgroup});
+		spec.cgroup_fd = cgroup_make(act->cgroup) == 0 ? cgroup_open(act->cgroup) : -1;
 	}
 	r = child_start(&spec, &act->child);
 	if (spec.cgroup_fd >= 0)

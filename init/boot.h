@@ -22,7 +22,7 @@ void boot_status(struct control_boot *ret);
 size_t boot_nodes(void);
 void boot_node(size_t index, struct control_node *ret);
 
-/* What a node has found out, as in facts.h. */
+/* What a node has found out, as in facts.h; of a service, what its cgroup uses. Until the next call. */
 size_t boot_facts(size_t index, const char **ret);
 
 /* The fingerprint of the API's certificate, 64 hex digits, for status. */

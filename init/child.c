@@ -557,7 +557,7 @@ static void ended(struct child *child, int status)
 		if (read_report(child) <= 0)
 			break;
 	/* What it left behind must not live on, nor keep the pipe open. */
-	if (cgroup_name(&spec) && !cgroup_kill(cgroup_name(&spec)))
+	if (!spec.kept && cgroup_name(&spec) && !cgroup_kill(cgroup_name(&spec)))
 		kill(-child->pid, SIGKILL);
 	output_end(&child->output);
 	close_source(&child->report);

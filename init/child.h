@@ -27,6 +27,7 @@ struct child_spec {
 	int cgroup_fd;			/* -1: none. The caller's */
 	const char *cgroup;		/* its name, when that is not a node's source; NULL: none; must stay valid */
 	int payload_fd;			/* descriptor 5; 0: none. The caller's */
+	bool kept;			/* what is left in its cgroup is exited()'s to end, not killed at once */
 	/* Called once, after the process was reaped and all it had reported was read. */
 	void (*exited)(struct child *child, const struct plan_exit *how);
 	/* REPORT_STARTED came; may be NULL. */

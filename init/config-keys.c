@@ -9,6 +9,7 @@
 #include <json-c/json.h>
 
 #include "config.h"
+#include "config-cgroup.h"
 #include "config-check.h"
 
 #define DAY_S 86400
@@ -87,7 +88,24 @@ static int check_stage(struct check *check, const struct place *place, struct js
 			  nearest_hint(&nearest, hint));
 }
 
-static int check_service(struct check *check, const struct place *place, struct json_object *object)
+static int check_cgroup(struct check *check, const struct place *place, struct json_object *cgroup)
+{
+	char quoted[CHECK_QUOTED_MAX];
+
+	if (!cgroup)
+		return 0;
+	json_object_object_foreach(cgroup, setting, object) {
+		struct place cgroup_at = {.up = place, .key = "cgroup"}, at = {.up = &cgroup_at, .key = setting};
+		const char *value = json_object_get_string(object), *wrong = cgroup_value_wrong(setting, value);
+
+		if (wrong)
+			return check_fail(check, &at, "%s %s", check_quote(quoted, value), wrong);
+	}
+	return 0;
+}
+
+/* Of an action, too, that is a command. */
+static int check_command(struct check *check, const struct place *place, struct json_object *object)
 {
 	struct place command_at = {.up = place, .key = "command"}, at = {.up = &command_at, .index = 0};
 	struct json_object *command = key_member(object, "command");
@@ -97,6 +115,13 @@ static int check_service(struct check *check, const struct place *place, struct 
 	if (path_format.fits(check, program) && program[1])
 		return check_launch(check, place, object);
 	return check_fail(check, &at, "%s %s", check_quote(quoted, program), path_format.wrong);
+}
+
+static int check_service(struct check *check, const struct place *place, struct json_object *object)
+{
+	int r = check_command(check, place, object);
+
+	return r < 0 ? r : check_cgroup(check, place, key_member(object, "cgroup"));
 }
 
 /* Names within one list are unique. */
@@ -119,7 +144,7 @@ static int check_action(struct check *check, const struct place *place, struct j
 		if (key_member(object, of_commands[i]))
 			return check_fail_member(check, place, of_commands[i], "\"verb\" has no \"%s\"",
 						 of_commands[i]);
-	if (key_member(object, "command") && check_service(check, place, object) < 0)
+	if (key_member(object, "command") && check_command(check, place, object) < 0)
 		return -EINVAL;
 	return check_unique(check, place, "actions", object);
 }
@@ -175,6 +200,7 @@ static const char *const before_unlocks[] = {"events", "nothing", NULL};
 static const char *const password_hashes[] = {"sha256", "pbkdf2-sha256", NULL};
 static const char *const whens[] = {"boot", "held", NULL};
 static const char *const profiles[] = {"default", NULL};	/* init/profile.c */
+static const char *const stop_tos[] = {"main", "all", NULL};
 static const char *const policies[] = {"always", "on-failure", "never", NULL};
 
 const struct keys held_keys = {(const struct key[]){
@@ -300,6 +326,7 @@ const struct keys service_keys = {(const struct key[]){
 	{.name = "ready_deadline_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "60"},
 	{.name = "restart", .type = KEY_OBJECT, .members = &restart_keys},
 	{.name = "stop_signal", .type = KEY_STRING, .choices = signal_names, .fallback = "TERM"},
+	{.name = "stop_to", .type = KEY_STRING, .choices = stop_tos, .fallback = "main"},
 	{.name = "stop_grace_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 3600, .fallback = "10"},
 	{.name = "before_start", .type = KEY_OBJECTS, .maximum = 64, .members = &step_keys},
 	{.name = "cgroup", .type = KEY_STRING_MAP, .format = &cgroup_format},

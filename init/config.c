@@ -161,6 +161,7 @@ static int fill_service(struct config_node *node, struct json_object *object)
 	node->stable_ms = 60000;
 	node->stop_signal = signal_number(key_string(object, &service_keys, "stop_signal"));
 	node->stop_grace_ms = milliseconds(object, &service_keys, "stop_grace_s");
+	node->stop_all = strcmp(key_string(object, &service_keys, "stop_to"), "all") == 0;
 	r = fill_ready(node, key_member(object, "ready"));
 	if (r < 0)
 		return r;

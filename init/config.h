@@ -91,6 +91,7 @@ struct config_node {
 	int64_t alive_ms;		/* a ready service says WATCHDOG=1 at least this often; 0: it need not */
 	int stop_signal;
 	int64_t stop_grace_ms;
+	bool stop_all;			/* the stop signal goes to every process of its cgroup */
 	struct config_pair *cgroup;	/* cgroup v2 file -> value */
 	size_t n_cgroup;
 };

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@
 #include "artifact.h"
 #include "boot.h"
 #include "button.h"
-#include "cgroup.h"
+#include "cgroup-node.h"
 #include "child.h"
 #include "config.h"
 #include "console.h"
@@ -46,6 +47,11 @@ static struct config *config;
 static struct plan plan;
 static struct child **node_child;	/* the live process of each node, or NULL */
 static int *node_options;		/* sealed memfd of each stage; -1: a service */
+static struct left {
+	bool waiting;			/* its process was reaped, its cgroup is not empty yet */
+	struct plan_exit how;
+	char reason[NODE_REASON_MAX];
+} *node_left;
 static struct loop_timer plan_timer;
 static int64_t started_ns;
 static struct child *teardown;
@@ -59,14 +65,44 @@ static void nothing(struct loop_timer *timer)
 
 /* ---- performing the plan's actions ---------------------------------------------------------------------------- */
 
+/* A node has ended when the last process of its cgroup has. */
+static void node_gone(size_t node)
+{
+	struct left *left = &node_left[node];
+
+	if (!left->waiting)
+		return;
+	left->waiting = false;
+	plan_exited(&plan, node, &left->how, loop_now_ns());
+}
+
+/* Told to stop, all of it, and its grace is not over: what is left may still end by itself. */
+static bool may_end(size_t node)
+{
+	return plan.nodes[node].state == NODE_STOPPING && plan.nodes[node].kill_ns && config->nodes[node].stop_all;
+}
+
 static void node_exited(struct child *child, const struct plan_exit *how)
 {
 	size_t node = child_node(child);
+	struct left *left = &node_left[node];
+	bool gone;
 
 	node_child[node] = NULL;
 	ready_forget(node);
-	cgroup_remove(config->nodes[node].name);
-	plan_exited(&plan, node, how, loop_now_ns());
+	left->how = *how;
+	snprintf(left->reason, sizeof(left->reason), "%s", how->reason ? how->reason : "");
+	if (!cgroup_present())
+		kill(-child_pid(child), SIGKILL);
+	gone = cgroup_node_end(node, may_end(node));
+	/* It was not PID 1 that sent this SIGKILL; as a status of its own the reason stands alone. */
+	if (how->status < 0 && how->signal == SIGKILL &&
+	    cgroup_node_oom(node, left->reason, sizeof(left->reason)))
+		left->how.status = 128 + SIGKILL;
+	left->how.reason = left->reason[0] ? left->reason : NULL;
+	left->waiting = true;
+	if (gone)
+		node_gone(node);
 }
 
 static void service_started(struct child *child)
@@ -92,16 +128,34 @@ static void start_node(size_t index)
 		.node = index,
 		.options_fd = node_options[index],
 		.channel_fd = -1,
-		.cgroup_fd = cgroup_open(node),
+		.kept = true,
 		.exited = node_exited,
 		.started = service ? service_started : NULL,
 	};
-	int r = child_start(&spec, &node_child[index]);
+	char reason[NODE_REASON_MAX];
+	int r = cgroup_node_open(index, &spec.cgroup_fd, reason, sizeof(reason));
 
+	if (r < 0) {
+		plan_exited(&plan, index, &(struct plan_exit){.status = STAGE_NEVER, .reason = reason}, loop_now_ns());
+		return;
+	}
+	spec.cgroup = cgroup_node_name(index);
+	r = child_start(&spec, &node_child[index]);
 	if (spec.cgroup_fd >= 0)
 		close(spec.cgroup_fd);
-	if (r < 0)
+	if (r < 0) {
+		cgroup_node_end(index, false);
 		plan_not_started(&plan, index, strerror(-r), loop_now_ns());
+	}
+}
+
+static void signal_node(size_t node, int sig)
+{
+	if (sig == SIGKILL && !node_child[node])
+		cgroup_node_kill(node);	/* its process has ended, others of its cgroup have not */
+	else if (node_child[node] &&
+		 (sig == SIGKILL || !config->nodes[node].stop_all || !cgroup_node_signal(node, sig)))
+		child_signal(node_child[node], sig);
 }
 
 static enum event_level state_level(const struct plan_node *node, enum node_state state)
@@ -163,8 +217,7 @@ static void perform(const struct plan_action *action)
 		start_node(action->node);
 		break;
 	case PLAN_SIGNAL:
-		if (node_child[action->node])
-			child_signal(node_child[action->node], action->signal);
+		signal_node(action->node, action->signal);
 		break;
 	case PLAN_CHANGED:
 		say_node(action);
@@ -292,9 +345,41 @@ void boot_node(size_t index, struct control_node *ret)
 	facts_progress(index, ret);
 }
 
+/* "NAME=VALUE" and NUL, if it is known. */
+static size_t put_fact(char *at, size_t room, const char *name, uint64_t value)
+{
+	int n = value == CGROUP_UNKNOWN ? 0 : snprintf(at, room, "%s=%" PRIu64, name, value) + 1;
+
+	return n > 0 && (size_t)n <= room ? (size_t)n : 0;
+}
+
+/*
+ * What a service uses is read when somebody asks and a second later at the earliest, so that askers cannot keep PID 1
+ * busy; a turn of the loop answers for a few nodes only (control.c). The API cannot read it: its root is empty.
+ */
+static size_t service_facts(size_t index, const char **ret)
+{
+	static char facts[NODE_FACTS_MAX];
+	const struct cgroup_usage *usage = cgroup_node_usage(index);
+	const char *own = NULL;
+	size_t n = 0, n_own = facts_of(index, &own);
+
+	n += put_fact(facts + n, sizeof(facts) - n, "memory_bytes", usage->memory_bytes);
+	n += put_fact(facts + n, sizeof(facts) - n, "memory_peak_bytes", usage->memory_peak_bytes);
+	n += put_fact(facts + n, sizeof(facts) - n, "cpu_us", usage->cpu_us);
+	n += put_fact(facts + n, sizeof(facts) - n, "processes", usage->processes);
+	n += put_fact(facts + n, sizeof(facts) - n, "oom_kills", cgroup_node_oom_kills(index));
+	if (n_own <= sizeof(facts) - n) {
+		memcpy(facts + n, own, n_own);
+		n += n_own;
+	}
+	*ret = facts;
+	return n;
+}
+
 size_t boot_facts(size_t index, const char **ret)
 {
-	return facts_of(index, ret);
+	return config->nodes[index].kind == NODE_SERVICE ? service_facts(index, ret) : facts_of(index, ret);
 }
 
 void boot_certificate(const char *sha256)
@@ -489,13 +574,14 @@ static void begin_plan(const char *config_error)
 	plan_seed(&plan, seed);
 	node_child = calloc(config->n_nodes + 1, sizeof(*node_child));
 	node_options = calloc(config->n_nodes + 1, sizeof(*node_options));
-	if (!node_child || !node_options)
+	node_left = calloc(config->n_nodes + 1, sizeof(*node_left));
+	if (!node_child || !node_options || !node_left)
 		abort();	/* no memory before the first process: nothing can be done here */
 	make_options();
 	prepare("artifacts", artifact_init(&plan));
 	prepare("facts", facts_init(config->n_nodes));
 	prepare("children", child_init(config->n_nodes + extra, &plan));
-	cgroup_init();
+	prepare("cgroups", cgroup_node_init(config, node_gone));
 	prepare("readiness", ready_init(&plan, became_ready));
 	control_init(CONTROL_PATH, api_uid());
 	sender_limit(config->event_rate_per_s, config->event_burst);

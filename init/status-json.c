@@ -5,6 +5,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "status.h"
@@ -140,6 +141,28 @@ static void json_stage(struct text *t, const struct status *status, size_t index
 	json_facts(t, &status->facts[index]);
 }
 
+/* What its cgroup uses; null is what the kernel does not count, or a service that has no process. */
+static void json_resources(struct text *t, const struct status_facts *facts)
+{
+	static const char *const names[] = {"memory_bytes", "memory_peak_bytes", "processes", "oom_kills"};
+	const char *cpu_us = status_number(facts, "cpu_us");
+
+	json_name(t, "resources");
+	text_put(t, "{");
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		const char *value = status_number(facts, names[i]);
+
+		json_name(t, names[i]);
+		text_put(t, value ? value : "null");
+	}
+	json_name(t, "cpu_s");
+	if (cpu_us)
+		text_printf(t, "%.6f", strtod(cpu_us, NULL) / 1e6);
+	else
+		text_put(t, "null");
+	text_put(t, "}");
+}
+
 static void json_service(struct text *t, const struct status *status, size_t index)
 {
 	const struct control_node *node = &status->nodes[index];
@@ -147,6 +170,7 @@ static void json_service(struct text *t, const struct status *status, size_t ind
 	json_count(t, "restarts", node->attempts > 0 ? node->attempts - 1 : 0);
 	json_time(t, "ready_s", node->state == NODE_READY ? node->ended_ns : 0);
 	json_time(t, "uptime_s", status_uptime_ns(status, node));
+	json_resources(t, &status->facts[index]);
 }
 
 static void json_nodes(struct text *t, const struct status *status, enum node_kind kind,

@@ -229,6 +229,42 @@ static bool service_uptime(const struct status *status, const struct control_nod
 	return true;
 }
 
+static bool service_fact(const struct status *status, const struct control_node *node, const char *name, double *ret)
+{
+	const char *value = status_number(&status->facts[node - status->nodes], name);
+
+	*ret = value ? strtod(value, NULL) : 0;
+	return value != NULL;
+}
+
+static bool service_memory(const struct status *status, const struct control_node *node, double *ret)
+{
+	return service_fact(status, node, "memory_bytes", ret);
+}
+
+static bool service_memory_peak(const struct status *status, const struct control_node *node, double *ret)
+{
+	return service_fact(status, node, "memory_peak_bytes", ret);
+}
+
+static bool service_processes(const struct status *status, const struct control_node *node, double *ret)
+{
+	return service_fact(status, node, "processes", ret);
+}
+
+static bool service_oom_kills(const struct status *status, const struct control_node *node, double *ret)
+{
+	return service_fact(status, node, "oom_kills", ret);
+}
+
+static bool service_cpu(const struct status *status, const struct control_node *node, double *ret)
+{
+	bool known = service_fact(status, node, "cpu_us", ret);
+
+	*ret /= 1e6;
+	return known;
+}
+
 static const struct family families[] = {
 	{"gantry_build_info", "gauge", "What runs here.", .samples = build_samples},
 	{"gantry_uptime_seconds", "gauge", "Since the machine started.", .value = uptime},
@@ -245,6 +281,15 @@ static const struct family families[] = {
 	{"gantry_service_restarts_total", "counter", "Starts of the service after the first.", .service = restarts},
 	{"gantry_service_uptime_seconds", "gauge", "Since the service's process was started; 0: it has none.",
 	 .service = service_uptime},
+	{"gantry_service_memory_bytes", "gauge", "Memory of the service's cgroup.", .service = service_memory},
+	{"gantry_service_memory_peak_bytes", "gauge", "The most it was since the service's latest start.",
+	 .service = service_memory_peak},
+	{"gantry_service_cpu_seconds_total", "counter", "CPU time of the service's cgroup since its latest start.",
+	 .service = service_cpu},
+	{"gantry_service_processes", "gauge", "Processes and threads of the service's cgroup.",
+	 .service = service_processes},
+	{"gantry_service_oom_kills_total", "counter", "Processes of the service that were killed for want of memory.",
+	 .service = service_oom_kills},
 	{"gantry_events_total", "counter", "Events of this boot.", .samples = event_samples},
 	{"gantry_messages_dropped_total", "counter", "Messages to PID 1 that were malformed or found no room.",
 	 .value = dropped},

@@ -28,7 +28,7 @@ mkdir usr dev proc sys run tmp etc etc/gantry t var persistent
 mount --rbind /usr usr
 for d in bin sbin lib lib64; do ln -s usr/$d $d; done
 mount -t tmpfs dev dev
-for d in null zero full urandom random; do : > dev/$d; mount --bind /dev/$d dev/$d; done
+for d in null zero full urandom random $4; do : > dev/$d; mount --bind /dev/$d dev/$d; done
 mkdir dev/pts dev/shm
 cp "$2" init; chmod 755 init
 for n in poweroff reboot halt gantryctl; do ln -s /init run/$n; done
@@ -83,9 +83,9 @@ class Event:
 
 
 class Pid1:
-    """Starts with `config` (a dict or the file's text); use as a context manager."""
+    """Starts with `config` (a dict or the file's text), and more of the machine's `devices`; use as a context manager."""
 
-    def __init__(self, config, wrap=(), files=None):
+    def __init__(self, config, wrap=(), files=None, devices=()):
         self.folder = tempfile.mkdtemp(prefix="pid1-")
         self.shared = os.path.join(self.folder, "t")
         self.root = os.path.join(self.folder, "root")
@@ -103,7 +103,8 @@ class Pid1:
         join = f"echo $$ > {self.cgroup}/cgroup.procs && " if self.cgroup else ""
         self.process = subprocess.Popen(
             [*wrap, "sh", "-c", join + 'exec "$@"', "join", "unshare", "--fork", "--kill-child", "--pid",
-             "--mount", "--net", "--uts", "--ipc", "--cgroup", "sh", "-c", SETUP, "setup", self.root, INIT, self.shared],
+             "--mount", "--net", "--uts", "--ipc", "--cgroup", "sh", "-c", SETUP, "setup", self.root, INIT, self.shared,
+             " ".join(devices)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()

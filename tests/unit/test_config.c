@@ -2,7 +2,7 @@
 /*
  * The configuration: what a good file becomes, and for each kind of error the exact line that is said.
  */
-/* links: init/config.c init/config-check.c init/config-format.c init/config-keys.c init/config-launch.c init/config-plan.c init/config-print.c init/jsonpos.c init/words.c */
+/* links: init/config-cgroup.c init/config-check.c init/config-format.c init/config-keys.c init/config-launch.c init/config-plan.c init/config-print.c init/config.c init/jsonpos.c init/words.c */
 /* libs: json-c */
 #include <errno.h>
 #include <signal.h>
@@ -357,6 +357,9 @@ TEST(services_are_strict)
 		 "\"/tmp\" would be hidden by the service's own /tmp and /var/tmp (private_tmp)"},
 		{SERVICE("\"cgroup\": {\"cgroup.procs\": \"1\"}"), "boot.json:1: services[0] \"s\": cgroup: \"cgroup.procs\" is no "
 		 "cgroup v2 setting of a controller, such as \"memory.max\""},
+		{SERVICE("\"cgroup\": {\"io.max\": \"what the kernel knows\",\n\"memory.max\": \"64X\"}"),
+		 "boot.json:2: services[0] \"s\": cgroup.memory.max: \"64X\" is neither \"max\" nor a size of at least 1M, "
+		 "such as \"512M\""},
 		{SERVICE("\"environment\": {\"A=B\": \"1\"}"),
 		 "boot.json:1: services[0] \"s\": environment: \"A=B\" is no name of an environment variable"},
 		{"{\"users\": [{\"name\": \"root\", \"uid\": 5, \"gid\": 5}]}",

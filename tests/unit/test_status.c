@@ -153,8 +153,23 @@ TEST(a_service_has_restarts_and_uptime_while_it_runs)
 	n->started_ns = n->first_started_ns = 0;
 	json();
 	HAS("\"pid\":77,");
-	HAS("\"restarts\":2,\"ready_s\":4.000000,\"uptime_s\":57.000000}");
-	HAS("\"restarts\":0,\"ready_s\":null,\"uptime_s\":null}");
+	HAS("\"restarts\":2,\"ready_s\":4.000000,\"uptime_s\":57.000000,\"resources\"");
+	HAS("\"restarts\":0,\"ready_s\":null,\"uptime_s\":null,\"resources\"");
+	free(shown.bytes);
+}
+
+TEST(what_a_service_uses_is_shown_as_far_as_it_is_known)
+{
+	boot();
+	node("reth", "service", NODE_READY);
+	CHECK_INT(FACTS("memory_bytes=4096\0memory_peak_bytes=8192\0cpu_us=1500000\0processes=3\0oom_kills=1"), 0);
+	node("off", "service", NODE_DISABLED);
+	CHECK_INT(FACTS("memory_bytes=x\0oom_kills=0"), 0);
+	json();
+	HAS("\"resources\":{\"memory_bytes\":4096,\"memory_peak_bytes\":8192,\"processes\":3,\"oom_kills\":1,"
+	    "\"cpu_s\":1.500000}}");
+	HAS("\"resources\":{\"memory_bytes\":null,\"memory_peak_bytes\":null,\"processes\":null,\"oom_kills\":0,"
+	    "\"cpu_s\":null}}");
 	free(shown.bytes);
 }
 

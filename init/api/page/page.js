@@ -443,6 +443,10 @@ function drawUptime(row) {
 	words.push(node.attempts === 0 ? "not started yet" : restarts === 0 ? "no restart" : restarts === 1 ? "1 restart" : restarts + " restarts");
 	if (node.pid !== null)
 		words.push("pid " + node.pid);
+	if (typeof node.resources?.memory_bytes === "number")
+		words.push(size(node.resources.memory_bytes));
+	if (typeof node.resources?.cpu_s === "number")
+		words.push(duration(node.resources.cpu_s) + " CPU");
 	put(row.facts, words.join(", "));
 }
 
