@@ -201,6 +201,7 @@ static const char *const password_hashes[] = {"sha256", "pbkdf2-sha256", NULL};
 static const char *const whens[] = {"boot", "held", NULL};
 static const char *const profiles[] = {"default", NULL};	/* init/profile.c */
 static const char *const stop_tos[] = {"main", "all", NULL};
+static const char *const on_bursts[] = {"slow", "fail", NULL};
 static const char *const policies[] = {"always", "on-failure", "never", NULL};
 
 const struct keys held_keys = {(const struct key[]){
@@ -297,6 +298,11 @@ const struct keys restart_keys = {(const struct key[]){
 	{.name = "policy", .type = KEY_STRING, .choices = policies, .fallback = "always"},
 	{.name = "min_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "1"},
 	{.name = "max_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "60"},
+	{.name = "jitter", .type = KEY_NUMBER, .minimum = 0, .maximum = 1, .fallback = "0.1"},
+	{.name = "stable_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "10"},
+	{.name = "burst", .type = KEY_INTEGER, .minimum = 0, .maximum = 100000, .fallback = "10"},
+	{.name = "burst_s", .type = KEY_NUMBER, .minimum = 1, .maximum = DAY_S, .fallback = "60"},
+	{.name = "on_burst", .type = KEY_STRING, .choices = on_bursts, .fallback = "slow"},
 	{0}}, check_restart};
 
 /* Their defaults are init/launch.c's: PID 1 only passes the steps on. */
@@ -320,6 +326,8 @@ const struct keys service_keys = {(const struct key[]){
 	{.name = "directory", .type = KEY_STRING, .format = &path_format, .fallback = "/"},
 	{.name = "needs", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
 	{.name = "after", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
+	{.name = "wants", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
+	{.name = "follows_needs", .type = KEY_BOOLEAN, .fallback = "false"},
 	{.name = "enabled", .type = KEY_BOOLEAN, .fallback = "true"},
 	{.name = "required", .type = KEY_BOOLEAN, .fallback = "true"},
 	{.name = "ready", .type = KEY_OBJECT, .members = &ready_keys},

@@ -86,7 +86,7 @@ static int resolve(struct check *check, const struct config *config, const struc
 		   const struct place *place, struct json_object *names, const char *key, uint16_t *ret, size_t *ret_n)
 {
 	bool needs = !strcmp(key, "needs");
-	const char *verb = needs ? "needs" : "comes after";
+	const char *verb = needs ? "needs" : !strcmp(key, "wants") ? "wants" : "comes after";
 	size_t n = names ? json_object_array_length(names) : 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -142,6 +142,13 @@ static int resolve_all(struct check *check, struct config *config)
 			    &node->n_after);
 		if (r < 0)
 			return r;
+		r = resolve(check, config, node, place, key_member(object, "wants"), "wants", node->wants,
+			    &node->n_wants);
+		if (r < 0)
+			return r;
+		if (node->follows_needs && !node->n_needs)
+			return check_fail_member(check, place, "follows_needs",
+						 "\"follows_needs\": \"needs\" names nothing to follow");
 	}
 	r = resolve(check, config, NULL, &log, key_member(key_member(check->root, "log"), "needs"), "needs",
 		    config->log_needs, &config->n_log_needs);
@@ -174,7 +181,7 @@ static int check_actions(struct check *check, const struct config *config)
 	return 0;
 }
 
-/* A walk along needs and after; `way` holds the nodes from its start to where it stands. */
+/* A walk along needs, after and wants; `way` holds the nodes from its start to where it stands. */
 struct walk {
 	const struct config *config;
 	enum {NEW, ON_THE_WAY, SEEN} marks[CONFIG_NODES_MAX];
@@ -184,12 +191,15 @@ struct walk {
 
 static size_t count_edges(const struct config_node *node)
 {
-	return node->n_needs + node->n_after;
+	return node->n_needs + node->n_after + node->n_wants;
 }
 
 static uint16_t edge(const struct config_node *node, size_t i)
 {
-	return i < node->n_needs ? node->needs[i] : node->after[i - node->n_needs];
+	if (i < node->n_needs)
+		return node->needs[i];
+	i -= node->n_needs;
+	return i < node->n_after ? node->after[i] : node->wants[i - node->n_after];
 }
 
 /* Returns true with the circle at the end of the way; *ret_start: where it begins. */

@@ -158,7 +158,12 @@ static int fill_service(struct config_node *node, struct json_object *object)
 	node->restart = (enum restart_policy)index_of(key_string(restart, &restart_keys, "policy"), policies);
 	node->retry_min_ms = milliseconds(restart, &restart_keys, "min_s");
 	node->retry_max_ms = milliseconds(restart, &restart_keys, "max_s");
-	node->stable_ms = 60000;
+	node->retry_jitter_permille = (unsigned)(key_number(restart, &restart_keys, "jitter") * 1000 + 0.5);
+	node->stable_ms = milliseconds(restart, &restart_keys, "stable_s");
+	node->burst = (unsigned)key_number(restart, &restart_keys, "burst");
+	node->burst_ms = milliseconds(restart, &restart_keys, "burst_s");
+	node->burst_fails = !strcmp(key_string(restart, &restart_keys, "on_burst"), "fail");
+	node->follows_needs = key_boolean(object, &service_keys, "follows_needs");
 	node->stop_signal = signal_number(key_string(object, &service_keys, "stop_signal"));
 	node->stop_grace_ms = milliseconds(object, &service_keys, "stop_grace_s");
 	node->stop_all = strcmp(key_string(object, &service_keys, "stop_to"), "all") == 0;

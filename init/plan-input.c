@@ -58,7 +58,9 @@ static void stopped(struct plan *plan, struct plan_node *node, const char *why, 
 {
 	node->ended_ns = now;
 	node->attempts = 0;
-	if (node->restart)
+	if (node->restart && node->follows)
+		plan_set_state(plan, node, NODE_WAITING, "until what it needs is ready again");
+	else if (node->restart)
 		plan_set_state(plan, node, NODE_WAITING, "restart");
 	else
 		plan_set_state(plan, node, NODE_STOPPED, "on request; %.*s", NODE_REASON_MAX - 16, why);
@@ -253,6 +255,7 @@ int plan_stop(struct plan *plan, size_t index, bool again, int64_t now)
 		return 0;
 	}
 	node->restart = again;
+	node->follows = false;
 	if (node->state == NODE_STOPPING) {
 		bool asked = node->ending == ENDING_ASKED;
 

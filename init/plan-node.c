@@ -116,7 +116,7 @@ void plan_begin(struct plan *plan, struct plan_node *node, int64_t now)
 	node->next_ns = 0;
 	node->kill_ns = 0;
 	node->overdue = false;
-	node->restart = false;
+	node->restart = node->follows = false;
 	node->told = false;
 	node->ending = ENDING_ASKED;
 	node->process = true;

@@ -42,13 +42,20 @@ void plan_describe(const struct plan_node *node, const struct plan_exit *how, ch
 	bool service = node->config->kind == NODE_SERVICE;
 	int64_t deadline_ms = service ? node->config->ready_deadline_ms : node->config->deadline_ms;
 
-	if (node->overdue)
+	bool unready = service && node->state == NODE_RUNNING && how->status == 0 &&
+		       node->config->ready != READY_STARTED && node->config->ready != READY_EXIT;
+
+	if (node->ending == ENDING_FAILED)
+		snprintf(text, size, "%s", node->reason);
+	else if (node->overdue)
 		snprintf(text, size, "%s after %lld s%s%s", service ? "not ready" : "deadline passed",
 			 (long long)(deadline_ms / 1000), own ? ": " : "", own ? own : "");
 	else if (how->status < 0 && word)
 		snprintf(text, size, "killed by %s%s%s", word, own ? ": " : "", own ? own : "");
 	else if (how->status < 0)
 		snprintf(text, size, "killed by signal %d%s%s", how->signal, own ? ": " : "", own ? own : "");
+	else if (unready)
+		snprintf(text, size, "ended before it was ready: %s", own ? own : "exit status 0");
 	else if (own)
 		snprintf(text, size, "%s", own);
 	else if (!service && how->status == STAGE_DONE)

@@ -92,7 +92,7 @@ static void step_state(struct plan *plan, size_t index, int64_t now)
 	case NODE_READY:
 		if (!lost || !node->process)
 			break;
-		node->restart = true;
+		node->restart = node->follows = true;
 		plan_set_state(plan, node, NODE_STOPPING, "needs %s, which %s", lost->config->name,
 			       plan_state_words(lost->state));
 		break;

@@ -50,6 +50,7 @@ struct plan_node {
 	bool process;			/* a process exists, or is about to */
 	bool overdue;			/* killed because of its deadline */
 	bool restart;			/* start again once stopped */
+	bool follows;			/* stopping, because what it needs does */
 	bool told;			/* stopping: it was asked to end; before, its followers are */
 	enum plan_ending ending;
 	int64_t alive_ns;		/* when it last said that it is alive, or became ready */

@@ -135,7 +135,8 @@ class Services(unittest.TestCase):
             gantry.wait("sick", "running", count=2)
 
     def test_a_crashing_service_restarts_with_growing_delay(self):
-        with Pid1(boot(services=[service("crash", "exit 3")])) as gantry:
+        restart = {"min_s": 0.1, "max_s": 0.8, "jitter": 0}
+        with Pid1(boot(services=[service("crash", "exit 3", restart=restart)])) as gantry:
             gantry.wait("crash", "retrying", count=5)
             delays = [float(re.search(r"next_s=([\d.]+)", e.text)[1]) for e in gantry.find("crash", "retrying")]
             self.assertEqual(delays[:5], [0.1, 0.2, 0.4, 0.8, 0.8])

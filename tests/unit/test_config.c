@@ -498,6 +498,36 @@ TEST(a_plan_has_bounds)
 	CHECK_STR(error, "boot.json:1: top level: more than 16384 values");
 }
 
+TEST(wants_and_restart_are_read_and_checked)
+{
+	struct config *c = parse("{\"services\": [{\"name\": \"a\", \"command\": [\"/a\"]},"
+				 "{\"name\": \"b\", \"command\": [\"/b\"], \"wants\": [\"a\"], \"needs\": [\"a\"],"
+				 "\"follows_needs\": true, \"restart\": {\"jitter\": 0.25, \"stable_s\": 2.5, \"burst\": 7,"
+				 "\"burst_s\": 9, \"on_burst\": \"fail\"}}]}");
+
+	CHECK_STR(error, "");
+	CHECK_INT(c->nodes[0].retry_jitter_permille, 100);
+	CHECK_INT(c->nodes[0].stable_ms, 10000);
+	CHECK_INT(c->nodes[0].burst, 10);
+	CHECK_INT(c->nodes[0].burst_ms, 60000);
+	CHECK(!c->nodes[0].burst_fails && !c->nodes[0].follows_needs);
+	CHECK_INT(c->nodes[1].n_wants, 1);
+	CHECK_INT(c->nodes[1].wants[0], 0);
+	CHECK(c->nodes[1].burst_fails && c->nodes[1].follows_needs);
+	CHECK_INT(c->nodes[1].retry_jitter_permille, 250);
+	CHECK_INT(c->nodes[1].stable_ms, 2500);
+	CHECK_INT(c->nodes[1].burst, 7);
+	CHECK_INT(c->nodes[1].burst_ms, 9000);
+	config_free(c);
+	CHECK(parse("{\"services\": [{\"name\": \"a\", \"command\": [\"/a\"], \"wants\": [\"b\"]},"
+		    "{\"name\": \"b\", \"command\": [\"/b\"], \"after\": [\"a\"]}]}") == NULL);
+	CHECK_STR(error, "boot.json:1: services[0] \"a\": waits for itself: a -> b -> a");
+	CHECK(parse("{\"services\": [{\"name\": \"a\", \"command\": [\"/a\"], \"wants\": [\"c\"]}]}") == NULL);
+	CHECK_STR(error, "boot.json:1: services[0] \"a\": wants \"c\": no such stage or service");
+	CHECK(parse("{\"services\": [{\"name\": \"a\", \"command\": [\"/a\"], \"follows_needs\": true}]}") == NULL);
+	CHECK_STR(error, "boot.json:1: services[0] \"a\": \"follows_needs\": \"needs\" names nothing to follow");
+}
+
 TEST(a_long_chain_of_needs_is_fine)
 {
 	static char text[CONFIG_SIZE_MAX];
