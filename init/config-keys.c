@@ -210,7 +210,7 @@ const struct keys held_keys = {(const struct key[]){
 	{0}}, NULL};
 
 const struct keys shutdown_keys = {(const struct key[]){
-	{.name = "timeout_s", .type = KEY_NUMBER, .minimum = 1, .maximum = 3600, .fallback = "30"},
+	{.name = "timeout_s", .type = KEY_NUMBER, .minimum = 1, .maximum = 86400},
 	{0}}, NULL};
 
 const struct keys events_keys = {(const struct key[]){

@@ -16,6 +16,7 @@
 #include "config.h"
 #include "config-check.h"
 #include "config-plan.h"
+#include "config-shutdown.h"
 #include "words.h"
 
 void config_free(struct config *config)
@@ -270,7 +271,6 @@ static int fill(struct config *config, struct json_object *root)
 
 	config->held_action = (enum held_action)index_of(key_string(held, &held_keys, "action"), actions);
 	config->held_delay_ms = milliseconds(held, &held_keys, "delay_s");
-	config->shutdown_timeout_ms = milliseconds(key_member(root, "shutdown"), &shutdown_keys, "timeout_s");
 	config->event_ring = (size_t)key_number(events, &events_keys, "ring");
 	config->event_rate_per_s = (int64_t)key_number(events, &events_keys, "rate_per_s");
 	config->event_burst = (int64_t)key_number(events, &events_keys, "burst");
@@ -333,6 +333,8 @@ static int parse(struct check *check, const char *text, size_t size, struct conf
 		r = fill(config, check->root);
 	if (r == 0)
 		r = config_plan(check, config);
+	if (r == 0)
+		r = config_shutdown(check, config);
 	json_object_put(check->root);
 	json_tokener_free(tokener);
 	return r;

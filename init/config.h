@@ -128,7 +128,7 @@ struct config {
 	size_t n_sysctls;
 	enum held_action held_action;
 	int64_t held_delay_ms;
-	int64_t shutdown_timeout_ms;	/* default 30 s */
+	int64_t shutdown_timeout_ms;	/* default: config-shutdown.h */
 	size_t event_ring;		/* default 2000 */
 	char *fifo;			/* NULL: none */
 	int64_t event_rate_per_s;	/* of one sender; 0: unlimited */

@@ -157,3 +157,8 @@ void daemon_init(const char *api_json, const char *log_json)
 	configure(&daemons[DAEMON_API_TLS], api_json);
 	configure(&daemons[DAEMON_LOGGER], log_json);
 }
+
+pid_t daemon_pid(enum daemon_role role)
+{
+	return daemons[role].child ? child_pid(daemons[role].child) : 0;
+}

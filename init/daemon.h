@@ -7,6 +7,7 @@
 #define INIT_DAEMON_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 enum daemon_role {
 	DAEMON_API,		/* HTTP */
@@ -28,5 +29,8 @@ void daemon_want(enum daemon_role role);
  * started again.
  */
 bool daemon_stop(enum daemon_role role, int sig);
+
+/* 0: there is no process. */
+pid_t daemon_pid(enum daemon_role role);
 
 #endif

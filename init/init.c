@@ -218,6 +218,8 @@ static void perform(const struct plan_action *action)
 		break;
 	case PLAN_SIGNAL:
 		signal_node(action->node, action->signal);
+		if (action->signal == SIGKILL)
+			shutdown_not_clean(config->nodes[action->node].name, "killed");
 		break;
 	case PLAN_CHANGED:
 		say_node(action);
@@ -265,9 +267,9 @@ static void turn(void)
 	} while (!nodes_down);
 	child_answer_takes();
 	artifact_expire();
-	if (are_met(config->log_needs, config->n_log_needs))
+	if (!shutdown_begun() && are_met(config->log_needs, config->n_log_needs))
 		daemon_want(DAEMON_LOGGER);
-	if (are_met(config->api_needs, config->n_api_needs))
+	if (!shutdown_begun() && are_met(config->api_needs, config->n_api_needs))
 		act_load();
 	shutdown_step();
 	due = plan_due_ns(&plan);
@@ -446,12 +448,14 @@ static void teardown_exited(struct child *child, const struct plan_exit *how)
 			  how->reason ? how->reason : "");
 }
 
-static bool teardown_start(void)
+static bool teardown_start(const char *word)
 {
-	static const char *const argv[] = {"teardown", NULL};
+	static char argument[24];	/* read in the child, before this comes again */
+	const char *const argv[] = {"teardown", argument, NULL};
 	struct child_spec spec = {.source = "teardown", .argv = argv, .node = CHILD_NO_NODE, .options_fd = -1,
 				  .channel_fd = -1, .cgroup_fd = -1, .exited = teardown_exited};
 
+	snprintf(argument, sizeof(argument), "%s", word);
 	return child_start(&spec, &teardown) == 0;
 }
 
@@ -473,20 +477,20 @@ static bool api_stop(int sig)
 	return http || tls;
 }
 
-static bool logger_running(void)
+static pid_t logger_pid(void)
 {
-	return daemon_stop(DAEMON_LOGGER, 0);
+	return daemon_pid(DAEMON_LOGGER);
 }
 
-static void logger_kill(void)
+static bool logger_stop(int sig)
 {
-	daemon_stop(DAEMON_LOGGER, SIGKILL);
+	return daemon_stop(DAEMON_LOGGER, sig);
 }
 
 static const struct shutdown_hooks shutdown_hooks = {
 	.api_stop = api_stop,
-	.logger_running = logger_running,
-	.logger_kill = logger_kill,
+	.logger_pid = logger_pid,
+	.logger_stop = logger_stop,
 	.teardown_start = teardown_start,
 	.teardown_running = teardown_running,
 	.teardown_kill = teardown_kill,
@@ -499,12 +503,20 @@ static void power_button(void)
 	shutdown_begin(SHUTDOWN_POWEROFF, "power button", "");
 }
 
-static void stop_signal(int sig)
+/* sender 0: the kernel, and of that only ctrl-alt-del is SIGINT. */
+static void stop_signal(int sig, int sender)
 {
-	if (sig == SIGINT)
-		shutdown_begin(SHUTDOWN_REBOOT, "SIGINT or ctrl-alt-del", "");
+	const char *name = sig == SIGINT ? "SIGINT" : sig == SIGPWR ? "SIGPWR" : "SIGTERM";
+	const char *node = sender > 0 ? boot_node_of_pid(sender) : NULL;
+	char by[96];
+
+	if (sender <= 0)
+		snprintf(by, sizeof(by), "%s", sig == SIGINT ? "ctrl-alt-del" : name);
+	else if (node)
+		snprintf(by, sizeof(by), "%s from %s", name, node);
 	else
-		shutdown_begin(SHUTDOWN_POWEROFF, sig == SIGPWR ? "SIGPWR" : "SIGTERM", "");
+		snprintf(by, sizeof(by), "%s from process %d", name, sender);
+	shutdown_begin(sig == SIGINT ? SHUTDOWN_REBOOT : SHUTDOWN_POWEROFF, by, "");
 }
 
 /* ---- the beginning -------------------------------------------------------------------------------------------- */

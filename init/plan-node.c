@@ -10,8 +10,7 @@
 
 #include "plan-node.h"
 
-/* A stage gets this long between SIGTERM and SIGKILL. */
-#define STAGE_GRACE_NS (2000 * PLAN_MS)
+#define STAGE_GRACE_NS (PLAN_STAGE_GRACE_MS * PLAN_MS)
 
 void plan_push(struct plan *plan, enum plan_action_kind kind, size_t node, int sig)
 {
@@ -129,8 +128,8 @@ void plan_tell(struct plan *plan, struct plan_node *node, int64_t now)
 	const struct config_node *config = node->config;
 	int64_t grace = plan_is_service(node) ? config->stop_grace_ms * PLAN_MS : STAGE_GRACE_NS;
 
-	if (plan->hurry)
-		grace = 0;
+	if (plan->hurry && grace > plan->hurry_grace_ns)
+		grace = plan->hurry_grace_ns;
 	if (grace > 0)
 		plan_push(plan, PLAN_SIGNAL, plan_index(plan, node),
 			  plan_is_service(node) ? config->stop_signal : SIGTERM);

@@ -12,6 +12,9 @@
 
 #include "plan-node.h"
 
+/* A process that SIGKILL does not end hangs in the kernel: a shutdown goes on without it after this. */
+#define STUCK_NS (2000 * PLAN_MS)
+
 /* A waiting node: can it start, or can it never? */
 static void step_waiting(struct plan *plan, struct plan_node *node, int64_t now)
 {
@@ -112,14 +115,23 @@ static void went_down(struct plan *plan, const uint16_t *on, size_t n)
 			graph_mark(&plan->graph, on[i]);
 }
 
+/* When a shutdown gives a killed process up; 0: it need not. */
+static int64_t stuck_ns(const struct plan_node *node)
+{
+	return node->killed_ns && node->process && !node->down ? node->killed_ns + STUCK_NS : 0;
+}
+
 /* The shutdown's walk: a node is told to stop once everything that depends on it is down. */
 static void step_down(struct plan *plan, size_t index, int64_t now)
 {
 	struct plan_node *node = &plan->nodes[index];
+	bool stuck = stuck_ns(node) && now >= stuck_ns(node);
 
 	if (node->down || node->up)
 		return;
-	if (!node->process) {
+	if (stuck)
+		plan_set_state(plan, node, NODE_STOPPING, "does not end even when killed: left behind");
+	if (!node->process || stuck) {
 		node->down = true;
 		plan->n_down++;
 		went_down(plan, node->config->needs, node->config->n_needs);
@@ -161,6 +173,7 @@ static int64_t node_due_ns(const struct plan *plan, const struct plan_node *node
 
 	if (node->process) {
 		sooner(&due, node->kill_ns);
+		sooner(&due, stuck_ns(node));
 		sooner(&due, deadline_ns(node));
 		if (plan->state != BOOT_STOPPING)
 			sooner(&due, alive_until_ns(node));
@@ -180,6 +193,7 @@ static void step_times(struct plan *plan, size_t index, int64_t now)
 		return;
 	if (node->kill_ns && now >= node->kill_ns) {
 		node->kill_ns = 0;
+		node->killed_ns = plan->state == BOOT_STOPPING ? now : 0;
 		plan_push(plan, PLAN_SIGNAL, index, SIGKILL);
 	}
 	if (deadline && now >= deadline) {
@@ -324,18 +338,24 @@ void plan_shutdown(struct plan *plan, int64_t now)
 
 		plan->nodes[i].down = false;
 		plan->nodes[i].up = (unsigned)graph_dependents(&plan->graph, i, &dependents);
+		/* Killed earlier and still there: once more, so that it is found to be stuck. */
+		if (plan->nodes[i].process && plan->nodes[i].told && !plan->nodes[i].kill_ns)
+			plan->nodes[i].kill_ns = now;
 		graph_mark(&plan->graph, i);
 	}
 	set_boot(plan, BOOT_STOPPING, now);
 }
 
-void plan_hurry(struct plan *plan, int64_t now)
+void plan_hurry(struct plan *plan, int64_t grace_ns, int64_t now)
 {
 	plan->hurry = true;
+	plan->hurry_grace_ns = grace_ns;
 	for (size_t i = 0; i < plan->n_nodes; i++) {
-		if (!plan->nodes[i].process)
+		struct plan_node *node = &plan->nodes[i];
+
+		if (node->kill_ns <= now + grace_ns && (grace_ns > 0 || !node->process || node->killed_ns))
 			continue;
-		plan->nodes[i].kill_ns = now;
+		node->kill_ns = now + grace_ns;
 		graph_mark(&plan->graph, i);
 	}
 }

@@ -16,6 +16,8 @@
 #include "config.h"
 #include "plan-graph.h"
 
+#define PLAN_STAGE_GRACE_MS 2000	/* of a stage, between SIGTERM and SIGKILL */
+
 enum plan_action_kind {
 	PLAN_START,	/* start a process for node */
 	PLAN_SIGNAL,	/* send `signal` to the node's process (a service's SIGKILL means its whole cgroup) */
@@ -47,6 +49,7 @@ struct plan_node {
 	unsigned starts;		/* starts in all */
 	int64_t started_ns, first_started_ns, ended_ns, next_ns;
 	int64_t kill_ns;		/* when to send SIGKILL after a stop or a passed deadline; 0: not */
+	int64_t killed_ns;		/* during a shutdown: when SIGKILL was sent; 0: not yet */
 	bool process;			/* a process exists, or is about to */
 	bool overdue;			/* killed because of its deadline */
 	bool restart;			/* start again once stopped */
@@ -74,6 +77,7 @@ struct plan {
 	bool held_once;			/* stages of `when: held` may run */
 	bool broken;			/* there is no plan (bad configuration): held, whatever the nodes say */
 	bool hurry;			/* second shutdown request, or its deadline is near */
+	int64_t hurry_grace_ns;		/* the most that is left to anyone then */
 	char reason[NODE_REASON_MAX];	/* why held */
 	int64_t ended_ns;		/* first time booted or held */
 	int64_t held_due_ns;		/* when the held action is due; 0: not */
@@ -126,8 +130,8 @@ void plan_not_started(struct plan *plan, size_t node, const char *why, int64_t n
 int plan_start(struct plan *plan, size_t node, int64_t now);
 int plan_stop(struct plan *plan, size_t node, bool again, int64_t now);
 void plan_shutdown(struct plan *plan, int64_t now);
-/* What is still there gets SIGKILL. */
-void plan_hurry(struct plan *plan, int64_t now);
+/* What is still there, or is told to stop from now on, gets SIGKILL after grace_ns at the latest. */
+void plan_hurry(struct plan *plan, int64_t grace_ns, int64_t now);
 
 /* How a node's process ended, in one line, with its own reason where it gave one; init/plan-text.c. */
 void plan_describe(const struct plan_node *node, const struct plan_exit *how, char *text, size_t size);

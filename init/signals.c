@@ -16,7 +16,7 @@
 #define CRASH_STACK 16384
 
 static struct loop_source signals = LOOP_SOURCE_INIT;
-static void (*asked_to_stop)(int sig);
+static void (*asked_to_stop)(int sig, int sender);
 
 static void signals_ready(struct loop_source *source, uint32_t events)
 {
@@ -25,7 +25,7 @@ static void signals_ready(struct loop_source *source, uint32_t events)
 	(void)events;
 	while (read(source->fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
 		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT || info.ssi_signo == SIGPWR)
-			asked_to_stop((int)info.ssi_signo);
+			asked_to_stop((int)info.ssi_signo, info.ssi_code == SI_USER ? (int)info.ssi_pid : 0);
 	child_reap();
 }
 
@@ -51,7 +51,7 @@ static void crashed(int sig)
 		pause();
 }
 
-int signals_init(void (*stop)(int sig))
+int signals_init(void (*stop)(int sig, int sender))
 {
 	static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 	static char stack[CRASH_STACK];

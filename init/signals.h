@@ -6,9 +6,9 @@
 #define INIT_SIGNALS_H
 
 /*
- * From here on every signal comes through the loop; SIGTERM, SIGINT (ctrl-alt-del too) and SIGPWR go to `stop`, and
- * whatever has ended is reaped. 0 or negative errno.
+ * From here on every signal comes through the loop; SIGTERM, SIGINT (ctrl-alt-del too) and SIGPWR go to `stop` with
+ * the process that sent them (0: the kernel), and whatever has ended is reaped. 0 or negative errno.
  */
-int signals_init(void (*stop)(int sig));
+int signals_init(void (*stop)(int sig, int sender));
 
 #endif

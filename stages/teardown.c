@@ -1,59 +1,57 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The teardown role, the last process of a shutdown: swap off, file systems unmounted, device-mapper devices closed,
- * so that nothing is lost and no key stays in the kernel. Everybody else is dead by now. What is still busy after a
- * moment is made read-only and detached, and a volume that cannot be closed gets a table of errors in place of its
- * cipher: the key goes with the old table. No step begins after the deadline; reboot(2) is PID 1's.
+ * so that nothing is lost and no key stays in the kernel. Everybody else is dead by now. Each call that a broken
+ * device could hold for ever is made by a child (lib/within.h): one that hangs costs itself and what depends on it.
+ * What is still busy after a moment is made read-only or frozen, so that it is clean, and detached. reboot(2) is PID
+ * 1's.
  */
 #define _GNU_SOURCE
+#include "teardown.h"
+
 #include <errno.h>
-#include <stdbool.h>
+#include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
 #include <unistd.h>
 
-#include <libdevmapper.h>
-
 #include <gantry/cleanup.h>
 #include <gantry/stage.h>
 
 #include "lib/backoff.h"
-#include "lib/dm.h"
+#include "lib/mounts.h"
 #include "lib/report.h"
+#include "lib/within.h"
 
-#define WHOLE_MS   3000		/* less than PID 1 waits for this role */
-#define BUSY_MS    800		/* how long a busy mount or device may take to be let go */
-#define AGAIN_MS   50		/* between two tries; there is no notification for "no longer busy" */
-#define MOUNTS_MAX 256
+#define WHOLE_MS   3000		/* when PID 1 says nothing else */
+#define SLOW_MS    1000		/* an unmount that takes longer goes on beside the others */
+#define CALL_MS    1000		/* of the last resorts, each */
+#define TPM_MS     1000
+#define JOBS_MAX   64
 #define LINE_SIZE  4352
 #define FIRST_PID_NAMESPACE 0xeffffffcu	/* PROC_PID_INIT_INO, include/linux/proc_ns.h of the kernel */
 
 static int64_t deadline_ms;
+static bool machine;		/* PID 1 is the machine's own */
 
-static bool time_is_left(void)
+/* Unmounts that have begun and not ended: of much data that is still to be written, or of a device that hangs. */
+static struct job {
+	struct within child;
+	char *path;
+} jobs[JOBS_MAX];
+static size_t n_jobs;
+
+int64_t teardown_left_ms(void)
 {
-	return time_now_ms() < deadline_ms;
-}
+	int64_t left = deadline_ms - time_now_ms();
 
-/* mountinfo and swaps write space, tab, newline and backslash as octal. */
-static void unescape(char *text)
-{
-	char *to = text;
-
-	for (const char *from = text; *from; to++) {
-		if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' && from[2] <= '7' &&
-		    from[3] >= '0' && from[3] <= '7') {
-			*to = (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0'));
-			from += 4;
-		} else {
-			*to = *from++;
-		}
-	}
-	*to = '\0';
+	return left > 0 ? left : 0;
 }
 
 /*
@@ -70,6 +68,11 @@ static bool owns_the_machine(void)
 	       ours.st_dev == first.st_dev && ours.st_ino == first.st_ino;
 }
 
+static int call_swapoff(const void *path)
+{
+	return swapoff(path) < 0 ? -errno : 0;
+}
+
 static void swap_off(void)
 {
 	_cleanup_(cleanup_fclose) FILE *file = fopen("/proc/swaps", "re");
@@ -77,11 +80,14 @@ static void swap_off(void)
 
 	if (!file || !fgets(line, sizeof(line), file))
 		return;
-	while (time_is_left() && fgets(line, sizeof(line), file)) {
+	while (fgets(line, sizeof(line), file)) {
+		int r;
+
 		line[strcspn(line, " \t\n")] = '\0';
-		unescape(line);
-		if (swapoff(line) < 0)
-			report_event(EVENT_WARNING, "swap off %s: %s", line, strerror(errno));
+		mounts_unescape(line);
+		r = within(call_swapoff, line, (int)teardown_left_ms() / 2);
+		if (r < 0)
+			report_event(EVENT_WARNING, "swap off %s: %s", line, strerror(-r));
 		else
 			report_event(EVENT_INFO, "swap off %s", line);
 	}
@@ -105,152 +111,251 @@ static bool may_stay(const char *path)
 	return false;
 }
 
-/* The mounts to be undone, in the order they were made; each path is the caller's to free. */
-static size_t list_mounts(char *paths[MOUNTS_MAX])
-{
-	_cleanup_(cleanup_fclose) FILE *file = fopen("/proc/self/mountinfo", "re");
-	char line[LINE_SIZE], path[LINE_SIZE];
-	size_t n = 0;
+/* ---- unmounting ----------------------------------------------------------------------------------------------- */
 
-	while (file && n < MOUNTS_MAX && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "%*u %*u %*s %*s %4351s", path) != 1)
-			continue;
-		unescape(path);
-		if (may_stay(path))
-			continue;
-		paths[n] = strdup(path);
-		n += paths[n] != NULL;
+/* A file system that somebody has frozen would be left so: unmounted, but not closed. */
+static void thaw(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd >= 0) {
+		ioctl(fd, FITHAW, 0);
+		close(fd);
 	}
-	return n;
 }
 
-/* One pass, last mount first. Returns how many are still there. */
-static size_t unmount_pass(int flags)
+static int call_umount(const void *argument)
 {
-	char *paths[MOUNTS_MAX];
-	size_t n = list_mounts(paths), left = n;
+	const struct mount *mount = argument;
 
-	while (n--) {
-		if (time_is_left() && umount2(paths[n], flags | UMOUNT_NOFOLLOW) == 0) {
-			report_event(flags ? EVENT_WARNING : EVENT_INFO, "%s %s",
-				     flags ? "still busy, detached" : "unmounted", paths[n]);
-			left--;
-		}
-		free(paths[n]);
+	if (machine && !mount->fuse)
+		thaw(mount->path);
+	/* Whoever served it is dead; and with this, whoever still waits for an answer gets an error. */
+	return umount2(mount->path, UMOUNT_NOFOLLOW | (mount->fuse ? MNT_FORCE : 0)) < 0 ? -errno : 0;
+}
+
+static int call_detach(const void *argument)
+{
+	const struct mount *mount = argument;
+
+	return umount2(mount->path, UMOUNT_NOFOLLOW | MNT_DETACH | (mount->fuse ? MNT_FORCE : 0)) < 0 ? -errno : 0;
+}
+
+static bool in_hand(const char *path)
+{
+	for (size_t i = 0; i < n_jobs; i++)
+		if (!strcmp(jobs[i].path, path))
+			return true;
+	return false;
+}
+
+static void say_unmounted(const char *path, int r)
+{
+	if (r == 0)
+		report_event(EVENT_INFO, "unmounted %s", path);
+}
+
+/* 0, -EBUSY and the like; -ETIMEDOUT: it goes on as a job. */
+static int unmount(const struct mount *mount)
+{
+	struct job *job = &jobs[n_jobs];
+	int r;
+
+	if (n_jobs == JOBS_MAX)
+		return -EBUSY;
+	r = within_start(&job->child, call_umount, mount);
+	if (r < 0)
+		return r;
+	r = within_wait(&job->child, SLOW_MS);
+	if (r != -ETIMEDOUT) {
+		say_unmounted(mount->path, r);
+		return r;
 	}
+	job->path = strdup(mount->path);
+	if (!job->path) {
+		within_leave(&job->child);
+		return -ENOMEM;
+	}
+	n_jobs++;
+	report_event(EVENT_INFO, "unmounting %s takes a while", mount->path);
+	return r;
+}
+
+/* Looks at the jobs for at most wait_ms; those that have ended are forgotten. */
+static void wait_for_jobs(int wait_ms)
+{
+	for (size_t i = 0; i < n_jobs;) {
+		int r = within_wait(&jobs[i].child, i == 0 ? wait_ms : 0);
+
+		if (r == -ETIMEDOUT) {
+			i++;
+			continue;
+		}
+		say_unmounted(jobs[i].path, r);
+		free(jobs[i].path);
+		jobs[i] = jobs[--n_jobs];
+	}
+	if (!n_jobs)
+		time_wait_ms(TEARDOWN_AGAIN_MS);
+}
+
+/* Calls each for what is to be undone and not yet in hand, last mount first. Returns how often it did not return 0. */
+static size_t for_each_mount(int (*each)(const struct mount *mount))
+{
+	struct mounts mounts;
+	size_t left = 0;
+
+	mounts_read(&mounts);
+	for (size_t i = mounts.n; i--;) {
+		const struct mount *mount = &mounts.list[i];
+
+		if (!may_stay(mount->path) && !in_hand(mount->path)) {
+			int r = teardown_left_ms() > 0 ? each(mount) : -ETIME;
+
+			left += r != 0 && r != -ETIMEDOUT;
+		}
+	}
+	mounts_free(&mounts);
 	return left;
 }
 
-static void remount_read_only(void)
+/*
+ * Of a mount that stays busy, what is in memory goes to the disk and nothing follows. Where PID 1 is not the machine's
+ * own, the file system may be somebody else's too: then only the mount is changed. -EALREADY: frozen.
+ */
+static int call_keep_clean(const void *path)
 {
-	char *paths[MOUNTS_MAX];
-	size_t n = list_mounts(paths);
+	int fd, r;
 
-	while (n--) {
-		/* The mount, not the file system: that may be mounted elsewhere too. */
-		if (time_is_left() && mount(NULL, paths[n], NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0)
-			report_event(EVENT_WARNING, "still busy, made read-only: %s", paths[n]);
-		free(paths[n]);
-	}
+	if (!machine)
+		return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0 ? -errno : 0;
+	if (mount(NULL, path, NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0)
+		return 0;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	r = ioctl(fd, FIFREEZE, 0) < 0 ? -errno : -EALREADY;
+	close(fd);
+	return r;
 }
 
-static void unmount_all(void)
+static int settle(const struct mount *mount)
 {
-	int64_t until = time_now_ms() + BUSY_MS;
-	size_t left;
+	int r = mount->fuse ? -EOPNOTSUPP : within(call_keep_clean, mount->path, CALL_MS);
+	int detached = within(call_detach, mount, CALL_MS);
 
-	while ((left = unmount_pass(0)) && time_now_ms() < until && time_is_left())
-		time_wait_ms(AGAIN_MS);
-	if (!left)
-		return;
-	remount_read_only();
-	sync();
-	unmount_pass(MNT_DETACH);
+	report_event(r == 0 || r == -EALREADY ? EVENT_WARNING : EVENT_ERROR, "still busy, %s: %s%s",
+		     r == 0 ? "made read-only" : r == -EALREADY ? "frozen" : "left as it is", mount->path,
+		     detached == 0 ? ", detached" : "");
+	return detached;
 }
 
-/* An open device cannot be removed, but its table can be replaced; the old one, with the key, is then destroyed. */
-static bool replace_by_errors(const char *name)
+static bool unmount_all(void)
 {
-	struct dm_task *info = dm_task_create(DM_DEVICE_TABLE), *load = dm_task_create(DM_DEVICE_RELOAD);
-	uint64_t start = 0, length = 0, size = 0;
-	char *target = NULL, *parameters = NULL;
-	void *next = NULL;
-	bool done = false;
+	int64_t until = time_now_ms() + TEARDOWN_BUSY_MS;
+	int64_t reserve_ms = teardown_left_ms() / 4;	/* for what comes after */
+	bool settled = false, clean = true;
 
-	if (info && load && dm_task_set_name(info, name) && dm_task_run(info)) {
-		do {
-			next = dm_get_next_target(info, next, &start, &length, &target, &parameters);
-			size = start + length;
-		} while (next);
-		/* Without flushing: what a dead disk has not taken by now it never will. */
-		done = size && dm_task_set_name(load, name) && dm_task_add_target(load, 0, size, "error", "") &&
-		       dm_task_no_flush(load) && dm_task_skip_lockfs(load) && dm_task_run(load) &&
-		       dm_do(DM_DEVICE_RESUME, name);
-	}
-	if (info)
-		dm_task_destroy(info);
-	if (load)
-		dm_task_destroy(load);
-	return done;
-}
+	for (;;) {
+		size_t busy = for_each_mount(unmount);
 
-static void close_device(const char *name)
-{
-	int64_t until = time_now_ms() + BUSY_MS;
-
-	while (!dm_do(DM_DEVICE_REMOVE, name)) {
-		if (time_now_ms() < until && time_is_left()) {
-			time_wait_ms(AGAIN_MS);
+		if (!busy && !n_jobs)
+			return clean;
+		if (busy && !settled && time_now_ms() >= until) {
+			clean = false;
+			settled = true;
+			for_each_mount(settle);
 			continue;
 		}
-		if (replace_by_errors(name))
-			report_event(EVENT_WARNING, "volume %s is still busy, its key is gone", name);
-		else
-			report_event(EVENT_ERROR, "volume %s cannot be closed", name);
-		return;
+		if (teardown_left_ms() < reserve_ms || (settled && !n_jobs))
+			break;
+		wait_for_jobs(TEARDOWN_AGAIN_MS);
 	}
-	report_event(EVENT_INFO, "closed volume %s", name);
+	for (size_t i = 0; i < n_jobs; i++)
+		report_event(EVENT_ERROR, "unmounting %s hangs, left behind", jobs[i].path);
+	return false;
 }
 
-/* Newest first: a volume made on top of another comes later in the list. */
-static void close_devices(void)
-{
-	struct dm_task *task;
-	struct dm_names *names;
-	const char *list[64];
-	size_t n = 0;
+/* ---- the rest ------------------------------------------------------------------------------------------------- */
 
-	if (access("/dev/mapper/control", F_OK) < 0)
-		return;
-	dm_be_quiet();
-	task = dm_task_create(DM_DEVICE_LIST);
-	if (task && dm_task_run(task) && (names = dm_task_get_names(task)) && names->dev) {
-		for (;;) {
-			if (n < sizeof(list) / sizeof(*list))
-				list[n++] = names->name;
-			if (!names->next)
-				break;
-			names = (struct dm_names *)((char *)names + names->next);
-		}
-		while (n--)
-			close_device(list[n]);
+static int call_sync(const void *unused)
+{
+	(void)unused;
+	sync();
+	return 0;
+}
+
+/*
+ * The kernel's own work queue writes out what it can and makes every file system read-only, whatever has them open.
+ * /proc/sysrq-trigger knows no namespaces: the machine's own PID 1 only.
+ */
+static void emergency(void)
+{
+	static const char *const keys[] = {"s", "u"};
+
+	for (size_t i = 0; machine && i < sizeof(keys) / sizeof(*keys); i++) {
+		_cleanup_(cleanup_close) int fd = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
+
+		if (fd < 0 || write(fd, keys[i], 1) != 1)
+			report_event(EVENT_ERROR, "emergency %s: %s", i ? "remount" : "sync", strerror(errno));
 	}
-	if (task)
-		dm_task_destroy(task);
+	within(call_sync, NULL, CALL_MS / 2);
+}
+
+/* TPM2_Shutdown(CLEAR), TCG Library part 3, 9.4: the TPM's next start is then an orderly one, not one to be wary of. */
+static int call_tpm_shutdown(const void *unused)
+{
+	static const uint8_t command[] = {0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x45, 0, 0};
+	_cleanup_(cleanup_close) int fd = open("/dev/tpm0", O_RDWR | O_CLOEXEC);
+	uint8_t answer[64];
+
+	(void)unused;
+	if (fd < 0)
+		return -errno;
+	if (write(fd, command, sizeof(command)) != (ssize_t)sizeof(command))
+		return -EIO;
+	if (read(fd, answer, sizeof(answer)) != 10)
+		return -EIO;
+	return answer[6] || answer[7] || answer[8] || answer[9] ? -EPROTO : 0;
+}
+
+static void tpm_shutdown(void)
+{
+	int r = within(call_tpm_shutdown, NULL, TPM_MS);
+
+	if (r == 0)
+		report_event(EVENT_INFO, "TPM shut down");
+	else if (r != -ENOENT && r != -ENODEV && r != -ENXIO)
+		report_event(EVENT_WARNING, "TPM2_Shutdown: %s", strerror(-r));
 }
 
 int teardown_main(int argc, char **argv)
 {
-	(void)argc, (void)argv;
-	deadline_ms = time_now_ms() + WHOLE_MS;
+	const char *word = argc > 2 ? argv[2] : "";
+	int64_t whole_ms = atoll(word);
+	bool clean;
+
+	machine = owns_the_machine();
+	deadline_ms = time_now_ms() + (whole_ms > 0 ? whole_ms : WHOLE_MS);
 	if (chdir("/") < 0)
 		report_event(EVENT_WARNING, "cannot leave the working directory: %s", strerror(errno));
-	if (owns_the_machine())
+	if (!strcmp(word, "emergency")) {
+		emergency();
+		return 0;
+	}
+	if (machine) {
+		teardown_resume();
 		swap_off();
-	unmount_all();
-	if (owns_the_machine())
-		close_devices();
-	sync();
-	report_result("file systems unmounted, volumes closed");
+	}
+	clean = unmount_all();
+	if (machine)
+		clean &= teardown_close_devices();
+	if (clean)
+		within(call_sync, NULL, CALL_MS);
+	else
+		emergency();
+	if (machine)
+		tpm_shutdown();
+	report_result(clean ? "file systems unmounted, volumes closed" : "not all could be unmounted and closed");
 	return 0;
 }

@@ -2,7 +2,7 @@
 /*
  * The configuration: what a good file becomes, and for each kind of error the exact line that is said.
  */
-/* links: init/config-cgroup.c init/config-check.c init/config-format.c init/config-keys.c init/config-launch.c init/config-plan.c init/config-print.c init/config.c init/jsonpos.c init/words.c */
+/* links: init/config-cgroup.c init/config-check.c init/config-format.c init/config-keys.c init/config-launch.c init/config-plan.c init/config-print.c init/config.c init/jsonpos.c init/words.c init/config-shutdown.c init/phases.c */
 /* libs: json-c */
 #include <errno.h>
 #include <signal.h>
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "../../init/config.h"
+#include "../../init/config-shutdown.h"
 #include "fake_stages.h"
 #include "test.h"
 
@@ -97,6 +98,37 @@ TEST(a_good_file_becomes_a_plan)
 	config_free(c);
 }
 
+TEST(a_shutdown_has_time_for_the_longest_chain_of_graces)
+{
+	struct config *c = parse("{\"services\": ["
+				 "{\"name\": \"c\", \"command\": [\"/c\"], \"needs\": [\"b\"], \"stop_grace_s\": 20},"
+				 "{\"name\": \"a\", \"command\": [\"/a\"], \"stop_grace_s\": 300},"
+				 "{\"name\": \"b\", \"command\": [\"/b\"], \"after\": [\"a\"], \"stop_grace_s\": 5},"
+				 "{\"name\": \"d\", \"command\": [\"/d\"], \"stop_grace_s\": 310}]}");
+
+	CHECK_STR(error, "");
+	CHECK_INT(config_graces_ms(c), 325000);
+	CHECK_INT(c->shutdown_timeout_ms, 355000);
+	config_free(c);
+}
+
+TEST(a_shutdown_that_is_too_short_for_a_grace_is_refused)
+{
+	struct config *c = parse("{\"shutdown\": {\"timeout_s\": 330},\n\"services\": ["
+				 "{\"name\": \"db\", \"command\": [\"/db\"], \"stop_grace_s\": 300}]}");
+
+	CHECK_STR(error, "");
+	CHECK_INT(c->shutdown_timeout_ms, 330000);
+	config_free(c);
+	CHECK(!parse("{\"services\": [{\"name\": \"db\", \"command\": [\"/db\"], \"stop_grace_s\": 300}],\n"
+		     "\"shutdown\": {\n\"timeout_s\": 329}}"));
+	CHECK_STR(error, "boot.json:3: shutdown: of 329 s, 299 s are for the services, and \"db\" has a stop_grace_s of "
+		  "300");
+	c = parse("{\"shutdown\": {\"timeout_s\": 2}, \"services\": [{\"name\": \"db\", \"command\": [\"/db\"]}]}");
+	CHECK_STR(error, "");	/* the default grace is no promise */
+	config_free(c);
+}
+
 TEST(what_is_left_out_has_its_default)
 {
 	struct config *c = parse("{\"stages\": [{\"name\": \"net\", \"type\": \"network\"}],"
@@ -107,7 +139,7 @@ TEST(what_is_left_out_has_its_default)
 	CHECK_STR(c->hostname, "gantry");
 	CHECK_INT(c->held_action, HELD_HOLD);
 	CHECK_INT(c->held_delay_ms, 60000);
-	CHECK_INT(c->shutdown_timeout_ms, 30000);
+	CHECK_INT(c->shutdown_timeout_ms, 40000);	/* the grace of a, and 30 s */
 	CHECK_INT(c->event_ring, 2000);
 	CHECK_INT(c->event_rate_per_s, 1000);
 	CHECK_INT(c->event_burst, 10000);
@@ -225,7 +257,7 @@ TEST(keys_and_types_are_strict)
 		 "boot.json:1: held.action: \"shell\" is not one of \"hold\", \"reboot\", \"poweroff\""},
 		{"{\"held\": {\"delay_s\": -1}}", "boot.json:1: held.delay_s: -1 is not within 0 to 86400"},
 		{"{\"held\": {\"delay_s\": \"1\"}}", "boot.json:1: held.delay_s: must be a number"},
-		{"{\"shutdown\": {\"timeout_s\": 0.5}}", "boot.json:1: shutdown.timeout_s: 0.5 is not within 1 to 3600"},
+		{"{\"shutdown\": {\"timeout_s\": 0.5}}", "boot.json:1: shutdown.timeout_s: 0.5 is not within 1 to 86400"},
 		{"{\"events\": {\"ring\": 2000.5}}", "boot.json:1: events.ring: must be an integer"},
 		{"{\"events\": {\"ring\": 1}}", "boot.json:1: events.ring: 1 is not within 16 to 100000"},
 		{"{\"events\": {\"fifo\": \"run/x\"}}",

@@ -438,9 +438,63 @@ TEST(a_hurried_shutdown_kills_at_once)
 	begin(f);
 	plan_shutdown(&f->plan, f->now);
 	turn(f);
-	plan_hurry(&f->plan, f->now);
+	plan_hurry(&f->plan, 0, f->now);
 	turn(f);
 	CHECK_INT(f->last_signal[0], SIGKILL);
+	finish(f);
+}
+
+TEST(a_hurried_shutdown_may_leave_a_shorter_grace_and_never_a_longer_one)
+{
+	struct fixture *f = make();
+	int64_t then;
+
+	add(f, "short", NODE_SERVICE)->stop_grace_ms = 1000;
+	needs(add(f, "long", NODE_SERVICE), 0);
+	f->nodes[1].stop_grace_ms = 600000;
+	begin(f);
+	ready(f, 0);
+	ready(f, 1);
+	plan_shutdown(&f->plan, f->now);
+	turn(f);
+	then = f->now;
+	plan_hurry(&f->plan, 3 * S, f->now);
+	turn(f);
+	CHECK_INT(f->last_signal[1], SIGTERM);
+	wait_until_due(f);
+	CHECK_INT(f->now - then, 3 * S);
+	CHECK_INT(f->last_signal[1], SIGKILL);
+	ends(f, 1, -1);
+	then = f->now;
+	CHECK_INT(f->last_signal[0], SIGTERM);
+	wait_until_due(f);
+	CHECK_INT(f->now - then, S);
+	CHECK_INT(f->last_signal[0], SIGKILL);
+	finish(f);
+}
+
+TEST(a_shutdown_goes_on_without_a_process_that_not_even_a_kill_ends)
+{
+	struct fixture *f = make();
+	int64_t killed;
+
+	add(f, "disk", NODE_SERVICE);
+	needs(add(f, "stuck", NODE_SERVICE), 0);
+	begin(f);
+	ready(f, 0);
+	ready(f, 1);
+	plan_shutdown(&f->plan, f->now);
+	turn(f);
+	wait_until_due(f);
+	CHECK_INT(f->last_signal[1], SIGKILL);
+	killed = f->now;
+	CHECK_INT(f->last_signal[0], 0);
+	wait_until_due(f);
+	CHECK_INT(f->now - killed, 2 * S);
+	CHECK_INT(f->last_signal[0], SIGTERM);
+	ends(f, 0, 0);
+	CHECK(f->down);
+	ends(f, 1, -1);		/* late, and harmless */
 	finish(f);
 }
 
