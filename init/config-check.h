@@ -127,6 +127,7 @@ const struct stage *stage_find(const char *type);
 
 /* config-launch.c: a service, or an action's command, whose keys are right one by one */
 int check_launch(struct check *check, const struct place *place, struct json_object *object);
+int check_step(struct check *check, const struct place *place, struct json_object *object);
 
 /* config-format.c */
 #define API_USER "gantry-api"	/* made by the image builder, like root */

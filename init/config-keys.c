@@ -54,19 +54,6 @@ static int check_ready(struct check *check, const struct place *place, struct js
 	return 0;
 }
 
-static int check_step(struct check *check, const struct place *place, struct json_object *object)
-{
-	static const char *const details[] = {"user", "group", "mode", "bytes"};
-	const char *kind = key_member(object, "directory") ? "directory" :
-		key_member(object, "secret") ? "secret" : "remove";
-	size_t allowed = !strcmp(kind, "secret") ? 4 : !strcmp(kind, "directory") ? 3 : 0;
-
-	for (size_t i = allowed; i < sizeof(details) / sizeof(details[0]); i++)
-		if (key_member(object, details[i]))
-			return check_fail_member(check, place, details[i], "\"%s\" has no \"%s\"", kind, details[i]);
-	return 0;
-}
-
 static int check_stage(struct check *check, const struct place *place, struct json_object *object)
 {
 	struct json_object *options = key_member(object, "options");
@@ -305,15 +292,26 @@ const struct keys restart_keys = {(const struct key[]){
 	{.name = "on_burst", .type = KEY_STRING, .choices = on_bursts, .fallback = "slow"},
 	{0}}, check_restart};
 
-/* Their defaults are init/launch.c's: PID 1 only passes the steps on. */
+/* Their defaults are init/prestart.c's: PID 1 only passes the steps on. */
 static const struct keys step_keys = {(const struct key[]){
 	{.name = "directory", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &path_format},
 	{.name = "secret", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &path_format},
 	{.name = "remove", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &path_format},
+	{.name = "file", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &path_format},
+	{.name = "path", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &path_format},
+	{.name = "from", .type = KEY_STRING, .format = &path_format},
 	{.name = "bytes", .type = KEY_INTEGER, .minimum = 16, .maximum = 256, .fallback = "32"},
-	{.name = "user", .type = KEY_STRING, .format = &user_format, .fallback = "root"},
-	{.name = "group", .type = KEY_STRING, .format = &group_format, .fallback = "root"},
-	{.name = "mode", .type = KEY_STRING, .format = &mode_format, .fallback = "0755, secret: 0400"},
+	{.name = "user", .type = KEY_STRING, .format = &user_format, .fallback = "root; path: as it was"},
+	{.name = "group", .type = KEY_STRING, .format = &group_format, .fallback = "root; path: as it was"},
+	{.name = "mode", .type = KEY_STRING, .format = &mode_format,
+	 .fallback = "0755, secret: 0400, file: 0644; path: as it was"},
+	{0}}, check_step};
+
+static const struct keys when_ready_keys = {(const struct key[]){
+	{.name = "path", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &path_format},
+	{.name = "user", .type = KEY_STRING, .format = &user_format, .fallback = "as it was"},
+	{.name = "group", .type = KEY_STRING, .format = &group_format, .fallback = "as it was"},
+	{.name = "mode", .type = KEY_STRING, .format = &mode_format, .fallback = "as it was"},
 	{0}}, check_step};
 
 const struct keys service_keys = {(const struct key[]){
@@ -337,6 +335,7 @@ const struct keys service_keys = {(const struct key[]){
 	{.name = "stop_to", .type = KEY_STRING, .choices = stop_tos, .fallback = "main"},
 	{.name = "stop_grace_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 3600, .fallback = "10"},
 	{.name = "before_start", .type = KEY_OBJECTS, .maximum = 64, .members = &step_keys},
+	{.name = "when_ready", .type = KEY_OBJECTS, .minimum = 1, .maximum = 64, .members = &when_ready_keys},
 	{.name = "cgroup", .type = KEY_STRING_MAP, .format = &cgroup_format},
 	{.name = "umask", .type = KEY_STRING, .format = &umask_format, .fallback = "0022"},
 	{.name = "nice", .type = KEY_INTEGER, .minimum = -20, .maximum = 19, .fallback = "0"},

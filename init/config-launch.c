@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the launcher could do only in vain or not at all, found before there is a machine: files that must be seen by
- * others but lie in the service's own /tmp, and resource limits that the kernel refuses.
+ * What the launcher could do only in vain or not at all, found before there is a machine: steps that say too much or
+ * too little, files that must be seen by others but lie in the service's own /tmp, and resource limits that the kernel
+ * refuses.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,6 +13,49 @@
 #include "config-check.h"
 
 #define NR_OPEN_DEFAULT 1048576	/* fs.nr_open of a kernel that nobody told otherwise */
+
+/* A step's kind is the one of these keys that it has. */
+static const struct {
+	const char *kind;
+	const char *details[5];
+} steps[] = {
+	{"directory", {"user", "group", "mode"}},
+	{"secret", {"user", "group", "mode", "bytes"}},
+	{"remove", {NULL}},
+	{"file", {"user", "group", "mode", "from"}},
+	{"path", {"user", "group", "mode"}},
+};
+
+static bool has_detail(size_t step, const char *name)
+{
+	for (size_t i = 0; steps[step].details[i]; i++)
+		if (!strcmp(steps[step].details[i], name))
+			return true;
+	return false;
+}
+
+int check_step(struct check *check, const struct place *place, struct json_object *object)
+{
+	const char *path, *pattern;
+	size_t step = 0;
+
+	while (!key_member(object, steps[step].kind))
+		step++;
+	json_object_object_foreach(object, name, value) {
+		(void)value;
+		if (strcmp(name, steps[step].kind) && !has_detail(step, name))
+			return check_fail_member(check, place, name, "\"%s\" has no \"%s\"", steps[step].kind, name);
+	}
+	if (!strcmp(steps[step].kind, "file") && !key_member(object, "from"))
+		return check_fail(check, place, "\"from\" is missing");
+	if (!strcmp(steps[step].kind, "path") && json_object_object_length(object) == 1)
+		return check_fail(check, place, "has none of \"user\", \"group\", \"mode\", so there is nothing to do");
+	path = json_object_get_string(key_member(object, steps[step].kind));
+	pattern = strpbrk(path, "*?[");
+	if (!strcmp(steps[step].kind, "remove") && pattern && strchr(pattern, '/'))
+		return check_fail_member(check, place, "remove", "only the last name may be a pattern");
+	return 0;
+}
 
 static bool is_below(const char *path, const char *folder)
 {
@@ -34,7 +78,6 @@ static int check_seen(struct check *check, const struct place *place, struct jso
 /* The members of each step, or each string, of a list. */
 static int check_list_seen(struct check *check, const struct place *up, struct json_object *object, const char *list)
 {
-	static const char *const members[] = {"directory", "secret", "remove", "file", "path"};
 	const struct place list_at = {.up = up, .key = list};
 	struct json_object *items = key_member(object, list);
 	int r = 0;
@@ -46,10 +89,10 @@ static int check_list_seen(struct check *check, const struct place *up, struct j
 		if (json_object_is_type(item, json_type_string))
 			r = check_seen(check, &at, item);
 		for (size_t m = 0; r == 0 && json_object_is_type(item, json_type_object) &&
-		     m < sizeof(members) / sizeof(members[0]); m++) {
-			const struct place member_at = {.up = &at, .key = members[m]};
+		     m < sizeof(steps) / sizeof(steps[0]); m++) {
+			const struct place member_at = {.up = &at, .key = steps[m].kind};
 
-			r = check_seen(check, &member_at, key_member(item, members[m]));
+			r = check_seen(check, &member_at, key_member(item, steps[m].kind));
 		}
 	}
 	return r;

@@ -34,6 +34,7 @@ void config_free(struct config *config)
 		free(node->name);
 		free(node->json);
 		free(node->ready_path);
+		free(node->when_ready);
 		free(node->ready_address);
 	}
 	for (size_t i = 0; i < config->n_sysctls; i++) {
@@ -169,6 +170,9 @@ static int fill_service(struct config_node *node, struct json_object *object)
 	node->stop_grace_ms = milliseconds(object, &service_keys, "stop_grace_s");
 	node->stop_all = strcmp(key_string(object, &service_keys, "stop_to"), "all") == 0;
 	r = fill_ready(node, key_member(object, "ready"));
+	if (r < 0)
+		return r;
+	r = copy_json(key_member(object, "when_ready"), NULL, &node->when_ready);
 	if (r < 0)
 		return r;
 	r = copy_pairs(key_member(object, "cgroup"), &node->cgroup, &node->n_cgroup);

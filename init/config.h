@@ -81,6 +81,7 @@ struct config_node {
 	char *ready_address;		/* READY_TCP: numeric IPv4, or IPv6 without brackets */
 	uint16_t ready_port;
 	int64_t ready_deadline_ms;
+	char *when_ready;		/* its steps, compact; NULL: none */
 	enum restart_policy restart;
 	unsigned retry_jitter_permille;	/* how much longer a wait may be, at random */
 	int64_t stable_ms;		/* ready for this long: earlier failures are forgotten */

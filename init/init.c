@@ -39,6 +39,7 @@
 #include "sender.h"
 #include "shutdown.h"
 #include "signals.h"
+#include "when-ready.h"
 
 #define CONFIG_PATH  "/etc/gantry/boot.json"
 #define MODULES_PATH "/etc/gantry/modules"
@@ -90,6 +91,7 @@ static void node_exited(struct child *child, const struct plan_exit *how)
 
 	node_child[node] = NULL;
 	ready_forget(node);
+	when_ready_forget(node);
 	left->how = *how;
 	snprintf(left->reason, sizeof(left->reason), "%s", how->reason ? how->reason : "");
 	if (!cgroup_present())
@@ -108,11 +110,6 @@ static void node_exited(struct child *child, const struct plan_exit *how)
 static void service_started(struct child *child)
 {
 	ready_watch(child_node(child));
-}
-
-static void became_ready(size_t node)
-{
-	plan_ready(&plan, node, loop_now_ns());
 }
 
 static void start_node(size_t index)
@@ -592,9 +589,10 @@ static void begin_plan(const char *config_error)
 	make_options();
 	prepare("artifacts", artifact_init(&plan));
 	prepare("facts", facts_init(config->n_nodes));
-	prepare("children", child_init(config->n_nodes + extra, &plan));
+	prepare("children", child_init(config->n_nodes + when_ready_children(config) + extra, &plan));
 	prepare("cgroups", cgroup_node_init(config, node_gone));
-	prepare("readiness", ready_init(&plan, became_ready));
+	prepare("readiness", ready_init(&plan, when_ready_begin));
+	prepare("when_ready", when_ready_init(config, &plan));
 	control_init(CONTROL_PATH, api_uid());
 	sender_limit(config->event_rate_per_s, config->event_burst);
 	eventsock_init(EVENT_SOCKET);

@@ -69,10 +69,15 @@ static void stopped(struct plan *plan, struct plan_node *node, const char *why, 
 void plan_exited(struct plan *plan, size_t index, const struct plan_exit *how, int64_t now)
 {
 	struct plan_node *node = &plan->nodes[index];
-	bool was_ready = node->state == NODE_READY || (node->state == NODE_STOPPING && node->ending != ENDING_ASKED);
+	bool was_ready = node->state == NODE_READY ||
+		(node->state == NODE_STOPPING && node->ending != ENDING_ASKED && node->ended_ns);
 	char why[NODE_REASON_MAX];
 
-	plan_describe(node, how, why, sizeof(why));
+	/* Why it was ended says more than how. */
+	if (node->state == NODE_STOPPING && node->ending == ENDING_FAILED && !node->overdue)
+		memcpy(why, node->reason, sizeof(why));
+	else
+		plan_describe(node, how, why, sizeof(why));
 	node->process = false;
 	node->kill_ns = 0;
 	if (plan->state == BOOT_STOPPING) {
@@ -126,6 +131,16 @@ static void ends(struct plan *plan, struct plan_node *node, enum plan_ending end
 	node->ending = ending;
 	node->restart = false;
 	plan_set_state(plan, node, NODE_STOPPING, "%s", why);
+}
+
+void plan_unready(struct plan *plan, size_t index, const char *why, int64_t now)
+{
+	struct plan_node *node = &plan->nodes[index];
+
+	if (node->state != NODE_RUNNING || !node->process || node->overdue || plan->state == BOOT_STOPPING)
+		return;
+	ends(plan, node, ENDING_FAILED, why);
+	plan_tell(plan, node, now);
 }
 
 void plan_unhealthy(struct plan *plan, size_t index, const char *why, int64_t now)

@@ -117,6 +117,8 @@ void plan_exited(struct plan *plan, size_t node, const struct plan_exit *how, in
 void plan_ready(struct plan *plan, size_t node, int64_t now);
 /* The service said that it is alive (WATCHDOG=1). */
 void plan_alive(struct plan *plan, size_t node, int64_t now);
+/* It appeared ready, but what had to be done then failed: it is stopped, and that counts as its failure. */
+void plan_unready(struct plan *plan, size_t node, const char *why, int64_t now);
 /* The service is there but does not work: it is stopped, and that counts as its failure. */
 void plan_unhealthy(struct plan *plan, size_t node, const char *why, int64_t now);
 /* The service said that it ends by itself (STOPPING=1); it has its grace for that. */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Root works here in directories that services own, so nothing is ever reached by a whole path: each step
- * walks from / one name at a time, never over a symbolic link, and changes only what it holds open. A secret
- * is complete from the moment it has its name, and what has the name already is not touched: two services may
- * want the same one.
+ * walks from / one name at a time, never over a symbolic link, and changes only what it holds open. A file or
+ * secret is complete from the moment it has its name; a secret that is there already is not touched: two
+ * services may want the same one.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -29,9 +31,16 @@
 #define SECRET_BYTES_MAX     256
 #define DIRECTORY_MODE       0755
 #define SECRET_MODE          0400
+#define FILE_MODE            0644
+#define FILE_SIZE_MAX        (64 << 20)
+
+/* What a step leaves as it is. */
+#define SAME_OWNER ((uid_t)-1)
+#define SAME_MODE  ((mode_t)-1)
 
 struct step {
 	const char *path;
+	const char *from;	/* of a file */
 	uid_t uid;
 	gid_t gid;
 	mode_t mode;
@@ -154,6 +163,22 @@ static int make_secret(const struct step *step)
 	return r;
 }
 
+/* All files there whose names fit. */
+static int remove_matching(int parent, const char *pattern)
+{
+	int fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(cleanup_closedir) DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!directory)
+		return -errno;
+	while ((entry = readdir(directory)))
+		if (fnmatch(pattern, entry->d_name, FNM_PERIOD) == 0 && unlinkat(parent, entry->d_name, 0) < 0 &&
+		    errno != ENOENT)
+			return -errno;
+	return 0;
+}
+
 static int remove_file(const struct step *step)
 {
 	_cleanup_(cleanup_close) int parent = -1;
@@ -162,7 +187,99 @@ static int remove_file(const struct step *step)
 	parent = open_parent(step->path, false, &name);
 	if (parent < 0)
 		return parent == -ENOENT ? 0 : parent;
+	if (strpbrk(name, "*?["))
+		return remove_matching(parent, name);
 	return unlinkat(parent, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int copy_content(int from, int to)
+{
+	char buffer[65536];
+	size_t total = 0;
+	ssize_t n;
+
+	while ((n = read(from, buffer, sizeof(buffer))) > 0) {
+		total += (size_t)n;
+		if (total > FILE_SIZE_MAX)
+			return -EFBIG;
+		for (ssize_t done = 0, written; done < n; done += written) {
+			written = write(to, buffer + done, (size_t)(n - done));
+			if (written < 0)
+				return -errno;
+		}
+	}
+	return n < 0 ? -errno : 0;
+}
+
+/* From where, without a symbolic link on the way and without waiting for a FIFO's writer. */
+static int open_source(const char *path)
+{
+	_cleanup_(cleanup_close) int parent = -1, fd = -1;
+	const char *name;
+	struct stat st;
+
+	parent = open_parent(path, false, &name);
+	if (parent < 0)
+		return parent;
+	fd = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	return S_ISREG(st.st_mode) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -EINVAL;
+}
+
+static int install_file(const struct step *step)
+{
+	_cleanup_(cleanup_close) int from = open_source(step->from), parent = -1, fd = -1;
+	char temporary[64];
+	const char *name;
+	int r;
+
+	if (from < 0)
+		return from;
+	parent = open_parent(step->path, false, &name);
+	if (parent < 0)
+		return parent;
+	snprintf(temporary, sizeof(temporary), ".gantry-file-%d", getpid());
+	if (unlinkat(parent, temporary, 0) < 0 && errno != ENOENT)
+		return -errno;
+	fd = openat(parent, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	r = copy_content(from, fd);
+	if (r == 0)
+		r = set_owner(fd, step);
+	if (r == 0 && renameat(parent, temporary, parent, name) < 0)
+		r = -errno;
+	if (r < 0)
+		unlinkat(parent, temporary, 0);
+	return r;
+}
+
+/*
+ * Of whatever has the name, a socket too, which cannot be opened but held. A file with other names could be one that
+ * somebody else does not want to give away.
+ */
+static int change_owner_and_mode(const struct step *step)
+{
+	_cleanup_(cleanup_close) int parent = -1, fd = -1;
+	char held[40];
+	const char *name;
+	struct stat st;
+
+	parent = open_parent(step->path, false, &name);
+	if (parent < 0)
+		return parent;
+	fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISLNK(st.st_mode))
+		return -ELOOP;
+	if (!S_ISDIR(st.st_mode) && st.st_nlink > 1)
+		return -EMLINK;
+	if (fchownat(fd, "", step->uid, step->gid, AT_EMPTY_PATH) < 0)
+		return -errno;
+	snprintf(held, sizeof(held), "/proc/self/fd/%d", fd);
+	return step->mode != SAME_MODE && chmod(held, step->mode) < 0 ? -errno : 0;
 }
 
 static const struct {
@@ -173,6 +290,8 @@ static const struct {
 	{"directory", make_directory, DIRECTORY_MODE},
 	{"secret", make_secret, SECRET_MODE},
 	{"remove", remove_file, 0},
+	{"file", install_file, FILE_MODE},
+	{"path", change_owner_and_mode, SAME_MODE},
 };
 
 static const char *step_words(int error, bool secret)
@@ -186,6 +305,10 @@ static const char *step_words(int error, bool secret)
 		return secret ? "exists and is no regular file" : error_words(error);
 	case EISDIR:
 		return "is a directory";
+	case EMLINK:
+		return "has more than one name (hard links)";
+	case EFBIG:
+		return "is larger than 64 MiB";
 	default:
 		return error_words(error);
 	}
@@ -226,17 +349,25 @@ static int read_step(struct json_object *object, struct step *step, char *reason
 static int run_step(struct json_object *object, char *reason, size_t size)
 {
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		struct step step = {.path = member(object, kinds[i].name), .mode = kinds[i].mode};
+		struct step step = {.path = member(object, kinds[i].name), .from = member(object, "from"),
+				    .mode = kinds[i].mode};
 		int r;
 
 		if (!step.path)
 			continue;
+		if (step.mode == SAME_MODE)
+			step.uid = step.gid = SAME_OWNER;
+		if (kinds[i].run == install_file && !step.from) {
+			snprintf(reason, size, "file %s: from where is missing", step.path);
+			return -EINVAL;
+		}
 		r = read_step(object, &step, reason, size);
 		if (r < 0)
 			return r;
 		r = kinds[i].run(&step);
 		if (r < 0)
-			snprintf(reason, size, "%s %s: %s", kinds[i].name, step.path,
+			snprintf(reason, size, "%s %s%s%s: %s", kinds[i].name, step.path,
+				 step.from ? " from " : "", step.from ? step.from : "",
 				 step_words(-r, kinds[i].run == make_secret));
 		return r;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A service's before_start steps: what shell scripts did with install, openssl rand and rm. Run as root by
- * the launcher, before it becomes the service's user.
+ * A service's steps: what shell scripts did with install, openssl rand, rm, chmod and chown. Run as root: those of
+ * before_start by the launcher, before it becomes the service's user, and those of when_ready by a role of their own.
  */
 #ifndef INIT_PRESTART_H
 #define INIT_PRESTART_H

@@ -12,6 +12,7 @@ int front_main(int argc, char **argv);			/* api-tls; init/api/front.c */
 int store_main(int argc, char **argv);			/* api-store; init/api/store.c */
 int logger_main(int argc, char **argv);			/* init/logger.c */
 int launch_main(int argc, char **argv);			/* init/launch.c */
+int steps_main(int argc, char **argv);			/* init/steps.c */
 int ctl_main(int argc, char **argv);			/* gantryctl, and check; init/ctl.c */
 int power_main(int argc, char **argv);			/* poweroff, reboot, halt; init/ctl.c */
 

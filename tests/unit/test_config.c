@@ -351,7 +351,23 @@ TEST(services_are_strict)
 		{SERVICE("\"restart\": {\"min_s\": 61}"),
 		 "boot.json:1: services[0] \"s\": restart: min_s 61 is more than max_s 60"},
 		{SERVICE("\"before_start\": [{\"mode\": \"0700\"}]"), "boot.json:1: services[0] \"s\": before_start[0]: must have "
-		 "exactly one of \"directory\", \"secret\", \"remove\""},
+		 "exactly one of \"directory\", \"secret\", \"remove\", \"file\", \"path\""},
+		{SERVICE("\"before_start\": [{\"file\": \"/x\"}]"), "boot.json:1: services[0] \"s\": before_start[0]: \"from\" is missing"},
+		{SERVICE("\"before_start\": [{\"secret\": \"/x\", \"from\": \"/y\"}]"),
+		 "boot.json:1: services[0] \"s\": before_start[0]: \"secret\" has no \"from\""},
+		{SERVICE("\"before_start\": [{\"path\": \"/x\"}]"), "boot.json:1: services[0] \"s\": before_start[0]: "
+		 "has none of \"user\", \"group\", \"mode\", so there is nothing to do"},
+		{SERVICE("\"before_start\": [{\"remove\": \"/x*/y\"}]"),
+		 "boot.json:1: services[0] \"s\": before_start[0]: only the last name may be a pattern"},
+		{SERVICE("\"when_ready\": [{\"mode\": \"0660\"}]"),
+		 "boot.json:1: services[0] \"s\": when_ready[0]: \"path\" is missing"},
+		{SERVICE("\"when_ready\": [{\"path\": \"/x\"}]"), "boot.json:1: services[0] \"s\": when_ready[0]: "
+		 "has none of \"user\", \"group\", \"mode\", so there is nothing to do"},
+		{SERVICE("\"when_ready\": [{\"path\": \"/x\", \"group\": \"eht\"}]"), "boot.json:1: services[0] \"s\": when_ready[0].group: "
+		 "\"eht\" is neither root nor a user or group in \"users\""},
+		{SERVICE("\"private_tmp\": true, \"when_ready\": [{\"path\": \"/tmp/s\", \"mode\": \"0660\"}]"),
+		 "boot.json:1: services[0] \"s\": when_ready[0].path: "
+		 "\"/tmp/s\" would be hidden by the service's own /tmp and /var/tmp (private_tmp)"},
 		{SERVICE("\"before_start\": [{\"directory\": \"/x\", \"bytes\": 16}]"),
 		 "boot.json:1: services[0] \"s\": before_start[0]: \"directory\" has no \"bytes\""},
 		{SERVICE("\"before_start\": [{\"remove\": \"/x\",\n\"user\": \"root\"}]"),

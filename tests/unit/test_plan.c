@@ -308,6 +308,34 @@ TEST(a_stable_service_forgets_its_earlier_failures)
 	finish(f);
 }
 
+TEST(a_service_whose_readiness_fails_is_stopped_and_restarts_with_growing_delay_and_that_reason)
+{
+	struct fixture *f = make();
+
+	add(f, "a", NODE_SERVICE);
+	needs(add(f, "b", NODE_SERVICE), 0);
+	begin(f);
+	for (int i = 0; i < 3; i++) {
+		int64_t then = f->now += 3600 * S;
+
+		plan_unready(&f->plan, 0, "when_ready: no", f->now);
+		turn(f);
+		CHECK_INT(state(f, 0), NODE_STOPPING);
+		CHECK_INT(f->last_signal[0], SIGTERM);
+		plan_ready(&f->plan, 0, f->now);
+		ends(f, 0, 0);
+		CHECK_INT(state(f, 0), NODE_RETRYING);
+		CHECK_STR(f->plan.nodes[0].reason, "when_ready: no");
+		CHECK_INT(state(f, 1), NODE_WAITING);
+		wait_until_due(f);
+		CHECK_INT(f->now - then, S << i);
+	}
+	ready(f, 0);
+	plan_unready(&f->plan, 0, "too late", f->now);
+	CHECK_INT(state(f, 0), NODE_READY);
+	finish(f);
+}
+
 TEST(restart_policies_are_kept)
 {
 	struct fixture *f = make();
