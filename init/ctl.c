@@ -29,6 +29,7 @@
 #include "status.h"
 
 #define ANSWER_TIMEOUT_S 10
+#define LINE_WORDS_MAX   64
 #define POWER_TRIES      10	/* half a second apart */
 #define CHART_MAX        65536
 #define POST_TEXT_MAX    (EVENT_TEXT_MAX + 8)	/* PID 1 cuts between characters */
@@ -341,9 +342,27 @@ static const struct command commands[] = {
 	{0},
 };
 
+/* Of whoever logs in with gantryctl as the shell: "-c LINE". The words end where the spaces are. */
+static int split_line(char *line, char **words, int room)
+{
+	char *rest = line, *word;
+	int n = 1;
+
+	while (n < room && (word = strsep(&rest, " ")))
+		if (*word)
+			words[n++] = word;
+	return n;
+}
+
 int ctl_main(int argc, char **argv)
 {
+	char *words[LINE_WORDS_MAX] = {argv[0]};
+
 	fill_standard_descriptors();
+	if (argc == 3 && strcmp(argv[1], "-c") == 0) {
+		argc = split_line(argv[2], words, LINE_WORDS_MAX);
+		argv = words;
+	}
 	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
 		return run_help(NULL, argc, argv);
 	for (const struct command *c = commands; c->name; c++)

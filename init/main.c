@@ -47,6 +47,8 @@ int main(int argc, char **argv)
 
 	if (slash)
 		name = slash + 1;
+	else if (*name == '-')	/* as a login shell, docs/ssh.md */
+		name++;
 	for (size_t i = 0; i < sizeof(by_name) / sizeof(by_name[0]); i++)
 		if (!strcmp(name, by_name[i].name))
 			return by_name[i].main(argc, argv);

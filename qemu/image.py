@@ -30,14 +30,16 @@ BUILD = os.environ.get("GANTRY_BUILD", os.path.join(REPOSITORY, "build"))
 EFI_STUB = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 CMDLINE = "console=ttyS0 quiet panic=-1"
 GANTRY_API = ("gantry-api", 900, 900)
+LOGIN_SHELL = "/bin/gantryctl"      # root's: there is no shell in this image
 FIRST_FREE_GID = 2000               # for groups that no user owns
 
 LINKS = {
     "/sbin/poweroff": "/init", "/sbin/reboot": "/init", "/sbin/halt": "/init", "/sbin/dhcp-hook": "/init",
-    "/bin/gantryctl": "/init",
+    "/bin/gantryctl": "/init", "/etc/dropbear": "/persistent/dropbear",      # its host keys: docs/ssh.md
 }
 PROGRAMS = ("/sbin/chronyd", "/bin/chronyc", "/sbin/dhcpcd", "/sbin/mke2fs", "/sbin/e2fsck", "/sbin/dropbear")   # of $LIBS/bin
 DIRECTORIES = {
+    ".": 0o755,                         # the root itself: the kernel makes it for everybody to write to
     "/bin": 0o755, "/dev": 0o755, "/etc": 0o755, "/etc/gantry": 0o755, "/persistent": 0o755, "/proc": 0o555,
     "/root": 0o700, "/run": 0o755, "/sbin": 0o755, "/sys": 0o555, "/tmp": 0o1777, "/var": 0o755, "/var/lib": 0o755,
     "/var/lib/chrony": 0o750, "/usr": 0o755, "/usr/bin": 0o755, "/usr/sbin": 0o755, "/var/empty": 0o755,
@@ -211,7 +213,8 @@ def accounts(config):
                 taken = {gid for gid, _ in groups.values()}
                 groups[name] = (next(gid for gid in range(FIRST_FREE_GID, 65000) if gid not in taken), [])
             groups[name][1].append(user["name"])
-    lines = "".join(f"{name}:x:{uid}:{gid}::{home}:/sbin/nologin\n" for name, uid, gid, home in passwd)
+    shells = {"root": LOGIN_SHELL}
+    lines = "".join(f"{name}:x:{uid}:{gid}::{home}:{shells.get(name, '/sbin/nologin')}\n" for name, uid, gid, home in passwd)
     group_lines = "".join(f"{name}:x:{gid}:{','.join(members)}\n" for name, (gid, members) in groups.items())
     return lines, group_lines
 
@@ -295,6 +298,7 @@ def initramfs(inputs, boot):
     passwd, group = accounts(config)
     archive.file("/etc/passwd", passwd.encode())
     archive.file("/etc/group", group.encode())
+    archive.file("/etc/shells", LOGIN_SHELL.encode() + b"\n")
     archive.file("/etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n")
     archive.file("/etc/hostname", config.get("hostname", "gantry").encode() + b"\n")
     archive.file("/etc/gantry/hub-ca.pem", read_file(pki.path("hub-ca.pem")))

@@ -190,13 +190,14 @@ class Machine:
     """A machine and the folder that holds its state (TPM, firmware variables, disks) and logs.
 
     A new Machine over the same folder is the same machine, switched on again. `more_disks` are {lun: path}, there from
-    the start, beside the data disk.
+    the start, beside the data disk. `forward` are ports of the guest that 127.0.0.1 has too.
     """
 
     def __init__(self, folder, *, kernel=None, initrd=None, cmdline="console=ttyS0 quiet panic=-1", boot_disk=None,
                  tpm=None, nic=True, disk=None, attach_after=None, lun=DATA_LUN, more_disks=None, memory_mib=1024, cpus=1,
                  asset_tag=AZURE_ASSET_TAG, api_port=API_PORT, ovmf_code="/usr/share/OVMF/OVMF_CODE_4M.fd",
-                 ovmf_vars="/usr/share/OVMF/OVMF_VARS_4M.fd", on_line=None, extra=(), write_log=None):
+                 ovmf_vars="/usr/share/OVMF/OVMF_VARS_4M.fd", on_line=None, extra=(), write_log=None,
+                 forward=()):
         self.folder = os.path.abspath(folder)
         os.makedirs(self.folder, exist_ok=True)
         self.tier = 1 if kernel else 2
@@ -204,7 +205,7 @@ class Machine:
         self.tpm, self.nic, self.lun, self.memory_mib, self.asset_tag = tpm, nic, lun, memory_mib, asset_tag
         self.disk, self.attach_after, self.more_disks, self.cpus = disk, attach_after, dict(more_disks or {}), cpus
         self.api_port, self.ovmf_code, self.ovmf_vars, self.extra = api_port, ovmf_code, ovmf_vars, list(extra)
-        self.on_line = on_line
+        self.on_line, self.forward = on_line, tuple(forward)
         self.write_log = write_log              # a file that takes every write to the data disk (tests/boot/writelog.py)
         self.changed = threading.Condition()
         self.lines, self.events, self.moments = [], [], []
@@ -236,7 +237,8 @@ class Machine:
             command += ["-netdev", f"tap,id=n0,ifname={self.nic},script=no,downscript=no"]
         elif self.nic:
             command += ["-netdev", "user,id=n0,ipv6=off,net=10.0.0.0/24,host=10.0.0.1,dhcpstart=10.0.0.4,dns=10.0.0.3,"
-                        f"hostfwd=tcp:127.0.0.1:{self.api_port}-:{API_PORT}"]
+                        f"hostfwd=tcp:127.0.0.1:{self.api_port}-:{API_PORT}" +
+                        "".join(f",hostfwd=tcp:127.0.0.1:{port}-:{port}" for port in self.forward)]
         if self.nic:
             command += ["-device", "virtio-net-pci,netdev=n0,mac=00:0d:3a:11:22:33,romfile="]
         tpm_end = None

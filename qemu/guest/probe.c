@@ -8,6 +8,8 @@
  *   probe links           /dev/lun/N becomes a link to the disk with LUN N, for every one that is there
  *   probe queue LUN NAME [VALUE]  the setting of that disk's queue; with VALUE it is set first
  *   probe say TEXT        TEXT, then waits for SIGTERM
+ *   probe eat MIB         so much memory is taken and written to; a line a MiB
+ *   probe feed MIB        the same in a child; how that ended, then waits for SIGTERM
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -20,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* SHA-256, FIPS 180-4. */
@@ -286,6 +289,33 @@ static int set_queue(const char *lun, const char *name, char **arguments)
 	return 1;
 }
 
+static int eat(const char *mib)
+{
+	for (long i = 1; i <= strtol(mib, NULL, 10); i++) {
+		char *bytes = malloc(1 << 20);
+
+		if (!bytes)
+			return 1;
+		memset(bytes, 1, 1 << 20);
+		printf("%ld MiB\n", i);
+	}
+	return 0;
+}
+
+static int feed(const char *mib)
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(eat(mib));
+	if (child < 0 || waitpid(child, &status, 0) != child)
+		return 1;
+	printf("the child ended by signal %d\n", WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+	pause();
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -297,11 +327,16 @@ int main(int argc, char **argv)
 		return for_disks(link_disk, NULL);
 	if ((argc == 4 || argc == 5) && !strcmp(argv[1], "queue"))
 		return for_disks(set_queue, argv + 2);
+	if (argc == 3 && !strcmp(argv[1], "eat"))
+		return eat(argv[2]);
+	if (argc == 3 && !strcmp(argv[1], "feed"))
+		return feed(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "say")) {
 		puts(argv[2]);
 		pause();
 		return 0;
 	}
-	fprintf(stderr, "usage: probe pcrs | tree DIR | links | queue LUN NAME [VALUE] | say TEXT\n");
+	fprintf(stderr,
+		"usage: probe pcrs | tree DIR | links | queue LUN NAME [VALUE] | say TEXT | eat MIB | feed MIB\n");
 	return 2;
 }

@@ -16,13 +16,13 @@ setUpModule = support.setUpModule
 
 
 class Services(BootTest):
-    def test_dropbear_is_off_until_gantryctl_starts_it(self):
+    def test_ssh_is_off_until_gantryctl_starts_it(self):
         self.platform()
         guest = self.boot(disk=self.used_machine(), change=lambda config: add_command(
-            config, "starter", ["/bin/gantryctl", "start", "dropbear"], ["rbuilder"]))
+            config, "starter", ["/bin/gantryctl", "start", "ssh"], ["rbuilder"]))
         self.wait_booted(guest)
-        guest.wait_for("dropbear", "ready", timeout=60)
-        self.assert_before(guest, ("starter", "running"), ("dropbear", "running"))
+        guest.wait_for("ssh", "ready", timeout=60)
+        self.assert_before(guest, ("starter", "running"), ("ssh", "running"))
         self.power_off(guest)
 
 
