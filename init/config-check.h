@@ -69,6 +69,7 @@ struct check {
 	const char *file;
 	const struct jsonpos *pos;
 	struct json_object *root;
+	int image_fd;		/* root directory of the image it is for; -1: unknown */
 	char *error;
 	size_t error_size;
 };
@@ -128,6 +129,9 @@ const struct stage *stage_find(const char *type);
 /* config-launch.c: a service, or an action's command, whose keys are right one by one */
 int check_launch(struct check *check, const struct place *place, struct json_object *object);
 int check_step(struct check *check, const struct place *place, struct json_object *object);
+
+/* config-image.c: are the programs and templates of a right configuration in the image? */
+int check_image(struct check *check);
 
 /* config-format.c */
 #define API_USER "gantry-api"	/* made by the image builder, like root */

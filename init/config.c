@@ -337,6 +337,8 @@ static int parse(struct check *check, const char *text, size_t size, struct conf
 		r = fill(config, check->root);
 	if (r == 0)
 		r = config_plan(check, config);
+	if (r == 0 && check->image_fd >= 0)
+		r = check_image(check);
 	if (r == 0)
 		r = config_shutdown(check, config);
 	json_object_put(check->root);
@@ -344,12 +346,14 @@ static int parse(struct check *check, const char *text, size_t size, struct conf
 	return r;
 }
 
-int config_parse(const char *name, const char *text, size_t size, struct config **ret, char *error, size_t error_size)
+static int parse_for(int image_fd, const char *name, const char *text, size_t size, struct config **ret, char *error,
+		     size_t error_size)
 {
 	struct config *config = calloc(1, sizeof(*config));
 	char *copy = malloc(size + 1);
 	struct jsonpos pos = {0};
-	struct check check = {.file = name, .pos = &pos, .error = error, .error_size = error_size};
+	struct check check = {.file = name, .pos = &pos, .image_fd = image_fd, .error = error,
+			      .error_size = error_size};
 	int r = -ENOMEM;
 
 	if (error_size)
@@ -372,6 +376,11 @@ int config_parse(const char *name, const char *text, size_t size, struct config 
 	jsonpos_deinit(&pos);
 	free(copy);
 	return r;
+}
+
+int config_parse(const char *name, const char *text, size_t size, struct config **ret, char *error, size_t error_size)
+{
+	return parse_for(-1, name, text, size, ret, error, error_size);
 }
 
 /* The whole file in *ret, to be freed; its size, -EFBIG, or what open and read say. */
@@ -405,7 +414,7 @@ static ssize_t read_file(const char *path, char **ret)
 	return (ssize_t)size;
 }
 
-int config_load(const char *path, struct config **ret, char *error, size_t error_size)
+int config_load_for(int image_fd, const char *path, struct config **ret, char *error, size_t error_size)
 {
 	char *text = NULL;
 	ssize_t size = read_file(path, &text);
@@ -418,7 +427,12 @@ int config_load(const char *path, struct config **ret, char *error, size_t error
 			snprintf(error, error_size, "%s: %s", path, error_words((int)-size));
 		return (int)size;
 	}
-	r = config_parse(path, text, (size_t)size, ret, error, error_size);
+	r = parse_for(image_fd, path, text, (size_t)size, ret, error, error_size);
 	free(text);
 	return r;
+}
+
+int config_load(const char *path, struct config **ret, char *error, size_t error_size)
+{
+	return config_load_for(-1, path, ret, error, error_size);
 }

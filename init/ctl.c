@@ -296,8 +296,18 @@ static int run_post(const struct command *command, int argc, char **argv)
 static int run_check(const struct command *command, int argc, char **argv)
 {
 	struct config *config = NULL;
+	_cleanup_(cleanup_close) int image_fd = -1;
 	char error[512] = "";
 
+	if (argc == 4 && !strcmp(argv[1], "--root")) {
+		image_fd = open(argv[2], O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (image_fd < 0) {
+			fprintf(stderr, "%s: %s\n", argv[2], strerror(errno));
+			return 1;
+		}
+		argv += 2;
+		argc -= 2;
+	}
 	if (argc != 2) {
 		fprintf(stderr, "usage: gantryctl %s %s\n", command->name, command->arguments);
 		return 2;
@@ -306,7 +316,7 @@ static int run_check(const struct command *command, int argc, char **argv)
 		config_print_keys(stdout);
 		return 0;
 	}
-	if (config_load(argv[1], &config, error, sizeof(error)) < 0) {
+	if (config_load_for(image_fd, argv[1], &config, error, sizeof(error)) < 0) {
 		fprintf(stderr, "%s\n", error);
 		return 1;
 	}
@@ -337,7 +347,8 @@ static const struct command commands[] = {
 	{"poweroff", "[REASON]", "orderly shutdown, then power off", run_words, CONTROL_POWEROFF},
 	{"reboot", "[REASON]", "orderly shutdown, then reboot", run_words, CONTROL_REBOOT},
 	{"halt", "[REASON]", "orderly shutdown, then halt", run_words, CONTROL_HALT},
-	{"check", "FILE | --keys", "is this boot.json valid? --keys: what may be in one", run_check, 0},
+	{"check", "[--root DIR] FILE | --keys", "is this boot.json valid, in this image? --keys: what may be in one",
+	 run_check, 0},
 	{"help", "", "this list", run_help, 0},
 	{0},
 };

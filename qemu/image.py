@@ -78,6 +78,17 @@ class Archive:
     def device(self, path, major, minor, mode=0o600):
         self.add(path, stat.S_IFCHR | mode, rdev=(major, minor))
 
+    def lay_out(self, folder):
+        """Makes the archive's tree in FOLDER, with empty files: enough to see what is there and what can be executed."""
+        for path, (mode, _, _, _, content) in sorted(self.entries.items()):
+            where = os.path.join(folder, path)
+            if stat.S_ISDIR(mode):
+                os.makedirs(where, exist_ok=True)
+            elif stat.S_ISLNK(mode):
+                os.symlink(content.decode(), where)
+            elif stat.S_ISREG(mode):
+                os.close(os.open(where, os.O_CREAT | os.O_WRONLY, mode & 0o777))
+
     def bytes(self):
         out = bytearray()
         entries = sorted(self.entries.items()) + [("TRAILER!!!", (0, 0, 0, (0, 0), b""))]
@@ -253,8 +264,10 @@ class Inputs:
         return sorted(name for name in os.listdir(folder) if not name.endswith(".d")) if os.path.isdir(folder) else []
 
 
-def check_config(init, path):
-    checked = subprocess.run([init, "gantryctl", "check", path], capture_output=True, text=True, check=False)
+def check_config(init, path, root=None):
+    """Refuses a wrong configuration; with ROOT, a folder laid out as the image, one that names what is not in it, too."""
+    of_image = ["--root", root] if root else []
+    checked = subprocess.run([init, "gantryctl", "check", *of_image, path], capture_output=True, text=True, check=False)
     if checked.returncode != 0:
         said = (checked.stderr or checked.stdout).strip()
         raise BuildError(f"{path}: refused by gantryctl check:\n{said}")
@@ -306,6 +319,9 @@ def initramfs(inputs, boot):
     archive.file("/etc/gantry/boot.json", read_file(config_path))
     for path in rendered_files(config):         # the render stage replaces files, it makes no folders
         archive.parents(path)
+    with tempfile.TemporaryDirectory() as folder:
+        archive.lay_out(folder)
+        check_config(os.path.join(inputs.build, "init"), config_path, folder)
     return archive.bytes()
 
 
