@@ -25,6 +25,7 @@
 #include "daemon.h"
 #include "event.h"
 #include "loop.h"
+#include "refresh-run.h"
 
 #define STORE_NS      (30 * 1000000000LL)	/* a disk that takes no file within this takes none at all */
 #define BOOT_LOG_NS   (60 * 1000000000LL)
@@ -41,6 +42,7 @@ enum act_kind {
 
 struct act {
 	bool used, late;
+	bool refreshes;		/* it ends when the refresh does that it has begun */
 	enum act_kind kind;
 	int64_t id;
 	struct child *child;
@@ -344,6 +346,37 @@ static int64_t finish_verb(struct act *act, const struct config_action *action)
 	return id;
 }
 
+/* Whoever asked learns how the refresh ended. It has deadlines of its own, so this needs none. */
+static int64_t begin_refresh(struct act *act)
+{
+	int64_t id = act->id;
+	int r;
+
+	act->refreshes = true;
+	r = boot_refresh();
+	if (r < 0) {
+		say_failure(act, r == -EINPROGRESS ? "a refresh is running" :
+				 r == -ENODATA ? "the boot has not used its configuration yet" : strerror(-r), NULL);
+		release(act);
+	}
+	return id;
+}
+
+static void refresh_ended(bool good, const char *text)
+{
+	for (size_t i = 0; i < ACTS_MAX; i++) {
+		struct act *act = &acts[i];
+
+		if (!act->used || !act->refreshes)
+			continue;
+		if (good)
+			say_success(act);
+		else
+			say_failure(act, text, NULL);
+		release(act);
+	}
+}
+
 int64_t act_action(const char *name)
 {
 	const struct config_action *action = NULL;
@@ -360,6 +393,8 @@ int64_t act_action(const char *name)
 	if (!act)
 		return r;
 	say(EVENT_INFO, act, NULL, NULL, "executing action: %s = %s", action->name, action->words);
+	if (action->verb == VERB_REFRESH)
+		return begin_refresh(act);
 	if (action->verb != VERB_NONE)
 		return finish_verb(act, action);
 	act->limit_ns = action->deadline_ms * 1000000;
@@ -461,6 +496,7 @@ void act_init(const struct config *with)
 	config = with;
 	load_timer.fire = load;
 	end_timer.fire = end_machine;
+	refresh_run_on_end(refresh_ended);
 	for (size_t i = 0; i < ACTS_MAX; i++)
 		acts[i].payload = -1;
 	if (config->api_json)

@@ -23,6 +23,7 @@ struct artifact {
 	char name[ARTIFACT_NAME_MAX];
 	int fd;
 	bool own;	/* given by PID 1 */
+	bool kept;
 };
 
 static const struct plan *plan;
@@ -158,6 +159,31 @@ void artifact_give_text(const char *name, const char *text)
 		set(artifact, fd);
 }
 
+void artifact_keep(const char *name)
+{
+	struct artifact *artifact = find(name);
+
+	if (artifact)
+		artifact->kept = true;
+}
+
+int artifact_now(const char *name)
+{
+	const struct artifact *artifact = find(name);
+
+	return artifact && artifact->fd >= 0 ? artifact_reopen(artifact->fd) : -ENOENT;
+}
+
+void artifact_replace(const char *name, int fd)
+{
+	struct artifact *artifact = find(name);
+
+	if (artifact)
+		set(artifact, fd);
+	else
+		close(fd);
+}
+
 /* A node that may still give or take something: anything but one that ended well for good. */
 static bool may_act(const struct plan_node *node)
 {
@@ -201,7 +227,7 @@ void artifact_expire(void)
 		struct artifact *artifact = &artifacts[i];
 		bool wanted = false;
 
-		if (artifact->fd < 0 || artifact->own)
+		if (artifact->fd < 0 || artifact->own || artifact->kept)
 			continue;
 		for (size_t k = 0; k < plan->n_nodes; k++) {
 			const struct plan_node *node = &plan->nodes[k];

@@ -27,6 +27,15 @@ void artifact_give_text(const char *name, const char *text);
  */
 int artifact_take(size_t node, const char *name, int *ret_fd);
 
+/* Keeps what is given under this name until the end, though no node wants it: a refresh compares with it. */
+void artifact_keep(const char *name);
+
+/* What is there now, as of artifact_take(): a descriptor, or -ENOENT, or another negative errno. */
+int artifact_now(const char *name);
+
+/* Puts fd, a sealed memfd that is taken over, in its place. */
+void artifact_replace(const char *name, int fd);
+
 /* Closes what no node can want any more, so that a secret lives no longer than it must. */
 void artifact_expire(void);
 

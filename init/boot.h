@@ -33,6 +33,12 @@ int boot_start(const char *name);
 int boot_stop(const char *name);
 int boot_restart(const char *name);
 
+/*
+ * Begins a refresh of the configuration; how it ends is an event (docs/refresh.md). 0; -EINPROGRESS: one is
+ * running; -ENODATA: the boot has not got its configuration yet; -EOPNOTSUPP: boot.json has no `refresh`; -ESHUTDOWN.
+ */
+int boot_refresh(void);
+
 /* Begins the orderly shutdown; a second call shortens what is left of it. `by` and `reason` are for the event. */
 void boot_shutdown(enum shutdown_kind kind, const char *by, const char *reason);
 

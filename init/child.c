@@ -214,7 +214,7 @@ static void send_answer(struct child *child, enum report_kind kind, const char *
 static bool answer_take(struct child *child, const char *name)
 {
 	int fd = -1;
-	int r = artifact_take(child->spec.node, name, &fd);
+	int r = child->spec.take ? child->spec.take(child, name, &fd) : artifact_take(child->spec.node, name, &fd);
 
 	if (r == -EAGAIN)
 		return false;
@@ -263,7 +263,7 @@ static bool give(struct child *child, const char *name, int *fd)
 
 	if (*fd < 0)
 		return false;
-	if (child->spec.node == CHILD_NO_NODE) {
+	if (child->spec.given || child->spec.node == CHILD_NO_NODE) {
 		if (!child->spec.given || !artifact_is_sealed(*fd) || !child->spec.given(child, name, *fd))
 			return false;
 		*fd = -1;
@@ -338,6 +338,12 @@ static bool message(struct child *child, const struct report_head *head, const c
 		return name_of(body, head->size, name) && give(child, name, fd);
 	case REPORT_TAKE:
 		return name_of(body, head->size, name) && take(child, name);
+	case REPORT_CHANGED:
+	case REPORT_FLAGS:
+		if (!child->spec.told || !head->size || body[head->size - 1])
+			return false;
+		child->spec.told(child, (enum report_kind)head->kind, body, head->size);
+		return true;
 	case REPORT_FACTS:
 		return facts_take(child->spec.node, body, head->size);
 	case REPORT_STARTED:

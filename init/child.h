@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include <gantry/report.h>
+
 #include "plan.h"
 
 #define CHILD_NO_NODE ((size_t)-1)
@@ -32,8 +34,15 @@ struct child_spec {
 	void (*exited)(struct child *child, const struct plan_exit *how);
 	/* REPORT_STARTED came; may be NULL. */
 	void (*started)(struct child *child);
-	/* Without a node: an artifact came, in a sealed memfd; true: fd is taken over. May be NULL. */
+	/*
+	 * An artifact came, in a sealed memfd; true: fd is taken over. NULL: a node's is the plan's (artifact.h), any
+	 * other is dropped.
+	 */
 	bool (*given)(struct child *child, const char *name, int fd);
+	/* As artifact_take(), which it stands for if it is there. */
+	int (*take)(struct child *child, const char *name, int *ret_fd);
+	/* REPORT_CHANGED or REPORT_FLAGS came: strings, each ended by NUL. NULL: they are dropped, and counted. */
+	void (*told)(struct child *child, enum report_kind kind, const char *strings, size_t size);
 };
 
 /* Room for n children; blocks the signals that the loop reads. 0 or negative errno. */

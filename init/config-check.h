@@ -123,7 +123,7 @@ struct json_object *key_member(struct json_object *object, const char *name);	/*
 
 /* config-keys.c */
 extern const struct keys config_keys, held_keys, shutdown_keys, events_keys, stage_keys, retry_keys, service_keys,
-	restart_keys, ready_keys, api_keys, action_keys, upload_keys;
+	restart_keys, ready_keys, api_keys, action_keys, upload_keys, refresh_keys, change_keys;
 const struct stage *stage_find(const char *type);
 
 /* config-launch.c: a service, or an action's command, whose keys are right one by one */
@@ -138,7 +138,7 @@ int check_image(struct check *check);
 #define API_UID  900
 extern const struct format name_format, account_format, path_format, hostname_format, module_format, sysctl_format,
 	variable_format, mode_format, umask_format, cgroup_format, address_format, user_format, group_format,
-	act_format, verb_format, capability_format;
+	act_format, verb_format, capability_format, document_key_format;
 extern const char *const signal_names[];	/* NULL-ended */
 int signal_number(const char *name);		/* "TERM" -> SIGTERM; -1: unknown */
 int limit_number(const char *name);		/* "nofile" -> RLIMIT_NOFILE; -1: unknown */

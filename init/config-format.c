@@ -216,7 +216,8 @@ enum verb verb_parse(const char *value, const char **ret_argument)
 		const char *word;
 		enum verb verb;
 	} table[] = {{"@start ", VERB_START}, {"@stop ", VERB_STOP}, {"@restart ", VERB_RESTART},
-		     {"@reboot", VERB_REBOOT}, {"@poweroff", VERB_POWEROFF}, {"@halt", VERB_HALT}};
+		     {"@reboot", VERB_REBOOT}, {"@poweroff", VERB_POWEROFF}, {"@halt", VERB_HALT},
+		     {"@refresh-config", VERB_REFRESH}};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
 		size_t n = strlen(table[i].word);
@@ -281,8 +282,25 @@ const struct format capability_format = {
 const struct format act_format = {
 	"action", "is no name of an action or upload: letters, digits, '-' and '_', at most 63 bytes", fits_act, NULL};
 const struct format verb_format = {
-	"verb", "is none of \"@start NAME\", \"@stop NAME\", \"@restart NAME\", \"@reboot\", \"@poweroff\", \"@halt\"",
-	fits_verb, NULL};
+	"verb", "is none of \"@start NAME\", \"@stop NAME\", \"@restart NAME\", \"@reboot\", \"@poweroff\", \"@halt\", "
+	"\"@refresh-config\"", fits_verb, NULL};
+
+/* Names between dots; none is empty. */
+static bool fits_document_key(const struct check *check, const char *value)
+{
+	size_t n = strlen(value);
+
+	(void)check;
+	if (!n || n > 120 || value[0] == '.' || value[n - 1] == '.' || strstr(value, ".."))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)value[i] <= 0x20 || value[i] == 0x7f || value[i] == '=')
+			return false;
+	return true;
+}
+
+const struct format document_key_format = {
+	"document-key", "is no key of a document such as \"rbuilder.enabled\"", fits_document_key, NULL};
 
 /* Signals that a service may be stopped by. */
 static const struct {

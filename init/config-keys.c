@@ -54,6 +54,13 @@ static int check_ready(struct check *check, const struct place *place, struct js
 	return 0;
 }
 
+static int check_change(struct check *check, const struct place *place, struct json_object *object)
+{
+	if (key_member(object, "signal") && strcmp(key_string(object, &change_keys, "action"), "signal"))
+		return check_fail_member(check, place, "signal", "\"signal\" goes with the action \"signal\"");
+	return 0;
+}
+
 static int check_stage(struct check *check, const struct place *place, struct json_object *object)
 {
 	struct json_object *options = key_member(object, "options");
@@ -190,6 +197,7 @@ static const char *const profiles[] = {"default", NULL};	/* init/profile.c */
 static const char *const stop_tos[] = {"main", "all", NULL};
 static const char *const on_bursts[] = {"slow", "fail", NULL};
 static const char *const policies[] = {"always", "on-failure", "never", NULL};
+static const char *const change_actions[] = {"none", "signal", "restart", NULL};
 
 const struct keys held_keys = {(const struct key[]){
 	{.name = "action", .type = KEY_STRING, .choices = held_actions, .fallback = "hold"},
@@ -314,6 +322,13 @@ static const struct keys when_ready_keys = {(const struct key[]){
 	{.name = "mode", .type = KEY_STRING, .format = &mode_format, .fallback = "as it was"},
 	{0}}, check_step};
 
+const struct keys change_keys = {(const struct key[]){
+	{.name = "files", .type = KEY_STRINGS, .flags = KEY_REQUIRED, .minimum = 1, .maximum = 32,
+	 .format = &path_format},
+	{.name = "action", .type = KEY_STRING, .flags = KEY_REQUIRED, .choices = change_actions},
+	{.name = "signal", .type = KEY_STRING, .choices = signal_names, .fallback = "HUP"},
+	{0}}, check_change};
+
 const struct keys service_keys = {(const struct key[]){
 	{.name = "name", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &name_format},
 	{.name = "command", .type = KEY_STRINGS, .flags = KEY_REQUIRED, .minimum = 1, .maximum = 256},
@@ -327,6 +342,8 @@ const struct keys service_keys = {(const struct key[]){
 	{.name = "wants", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
 	{.name = "follows_needs", .type = KEY_BOOLEAN, .fallback = "false"},
 	{.name = "enabled", .type = KEY_BOOLEAN, .fallback = "true"},
+	{.name = "enabled_if", .type = KEY_STRING, .format = &document_key_format},
+	{.name = "on_change", .type = KEY_OBJECT, .members = &change_keys},
 	{.name = "required", .type = KEY_BOOLEAN, .fallback = "true"},
 	{.name = "ready", .type = KEY_OBJECT, .members = &ready_keys},
 	{.name = "ready_deadline_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "60"},
@@ -349,6 +366,12 @@ const struct keys service_keys = {(const struct key[]){
 	{.name = "seccomp", .type = KEY_STRING, .choices = profiles},
 	{0}}, check_service};
 
+const struct keys refresh_keys = {(const struct key[]){
+	{.name = "stage", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &name_format},
+	{.name = "every_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 30 * DAY_S, .fallback = "300"},
+	{.name = "jitter", .type = KEY_NUMBER, .minimum = 0, .maximum = 1, .fallback = "0.1"},
+	{0}}, NULL};
+
 const struct keys config_keys = {(const struct key[]){
 	{.name = "$schema", .type = KEY_STRING},
 	{.name = "hostname", .type = KEY_STRING, .format = &hostname_format, .fallback = "gantry"},
@@ -359,6 +382,7 @@ const struct keys config_keys = {(const struct key[]){
 	{.name = "events", .type = KEY_OBJECT, .members = &events_keys},
 	{.name = "log", .type = KEY_OBJECT, .members = &log_keys},
 	{.name = "api", .type = KEY_OBJECT, .members = &api_keys},
+	{.name = "refresh", .type = KEY_OBJECT, .members = &refresh_keys},
 	{.name = "users", .type = KEY_OBJECTS, .maximum = 256, .members = &user_keys},
 	{.name = "stages", .type = KEY_OBJECTS, .maximum = CONFIG_NODES_MAX, .members = &stage_keys},
 	{.name = "services", .type = KEY_OBJECTS, .maximum = CONFIG_NODES_MAX, .members = &service_keys},

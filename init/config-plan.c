@@ -11,6 +11,7 @@
 #include <json-c/json.h>
 
 #include "config-plan.h"
+#include "config-refresh.h"
 
 #define HELD_REASON   "held-reason"	/* given by PID 1 itself */
 #define DISK_KEY      "disk-key"
@@ -363,6 +364,8 @@ int config_plan(struct check *check, struct config *config)
 
 	if (r == 0)
 		r = resolve_all(check, config);
+	if (r == 0)
+		r = config_refresh(check, config);
 	if (r == 0)
 		r = check_circles(check, config);
 	if (r == 0)

@@ -36,6 +36,10 @@ void config_free(struct config *config)
 		free(node->ready_path);
 		free(node->when_ready);
 		free(node->ready_address);
+		free(node->enabled_if);
+		for (size_t j = 0; j < node->n_change_files; j++)
+			free(node->change_files[j]);
+		free(node->change_files);
 	}
 	for (size_t i = 0; i < config->n_sysctls; i++) {
 		free(config->sysctls[i].name);
@@ -146,6 +150,32 @@ static int fill_ready(struct config_node *node, struct json_object *ready)
 	return 0;
 }
 
+static size_t count(struct json_object *array)
+{
+	return array ? json_object_array_length(array) : 0;
+}
+
+static int fill_change(struct config_node *node, struct json_object *object)
+{
+	static const char *const actions[] = {"none", "signal", "restart", NULL};
+	struct json_object *files = key_member(object, "files");
+
+	if (!object)
+		return 0;
+	node->change_action = (enum change_action)index_of(key_string(object, &change_keys, "action"), actions);
+	node->change_signal = signal_number(key_string(object, &change_keys, "signal"));
+	node->change_files = calloc(count(files) + 1, sizeof(*node->change_files));
+	if (!node->change_files)
+		return -ENOMEM;
+	for (size_t i = 0; i < count(files); i++) {
+		char **file = &node->change_files[node->n_change_files++];
+
+		if (copy_string(json_object_get_string(json_object_array_get_idx(files, i)), file) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static int fill_service(struct config_node *node, struct json_object *object)
 {
 	static const char *const policies[] = {"always", "on-failure", "never", NULL};
@@ -170,6 +200,10 @@ static int fill_service(struct config_node *node, struct json_object *object)
 	node->stop_grace_ms = milliseconds(object, &service_keys, "stop_grace_s");
 	node->stop_all = strcmp(key_string(object, &service_keys, "stop_to"), "all") == 0;
 	r = fill_ready(node, key_member(object, "ready"));
+	if (r == 0)
+		r = copy_string(json_object_get_string(key_member(object, "enabled_if")), &node->enabled_if);
+	if (r == 0)
+		r = fill_change(node, key_member(object, "on_change"));
 	if (r < 0)
 		return r;
 	r = copy_json(key_member(object, "when_ready"), NULL, &node->when_ready);
@@ -179,11 +213,6 @@ static int fill_service(struct config_node *node, struct json_object *object)
 	if (r < 0)
 		return r;
 	return copy_json(object, NULL, &node->json);
-}
-
-static size_t count(struct json_object *array)
-{
-	return array ? json_object_array_length(array) : 0;
 }
 
 static int fill_nodes(struct config *config, struct json_object *root)
@@ -278,6 +307,11 @@ static int fill(struct config *config, struct json_object *root)
 	config->event_ring = (size_t)key_number(events, &events_keys, "ring");
 	config->event_rate_per_s = (int64_t)key_number(events, &events_keys, "rate_per_s");
 	config->event_burst = (int64_t)key_number(events, &events_keys, "burst");
+	if (key_member(root, "refresh")) {
+		config->refreshes = true;
+		config->refresh_every_ms = milliseconds(key_member(root, "refresh"), &refresh_keys, "every_s");
+		config->refresh_jitter = key_number(key_member(root, "refresh"), &refresh_keys, "jitter");
+	}
 	if (copy_string(key_string(root, &config_keys, "hostname"), &config->hostname) < 0 ||
 	    copy_string(key_string(events, &events_keys, "fifo"), &config->fifo) < 0 ||
 	    fill_api(config, key_member(root, "api")) < 0 ||

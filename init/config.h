@@ -49,6 +49,13 @@ enum restart_policy {
 	RESTART_NEVER,
 };
 
+/* What a service gets when a rendered file that it reads has changed. */
+enum change_action {
+	CHANGE_NONE,
+	CHANGE_SIGNAL,
+	CHANGE_RESTART,
+};
+
 struct config_pair {
 	char *name;
 	char *value;
@@ -95,6 +102,11 @@ struct config_node {
 	bool stop_all;			/* the stop signal goes to every process of its cgroup */
 	struct config_pair *cgroup;	/* cgroup v2 file -> value */
 	size_t n_cgroup;
+	char *enabled_if;		/* key of the hub's document that says whether it runs; NULL: it does */
+	char **change_files;		/* rendered files; when one of them changes, change_action follows */
+	size_t n_change_files;
+	enum change_action change_action;
+	int change_signal;
 };
 
 /* What the System API may have done, and nothing else. */
@@ -106,6 +118,7 @@ enum verb {
 	VERB_REBOOT,
 	VERB_POWEROFF,
 	VERB_HALT,
+	VERB_REFRESH,
 };
 
 struct config_action {
@@ -144,6 +157,10 @@ struct config {
 	char *log_json;			/* `log` object, compact; NULL: none */
 	uint16_t log_needs[CONFIG_NEEDS_MAX];
 	size_t n_log_needs;
+	bool refreshes;			/* there is a `refresh` object */
+	uint16_t refresh_stage;		/* index of its config stage */
+	int64_t refresh_every_ms;	/* 0: only when asked */
+	double refresh_jitter;
 	struct config_node *nodes;	/* stages then services, in file order */
 	size_t n_nodes;
 };

@@ -74,6 +74,9 @@ static const char *words(int64_t r)
 		{ESHUTDOWN, "the machine is stopping"},
 		{EBADMSG, "malformed request"},
 		{EBUSY, "too many at once"},
+		{EINPROGRESS, "one is running"},
+		{ENODATA, "the boot has not used its configuration yet"},
+		{EOPNOTSUPP, "boot.json has no \"refresh\""},
 	};
 
 	if (r >= 0)
@@ -261,7 +264,15 @@ static bool pump(struct connection *c)
 	return true;
 }
 
-static int act(struct connection *c, enum control_kind kind, const char *body)
+static int64_t begin_refresh(void)
+{
+	int64_t first = (int64_t)event_last() + 1;
+	int r = boot_refresh();
+
+	return r < 0 ? r : first;
+}
+
+static int64_t act(struct connection *c, enum control_kind kind, const char *body)
 {
 	const char *node = c->role ? c->event_source : boot_node_of_pid(c->pid);
 	const char *by = node ? node : "gantryctl";
@@ -282,6 +293,8 @@ static int act(struct connection *c, enum control_kind kind, const char *body)
 	case CONTROL_HALT:
 		boot_shutdown(SHUTDOWN_HALT, by, body);
 		return 0;
+	case CONTROL_REFRESH:
+		return begin_refresh();
 	default:
 		return -EBADMSG;
 	}

@@ -249,6 +249,66 @@ static int run_named(const struct command *command, int argc, char **argv)
 	return ask_and_tell(argv[1], command->kind, 0, argv[1], strlen(argv[1]));
 }
 
+/* The value of the field "refresh" is "" until the event that ends one. */
+static bool ends_refresh(const struct event_view *e, bool *ret_good)
+{
+	static const char name[] = "refresh=";
+	const char *at = e->fields, *last = at + e->head.fields_size;
+
+	for (; at < last; at += strnlen(at, (size_t)(last - at)) + 1) {
+		if ((size_t)(last - at) <= strlen(name) || strncmp(at, name, strlen(name)))
+			continue;
+		*ret_good = strcmp(at + strlen(name), "failed") != 0;
+		return true;
+	}
+	return false;
+}
+
+/* Each step has a deadline in PID 1, so the end comes. */
+static int wait_refresh(int fd, int64_t first, bool *ret_good)
+{
+	for (int r = client_request(fd, CONTROL_EVENTS, CONTROL_FOLLOW, first, NULL, 0);;) {
+		struct control_message message;
+		struct event_view e;
+
+		if (r >= 0)
+			r = client_receive(fd, &message);
+		if (r <= 0)
+			return r < 0 ? r : -EPIPE;
+		if (message.head.kind == CONTROL_END)
+			return message.head.argument < 0 ? (int)message.head.argument : -EPIPE;
+		if (message.head.kind != CONTROL_EVENT || event_view(&e, message.body, message.head.size) < 0)
+			continue;
+		if (ends_refresh(&e, ret_good)) {
+			fprintf(*ret_good ? stdout : stderr, "%.*s\n", (int)e.head.text_size, e.text);
+			return 0;
+		}
+	}
+}
+
+/* Begins it, and shows how it ends. */
+static int run_refresh(const struct command *command, int argc, char **argv)
+{
+	_cleanup_(cleanup_close) int fd = -1;
+	struct control_message message;
+	bool good = false;
+	int r;
+
+	(void)argc;
+	(void)argv;
+	r = ask(CONTROL_REFRESH, 0, NULL, 0, &message);
+	if (r < 0 && message.body[0]) {
+		fprintf(stderr, "gantryctl: %s: %s\n", command->name, message.body);
+		return 1;
+	}
+	r = r < 0 ? r : (fd = connect_control());
+	if (fd >= 0) {
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){0}, sizeof(struct timeval));
+		r = wait_refresh(fd, message.head.argument, &good);
+	}
+	return r < 0 ? complain(command->name, r) : good && fflush(stdout) == 0 ? 0 : 1;
+}
+
 /* The words from argv[1] on, with a space between them; what is too long is cut. */
 static void join(char *out, size_t size, int argc, char **argv)
 {
@@ -343,6 +403,7 @@ static const struct command commands[] = {
 	{"start", "NAME", "start a service, or try a failed stage again", run_named, CONTROL_START},
 	{"stop", "NAME", "stop a service", run_named, CONTROL_STOP},
 	{"restart", "NAME", "stop and start a service", run_named, CONTROL_RESTART},
+	{"refresh", "", "fetch the configuration again, and use it if it is new", run_refresh, CONTROL_REFRESH},
 	{"post", "TEXT | '<4>TEXT' | JSON", "add an event; 4: a syslog level", run_post, CONTROL_POST},
 	{"poweroff", "[REASON]", "orderly shutdown, then power off", run_words, CONTROL_POWEROFF},
 	{"reboot", "[REASON]", "orderly shutdown, then reboot", run_words, CONTROL_REBOOT},

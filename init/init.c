@@ -36,6 +36,7 @@
 #include "loop.h"
 #include "plan.h"
 #include "ready.h"
+#include "refresh-run.h"
 #include "sender.h"
 #include "shutdown.h"
 #include "signals.h"
@@ -74,6 +75,9 @@ static void node_gone(size_t node)
 	if (!left->waiting)
 		return;
 	left->waiting = false;
+	refresh_run_ended(node);
+	if (config->nodes[node].stage && config->nodes[node].stage->refresh == STAGE_FETCHES)
+		refresh_run_config_ended(left->how.status == STAGE_DONE);
 	plan_exited(&plan, node, &left->how, loop_now_ns());
 }
 
@@ -128,6 +132,7 @@ static void start_node(size_t index)
 		.kept = true,
 		.exited = node_exited,
 		.started = service ? service_started : NULL,
+		.told = service ? NULL : refresh_run_told,
 	};
 	char reason[NODE_REASON_MAX];
 	int r = cgroup_node_open(index, &spec.cgroup_fd, reason, sizeof(reason));
@@ -220,6 +225,8 @@ static void perform(const struct plan_action *action)
 		break;
 	case PLAN_CHANGED:
 		say_node(action);
+		if (action->state == NODE_READY)
+			refresh_run_ready(action->node);
 		break;
 	case PLAN_BOOT:
 		say_boot();
@@ -268,6 +275,7 @@ static void turn(void)
 		daemon_want(DAEMON_LOGGER);
 	if (!shutdown_begun() && are_met(config->api_needs, config->n_api_needs))
 		act_load();
+	refresh_run_turn();
 	shutdown_step();
 	due = plan_due_ns(&plan);
 	if (due)
@@ -573,7 +581,8 @@ static void make_options(void)
 
 static void begin_plan(const char *config_error)
 {
-	const size_t extra = 8 + ACTS_MAX;	/* API, logger, teardown, and room for an exit not yet seen */
+	/* API, logger, teardown, and room for an exit not yet seen */
+	const size_t extra = 8 + ACTS_MAX + REFRESH_CHILDREN;
 
 	uint64_t seed = 0;
 
@@ -600,6 +609,7 @@ static void begin_plan(const char *config_error)
 		fifo_init(config->fifo);
 	button_init(power_button);
 	shutdown_init(&plan, &shutdown_hooks);
+	refresh_run_init(config, &plan, node_options, node_child);
 	act_init(config);
 	daemon_init(config->api_json, config->log_json);
 	plan_timer.fire = nothing;

@@ -62,6 +62,8 @@ static void stopped(struct plan *plan, struct plan_node *node, const char *why, 
 		plan_set_state(plan, node, NODE_WAITING, "until what it needs is ready again");
 	else if (node->restart)
 		plan_set_state(plan, node, NODE_WAITING, "restart");
+	else if (node->disable)
+		plan_set_state(plan, node, NODE_DISABLED, "%s", node->reason);
 	else
 		plan_set_state(plan, node, NODE_STOPPED, "on request; %.*s", NODE_REASON_MAX - 16, why);
 }
@@ -279,4 +281,54 @@ int plan_stop(struct plan *plan, size_t index, bool again, int64_t now)
 	}
 	plan_set_state(plan, node, NODE_STOPPING, "on request");
 	return 0;
+}
+
+/* ---- what the configuration says -------------------------------------------------------------------------------- */
+
+static void switch_on(struct plan *plan, size_t index)
+{
+	struct plan_node *node = &plan->nodes[index];
+
+	if (node->state == NODE_STOPPING && node->disable)
+		node->restart = true;	/* which goes before disable */
+	if (node->state != NODE_DISABLED)
+		return;
+	node->attempts = 0;
+	node->restarts = 0;
+	plan_set_state(plan, node, NODE_WAITING, "%s", "");
+	unblock(plan, index);
+}
+
+static void switch_off(struct plan *plan, struct plan_node *node, const char *why)
+{
+	switch (node->state) {
+	case NODE_STOPPED:
+	case NODE_DISABLED:
+		return;
+	case NODE_STOPPING:
+		/* Unless somebody asked for its stop, and not for a new start: then it stays stopped. */
+		if (!node->restart && node->ending == ENDING_ASKED)
+			return;
+		node->disable = true;
+		node->restart = node->follows = false;
+		node->ending = ENDING_ASKED;
+		snprintf(node->reason, sizeof(node->reason), "%s", why);
+		return;
+	default:
+		node->disable = node->process;
+		plan_set_state(plan, node, node->process ? NODE_STOPPING : NODE_DISABLED, "%s", why);
+	}
+}
+
+void plan_enable(struct plan *plan, size_t index, bool on, const char *why)
+{
+	struct plan_node *node = &plan->nodes[index];
+
+	if (plan->state == BOOT_STOPPING || node->switched == (on ? SWITCH_ON : SWITCH_OFF))
+		return;
+	node->switched = on ? SWITCH_ON : SWITCH_OFF;
+	if (on)
+		switch_on(plan, index);
+	else
+		switch_off(plan, node, why);
 }

@@ -115,7 +115,7 @@ void plan_begin(struct plan *plan, struct plan_node *node, int64_t now)
 	node->next_ns = 0;
 	node->kill_ns = 0;
 	node->overdue = false;
-	node->restart = node->follows = false;
+	node->restart = node->follows = node->disable = false;
 	node->told = false;
 	node->ending = ENDING_ASKED;
 	node->process = true;

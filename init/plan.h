@@ -55,6 +55,8 @@ struct plan_node {
 	bool restart;			/* start again once stopped */
 	bool follows;			/* stopping, because what it needs does */
 	bool told;			/* stopping: it was asked to end; before, its followers are */
+	bool disable;			/* disabled, not stopped, once it has ended */
+	enum {SWITCH_NONE, SWITCH_ON, SWITCH_OFF} switched;	/* by plan_enable() */
 	enum plan_ending ending;
 	int64_t alive_ns;		/* when it last said that it is alive, or became ready */
 	int64_t burst_ns;		/* when the restarts that are counted began */
@@ -131,6 +133,11 @@ void plan_not_started(struct plan *plan, size_t node, const char *why, int64_t n
  */
 int plan_start(struct plan *plan, size_t node, int64_t now);
 int plan_stop(struct plan *plan, size_t node, bool again, int64_t now);
+/*
+ * The configuration says whether a service (enabled_if) is to run; only a change of that does anything. What was
+ * stopped by hand stays stopped, what was started by hand though it is off runs until it is switched on and off again.
+ */
+void plan_enable(struct plan *plan, size_t node, bool on, const char *why);
 void plan_shutdown(struct plan *plan, int64_t now);
 /* What is still there, or is told to stop from now on, gets SIGKILL after grace_ns at the latest. */
 void plan_hurry(struct plan *plan, int64_t grace_ns, int64_t now);

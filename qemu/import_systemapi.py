@@ -49,11 +49,14 @@ NO_EFFECT = {
     "http_write_timeout_ms": "Gantry's limits are fixed: docs/system-api.md, \"How it holds\"",
 }
 
-# Commands that are what a verb of Gantry does. Where a service is named, only if boot.json has it.
+# Commands that are what a verb of Gantry does. Where a service is named, only if boot.json has it; where the service that
+# fetches the hub's document is, only if boot.json has a refresh.
 SYSTEMCTL = r"(?:sudo )?systemctl(?: --no-pager| --no-ask-password)*"
 VERBS = (
     (r"(?:/sbin/)?(?P<verb>reboot|poweroff|halt)", "@{verb}"),
     (SYSTEMCTL + r" (?P<verb>reboot|poweroff|halt)", "@{verb}"),
+    (r"(?:/etc/init\.d/|service )fetch-config (?:start|restart)", "@refresh-config"),
+    (SYSTEMCTL + r" (?:start|restart) fetch-config(?:\.service)?", "@refresh-config"),
     (r"/etc/init\.d/(?P<name>[a-z0-9-]+) (?P<verb>start|stop|restart)", "@{verb} {name}"),
     (r"service (?P<name>[a-z0-9-]+) (?P<verb>start|stop|restart)", "@{verb} {name}"),
     (SYSTEMCTL + r" (?P<verb>start|stop|restart) (?P<name>[a-z0-9-]+)(?:\.service)?", "@{verb} {name}"),
@@ -224,8 +227,8 @@ def good_host(host):
 class Importer:
     """One run: what is made of the tables, and what there is to say about it."""
 
-    def __init__(self, source, options, services):
-        self.source, self.options, self.services = source, options, services
+    def __init__(self, source, options, services, refreshes):
+        self.source, self.options, self.services, self.refreshes = source, options, services, refreshes
         self.notes = []
         self.api, self.events = {}, {}
 
@@ -315,6 +318,10 @@ class Importer:
             if not found:
                 continue
             meant, service = verb.format(**found.groupdict()), found.groupdict().get("name")
+            if meant == "@refresh-config" and not self.refreshes:
+                self.note(f"actions.{name}", f"{command!r} stays a shell command; it would be {meant!r} if boot.json had a "
+                                             "'refresh'")
+                break
             if service and service not in self.services:
                 self.note(f"actions.{name}", f"{command!r} stays a shell command; it would be {meant!r} if boot.json had the "
                                              f"service {service!r}")
@@ -432,7 +439,7 @@ def convert(options):
         source.wrong("general", "tls_cert_hosts", f"has mustache tags: give --root, the image's root folder, for {TEMPLATE}")
     boot = load_boot(options.boot) if options.boot else {}
     services = {service.get("name") for service in boot.get("services", []) if isinstance(service, dict)}
-    importer = Importer(source, options, services)
+    importer = Importer(source, options, services, "refresh" in boot)
     importer.run(tables, template)
     entry = {"template": TEMPLATE, "path": TLS_HOSTS, "mode": "0644"} if template is not None else None
     printed = {"api": importer.api, "events": importer.events}

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <gantry/cleanup.h>
 #include <gantry/report.h>
 #include <gantry/stage.h>
 
@@ -144,6 +145,65 @@ static int give_secret(struct fetch *f, const char *path, const char *artifact)
 	return r < 0 ? r : 1;
 }
 
+/* The document is the one that PID 1 has. What cannot be compared is another. */
+static bool is_current(const struct fetch *f)
+{
+	_cleanup_(cleanup_close) int fd = -1;
+	_cleanup_secret_ struct secret current = {0};
+
+	if (report_take("config", -1, &fd) < 0 || secret_read(fd, ARTIFACT_SIZE_MAX, &current) < 0)
+		return false;
+	return current.size == f->used && memcmp(current.bytes, f->body.bytes, f->used) == 0;
+}
+
+/* Of a machine that runs: the disk is open, so its secrets are not handed out again. */
+static int give_again(struct fetch *f)
+{
+	int r;
+
+	if (is_current(f)) {
+		report_skipped("%zu bytes, unchanged", f->used);
+		return STAGE_DONE;
+	}
+	r = report_give("config", f->body.bytes, f->used);
+	if (r < 0) {
+		report_result("configuration not handed over: %s", strerror(-r));
+		return STAGE_AGAIN;
+	}
+	report_result("%zu bytes, changed", f->used);
+	return STAGE_DONE;
+}
+
+/* Only true is true: a text or a number is an error that is told, and switches nothing on. */
+static const char *word_of(struct fetch *f, const char *key)
+{
+	struct json_object *value = NULL;
+
+	if (!document_get(f->document, key, &value))
+		return "missing";
+	if (!json_object_is_type(value, json_type_boolean))
+		return "invalid";
+	return json_object_get_boolean(value) ? "true" : "false";
+}
+
+/* PID 1 does not read documents. It put the keys that its services ask for among the options. */
+static void tell_flags(struct stage_context *context, struct fetch *f)
+{
+	struct report_strings strings = {.kind = REPORT_FLAGS};
+	struct json_object *keys;
+	size_t n;
+
+	keys = option_array(context, "enabled_if", &n);
+	for (size_t i = 0; i < n; i++) {
+		const char *key = json_object_get_string(json_object_array_get_idx(keys, i));
+		char text[256];
+
+		if ((size_t)snprintf(text, sizeof(text), "%s=%s", key, word_of(f, key)) < sizeof(text))
+			report_string(&strings, text);
+	}
+	report_strings_end(&strings);
+}
+
 static int give(struct fetch *f, const char *key_path, const char *recovery_path)
 {
 	int r, key = 0;
@@ -176,6 +236,10 @@ static int run(struct stage_context *context)
 	if (r == STAGE_DONE)
 		r = parse(&f);
 	if (r == STAGE_DONE)
+		tell_flags(context, &f);
+	if (r == STAGE_DONE && context->mode == STAGE_REFRESH)
+		r = give_again(&f);
+	else if (r == STAGE_DONE)
 		r = give(&f, option_string(context, "disk_key", "disk_encryption.key"),
 			 option_string(context, "disk_recovery", "disk_encryption.recovery"));
 	json_object_put(f.document);
@@ -198,6 +262,7 @@ const struct stage stage_config = {
 	.type = "config",
 	.gives = gives,
 	.options = options,
+	.refresh = STAGE_FETCHES,
 	.deadline_s = 90,
 	.retry_limit = 0,
 	.run = run,

@@ -142,13 +142,26 @@ static void reset_signals(void)
 	signal(SIGPIPE, SIG_IGN);	/* a peer that hangs up is an error code, not a death */
 }
 
+static bool find_mode(const char *word, enum stage_mode *ret)
+{
+	static const char *const names[] = STAGE_MODE_NAMES;
+
+	for (int i = 0; i < STAGE_MODE_MAX; i++) {
+		if (strcmp(names[i], word) == 0) {
+			*ret = (enum stage_mode)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 int stage_main(int argc, char **argv)
 {
 	struct stage_context context = {0};
 	const struct stage *stage;
 	int r;
 
-	if (argc != 4) {
+	if (argc != 4 && !(argc == 5 && find_mode(argv[4], &context.mode))) {
 		fprintf(stderr, "stage: this role is started by PID 1\n");
 		return STAGE_NEVER;
 	}

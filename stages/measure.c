@@ -252,7 +252,7 @@ static int run(struct stage_context *context)
 	snprintf(platform_field, sizeof(platform_field), "platform=%s", platform_names[m.found.platform]);
 	report_event(EVENT_DEBUG, "%s", m.found.why);
 	report_fields(EVENT_INFO, fields, "platform %s", platform_names[m.found.platform]);
-	if (m.found.platform != PLATFORM_PLAIN)
+	if (m.found.platform != PLATFORM_PLAIN && context->mode == STAGE_BOOT)
 		say_evidence(&m);
 	r = extend(&m, option_string(context, "artifact", "config"));
 	tell_facts(&m);
@@ -278,6 +278,7 @@ const struct stage stage_measure = {
 	.type = "measure",
 	.takes = takes,
 	.options = options,
+	.refresh = STAGE_MEASURES,
 	.deadline_s = 180,
 	.retry_limit = 5,
 	.run = run,

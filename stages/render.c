@@ -2,7 +2,8 @@
 /*
  * Stage `render`: templates of the image and the fetched configuration become files, all or none. Every file is
  * rendered and written under a temporary name first; only when the last one was written are they renamed into
- * place. A refusal names template, line and key, and leaves every file as it was.
+ * place. A refusal names template, line and key, and leaves every file as it was. On a machine that runs only files
+ * that differ are touched, and PID 1 is told which; in check mode it is told, and that is all.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -37,6 +38,7 @@ struct file {
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
+	bool same;			/* what is there already is what would be written */
 };
 
 struct render {
@@ -245,7 +247,46 @@ static int write_temporary(struct file *f, const struct template_output *out)
 	return 0;
 }
 
-static int prepare(struct render *r, struct file *f)
+/* Whether the file is already there as it shall be, to the byte, the mode and the owner. */
+static bool is_same(const struct file *f, const struct template_output *out)
+{
+	_cleanup_(cleanup_close) int fd = open(f->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+	char bytes[4096];
+	size_t done = 0;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (st.st_mode & 07777) != f->mode ||
+	    st.st_uid != f->uid || st.st_gid != f->gid || st.st_size != (off_t)out->size)
+		return false;
+	while (done < out->size) {
+		ssize_t n = read(fd, bytes, sizeof(bytes));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0 || (size_t)n > out->size - done || memcmp(bytes, out->bytes + done, (size_t)n) != 0)
+			return false;
+		done += (size_t)n;
+	}
+	return true;
+}
+
+/* What would stop write_temporary(), as far as that can be told without writing: the folder. */
+static int can_write(const struct file *f)
+{
+	const char *slash = strrchr(f->path, '/');
+	char folder[PATH_SIZE] = ".";
+	struct stat st;
+
+	if (slash)
+		snprintf(folder, sizeof(folder), "%.*s", slash > f->path ? (int)(slash - f->path) : 1, f->path);
+	if (stat(folder, &st) < 0)
+		return -errno;
+	if (!S_ISDIR(st.st_mode))
+		return -ENOTDIR;
+	return access(folder, W_OK | X_OK) < 0 ? -errno : 0;
+}
+
+static int prepare(struct render *r, struct file *f, enum stage_mode mode)
 {
 	struct template_output out = {0};
 	struct stat st;
@@ -257,8 +298,10 @@ static int prepare(struct render *r, struct file *f)
 		return STAGE_NEVER;
 	}
 	result = render_text(r, f, &out);
-	if (result == STAGE_DONE) {
-		int w = write_temporary(f, &out);
+	if (result == STAGE_DONE && mode != STAGE_BOOT)
+		f->same = is_same(f, &out);
+	if (result == STAGE_DONE && !f->same) {
+		int w = mode == STAGE_CHECK ? can_write(f) : write_temporary(f, &out);
 
 		if (w < 0) {
 			report_result("%s: %s", f->path, strerror(-w));
@@ -269,16 +312,39 @@ static int prepare(struct render *r, struct file *f)
 	return result;
 }
 
-static int commit(struct render *r)
+/* Told before the first rename: who is cut off in between has said too much, never too little. */
+static size_t tell_changed(const struct render *r)
 {
+	struct report_strings strings = {.kind = REPORT_CHANGED};
+	size_t n = 0;
+
 	for (size_t i = 0; i < r->n_files; i++) {
+		if (r->files[i].same)
+			continue;
+		report_string(&strings, r->files[i].path);
+		n++;
+	}
+	report_strings_end(&strings);
+	return n;
+}
+
+static int commit(struct render *r, enum stage_mode mode)
+{
+	size_t n = mode == STAGE_BOOT ? r->n_files : tell_changed(r);
+
+	for (size_t i = 0; i < r->n_files && mode != STAGE_CHECK; i++) {
+		if (r->files[i].same)
+			continue;
 		if (rename(r->files[i].temporary, r->files[i].path) < 0) {
 			report_result("%s: %s", r->files[i].path, strerror(errno));
 			return STAGE_AGAIN;
 		}
 		r->files[i].temporary[0] = '\0';
 	}
-	report_result("%zu files", r->n_files);
+	if (mode == STAGE_BOOT)
+		report_result("%zu files", n);
+	else
+		report_result("%zu of %zu files %s", n, r->n_files, mode == STAGE_CHECK ? "would change" : "changed");
 	return STAGE_DONE;
 }
 
@@ -304,9 +370,9 @@ static int run(struct stage_context *context)
 	if (result == STAGE_DONE)
 		result = take_document(&r);
 	for (size_t i = 0; i < r.n_files && result == STAGE_DONE; i++)
-		result = prepare(&r, &r.files[i]);
+		result = prepare(&r, &r.files[i], context->mode);
 	if (result == STAGE_DONE)
-		result = commit(&r);
+		result = commit(&r, context->mode);
 	discard(&r);
 	return result;
 }
@@ -332,6 +398,7 @@ const struct stage stage_render = {
 	.type = "render",
 	.takes = takes,
 	.options = options,
+	.refresh = STAGE_RENDERS,
 	.deadline_s = 60,
 	.retry_limit = 5,
 	.capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE,

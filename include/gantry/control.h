@@ -33,6 +33,7 @@ enum control_kind {
 	CONTROL_REBOOT,
 	CONTROL_HALT,
 	CONTROL_CERTIFICATE,	/* body: SHA-256 of the API's certificate, 64 lower-case hex digits: status shows it */
+	CONTROL_REFRESH,	/* begins a refresh; CONTROL_END: number of the first event that can be of it */
 	/*
 	 * Acts, of the API alone: PID 1 looks the name up in boot.json and starts a process for it. CONTROL_END's
 	 * argument is the act's id (above 0) or a negative errno; how it ended is an event of source "system-api"

@@ -27,6 +27,8 @@ enum report_kind {
 	REPORT_ABSENT,		/* body: artifact name; nobody gives it any more */
 	/* from the role to PID 1; here, because programs of others (stage exec) know the numbers above */
 	REPORT_FACTS,		/* body: "key=value" NUL each, NODE_FACTS_MAX in all: everything found out so far */
+	REPORT_CHANGED,		/* render: paths of files that changed (or would), NUL each; any number of messages */
+	REPORT_FLAGS,		/* config: "KEY=" and true, false, missing or invalid, NUL each, of `enabled_if` keys */
 	REPORT_KIND_MAX,
 };
 

@@ -47,8 +47,28 @@ enum stage_filter {
 	STAGE_FILTER_NONE,	/* runs programs of the image's choice */
 };
 
+/* What a process of a stage is for: its last argument, after the name, unless it is the boot. docs/refresh.md. */
+enum stage_mode {
+	STAGE_BOOT,
+	STAGE_REFRESH,		/* "refresh": the same again, of a machine that runs */
+	STAGE_CHECK,		/* "check": says what would change, and changes nothing */
+	STAGE_APPLY,		/* "apply" */
+	STAGE_MODE_MAX,
+};
+
+#define STAGE_MODE_NAMES {"boot", "refresh", "check", "apply"}
+
+/* The part that a type has in a change of the configuration. */
+enum stage_refresh {
+	STAGE_STAYS,		/* none */
+	STAGE_FETCHES,		/* gives the new `config`, or ends as skipped: it is the old one */
+	STAGE_MEASURES,		/* records it before it is used */
+	STAGE_RENDERS,		/* makes files of it */
+};
+
 struct stage_context {
 	const char *name;		/* the instance's name in boot.json */
+	enum stage_mode mode;
 	struct json_object *options;	/* checked against the table; never NULL */
 };
 
@@ -62,6 +82,7 @@ struct stage {
 	 * of the options, as in `may have only one of ...`. Pure; PID 1 calls it with options that fit the table.
 	 */
 	const char *(*check)(struct json_object *options);
+	enum stage_refresh refresh;
 	unsigned deadline_s;		/* of one attempt, unless boot.json says otherwise; 0: none */
 	unsigned retry_limit;		/* attempts, unless boot.json says otherwise; 0: for ever */
 	/*
@@ -78,7 +99,7 @@ struct stage {
 /* All stage types, NULL-ended; stages/table.c. */
 extern const struct stage *const stage_table[];
 
-/* The stage role's main: argv = {"...", "stage", TYPE, NAME}. Returns the exit status. stages/main.c. */
+/* The stage role: argv = {"...", "stage", TYPE, NAME}, perhaps a mode. Its exit status. stages/main.c. */
 int stage_main(int argc, char **argv);
 
 /* dhcpcd's script, run by name (/sbin/dhcp-hook); everything comes by environment. stages/dhcphook.c. */

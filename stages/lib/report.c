@@ -227,6 +227,32 @@ void report_skipped(const char *fmt, ...)
 	va_end(ap);
 }
 
+void report_strings_end(struct report_strings *strings)
+{
+	struct message m = {.head = {.kind = (uint16_t)strings->kind, .level = EVENT_INFO,
+				     .size = (uint32_t)strings->size}};
+
+	_Static_assert(sizeof(strings->bytes) <= REPORT_BODY_MAX, "it is one message");
+	if (!strings->size)
+		return;
+	memcpy(m.body, strings->bytes, strings->size);
+	strings->size = 0;
+	(void)send_message(&m, -1);
+}
+
+/* One that is longer than a whole message is not sent: PID 1 would know no such name. */
+void report_string(struct report_strings *strings, const char *text)
+{
+	size_t n = strlen(text) + 1;
+
+	if (n > sizeof(strings->bytes))
+		return;
+	if (n > sizeof(strings->bytes) - strings->size)
+		report_strings_end(strings);
+	memcpy(strings->bytes + strings->size, text, n);
+	strings->size += n;
+}
+
 bool report_has_result(void)
 {
 	return has_result;

@@ -38,6 +38,19 @@ void report_result(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The same, and there was nothing to do: the stage is skipped, not done. */
 void report_skipped(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/*
+ * Strings for PID 1, in as many messages of this kind (REPORT_CHANGED, REPORT_FLAGS) as they take. report_string()
+ * gathers them, report_strings_end() sends what has been gathered.
+ */
+struct report_strings {
+	int kind;		/* enum report_kind */
+	size_t size;
+	char bytes[1024];
+};
+
+void report_string(struct report_strings *strings, const char *text);
+void report_strings_end(struct report_strings *strings);
+
 /* Whether this process has told a result yet. */
 bool report_has_result(void);
 

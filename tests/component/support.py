@@ -18,7 +18,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 INIT = os.environ.get('GANTRY_INIT', os.path.join(TOP, 'build', 'init'))
 SCALE = float(os.environ.get('GANTRY_TIMEOUT_SCALE', '1'))
 
-EVENT, PROGRESS, RESULT, GIVE, TAKE, STARTED, TAKEN, ABSENT, FACTS = range(1, 10)
+EVENT, PROGRESS, RESULT, GIVE, TAKE, STARTED, TAKEN, ABSENT, FACTS, CHANGED, FLAGS = range(1, 12)
 LEVELS = ('debug', 'info', 'notice', 'warning', 'error')
 HEAD = struct.Struct('=HBBI')
 PROGRESS_BODY = struct.Struct('=QQQII')
@@ -71,12 +71,13 @@ class Stage:
     """Starts `init stage TYPE NAME`. `artifacts`: name -> bytes it may take (None: nobody gives it; a name that is
     missing is answered only by give()). Use as a context manager: what is left running at the end is killed."""
 
-    def __init__(self, kind, options=None, *, name=None, artifacts=None, environment=None, program=None):
+    def __init__(self, kind, options=None, *, name=None, artifacts=None, environment=None, program=None, mode=None):
         self.artifacts = dict(artifacts or {})
         self.events, self.lines, self.progress, self.given = [], [], [], {}
         self.results, self.broken, self.asked = [], [], []
         self.skipped = False
         self.facts = {}
+        self.changed, self.flags = [], []
         self.status = None
         self._changed = threading.Condition()
         self._input = b''
@@ -89,7 +90,7 @@ class Stage:
         actions = [(os.POSIX_SPAWN_OPEN, 0, '/dev/null', os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, log, 1),
                    (os.POSIX_SPAWN_DUP2, log, 2), (os.POSIX_SPAWN_DUP2, report, 3),
                    (os.POSIX_SPAWN_DUP2, settings, 4)]
-        self.pid = os.posix_spawn(program or INIT, ['init', 'stage', kind, name or kind],
+        self.pid = os.posix_spawn(program or INIT, ['init', 'stage', kind, name or kind, *([mode] if mode else [])],
                                   environment if environment is not None else dict(os.environ), file_actions=actions)
         self._pidfd = os.pidfd_open(self.pid)
         for fd in (report, settings, log):
@@ -146,6 +147,10 @@ class Stage:
             *fields, end = body.decode().split('\0')
             assert end == '' and len(body) <= FACTS_MAX, 'facts without an end, or too many'
             self.facts = dict(field.split('=', 1) for field in fields)
+        elif kind in (CHANGED, FLAGS):
+            *strings, end = body.decode().split('\0')
+            assert end == '' and strings, 'strings without an end'
+            (self.changed if kind == CHANGED else self.flags).extend(strings)
         elif kind == GIVE:
             seals = fcntl.fcntl(fds[0], fcntl.F_GET_SEALS)
             assert seals & SEALS == SEALS, f'seals {seals:x}'

@@ -335,6 +335,15 @@ class ImportTest(unittest.TestCase):
         self.assertIn("the stage 'files' renders", notes)
         self.assertIn("boot.json: not checked: /nonexistent is not there", notes)
 
+    def test_fetching_the_configuration_is_a_verb_if_there_is_a_refresh(self):
+        for command in ("/etc/init.d/fetch-config start", "service fetch-config restart", "systemctl start fetch-config.service"):
+            text = f'[actions]\nfetch_config = "{command}"\n'
+            found, notes = self.imported(text, "--boot", self.boot(refresh={"stage": "config"}), init="/nonexistent")
+            self.assertEqual(found["api"]["actions"], [{"name": "fetch_config", "verb": "@refresh-config"}])
+            found, notes = self.imported(text, "--boot", self.boot(), init="/nonexistent")
+            self.assertEqual(found["api"]["actions"], [{"name": "fetch_config", "command": ["/bin/sh", "-c", command]}])
+            self.assertIn("would be '@refresh-config' if boot.json had a 'refresh'", notes)
+
     def test_without_one_render_stage_its_entry_is_only_said(self):
         boot = self.boot(stages=BOOT["stages"][::2])
         found, notes = self.imported(TEMPLATE, "--boot", boot, "--root", self.folder, init="/nonexistent")

@@ -32,11 +32,12 @@ static const struct stage_option render_options[] = {
 	{.name = "files", .type = OPTION_OBJECTS, .required = true, .members = file_options}, {0}};
 
 static const struct stage stage_config = {
-	.type = "config", .gives = gives_config, .options = config_options, .deadline_s = 30, .retry_limit = 0};
+	.type = "config", .gives = gives_config, .options = config_options, .deadline_s = 30, .retry_limit = 0,
+	.refresh = STAGE_FETCHES};
 static const struct stage stage_disk = {
 	.type = "disk", .takes = takes_disk_key, .options = disk_options, .deadline_s = 0, .retry_limit = 5};
 static const struct stage stage_render = {
-	.type = "render", .takes = takes_config, .options = render_options, .retry_limit = 5};
+	.type = "render", .takes = takes_config, .options = render_options, .retry_limit = 5, .refresh = STAGE_RENDERS};
 static const struct stage stage_azure = {.type = "azure", .takes = takes_held_reason};
 static const struct stage stage_network = {.type = "network", .deadline_s = 120, .retry_limit = 5};
 

@@ -2,7 +2,7 @@
 /*
  * The configuration: what a good file becomes, and for each kind of error the exact line that is said.
  */
-/* links: init/config-cgroup.c init/config-check.c init/config-format.c init/config-image.c init/config-keys.c init/config-launch.c init/config-plan.c init/config-print.c init/config.c init/jsonpos.c init/words.c init/config-shutdown.c init/phases.c */
+/* links: init/config-cgroup.c init/config-check.c init/config-format.c init/config-image.c init/config-keys.c init/config-launch.c init/config-plan.c init/config-refresh.c init/config-print.c init/config.c init/jsonpos.c init/words.c init/config-shutdown.c init/phases.c */
 /* libs: json-c */
 #include <errno.h>
 #include <signal.h>
@@ -603,6 +603,81 @@ TEST(files_that_cannot_be_read_say_why)
 	CHECK_INT(config_load("/dev/zero", &c, error, sizeof(error)), -EFBIG);
 	CHECK_STR(error, "/dev/zero: larger than 1048576 bytes");
 	CHECK(c == NULL);
+}
+
+#define REFRESH_STAGES "\"stages\": [{\"name\": \"c\", \"type\": \"config\", \"options\": {\"url\": \"https://h\"}}, " \
+	"{\"name\": \"r\", \"type\": \"render\", \"options\": {\"files\": [{\"template\": \"/t\", \"path\": \"/etc/x\"}]}}]"
+#define REFRESH(more) "{" REFRESH_STAGES ", " more "}"
+#define SVC(more) "\"services\": [{\"name\": \"s\", \"command\": [\"/bin/s\"], " more "}]"
+
+TEST(a_refresh_and_what_services_do_about_it_are_read)
+{
+	struct config *c = parse(REFRESH("\"refresh\": {\"stage\": \"c\"}, "
+					 SVC("\"enabled_if\": \"a.b\", \"on_change\": {\"files\": [\"/etc/x\"], "
+					     "\"action\": \"signal\"}")));
+
+	CHECK_STR(error, "");
+	CHECK(c != NULL);
+	CHECK(c->refreshes);
+	CHECK_INT(c->refresh_stage, 0);
+	CHECK_INT(c->refresh_every_ms, 300000);
+	CHECK(c->refresh_jitter > 0.09 && c->refresh_jitter < 0.11);
+	CHECK_STR(c->nodes[2].enabled_if, "a.b");
+	CHECK_INT(c->nodes[2].n_change_files, 1);
+	CHECK_STR(c->nodes[2].change_files[0], "/etc/x");
+	CHECK_INT(c->nodes[2].change_action, CHANGE_SIGNAL);
+	CHECK_INT(c->nodes[2].change_signal, SIGHUP);
+	/* the implicit need, and the keys for the stage that evaluates them */
+	CHECK_INT(c->nodes[2].n_needs, 1);
+	CHECK_INT(c->nodes[2].needs[0], 0);
+	CHECK_STR(c->nodes[0].json, "{\"url\":\"https://h\",\"enabled_if\":[\"a.b\"]}");
+	CHECK_INT(c->nodes[0].json_size, strlen(c->nodes[0].json));
+	config_free(c);
+	c = parse(REFRESH(SVC("\"needs\": [\"c\"], \"enabled_if\": \"a.b\"")));
+	CHECK(c != NULL);
+	CHECK(!c->refreshes);
+	CHECK_INT(c->nodes[2].n_needs, 1);
+	config_free(c);
+}
+
+TEST(a_refresh_names_what_is_there)
+{
+	static const struct bad bad[] = {
+		{REFRESH("\"refresh\": {\"stage\": \"r\"}"),
+		 "boot.json:1: refresh.stage: \"r\" is no stage that fetches a configuration"},
+		{REFRESH("\"refresh\": {}"), "boot.json:1: refresh: \"stage\" is missing"},
+		{REFRESH("\"refresh\": {\"stage\": \"c\", \"jitter\": 1.5}"),
+		 "boot.json:1: refresh.jitter: 1.5 is not within 0 to 1"},
+		{REFRESH("\"api\": {\"actions\": [{\"name\": \"a\", \"verb\": \"@refresh-config\"}]}"),
+		 "boot.json:1: api.actions[0] \"a\": verb: there is no \"refresh\" to begin"},
+		{REFRESH("\"api\": {\"actions\": [{\"name\": \"a\", \"verb\": \"@refresh-config x\"}]}"),
+		 "boot.json:1: api.actions[0] \"a\": verb: \"@refresh-config x\" is none of \"@start NAME\", \"@stop NAME\", "
+		 "\"@restart NAME\", \"@reboot\", \"@poweroff\", \"@halt\", \"@refresh-config\""},
+		{REFRESH(SVC("\"on_change\": {\"files\": [\"/etc/x\"], \"action\": \"none\"}")),
+		 "boot.json:1: services[0] \"s\": on_change: nothing changes: there is no \"refresh\""},
+		{REFRESH("\"refresh\": {\"stage\": \"c\"}, "
+			 SVC("\"on_change\": {\"files\": [\"/etc/y\"], \"action\": \"none\"}")),
+		 "boot.json:1: services[0] \"s\": on_change.files[0]: no stage renders \"/etc/y\"; did you mean \"/etc/x\"?"},
+		{REFRESH("\"refresh\": {\"stage\": \"c\"}, "
+			 SVC("\"on_change\": {\"files\": [\"/etc/x\"], \"action\": \"restart\", \"signal\": \"HUP\"}")),
+		 "boot.json:1: services[0] \"s\": on_change: \"signal\" goes with the action \"signal\""},
+		{REFRESH(SVC("\"enabled_if\": \"a..b\"")),
+		 "boot.json:1: services[0] \"s\": enabled_if: \"a..b\" is no key of a document such as \"rbuilder.enabled\""},
+		{REFRESH(SVC("\"enabled_if\": \"a\", \"enabled\": false")),
+		 "boot.json:1: services[0] \"s\": enabled_if: \"enabled\" is false already"},
+		{SERVICE("\"enabled_if\": \"a\""),
+		 "boot.json:1: services[0] \"s\": enabled_if: no stage fetches a configuration"},
+		{REFRESH("\"log\": {\"needs\": [\"s\"]}, " SVC("\"enabled_if\": \"a\"")),
+		 "boot.json:1: log.needs: \"s\" runs only if \"a\": what needs it must have the same \"enabled_if\", "
+		 "or come \"after\" it"},
+		{"{" REFRESH_STAGES ", \"services\": [{\"name\": \"s\", \"command\": [\"/bin/s\"], \"enabled_if\": \"a\"}, "
+		 "{\"name\": \"t\", \"command\": [\"/bin/t\"], \"enabled_if\": \"b\", \"needs\": [\"s\"]}]}",
+		 "boot.json:1: services[1] \"t\": needs: \"s\" runs only if \"a\": what needs it must have the same "
+		 "\"enabled_if\", or come \"after\" it"},
+		{0},
+	};
+
+	check_all(bad);
 }
 
 TEST(a_short_error_buffer_is_enough)

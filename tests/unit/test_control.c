@@ -77,6 +77,11 @@ void boot_certificate(const char *sha256)
 	snprintf(called, sizeof(called), "certificate %s", sha256);
 }
 
+int boot_refresh(void)
+{
+	return -EINPROGRESS;
+}
+
 int boot_start(const char *name)
 {
 	snprintf(called, sizeof(called), "start %s", name);
