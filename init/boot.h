@@ -25,6 +25,9 @@ void boot_node(size_t index, struct control_node *ret);
 /* What a node has found out, as in facts.h; of a service, what its cgroup uses. Until the next call. */
 size_t boot_facts(size_t index, const char **ret);
 
+/* A service's last lines, as of logpipe_lines(), and how many are in no file. False: it has no log. */
+bool boot_lines(size_t index, size_t *at, char *out, size_t room, size_t *ret_size, uint64_t *ret_dropped);
+
 /* The fingerprint of the API's certificate, 64 hex digits, for status. */
 void boot_certificate(const char *sha256);
 

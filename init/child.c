@@ -30,6 +30,7 @@
 #include "facts.h"
 #include "eventsock.h"
 #include "launch.h"
+#include "logpipe.h"
 #include "loop.h"
 #include "output.h"
 
@@ -51,6 +52,8 @@ struct child {
 	struct loop_source report;
 	struct output output;
 	bool skipped;
+	bool ended;			/* its process is gone; its exit is told once its last words are read */
+	int status;			/* then, of waitpid() */
 	char *reason;			/* from REPORT_RESULT */
 	char *text;			/* last thing it said */
 	char *line;			/* what it prints, as far as it goes */
@@ -115,7 +118,7 @@ int child_init(size_t n, struct plan *with)
 
 pid_t child_pid(const struct child *child)
 {
-	return child->pid;
+	return child->ended ? 0 : child->pid;
 }
 
 size_t child_node(const struct child *child)
@@ -125,6 +128,8 @@ size_t child_node(const struct child *child)
 
 const char *child_last_text(const struct child *child)
 {
+	if (child->spec.logged)
+		logpipe_last_line(child->spec.node, child->text);
 	return child->text;
 }
 
@@ -154,14 +159,19 @@ static void use(struct child *child, pid_t pid)
 	n_used++;
 }
 
-/* Its pid and words stay readable until the row is used again. */
-static void release(struct child *child)
+/* Its pid may be another's from now on. */
+static void forget_pid(struct child *child)
 {
 	struct child **at = &by_pid[(unsigned)child->pid % HASH_SIZE];
 
 	while (*at != child)
 		at = &(*at)->next;
 	*at = child->next;
+}
+
+/* Its pid and words stay readable until the row is used again. */
+static void release(struct child *child)
+{
 	child->next = unused;
 	unused = child;
 	child->used = false;
@@ -440,7 +450,7 @@ static pid_t clone_child(int cgroup_fd)
  * In the child, up to the exec, or to the program's own where a service is launched. Only PID 1's own copies of
  * descriptors are touched; all lie above 5.
  */
-_Noreturn static void become(const struct child_spec *spec, int null_fd, int output_fd, int channel_fd)
+_Noreturn static void become(const struct child_spec *spec, int null_fd, int out_fd, int err_fd, int channel_fd)
 {
 	static char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
 	const char *argv[10] = {GANTRY_BINARY};
@@ -450,7 +460,7 @@ _Noreturn static void become(const struct child_spec *spec, int null_fd, int out
 	for (; spec->argv[n - 1] && n < 9; n++)
 		argv[n] = spec->argv[n - 1];
 	setsid();
-	if (dup2(null_fd, 0) < 0 || dup2(output_fd, 1) < 0 || dup2(output_fd, 2) < 0 ||
+	if (dup2(null_fd, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(err_fd, 2) < 0 ||
 	    dup3(channel_fd, 3, spec->service ? O_CLOEXEC : 0) < 0)
 		_exit(STAGE_AGAIN);
 	if (spec->options_fd >= 0 && dup2(spec->options_fd, 4) < 0)
@@ -489,10 +499,21 @@ static void forget_words(struct child *child)
 		child->text[0] = '\0';
 }
 
+/* Where the child prints to: a pipe that is read here, or those of its log. 0 or negative errno. */
+static int open_output(struct child *child, int pair[2], int *ret_out, int *ret_err)
+{
+	if (child->spec.logged)
+		return logpipe_open(child->spec.node, ret_out, ret_err);
+	if (pipe2(pair, O_CLOEXEC) < 0 || fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0)
+		return -errno;
+	*ret_out = *ret_err = pair[1];
+	return output_begin(&child->output, pair[0], child->spec.source, child->text, child->line);
+}
+
 /* All that PID 1 needs is made before the fork; if any of it is missing, nothing has happened. */
 int child_start(const struct child_spec *spec, struct child **ret)
 {
-	int channel[2] = {-1, -1}, output[2] = {-1, -1}, null_fd = -1;
+	int channel[2] = {-1, -1}, output[2] = {-1, -1}, null_fd = -1, out = -1, err = -1;
 	struct child *child = unused;
 	pid_t pid;
 	int r;
@@ -506,13 +527,12 @@ int child_start(const struct child_spec *spec, struct child **ret)
 	};
 	forget_words(child);
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null_fd < 0 || pipe2(output, O_CLOEXEC) < 0 ||
-	    (spec->channel_fd < 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0) ||
-	    fcntl(output[0], F_SETFL, O_NONBLOCK) < 0) {
+	if (null_fd < 0 ||
+	    (spec->channel_fd < 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0)) {
 		r = -errno;
 		goto out;
 	}
-	r = output_begin(&child->output, output[0], spec->source, child->text, child->line);
+	r = open_output(child, output, &out, &err);
 	if (r == 0 && channel[0] >= 0)
 		r = loop_add(&child->report, channel[0], EPOLLIN);
 	if (r < 0)
@@ -523,7 +543,7 @@ int child_start(const struct child_spec *spec, struct child **ret)
 		goto out;
 	}
 	if (pid == 0)
-		become(&child->spec, null_fd, output[1], channel[1] >= 0 ? channel[1] : spec->channel_fd);
+		become(&child->spec, null_fd, out, err, channel[1] >= 0 ? channel[1] : spec->channel_fd);
 	use(child, pid);
 	output[0] = channel[0] = -1;
 	*ret = child;
@@ -549,33 +569,49 @@ void child_signal(struct child *child, int sig)
 {
 	if (sig == SIGKILL && cgroup_name(&child->spec) && cgroup_kill(cgroup_name(&child->spec)))
 		return;
+	if (child->ended)
+		return;
 	/* Its process group is its session (setsid above); before that ran, the process alone. */
 	if (sig != SIGKILL || kill(-child->pid, sig) < 0)
 		kill(child->pid, sig);
 }
 
-static void ended(struct child *child, int status)
+static void tell_exit(void *with)
 {
+	struct child *child = with;
 	struct plan_exit how = {.status = -1};
 	struct child_spec spec = child->spec;
 
+	if (WIFEXITED(child->status))
+		how.status = WEXITSTATUS(child->status);
+	else
+		how.signal = WTERMSIG(child->status);
+	how.skipped = child->skipped;
+	/* A process that failed without a reason of its own is described by the last line it printed. */
+	how.reason = child->reason[0] ? child->reason : how.status != 0 ? child_last_text(child) : NULL;
+	release(child);
+	spec.exited(child, &how);
+}
+
+static void ended(struct child *child, int status)
+{
+	struct child_spec spec = child->spec;
+
+	child->ended = true;
+	child->status = status;
+	forget_pid(child);
 	for (int i = 0; i < 1024 && child->report.fd >= 0; i++)
 		if (read_report(child) <= 0)
 			break;
 	/* What it left behind must not live on, nor keep the pipe open. */
-	if (!spec.kept && cgroup_name(&spec) && !cgroup_kill(cgroup_name(&spec)))
+	if (spec.kept ? !cgroup_present() : cgroup_name(&spec) && !cgroup_kill(cgroup_name(&spec)))
 		kill(-child->pid, SIGKILL);
 	output_end(&child->output);
 	close_source(&child->report);
-	if (WIFEXITED(status))
-		how.status = WEXITSTATUS(status);
+	if (spec.logged)
+		logpipe_ended(spec.node, status != 0 && !child->reason[0], tell_exit, child);
 	else
-		how.signal = WTERMSIG(status);
-	how.skipped = child->skipped;
-	/* A process that failed without a reason of its own is described by the last line it printed. */
-	how.reason = child->reason[0] ? child->reason : how.status != 0 ? child->text : NULL;
-	release(child);
-	spec.exited(child, &how);
+		tell_exit(child);
 }
 
 void child_reap(void)

@@ -30,6 +30,7 @@ struct child_spec {
 	const char *cgroup;		/* its name, when that is not a node's source; NULL: none; must stay valid */
 	int payload_fd;			/* descriptor 5; 0: none. The caller's */
 	bool kept;			/* what is left in its cgroup is exited()'s to end, not killed at once */
+	bool logged;			/* what it prints is read by the role service-log (logpipe.h), not here */
 	/* Called once, after the process was reaped and all it had reported was read. */
 	void (*exited)(struct child *child, const struct plan_exit *how);
 	/* REPORT_STARTED came; may be NULL. */

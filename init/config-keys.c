@@ -187,6 +187,23 @@ static int check_user(struct check *check, const struct place *place, struct jso
 	return 0;
 }
 
+static int check_logs(struct check *check, const struct place *place, struct json_object *object)
+{
+	struct json_object *directory = key_member(object, "directory");
+
+	if (directory && json_object_get_string_len(directory) > 200)
+		return check_fail_member(check, place, "directory", "is longer than 200 bytes");
+	return 0;
+}
+
+static int check_service_log(struct check *check, const struct place *place, struct json_object *object)
+{
+	(void)object;
+	if (!key_member(check->root, "logs"))
+		return check_fail(check, place, "there are no log files without \"logs\" at the top of the file");
+	return 0;
+}
+
 /* The tables. */
 
 static const char *const held_actions[] = {"hold", "reboot", "poweroff", NULL};
@@ -196,6 +213,7 @@ static const char *const whens[] = {"boot", "held", NULL};
 static const char *const profiles[] = {"default", NULL};	/* init/profile.c */
 static const char *const stop_tos[] = {"main", "all", NULL};
 static const char *const on_bursts[] = {"slow", "fail", NULL};
+static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const policies[] = {"always", "on-failure", "never", NULL};
 static const char *const change_actions[] = {"none", "signal", "restart", NULL};
 
@@ -220,6 +238,14 @@ static const struct keys log_keys = {(const struct key[]){
 	{.name = "max_bytes", .type = KEY_INTEGER, .minimum = 65536, .maximum = 1LL << 40, .fallback = "16777216"},
 	{.name = "needs", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
 	{0}}, NULL};
+
+const struct keys logs_keys = {(const struct key[]){
+	{.name = "directory", .type = KEY_STRING, .format = &path_format, .fallback = "/var/log/gantry"},
+	{.name = "group", .type = KEY_STRING, .format = &group_format, .fallback = "root"},
+	{.name = "max_bytes", .type = KEY_INTEGER, .minimum = 65536, .maximum = 1LL << 40, .fallback = "16777216"},
+	{.name = "files", .type = KEY_INTEGER, .minimum = 2, .maximum = 100, .fallback = "4"},
+	{.name = "needs", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
+	{0}}, check_logs};
 
 /* Of the command's keys, all but the deadline are init/launch.c's. */
 const struct keys action_keys = {(const struct key[]){
@@ -329,6 +355,13 @@ const struct keys change_keys = {(const struct key[]){
 	{.name = "signal", .type = KEY_STRING, .choices = signal_names, .fallback = "HUP"},
 	{0}}, check_change};
 
+const struct keys service_log_keys = {(const struct key[]){
+	{.name = "max_bytes", .type = KEY_INTEGER, .minimum = 65536, .maximum = 1LL << 40},
+	{.name = "files", .type = KEY_INTEGER, .minimum = 2, .maximum = 100},
+	{.name = "format", .type = KEY_STRING, .choices = log_formats, .fallback = "text"},
+	{.name = "events", .type = KEY_BOOLEAN, .fallback = "false"},
+	{0}}, check_service_log};
+
 const struct keys service_keys = {(const struct key[]){
 	{.name = "name", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &name_format},
 	{.name = "command", .type = KEY_STRINGS, .flags = KEY_REQUIRED, .minimum = 1, .maximum = 256},
@@ -364,6 +397,7 @@ const struct keys service_keys = {(const struct key[]){
 	{.name = "private_tmp", .type = KEY_BOOLEAN, .fallback = "false"},
 	{.name = "read_only", .type = KEY_STRINGS, .minimum = 1, .maximum = 64, .format = &path_format},
 	{.name = "seccomp", .type = KEY_STRING, .choices = profiles},
+	{.name = "log", .type = KEY_OBJECT, .members = &service_log_keys},
 	{0}}, check_service};
 
 const struct keys refresh_keys = {(const struct key[]){
@@ -381,6 +415,7 @@ const struct keys config_keys = {(const struct key[]){
 	{.name = "shutdown", .type = KEY_OBJECT, .members = &shutdown_keys},
 	{.name = "events", .type = KEY_OBJECT, .members = &events_keys},
 	{.name = "log", .type = KEY_OBJECT, .members = &log_keys},
+	{.name = "logs", .type = KEY_OBJECT, .members = &logs_keys},
 	{.name = "api", .type = KEY_OBJECT, .members = &api_keys},
 	{.name = "refresh", .type = KEY_OBJECT, .members = &refresh_keys},
 	{.name = "users", .type = KEY_OBJECTS, .maximum = 256, .members = &user_keys},

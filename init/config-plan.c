@@ -18,7 +18,8 @@
 #define DISK_RECOVERY "disk-recovery"
 
 /* Names that PID 1 and its own roles use as the source of events. */
-static const char *const reserved[] = {"gantry", "kernel", "logger", "api", "system-api", "http", "fifo", "gantryctl"};
+static const char *const reserved[] = {"gantry", "kernel", "logger", "service-log", "api", "system-api", "http", "fifo",
+					"gantryctl"};
 
 /* The place of a node, made on the caller's stack. */
 struct node_place {
@@ -126,7 +127,8 @@ static int resolve(struct check *check, const struct config *config, const struc
 
 static int resolve_all(struct check *check, struct config *config)
 {
-	const struct place top = {0}, log = {.up = &top, .key = "log"}, api = {.up = &top, .key = "api"};
+	const struct place top = {0}, log = {.up = &top, .key = "log"}, api = {.up = &top, .key = "api"},
+			   logs = {.up = &top, .key = "logs"};
 	struct node_place at;
 	int r;
 
@@ -153,6 +155,9 @@ static int resolve_all(struct check *check, struct config *config)
 	}
 	r = resolve(check, config, NULL, &log, key_member(key_member(check->root, "log"), "needs"), "needs",
 		    config->log_needs, &config->n_log_needs);
+	if (r == 0)
+		r = resolve(check, config, NULL, &logs, key_member(key_member(check->root, "logs"), "needs"), "needs",
+			    config->logs_needs, &config->n_logs_needs);
 	return r < 0 ? r : resolve(check, config, NULL, &api, key_member(key_member(check->root, "api"), "needs"),
 				   "needs", config->api_needs, &config->n_api_needs);
 }

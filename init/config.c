@@ -63,6 +63,8 @@ void config_free(struct config *config)
 	free(config->fifo);
 	free(config->api_json);
 	free(config->log_json);
+	free(config->logs_directory);
+	free(config->logs_group);
 	free(config);
 }
 
@@ -215,6 +217,17 @@ static int fill_service(struct config_node *node, struct json_object *object)
 	return copy_json(object, NULL, &node->json);
 }
 
+/* What a service says of its log, or else what `logs` says of all. */
+static void fill_log(struct config_node *node, struct json_object *log, struct json_object *logs)
+{
+	node->log_max_bytes = (int64_t)(key_member(log, "max_bytes") ? key_number(log, &service_log_keys, "max_bytes") :
+					key_number(logs, &logs_keys, "max_bytes"));
+	node->log_files = (unsigned)(key_member(log, "files") ? key_number(log, &service_log_keys, "files") :
+				     key_number(logs, &logs_keys, "files"));
+	node->log_json = !strcmp(key_string(log, &service_log_keys, "format"), "json");
+	node->log_events = key_boolean(log, &service_log_keys, "events");
+}
+
 static int fill_nodes(struct config *config, struct json_object *root)
 {
 	struct json_object *stages = key_member(root, "stages"), *services = key_member(root, "services");
@@ -231,6 +244,8 @@ static int fill_nodes(struct config *config, struct json_object *root)
 
 		if (r == 0)
 			r = i < n_stages ? fill_stage(node, object) : fill_service(node, object);
+		if (i >= n_stages)
+			fill_log(node, key_member(object, "log"), key_member(root, "logs"));
 		if (r < 0)
 			return r;
 		node->json_size = strlen(node->json);
@@ -301,6 +316,7 @@ static int fill(struct config *config, struct json_object *root)
 {
 	static const char *const actions[] = {"hold", "reboot", "poweroff", NULL};
 	struct json_object *held = key_member(root, "held"), *events = key_member(root, "events");
+	struct json_object *logs = key_member(root, "logs");
 
 	config->held_action = (enum held_action)index_of(key_string(held, &held_keys, "action"), actions);
 	config->held_delay_ms = milliseconds(held, &held_keys, "delay_s");
@@ -312,6 +328,10 @@ static int fill(struct config *config, struct json_object *root)
 		config->refresh_every_ms = milliseconds(key_member(root, "refresh"), &refresh_keys, "every_s");
 		config->refresh_jitter = key_number(key_member(root, "refresh"), &refresh_keys, "jitter");
 	}
+	config->logs = logs != NULL;
+	if (logs && (copy_string(key_string(logs, &logs_keys, "directory"), &config->logs_directory) < 0 ||
+		     copy_string(key_string(logs, &logs_keys, "group"), &config->logs_group) < 0))
+		return -ENOMEM;
 	if (copy_string(key_string(root, &config_keys, "hostname"), &config->hostname) < 0 ||
 	    copy_string(key_string(events, &events_keys, "fifo"), &config->fifo) < 0 ||
 	    fill_api(config, key_member(root, "api")) < 0 ||

@@ -107,6 +107,9 @@ struct config_node {
 	size_t n_change_files;
 	enum change_action change_action;
 	int change_signal;
+	int64_t log_max_bytes;		/* of one file; only with config.logs, as what follows */
+	unsigned log_files;
+	bool log_json, log_events;
 };
 
 /* What the System API may have done, and nothing else. */
@@ -161,6 +164,10 @@ struct config {
 	uint16_t refresh_stage;		/* index of its config stage */
 	int64_t refresh_every_ms;	/* 0: only when asked */
 	double refresh_jitter;
+	bool logs;			/* services' output goes to files, not to events */
+	char *logs_directory, *logs_group;	/* NULL without logs */
+	uint16_t logs_needs[CONFIG_NEEDS_MAX];
+	size_t n_logs_needs;
 	struct config_node *nodes;	/* stages then services, in file order */
 	size_t n_nodes;
 };

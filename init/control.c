@@ -49,7 +49,8 @@ struct connection {
 	uint64_t next, last;		/* events still to be sent: next to last */
 
 	enum answer answer;
-	size_t step;			/* ANSWER_STATUS: 0 the boot, then each node and its facts */
+	size_t step;			/* ANSWER_STATUS: 0 the boot, then each node, its facts and its last lines */
+	size_t line;			/* the next of those lines */
 	int64_t result;			/* ANSWER_END: 0, an act's id, or negative errno */
 	uint64_t barrier;		/* ANSWER_END: a follower gets this event first */
 	int hands[HAND_MAX];		/* adopted: descriptors to be handed over; -1: none */
@@ -196,8 +197,12 @@ static int send_status(struct connection *c)
 	union {
 		struct control_boot boot;
 		struct control_node node;
+		struct {
+			uint64_t dropped;
+			char bytes[CONTROL_BODY_MAX - sizeof(uint64_t)];
+		} lines;
 	} body;
-	size_t node = (c->step - 1) / 2, size;
+	size_t node = (c->step - 1) / 3, size;
 	const char *facts = NULL;
 	int r = 0;
 
@@ -205,15 +210,29 @@ static int send_status(struct connection *c)
 	if (c->step == 0) {
 		boot_status(&body.boot);
 		r = send_message(c->source.fd, CONTROL_BOOT, 0, &body.boot, sizeof(body.boot));
-	} else if (c->step % 2) {
+	} else if (c->step % 3 == 1) {
 		boot_node(node, &body.node);
 		r = send_message(c->source.fd, CONTROL_NODE, 0, &body.node, sizeof(body.node));
-	} else {
+		c->line = 0;
+	} else if (c->step % 3 == 2) {
 		size = boot_facts(node, &facts);
 		if (size > 0)
 			r = send_message(c->source.fd, CONTROL_FACTS, 0, facts, size);
+	} else {
+		size_t line = c->line;
+
+		if (!boot_lines(node, &line, body.lines.bytes, sizeof(body.lines.bytes), &size, &body.lines.dropped))
+			size = 0;
+		else if (size > 0 || line == 0)
+			r = send_message(c->source.fd, CONTROL_LINES, 0, &body.lines,
+					 sizeof(body.lines.dropped) + size);
+		if (r < 0)
+			return r;
+		c->line = line;
+		if (size > 0)
+			return 0;	/* there may be more */
 	}
-	if (r == 0 && c->step++ == 2 * boot_nodes())
+	if (r == 0 && c->step++ == 3 * boot_nodes())
 		c->answer = ANSWER_END;
 	return r;
 }

@@ -13,6 +13,7 @@
 #include "control.h"
 #include "daemon.h"
 #include "event.h"
+#include "logpipe.h"
 #include "loop.h"
 
 #define AGAIN_NS 500000000LL
@@ -35,6 +36,8 @@ static struct daemon daemons[DAEMON_MAX] = {
 			    .permissions = CONTROL_MAY_POST},
 	[DAEMON_LOGGER] = {.name = "logger", .source = "logger", .argv = {"logger"}, .options_fd = -1,
 			   .permissions = CONTROL_MAY_READ},
+	[DAEMON_SERVICE_LOG] = {.name = "service-log", .source = "service-log", .argv = {"service-log"},
+				.options_fd = -1},
 };
 
 const char *daemon_name(enum daemon_role role)
@@ -76,7 +79,8 @@ static int try_start(struct daemon *daemon)
 		close(pair[0]);
 		return r;
 	}
-	r = control_adopt(pair[0], daemon->permissions, daemon->name, daemon->source);
+	r = daemon == &daemons[DAEMON_SERVICE_LOG] ? logpipe_attach(pair[0]) :
+	    control_adopt(pair[0], daemon->permissions, daemon->name, daemon->source);
 	if (r < 0)
 		child_signal(daemon->child, SIGKILL);
 	return 0;
@@ -111,7 +115,7 @@ static void start(struct daemon *daemon)
 		return;
 	}
 	act_hand(daemon->name);
-	if (daemon != &daemons[DAEMON_LOGGER])
+	if (daemon == &daemons[DAEMON_API] || daemon == &daemons[DAEMON_API_TLS])
 		connect_api();
 }
 
@@ -151,11 +155,13 @@ static void configure(struct daemon *daemon, const char *json)
 		daemon->options_fd = artifact_memfd(daemon->name, json, strlen(json));
 }
 
-void daemon_init(const char *api_json, const char *log_json)
+void daemon_init(const char *api_json, const char *log_json, bool service_log)
 {
 	configure(&daemons[DAEMON_API], api_json);
 	configure(&daemons[DAEMON_API_TLS], api_json);
 	configure(&daemons[DAEMON_LOGGER], log_json);
+	configure(&daemons[DAEMON_SERVICE_LOG], NULL);
+	daemons[DAEMON_SERVICE_LOG].configured = service_log;
 }
 
 pid_t daemon_pid(enum daemon_role role)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The roles that are no nodes of the plan but part of Gantry itself: the API's two and the logger. Each speaks the
- * control protocol over a socket it inherits, and is started again half a second after it has ended, for ever.
+ * The roles that are no nodes of the plan but part of Gantry itself: the API's two, the logger and the services' log.
+ * Each speaks the control protocol (service-log: logwire.h) over a socket it inherits, and is started again half a
+ * second after it has ended, for ever.
  */
 #ifndef INIT_DAEMON_H
 #define INIT_DAEMON_H
@@ -13,11 +14,12 @@ enum daemon_role {
 	DAEMON_API,		/* HTTP */
 	DAEMON_API_TLS,		/* TLS in front of it */
 	DAEMON_LOGGER,
+	DAEMON_SERVICE_LOG,
 	DAEMON_MAX,
 };
 
 /* JSON options of each, NULL: this role is not configured. */
-void daemon_init(const char *api_json, const char *log_json);
+void daemon_init(const char *api_json, const char *log_json, bool service_log);
 
 const char *daemon_name(enum daemon_role role);
 

@@ -33,6 +33,7 @@
 #include "eventsock.h"
 #include "facts.h"
 #include "fifo.h"
+#include "logpipe.h"
 #include "loop.h"
 #include "plan.h"
 #include "ready.h"
@@ -98,8 +99,6 @@ static void node_exited(struct child *child, const struct plan_exit *how)
 	when_ready_forget(node);
 	left->how = *how;
 	snprintf(left->reason, sizeof(left->reason), "%s", how->reason ? how->reason : "");
-	if (!cgroup_present())
-		kill(-child_pid(child), SIGKILL);
 	gone = cgroup_node_end(node, may_end(node));
 	/* It was not PID 1 that sent this SIGKILL; as a status of its own the reason stands alone. */
 	if (how->status < 0 && how->signal == SIGKILL &&
@@ -133,6 +132,7 @@ static void start_node(size_t index)
 		.exited = node_exited,
 		.started = service ? service_started : NULL,
 		.told = service ? NULL : refresh_run_told,
+		.logged = logpipe_covers(index),
 	};
 	char reason[NODE_REASON_MAX];
 	int r = cgroup_node_open(index, &spec.cgroup_fd, reason, sizeof(reason));
@@ -273,6 +273,8 @@ static void turn(void)
 	artifact_expire();
 	if (!shutdown_begun() && are_met(config->log_needs, config->n_log_needs))
 		daemon_want(DAEMON_LOGGER);
+	if (are_met(config->logs_needs, config->n_logs_needs))
+		logpipe_open_directory();
 	if (!shutdown_begun() && are_met(config->api_needs, config->n_api_needs))
 		act_load();
 	refresh_run_turn();
@@ -389,6 +391,15 @@ size_t boot_facts(size_t index, const char **ret)
 	return config->nodes[index].kind == NODE_SERVICE ? service_facts(index, ret) : facts_of(index, ret);
 }
 
+bool boot_lines(size_t index, size_t *at, char *out, size_t room, size_t *ret_size, uint64_t *ret_dropped)
+{
+	if (!logpipe_covers(index))
+		return false;
+	*ret_dropped = logpipe_dropped(index);
+	*ret_size = logpipe_lines(index, at, out, room);
+	return true;
+}
+
 void boot_certificate(const char *sha256)
 {
 	snprintf(certificate_sha256, sizeof(certificate_sha256), "%s", sha256);
@@ -479,7 +490,9 @@ static bool api_stop(int sig)
 {
 	bool http = daemon_stop(DAEMON_API, sig), tls = daemon_stop(DAEMON_API_TLS, sig);
 
-	return http || tls;
+	/* No service runs any more, so their log ends here, too; by itself, once all is written. */
+	logpipe_finish();
+	return daemon_stop(DAEMON_SERVICE_LOG, 0) || http || tls;
 }
 
 static pid_t logger_pid(void)
@@ -611,7 +624,8 @@ static void begin_plan(const char *config_error)
 	shutdown_init(&plan, &shutdown_hooks);
 	refresh_run_init(config, &plan, node_options, node_child);
 	act_init(config);
-	daemon_init(config->api_json, config->log_json);
+	prepare("logs", logpipe_init(config));
+	daemon_init(config->api_json, config->log_json, logpipe_active());
 	plan_timer.fire = nothing;
 	if (config_error) {
 		snprintf(plan.reason, sizeof(plan.reason), "configuration: %.*s", NODE_REASON_MAX - 20, config_error);
@@ -620,6 +634,7 @@ static void begin_plan(const char *config_error)
 		plan.ended_ns = loop_now_ns();
 		say_boot();
 	}
+	daemon_want(DAEMON_SERVICE_LOG);
 	daemon_want(DAEMON_API);
 	daemon_want(DAEMON_API_TLS);
 }

@@ -24,6 +24,7 @@ static const struct role by_argument[] = {
 	{"api-tls", front_main},
 	{"api-store", store_main},
 	{"logger", logger_main},
+	{"service-log", service_log_main},
 	{"teardown", teardown_main},
 	{"dhcp-hook", dhcp_hook_main},
 };

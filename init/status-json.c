@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "status.h"
+#include "utf8.h"
 
 #define SECOND_NS 1000000000.0
 
@@ -163,6 +164,20 @@ static void json_resources(struct text *t, const struct status_facts *facts)
 	text_put(t, "}");
 }
 
+static void json_lines(struct text *t, const struct status_lines *lines)
+{
+	json_name(t, "last_lines");
+	text_put(t, "[");
+	for (const char *line = lines->bytes; line < lines->bytes + lines->size; line += strlen(line) + 1) {
+		char clean[LOGTAIL_LINE_MAX];
+		size_t n = utf8_clean(clean, sizeof(clean), line, strlen(line));
+
+		text_put(t, line > lines->bytes ? "," : "");
+		text_json(t, clean, n);
+	}
+	text_put(t, "]");
+}
+
 static void json_service(struct text *t, const struct status *status, size_t index)
 {
 	const struct control_node *node = &status->nodes[index];
@@ -170,6 +185,8 @@ static void json_service(struct text *t, const struct status *status, size_t ind
 	json_count(t, "restarts", node->attempts > 0 ? node->attempts - 1 : 0);
 	json_time(t, "ready_s", node->state == NODE_READY ? node->ended_ns : 0);
 	json_time(t, "uptime_s", status_uptime_ns(status, node));
+	json_known(t, "log_dropped", status->lines[index].known, status->lines[index].dropped);
+	json_lines(t, &status->lines[index]);
 	json_resources(t, &status->facts[index]);
 }
 

@@ -38,6 +38,22 @@ static int take_facts(struct status_facts *facts, const char *body, size_t size)
 	return 0;
 }
 
+/* In one or more pieces. */
+static int take_lines(struct status_lines *lines, const char *body, size_t size)
+{
+	if (size < sizeof(lines->dropped))
+		return -EBADMSG;
+	lines->known = true;
+	memcpy(&lines->dropped, body, sizeof(lines->dropped));
+	body += sizeof(lines->dropped);
+	size -= sizeof(lines->dropped);
+	if (size > sizeof(lines->bytes) - lines->size || (size > 0 && body[size - 1]))
+		return -EBADMSG;
+	memcpy(lines->bytes + lines->size, body, size);
+	lines->size += size;
+	return 0;
+}
+
 int status_take(struct status *status, unsigned kind, const void *body, size_t size)
 {
 	if (kind == CONTROL_BOOT && size == sizeof(status->boot)) {
@@ -59,6 +75,8 @@ int status_take(struct status *status, unsigned kind, const void *body, size_t s
 		clean(node->reason, sizeof(node->reason));
 		clean(node->progress_text, sizeof(node->progress_text));
 		status->facts[status->n_nodes].size = 0;
+		status->lines[status->n_nodes].size = 0;
+		status->lines[status->n_nodes].known = false;
 		if (node->state >= NODE_STATE_MAX || node->kind >= NODE_KIND_MAX)
 			return -EBADMSG;
 		status->n_nodes++;
@@ -66,6 +84,8 @@ int status_take(struct status *status, unsigned kind, const void *body, size_t s
 	}
 	if (kind == CONTROL_FACTS && status->n_nodes > 0)
 		return take_facts(&status->facts[status->n_nodes - 1], body, size);
+	if (kind == CONTROL_LINES && status->n_nodes > 0)
+		return take_lines(&status->lines[status->n_nodes - 1], body, size);
 	return -EBADMSG;
 }
 

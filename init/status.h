@@ -11,10 +11,11 @@
 
 #include <gantry/control.h>
 
+#include "logtail.h"
 #include "text.h"
 
 #define STATUS_NODES_MAX 1200
-#define STATUS_JSON_MAX  (16u << 20)	/* more than the nodes' texts take when every character is escaped */
+#define STATUS_JSON_MAX  (48u << 20)	/* more than the nodes' texts take when every character is escaped */
 
 struct status {
 	struct control_boot boot;
@@ -23,10 +24,16 @@ struct status {
 		size_t size;
 		char bytes[NODE_FACTS_MAX];
 	} facts[STATUS_NODES_MAX];
+	struct status_lines {		/* likewise: what a service printed last */
+		bool known;		/* it has a log */
+		uint64_t dropped;	/* lines that are in no file */
+		size_t size;
+		char bytes[LOGTAIL_BYTES_MAX];	/* each line ended by NUL */
+	} lines[STATUS_NODES_MAX];
 	size_t n_nodes;
 };
 
-/* Takes one CONTROL_BOOT (which starts the collection anew), CONTROL_NODE or CONTROL_FACTS. 0 or -EBADMSG. */
+/* Takes one CONTROL_BOOT (which starts the collection anew), NODE, FACTS or LINES. 0 or -EBADMSG. */
 int status_take(struct status *status, unsigned kind, const void *body, size_t size);
 
 /* When the node ended (a service: became ready), or now while it has not. */

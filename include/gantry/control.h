@@ -24,7 +24,7 @@
 enum control_kind {
 	/* requests */
 	CONTROL_EVENTS = 1,	/* argument: first seq wanted; flag CONTROL_FOLLOW */
-	CONTROL_STATUS,		/* answered by CONTROL_BOOT, then CONTROL_NODE and CONTROL_FACTS of each node */
+	CONTROL_STATUS,		/* answered by CONTROL_BOOT, then CONTROL_NODE and what is known of each node */
 	CONTROL_POST,		/* body: text of a new event, or text NUL fields (see event.h); level in argument */
 	CONTROL_START,		/* body: node name. Service: start; failed or skipped stage: try again */
 	CONTROL_STOP,		/* body: service name */
@@ -52,6 +52,7 @@ enum control_kind {
 	CONTROL_RING,		/* argument: how many events PID 1 keeps; begins a followed subscription */
 	CONTROL_HAND,		/* argument: enum control_hand; attached: its descriptor. Unasked, at any time */
 	CONTROL_FACTS,		/* body: "key=value" NUL each, of the node before it; only if there are any */
+	CONTROL_LINES,		/* body: struct control_lines, of the node before it, if it is a service with a log */
 	CONTROL_KIND_MAX,
 };
 
@@ -129,6 +130,12 @@ struct control_node {
 	uint32_t progress_eta_s;	/* UINT32_MAX if unknown */
 	uint32_t reserved2;
 	char progress_text[NODE_REASON_MAX];
+};
+
+/* What a service printed last; in pieces where it is too long for one message. */
+struct control_lines {
+	uint64_t dropped;		/* lines that are in no file */
+	char bytes[];			/* whole lines, oldest first, each ended by NUL */
 };
 
 #define CONTROL_BODY_MAX     2048

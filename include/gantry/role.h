@@ -11,6 +11,7 @@ int api_main(int argc, char **argv);			/* init/api/main.c */
 int front_main(int argc, char **argv);			/* api-tls; init/api/front.c */
 int store_main(int argc, char **argv);			/* api-store; init/api/store.c */
 int logger_main(int argc, char **argv);			/* init/logger.c */
+int service_log_main(int argc, char **argv);		/* init/servicelog.c */
 int launch_main(int argc, char **argv);			/* init/launch.c */
 int steps_main(int argc, char **argv);			/* init/steps.c */
 int ctl_main(int argc, char **argv);			/* gantryctl, and check; init/ctl.c */

@@ -175,6 +175,7 @@ static void take(const struct control_message *message, int *attached)
 	case CONTROL_BOOT:
 	case CONTROL_NODE:
 	case CONTROL_FACTS:
+	case CONTROL_LINES:
 		if (status_take(&status, message->head.kind, message->body, message->head.size) < 0)
 			status_broken = true;
 		break;

@@ -24,6 +24,7 @@ static const char example[] =
 	"  \"held\": {\"action\": \"reboot\", \"delay_s\": 0.5},\n"
 	"  \"events\": {\"fifo\": \"/run/gantry/fifo\", \"rate_per_s\": 0, \"burst\": 5},\n"
 	"  \"log\": {\"needs\": [\"disk\"], \"directory\": \"/persistent/log\"},\n"
+	"  \"logs\": {\"needs\": [\"disk\"], \"files\": 9},\n"
 	"  \"api\": {\"listen\": \"[::]:3535\"},\n"
 	"  \"users\": [{\"name\": \"reth\", \"uid\": 1001, \"gid\": 1001, \"groups\": [\"eth\"]}],\n"
 	"  \"stages\": [\n"
@@ -38,7 +39,8 @@ static const char example[] =
 	"     \"ready\": {\"tcp\": \"[::1]:8545\"}, \"restart\": {\"policy\": \"on-failure\", \"min_s\": 2}, \"stop_signal\": \"INT\",\n"
 	"     \"stop_grace_s\": 300, \"cgroup\": {\"memory.max\": \"1G\"}, \"limits\": {\"nofile\": 1048576, \"core\": \"unlimited\"},\n"
 	"     \"before_start\": [{\"directory\": \"/run/x\", \"mode\": \"0750\"}, {\"secret\": \"/run/jwt.hex\", \"bytes\": 32}, {\"remove\": \"/run/reth.ipc\"}]},\n"
-	"    {\"name\": \"ssh\", \"command\": [\"/sbin/dropbear\"], \"enabled\": false, \"after\": [\"reth\"], \"ready\": {\"path\": \"/run/ssh\"}}\n"
+	"    {\"name\": \"ssh\", \"command\": [\"/sbin/dropbear\"], \"enabled\": false, \"after\": [\"reth\"], \"ready\": {\"path\": \"/run/ssh\"},\n"
+	"     \"log\": {\"files\": 3, \"max_bytes\": 70000, \"format\": \"json\", \"events\": true}}\n"
 	"  ]\n"
 	"}\n";
 
@@ -69,6 +71,17 @@ TEST(a_good_file_becomes_a_plan)
 	CHECK_STR(c->api_json, "{\"listen\":\"[::]:3535\"}");
 	CHECK_INT(c->n_log_needs, 1);
 	CHECK_INT(c->log_needs[0], 2);
+	CHECK(c->logs);
+	CHECK_STR(c->logs_directory, "/var/log/gantry");
+	CHECK_STR(c->logs_group, "root");
+	CHECK_INT(c->n_logs_needs, 1);
+	CHECK_INT(c->logs_needs[0], 2);
+	CHECK_INT(c->nodes[4].log_max_bytes, 16777216);
+	CHECK_INT(c->nodes[4].log_files, 9);
+	CHECK(!c->nodes[4].log_json && !c->nodes[4].log_events);
+	CHECK_INT(c->nodes[5].log_max_bytes, 70000);
+	CHECK_INT(c->nodes[5].log_files, 3);
+	CHECK(c->nodes[5].log_json && c->nodes[5].log_events);
 	CHECK_INT(c->n_nodes, 6);
 
 	CHECK_STR(c->nodes[1].name, "config");
@@ -444,6 +457,10 @@ TEST(needs_must_exist_and_can_be_met)
 		 "boot.json:1: stages[1] \"b\": needs \"a\": it is there twice"},
 		{"{\"stages\": [" STAGE("a", ", \"when\": \"held\"") ", " STAGE("b", ", \"needs\": [\"a\"]") "]}",
 		 "boot.json:1: stages[1] \"b\": needs \"a\": it runs only when the boot is held"},
+		{"{\"logs\": {\"needs\": [\n\"dsk\"]}, \"stages\": [" STAGE("disk", "") "]}",
+		 "boot.json:2: logs: needs \"dsk\": no such stage or service; did you mean \"disk\"?"},
+		{"{\"services\": [{\"name\": \"a\", \"command\": [\"/a\"],\n\"log\": {}}]}",
+		 "boot.json:2: services[0] \"a\": log: there are no log files without \"logs\" at the top of the file"},
 		{"{\"log\": {\"needs\": [\n\"dsk\"]}, \"stages\": [" STAGE("disk", "") "]}",
 		 "boot.json:2: log: needs \"dsk\": no such stage or service; did you mean \"disk\"?"},
 		{"{\"services\": [{\"name\": \"a\", \"command\": [\"/a\"], \"enabled\": false}, "

@@ -72,6 +72,17 @@ size_t boot_facts(size_t index, const char **ret)
 	return index % 3 == 0 ? 29 : 0;
 }
 
+bool boot_lines(size_t index, size_t *at, char *out, size_t room, size_t *ret_size, uint64_t *ret_dropped)
+{
+	static const char lines[] = "first\0second";
+
+	*ret_dropped = index;
+	*ret_size = *at == 0 && sizeof(lines) <= room ? sizeof(lines) : 0;
+	memcpy(out, lines, *ret_size);
+	*at = 2;
+	return index % 2 == 0;
+}
+
 void boot_certificate(const char *sha256)
 {
 	snprintf(called, sizeof(called), "certificate %s", sha256);

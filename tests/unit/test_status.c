@@ -153,8 +153,8 @@ TEST(a_service_has_restarts_and_uptime_while_it_runs)
 	n->started_ns = n->first_started_ns = 0;
 	json();
 	HAS("\"pid\":77,");
-	HAS("\"restarts\":2,\"ready_s\":4.000000,\"uptime_s\":57.000000,\"resources\"");
-	HAS("\"restarts\":0,\"ready_s\":null,\"uptime_s\":null,\"resources\"");
+	HAS("\"restarts\":2,\"ready_s\":4.000000,\"uptime_s\":57.000000,\"log_dropped\":null,\"last_lines\":[],\"resources\"");
+	HAS("\"restarts\":0,\"ready_s\":null,\"uptime_s\":null,\"log_dropped\":null,\"last_lines\":[],\"resources\"");
 	free(shown.bytes);
 }
 
@@ -239,10 +239,32 @@ TEST(the_largest_status_fits_the_document)
 		memcpy(status.facts[i].bytes, "key=", 4);
 		status.facts[i].bytes[NODE_FACTS_MAX - 1] = '\0';
 		status.facts[i].size = NODE_FACTS_MAX;
+		memset(status.lines[i].bytes, '<', sizeof(status.lines[i].bytes));
+		for (size_t at = LOGTAIL_LINE_MAX; at < sizeof(status.lines[i].bytes); at += LOGTAIL_LINE_MAX + 1)
+			status.lines[i].bytes[at] = '\0';
+		status.lines[i].size = 7 * (LOGTAIL_LINE_MAX + 1);
 	}
 	json();
 	HAS("\"versions\":");
 	free(shown.bytes);
+}
+
+TEST(a_service_has_its_last_lines_in_pieces_as_they_came)
+{
+	char piece[] = "\x07\0\0\0\0\0\0\0one\0<two>", more[] = "\x08\0\0\0\0\0\0\0three";
+	static char big[sizeof(uint64_t) + LOGTAIL_BYTES_MAX];
+
+	boot();
+	CHECK_INT(status_take(&status, CONTROL_LINES, piece, sizeof(piece)), -EBADMSG);
+	node("reth", "service", NODE_READY)->kind = NODE_SERVICE;
+	CHECK_INT(status_take(&status, CONTROL_LINES, piece, sizeof(piece)), 0);
+	CHECK_INT(status_take(&status, CONTROL_LINES, more, sizeof(more)), 0);
+	json();
+	HAS("\"log_dropped\":8,\"last_lines\":[\"one\",\"\\u003ctwo\\u003e\",\"three\"],\"resources\"");
+	free(shown.bytes);
+	CHECK_INT(status_take(&status, CONTROL_LINES, piece, 7), -EBADMSG);
+	CHECK_INT(status_take(&status, CONTROL_LINES, piece, sizeof(piece) - 1), -EBADMSG);
+	CHECK_INT(status_take(&status, CONTROL_LINES, big, sizeof(big)), -EBADMSG);
 }
 
 TEST(messages_of_other_sizes_and_states_are_refused)

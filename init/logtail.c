@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Implements logtail.h. */
+#include <string.h>
+
+#include "logtail.h"
+#include "utf8.h"
+
+#define READ_TRIES 4	/* a page that is written to all the time is taken as it is: it is checked in any case */
+
+static size_t count(const char *bytes, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < size; i++)
+		n += !bytes[i];
+	return n;
+}
+
+void logtail_add(struct logtail *tail, const char *text, size_t size)
+{
+	uint32_t turn = tail->turn | 1;
+	size_t used = tail->size <= sizeof(tail->bytes) ? tail->size : 0, gone = 0, lines = count(tail->bytes, used);
+
+	if (size > LOGTAIL_LINE_MAX) {
+		size = LOGTAIL_LINE_MAX;
+		while (size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80)	/* not within a character */
+			size--;
+	}
+	while (gone < used && (lines >= LOGTAIL_LINES || used - gone + size + 1 > sizeof(tail->bytes))) {
+		const char *end = memchr(tail->bytes + gone, '\0', used - gone);
+
+		gone = end ? (size_t)(end + 1 - tail->bytes) : used;
+		lines--;
+	}
+	__atomic_store_n(&tail->turn, turn, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	memmove(tail->bytes, tail->bytes + gone, used - gone);
+	memcpy(tail->bytes + used - gone, text, size);
+	tail->bytes[used - gone + size] = '\0';
+	tail->size = (uint32_t)(used - gone + size + 1);
+	tail->lines++;
+	__atomic_store_n(&tail->turn, turn + 1, __ATOMIC_RELEASE);
+}
+
+static void copy(const struct logtail *tail, struct logtail *ret)
+{
+	for (int i = 0; i < READ_TRIES; i++) {
+		uint32_t turn = __atomic_load_n(&tail->turn, __ATOMIC_ACQUIRE);
+
+		memcpy(ret, tail, sizeof(*ret));
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (!(turn & 1) && turn == __atomic_load_n(&tail->turn, __ATOMIC_RELAXED))
+			return;
+	}
+}
+
+void logtail_read(const struct logtail *tail, struct logtail *ret)
+{
+	static struct logtail raw;
+	size_t size, lines = 0;
+
+	copy(tail, &raw);
+	size = raw.size <= sizeof(raw.bytes) ? raw.size : 0;
+	ret->turn = 0;
+	ret->size = 0;
+	ret->lines = raw.lines;
+	ret->dropped = raw.dropped;
+	for (size_t at = 0; at < size && lines < LOGTAIL_LINES; lines++) {
+		const char *end = memchr(raw.bytes + at, '\0', size - at);
+		size_t n = end ? (size_t)(end - raw.bytes) - at : size - at, room = sizeof(ret->bytes) - ret->size;
+
+		if (room < 2)
+			break;
+		room = room - 1 < LOGTAIL_LINE_MAX ? room - 1 : LOGTAIL_LINE_MAX;
+		ret->size += (uint32_t)utf8_clean(ret->bytes + ret->size, room, raw.bytes + at, n);
+		ret->bytes[ret->size++] = '\0';
+		at += n + 1;
+	}
+}
+
+const char *logtail_last(const struct logtail *copy)
+{
+	size_t at = copy->size;
+
+	if (at < 1)
+		return NULL;
+	for (at--; at > 0 && copy->bytes[at - 1]; at--)
+		;
+	return copy->bytes + at;
+}
