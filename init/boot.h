@@ -31,6 +31,9 @@ bool boot_lines(size_t index, size_t *at, char *out, size_t room, size_t *ret_si
 /* The fingerprint of the API's certificate, 64 hex digits, for status. */
 void boot_certificate(const char *sha256);
 
+/* How the boot before this one ended, "key=value" NUL each (lastboot.h): told by an event, and shown in the status. */
+void boot_last_shutdown(const char *fields, size_t size);
+
 /* 0; -ENOENT: no such node; -EINVAL: not for this kind of node; -EALREADY; -ESHUTDOWN: the machine is stopping. */
 int boot_start(const char *name);
 int boot_stop(const char *name);

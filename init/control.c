@@ -379,6 +379,8 @@ static int take_certificate(const struct control_head *head, const char *body)
 
 static unsigned needed_permission(unsigned kind)
 {
+	if (kind == CONTROL_LAST_SHUTDOWN)
+		return CONTROL_MAY_TELL;
 	return kind == CONTROL_EVENTS || kind == CONTROL_STATUS ? CONTROL_MAY_READ :
 	       kind == CONTROL_POST || kind == CONTROL_CERTIFICATE ? CONTROL_MAY_POST :
 	       kind >= CONTROL_ACTION && kind <= CONTROL_BOOT_LOG ? CONTROL_MAY_ACT : CONTROL_MAY_CONTROL;
@@ -389,7 +391,7 @@ static void take_request(struct connection *c, const struct control_head *head, 
 {
 	c->result = 0;
 	c->answer = ANSWER_END;
-	if (head->kind < CONTROL_EVENTS || head->kind > CONTROL_BOOT_LOG)
+	if ((head->kind < CONTROL_EVENTS || head->kind > CONTROL_BOOT_LOG) && head->kind != CONTROL_LAST_SHUTDOWN)
 		c->result = -EBADMSG;
 	else if (!(c->permissions & needed_permission(head->kind)))
 		c->result = -EPERM;
@@ -399,6 +401,8 @@ static void take_request(struct connection *c, const struct control_head *head, 
 		c->result = post(c, head, body);
 	else if (head->kind == CONTROL_CERTIFICATE)
 		c->result = take_certificate(head, body);
+	else if (head->kind == CONTROL_LAST_SHUTDOWN)
+		boot_last_shutdown(body, head->size);
 	else if (needed_permission(head->kind) == CONTROL_MAY_ACT) {
 		c->result = begin_act(head->kind, body, head->size, *attached);
 		*attached = -1;

@@ -16,6 +16,7 @@ enum control_permission {
 	CONTROL_MAY_READ = 1,	/* events, status */
 	CONTROL_MAY_POST = 2,	/* new events */
 	CONTROL_MAY_CONTROL = 4,	/* start, stop, restart, poweroff, reboot, halt */
+	CONTROL_MAY_TELL = 16,	/* how the last boot ended */
 	CONTROL_MAY_ACT = 8,	/* what boot.json allows the API */
 };
 

@@ -35,7 +35,7 @@ static struct daemon daemons[DAEMON_MAX] = {
 	[DAEMON_API_TLS] = {.name = "api-tls", .source = ACT_SOURCE, .argv = {"api-tls"}, .options_fd = -1,
 			    .permissions = CONTROL_MAY_POST},
 	[DAEMON_LOGGER] = {.name = "logger", .source = "logger", .argv = {"logger"}, .options_fd = -1,
-			   .permissions = CONTROL_MAY_READ},
+			   .permissions = CONTROL_MAY_READ | CONTROL_MAY_TELL},
 	[DAEMON_SERVICE_LOG] = {.name = "service-log", .source = "service-log", .argv = {"service-log"},
 				.options_fd = -1},
 };

@@ -60,6 +60,8 @@ static int64_t started_ns;
 static struct child *teardown;
 static bool nodes_down;
 static char certificate_sha256[65];
+static char last_shutdown[EVENT_FIELDS_MAX];
+static size_t last_shutdown_size;
 
 static void nothing(struct loop_timer *timer)
 {
@@ -321,6 +323,8 @@ void boot_status(struct control_boot *ret)
 	uname(&system);
 	snprintf(ret->kernel, sizeof(ret->kernel), "%.*s", (int)sizeof(ret->kernel) - 1, system.release);
 	memcpy(ret->certificate_sha256, certificate_sha256, sizeof(ret->certificate_sha256));
+	memcpy(ret->last_shutdown, last_shutdown, last_shutdown_size);
+	ret->last_shutdown_size = (uint16_t)last_shutdown_size;
 	if (plan.state == BOOT_HELD)
 		snprintf(ret->reason, sizeof(ret->reason), "%s", plan.reason);
 	snprintf(ret->version, sizeof(ret->version), "%s", GANTRY_VERSION);
@@ -403,6 +407,36 @@ bool boot_lines(size_t index, size_t *at, char *out, size_t room, size_t *ret_si
 void boot_certificate(const char *sha256)
 {
 	snprintf(certificate_sha256, sizeof(certificate_sha256), "%s", sha256);
+}
+
+static const char *last_field(const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *f = last_shutdown; f < last_shutdown + last_shutdown_size; f += strlen(f) + 1)
+		if (!strncmp(f, name, n) && f[n] == '=')
+			return f + n + 1;
+	return "";
+}
+
+void boot_last_shutdown(const char *fields, size_t size)
+{
+	char text[NODE_REASON_MAX];
+	bool good;
+
+	if (last_shutdown_size)
+		return;		/* a second logger of this boot */
+	last_shutdown_size = event_clean_fields(last_shutdown, sizeof(last_shutdown), fields, size);
+	if (!last_shutdown_size)
+		return;
+	good = !strcmp(last_field("in_order"), "true");
+	if (good)
+		snprintf(text, sizeof(text), "previous boot ended in order: %s by %s%s%s", last_field("for"),
+			 last_field("by"), *last_field("reason") ? ": " : "", last_field("reason"));
+	else
+		snprintf(text, sizeof(text), "unclean: previous boot did not shut down in order");
+	event_add(good && !strcmp(last_field("clean"), "true") ? EVENT_INFO : EVENT_WARNING, EVENT_MESSAGE, "gantry",
+		  text, strlen(text), last_shutdown, last_shutdown_size);
 }
 
 int boot_start(const char *name)

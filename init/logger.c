@@ -24,6 +24,7 @@
 
 #include "client.h"
 #include "eventtext.h"
+#include "lastboot.h"
 #include "logline.h"
 
 #define LOG_NAME        "events.log"
@@ -44,6 +45,7 @@ struct log {
 	int64_t size, limit;	/* of one file, bytes */
 	char boot_id[40];
 	uint64_t next;		/* first event that is not in the log yet */
+	struct lastboot before;	/* the boot before this one */
 	bool dirty, failing;
 	int64_t sync_due_ms;
 
@@ -192,7 +194,11 @@ static bool scan(struct log *log, int fd, int64_t size)
 	while (log_lines_next(lines, &line, &n) > 0) {
 		if (log_line_boot(&boot, line, n) == 0) {
 			ours = strcmp(boot.id, log->boot_id) == 0;
-		} else if (ours && log_line_event(record, line, n) > 0) {
+			lastboot_boot(&log->before, &boot);
+			continue;
+		}
+		lastboot_line(&log->before, line, n);
+		if (ours && log_line_event(record, line, n) > 0) {
 			memcpy(&head, record, sizeof(head));
 			log->next = head.seq >= log->next ? head.seq + 1 : log->next;
 		}
@@ -219,6 +225,17 @@ static void go_on(struct log *log)
 		log->buffer[log->used++] = '\n';
 	if (!ours)
 		add_boot_line(log, log->used, before);
+}
+
+/* PID 1 cannot read the disk; it answers at once. */
+static void tell_last_shutdown(const struct log *log)
+{
+	struct control_message answer;
+	char fields[EVENT_FIELDS_MAX];
+	size_t size = lastboot_fields(&log->before, fields, sizeof(fields));
+
+	if (size > 0 && client_request(CONTROL_FD, CONTROL_LAST_SHUTDOWN, 0, 0, fields, size) == 0)
+		client_receive(CONTROL_FD, &answer);
 }
 
 static int rotate(struct log *log)
@@ -443,7 +460,9 @@ int logger_main(int argc, char **argv)
 	}
 	if (!open_log(&log, path))
 		return 0;
+	log.before.running = log.boot_id;
 	go_on(&log);
+	tell_last_shutdown(&log);
 	r = client_request(CONTROL_FD, CONTROL_EVENTS, CONTROL_FOLLOW, (int64_t)log.next, NULL, 0);
 	if (r == 0)
 		r = follow(&log);

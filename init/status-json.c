@@ -75,7 +75,7 @@ static bool is_one_of(const char *name, size_t size, const char *const names[])
 static bool is_bare(const char *name, size_t size, const char *value)
 {
 	static const char *const numbers[] = {"stratum", "files", NULL};
-	static const char *const truths[] = {"formatted", "synchronised", NULL};
+	static const char *const truths[] = {"formatted", "synchronised", "in_order", "clean", NULL};
 
 	if (ends_in(name, size, "_s") || ends_in(name, size, "_bytes") || is_one_of(name, size, numbers))
 		return status_is_number(value);
@@ -284,6 +284,11 @@ void status_json(struct text *t, const struct status *status)
 	json_facts_of(t, status, "disk", "disk");
 	json_facts_of(t, status, "clock", "clock");
 	json_facts_of(t, status, "measurements", "measure");
+	json_name(t, "last_shutdown");
+	if (status->last_shutdown.size)
+		json_facts(t, &status->last_shutdown);
+	else
+		text_put(t, "null");
 	json_name(t, "api");
 	text_put(t, "{");
 	if (boot->certificate_sha256[0])

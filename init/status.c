@@ -59,11 +59,17 @@ int status_take(struct status *status, unsigned kind, const void *body, size_t s
 	if (kind == CONTROL_BOOT && size == sizeof(status->boot)) {
 		memcpy(&status->boot, body, size);
 		status->n_nodes = 0;
+		status->last_shutdown.size = 0;
 		clean(status->boot.reason, sizeof(status->boot.reason));
 		clean(status->boot.version, sizeof(status->boot.version));
 		clean(status->boot.hostname, sizeof(status->boot.hostname));
 		clean(status->boot.kernel, sizeof(status->boot.kernel));
 		clean(status->boot.certificate_sha256, sizeof(status->boot.certificate_sha256));
+		if (status->boot.last_shutdown_size > sizeof(status->boot.last_shutdown) ||
+		    (status->boot.last_shutdown_size &&
+		     take_facts(&status->last_shutdown, status->boot.last_shutdown,
+				status->boot.last_shutdown_size) < 0))
+			return -EBADMSG;
 		return status->boot.state < BOOT_STATE_MAX ? 0 : -EBADMSG;
 	}
 	if (kind == CONTROL_NODE && size == sizeof(struct control_node) && status->n_nodes < STATUS_NODES_MAX) {
@@ -164,6 +170,27 @@ static int widest(const struct status *status)
 	return (int)width;
 }
 
+/* "last shutdown: poweroff by gantryctl: update, at 2026-11-23T08:00:00Z, not clean: reth killed" */
+static void last_shutdown(struct text *t, const struct status_facts *facts)
+{
+	static const struct {
+		const char *before, *fact;
+	} parts[] = {{" by ", "by"}, {": ", "reason"}, {", at ", "at"}, {", not clean: ", "not_clean"}};
+	const char *how = status_fact(facts, "for");
+
+	if (!facts->size)
+		return;
+	text_put(t, "last shutdown: ");
+	text_put(t, how ? how : "not in order");
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+		const char *value = status_fact(facts, parts[i].fact);
+
+		text_put(t, value ? parts[i].before : "");
+		text_put(t, value ? value : "");
+	}
+	text_put(t, "\n");
+}
+
 static void heading(struct text *t, const struct status *status)
 {
 	const struct control_boot *boot = &status->boot;
@@ -211,6 +238,7 @@ void status_table(struct text *t, const struct status *status)
 	int width = widest(status);
 
 	heading(t, status);
+	last_shutdown(t, &status->last_shutdown);
 	text_printf(t, "%-*s  %-10s %-9s %11s %10s %5s %7s  %s\n", width, "NAME", "TYPE", "STATE", "STARTED", "TOOK",
 		    "TRIES", "PID", "REASON");
 	for (size_t i = 0; i < status->n_nodes; i++) {

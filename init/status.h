@@ -30,6 +30,7 @@ struct status {
 		size_t size;
 		char bytes[LOGTAIL_BYTES_MAX];	/* each line ended by NUL */
 	} lines[STATUS_NODES_MAX];
+	struct status_facts last_shutdown;	/* of the boot before this one; size 0: not known */
 	size_t n_nodes;
 };
 

@@ -53,6 +53,7 @@ enum control_kind {
 	CONTROL_HAND,		/* argument: enum control_hand; attached: its descriptor. Unasked, at any time */
 	CONTROL_FACTS,		/* body: "key=value" NUL each, of the node before it; only if there are any */
 	CONTROL_LINES,		/* body: struct control_lines, of the node before it, if it is a service with a log */
+	CONTROL_LAST_SHUTDOWN,	/* of the logger alone, a request. body: "key=value" NUL each (init/lastboot.h) */
 	CONTROL_KIND_MAX,
 };
 
@@ -105,7 +106,9 @@ struct control_boot {
 	char hostname[64];
 	char kernel[64];		/* its release */
 	char certificate_sha256[65];	/* hex, of the API's certificate; "": none yet */
-	char reserved2[7];
+	char reserved2[5];
+	uint16_t last_shutdown_size;
+	char last_shutdown[EVENT_FIELDS_MAX];	/* "key=value" NUL each (init/lastboot.h); nothing: not known */
 };
 
 struct control_node {

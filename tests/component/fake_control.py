@@ -16,12 +16,12 @@ INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))
 SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
 (EVENTS, STATUS, POST, START, STOP, RESTART, POWEROFF, REBOOT, HALT, CERTIFICATE, REFRESH, ACTION, UPLOAD, PASSWORD,
- BOOT_LOG, EVENT, GAP, BOOT, NODE, END, RING, HAND, FACTS, LINES) = range(1, 25)
+ BOOT_LOG, EVENT, GAP, BOOT, NODE, END, RING, HAND, FACTS, LINES, LAST_SHUTDOWN) = range(1, 26)
 FOLLOW, OUTSIDE = 1, 2
 HAND_PEER, HAND_PASSWORD, HAND_IDENTITY = range(3)
 HEAD = struct.Struct("<HHIq")
 EVENT_HEAD = struct.Struct("<QqqBBHHH")
-BOOT_BODY = struct.Struct("<qqqB3xIQQ5QQ8QQQ256s32s64s64s65s7x")
+BOOT_BODY = struct.Struct("<qqqB3xIQQ5QQ8QQQ256s32s64s64s65s5xH512s")
 NODE_BODY = struct.Struct("<qqqqiIBBB5x32s32s256sqQQQI4x256s")
 
 
@@ -46,6 +46,7 @@ class FakeControl:
         self.answer_posts = True
         self.status_state = 1
         self.hold_at = None         # a follower gets no event after this one
+        self.last_shutdown = None   # what the logger found out about the boot before
         self.boot = {}              # what status tells, where it differs from boot_body()
         self.stderr = b""
         self.process = None
@@ -183,11 +184,12 @@ class FakeControl:
             except OSError:
                 return
 
-    def boot_body(self, now_s=9, started_s=0.001, ended_s=8, state=None, reason="", version="0.1.0", hostname="testhost"):
+    def boot_body(self, now_s=9, started_s=0.001, ended_s=8, state=None, reason="", version="0.1.0", hostname="testhost",
+                  last_shutdown=b""):
         turns = (5, 4, 3, 2, 1, 0, 0, 1)
         return BOOT_BODY.pack(ns(now_s), ns(started_s), ns(ended_s), self.status_state if state is None else state, 3, self.seq,
                               0, 1, self.seq, 0, 0, 0, 3 << 20, *turns, 250000000, 120000000, reason.encode(), version.encode(),
-                              hostname.encode(), b"6.12.0-test", self.certificate)
+                              hostname.encode(), b"6.12.0-test", self.certificate, len(last_shutdown), last_shutdown)
 
     @staticmethod
     def node_body(name, kind=0, state=4, started_s=0, ended_s=0, first_started_s=0, next_start_s=0, pid=0, attempts=1,
@@ -237,6 +239,9 @@ class FakeControl:
                 ours.send(message(NODE, 0, body))
                 if facts:
                     ours.send(message(FACTS, 0, facts))
+            ours.send(message(END))
+        elif kind == LAST_SHUTDOWN:
+            self.last_shutdown = dict(field.split("=", 1) for field in body.decode().split("\0") if field)
             ours.send(message(END))
         elif kind == CERTIFICATE:
             self.certificate = body

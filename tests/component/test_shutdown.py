@@ -3,6 +3,7 @@
 """The way down, in namespaces: it ends within its bound whatever services and their orphans do, says how it went, and the
 next boot knows. Services are told to stop in reverse order in test_pid1.py; machines are switched off in tests/boot."""
 
+import json
 import os
 import re
 import time
@@ -96,6 +97,47 @@ class Bounds(unittest.TestCase):
             gantry.wait("bomb", "ready")
             for _ in self.ends(gantry, 1, 12):
                 gantry.ctl("poweroff")
+
+
+class NextBoot(unittest.TestCase):
+    config = boot(services=[service("deaf", DEAF, stop_grace_s=1)], log={"directory": "/t"})
+
+    def first(self):
+        """The log of a boot that was asked to power off, with another boot's id: the kernel's is the same here."""
+        with Pid1(self.config) as gantry:
+            gantry.wait("deaf", "up", "message")
+            gantry.ctl("poweroff", "kernel update")
+            self.assertEqual(gantry.end(), "poweroff")
+            log = gantry.read("events.log")
+        return re.sub(r'"boot_id":"[^"]*"', '"boot_id":"0000-1111"', log)
+
+    def second(self, log):
+        with Pid1(self.config, files={"events.log": log}) as gantry:
+            said = gantry.wait("gantry", "previous boot" if '"text":"down"' in log else "unclean", "message")
+            status = json.loads(gantry.ctl("status", "--json").stdout)["last_shutdown"]
+            return said, status, gantry.ctl("status").stdout
+
+    def test_the_next_boot_says_how_this_one_ended(self):
+        log = self.first()
+        self.assertEqual(json.loads(log.splitlines()[-1])["text"], "down")
+        said, status, table = self.second(log)
+        self.assertEqual(said.level, "warning")         # somebody had to be killed
+        self.assertIn("previous boot ended in order: poweroff by gantryctl: kernel update", said.text)
+        self.assertEqual({key: status[key] for key in ("in_order", "clean", "for", "by", "reason", "not_clean")},
+                         {"in_order": True, "clean": False, "for": "poweroff", "by": "gantryctl",
+                          "reason": "kernel update", "not_clean": "deaf killed"})
+        self.assertGreaterEqual(status["services_s"], 1)
+        self.assertIn("last shutdown: poweroff by gantryctl: kernel update, at 2", table)
+        said, status, _ = self.second("".join(line + "\n" for line in log.splitlines()[:-1]))
+        self.assertEqual((said.level, status["in_order"]), ("warning", False))
+        self.assertIn("unclean: previous boot did not shut down in order", said.text)
+
+    def test_a_first_boot_knows_of_none(self):
+        with Pid1(self.config) as gantry:
+            gantry.wait("deaf", "up", "message")
+            gantry.inside("sh", "-c", "until [ -s /t/events.log ]; do sleep 0.05; done")
+            self.assertIsNone(json.loads(gantry.ctl("status", "--json").stdout)["last_shutdown"])
+            self.assertFalse(gantry.find("gantry", "unclean", "message"))
 
 
 class Requests(unittest.TestCase):

@@ -85,6 +85,14 @@ bool boot_lines(size_t index, size_t *at, char *out, size_t room, size_t *ret_si
 	return index % 2 == 0;
 }
 
+static unsigned last_shutdowns;
+
+void boot_last_shutdown(const char *fields, size_t size)
+{
+	(void)fields;
+	last_shutdowns += size > 0;
+}
+
 void boot_certificate(const char *sha256)
 {
 	if (strlen(sha256) != 64)

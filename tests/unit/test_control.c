@@ -83,6 +83,14 @@ bool boot_lines(size_t index, size_t *at, char *out, size_t room, size_t *ret_si
 	return index % 2 == 0;
 }
 
+static unsigned last_shutdowns;
+
+void boot_last_shutdown(const char *fields, size_t size)
+{
+	(void)fields;
+	last_shutdowns += size > 0;
+}
+
 void boot_certificate(const char *sha256)
 {
 	snprintf(called, sizeof(called), "certificate %s", sha256);
@@ -405,6 +413,18 @@ TEST(an_adopted_follower_sees_its_own_event_before_the_end_of_the_request)
 	CHECK_INT(next_kind(), CONTROL_END);
 	request(CONTROL_STATUS, 0, 0, "");
 	CHECK_INT(next_kind(), CONTROL_BOOT);
+}
+
+TEST(how_the_last_boot_ended_is_told_by_whom_it_was_given_to)
+{
+	adopt(CONTROL_MAY_READ | CONTROL_MAY_POST | CONTROL_MAY_CONTROL | CONTROL_MAY_ACT);
+	request(CONTROL_LAST_SHUTDOWN, 0, 0, "in_order=true");
+	CHECK_INT(next_kind(), CONTROL_END);
+	CHECK_INT(last_shutdowns, 0);
+	adopt(CONTROL_MAY_TELL);
+	request(CONTROL_LAST_SHUTDOWN, 0, 0, "in_order=true");
+	CHECK_INT(next_kind(), CONTROL_END);
+	CHECK_INT(last_shutdowns, 1);
 }
 
 TEST(a_role_may_only_what_it_was_given)
