@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "status.h"
@@ -209,15 +210,35 @@ static void heading(struct text *t, const struct status *status)
 	text_put(t, "\n");
 }
 
-static void rate(struct text *t, uint64_t per_second)
+static void amount(char *out, size_t size, double value)
 {
 	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-	double value = (double)per_second;
 	size_t i = 0;
 
 	for (; value >= 1024 && i + 1 < sizeof(units) / sizeof(*units); i++)
 		value /= 1024;
-	text_printf(t, "%.1f %s/s", value, units[i]);
+	snprintf(out, size, "%.1f %s", value, units[i]);
+}
+
+static void rate(struct text *t, uint64_t per_second)
+{
+	char words[32];
+
+	amount(words, sizeof(words), (double)per_second);
+	text_printf(t, "%s/s", words);
+}
+
+/* What a service uses, as far as it is known. */
+static void used(const struct status_facts *facts, char memory[24], char cpu[24])
+{
+	const char *bytes = status_number(facts, "memory_bytes"), *us = status_number(facts, "cpu_us");
+
+	snprintf(memory, 24, "-");
+	snprintf(cpu, 24, "-");
+	if (bytes)
+		amount(memory, 24, strtod(bytes, NULL));
+	if (us)
+		snprintf(cpu, 24, "%.2f s", strtod(us, NULL) / 1e6);
 }
 
 /* Of a stage that runs: "25 %, 8.0 MiB/s, 6 s left: ", as far as it is known. */
@@ -239,18 +260,19 @@ void status_table(struct text *t, const struct status *status)
 
 	heading(t, status);
 	last_shutdown(t, &status->last_shutdown);
-	text_printf(t, "%-*s  %-10s %-9s %11s %10s %5s %7s  %s\n", width, "NAME", "TYPE", "STATE", "STARTED", "TOOK",
-		    "TRIES", "PID", "REASON");
+	text_printf(t, "%-*s  %-10s %-9s %11s %10s %5s %7s %10s %10s  %s\n", width, "NAME", "TYPE", "STATE", "STARTED",
+		    "TOOK", "TRIES", "PID", "MEMORY", "CPU", "REASON");
 	for (size_t i = 0; i < status->n_nodes; i++) {
 		const struct control_node *node = &status->nodes[i];
-		char started[24], took[24], pid[16] = "-";
+		char started[24], took[24], memory[24], cpu[24], pid[16] = "-";
 
+		used(&status->facts[i], memory, cpu);
 		seconds(started, sizeof(started), node->first_started_ns);
 		seconds(took, sizeof(took), status_took_ns(status, node));
 		if (node->pid > 0)
 			snprintf(pid, sizeof(pid), "%" PRId32, node->pid);
-		text_printf(t, "%-*s  %-10s %-9s %11s %10s %5" PRIu32 " %7s  ", width, node->name, node->type,
-			    node_states[node->state], started, took, node->attempts, pid);
+		text_printf(t, "%-*s  %-10s %-9s %11s %10s %5" PRIu32 " %7s %10s %10s  ", width, node->name, node->type,
+			    node_states[node->state], started, took, node->attempts, pid, memory, cpu);
 		progress(t, node);
 		text_put(t, node->reason);
 		text_put(t, "\n");

@@ -35,7 +35,7 @@ class Ctl(unittest.TestCase):
         self.assertEqual((r.returncode, r.stderr), (0, ""))
         lines = r.stdout.splitlines()
         self.assertEqual(lines[0], "gantry 0.1.0 on testhost: booted (after 8.00 s, up 9 s)")
-        self.assertRegex(lines[1], r"^NAME +TYPE +STATE +STARTED +TOOK +TRIES +PID +REASON$")
+        self.assertRegex(lines[1], r"^NAME +TYPE +STATE +STARTED +TOOK +TRIES +PID +MEMORY +CPU +REASON$")
         self.assertEqual(len(lines), 202)
         status = json.loads(self.run_as("status", "--json").stdout)
         self.assertEqual(status["stages"][0]["name"], "node-0")

@@ -171,6 +171,10 @@ TEST(what_a_service_uses_is_shown_as_far_as_it_is_known)
 	HAS("\"resources\":{\"memory_bytes\":null,\"memory_peak_bytes\":null,\"processes\":null,\"oom_kills\":0,"
 	    "\"cpu_s\":null}}");
 	free(shown.bytes);
+	table();
+	HAS("    4.0 KiB     1.50 s  ");
+	HAS("          -          -  ");
+	free(shown.bytes);
 }
 
 TEST(progress_is_in_the_document_and_in_the_table_while_the_stage_runs)
