@@ -100,6 +100,7 @@ def look_at_snapshot(config):
     """The snapshot's files as the sync left them: no service that adds its own is started."""
     for name in ("reth", "rbuilder"):
         node(config, name)["enabled"] = False
+        node(config, name).pop("enabled_if", None)
     add_probe(config, "look", "tree", "/persistent/reth", needs=["snapshot"])
 
 
