@@ -20,6 +20,7 @@
 #include "config-cgroup.h"
 #include "event.h"
 #include "loop.h"
+#include "table.h"
 
 #define NO_NODE    ((size_t)-1)
 #define LEFT_MAX   (ACTS_MAX + 32)	/* rows beside one a node: acts' cgroups, and those left to themselves */
@@ -382,6 +383,7 @@ int cgroup_node_init(const struct config *with, void (*gone)(size_t node))
 	leaving = calloc(n_leaving, sizeof(*leaving));
 	if (!lives || !leaving)
 		return -ENOMEM;
+	table_stays_ours(lives, (config->n_nodes + 1) * sizeof(*lives));
 	for (size_t i = 0; i < config->n_nodes; i++) {
 		snprintf(lives[i].name, sizeof(lives[i].name), "%s", config->nodes[i].name);
 		lives[i].memory_wd = -1;

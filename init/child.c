@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements child.h. One way of reaping for all: SIGCHLD, then waitid() for any until nothing is left; PID 1 alone
+ * Implements child.h. One way of reaping for all: SIGCHLD, then waitpid() for any until nothing is left; PID 1 alone
  * reaps, so a pid in the table is never somebody else's. Reports and output of a child are read to the end before its
  * exit is told, so that its last words are not lost.
  */
@@ -32,6 +32,7 @@
 #include "launch.h"
 #include "logpipe.h"
 #include "loop.h"
+#include "table.h"
 #include "output.h"
 
 #ifndef CLONE_INTO_CGROUP
@@ -42,6 +43,8 @@
 #endif
 
 #define TAKES_MAX   4
+#define REAP_BUDGET 4096	/* processes reaped in one turn, of which children: */
+#define REAP_BATCH  64
 #define TURN_BUDGET 32		/* messages of one child in one turn of the loop */
 
 struct child {
@@ -102,6 +105,8 @@ int child_init(size_t n, struct plan *with)
 	if (!children || !words)
 		return -ENOMEM;
 	n_children = n;
+	table_stays_ours(children, n * sizeof(*children));
+	table_stays_ours(words, n * sizeof(*words));
 	for (size_t i = n; i-- > 0;) {
 		struct child *child = &children[i];
 
@@ -543,7 +548,7 @@ int child_start(const struct child_spec *spec, struct child **ret)
 		goto out;
 	}
 	if (pid == 0)
-		become(&child->spec, null_fd, out, err, channel[1] >= 0 ? channel[1] : spec->channel_fd);
+		become(spec, null_fd, out, err, channel[1] >= 0 ? channel[1] : spec->channel_fd);
 	use(child, pid);
 	output[0] = channel[0] = -1;
 	*ret = child;
@@ -614,22 +619,40 @@ static void ended(struct child *child, int status)
 		tell_exit(child);
 }
 
+static struct loop_timer reap_again;
+
+static void reap_on(struct loop_timer *timer)
+{
+	(void)timer;
+	child_reap();
+}
+
+/* A bounded number in one turn: whoever forks faster than we reap must not have the loop for himself. */
 void child_reap(void)
 {
-	for (;;) {
-		siginfo_t info = {0};
+	struct {
 		struct child *child;
 		int status;
+	} gone[REAP_BATCH];
+	size_t n_gone = 0;
+	int status, n = 0;
+	pid_t pid = 0;
 
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == EINTR)
+	eventsock_drain();	/* while /proc still says whose those are that have ended */
+	while (n++ < REAP_BUDGET && n_gone < REAP_BATCH && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct child *child = child_by_pid(pid);
+
+		if (!child)
 			continue;
-		if (info.si_pid <= 0)
-			return;
-		eventsock_drain();
-		if (waitpid(info.si_pid, &status, WNOHANG) != info.si_pid)
-			return;
-		child = child_by_pid(info.si_pid);
-		if (child)
-			ended(child, status);
+		gone[n_gone].child = child;
+		gone[n_gone++].status = status;
+	}
+	if (n_gone)
+		eventsock_drain();	/* what they said between the first look and their end */
+	for (size_t i = 0; i < n_gone; i++)
+		ended(gone[i].child, gone[i].status);
+	if (pid > 0) {
+		reap_again.fire = reap_on;
+		loop_arm(&reap_again, loop_now_ns());
 	}
 }

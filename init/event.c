@@ -12,6 +12,7 @@
 #include "event.h"
 #include "loop.h"
 #include "ring.h"
+#include "table.h"
 #include "utf8.h"
 
 #define WAKES_MAX       4
@@ -31,7 +32,11 @@ static struct loop_timer drop_timer;
 
 int event_init(size_t entries)
 {
-	return ring_init(&ring, entries);
+	int r = ring_init(&ring, entries);
+
+	table_stays_ours(ring.index, ring.entries * sizeof(*ring.index));
+	table_stays_ours(ring.bytes, ring.size);
+	return r;
 }
 
 uint64_t event_last(void)

@@ -41,6 +41,7 @@
 #include "sender.h"
 #include "shutdown.h"
 #include "signals.h"
+#include "table.h"
 #include "when-ready.h"
 
 #define CONFIG_PATH  "/etc/gantry/boot.json"
@@ -637,6 +638,9 @@ static void begin_plan(const char *config_error)
 		seed = (uint64_t)started_ns;	/* what it is for needs no secret */
 	prepare("plan", plan_init(&plan, config));
 	plan_seed(&plan, seed);
+	table_stays_ours(config->nodes, config->n_nodes * sizeof(*config->nodes));
+	table_stays_ours(plan.nodes, plan.n_nodes * sizeof(*plan.nodes));
+	table_stays_ours(plan.queue, plan.capacity * sizeof(*plan.queue));
 	node_child = calloc(config->n_nodes + 1, sizeof(*node_child));
 	node_options = calloc(config->n_nodes + 1, sizeof(*node_options));
 	node_left = calloc(config->n_nodes + 1, sizeof(*node_left));

@@ -19,6 +19,7 @@
 #include "event.h"
 #include "loop.h"
 #include "ready.h"
+#include "table.h"
 
 #define ASK_MIN_NS    5000000LL
 #define ASK_MAX_NS 1000000000LL
@@ -290,6 +291,7 @@ int ready_init(const struct plan *with, void (*callback)(size_t node))
 	watches = calloc(plan->n_nodes ? plan->n_nodes : 1, sizeof(*watches));
 	if (!watches)
 		return -ENOMEM;
+	table_stays_ours(watches, plan->n_nodes * sizeof(*watches));
 	for (size_t i = 0; i < plan->n_nodes; i++) {
 		watches[i].node = i;
 		watches[i].source.fd = -1;
