@@ -512,7 +512,8 @@ static int open_output(struct child *child, int pair[2], int *ret_out, int *ret_
 	if (pipe2(pair, O_CLOEXEC) < 0 || fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
 	*ret_out = *ret_err = pair[1];
-	return output_begin(&child->output, pair[0], child->spec.source, child->text, child->line);
+	return output_begin(&child->output, pair[0], child->spec.quiet ? NULL : child->spec.source, child->text,
+			    child->line);
 }
 
 /* All that PID 1 needs is made before the fork; if any of it is missing, nothing has happened. */

@@ -28,6 +28,7 @@ struct child_spec {
 	int channel_fd;			/* descriptor 3 when it is not a report socket; -1: make one. The caller's */
 	int cgroup_fd;			/* -1: none. The caller's */
 	const char *cgroup;		/* its name, when that is not a node's source; NULL: none; must stay valid */
+	bool quiet;			/* what it prints becomes no events; the last line is kept */
 	int payload_fd;			/* descriptor 5; 0: none. The caller's */
 	bool kept;			/* what is left in its cgroup is exited()'s to end, not killed at once */
 	bool logged;			/* what it prints is read by the role service-log (logpipe.h), not here */

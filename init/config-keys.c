@@ -44,14 +44,49 @@ static int check_restart(struct check *check, const struct place *place, struct 
 	return check_backoff(check, place, object, &restart_keys);
 }
 
+/* A probe's program is there with its times, each more than nothing; without a probe there are none. */
+static int check_probe(struct check *check, const struct place *place, struct json_object *object)
+{
+	static const char *const details[] = {"interval_s", "timeout_s", "failures"};
+	const struct place at = {.up = place, .key = "exec"}, first = {.up = &at, .index = 0};
+	struct json_object *command = key_member(object, "exec");
+	const char *program = command ? json_object_get_string(json_object_array_get_idx(command, 0)) : NULL;
+	char quoted[CHECK_QUOTED_MAX];
+
+	for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++) {
+		struct json_object *value = key_member(object, details[i]);
+
+		if (value && !command)
+			return check_fail_member(check, place, details[i], "\"%s\" belongs to \"exec\"", details[i]);
+		if (value && json_object_get_double(value) < 0.001)
+			return check_fail_member(check, place, details[i], "\"%s\" must be at least 0.001", details[i]);
+	}
+	if (!command || (path_format.fits(check, program) && program[1]))
+		return 0;
+	return check_fail(check, &first, "%s %s", check_quote(quoted, program), path_format.wrong);
+}
+
 static int check_ready(struct check *check, const struct place *place, struct json_object *object)
 {
-	struct json_object *notify = key_member(object, "notify");
-	struct place at = {.up = place, .key = "notify"};
+	static const char *const trues[] = {"notify", "exit"};
 
-	if (notify && !json_object_get_boolean(notify))
-		return check_fail(check, &at, "must be true");
-	return 0;
+	for (size_t i = 0; i < sizeof(trues) / sizeof(trues[0]); i++) {
+		struct json_object *value = key_member(object, trues[i]);
+		const struct place at = {.up = place, .key = trues[i]};
+
+		if (value && !json_object_get_boolean(value))
+			return check_fail(check, &at, "must be true");
+	}
+	return check_probe(check, place, object);
+}
+
+static int check_watchdog(struct check *check, const struct place *place, struct json_object *object)
+{
+	struct json_object *notify = key_member(object, "notify_s");
+
+	if (notify && json_object_get_double(notify) < 0.001)
+		return check_fail_member(check, place, "notify_s", "\"notify_s\" must be at least 0.001");
+	return check_probe(check, place, object);
 }
 
 static int check_change(struct check *check, const struct place *place, struct json_object *object)
@@ -313,7 +348,20 @@ const struct keys ready_keys = {(const struct key[]){
 	{.name = "path", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &path_format},
 	{.name = "tcp", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &address_format},
 	{.name = "notify", .type = KEY_BOOLEAN, .flags = KEY_ONE_OF},
+	{.name = "fd", .type = KEY_INTEGER, .flags = KEY_ONE_OF, .minimum = 3, .maximum = 255},
+	{.name = "exec", .type = KEY_STRINGS, .flags = KEY_ONE_OF, .minimum = 1, .maximum = 64},
+	{.name = "exit", .type = KEY_BOOLEAN, .flags = KEY_ONE_OF},
+	{.name = "interval_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "1"},
+	{.name = "timeout_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 3600, .fallback = "5"},
 	{0}}, check_ready};
+
+const struct keys watchdog_keys = {(const struct key[]){
+	{.name = "notify_s", .type = KEY_NUMBER, .flags = KEY_ONE_OF, .minimum = 0, .maximum = DAY_S},
+	{.name = "exec", .type = KEY_STRINGS, .flags = KEY_ONE_OF, .minimum = 1, .maximum = 64},
+	{.name = "interval_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "10"},
+	{.name = "timeout_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 3600, .fallback = "5"},
+	{.name = "failures", .type = KEY_INTEGER, .minimum = 1, .maximum = 1000, .fallback = "3"},
+	{0}}, check_watchdog};
 
 const struct keys restart_keys = {(const struct key[]){
 	{.name = "policy", .type = KEY_STRING, .choices = policies, .fallback = "always"},
@@ -380,6 +428,7 @@ const struct keys service_keys = {(const struct key[]){
 	{.name = "required", .type = KEY_BOOLEAN, .fallback = "true"},
 	{.name = "ready", .type = KEY_OBJECT, .members = &ready_keys},
 	{.name = "ready_deadline_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "60"},
+	{.name = "watchdog", .type = KEY_OBJECT, .members = &watchdog_keys},
 	{.name = "restart", .type = KEY_OBJECT, .members = &restart_keys},
 	{.name = "stop_signal", .type = KEY_STRING, .choices = signal_names, .fallback = "TERM"},
 	{.name = "stop_to", .type = KEY_STRING, .choices = stop_tos, .fallback = "main"},

@@ -35,6 +35,8 @@ void config_free(struct config *config)
 		free(node->json);
 		free(node->ready_path);
 		free(node->when_ready);
+		free(node->ready_json);
+		free(node->health_json);
 		free(node->ready_address);
 		free(node->enabled_if);
 		for (size_t j = 0; j < node->n_change_files; j++)
@@ -133,9 +135,45 @@ static int fill_stage(struct config_node *node, struct json_object *object)
 	return copy_json(key_member(object, "options"), "{}", &node->json);
 }
 
-static int fill_ready(struct config_node *node, struct json_object *ready)
+/* What is launched for a probe: the service with another command, and without what is done once for each start. */
+static int copy_probe(struct json_object *service, struct json_object *command, char **ret)
 {
+	static const char *const not[] = {"before_start", "when_ready", "ready", "watchdog", "container", "log",
+					  "cgroup"};
+	struct json_object *probe = NULL;
+	int r = json_object_deep_copy(service, &probe, NULL) < 0 ? -ENOMEM : 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(not) / sizeof(not[0]); i++)
+		json_object_object_del(probe, not[i]);
+	if (r == 0 && json_object_object_add(probe, "command", json_object_get(command)) < 0)
+		r = -ENOMEM;
+	if (r == 0)
+		r = copy_json(probe, NULL, ret);
+	json_object_put(probe);
+	return r;
+}
+
+static int fill_watchdog(struct config_node *node, struct json_object *service)
+{
+	struct json_object *watchdog = key_member(service, "watchdog"), *command = key_member(watchdog, "exec");
+
+	if (!watchdog)
+		return 0;
+	if (!command) {
+		node->alive_ms = milliseconds(watchdog, &watchdog_keys, "notify_s");
+		return 0;
+	}
+	node->health_interval_ms = milliseconds(watchdog, &watchdog_keys, "interval_s");
+	node->health_timeout_ms = milliseconds(watchdog, &watchdog_keys, "timeout_s");
+	node->health_failures = (unsigned)key_number(watchdog, &watchdog_keys, "failures");
+	return copy_probe(service, command, &node->health_json);
+}
+
+static int fill_ready(struct config_node *node, struct json_object *service)
+{
+	struct json_object *ready = key_member(service, "ready");
 	struct json_object *path = key_member(ready, "path"), *tcp = key_member(ready, "tcp");
+	struct json_object *command = key_member(ready, "exec"), *fd = key_member(ready, "fd");
 	char host[64];
 
 	if (path) {
@@ -148,7 +186,14 @@ static int fill_ready(struct config_node *node, struct json_object *ready)
 			return -EINVAL;
 		return copy_string(host, &node->ready_address);
 	}
-	node->ready = ready ? READY_NOTIFY : READY_STARTED;
+	if (command) {
+		node->ready = READY_EXEC;
+		node->ready_interval_ms = milliseconds(ready, &ready_keys, "interval_s");
+		node->ready_timeout_ms = milliseconds(ready, &ready_keys, "timeout_s");
+		return copy_probe(service, command, &node->ready_json);
+	}
+	node->ready_fd = json_object_get_int(fd);
+	node->ready = fd ? READY_FD : key_member(ready, "notify") ? READY_NOTIFY : ready ? READY_EXIT : READY_STARTED;
 	return 0;
 }
 
@@ -201,7 +246,9 @@ static int fill_service(struct config_node *node, struct json_object *object)
 	node->stop_signal = signal_number(key_string(object, &service_keys, "stop_signal"));
 	node->stop_grace_ms = milliseconds(object, &service_keys, "stop_grace_s");
 	node->stop_all = strcmp(key_string(object, &service_keys, "stop_to"), "all") == 0;
-	r = fill_ready(node, key_member(object, "ready"));
+	r = fill_ready(node, object);
+	if (r == 0)
+		r = fill_watchdog(node, object);
 	if (r == 0)
 		r = copy_string(json_object_get_string(key_member(object, "enabled_if")), &node->enabled_if);
 	if (r == 0)

@@ -96,6 +96,12 @@ struct config_node {
 	int64_t burst_ms;
 	bool burst_fails;		/* more of them: failed for good, and not only slowed down */
 	bool follows_needs;
+	int ready_fd;			/* READY_FD */
+	char *ready_json;		/* READY_EXEC: what to launch, compact as json is */
+	int64_t ready_interval_ms, ready_timeout_ms;
+	char *health_json;		/* `watchdog` with a probe; NULL: none */
+	int64_t health_interval_ms, health_timeout_ms;
+	unsigned health_failures;
 	int64_t alive_ms;		/* a ready service says WATCHDOG=1 at least this often; 0: it need not */
 	int stop_signal;
 	int64_t stop_grace_ms;

@@ -36,6 +36,7 @@
 #include "logpipe.h"
 #include "loop.h"
 #include "plan.h"
+#include "probe.h"
 #include "ready.h"
 #include "refresh-run.h"
 #include "sender.h"
@@ -118,6 +119,14 @@ static void service_started(struct child *child)
 	ready_watch(child_node(child));
 }
 
+static void probe_answered(size_t node, enum probe_kind kind, const char *why)
+{
+	if (kind == PROBE_READY)
+		ready_probed(node);
+	else
+		plan_unhealthy(&plan, node, why, loop_now_ns());
+}
+
 static void start_node(size_t index)
 {
 	const struct config_node *node = &config->nodes[index];
@@ -138,6 +147,7 @@ static void start_node(size_t index)
 		.logged = logpipe_covers(index),
 	};
 	char reason[NODE_REASON_MAX];
+	int ready_fd;
 	int r = cgroup_node_open(index, &spec.cgroup_fd, reason, sizeof(reason));
 
 	if (r < 0) {
@@ -145,7 +155,11 @@ static void start_node(size_t index)
 		return;
 	}
 	spec.cgroup = cgroup_node_name(index);
-	r = child_start(&spec, &node_child[index]);
+	ready_fd = node->ready == READY_FD ? ready_pipe(index) : 0;
+	spec.payload_fd = ready_fd;
+	r = ready_fd < 0 ? ready_fd : child_start(&spec, &node_child[index]);
+	if (ready_fd > 0)
+		close(ready_fd);
 	if (spec.cgroup_fd >= 0)
 		close(spec.cgroup_fd);
 	if (r < 0) {
@@ -228,6 +242,8 @@ static void perform(const struct plan_action *action)
 		break;
 	case PLAN_CHANGED:
 		say_node(action);
+		if (action->state == NODE_READY)
+			probe_begin(action->node, PROBE_HEALTH);
 		if (action->state == NODE_READY)
 			refresh_run_ready(action->node);
 		break;
@@ -649,8 +665,10 @@ static void begin_plan(const char *config_error)
 	make_options();
 	prepare("artifacts", artifact_init(&plan));
 	prepare("facts", facts_init(config->n_nodes));
-	prepare("children", child_init(config->n_nodes + when_ready_children(config) + extra, &plan));
+	prepare("children", child_init(config->n_nodes + when_ready_children(config) + probe_count(config) + extra,
+				       &plan));
 	prepare("cgroups", cgroup_node_init(config, node_gone));
+	prepare("probes", probe_init(&plan, probe_answered));
 	prepare("readiness", ready_init(&plan, when_ready_begin));
 	prepare("when_ready", when_ready_init(config, &plan));
 	control_init(CONTROL_PATH, api_uid());

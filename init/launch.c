@@ -44,6 +44,9 @@
 #define PASSWD_PATH      "/etc/passwd"
 #define GROUP_PATH       "/etc/group"
 
+/* Where PID 1 hears from us; moved when the service wants that very number. */
+static int report_fd = REPORT_FD;
+
 static void report(enum report_kind kind, const char *text)
 {
 	struct {
@@ -56,7 +59,7 @@ static void report(enum report_kind kind, const char *text)
 		n = sizeof(message.body);
 	memcpy(message.body, text, n);
 	message.head.size = (uint32_t)n;
-	if (send(REPORT_FD, &message, sizeof(message.head) + n, MSG_NOSIGNAL) < 0)
+	if (send(report_fd, &message, sizeof(message.head) + n, MSG_NOSIGNAL) < 0)
 		dprintf(2, "launch: %s\n", text);
 }
 
@@ -292,6 +295,11 @@ static void read_environment_file(struct json_object *service, struct envfile *r
 		fail("environment_file %s%s", path, reason);
 }
 
+static bool is_ours(const char *name, bool notify, bool alive)
+{
+	return (notify && !strcmp(name, "NOTIFY_SOCKET")) || (alive && !strcmp(name, "WATCHDOG_USEC"));
+}
+
 /*
  * What is configured and nothing else, but for a PATH and where to say that it is ready. Where the file and the
  * configuration have the same variable, the configuration counts: it is measured.
@@ -300,29 +308,54 @@ static char **make_environment(struct json_object *service)
 {
 	static struct envfile file;
 	struct json_object *environment = key_member(service, "environment");
-	struct json_object *notify = key_member(key_member(service, "ready"), "notify");
+	struct json_object *alive = key_member(key_member(service, "watchdog"), "notify_s");
+	bool notify = alive || key_member(key_member(service, "ready"), "notify");
+	char usec[32];
 	size_t n = environment ? (size_t)json_object_object_length(environment) : 0, i = 0;
 	char **variables;
 
 	read_environment_file(service, &file);
-	variables = calloc(n + file.n + 3, sizeof(*variables));
+	variables = calloc(n + file.n + 4, sizeof(*variables));
 	if (!variables)
 		fail("environment: %s", error_words(ENOMEM));
 	for (size_t k = 0; k < file.n; k++)
 		if (!key_member(environment, file.variables[k].name) &&
-		    (!notify || strcmp(file.variables[k].name, "NOTIFY_SOCKET")))
+		    !is_ours(file.variables[k].name, notify, alive))
 			add_variable(&variables[i++], file.variables[k].name, file.variables[k].value);
 	if (!key_member(environment, "PATH") && !envfile_find(&file, "PATH"))
 		add_variable(&variables[i++], "PATH", PATH_DEFAULT);
 	if (environment) {
 		json_object_object_foreach(environment, name, value) {
-			if (!notify || strcmp(name, "NOTIFY_SOCKET"))
+			if (!is_ours(name, notify, alive))
 				add_variable(&variables[i++], name, json_object_get_string(value));
 		}
 	}
 	if (notify)
 		add_variable(&variables[i++], "NOTIFY_SOCKET", NOTIFY_PATH);
+	snprintf(usec, sizeof(usec), "%.0f", json_object_get_double(alive) * 1e6);
+	if (alive)
+		add_variable(&variables[i++], "WATCHDOG_USEC", usec);
 	return variables;
+}
+
+/* The descriptor that says it is ready takes the number that the service knows; whatever is ours there makes room. */
+static void place_ready_fd(struct json_object *service)
+{
+	struct json_object *value = key_member(key_member(service, "ready"), "fd");
+	int fd = json_object_get_int(value);
+
+	if (!value)
+		return;
+	report_fd = fcntl(REPORT_FD, F_DUPFD_CLOEXEC, fd > READY_FD_PASSED ? fd + 1 : READY_FD_PASSED + 1);
+	if (report_fd < 0) {
+		report_fd = REPORT_FD;
+		fail("ready.fd %d: %s", fd, error_words(errno));
+	}
+	if (fd == READY_FD_PASSED)
+		return;
+	if (dup2(READY_FD_PASSED, fd) < 0)
+		fail("ready.fd %d: %s", fd, error_words(errno));
+	close(READY_FD_PASSED);
 }
 
 void launch_service(const char *json)
@@ -357,6 +390,7 @@ void launch_service(const char *json)
 	/* Most failures of exec are seen here, before PID 1 hears that the program has started. */
 	if (faccessat(AT_FDCWD, command[0], X_OK, AT_EACCESS) < 0)
 		fail("%s: %s", command[0], error_words(errno));
+	place_ready_fd(service);
 	report(REPORT_STARTED, "");
 	execve(command[0], command, environment);
 	fail("%s: %s", command[0], error_words(errno));

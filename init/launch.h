@@ -6,9 +6,13 @@
 #ifndef INIT_LAUNCH_H
 #define INIT_LAUNCH_H
 
+/* For `ready.fd`: where PID 1 puts the descriptor, whatever number the service shall find it as. */
+#define READY_FD_PASSED 5
+
 /*
- * In a process that PID 1 has forked, with the report socket as descriptor 3, the standard ones in place and no others:
- * becomes the program of this service object (JSON text), or reports why not and ends.
+ * In a process that PID 1 has forked, with the report socket as descriptor 3, the standard ones in place, for
+ * `ready.fd` READY_FD_PASSED, and no others: becomes the program of this service object (JSON text), or reports why not
+ * and ends.
  */
 _Noreturn void launch_service(const char *json);
 

@@ -27,10 +27,10 @@ static void end_line(struct output *output)
 	if (!output->line_size)
 		return;
 	output_keep_text(output->text, output->line, output->line_size);
-	if (output->lines_left) {
+	if (output->source && output->lines_left) {
 		output->lines_left--;
 		event_add(EVENT_INFO, EVENT_MESSAGE, output->source, output->line, output->line_size, NULL, 0);
-	} else {
+	} else if (output->source) {
 		output->lines_dropped++;
 	}
 	output->line_size = 0;

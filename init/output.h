@@ -18,7 +18,7 @@
 struct output {
 	struct loop_source pipe;
 	struct loop_timer refill;
-	const char *source;		/* of the events */
+	const char *source;		/* of the events; NULL: there are none */
 	char *text;			/* NODE_REASON_MAX bytes: the last line */
 	char *line;			/* OUTPUT_LINE_SIZE bytes */
 	size_t line_size;

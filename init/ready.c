@@ -18,7 +18,9 @@
 #include "boot.h"
 #include "event.h"
 #include "loop.h"
+#include "probe.h"
 #include "ready.h"
+#include "sender.h"
 #include "table.h"
 
 #define ASK_MIN_NS    5000000LL
@@ -28,32 +30,40 @@
 struct watch {
 	size_t node;
 	bool active;
-	struct loop_source source;	/* inotify, or the connecting socket */
+	bool reloading;			/* it said so, and not yet that it is ready again */
+	int pipe_fd;			/* the end that is read, from the start to the first newline; -1: none */
+	struct loop_source source;	/* inotify, the connecting socket, or that pipe */
 	struct loop_timer timer;
 	int64_t delay_ns;
 };
 
-static const struct plan *plan;
+static struct plan *plan;
 static struct watch *watches;
 static void (*became_ready)(size_t node);
 static struct loop_source notify = LOOP_SOURCE_INIT;
 
-static void close_source(struct loop_source *source)
+static void close_source(struct watch *watch)
 {
-	int fd = source->fd;
+	int fd = watch->source.fd;
 
-	loop_remove(source);
+	loop_remove(&watch->source);
 	if (fd >= 0)
 		close(fd);
+	if (fd >= 0 && fd == watch->pipe_fd)
+		watch->pipe_fd = -1;
 }
 
 void ready_forget(size_t node)
 {
 	struct watch *watch = &watches[node];
 
-	watch->active = false;
-	close_source(&watch->source);
+	watch->active = watch->reloading = false;
+	close_source(watch);
+	if (watch->pipe_fd >= 0)
+		close(watch->pipe_fd);
+	watch->pipe_fd = -1;
 	loop_disarm(&watch->timer);
+	probe_end(node);
 }
 
 static void is_ready(struct watch *watch)
@@ -84,7 +94,7 @@ static void look_at_path(struct watch *watch)
 	char folder[PATH_MAX];
 	int fd;
 
-	close_source(&watch->source);
+	close_source(watch);
 	fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (fd < 0 || loop_add(&watch->source, fd, EPOLLIN) < 0) {
 		if (fd >= 0)
@@ -135,7 +145,7 @@ static void ask_tcp(struct watch *watch)
 	socklen_t size;
 	int fd;
 
-	close_source(&watch->source);
+	close_source(watch);
 	again_later(watch);
 	if (tcp_address(plan->nodes[watch->node].config, &address, &size) < 0)
 		return;
@@ -150,44 +160,73 @@ static void ask_tcp(struct watch *watch)
 	}
 }
 
+/* ---- descriptor ----------------------------------------------------------------------------------------------- */
+
+int ready_pipe(size_t node)
+{
+	struct watch *watch = &watches[node];
+	int pair[2];
+
+	ready_forget(node);
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return -errno;
+	/* Only PID 1's end must not block: the service's is as it would be from anybody else. */
+	if (fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0) {
+		close(pair[0]);
+		close(pair[1]);
+		return -errno;
+	}
+	watch->pipe_fd = pair[0];
+	return pair[1];
+}
+
+static void read_pipe(struct watch *watch)
+{
+	char bytes[256];
+	ssize_t n = read(watch->pipe_fd, bytes, sizeof(bytes));
+
+	if (n > 0 && memchr(bytes, '\n', (size_t)n)) {
+		is_ready(watch);
+	} else if (n == 0) {
+		event_say(EVENT_WARNING, plan->nodes[watch->node].config->name,
+			  "closed its readiness descriptor without a newline");
+		close_source(watch);
+	}
+}
+
+static void listen_to_pipe(struct watch *watch)
+{
+	if (watch->pipe_fd >= 0 && loop_add(&watch->source, watch->pipe_fd, EPOLLIN) < 0)
+		again_later(watch);
+}
+
 /* ---- one watch ------------------------------------------------------------------------------------------------ */
 
 static void source_ready(struct loop_source *source, uint32_t events)
 {
 	struct watch *watch = (struct watch *)((char *)source - offsetof(struct watch, source));
+	int error = 0;
+	socklen_t size = sizeof(error);
 
 	(void)events;
-	if (plan->nodes[watch->node].config->ready == READY_PATH) {
+	switch (plan->nodes[watch->node].config->ready) {
+	case READY_PATH:
 		look_at_path(watch);
-	} else {
-		int error = 0;
-		socklen_t size = sizeof(error);
-
+		break;
+	case READY_FD:
+		read_pipe(watch);
+		break;
+	default:
 		if (getsockopt(source->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && !error)
 			is_ready(watch);
 		else
-			close_source(source);	/* the timer asks again */
+			close_source(watch);	/* the timer asks again */
 	}
 }
 
-static void timer_fired(struct loop_timer *timer)
+static void look(struct watch *watch)
 {
-	struct watch *watch = (struct watch *)((char *)timer - offsetof(struct watch, timer));
-
-	if (plan->nodes[watch->node].config->ready == READY_PATH)
-		look_at_path(watch);
-	else
-		ask_tcp(watch);
-}
-
-void ready_watch(size_t node)
-{
-	struct watch *watch = &watches[node];
-
-	ready_forget(node);
-	watch->active = true;
-	watch->delay_ns = ASK_MIN_NS;
-	switch (plan->nodes[node].config->ready) {
+	switch (plan->nodes[watch->node].config->ready) {
 	case READY_STARTED:
 		is_ready(watch);
 		break;
@@ -197,32 +236,125 @@ void ready_watch(size_t node)
 	case READY_TCP:
 		ask_tcp(watch);
 		break;
-	case READY_NOTIFY:
 	case READY_FD:
+		listen_to_pipe(watch);
+		break;
 	case READY_EXEC:
+		probe_begin(watch->node, PROBE_READY);
+		break;
+	case READY_NOTIFY:
 	case READY_EXIT:
 		break;
 	}
 }
 
+static void timer_fired(struct loop_timer *timer)
+{
+	look((struct watch *)((char *)timer - offsetof(struct watch, timer)));
+}
+
+void ready_probed(size_t node)
+{
+	if (watches[node].active)
+		is_ready(&watches[node]);
+}
+
+void ready_watch(size_t node)
+{
+	struct watch *watch = &watches[node];
+	int pipe_fd = watch->pipe_fd;
+
+	watch->pipe_fd = -1;
+	ready_forget(node);
+	watch->pipe_fd = pipe_fd;
+	watch->active = true;
+	watch->delay_ns = ASK_MIN_NS;
+	look(watch);
+}
+
 /* ---- notify --------------------------------------------------------------------------------------------------- */
 
+static void say_status(size_t node, const char *value)
+{
+	const char *name = plan->nodes[node].config->name;
+
+	if (sender_may(sender_find(name), loop_now_ns()))
+		event_say(EVENT_INFO, name, "%.*s", (int)strcspn(value, "\n"), value);
+}
+
+static void say_ready(size_t node, const char *value)
+{
+	struct watch *watch = &watches[node];
+
+	(void)value;
+	if (watch->reloading)
+		event_say(EVENT_INFO, plan->nodes[node].config->name, "reloaded");
+	watch->reloading = false;
+	if (watch->active && plan->nodes[node].config->ready == READY_NOTIFY)
+		is_ready(watch);
+}
+
+static void say_reloading(size_t node, const char *value)
+{
+	(void)value;
+	if (!watches[node].reloading)
+		event_say(EVENT_INFO, plan->nodes[node].config->name, "reloading");
+	watches[node].reloading = true;
+}
+
+static void say_alive(size_t node, const char *value)
+{
+	(void)value;
+	plan_alive(plan, node, loop_now_ns());
+}
+
+static void say_dead(size_t node, const char *value)
+{
+	(void)value;
+	plan_unhealthy(plan, node, "watchdog: it says that it does not work", loop_now_ns());
+}
+
+static void say_stopping(size_t node, const char *value)
+{
+	(void)value;
+	plan_stopping(plan, node, loop_now_ns());
+}
+
+/* The words of sd_notify(3) that mean something here; "=" at the end: with any value. */
+static const struct {
+	const char *word;
+	void (*say)(size_t node, const char *value);
+} words[] = {
+	{"READY=1", say_ready},		{"STATUS=", say_status},	{"STOPPING=1", say_stopping},
+	{"WATCHDOG=1", say_alive},	{"WATCHDOG=trigger", say_dead},	{"RELOADING=1", say_reloading},
+};
+
+static void one_line(size_t node, const char *line)
+{
+	size_t size = strcspn(line, "\n");
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		size_t n = strlen(words[i].word);
+
+		if (!strncmp(line, words[i].word, n) && (size == n || words[i].word[n - 1] == '=')) {
+			words[i].say(node, line + n);
+			return;
+		}
+	}
+}
+
+/* What a process says that belongs to no service counts for none. */
 static void notified(pid_t pid, const char *text)
 {
 	const char *name = boot_node_of_pid(pid);
-	size_t i;
+	size_t node;
 
-	if (name && plan_find(plan, name, &i) == 0) {
-		for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
-			if (!strncmp(line, "STATUS=", 7))
-				event_say(EVENT_INFO, name, "%.*s", (int)strcspn(line + 7, "\n"), line + 7);
-			if (!strncmp(line, "READY=1", 7) && (line[7] == '\n' || !line[7]) && watches[i].active &&
-			    plan->nodes[i].config->ready == READY_NOTIFY)
-				is_ready(&watches[i]);
-		}
+	if (!name || plan_find(plan, name, &node) < 0 || plan->nodes[node].config->kind != NODE_SERVICE) {
+		event_count_drop("notify");
 		return;
 	}
-	event_count_drop("notify");
+	for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+		one_line(node, line);
 }
 
 static void notify_ready(struct loop_source *source, uint32_t events)
@@ -284,7 +416,7 @@ static int open_notify(void)
 	return r;
 }
 
-int ready_init(const struct plan *with, void (*callback)(size_t node))
+int ready_init(struct plan *with, void (*callback)(size_t node))
 {
 	plan = with;
 	became_ready = callback;
@@ -294,7 +426,7 @@ int ready_init(const struct plan *with, void (*callback)(size_t node))
 	table_stays_ours(watches, plan->n_nodes * sizeof(*watches));
 	for (size_t i = 0; i < plan->n_nodes; i++) {
 		watches[i].node = i;
-		watches[i].source.fd = -1;
+		watches[i].source.fd = watches[i].pipe_fd = -1;
 		watches[i].source.ready = source_ready;
 		watches[i].timer.fire = timer_fired;
 	}

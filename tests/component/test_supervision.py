@@ -47,7 +47,8 @@ class Order(unittest.TestCase):
             self.assertGreater(gantry.wait("app", "running", count=2).time, gantry.wait("db", "ready", count=2).time)
 
     def test_wanted_is_started_and_waited_for_and_its_failure_does_not_block(self):
-        plan = [service("cache", "exit 125", enabled=False, required=False), service("app", wants=["cache"])]
+        plan = [service("cache", "exit 125", enabled=False, required=False, ready={"exit": True}),
+                service("app", wants=["cache"])]
         with Pid1(boot(services=plan)) as gantry:
             gantry.wait("gantry", "booted")
             self.assertGreater(gantry.wait("app", "running").time, gantry.wait("cache", "failed").time)

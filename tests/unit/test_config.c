@@ -349,9 +349,24 @@ TEST(services_are_strict)
 		{SERVICE("\"groups\": [\"root\", \"eth\"]"),
 		 "boot.json:1: services[0] \"s\": groups[1]: \"eth\" is neither root nor a user or group in \"users\""},
 		{SERVICE("\"ready\": {}"),
-		 "boot.json:1: services[0] \"s\": ready: must have exactly one of \"path\", \"tcp\", \"notify\""},
+		 "boot.json:1: services[0] \"s\": ready: must have exactly one of "
+		 "\"path\", \"tcp\", \"notify\", \"fd\", \"exec\", \"exit\""},
 		{SERVICE("\"ready\": {\"path\": \"/x\", \"notify\": true}"),
-		 "boot.json:1: services[0] \"s\": ready: must have exactly one of \"path\", \"tcp\", \"notify\""},
+		 "boot.json:1: services[0] \"s\": ready: must have exactly one of "
+		 "\"path\", \"tcp\", \"notify\", \"fd\", \"exec\", \"exit\""},
+		{SERVICE("\"ready\": {\"fd\": 2}"), "boot.json:1: services[0] \"s\": ready.fd: 2 is not within 3 to 255"},
+		{SERVICE("\"ready\": {\"exec\": [\"probe\"]}"),
+		 "boot.json:1: services[0] \"s\": ready.exec[0]: \"probe\" is no absolute path "
+		 "without \".\", \"..\" and doubled or final '/'"},
+		{SERVICE("\"ready\": {\"fd\": 3, \"timeout_s\": 1}"),
+		 "boot.json:1: services[0] \"s\": ready: \"timeout_s\" belongs to \"exec\""},
+		{SERVICE("\"ready\": {\"exec\": [\"/p\"], \"interval_s\": 0}"),
+		 "boot.json:1: services[0] \"s\": ready: \"interval_s\" must be at least 0.001"},
+		{SERVICE("\"ready\": {\"exit\": false}"), "boot.json:1: services[0] \"s\": ready.exit: must be true"},
+		{SERVICE("\"watchdog\": {\"notify_s\": 0}"),
+		 "boot.json:1: services[0] \"s\": watchdog: \"notify_s\" must be at least 0.001"},
+		{SERVICE("\"watchdog\": {\"notify_s\": 1, \"failures\": 2}"),
+		 "boot.json:1: services[0] \"s\": watchdog: \"failures\" belongs to \"exec\""},
 		{SERVICE("\"ready\": {\"notify\": false}"), "boot.json:1: services[0] \"s\": ready.notify: must be true"},
 		{SERVICE("\"ready\": {\"tcp\": \"127.0.0.1:70000\"}"), "boot.json:1: services[0] \"s\": ready.tcp: "
 		 "\"127.0.0.1:70000\" is no numeric address and port such as \"127.0.0.1:8545\" or \"[::1]:8545\""},
