@@ -169,14 +169,14 @@ int64_t graph_due_ns(const struct plan_graph *graph)
 	return graph->heap_size ? graph->due_ns[graph->heap[0]] : 0;
 }
 
-void graph_mark_due(struct plan_graph *graph, int64_t now)
+bool graph_next_due(struct plan_graph *graph, int64_t now, size_t *ret)
 {
-	while (graph->heap_size && graph->due_ns[graph->heap[0]] <= now) {
-		size_t node = graph->heap[0];
-
-		graph_set_due(graph, node, 0);
-		graph_mark(graph, node);
-	}
+	if (!graph->heap_size || graph->due_ns[graph->heap[0]] > now)
+		return false;
+	*ret = graph->heap[0];
+	graph_set_due(graph, *ret, 0);
+	graph_mark(graph, *ret);
+	return true;
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */

@@ -44,7 +44,7 @@ bool graph_next_marked(struct plan_graph *graph, size_t *ret);
 void graph_set_due(struct plan_graph *graph, size_t node, int64_t due_ns);
 /* The soonest of all; 0: none. */
 int64_t graph_due_ns(const struct plan_graph *graph);
-/* Marks all that are due at `now`, and forgets when they were. */
-void graph_mark_due(struct plan_graph *graph, int64_t now);
+/* One node that is due at `now`: it is marked, and when it was is forgotten. False: there is none any more. */
+bool graph_next_due(struct plan_graph *graph, int64_t now, size_t *ret);
 
 #endif

@@ -15,8 +15,29 @@
 /* A process that SIGKILL does not end hangs in the kernel: a shutdown goes on without it after this. */
 #define STUCK_NS (2000 * PLAN_MS)
 
+/* To be started once nothing is left to be looked at: what stops now must not be taken for ready. */
+static void start_later(struct plan *plan, struct plan_node *node)
+{
+	if (node->starts_later)
+		return;
+	node->starts_later = true;
+	plan->starters[(plan->starters_head + plan->n_starters++) % plan->n_nodes] =
+		(uint16_t)plan_index(plan, node);
+}
+
+static bool next_starter(struct plan *plan, size_t *ret)
+{
+	if (!plan->n_starters)
+		return false;
+	*ret = plan->starters[plan->starters_head];
+	plan->starters_head = (plan->starters_head + 1) % plan->n_nodes;
+	plan->n_starters--;
+	plan->nodes[*ret].starts_later = false;
+	return true;
+}
+
 /* A waiting node: can it start, or can it never? */
-static void step_waiting(struct plan *plan, struct plan_node *node, int64_t now)
+static void step_waiting(struct plan *plan, struct plan_node *node, bool start, int64_t now)
 {
 	const struct config_node *config = node->config;
 
@@ -40,7 +61,10 @@ static void step_waiting(struct plan *plan, struct plan_node *node, int64_t now)
 	for (size_t i = 0; i < config->n_after; i++)
 		if (!plan_settled(plan->nodes[config->after[i]].state))
 			return;
-	plan_begin(plan, node, now);
+	if (start)
+		plan_begin(plan, node, now);
+	else
+		start_later(plan, node);
 }
 
 /* A service that the node follows and that is not ready, or NULL. */
@@ -73,14 +97,14 @@ static bool is_followed(const struct plan *plan, size_t index)
 	return false;
 }
 
-static void step_state(struct plan *plan, size_t index, int64_t now)
+static void step_state(struct plan *plan, size_t index, bool start, int64_t now)
 {
 	struct plan_node *node = &plan->nodes[index];
 	const struct plan_node *lost = lost_need(plan, node);
 
 	switch (node->state) {
 	case NODE_WAITING:
-		step_waiting(plan, node, now);
+		step_waiting(plan, node, start, now);
 		break;
 	case NODE_RETRYING:
 		if (now < node->next_ns || node->process)
@@ -88,8 +112,10 @@ static void step_state(struct plan *plan, size_t index, int64_t now)
 		if (lost)
 			plan_set_state(plan, node, NODE_WAITING, "needs %s, which %s", lost->config->name,
 				       plan_state_words(lost->state));
-		else
+		else if (start)
 			plan_begin(plan, node, now);
+		else
+			start_later(plan, node);
 		break;
 	case NODE_RUNNING:
 	case NODE_READY:
@@ -207,13 +233,13 @@ static void step_times(struct plan *plan, size_t index, int64_t now)
 	}
 }
 
-static void step_node(struct plan *plan, size_t index, int64_t now)
+static void step_node(struct plan *plan, size_t index, bool start, int64_t now)
 {
 	step_times(plan, index, now);
 	if (plan->state == BOOT_STOPPING)
 		step_down(plan, index, now);
 	else
-		step_state(plan, index, now);
+		step_state(plan, index, start, now);
 	graph_set_due(&plan->graph, index, node_due_ns(plan, &plan->nodes[index]));
 }
 
@@ -290,10 +316,17 @@ void plan_step(struct plan *plan, int64_t now)
 {
 	size_t index;
 
-	graph_mark_due(&plan->graph, now);
+	/* Times first: what is found dead now is not ready any more for who waits for it. */
+	while (graph_next_due(&plan->graph, now, &index))
+		step_times(plan, index, now);
 	do {
-		while (graph_next_marked(&plan->graph, &index))
-			step_node(plan, index, now);
+		for (;;) {
+			bool marked = graph_next_marked(&plan->graph, &index);
+
+			if (!marked && !next_starter(plan, &index))
+				break;
+			step_node(plan, index, !marked, now);
+		}
 		if (plan->state != BOOT_STOPPING)
 			judge_boot(plan, now);
 	} while (plan->graph.n_marked);
@@ -384,7 +417,8 @@ int plan_init(struct plan *plan, const struct config *config)
 	plan->capacity = config->n_nodes * 8 + 16;
 	plan->nodes = calloc(plan->n_nodes ? plan->n_nodes : 1, sizeof(*plan->nodes));
 	plan->queue = calloc(plan->capacity, sizeof(*plan->queue));
-	if (!plan->nodes || !plan->queue || graph_init(&plan->graph, config) < 0) {
+	plan->starters = calloc(plan->n_nodes + 1, sizeof(*plan->starters));
+	if (!plan->nodes || !plan->queue || !plan->starters || graph_init(&plan->graph, config) < 0) {
 		plan_deinit(plan);
 		return -ENOMEM;
 	}
@@ -409,6 +443,7 @@ void plan_deinit(struct plan *plan)
 {
 	free(plan->nodes);
 	free(plan->queue);
+	free(plan->starters);
 	graph_deinit(&plan->graph);
 	memset(plan, 0, sizeof(*plan));
 }

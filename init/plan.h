@@ -63,6 +63,7 @@ struct plan_node {
 	unsigned restarts;		/* since then */
 	bool down;			/* during a shutdown: ended, with all that depends on it */
 	unsigned up;			/* during a shutdown: how many nodes that depend on it are not down */
+	bool starts_later;		/* is among the plan's starters */
 	bool seen;			/* by the walk that pulls in what a start needs */
 };
 
@@ -71,6 +72,8 @@ struct plan {
 	struct plan_node *nodes;
 	size_t n_nodes;
 	struct plan_graph graph;
+	uint16_t *starters;		/* a ring: what starts once nothing is marked any more */
+	size_t starters_head, n_starters;
 	uint64_t random;		/* for jitter: seeded by plan_seed() */
 	size_t n_bad, n_open;		/* required nodes that failed or are blocked; that are not at an end */
 	bool unjudged;			/* one of those has changed */
