@@ -3,7 +3,7 @@
 """`make bench`: the boots that the shell init was measured with, done again with Gantry, and what else has a number.
 
   N=3                             samples of each boot; the figure is their median (N=1 for a quick look)
-  ONLY=scenarios,sizes,stages,disk,api     one or more of the five parts; default all
+  ONLY=scenarios,sizes,stages,disk,api,services     one or more of the six parts; default all
 
 Prints one table and writes the same to build/bench.json. No figure makes it fail: what a boot takes depends on the machine
 it is emulated on, and on what else runs there; a boot that does not come to its end does. docs/bench.md says what each
@@ -23,12 +23,13 @@ sys.path[:0] = [REPOSITORY, os.path.dirname(os.path.abspath(__file__))]
 import api
 import disks
 import figures
+import services
 from watch import Watch
 from qemu import image, machine
 from qemu.peers.platform import Platform, configure_network
 
 FOLDER = os.path.join(image.BUILD, "bench")
-PARTS = ("scenarios", "sizes", "stages", "disk", "api")
+PARTS = ("scenarios", "sizes", "stages", "disk", "api", "services")
 MEMORY_MIB = 2048
 DISK_BYTES = 1 << 30
 SNAPSHOT_BYTES = (64 << 20) * 64 // 57          # the store's files come to 57/64 of what is asked for
@@ -313,7 +314,7 @@ def options():
 def bench(samples, only):
     load, start = os.getloadavg()[0], time.monotonic()
     os.makedirs(FOLDER, exist_ok=True)
-    if set(only) != {"api"}:
+    if set(only) - {"api", "services"}:
         image.ensure()
     if set(only) & {"scenarios", "stages", "disk"}:
         machine.enter_private_network()
@@ -322,10 +323,11 @@ def bench(samples, only):
     columns = stage_boots(samples, boots) if "stages" in only else {}
     volumes = disks.measure(samples, say) if "disk" in only else {}
     of_api, api_others = api.measure(samples, say) if "api" in only else ([], 0)
-    found = (scenario_figures(boots) if boots else []) + (size_figures() if "sizes" in only else []) + of_api
+    of_services, services_others = services.measure(samples, say) if "services" in only else ([], 0)
+    found = (scenario_figures(boots) if boots else []) + (size_figures() if "sizes" in only else []) + of_api + of_services
 
     every = [one for made in (*boots.values(), *columns.values()) for one in made]
-    others = max([one.others for one in every] + [one.others for one in volumes.values()] + [api_others])
+    others = max([one.others for one in every] + [one.others for one in volumes.values()] + [api_others, services_others])
     kvm = machine.hardware_virtualisation()
     facts = {"samples": samples, "processors": os.cpu_count(), "load_before": load, "others_busy": others,
              "accelerator": "kvm" if kvm else "tcg", "took_s": time.monotonic() - start}

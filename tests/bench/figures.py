@@ -23,6 +23,7 @@ class Figure:
     target: float | None = None         # at most this, or at least
     more: bool = False                  # more is better
     nginx: float | None = None          # what nginx did in its place, in the same run
+    beside: dict = dataclasses.field(default_factory=dict)      # {supervisor: value}, in the same run; less is better
 
     @property
     def value(self):
@@ -30,7 +31,9 @@ class Figure:
 
     @property
     def ratio(self):
-        """How many times less than the shell init, or how many times as much as nginx."""
+        """How many times less than the shell init or the best beside it, or how many times as much as nginx."""
+        if self.beside:
+            return min(self.beside.values()) / self.value if self.value else None
         if self.nginx:
             return self.value / self.nginx if self.value is not None else None
         return self.shell / self.value if self.shell is not None and self.value else None
@@ -43,8 +46,8 @@ class Figure:
 
     def as_json(self):
         return {"section": self.section, "name": self.name, "unit": self.unit, "value": self.value, "samples": self.samples,
-                "shell": self.shell, "nginx": self.nginx, "target": self.target, "more": self.more, "ratio": self.ratio,
-                "met": self.met, "how": self.how}
+                "shell": self.shell, "nginx": self.nginx, "beside": self.beside, "target": self.target, "more": self.more,
+                "ratio": self.ratio, "met": self.met, "how": self.how}
 
 
 def number(value, unit=""):
@@ -68,14 +71,16 @@ def verdict(figure):
 
 
 def row(figure):
-    ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}x" if figure.nginx else f"{figure.ratio:.1f}x"
+    ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}x" if figure.nginx or figure.beside else f"{figure.ratio:.1f}x"
     value = f"{number(figure.value, figure.unit)} {figure.unit}".rstrip()
     return [figure.name, value, spread(figure), number(figure.target, figure.unit) if figure.target is not None else "",
             verdict(figure), number(figure.shell, figure.unit) if figure.shell is not None else "",
-            number(figure.nginx, figure.unit) if figure.nginx is not None else "", ratio]
+            number(figure.nginx, figure.unit) if figure.nginx is not None else "",
+            *(number(figure.beside.get(name), figure.unit) if figure.beside else "" for name in BESIDE), ratio]
 
 
-HEAD = ["", "Gantry", "min..max", "target", "", "shell", "nginx", "ratio"]
+BESIDE = ("s6", "runit", "finit")
+HEAD = ["", "Gantry", "min..max", "target", "", "shell", "nginx", *BESIDE, "ratio"]
 
 
 def grid(rows, indent="  "):

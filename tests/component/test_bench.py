@@ -36,11 +36,20 @@ class Figures(unittest.TestCase):
         rows = [figures.row(figure) for figure in canned()]
         self.assertEqual([row[4] for row in rows], ["MISSED", "met", "", ""])
 
+    def test_beside_others_the_ratio_is_to_the_best_of_them(self):
+        figure = Figure("Services", "start 10", "ms", "from exec", [20.0], beside={"s6": 30.0, "finit": 1000.0})
+        self.assertAlmostEqual(figure.ratio, 1.5)
+        self.assertEqual(figures.row(figure)[-4:], ["30.0", "-", "1000.0", "1.50x"])
+        self.assertEqual(len(figures.row(figure)), len(figures.HEAD))
+        self.assertIsNone(Figure("Services", "wake-ups", "/s", "", [0.0], beside={"s6": 0.0}).ratio)
+        self.assertEqual(figure.as_json()["beside"], {"s6": 30.0, "finit": 1000.0})
+
     def test_where_more_is_better_the_target_is_the_least_and_the_ratio_is_of_nginx(self):
         rates = [Figure("Requests", "rate", "/s", "wrk", [rate], target=10000, more=True, nginx=20000) for rate in (15000, 5000)]
         self.assertEqual([figures.row(rate)[1:] for rate in rates],
-                         [["15000 /s", "", "10000", "met", "", "20000", "0.75x"], ["5000 /s", "", "10000", "MISSED", "", "20000",
-                                                                                 "0.25x"]])
+                         [["15000 /s", "", "10000", "met", "", "20000", "", "", "", "0.75x"],
+                          ["5000 /s", "", "10000", "MISSED", "", "20000", "", "", "",
+                           "0.25x"]])
 
     def test_a_figure_without_samples_has_no_value_and_no_verdict(self):
         empty = Figure("Scenarios", "none", "s", "not measured", [], 25.2, 2.0)
@@ -113,7 +122,7 @@ class Json(unittest.TestCase):
         self.assertEqual(read["samples"], 3)
         self.assertEqual(read["figures"][0], {
             "section": "Scenarios", "name": "C second boot, disk there", "unit": "s", "value": 2.2, "samples": [2.4, 1.9, 2.2],
-            "shell": 25.2, "nginx": None, "target": 2.0, "more": False, "ratio": 25.2 / 2.2, "met": False,
+            "shell": 25.2, "nginx": None, "beside": {}, "target": 2.0, "more": False, "ratio": 25.2 / 2.2, "met": False,
             "how": "the event `booted`"})
         self.assertEqual(read["stages"]["disk"]["tier 1, first"], [0.5, 1.25])
 
