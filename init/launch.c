@@ -369,8 +369,6 @@ void launch_service(const char *json)
 
 	if (!json_object_is_type(service, json_type_object) || !length(key_member(service, "command")))
 		fail("no service with a command");
-	reset_signals();
-	setsid();	/* PID 1 did it already; alone, the launcher does it itself */
 	umask(0);
 	if (prestart_run(key_member(service, "before_start"), reason, sizeof(reason)) < 0)
 		fail("%s", reason);
@@ -401,5 +399,7 @@ int launch_main(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	own_descriptors();
+	reset_signals();
+	setsid();
 	launch_service(read_service());
 }

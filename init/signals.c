@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "child.h"
@@ -14,6 +16,7 @@
 #include "signals.h"
 
 #define CRASH_STACK 16384
+#define LAST_SIGNAL 64
 
 static struct loop_source signals = LOOP_SOURCE_INIT;
 static void (*asked_to_stop)(int sig, int sender);
@@ -51,6 +54,23 @@ static void crashed(int sig)
 		pause();
 }
 
+/*
+ * Whatever it was started with, so that what is forked finds nothing ignored: handlers are reset by its clone3(). The
+ * kernel's own call, since libc keeps some signals to itself.
+ */
+static void default_signals(void)
+{
+	static const struct {
+		void *handler;
+		unsigned long flags;
+		void *restorer;
+		uint64_t mask;
+	} by_default;
+
+	for (int sig = 1; sig <= LAST_SIGNAL; sig++)
+		syscall(SYS_rt_sigaction, sig, &by_default, NULL, sizeof(by_default.mask));
+}
+
 int signals_init(void (*stop)(int sig, int sender))
 {
 	static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
@@ -60,6 +80,7 @@ int signals_init(void (*stop)(int sig, int sender))
 	sigset_t all;
 	int fd, r;
 
+	default_signals();
 	sigaltstack(&alternate, NULL);
 	for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
 		sigaction(crashes[i], &action, NULL);
