@@ -40,6 +40,17 @@ class Ctl(unittest.TestCase):
         status = json.loads(self.run_as("status", "--json").stdout)
         self.assertEqual(status["stages"][0]["name"], "node-0")
 
+    def test_as_a_login_shell_it_takes_a_line_of_words(self):
+        self.assertEqual(self.run_as("-c", "  status --json ").stdout, self.run_as("status", "--json").stdout)
+        r = self.run_as("-c", "start nothing")
+        self.assertEqual((r.returncode, self.acts[-1][1]), (1, b"nothing"))
+        r = self.run_as("-c", "/bin/sh -c id")
+        self.assertEqual((r.returncode, r.stdout, r.stderr), (2, "", "gantryctl: /bin/sh: no such command; see gantryctl help\n"))
+        r = self.run_as("-c", "words " * 1000)
+        self.assertEqual((r.returncode, r.stdout), (2, ""))
+        self.assertEqual(self.run_as("-c", "").stdout, self.run_as("help").stdout)
+        self.assertEqual(self.run_as(name="-gantryctl").stdout, self.run_as("help").stdout)
+
     def test_chart_has_a_bar_for_each(self):
         r = self.run_as("chart")
         self.assertEqual((r.returncode, len(r.stdout.splitlines())), (0, 202))

@@ -7,7 +7,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from pid1 import SCALE, Pid1, boot, service  # noqa: E402
+from pid1 import SCALE, Pid1, boot, service, stage  # noqa: E402
 
 # Two forks and a session of its own: no parent, no process group and no terminal ties it to the service any more.
 ESCAPE = r"""
@@ -128,6 +128,14 @@ class Ends(unittest.TestCase):
             gantry.wait("app", "ready", count=2)
             gantry.ctl("stop", "app")
             gantry.wait("app", "stopped")
+            self.assertEqual(folders(gantry), [])
+
+    def test_a_stage_is_done_when_nothing_of_it_is_left(self):
+        files = {"escape.py": ESCAPE + "escape(True, 'one')\nwhile not os.path.exists('/t/one'): time.sleep(0.01)\n"}
+        plan = [stage("first", "python3 /t/escape.py"), stage("second", "[ ! -d /proc/$(cat /t/one) ]", needs=["first"])]
+        with Pid1(boot(plan), files=files) as gantry:
+            gantry.wait("gantry", "booted")
+            self.assertEqual(gantry.states("second"), ["running", "done"])
             self.assertEqual(folders(gantry), [])
 
     def test_what_an_action_left_behind_goes_with_its_cgroup(self):

@@ -157,6 +157,22 @@ TEST(what_it_uses_is_read_and_what_is_not_counted_is_unknown)
 	CHECK_INT(cgroup_node_usage(0)->processes, CGROUP_UNKNOWN);
 }
 
+TEST(without_cgroup2_a_service_runs_and_nothing_is_known)
+{
+	int fd = 7;
+
+	start();
+	present = false;
+	CHECK_INT(cgroup_node_open(0, &fd, reason, sizeof(reason)), 0);
+	CHECK_INT(fd, -1);
+	CHECK_INT(cgroup_node_usage(0)->memory_bytes, CGROUP_UNKNOWN);
+	CHECK(!cgroup_node_signal(0, SIGTERM));
+	CHECK(!cgroup_node_kill(0));
+	CHECK(cgroup_node_end(0, false));
+	CHECK_INT(cgroup_node_oom_kills(0), 0);
+	cgroup_discard("action.1");
+}
+
 TEST(a_number_is_read_by_its_whole_key)
 {
 	CHECK_INT(number_of("oom_kill 7\noom 3\n", "oom"), 3);
