@@ -57,6 +57,10 @@ def only(config, *names):
                 item[key] = [name for name in item[key] if name in names]
     if "disk" not in names:
         config.pop("log", None)
+    if config.get("refresh", {}).get("stage") not in names:
+        config.pop("refresh", None)
+        for item in config["services"]:
+            item.pop("enabled_if", None)
     fit_api(config)
 
 
@@ -66,6 +70,8 @@ def fit_api(config):
     if "disk" not in names:
         for key in ("needs", "password_file", "password_salt", "tls_certificate", "tls_key", "uploads"):
             api.pop(key, None)
+    if "refresh" not in config:
+        api["actions"] = [action for action in api.get("actions", []) if action.get("verb") != "@refresh-config"]
     api["actions"] = [action for action in api.get("actions", [])
                       if " " not in action.get("verb", "") or action["verb"].split()[1] in names]
 
