@@ -124,7 +124,7 @@ struct json_object *key_member(struct json_object *object, const char *name);	/*
 /* config-keys.c */
 extern const struct keys config_keys, held_keys, shutdown_keys, events_keys, stage_keys, retry_keys, service_keys,
 	restart_keys, ready_keys, watchdog_keys, logs_keys, service_log_keys, api_keys, action_keys, upload_keys,
-	refresh_keys, change_keys;
+	refresh_keys, change_keys, hardware_keys;
 const struct stage *stage_find(const char *type);
 
 /* config-launch.c: a service, or an action's command, whose keys are right one by one */

@@ -455,6 +455,12 @@ const struct keys refresh_keys = {(const struct key[]){
 	{.name = "jitter", .type = KEY_NUMBER, .minimum = 0, .maximum = 1, .fallback = "0.1"},
 	{0}}, NULL};
 
+/* The machine's own watchdog. */
+const struct keys hardware_keys = {(const struct key[]){
+	{.name = "device", .type = KEY_STRING, .format = &path_format, .fallback = "/dev/watchdog0"},
+	{.name = "timeout_s", .type = KEY_INTEGER, .minimum = 5, .maximum = 3600, .fallback = "60"},
+	{0}}, NULL};
+
 const struct keys config_keys = {(const struct key[]){
 	{.name = "$schema", .type = KEY_STRING},
 	{.name = "hostname", .type = KEY_STRING, .format = &hostname_format, .fallback = "gantry"},
@@ -462,6 +468,7 @@ const struct keys config_keys = {(const struct key[]){
 	{.name = "sysctls", .type = KEY_STRING_MAP, .format = &sysctl_format},
 	{.name = "held", .type = KEY_OBJECT, .members = &held_keys},
 	{.name = "shutdown", .type = KEY_OBJECT, .members = &shutdown_keys},
+	{.name = "watchdog", .type = KEY_OBJECT, .members = &hardware_keys},
 	{.name = "events", .type = KEY_OBJECT, .members = &events_keys},
 	{.name = "log", .type = KEY_OBJECT, .members = &log_keys},
 	{.name = "logs", .type = KEY_OBJECT, .members = &logs_keys},

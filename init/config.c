@@ -63,6 +63,7 @@ void config_free(struct config *config)
 	free(config->nodes);
 	free(config->hostname);
 	free(config->fifo);
+	free(config->watchdog_device);
 	free(config->api_json);
 	free(config->log_json);
 	free(config->logs_directory);
@@ -363,10 +364,14 @@ static int fill(struct config *config, struct json_object *root)
 {
 	static const char *const actions[] = {"hold", "reboot", "poweroff", NULL};
 	struct json_object *held = key_member(root, "held"), *events = key_member(root, "events");
+	struct json_object *watchdog = key_member(root, "watchdog");
 	struct json_object *logs = key_member(root, "logs");
 
 	config->held_action = (enum held_action)index_of(key_string(held, &held_keys, "action"), actions);
 	config->held_delay_ms = milliseconds(held, &held_keys, "delay_s");
+	config->watchdog_timeout_ms = milliseconds(watchdog, &hardware_keys, "timeout_s");
+	if (watchdog && copy_string(key_string(watchdog, &hardware_keys, "device"), &config->watchdog_device) < 0)
+		return -ENOMEM;
 	config->event_ring = (size_t)key_number(events, &events_keys, "ring");
 	config->event_rate_per_s = (int64_t)key_number(events, &events_keys, "rate_per_s");
 	config->event_burst = (int64_t)key_number(events, &events_keys, "burst");

@@ -152,6 +152,8 @@ struct config {
 	enum held_action held_action;
 	int64_t held_delay_ms;
 	int64_t shutdown_timeout_ms;	/* default: config-shutdown.h */
+	char *watchdog_device;		/* the machine's own; NULL: none */
+	int64_t watchdog_timeout_ms;
 	size_t event_ring;		/* default 2000 */
 	char *fifo;			/* NULL: none */
 	int64_t event_rate_per_s;	/* of one sender; 0: unlimited */

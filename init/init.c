@@ -42,6 +42,7 @@
 #include "sender.h"
 #include "shutdown.h"
 #include "signals.h"
+#include "watchdog.h"
 #include "table.h"
 #include "when-ready.h"
 
@@ -677,6 +678,7 @@ static void begin_plan(const char *config_error)
 	if (config->fifo)
 		fifo_init(config->fifo);
 	button_init(power_button);
+	watchdog_init(config->watchdog_device, config->watchdog_timeout_ms);
 	shutdown_init(&plan, &shutdown_hooks);
 	refresh_run_init(config, &plan, node_options, node_child);
 	act_init(config);

@@ -18,6 +18,7 @@
 #include "phases.h"
 #include "processes.h"
 #include "shutdown.h"
+#include "watchdog.h"
 
 #define SECOND     1000000000LL
 #define HURRY_NS   (5 * SECOND)		/* the grace that a second request leaves */
@@ -122,6 +123,7 @@ static void start_last_resort(void)
 _Noreturn static void end(void)
 {
 	console_flush(loop_now_ns() + CONSOLE_NS);
+	watchdog_end(kind != SHUTDOWN_REBOOT);
 	if (kind != SHUTDOWN_HALT)
 		start_last_resort();
 	for (;;) {

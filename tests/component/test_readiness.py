@@ -3,6 +3,7 @@
 
 import os
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -192,6 +193,39 @@ class Watchdog(unittest.TestCase):
             gantry.ctl("stop", "db")
             gantry.wait("db", "stopped")
             gantry.inside("sh", "-c", "while pgrep -f 'sleep 5432[1]'; do sleep 0.05; done")
+
+
+class Machine(unittest.TestCase):
+    """The device is a pipe here: what PID 1 writes to it is what a driver would see."""
+
+    def fed(self, command):
+        config = boot(services=[service("a")], watchdog={"device": "/t/watchdog", "timeout_s": 5})
+        with Pid1(config) as gantry:
+            path = os.path.join(gantry.shared, "watchdog")
+            os.mkfifo(path)
+            with open(path, "rb", buffering=0) as device:
+                gantry.wait("gantry", "watchdog: /t/watchdog resets the machine", kind="message")
+                begin = time.monotonic()
+                seen = device.read(1) + device.read(1) + device.read(1)
+                self.assertEqual(seen, b"\n\n\n")
+                self.assertGreater(time.monotonic() - begin, 3)     # a third of the timeout, twice
+                gantry.wait("a", "ready")
+                gantry.ctl(command)
+                gantry.end()
+                rest = device.read(100)
+        return rest
+
+    def test_the_machine_s_watchdog_is_fed_and_disarmed_by_a_power_off(self):
+        self.assertTrue(self.fed("poweroff").endswith(b"V"))
+
+    def test_a_reboot_leaves_it_armed(self):
+        rest = self.fed("reboot")
+        self.assertTrue(rest and b"V" not in rest, rest)
+
+    def test_a_machine_without_one_goes_without_and_says_so(self):
+        with Pid1(boot(services=[service("a")], watchdog={"device": "/t/none"})) as gantry:
+            gantry.wait("gantry", "booted")
+            self.assertIn("/t/none: No such file", gantry.wait("gantry", "watchdog:", kind="message", timeout=40).text)
 
 
 if __name__ == "__main__":
