@@ -134,5 +134,8 @@ int check_launch(struct check *check, const struct place *place, struct json_obj
 {
 	int r = check_private_tmp(check, place, object);
 
+	if (key_member(object, "when_ready") && key_member(key_member(object, "ready"), "exit"))
+		return check_fail_member(check, place, "when_ready",
+					 "a service that is ready by its end has no \"when_ready\"");
 	return r < 0 ? r : check_limits(check, place, object);
 }

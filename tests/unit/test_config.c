@@ -387,6 +387,8 @@ TEST(services_are_strict)
 		 "has none of \"user\", \"group\", \"mode\", so there is nothing to do"},
 		{SERVICE("\"before_start\": [{\"remove\": \"/x*/y\"}]"),
 		 "boot.json:1: services[0] \"s\": before_start[0]: only the last name may be a pattern"},
+		{SERVICE("\"ready\": {\"exit\": true}, \"when_ready\": [{\"path\": \"/x\", \"mode\": \"0660\"}]"),
+		 "boot.json:1: services[0] \"s\": a service that is ready by its end has no \"when_ready\""},
 		{SERVICE("\"when_ready\": [{\"mode\": \"0660\"}]"),
 		 "boot.json:1: services[0] \"s\": when_ready[0]: \"path\" is missing"},
 		{SERVICE("\"when_ready\": [{\"path\": \"/x\"}]"), "boot.json:1: services[0] \"s\": when_ready[0]: "
