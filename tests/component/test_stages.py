@@ -53,6 +53,11 @@ class Role(unittest.TestCase):
             self.assertEqual(stage.wait(), NEVER)
             self.assertEqual(stage.result, 'no stage type "nonsense" in this binary')
 
+    def test_an_unknown_mode_is_refused(self):
+        for mode in ('nonsense', 'CHECK'):
+            with Stage('render', {}, mode=mode) as stage:
+                self.assertEqual(stage.wait(), NEVER)
+
     def test_options_that_are_no_object_are_refused(self):
         for options in (b'', b'[]', b'{"a":1', b'{} {}'):
             with Stage('network', options) as stage:
@@ -411,6 +416,34 @@ class Config(PeerTest):
             self.assertEqual(stage.given['disk-key'], DISK_KEY.encode())
             self.assertEqual(stage.result, f'{len(stage.given["config"])} bytes, with a disk key')
 
+    def test_on_a_machine_that_runs_only_another_document_is_given_and_no_disk_key(self):
+        self.started(Hub(disk_key=DISK_KEY))
+        with Stage('config', self.options()) as stage:
+            self.assertEqual(stage.wait(), DONE)
+            current = stage.given['config']
+        with Stage('config', self.options(), mode='refresh', artifacts={'config': current}) as stage:
+            self.assertEqual((stage.wait(), stage.skipped, stage.given), (DONE, True, {}))
+            self.assertEqual(stage.result, f'{len(current)} bytes, unchanged')
+        for other in (current[:-1] + b' }', current + b' ', None):      # None: there is none to compare with
+            with Stage('config', self.options(), mode='refresh', artifacts={'config': other}) as stage:
+                self.assertEqual((stage.wait(), stage.skipped, stage.given), (DONE, False, {'config': current}))
+                self.assertEqual(stage.result, f'{len(current)} bytes, changed')
+
+    def test_it_says_what_the_document_has_at_the_keys_that_services_ask_for(self):
+        self.started(Hub(document={'a': {'b': True, 'c': False, 'd': 'true', 'e': None, 'f': 1, 'g': []}, 'h': True}))
+        keys = ['a.b', 'a.c', 'a.d', 'a.e', 'a.f', 'a.g', 'a', 'a.x', 'x.b', 'h', 'h.b']
+        words = ['true', 'false', *['invalid'] * 5, 'missing', 'missing', 'true', 'missing']
+        for mode in (None, 'refresh'):
+            with Stage('config', self.options(enabled_if=keys), mode=mode, artifacts={'config': None}) as stage:
+                self.assertEqual(stage.wait(), DONE)
+                self.assertEqual(stage.flags, [f'{key}={word}' for key, word in zip(keys, words, strict=True)])
+
+    def test_a_thousand_keys_are_told_in_several_messages(self):
+        self.started(Hub(document={f'key-{i}': i % 2 == 0 for i in range(1000)}))
+        with Stage('config', self.options(enabled_if=[f'key-{i}' for i in range(1000)])) as stage:
+            self.assertEqual(stage.wait(), DONE)
+            self.assertEqual(stage.flags, [f'key-{i}={"false" if i % 2 else "true"}' for i in range(1000)])
+
     def test_a_disk_key_keeps_its_newline(self):
         self.started(Hub(disk_key='  ä\\n\n'))
         with Stage('config', self.options()) as stage:
@@ -509,9 +542,9 @@ class Render(unittest.TestCase):
     def file(self, template, name, **more):
         return {'template': template, 'path': os.path.join(self.folder, name), **more}
 
-    def render(self, *files, document=None):
+    def render(self, *files, document=None, mode=None):
         content = json.dumps(self.DOCUMENT if document is None else document).encode()
-        with Stage('render', {'files': list(files)}, artifacts={'config': content}) as stage:
+        with Stage('render', {'files': list(files)}, artifacts={'config': content}, mode=mode) as stage:
             return stage.wait(), stage.result, stage
 
     def read(self, name):
@@ -529,6 +562,60 @@ class Render(unittest.TestCase):
         found = os.stat(os.path.join(self.folder, 'two'))
         self.assertEqual((found.st_mode & 0o7777, found.st_uid, found.st_gid), (0o600, 0, 0))
         self.assertEqual(sorted(os.listdir(self.folder)), ['one', 'one.mustache', 'two'])
+
+    def inodes(self):
+        return {name: os.stat(os.path.join(self.folder, name)).st_ino for name in os.listdir(self.folder)}
+
+    def test_check_says_what_would_change_and_changes_nothing(self):
+        template = self.template('one.mustache', 'n={{n}}')
+        fixed = self.template('fixed.mustache', 'x')
+        files = self.file(template, 'one'), self.file(fixed, 'two'), self.file(template, 'three', mode='0644')
+        self.render(*files)
+        os.chmod(files[1]['path'], 0o604)
+        before = self.inodes()
+        status, result, stage = self.render(*files, mode='check')
+        self.assertEqual((status, result, stage.changed), (DONE, '1 of 3 files would change', [files[1]['path']]))
+        status, result, stage = self.render(*files, document={'n': 6}, mode='check')
+        self.assertEqual((status, result), (DONE, '3 of 3 files would change'))
+        self.assertEqual(stage.changed, [file['path'] for file in files])
+        self.assertEqual(self.inodes(), before)
+        self.assertEqual([self.read(name) for name in ('one', 'two', 'three')], ['n=5', 'x', 'n=5'])
+
+    def test_apply_touches_only_what_differs_by_byte_mode_owner_or_kind(self):
+        template = self.template('one.mustache', 'n={{n}}')
+        files = [self.file(template, f'f{i}') for i in range(7)]
+        self.render(*files)
+        paths = [file['path'] for file in files]
+        with open(paths[1], 'w', encoding='utf-8') as file:
+            file.write('n=6')
+        with open(paths[2], 'a', encoding='utf-8') as file:
+            file.write('\n')
+        os.chmod(paths[3], 0o644)
+        os.chown(paths[4], 0, 65534)
+        os.rename(paths[5], os.path.join(self.folder, 'moved'))
+        os.symlink('moved', paths[5])
+        os.remove(paths[6])
+        before = self.inodes()
+        status, result, stage = self.render(*files, mode='apply')
+        self.assertEqual((status, result, stage.changed), (DONE, '6 of 7 files changed', paths[1:]))
+        self.assertEqual(self.inodes()['f0'], before['f0'])
+        for path in paths:
+            found = os.lstat(path)
+            self.assertEqual((found.st_mode, found.st_gid), (0o100600, 0), path)
+            self.assertEqual(self.read(path), 'n=5')
+        status, result, stage = self.render(*files, mode='apply')
+        self.assertEqual((status, result, stage.changed), (DONE, '0 of 7 files changed', []))
+
+    def test_neither_mode_writes_anything_when_one_template_fails(self):
+        good, bad = self.template('good.mustache', '{{n}}'), self.template('bad.mustache', '{{{bad}}}')
+        self.render(self.file(good, 'one'))
+        before = self.inodes()
+        for mode in ('check', 'apply'):
+            status, result, stage = self.render(self.file(good, 'one'), self.file(bad, 'two'), document=self.DOCUMENT | {'n': 6},
+                                                mode=mode)
+            self.assertEqual((status, stage.changed), (NEVER, []))
+            self.assertIn('bad.mustache:1', result)
+            self.assertEqual((self.inodes(), self.read('one')), (before, '5'))
 
     def test_one_bad_template_leaves_every_file_as_it_was(self):
         with open(os.path.join(self.folder, 'one'), 'w', encoding='utf-8') as file:
