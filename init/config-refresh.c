@@ -121,8 +121,6 @@ static int add_need(struct check *check, const struct config *config, struct con
 	const struct place key = {.up = place, .key = "enabled_if"};
 	size_t at = 0;
 
-	if (!node->enabled)
-		return check_fail(check, &key, "\"enabled\" is false already");
 	while (at < config->n_nodes && !fetches(&config->nodes[at]))
 		at++;
 	if (at == config->n_nodes)
@@ -174,8 +172,11 @@ static int check_nodes(struct check *check, struct config *config)
 	return 0;
 }
 
-/* The stage evaluates the keys; it finds them where no file can have put them, since its table does not know them. */
-static int pass_keys(struct check *check, struct config *config, size_t index)
+/*
+ * The stage evaluates the keys, and gives what a refresh needs; it finds that where no file can have put it, since its
+ * table does not know it.
+ */
+static int pass_options(struct check *check, struct config *config, size_t index)
 {
 	struct config_node *stage = &config->nodes[index];
 	struct json_object *options = key_member(stage_object(check, index), "options");
@@ -192,12 +193,12 @@ static int pass_keys(struct check *check, struct config *config, size_t index)
 		if (!there)
 			json_object_array_add(keys, json_object_new_string(key));
 	}
-	if (!length(keys)) {
+	if (length(keys))
+		json_object_object_add(whole, "enabled_if", keys);
+	else
 		json_object_put(keys);
-		json_object_put(whole);
-		return 0;
-	}
-	json_object_object_add(whole, "enabled_if", keys);
+	if (config->refreshes && index == config->refresh_stage)
+		json_object_object_add(whole, "kept", json_object_new_boolean(true));
 	text = strdup(json_object_to_json_string_ext(whole, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(whole);
 	if (!text)
@@ -223,6 +224,6 @@ int config_refresh(struct check *check, struct config *config)
 		r = check_needs(check, config, config->api_needs, config->n_api_needs, NULL, &api);
 	for (size_t i = 0; r == 0 && i < config->n_nodes; i++)
 		if (fetches(&config->nodes[i]))
-			r = pass_keys(check, config, i);
+			r = pass_options(check, config, i);
 	return r;
 }

@@ -250,7 +250,7 @@ static int fill_service(struct config_node *node, struct json_object *object)
 	r = fill_ready(node, object);
 	if (r == 0)
 		r = fill_watchdog(node, object);
-	if (r == 0)
+	if (r == 0 && node->enabled)	/* otherwise nothing switches it but a hand */
 		r = copy_string(json_object_get_string(key_member(object, "enabled_if")), &node->enabled_if);
 	if (r == 0)
 		r = fill_change(node, key_member(object, "on_change"));

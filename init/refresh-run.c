@@ -47,7 +47,10 @@ static size_t *node_of;			/* of machine.stages */
 static struct service *services;	/* by node */
 static struct child *step;		/* the process of the latest REFRESH_RUN */
 static bool step_old;			/* it works with the old document */
-static int candidate = -1;		/* the new document, until it is the current one */
+/* The new document, until it is the current one, and what is kept of it. */
+enum {DOCUMENT, KEPT, DIGEST, PARTS};
+static const char *const part_names[PARTS] = {CONFIG, KEPT_ARTIFACT, DIGEST_ARTIFACT};
+static int candidate[PARTS] = {-1, -1, -1};
 static size_t changed_files;
 static char fail_reason[NODE_REASON_MAX];
 static struct loop_timer timer;
@@ -196,12 +199,14 @@ void refresh_run_told(struct child *child, enum report_kind kind, const char *st
 
 static int take(struct child *child, const char *name, int *ret_fd)
 {
+	bool fetches = machine.state == REFRESH_FETCHING;
 	int fd;
 
 	(void)child;
-	if (strcmp(name, CONFIG))
+	if (strcmp(name, fetches ? DIGEST_ARTIFACT : CONFIG))
 		return -EPERM;
-	fd = step_old || machine.state == REFRESH_FETCHING ? artifact_now(CONFIG) : artifact_reopen(candidate);
+	fd = fetches ? artifact_now(DIGEST_ARTIFACT) : step_old ? artifact_now(KEPT_ARTIFACT) :
+	     artifact_reopen(candidate[DOCUMENT]);
 	if (fd < 0)
 		return -ENOENT;
 	*ret_fd = fd;
@@ -210,23 +215,34 @@ static int take(struct child *child, const char *name, int *ret_fd)
 
 static void drop_candidate(void)
 {
-	if (candidate >= 0)
-		close(candidate);
-	candidate = -1;
+	for (size_t i = 0; i < PARTS; i++) {
+		if (candidate[i] >= 0)
+			close(candidate[i]);
+		candidate[i] = -1;
+	}
 }
 
 static bool given(struct child *child, const char *name, int fd)
 {
 	(void)child;
-	if (machine.state != REFRESH_FETCHING || strcmp(name, CONFIG))
-		return false;
-	drop_candidate();
-	candidate = fd;
-	return true;
+	for (size_t i = 0; machine.state == REFRESH_FETCHING && i < PARTS; i++) {
+		if (strcmp(name, part_names[i]))
+			continue;
+		if (candidate[i] >= 0)
+			close(candidate[i]);
+		candidate[i] = fd;
+		return true;
+	}
+	return false;
 }
 
 static const char *const phase_names[REFRESH_STATE_MAX] = {
 	"idle", "fetch", "check", "measure", "apply", "undo", "stopping"};
+
+static bool is_complete(void)
+{
+	return candidate[DOCUMENT] >= 0 && candidate[KEPT] >= 0 && candidate[DIGEST] >= 0;
+}
 
 static void step_exited(struct child *child, const struct plan_exit *how)
 {
@@ -246,7 +262,7 @@ static void step_exited(struct child *child, const struct plan_exit *how)
 		input.outcome = REFRESH_GOOD;
 	else if (how->status == STAGE_DONE && how->skipped)
 		input.outcome = REFRESH_SAME;
-	else if (how->status == STAGE_DONE && candidate >= 0)
+	else if (how->status == STAGE_DONE && is_complete())
 		input.outcome = REFRESH_GOOD;
 	else if (how->status == STAGE_DONE)
 		input.reason = "it gave no configuration";
@@ -296,8 +312,10 @@ static void start_failed(void)
 
 static void commit(void)
 {
-	artifact_replace(CONFIG, candidate);
-	candidate = -1;
+	for (size_t i = 0; i < PARTS; i++) {
+		artifact_replace(part_names[i], candidate[i]);
+		candidate[i] = -1;
+	}
 	apply_flags();
 	for (size_t i = 0; i < config->n_nodes; i++)
 		if (services[i].changed)
@@ -373,9 +391,9 @@ static void feed(const struct refresh_input *input)
 	for (size_t i = 0; i < actions.n; i++)
 		perform(&actions.list[i]);
 	due = refresh_due_ns(&machine);
-	if (due)
+	if (due && !(timer.armed && timer.due_ns == due))
 		loop_arm(&timer, due);
-	else
+	else if (!due)
 		loop_disarm(&timer);
 }
 
@@ -463,7 +481,8 @@ static void add_stages(void)
 	machine.every_ns = config->refresh_every_ms * 1000000;
 	machine.jitter = config->refresh_jitter;
 	machine.random = (uint64_t)loop_now_ns() * 2654435761u | 1;
-	artifact_keep(CONFIG);
+	artifact_keep(KEPT_ARTIFACT);
+	artifact_keep(DIGEST_ARTIFACT);
 }
 
 void refresh_run_init(const struct config *with, struct plan *with_plan, const int *with_options,

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <mbedtls/sha256.h>
+
 #include <gantry/cleanup.h>
 #include <gantry/report.h>
 #include <gantry/stage.h>
@@ -23,6 +25,9 @@
 #define CONNECT_MS     10000
 #define REQUEST_MS     60000
 #define DISK_KEY_MAX   4096
+#define DISK_KEY       "disk_encryption.key"
+#define DISK_RECOVERY  "disk_encryption.recovery"
+#define DIGEST_SIZE    32
 
 struct fetch {
 	const char *url, *ca;
@@ -145,19 +150,60 @@ static int give_secret(struct fetch *f, const char *path, const char *artifact)
 	return r < 0 ? r : 1;
 }
 
-/* The document is the one that PID 1 has. What cannot be compared is another. */
+/* The document has the digest of the one that is in use. What cannot be compared is another. */
 static bool is_current(const struct fetch *f)
 {
 	_cleanup_(cleanup_close) int fd = -1;
 	_cleanup_secret_ struct secret current = {0};
+	uint8_t digest[DIGEST_SIZE];
 
-	if (report_take("config", -1, &fd) < 0 || secret_read(fd, ARTIFACT_SIZE_MAX, &current) < 0)
+	if (report_take(DIGEST_ARTIFACT, -1, &fd) < 0 || secret_read(fd, DIGEST_SIZE, &current) < 0)
 		return false;
-	return current.size == f->used && memcmp(current.bytes, f->body.bytes, f->used) == 0;
+	return mbedtls_sha256(f->body.bytes, f->used, digest, 0) == 0 && current.size == sizeof(digest) &&
+	       memcmp(current.bytes, digest, sizeof(digest)) == 0;
+}
+
+static void take_out(struct json_object *document, const char *path)
+{
+	const char *dot = strrchr(path, '.');
+	char parent_path[256];
+	struct json_object *parent = document;
+
+	if (!path[0])
+		return;
+	snprintf(parent_path, sizeof(parent_path), "%.*s", dot ? (int)(dot - path) : 0, path);
+	if ((!dot || document_get(document, parent_path, &parent)) && json_object_is_type(parent, json_type_object))
+		json_object_object_del(parent, dot ? dot + 1 : path);
+}
+
+/*
+ * What PID 1 keeps as long as the machine runs, if it may refresh: the digest, to compare, and the document without
+ * the secrets of the disk, to render from again should a later document have to be taken back. Last, since it changes
+ * the document.
+ */
+static int give_kept(struct stage_context *context, struct fetch *f)
+{
+	uint8_t digest[DIGEST_SIZE];
+	const char *text;
+	size_t size;
+	int r;
+
+	if (!option_boolean(context, "kept", false))
+		return 0;
+	if (mbedtls_sha256(f->body.bytes, f->used, digest, 0) != 0)
+		return -EIO;
+	take_out(f->document, option_string(context, "disk_key", DISK_KEY));
+	take_out(f->document, option_string(context, "disk_recovery", DISK_RECOVERY));
+	text = json_object_to_json_string_length(f->document, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE,
+						 &size);
+	if (!text)
+		return -ENOMEM;
+	r = report_give(KEPT_ARTIFACT, text, size);
+	return r < 0 ? r : report_give(DIGEST_ARTIFACT, digest, sizeof(digest));
 }
 
 /* Of a machine that runs: the disk is open, so its secrets are not handed out again. */
-static int give_again(struct fetch *f)
+static int give_again(struct stage_context *context, struct fetch *f)
 {
 	int r;
 
@@ -166,6 +212,8 @@ static int give_again(struct fetch *f)
 		return STAGE_DONE;
 	}
 	r = report_give("config", f->body.bytes, f->used);
+	if (r == 0)
+		r = give_kept(context, f);
 	if (r < 0) {
 		report_result("configuration not handed over: %s", strerror(-r));
 		return STAGE_AGAIN;
@@ -204,7 +252,7 @@ static void tell_flags(struct stage_context *context, struct fetch *f)
 	report_strings_end(&strings);
 }
 
-static int give(struct fetch *f, const char *key_path, const char *recovery_path)
+static int give(struct stage_context *context, struct fetch *f, const char *key_path, const char *recovery_path)
 {
 	int r, key = 0;
 
@@ -213,6 +261,8 @@ static int give(struct fetch *f, const char *key_path, const char *recovery_path
 		r = key = give_secret(f, key_path, "disk-key");
 	if (r >= 0)
 		r = give_secret(f, recovery_path, "disk-recovery");
+	if (r >= 0)
+		r = give_kept(context, f);
 	if (r < 0) {
 		report_result("configuration not handed over: %s", strerror(-r));
 		return STAGE_AGAIN;
@@ -238,10 +288,10 @@ static int run(struct stage_context *context)
 	if (r == STAGE_DONE)
 		tell_flags(context, &f);
 	if (r == STAGE_DONE && context->mode == STAGE_REFRESH)
-		r = give_again(&f);
+		r = give_again(context, &f);
 	else if (r == STAGE_DONE)
-		r = give(&f, option_string(context, "disk_key", "disk_encryption.key"),
-			 option_string(context, "disk_recovery", "disk_encryption.recovery"));
+		r = give(context, &f, option_string(context, "disk_key", DISK_KEY),
+			 option_string(context, "disk_recovery", DISK_RECOVERY));
 	json_object_put(f.document);
 	secret_wipe(&f.body);
 	return r;
@@ -256,7 +306,7 @@ static const struct stage_option options[] = {
 	{0},
 };
 
-static const char *const gives[] = {"config", "disk-key", "disk-recovery", NULL};
+static const char *const gives[] = {"config", "disk-key", "disk-recovery", KEPT_ARTIFACT, DIGEST_ARTIFACT, NULL};
 
 const struct stage stage_config = {
 	.type = "config",

@@ -222,6 +222,7 @@ class Refusal(unittest.TestCase):
             os.rmdir(os.path.join(pid1.shared, "deep"))
             pid1.serve(alpha="a2")
             self.stays(pid1, "render: /t/deep/x: No such file or directory", before)
+            self.assertEqual([e for e in pid1.events if e.text.startswith(("refresh, measure", "refresh, apply"))], [])
 
     def test_a_stage_that_cannot_write_puts_back_what_others_wrote(self):
         """The file that blocks the second stage's temporary name is a folder: check mode cannot see it coming."""
@@ -251,6 +252,30 @@ class Refusal(unittest.TestCase):
             pid1.wait("gantry", "booted")
             r = pid1.ctl("refresh")
             self.assertEqual((r.returncode, r.stderr), (1, 'gantryctl: refresh: boot.json has no "refresh"\n'))
+
+
+class Secrets(unittest.TestCase):
+    def kept(self, pid1):
+        """{name: bytes} of the memory files that PID 1 has open."""
+        found, folder = {}, f"/proc/{pid1.pid}/fd"
+        for fd in os.listdir(folder):
+            link = os.readlink(os.path.join(folder, fd))
+            if link.startswith("/memfd:"):
+                with open(os.path.join(folder, fd), "rb") as file:
+                    found[link.split(":")[1].split(" ")[0]] = file.read()
+        return found
+
+    def test_neither_the_disk_s_key_nor_the_whole_document_is_kept_in_pid_1(self):
+        with Machine() as pid1:
+            pid1.document["disk_encryption"] = {"key": "TheDiskKey", "recovery": "TheRecoveryKey"}
+            pid1.booted()
+            for word in ("a2", "a3"):
+                kept = self.kept(pid1)
+                self.assertEqual([name for name, text in kept.items() if b"TheDiskKey" in text or b"TheRecovery" in text], [])
+                self.assertEqual(sorted(n for n in kept if n.startswith("config")), ["config-digest", "config-without-keys"])
+                pid1.serve(alpha=word)
+                pid1.refresh()
+                self.assertIn(word.encode(), self.kept(pid1)["config-without-keys"])
 
 
 class EnabledIf(unittest.TestCase):

@@ -421,20 +421,41 @@ class Config(PeerTest):
         with Stage('config', self.options()) as stage:
             self.assertEqual(stage.wait(), DONE)
             current = stage.given['config']
-        with Stage('config', self.options(), mode='refresh', artifacts={'config': current}) as stage:
+            self.assertEqual(sorted(stage.given), ['config', 'disk-key'])
+        digest = hashlib.sha256(current).digest()
+        with Stage('config', self.options(kept=True), mode='refresh', artifacts={'config-digest': digest}) as stage:
             self.assertEqual((stage.wait(), stage.skipped, stage.given), (DONE, True, {}))
             self.assertEqual(stage.result, f'{len(current)} bytes, unchanged')
-        for other in (current[:-1] + b' }', current + b' ', None):      # None: there is none to compare with
-            with Stage('config', self.options(), mode='refresh', artifacts={'config': other}) as stage:
-                self.assertEqual((stage.wait(), stage.skipped, stage.given), (DONE, False, {'config': current}))
+        for other in (digest[:31], digest[:31] + b'x', b'', digest + b'x', None):      # None: there is none to compare with
+            with Stage('config', self.options(kept=True), mode='refresh', artifacts={'config-digest': other}) as stage:
+                self.assertEqual((stage.wait(), stage.skipped), (DONE, False))
+                self.assertEqual(sorted(stage.given), ['config', 'config-digest', 'config-without-keys'])
+                self.assertEqual((stage.given['config'], stage.given['config-digest']), (current, digest))
                 self.assertEqual(stage.result, f'{len(current)} bytes, changed')
+
+    def test_what_is_kept_for_a_refresh_has_no_key_of_the_disk(self):
+        hub = self.started(Hub(disk_key=DISK_KEY))
+        hub.document['disk_encryption'] |= {'recovery': 'Recovery' + DISK_KEY, 'other': 1.50}
+        hub.document['top'] = DISK_KEY + 'top'
+        for options, gone in (({}, (('disk_encryption', 'key'), ('disk_encryption', 'recovery'))),
+                              ({'disk_key': 'top', 'disk_recovery': ''}, (('top',),)),
+                              ({'disk_key': 'disk_encryption.key.no', 'disk_recovery': 'x.y'}, ())):
+            with Stage('config', self.options(kept=True, **options)) as stage:
+                self.assertEqual(stage.wait(), DONE)
+                expected = json.loads(stage.given['config'])
+                for path in gone:
+                    place = expected
+                    for part in path[:-1]:
+                        place = place[part]
+                    del place[path[-1]]
+                self.assertEqual(json.loads(stage.given['config-without-keys']), expected)
 
     def test_it_says_what_the_document_has_at_the_keys_that_services_ask_for(self):
         self.started(Hub(document={'a': {'b': True, 'c': False, 'd': 'true', 'e': None, 'f': 1, 'g': []}, 'h': True}))
         keys = ['a.b', 'a.c', 'a.d', 'a.e', 'a.f', 'a.g', 'a', 'a.x', 'x.b', 'h', 'h.b']
         words = ['true', 'false', *['invalid'] * 5, 'missing', 'missing', 'true', 'missing']
         for mode in (None, 'refresh'):
-            with Stage('config', self.options(enabled_if=keys), mode=mode, artifacts={'config': None}) as stage:
+            with Stage('config', self.options(enabled_if=keys), mode=mode, artifacts={'config-digest': None}) as stage:
                 self.assertEqual(stage.wait(), DONE)
                 self.assertEqual(stage.flags, [f'{key}={word}' for key, word in zip(keys, words, strict=True)])
 

@@ -664,7 +664,7 @@ TEST(a_refresh_and_what_services_do_about_it_are_read)
 	/* the implicit need, and the keys for the stage that evaluates them */
 	CHECK_INT(c->nodes[2].n_needs, 1);
 	CHECK_INT(c->nodes[2].needs[0], 0);
-	CHECK_STR(c->nodes[0].json, "{\"url\":\"https://h\",\"enabled_if\":[\"a.b\"]}");
+	CHECK_STR(c->nodes[0].json, "{\"url\":\"https://h\",\"enabled_if\":[\"a.b\"],\"kept\":true}");
 	CHECK_INT(c->nodes[0].json_size, strlen(c->nodes[0].json));
 	config_free(c);
 	c = parse(REFRESH(SVC("\"needs\": [\"c\"], \"enabled_if\": \"a.b\"")));
@@ -697,8 +697,6 @@ TEST(a_refresh_names_what_is_there)
 		 "boot.json:1: services[0] \"s\": on_change: \"signal\" goes with the action \"signal\""},
 		{REFRESH(SVC("\"enabled_if\": \"a..b\"")),
 		 "boot.json:1: services[0] \"s\": enabled_if: \"a..b\" is no key of a document such as \"rbuilder.enabled\""},
-		{REFRESH(SVC("\"enabled_if\": \"a\", \"enabled\": false")),
-		 "boot.json:1: services[0] \"s\": enabled_if: \"enabled\" is false already"},
 		{SERVICE("\"enabled_if\": \"a\""),
 		 "boot.json:1: services[0] \"s\": enabled_if: no stage fetches a configuration"},
 		{REFRESH("\"log\": {\"needs\": [\"s\"]}, " SVC("\"enabled_if\": \"a\"")),
