@@ -23,7 +23,7 @@ struct artifact {
 	char name[ARTIFACT_NAME_MAX];
 	int fd;
 	bool own;	/* given by PID 1 */
-	bool kept;
+	bool kept;	/* somebody may want it at any time: a refresh, a service that is started again */
 };
 
 static const struct plan *plan;
@@ -36,6 +36,16 @@ static bool lists(const char *const *names, const char *name)
 		if (!strcmp(*names, name))
 			return true;
 	return false;
+}
+
+/* A stage by its type; a service by its container's login. */
+static bool takes(const struct plan_node *node, const char *name)
+{
+	const struct config_node *config = node->config;
+
+	if (config->stage)
+		return lists(config->stage->takes, name);
+	return config->takes && !strcmp(config->takes, name);
 }
 
 static struct artifact *find(const char *name)
@@ -72,6 +82,13 @@ int artifact_init(const struct plan *with)
 
 		for (const char *const *name = stage ? stage->gives : NULL; r == 0 && name && *name; name++)
 			r = add(*name);
+	}
+	for (size_t i = 0; i < plan->n_nodes; i++) {
+		const char *name = plan->nodes[i].config->takes;
+		struct artifact *artifact = name ? find(name) : NULL;
+
+		if (artifact)
+			artifact->kept = true;
 	}
 	return r;
 }
@@ -204,11 +221,10 @@ static bool giver_left(const char *name)
 
 int artifact_take(size_t node, const char *name, int *ret_fd)
 {
-	const struct stage *stage = plan->nodes[node].config->stage;
 	struct artifact *artifact = find(name);
 	int fd;
 
-	if (!stage || !lists(stage->takes, name))
+	if (!takes(&plan->nodes[node], name))
 		return -EPERM;
 	if (!artifact)
 		return -ENOENT;
@@ -234,7 +250,7 @@ void artifact_expire(void)
 
 			/* A failed or blocked taker may be started again by hand. */
 			if (node->config->kind == NODE_SERVICE)
-				break;	/* stages come first, and services take nothing */
+				break;	/* stages come first; a service's is kept */
 			if (node->config->stage && lists(node->config->stage->takes, artifact->name) &&
 			    node->state != NODE_DONE && node->state != NODE_SKIPPED)
 				wanted = true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Artifacts: named bytes that one stage gives and others take, held by PID 1 as sealed memfds that it never reads.
+ * Artifacts: named bytes that one stage gives and other nodes take, held by PID 1 as sealed memfds that it never reads.
  * The table has one row for each name that some stage of the plan may give, made before the loop starts.
  */
 #ifndef INIT_ARTIFACT_H
@@ -23,7 +23,7 @@ void artifact_give_text(const char *name, const char *text);
 
 /*
  * 0 and a read-only descriptor with an offset of its own, the caller's to close; -EAGAIN: not there yet; -ENOENT:
- * nobody gives it any more; -EPERM: the node's type does not take it.
+ * nobody gives it any more; -EPERM: the node does not take it.
  */
 int artifact_take(size_t node, const char *name, int *ret_fd);
 

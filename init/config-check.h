@@ -134,12 +134,17 @@ int check_step(struct check *check, const struct place *place, struct json_objec
 /* config-image.c: are the programs and templates of a right configuration in the image? */
 int check_image(struct check *check);
 
+/* container-keys.c */
+extern const struct keys container_keys, containers_keys, login_keys;
+/* a service that is a container has no key that only a program can have */
+int check_beside_container(struct check *check, const struct place *place, struct json_object *object);
+
 /* config-format.c */
 #define API_USER "gantry-api"	/* made by the image builder, like root */
 #define API_UID  900
 extern const struct format name_format, account_format, path_format, hostname_format, module_format, sysctl_format,
 	variable_format, mode_format, umask_format, cgroup_format, address_format, user_format, group_format,
-	act_format, verb_format, capability_format, document_key_format;
+	act_format, verb_format, capability_format, document_key_format, image_format;
 extern const char *const signal_names[];	/* NULL-ended */
 int signal_number(const char *name);		/* "TERM" -> SIGTERM; -1: unknown */
 int limit_number(const char *name);		/* "nofile" -> RLIMIT_NOFILE; -1: unknown */

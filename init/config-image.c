@@ -82,6 +82,18 @@ static int check_program(struct check *check, const struct place *up, struct jso
 	return command ? check_file(check, &at, json_object_array_get_idx(command, 0), true) : 0;
 }
 
+/* A container's program is in its own image; what runs it is in this one. */
+static int check_podman(struct check *check, const struct place *place)
+{
+	const struct place at = {.up = place, .key = "container"};
+	struct json_object *containers = key_member(check->root, "containers");
+	struct json_object *podman = json_object_new_string(key_string(containers, &containers_keys, "podman"));
+	int r = podman ? check_file(check, &at, podman, true) : -ENOMEM;
+
+	json_object_put(podman);
+	return r;
+}
+
 static int check_service_programs(struct check *check, const struct place *place, struct json_object *service)
 {
 	static const char *const probes[] = {"ready", "watchdog"};
@@ -92,7 +104,7 @@ static int check_service_programs(struct check *check, const struct place *place
 
 		r = check_program(check, &at, key_member(service, probes[i]), "exec");
 	}
-	return r;
+	return r < 0 || !key_member(service, "container") ? r : check_podman(check, place);
 }
 
 static int check_stage_files(struct check *check, const struct place *place, struct json_object *stage)

@@ -148,7 +148,8 @@ static int check_command(struct check *check, const struct place *place, struct 
 
 static int check_service(struct check *check, const struct place *place, struct json_object *object)
 {
-	int r = check_command(check, place, object);
+	int r = key_member(object, "container") ? check_beside_container(check, place, object)
+						: check_command(check, place, object);
 
 	return r < 0 ? r : check_cgroup(check, place, key_member(object, "cgroup"));
 }
@@ -412,7 +413,8 @@ const struct keys service_log_keys = {(const struct key[]){
 
 const struct keys service_keys = {(const struct key[]){
 	{.name = "name", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &name_format},
-	{.name = "command", .type = KEY_STRINGS, .flags = KEY_REQUIRED, .minimum = 1, .maximum = 256},
+	{.name = "command", .type = KEY_STRINGS, .flags = KEY_ONE_OF, .minimum = 1, .maximum = 256},
+	{.name = "container", .type = KEY_OBJECT, .flags = KEY_ONE_OF, .members = &container_keys},
 	{.name = "user", .type = KEY_STRING, .format = &user_format, .fallback = "root"},
 	{.name = "group", .type = KEY_STRING, .format = &group_format, .fallback = "the user's own"},
 	{.name = "groups", .type = KEY_STRINGS, .maximum = 32, .format = &group_format},
@@ -474,6 +476,7 @@ const struct keys config_keys = {(const struct key[]){
 	{.name = "logs", .type = KEY_OBJECT, .members = &logs_keys},
 	{.name = "api", .type = KEY_OBJECT, .members = &api_keys},
 	{.name = "refresh", .type = KEY_OBJECT, .members = &refresh_keys},
+	{.name = "containers", .type = KEY_OBJECT, .members = &containers_keys},
 	{.name = "users", .type = KEY_OBJECTS, .maximum = 256, .members = &user_keys},
 	{.name = "stages", .type = KEY_OBJECTS, .maximum = CONFIG_NODES_MAX, .members = &stage_keys},
 	{.name = "services", .type = KEY_OBJECTS, .maximum = CONFIG_NODES_MAX, .members = &service_keys},

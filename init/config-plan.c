@@ -359,6 +359,11 @@ static int check_artifacts(struct check *check, const struct config *config)
 			if (r < 0)
 				return r;
 		}
+		if (config->nodes[i].takes) {
+			r = check_taker(check, config, i, config->nodes[i].takes);
+			if (r < 0)
+				return r;
+		}
 	}
 	return 0;
 }

@@ -19,6 +19,8 @@
 #include "config-shutdown.h"
 #include "words.h"
 
+#define PREPARE_MORE_MS 240000	/* beside the pull: what podman answers from its storage, with a deadline each */
+
 void config_free(struct config *config)
 {
 	if (!config)
@@ -42,6 +44,7 @@ void config_free(struct config *config)
 		for (size_t j = 0; j < node->n_change_files; j++)
 			free(node->change_files[j]);
 		free(node->change_files);
+		free(node->takes);
 	}
 	for (size_t i = 0; i < config->n_sysctls; i++) {
 		free(config->sysctls[i].name);
@@ -224,7 +227,23 @@ static int fill_change(struct config_node *node, struct json_object *object)
 	return 0;
 }
 
-static int fill_service(struct config_node *node, struct json_object *object)
+/* The launcher gets the machine's `containers` with the service's own object. */
+static int fill_container(struct config_node *node, struct json_object *object, struct json_object *containers)
+{
+	struct json_object *container = key_member(object, "container"), *login = key_member(container, "login");
+	int r = login ? copy_string(key_string(login, &login_keys, "artifact"), &node->takes) : 0;
+
+	node->prepare_ms = milliseconds(container, &container_keys, "pull_deadline_s") + PREPARE_MORE_MS;
+	if (r < 0)
+		return r;
+	if (containers && json_object_object_add(object, "containers", json_object_get(containers)) < 0)
+		return -ENOMEM;
+	r = copy_json(object, NULL, &node->json);
+	json_object_object_del(object, "containers");
+	return r;
+}
+
+static int fill_service(struct config_node *node, struct json_object *object, struct json_object *containers)
 {
 	static const char *const policies[] = {"always", "on-failure", "never", NULL};
 	struct json_object *restart = key_member(object, "restart");
@@ -262,7 +281,8 @@ static int fill_service(struct config_node *node, struct json_object *object)
 	r = copy_pairs(key_member(object, "cgroup"), &node->cgroup, &node->n_cgroup);
 	if (r < 0)
 		return r;
-	return copy_json(object, NULL, &node->json);
+	return key_member(object, "container") ? fill_container(node, object, containers) :
+	       copy_json(object, NULL, &node->json);
 }
 
 /* What a service says of its log, or else what `logs` says of all. */
@@ -291,7 +311,8 @@ static int fill_nodes(struct config *config, struct json_object *root)
 		int r = copy_string(json_object_get_string(key_member(object, "name")), &node->name);
 
 		if (r == 0)
-			r = i < n_stages ? fill_stage(node, object) : fill_service(node, object);
+			r = i < n_stages ? fill_stage(node, object)
+					 : fill_service(node, object, key_member(root, "containers"));
 		if (i >= n_stages)
 			fill_log(node, key_member(object, "log"), key_member(root, "logs"));
 		if (r < 0)

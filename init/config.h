@@ -106,6 +106,8 @@ struct config_node {
 	int stop_signal;
 	int64_t stop_grace_ms;
 	bool stop_all;			/* the stop signal goes to every process of its cgroup */
+	char *takes;			/* artifact that it may take, for a container's login; NULL: none */
+	int64_t prepare_ms;		/* a container: from its start until podman is executed; 0: no such time */
 	struct config_pair *cgroup;	/* cgroup v2 file -> value */
 	size_t n_cgroup;
 	char *enabled_if;		/* key of the hub's document that says whether it runs; NULL: it does */

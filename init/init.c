@@ -52,7 +52,7 @@
 static struct config *config;
 static struct plan plan;
 static struct child **node_child;	/* the live process of each node, or NULL */
-static int *node_options;		/* sealed memfd of each stage; -1: a service */
+static int *node_options;		/* sealed memfd of each stage and container; -1: any other service */
 static struct left {
 	bool waiting;			/* its process was reaped, its cgroup is not empty yet */
 	struct plan_exit how;
@@ -93,6 +93,13 @@ static bool may_end(size_t node)
 	return plan.nodes[node].state == NODE_STOPPING && plan.nodes[node].kill_ns && config->nodes[node].stop_all;
 }
 
+/* podman tells of its container's end as a shell does. */
+static bool died_by_kill(size_t node, const struct plan_exit *how)
+{
+	return (how->status < 0 && how->signal == SIGKILL) ||
+	       (config->nodes[node].prepare_ms && how->status == 128 + SIGKILL);
+}
+
 static void node_exited(struct child *child, const struct plan_exit *how)
 {
 	size_t node = child_node(child);
@@ -106,7 +113,7 @@ static void node_exited(struct child *child, const struct plan_exit *how)
 	snprintf(left->reason, sizeof(left->reason), "%s", how->reason ? how->reason : "");
 	gone = cgroup_node_end(node, may_end(node));
 	/* It was not PID 1 that sent this SIGKILL; as a status of its own the reason stands alone. */
-	if (how->status < 0 && how->signal == SIGKILL &&
+	if (died_by_kill(node, how) &&
 	    cgroup_node_oom(node, left->reason, sizeof(left->reason)))
 		left->how.status = 128 + SIGKILL;
 	left->how.reason = left->reason[0] ? left->reason : NULL;
@@ -117,6 +124,7 @@ static void node_exited(struct child *child, const struct plan_exit *how)
 
 static void service_started(struct child *child)
 {
+	plan_launched(&plan, child_node(child), loop_now_ns());
 	ready_watch(child_node(child));
 }
 
@@ -137,7 +145,7 @@ static void start_node(size_t index)
 	struct child_spec spec = {
 		.source = node->name,
 		.argv = service ? service_argv : stage_argv,
-		.service = service ? node->json : NULL,
+		.service = service && !node->prepare_ms ? node->json : NULL,
 		.node = index,
 		.options_fd = node_options[index],
 		.channel_fd = -1,
@@ -640,7 +648,7 @@ static uid_t api_uid(void)
 static void make_options(void)
 {
 	for (size_t i = 0; i < config->n_nodes; i++)
-		node_options[i] = config->nodes[i].kind == NODE_SERVICE ? -1 :
+		node_options[i] = config->nodes[i].kind == NODE_SERVICE && !config->nodes[i].prepare_ms ? -1 :
 				  artifact_memfd("options", config->nodes[i].json, config->nodes[i].json_size);
 }
 

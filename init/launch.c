@@ -30,6 +30,7 @@
 
 #include "account.h"
 #include "config-check.h"
+#include "container.h"
 #include "envfile.h"
 #include "launch.h"
 #include "prestart.h"
@@ -367,11 +368,17 @@ void launch_service(const char *json)
 	char reason[400];
 	const char *directory;
 
-	if (!json_object_is_type(service, json_type_object) || !length(key_member(service, "command")))
+	if (!json_object_is_type(service, json_type_object) ||
+	    (!length(key_member(service, "command")) && !container_is(service)))
 		fail("no service with a command");
 	umask(0);
 	if (prestart_run(key_member(service, "before_start"), reason, sizeof(reason)) < 0)
 		fail("%s", reason);
+	if (container_is(service)) {
+		set_nice(key_member(service, "nice"));
+		set_oom_score(key_member(service, "oom_score_adj"));
+		container_become(service);
+	}
 	find_identity(service, &identity);
 	set_limits(key_member(service, "limits"));
 	set_nice(key_member(service, "nice"));

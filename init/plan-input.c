@@ -34,6 +34,12 @@ static bool ended_well(const struct plan_node *node, const struct plan_exit *how
 	       (was_ready || kind == READY_STARTED || kind == READY_EXIT);
 }
 
+/* podman, too, ends with 125 when it could not do something: of a container only the launcher's word counts. */
+static bool said_never(const struct plan_node *node, const struct plan_exit *how)
+{
+	return how->status == STAGE_NEVER && (!node->config->prepare_ms || !node->launched_ns);
+}
+
 static void service_exited(struct plan *plan, struct plan_node *node, const struct plan_exit *how, const char *why,
 			   bool was_ready, int64_t now)
 {
@@ -41,7 +47,7 @@ static void service_exited(struct plan *plan, struct plan_node *node, const stru
 
 	if (was_ready && now - node->ended_ns >= node->config->stable_ms * PLAN_MS)
 		node->attempts = 1;
-	if (!node->overdue && node->ending != ENDING_FAILED && how->status == STAGE_NEVER) {
+	if (!node->overdue && node->ending != ENDING_FAILED && said_never(node, how)) {
 		plan_fail_or_retry(plan, node, true, why, now);
 		return;
 	}
@@ -110,6 +116,14 @@ void plan_not_started(struct plan *plan, size_t index, const char *why, int64_t 
 }
 
 /* ---- what a service says, and what is found out about it -------------------------------------------------------- */
+
+void plan_launched(struct plan *plan, size_t index, int64_t now)
+{
+	struct plan_node *node = &plan->nodes[index];
+
+	node->launched_ns = now;
+	plan_mark(plan, node);	/* its deadline is another one now */
+}
 
 void plan_ready(struct plan *plan, size_t index, int64_t now)
 {

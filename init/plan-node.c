@@ -104,6 +104,11 @@ void plan_set_state(struct plan *plan, struct plan_node *node, enum node_state s
 		graph_mark(&plan->graph, dependents[i]);
 }
 
+bool plan_preparing(const struct plan_node *node)
+{
+	return node->config->prepare_ms && !node->launched_ns;
+}
+
 void plan_begin(struct plan *plan, struct plan_node *node, int64_t now)
 {
 	node->attempts++;
@@ -113,6 +118,7 @@ void plan_begin(struct plan *plan, struct plan_node *node, int64_t now)
 		node->first_started_ns = now;
 	node->ended_ns = 0;
 	node->next_ns = 0;
+	node->launched_ns = 0;
 	node->kill_ns = 0;
 	node->overdue = false;
 	node->restart = node->follows = node->disable = false;

@@ -40,16 +40,18 @@ void plan_describe(const struct plan_node *node, const struct plan_exit *how, ch
 	const char *own = how->reason && how->reason[0] ? how->reason : NULL;
 	const char *word = signal_word(how->signal);
 	bool service = node->config->kind == NODE_SERVICE;
-	int64_t deadline_ms = service ? node->config->ready_deadline_ms : node->config->deadline_ms;
-
+	bool preparing = plan_preparing(node);
+	int64_t deadline_ms = preparing ? node->config->prepare_ms :
+			      service ? node->config->ready_deadline_ms : node->config->deadline_ms;
 	bool unready = service && node->state == NODE_RUNNING && how->status == 0 &&
 		       node->config->ready != READY_STARTED && node->config->ready != READY_EXIT;
 
 	if (node->ending == ENDING_FAILED)
 		snprintf(text, size, "%s", node->reason);
 	else if (node->overdue)
-		snprintf(text, size, "%s after %lld s%s%s", service ? "not ready" : "deadline passed",
-			 (long long)(deadline_ms / 1000), own ? ": " : "", own ? own : "");
+		snprintf(text, size, "%s after %lld s%s%s", preparing ? "not started" :
+			 service ? "not ready" : "deadline passed", (long long)(deadline_ms / 1000),
+			 own ? ": " : "", own ? own : "");
 	else if (how->status < 0 && word)
 		snprintf(text, size, "killed by %s%s%s", word, own ? ": " : "", own ? own : "");
 	else if (how->status < 0)

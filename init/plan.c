@@ -176,8 +176,13 @@ static void step_down(struct plan *plan, size_t index, int64_t now)
 static int64_t deadline_ns(const struct plan_node *node)
 {
 	int64_t ms = plan_is_service(node) ? node->config->ready_deadline_ms : node->config->deadline_ms;
+	int64_t from = node->started_ns;
 
-	return ms > 0 && node->state == NODE_RUNNING && !node->overdue ? node->started_ns + ms * PLAN_MS : 0;
+	if (plan_preparing(node))
+		ms = node->config->prepare_ms;
+	else if (node->config->prepare_ms)
+		from = node->launched_ns;
+	return ms > 0 && node->state == NODE_RUNNING && !node->overdue ? from + ms * PLAN_MS : 0;
 }
 
 static int64_t alive_until_ns(const struct plan_node *node)

@@ -48,6 +48,7 @@ struct plan_node {
 	unsigned attempts;		/* starts since the last success or manual start */
 	unsigned starts;		/* starts in all */
 	int64_t started_ns, first_started_ns, ended_ns, next_ns;
+	int64_t launched_ns;		/* service: its program was executed; 0: not yet */
 	int64_t kill_ns;		/* when to send SIGKILL after a stop or a passed deadline; 0: not */
 	int64_t killed_ns;		/* during a shutdown: when SIGKILL was sent; 0: not yet */
 	bool process;			/* a process exists, or is about to */
@@ -128,6 +129,8 @@ void plan_unready(struct plan *plan, size_t node, const char *why, int64_t now);
 void plan_unhealthy(struct plan *plan, size_t node, const char *why, int64_t now);
 /* The service said that it ends by itself (STOPPING=1); it has its grace for that. */
 void plan_stopping(struct plan *plan, size_t node, int64_t now);
+/* The program was executed. From here a service has its ready_deadline_s, if preparing it has a deadline of its own. */
+void plan_launched(struct plan *plan, size_t node, int64_t now);
 /* PID 1 had no process or descriptor to give: tried again soon, and not counted as the node's failure. */
 void plan_not_started(struct plan *plan, size_t node, const char *why, int64_t now);
 /*
@@ -144,6 +147,9 @@ void plan_enable(struct plan *plan, size_t node, bool on, const char *why);
 void plan_shutdown(struct plan *plan, int64_t now);
 /* What is still there, or is told to stop from now on, gets SIGKILL after grace_ns at the latest. */
 void plan_hurry(struct plan *plan, int64_t grace_ns, int64_t now);
+
+/* A container whose image may still be on its way. */
+bool plan_preparing(const struct plan_node *node);
 
 /* How a node's process ended, in one line, with its own reason where it gave one; init/plan-text.c. */
 void plan_describe(const struct plan_node *node, const struct plan_exit *how, char *text, size_t size);

@@ -2,7 +2,7 @@
 /*
  * The configuration: what a good file becomes, and for each kind of error the exact line that is said.
  */
-/* links: init/config-cgroup.c init/config-check.c init/config-format.c init/config-image.c init/config-keys.c init/config-launch.c init/config-plan.c init/config-refresh.c init/config-print.c init/config.c init/jsonpos.c init/words.c init/config-shutdown.c init/phases.c */
+/* links: init/config-cgroup.c init/config-check.c init/config-format.c init/config-image.c init/config-keys.c init/container-keys.c init/config-launch.c init/config-plan.c init/config-refresh.c init/config-print.c init/config.c init/jsonpos.c init/words.c init/config-shutdown.c init/phases.c */
 /* libs: json-c */
 #include <errno.h>
 #include <signal.h>
@@ -341,7 +341,7 @@ TEST(services_are_strict)
 		 "no absolute path without \".\", \"..\" and doubled or final '/'"},
 		{"{\"services\": [{\"name\": \"s\", \"command\": \"/bin/s\"}]}",
 		 "boot.json:1: services[0] \"s\": command: must be an array of strings"},
-		{"{\"services\": [{\"name\": \"s\"}]}", "boot.json:1: services[0] \"s\": \"command\" is missing"},
+		{"{\"services\": [{\"name\": \"s\"}]}", "boot.json:1: services[0] \"s\": must have exactly one of \"command\", \"container\""},
 		{SERVICE("\"comand\": []"),
 		 "boot.json:1: services[0] \"s\": unknown key \"comand\"; did you mean \"command\"?"},
 		{SERVICE("\"user\": \"reht\""),

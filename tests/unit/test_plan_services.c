@@ -570,3 +570,62 @@ TEST(a_service_that_says_it_stops_has_its_grace_and_its_policy)
 	CHECK_INT(state(f, 0), NODE_DONE);
 	finish(f);
 }
+
+/* ---- containers --------------------------------------------------------------------------------------------- */
+
+static void later(struct fixture *f, int64_t ns)
+{
+	f->now += ns;
+	turn(f);
+}
+
+TEST(a_container_has_its_ready_deadline_only_once_its_image_is_there)
+{
+	struct fixture *f = make();
+	struct config_node *box = service(f, "box");
+
+	box->ready = READY_TCP;
+	box->ready_deadline_ms = 5000;
+	box->prepare_ms = 100000;
+	begin(f);
+	CHECK_INT(plan_due_ns(&f->plan), f->now + 100 * S);
+	later(f, 99 * S);
+	CHECK_INT(f->last_signal[0], 0);
+	plan_launched(&f->plan, 0, f->now);
+	turn(f);
+	CHECK_INT(plan_due_ns(&f->plan), f->now + 5 * S);
+	later(f, 5 * S);
+	CHECK_INT(f->last_signal[0], SIGTERM);
+	ends(f, 0, 0);
+	CHECK(strstr(f->plan.nodes[0].reason, "not ready after 5 s"));
+	finish(f);
+}
+
+TEST(a_container_whose_launcher_hangs_is_ended)
+{
+	struct fixture *f = make();
+
+	service(f, "box")->prepare_ms = 100000;
+	begin(f);
+	later(f, 100 * S);
+	CHECK_INT(f->last_signal[0], SIGTERM);
+	ends(f, 0, STAGE_NEVER);
+	CHECK(strstr(f->plan.nodes[0].reason, "not started after 100 s"));
+	CHECK_INT(state(f, 0), NODE_RETRYING);
+	finish(f);
+}
+
+TEST(of_a_container_only_its_launcher_says_never_again)
+{
+	struct fixture *f = make();
+
+	service(f, "podman")->prepare_ms = 100000;
+	service(f, "launcher")->prepare_ms = 100000;
+	begin(f);
+	plan_launched(&f->plan, 0, f->now);
+	ends(f, 0, STAGE_NEVER);
+	ends(f, 1, STAGE_NEVER);
+	CHECK_INT(state(f, 0), NODE_RETRYING);
+	CHECK_INT(state(f, 1), NODE_FAILED);
+	finish(f);
+}
