@@ -2,6 +2,7 @@
 """What supervision costs while nothing happens, which is nothing; and that a crowd of orphans is reaped, all of it."""
 
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,11 @@ class Idle(unittest.TestCase):
 
 
 class Orphans(unittest.TestCase):
+    def told(self, fifo):
+        """The letter of the next record (member.c)."""
+        self.assertTrue(select.select([fifo], [], [], 60 * SCALE)[0], "it told nothing")
+        return os.read(fifo, 16)[8:9]
+
     def test_a_hundred_thousand_orphans_are_all_reaped(self):
         maker = {"name": "orphans", "command": ["/t/orphans"], "enabled": False}
         with Pid1(boot(services=[service("app"), maker]), files={"orphans": orphan_maker()}) as gantry:
@@ -54,9 +60,9 @@ class Orphans(unittest.TestCase):
                 os.mkfifo(os.path.join(gantry.shared, name))
             fifo = os.open(gantry.shared + "/fifo", os.O_RDWR)
             self.assertEqual(gantry.ctl("start", "orphans").returncode, 0)
-            self.assertEqual(os.read(fifo, 16)[8:9], b"s")
+            self.assertEqual(self.told(fifo), b"s")
             os.close(os.open(gantry.shared + "/go", os.O_WRONLY))
-            self.assertEqual(os.read(fifo, 16)[8:9], b"o")
+            self.assertEqual(self.told(fifo), b"o")
             os.close(fifo)
             end, left = time.monotonic() + 20 * SCALE, None
             while left != []:
