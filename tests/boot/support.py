@@ -74,13 +74,8 @@ def fit_api(config):
         api["actions"] = [action for action in api.get("actions", []) if action.get("verb") != "@refresh-config"]
     api["actions"] = [action for action in api.get("actions", [])
                       if " " not in action.get("verb", "") or action["verb"].split()[1] in names]
-    if "config" not in names:           # nothing to refresh, and nobody who could say what is enabled
-        config.pop("refresh", None)
-        api["actions"] = [action for action in api["actions"] if action.get("verb") != "@refresh-config"]
     for service in config["services"]:
-        if "config" not in names:
-            service.pop("enabled_if", None)
-        if "config" not in names or "render" not in names:
+        if "refresh" not in config or "render" not in names:
             service.pop("on_change", None)
 
 
