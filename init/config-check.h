@@ -142,6 +142,8 @@ int check_beside_container(struct check *check, const struct place *place, struc
 /* config-format.c */
 #define API_USER "gantry-api"	/* made by the image builder, like root */
 #define API_UID  900
+#define LOG_USER "gantry-log"	/* likewise; the role service-log */
+#define LOG_UID  901
 extern const struct format name_format, account_format, path_format, hostname_format, module_format, sysctl_format,
 	variable_format, mode_format, umask_format, cgroup_format, address_format, user_format, group_format,
 	act_format, verb_format, capability_format, document_key_format, image_format;

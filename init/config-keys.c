@@ -206,10 +206,11 @@ static int check_user(struct check *check, const struct place *place, struct jso
 	int64_t uid = json_object_get_int64(key_member(object, "uid"));
 	char quoted[CHECK_QUOTED_MAX];
 
-	if (!strcmp(name, "root") || !strcmp(name, API_USER))
+	if (!strcmp(name, "root") || !strcmp(name, API_USER) || !strcmp(name, LOG_USER))
 		return check_fail_member(check, place, "name", "%s is always there", check_quote(quoted, name));
-	if (uid == API_UID)
-		return check_fail_member(check, place, "uid", "uid %d is taken by \"%s\"", API_UID, API_USER);
+	if (uid == API_UID || uid == LOG_UID)
+		return check_fail_member(check, place, "uid", "uid %lld is taken by \"%s\"", (long long)uid,
+					 uid == API_UID ? API_USER : LOG_USER);
 	for (size_t i = 0; i < place->index; i++) {
 		struct json_object *other = json_object_array_get_idx(users, i);
 		const char *other_name = json_object_get_string(key_member(other, "name"));

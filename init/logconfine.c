@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "config-check.h"
 #include "logring.h"
 
 #define COUNT(array)    (sizeof(array) / sizeof(*(array)))

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "account.h"
+#include "config-check.h"
 #include "fdpass.h"
 #include "logring.h"
 

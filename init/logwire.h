@@ -15,7 +15,6 @@
 #define LOG_CHANNEL_FD 3
 #define LOG_PATH_MAX   256
 #define LOG_NOBODY     UINT16_MAX
-#define LOG_UID        901	/* whom the role runs as: nobody else */
 
 enum log_kind {
 	/* PID 1 to the role */

@@ -30,6 +30,7 @@ BUILD = os.environ.get("GANTRY_BUILD", os.path.join(REPOSITORY, "build"))
 EFI_STUB = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 CMDLINE = "console=ttyS0 quiet panic=-1"
 GANTRY_API = ("gantry-api", 900, 900)
+GANTRY_LOG = ("gantry-log", 901, 901)
 LOGIN_SHELL = "/bin/gantryctl"      # root's: there is no shell in this image
 FIRST_FREE_GID = 2000               # for groups that no user owns
 
@@ -213,8 +214,8 @@ def module_files(inputs, names):
 
 def accounts(config):
     """/etc/passwd, /etc/group and {user: (uid, gid)} for root, the API's user and the configuration's users."""
-    passwd = [("root", 0, 0, "/root"), (*GANTRY_API, "/var/empty")]
-    groups = {"root": (0, []), GANTRY_API[0]: (GANTRY_API[2], [])}
+    passwd = [("root", 0, 0, "/root"), (*GANTRY_API, "/var/empty"), (*GANTRY_LOG, "/var/empty")]
+    groups = {"root": (0, []), GANTRY_API[0]: (GANTRY_API[2], []), GANTRY_LOG[0]: (GANTRY_LOG[2], [])}
     for user in config.get("users", []):
         passwd.append((user["name"], user["uid"], user["gid"], "/var/empty"))
         groups.setdefault(user["name"], (user["gid"], []))

@@ -57,6 +57,9 @@ def only(config, *names):
                 item[key] = [name for name in item[key] if name in names]
     if "disk" not in names:
         config.pop("log", None)
+        config.pop("logs", None)
+        for service in config["services"]:
+            service.pop("log", None)
     if config.get("refresh", {}).get("stage") not in names:
         config.pop("refresh", None)
         for item in config["services"]:

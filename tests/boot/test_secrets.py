@@ -153,7 +153,7 @@ class Control(SecretsTest):
 
         def change(config):
             config["services"].append({"name": "marked", "command": ["/bin/probe", "say", MARKER],
-                                       "environment": {"MARKED": MARKER}, "needs": ["disk"]})
+                                       "environment": {"MARKED": MARKER}, "needs": ["disk"], "log": {"events": True}})
             files = node(config, "render")["options"]["files"]
             files.append({**files[0], "path": "/run/marked"})
             search(config, patterns, needs=self.all_running(config))

@@ -442,6 +442,8 @@ TEST(services_are_strict)
 		 "boot.json:1: services[0] \"s\": environment: \"A=B\" is no name of an environment variable"},
 		{"{\"users\": [{\"name\": \"root\", \"uid\": 5, \"gid\": 5}]}",
 		 "boot.json:1: users[0] \"root\": \"root\" is always there"},
+		{"{\"users\": [{\"name\": \"log\", \"uid\": 901, \"gid\": 1}]}",
+		 "boot.json:1: users[0] \"log\": uid 901 is taken by \"gantry-log\""},
 		{"{\"users\": [{\"name\": \"a\", \"uid\": 5, \"gid\": 5}, {\"name\": \"b\",\n\"uid\": 5, \"gid\": 6}]}",
 		 "boot.json:2: users[1] \"b\": uid 5 is taken by \"a\""},
 		{"{\"users\": [{\"name\": \"a\", \"uid\": 5, \"gid\": 5}, {\"name\": \"a\", \"uid\": 6, \"gid\": 6}]}",
