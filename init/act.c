@@ -37,6 +37,7 @@ enum act_kind {
 	ACT_UPLOAD,
 	ACT_PASSWORD,
 	ACT_BOOT_LOG,
+	ACT_SERVICE_LOG,
 	ACT_LOAD,
 };
 
@@ -58,7 +59,7 @@ struct act {
 static const struct config *config;
 static struct act acts[ACTS_MAX];
 static int64_t last_id;
-static int api_options = -1, log_options = -1;
+static int api_options = -1, log_options = -1, logs_options = -1;
 static int password_fd = -1, identity_fd = -1;
 static bool loading, loaded;
 static struct loop_timer load_timer, end_timer;
@@ -122,6 +123,8 @@ static void say_failure(const struct act *act, const char *error, const char *wo
 		    words);
 	else if (act->kind == ACT_PASSWORD)
 		say(EVENT_ERROR, act, "failed", error, "error updating basic auth secret: %s: %s", error, words);
+	else if (act->kind == ACT_SERVICE_LOG)
+		event_say(EVENT_WARNING, ACT_SOURCE, "log of %s: %s: %s", act->name, error, words);
 	else if (act->kind == ACT_BOOT_LOG)
 		event_say(EVENT_WARNING, ACT_SOURCE, "log of an earlier boot: %s: %s", error, words);
 	else
@@ -461,6 +464,27 @@ int64_t act_boot_log(int fd)
 	return start(act, argv, log_options);
 }
 
+int64_t act_service_log(const char *name, int fd)
+{
+	const char *const argv[] = {"api-store", "service-log", name, NULL};
+	const struct config_node *service = NULL;
+	struct act *act;
+	int r;
+
+	for (size_t i = 0; i < config->n_nodes && !service; i++)
+		if (config->nodes[i].kind == NODE_SERVICE && !strcmp(config->nodes[i].name, name))
+			service = &config->nodes[i];
+	if (!service || logs_options < 0) {
+		close(fd);
+		return -ENOENT;
+	}
+	act = prepare(ACT_SERVICE_LOG, service->name, fd, &r);
+	if (!act)
+		return r;
+	act->limit_ns = BOOT_LOG_NS;
+	return start(act, argv, logs_options);
+}
+
 /* ---- what the roles get --------------------------------------------------------------------------------------- */
 
 void act_hand(const char *role)
@@ -503,4 +527,6 @@ void act_init(const struct config *with)
 		api_options = artifact_memfd("api", config->api_json, strlen(config->api_json));
 	if (config->log_json)
 		log_options = artifact_memfd("log", config->log_json, strlen(config->log_json));
+	if (config->logs_json)
+		logs_options = artifact_memfd("logs", config->logs_json, strlen(config->logs_json));
 }

@@ -27,6 +27,7 @@ int64_t act_action(const char *name);
 int64_t act_upload(const char *name, int fd);
 int64_t act_password(const char *stored, size_t size);
 int64_t act_boot_log(int fd);
+int64_t act_service_log(const char *name, int fd);
 
 /* The disk is open: reads what the API's roles need, again and again until it could. Later calls do nothing. */
 void act_load(void);

@@ -69,6 +69,7 @@ void config_free(struct config *config)
 	free(config->watchdog_device);
 	free(config->api_json);
 	free(config->log_json);
+	free(config->logs_json);
 	free(config->logs_directory);
 	free(config->logs_group);
 	free(config);
@@ -402,7 +403,8 @@ static int fill(struct config *config, struct json_object *root)
 		config->refresh_jitter = key_number(key_member(root, "refresh"), &refresh_keys, "jitter");
 	}
 	config->logs = logs != NULL;
-	if (logs && (copy_string(key_string(logs, &logs_keys, "directory"), &config->logs_directory) < 0 ||
+	if (logs && (copy_json(logs, NULL, &config->logs_json) < 0 ||
+		     copy_string(key_string(logs, &logs_keys, "directory"), &config->logs_directory) < 0 ||
 		     copy_string(key_string(logs, &logs_keys, "group"), &config->logs_group) < 0))
 		return -ENOMEM;
 	if (copy_string(key_string(root, &config_keys, "hostname"), &config->hostname) < 0 ||

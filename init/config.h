@@ -175,7 +175,7 @@ struct config {
 	int64_t refresh_every_ms;	/* 0: only when asked */
 	double refresh_jitter;
 	bool logs;			/* services' output goes to files, not to events */
-	char *logs_directory, *logs_group;	/* NULL without logs */
+	char *logs_json, *logs_directory, *logs_group;	/* the object, compact, and parts of it; NULL without logs */
 	uint16_t logs_needs[CONFIG_NEEDS_MAX];
 	size_t n_logs_needs;
 	struct config_node *nodes;	/* stages then services, in file order */

@@ -322,7 +322,7 @@ static int64_t act(struct connection *c, enum control_kind kind, const char *bod
 /* The attached descriptor, if the request has one, is the act's, also on failure. */
 static int64_t begin_act(enum control_kind kind, const char *body, size_t size, int attached)
 {
-	if ((attached >= 0) != (kind == CONTROL_UPLOAD || kind == CONTROL_BOOT_LOG)) {
+	if ((attached >= 0) != (kind == CONTROL_UPLOAD || kind >= CONTROL_BOOT_LOG)) {
 		if (attached >= 0)
 			close(attached);
 		return -EBADMSG;
@@ -334,6 +334,8 @@ static int64_t begin_act(enum control_kind kind, const char *body, size_t size, 
 		return act_upload(body, attached);
 	case CONTROL_PASSWORD:
 		return act_password(body, size);
+	case CONTROL_SERVICE_LOG:
+		return act_service_log(body, attached);
 	default:
 		return act_boot_log(attached);
 	}
@@ -383,7 +385,7 @@ static unsigned needed_permission(unsigned kind)
 		return CONTROL_MAY_TELL;
 	return kind == CONTROL_EVENTS || kind == CONTROL_STATUS ? CONTROL_MAY_READ :
 	       kind == CONTROL_POST || kind == CONTROL_CERTIFICATE ? CONTROL_MAY_POST :
-	       kind >= CONTROL_ACTION && kind <= CONTROL_BOOT_LOG ? CONTROL_MAY_ACT : CONTROL_MAY_CONTROL;
+	       kind >= CONTROL_ACTION && kind <= CONTROL_SERVICE_LOG ? CONTROL_MAY_ACT : CONTROL_MAY_CONTROL;
 }
 
 /* body is NUL-terminated beyond head->size; *attached is -1 or set to -1 once taken. Sets what is to be answered. */
@@ -391,7 +393,7 @@ static void take_request(struct connection *c, const struct control_head *head, 
 {
 	c->result = 0;
 	c->answer = ANSWER_END;
-	if ((head->kind < CONTROL_EVENTS || head->kind > CONTROL_BOOT_LOG) && head->kind != CONTROL_LAST_SHUTDOWN)
+	if ((head->kind < CONTROL_EVENTS || head->kind > CONTROL_SERVICE_LOG) && head->kind != CONTROL_LAST_SHUTDOWN)
 		c->result = -EBADMSG;
 	else if (!(c->permissions & needed_permission(head->kind)))
 		c->result = -EPERM;

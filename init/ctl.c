@@ -24,6 +24,7 @@
 
 #include "client.h"
 #include "config.h"
+#include "ctl-logs.h"
 #include "datagram.h"
 #include "eventtext.h"
 #include "status.h"
@@ -240,6 +241,12 @@ static int run_events(const struct command *command, int argc, char **argv)
 	return r < 0 ? complain(command->name, r) : fflush(stdout) == 0 ? 0 : 1;
 }
 
+static int run_logs(const struct command *command, int argc, char **argv)
+{
+	(void)command;
+	return ctl_logs(argc, argv);
+}
+
 static int run_named(const struct command *command, int argc, char **argv)
 {
 	if (argc != 2) {
@@ -399,6 +406,7 @@ static int run_help(const struct command *command, int argc, char **argv)
 static const struct command commands[] = {
 	{"status", "[--json]", "where every stage and service stands", run_status, 0},
 	{"events", "[-f] [--since N] [--json]", "what happened; -f: and what happens", run_events, 0},
+	{"logs", "NAME [-n LINES] [-f]", "what a service printed; -f: and what it prints", run_logs, 0},
 	{"chart", "", "what took how long, as bars", run_chart, 0},
 	{"start", "NAME", "start a service, or try a failed stage again", run_named, CONTROL_START},
 	{"stop", "NAME", "stop a service", run_named, CONTROL_STOP},

@@ -43,6 +43,7 @@ enum control_kind {
 	CONTROL_UPLOAD,		/* body: upload name; attached: a sealed memfd with the content */
 	CONTROL_PASSWORD,	/* body: what password_file shall hold */
 	CONTROL_BOOT_LOG,	/* attached: the socket that asks and gets the answer (init/api/bootlog.h) */
+	CONTROL_SERVICE_LOG,	/* body: service name; attached: likewise */
 	/* answers */
 	CONTROL_EVENT,		/* body: struct event_head and its strings */
 	CONTROL_GAP,		/* argument: number of events that were lost to this reader before the next one */

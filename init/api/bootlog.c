@@ -9,11 +9,14 @@
 
 #include <gantry/control.h>
 
+#include "../logback.h"
 #include "../loop.h"
 #include "bootlog.h"
 #include "pid1.h"
 
 #define PIECE_SIZE 8192
+#define LINES      100	/* unless the client says how many */
+#define LINES_MAX  LOGBACK_LINES_MAX
 
 /* Belongs to the request until there is a response, then to that. */
 struct bootlog {
@@ -90,9 +93,10 @@ static ssize_t read_more(void *with, uint64_t position, char *out, size_t room)
 	return n == 0 ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
-static struct bootlog *ask(struct request *request, const struct filter *filter, bool json)
+/* `what` goes over the socket first. */
+static struct bootlog *ask(struct request *request, enum control_kind kind, const char *name, const void *what,
+			   size_t size, bool json)
 {
-	struct bootlog_request what = {.filter = *filter, .json = json};
 	struct bootlog *b = calloc(1, sizeof(*b));
 	int pair[2];
 
@@ -101,8 +105,8 @@ static struct bootlog *ask(struct request *request, const struct filter *filter,
 		return NULL;
 	}
 	*b = (struct bootlog){.source = {.fd = -1, .ready = ready}, .request = request, .json = json};
-	if (send(pair[0], &what, sizeof(what), MSG_NOSIGNAL) != sizeof(what) || loop_add(&b->source, pair[0], 0) < 0 ||
-	    pid1_act(CONTROL_BOOT_LOG, "", 0, pair[1], begun, b) < 0) {
+	if (send(pair[0], what, size, MSG_NOSIGNAL) != (ssize_t)size || loop_add(&b->source, pair[0], 0) < 0 ||
+	    pid1_act(kind, name, strlen(name), pair[1], begun, b) < 0) {
 		loop_remove(&b->source);
 		close(pair[0]);
 		free(b);
@@ -123,21 +127,23 @@ static enum MHD_Result respond_found(struct request *request, struct bootlog *b)
 	return respond(request, MHD_HTTP_OK, b->json ? TYPE_JSON : TYPE_TEXT, response);
 }
 
-enum MHD_Result answer_boot_log(struct request *request, const struct filter *filter, bool json)
+static enum MHD_Result begin(struct request *request, struct bootlog *b)
+{
+	if (!b)
+		return respond_unavailable(request);
+	request->bootlog = b;
+	request->release = destroy;
+	wait_for_more(b);
+	return MHD_YES;
+}
+
+/* Something has come, or PID 1 has answered. none: what there is none of. */
+static enum MHD_Result go_on(struct request *request, const char *none)
 {
 	struct bootlog *b = request->bootlog;
 	char found;
 	ssize_t n;
 
-	if (!b) {
-		b = ask(request, filter, json);
-		if (!b)
-			return respond_unavailable(request);
-		request->bootlog = b;
-		request->release = destroy;
-		wait_for_more(b);
-		return MHD_YES;
-	}
 	if (b->begun && b->result < 0 && b->result != -ENOENT)
 		return respond_unavailable(request);
 	n = b->begun && b->result < 0 ? 0 : recv(b->source.fd, &found, 1, MSG_DONTWAIT);
@@ -152,6 +158,40 @@ enum MHD_Result answer_boot_log(struct request *request, const struct filter *fi
 	if (n == 1 && found == BOOTLOG_FOUND)
 		return respond_found(request, b);
 	if ((n == 1 && found == BOOTLOG_NONE) || b->result == -ENOENT)
-		return respond_error(request, MHD_HTTP_NOT_FOUND, "No such boot in the log");
+		return respond_error(request, MHD_HTTP_NOT_FOUND, none);
 	return respond_error(request, MHD_HTTP_INTERNAL_SERVER_ERROR, "Failed to read the log");
+}
+
+enum MHD_Result answer_boot_log(struct request *request, const struct filter *filter, bool json)
+{
+	struct bootlog_request what = {.filter = *filter, .json = json};
+
+	return request->bootlog ? go_on(request, "No such boot in the log") :
+	       begin(request, ask(request, CONTROL_BOOT_LOG, "", &what, sizeof(what), json));
+}
+
+/* The argument `lines`. False: malformed. */
+static bool take_lines(struct request *request, uint32_t *ret)
+{
+	size_t size;
+	const char *value = request_argument(request, "lines", &size);
+
+	*ret = size > 0 ? 0 : LINES;
+	for (size_t i = 0; i < size; i++) {
+		if (value[i] < '0' || value[i] > '9' || i == 6)
+			return false;
+		*ret = *ret * 10 + (uint32_t)(value[i] - '0');
+	}
+	return *ret >= 1 && *ret <= LINES_MAX;
+}
+
+enum MHD_Result answer_service_log(struct request *request)
+{
+	uint32_t lines;
+
+	if (request->bootlog)
+		return go_on(request, "No log of such a service");
+	if (!take_lines(request, &lines))
+		return respond_error(request, MHD_HTTP_BAD_REQUEST, "Malformed argument: lines");
+	return begin(request, ask(request, CONTROL_SERVICE_LOG, request->name, &lines, sizeof(lines), false));
 }

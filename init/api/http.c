@@ -12,6 +12,7 @@
 
 #include "../loop.h"
 #include "access.h"
+#include "bootlog.h"
 #include "acts.h"
 #include "http.h"
 #include "peer.h"
@@ -140,6 +141,8 @@ static const struct route routes[] = {
 	SHOW("/api/v1/events", answer_events),
 	SHOW("/api/v1/new_event", answer_new_event),
 	SHOW("/api/v1/status", answer_status),
+	/* On the disk, so not before the password is known. */
+	{.path = "/api/v1/logs/", .allow = "GET", .access = ACCESS_ACT, .answer = answer_service_log},
 	SHOW("/api/v1/actions", answer_actions),
 	{.path = "/api/v1/actions/", .allow = "GET, POST", .access = ACCESS_ACT, .answer = answer_action},
 	{.path = "/api/v1/file-upload/", .allow = "POST", .access = ACCESS_ACT, .answer = answer_upload,

@@ -8,6 +8,7 @@
  *     password          descriptor 5 is what password_file shall hold
  *     upload NAME       descriptor 5 is the content
  *     log               earlier boots, over the socket that is descriptor 5; as gantry-api, once the files are open
+ *     service-log NAME  what a service printed, likewise
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +37,7 @@
 #include "../account.h"
 #include "../config-check.h"
 #include "../fdpass.h"
+#include "../logback.h"
 #include "bootlog.h"
 #include "identity.h"
 #include "logread.h"
@@ -49,6 +51,8 @@
 #define LOG_DIRECTORY "/persistent/gantry/log"
 #define LOG_NAME      "events.log"
 #define LOG_OLD_NAME  "events.log.1"
+
+#define LOGS_DIRECTORY "/var/log/gantry"	/* as in init/config-keys.c */
 
 static struct api_options options;
 
@@ -387,12 +391,12 @@ static int upload(const char *argument)
 
 /* ---- earlier boots -------------------------------------------------------------------------------------------- */
 
-static const char *log_directory(struct json_object *log)
+static const char *log_directory(struct json_object *log, const char *otherwise)
 {
 	struct json_object *directory;
 
 	if (!json_object_object_get_ex(log, "directory", &directory))
-		return LOG_DIRECTORY;
+		return otherwise;
 	return json_object_get_string(directory);
 }
 
@@ -440,13 +444,15 @@ static int read_log(void)
 	struct logread l = {.boot_id = boot_id, .filter = &what.filter, .before = (char[]){BOOTLOG_FOUND, 0}};
 	_cleanup_(cleanup_close) int directory = -1;
 	struct json_object *log;
+	const char *path;
 	ssize_t n = pread(OPTIONS_FD, json, sizeof(json) - 1, 0);
 	int64_t r;
 
 	log = n < 0 ? NULL : json_tokener_parse(json);
-	directory = open(log_directory(log), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	path = log_directory(log, LOG_DIRECTORY);
+	directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory < 0)
-		return errno == ENOENT ? no_such_boot() : fail(log_directory(log), strerror(errno));
+		return errno == ENOENT ? no_such_boot() : fail(path, strerror(errno));
 	l.newer = open_log(directory, LOG_NAME);
 	l.older = open_log(directory, LOG_OLD_NAME);
 	read_boot_id(boot_id, sizeof(boot_id));
@@ -460,6 +466,36 @@ static int read_log(void)
 	if (r == -ENOENT)
 		return no_such_boot();
 	return r < 0 && r != -EPIPE ? fail("log", strerror((int)-r)) : 0;
+}
+
+/* ---- what a service printed ------------------------------------------------------------------------------------ */
+
+/* Descriptor 4 is boot.json's `logs` object here. */
+static int read_service_log(const char *name)
+{
+	static char json[65536];
+	static struct logback log;
+	uint32_t lines;
+	_cleanup_(cleanup_close) int directory = -1;
+	ssize_t n = pread(OPTIONS_FD, json, sizeof(json) - 1, 0);
+	struct json_object *logs = n < 0 ? NULL : json_tokener_parse(json);
+	const char *path = log_directory(logs, LOGS_DIRECTORY);
+	FILE *out;
+	int r;
+
+	directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = directory < 0 ? -errno : logback_open(&log, directory, name);
+	if (r == -ENOENT)
+		return no_such_boot();
+	if (r == 0)
+		r = become_nobody();
+	if (r < 0)
+		return fail(path, strerror(-r));
+	if (recv(PAYLOAD_FD, &lines, sizeof(lines), MSG_WAITALL) != sizeof(lines) || lines > LOGBACK_LINES_MAX)
+		return fail("request", "malformed");
+	out = fdopen(PAYLOAD_FD, "w");
+	r = !out || fputc(BOOTLOG_FOUND, out) == EOF ? -EPIPE : logback_write(&log, lines, out);
+	return r < 0 && r != -EPIPE ? fail(name, strerror(-r)) : 0;
 }
 
 static const struct {
@@ -480,6 +516,8 @@ int store_main(int argc, char **argv)
 		return fail("api-store", "which verb?");
 	if (!strcmp(argv[2], "log"))
 		return read_log();
+	if (!strcmp(argv[2], "service-log") && argc > 3)
+		return read_service_log(argv[3]);
 	if (api_options_read(&options, error, sizeof(error)) < 0)
 		return fail("options", error);
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)

@@ -6,11 +6,13 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 import unittest
 
 from fake_control import wait_for
 from pid1 import SCALE, Pid1, boot, service, stage
+from within import ask
 
 ROLE = "gantry-log"
 
@@ -31,7 +33,7 @@ class Logged(Pid1):
     """With the logs in /t/log, which the test sees as well."""
 
     def __init__(self, services, logs=None, stages=(), **more):
-        super().__init__(boot(stages, services, logs={"directory": "/t/log", **(logs or {})}), **more)
+        super().__init__(boot(stages, services, logs={"directory": "/t/log", **(logs or {})}, **more))
 
     def path(self, name):
         return os.path.join(self.shared, "log", name)
@@ -292,6 +294,71 @@ class Status(unittest.TestCase):
             self.assertNotEqual(os.readlink(f"/proc/{role}/ns/net"), os.readlink(f"/proc/{gantry.pid}/ns/net"))
             with open(f"/proc/{role}/stat", encoding="ascii") as file:
                 self.assertEqual(file.read().rsplit(") ", 1)[1].split()[16], "10")      # its nice value
+
+
+class Readers(unittest.TestCase):
+    LINES = "for i in $(seq %d); do echo line $i $(printf %%080d $i); done; exec sleep 1000"
+
+    def logged(self, n, **more):
+        gantry = Logged([service("one", self.LINES % n, log={"max_bytes": 65536, "files": 4}), service("none"),
+                         service("never", enabled=False)], **more)
+        self.addCleanup(gantry.__exit__, None)
+        gantry.wait_text("one.log", f"line {n} ", 60)
+        return gantry
+
+    def numbers(self, text):
+        return [int(line.split()[1]) for line in text.splitlines()]
+
+    def test_gantryctl_shows_the_newest_lines_across_files(self):
+        gantry = self.logged(2000)
+        self.assertEqual(self.numbers(gantry.ctl("logs", "one").stdout), list(range(1981, 2001)))
+        self.assertEqual(self.numbers(gantry.ctl("logs", "one", "-n", "1").stdout), [2000])
+        self.assertEqual(self.numbers(gantry.ctl("logs", "-n", "1500", "one").stdout), list(range(501, 2001)))
+        every = self.numbers(gantry.ctl("logs", "one", "-n", "100000").stdout)
+        self.assertEqual(every, list(range(every[0], 2001)))
+        for words, told in ((["two"], "two: no such service"), (["none"], "there is no log yet"), ([], "usage:"),
+                            (["one", "-n", "0"], "usage:"), (["one", "-n", "1x"], "usage:"), (["../one"], "no such service")):
+            r = gantry.ctl("logs", *words)
+            self.assertNotEqual(r.returncode, 0)
+            self.assertIn(told, r.stderr)
+
+    def test_gantryctl_shows_nothing_that_a_terminal_would_obey(self):
+        gantry = self.logged(3)
+        with open(gantry.path("one.log"), "ab") as file:
+            file.write(b"\x1b]0;title\x07 \xff\0 end\n")
+        self.assertEqual(gantry.ctl("logs", "one", "-n", "1").stdout, "\ufffd]0;title\ufffd \ufffd\ufffd end\n")
+
+    def test_gantryctl_follows_across_a_rotation(self):
+        with Logged([service("one", "i=0; while :; do echo line $i $(printf %0200d $i); i=$((i+1)); sleep 0.005; done",
+                             log={"max_bytes": 65536, "files": 3})]) as gantry:
+            gantry.wait_text("one.log", "line")
+            follower = subprocess.Popen(["nsenter", "-t", str(gantry.pid), "-p", "-m", "-r", "-w", "/opt/gantryctl", "logs",
+                                         "one", "-f"], stdout=subprocess.PIPE, text=True)
+            try:
+                seen = [int(follower.stdout.readline().split()[1])]
+                while not (os.path.exists(gantry.path("one.log.1")) and len(seen) > 400):
+                    seen.append(int(follower.stdout.readline().split()[1]))
+            finally:
+                follower.kill()
+                follower.wait()
+                follower.stdout.close()
+            self.assertEqual(seen, list(range(seen[0], seen[0] + len(seen))))
+
+    def test_the_api_shows_them_to_whoever_may_read(self):
+        gantry = self.logged(2000, api={"listen": "127.0.0.1:3535", "tls_hosts": ["localhost"]})
+        r = ask(gantry, "/api/v1/logs/one?lines=1500")
+        self.assertEqual((r.status, r.type), (200, "text/plain; charset=utf-8"))
+        self.assertEqual(self.numbers(r.body.decode()), list(range(501, 2001)))
+        self.assertEqual(self.numbers(ask(gantry, "/api/v1/logs/one").body.decode()), list(range(1901, 2001)))
+        for path, status in (("two", 404), ("none", 404), ("never", 404), ("..%2Fone", 404), ("one?lines=0", 400), ("", 404),
+                             ("one?lines=", 200), ("one?lines=-1", 400), ("one?lines=1000000", 400), ("one/x", 404)):
+            self.assertEqual(ask(gantry, f"/api/v1/logs/{path}").status, status, path)
+        self.assertEqual(ask(gantry, "/api/v1/logs/one", method="POST").status, 405)
+
+    def test_the_api_shows_none_before_the_password_is_known(self):
+        gantry = self.logged(3, api={"listen": "127.0.0.1:3535", "tls_hosts": ["localhost"], "needs": ["disk"],
+                                     "password_file": "/t/password"}, stages=[stage("disk", "sleep 1000")])
+        self.assertEqual(ask(gantry, "/api/v1/logs/one").status, 503)
 
 
 class Flood(unittest.TestCase):

@@ -330,7 +330,8 @@ class Recorder:
 
 ADMIN = [("Authorization", "Basic YWRtaW46c2VjcmV0")]       # admin:secret
 WRONG = [("Authorization", "Basic YWRtaW46d3Jvbmc=")]
-NAMES = {"/api/v1/actions/{name}": "echo_test", "/api/v1/file-upload/{name}": "blocklist"}
+NAMES = {"/api/v1/actions/{name}": "echo_test", "/api/v1/file-upload/{name}": "blocklist",
+         "/api/v1/logs/{name}": "svc"}
 
 
 def url_of(path):
@@ -392,6 +393,12 @@ class Live(unittest.TestCase):
                      body.endswith(b"\n\n"))
         self.assertGreater(r.text.count("\ndata: {"), 4)
         self.ask(machine, "/api/v1/new_event?message=hello%20there", status=200)
+        wait_for(lambda: os.path.exists(machine.path("logs/svc.log")), "the service's log")
+        self.assertEqual(self.ask(machine, "/api/v1/logs/svc?lines=1", status=200).text, "hello\n")
+        for lines in "0", "x", "-1", "100001":
+            self.ask(machine, f"/api/v1/logs/svc?lines={lines}", status=400)
+        for name in "quiet", "nothing", "..%2Fsvc":
+            self.ask(machine, f"/api/v1/logs/{name}", status=404)
 
     def acting(self, machine):
         for method in "GET", "POST":
@@ -428,7 +435,8 @@ class Live(unittest.TestCase):
 
     def open_machine(self):
         """No password, then one, then too many wrong ones."""
-        config = boot([], [service("svc")], log={"directory": "/t", "max_bytes": 1 << 20, "needs": []})
+        config = boot([], [service("svc", "echo hello; exec sleep 1000"), service("quiet")],
+                      log={"directory": "/t", "max_bytes": 1 << 20, "needs": []}, logs={"directory": "/t/logs"})
         with Machine({**config, "api": api()}, files={"events.log": NEWER}) as machine:
             machine.unlocked()
             paths = self.document.content["paths"]
@@ -486,8 +494,11 @@ class Live(unittest.TestCase):
         del config["password_file"], config["password_salt"]
         disk = stage("disk", "read line < /t/gate")      # the logger waits for it
         log = {"directory": "/t", "max_bytes": 1 << 20, "needs": ["disk"]}
-        with Machine(boot([disk], [service("svc")], api=config, log=log)) as machine:
+        logs = {"directory": "/t/logs", "needs": ["disk"]}
+        with Machine(boot([disk], [service("svc")], api=config, log=log, logs=logs)) as machine:
             self.ask(machine, "/api/v1/set-basic-auth", "POST", 501, body=b"secret")
+            os.makedirs(machine.path("logs/svc.log"))
+            self.ask(machine, "/api/v1/logs/svc", status=500)
             os.mkdir(machine.path("events.log"))        # nothing that could be read
             for path in "/logs", "/api/v1/events":
                 self.ask(machine, f"{path}?boot=-1", status=500)

@@ -150,6 +150,12 @@ int64_t act_password(const char *stored, size_t size)
 	return memchr(stored, 'x', size) ? 1 : -EBUSY;
 }
 
+int64_t act_service_log(const char *name, int fd)
+{
+	close(fd);
+	return name[0] == 'x' ? 1 : -ENOENT;
+}
+
 int64_t act_boot_log(int fd)
 {
 	close(fd);

@@ -249,6 +249,10 @@ static bool named(enum control_kind kind, const char *name)
 
 	if (kind == CONTROL_BOOT_LOG)
 		return strstr(said, "boot=");
+	if (kind == CONTROL_SERVICE_LOG) {
+		snprintf(path, sizeof(path), "/api/v1/logs/%s", name);
+		return strstr(said, path);
+	}
 	if (kind == CONTROL_PASSWORD)
 		return said_post && strstr(said, "/api/v1/set-basic-auth");
 	if (kind == CONTROL_UPLOAD && !said_post)
@@ -270,17 +274,18 @@ int pid1_act(enum control_kind kind, const void *body, size_t size, int fd, void
 {
 	char *name = strndup(body, size);
 
-	must(kind == CONTROL_ACTION || kind == CONTROL_UPLOAD || kind == CONTROL_PASSWORD || kind == CONTROL_BOOT_LOG,
+	must(kind == CONTROL_ACTION || kind == CONTROL_UPLOAD || kind == CONTROL_PASSWORD ||
+	     kind == CONTROL_BOOT_LOG || kind == CONTROL_SERVICE_LOG,
 	     "an act that the API has");
 	must(named(kind, name), "the client has named the act");
 	must(!mode->password || said_credentials, "who acts has the password");
-	must(kind == CONTROL_BOOT_LOG ? mode->unlocked || !mode->nothing_before_unlock : mode->unlocked,
+	must(kind >= CONTROL_BOOT_LOG ? mode->unlocked || !mode->nothing_before_unlock : mode->unlocked,
 	     "nothing is done before the disk is open");
 	must(kind != CONTROL_UPLOAD || lseek(fd, 0, SEEK_END) <= 1000, "an upload is within its limit");
-	if (kind == CONTROL_BOOT_LOG)
+	if (kind >= CONTROL_BOOT_LOG)
 		tell_log(fd);
 	free(name);
-	return ask((struct pending){.begun = done, .with = with, .act = kind != CONTROL_BOOT_LOG});
+	return ask((struct pending){.begun = done, .with = with, .act = kind < CONTROL_BOOT_LOG});
 }
 
 static void answer_one(const struct pending *p)
