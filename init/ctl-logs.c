@@ -46,8 +46,8 @@ static int follow(int directory, const char *path, const char *name, int fd, off
 	snprintf(file, sizeof(file), "%s.log", name);
 	while (r == 0) {
 		struct stat now, newest;
-		bool rotated = fstatat(directory, file, &newest, AT_SYMLINK_NOFOLLOW) == 0 && fstat(current, &now) == 0 &&
-			       newest.st_ino != now.st_ino;
+		bool rotated = fstatat(directory, file, &newest, AT_SYMLINK_NOFOLLOW) == 0 &&
+			       fstat(current, &now) == 0 && newest.st_ino != now.st_ino;
 
 		if (fstat(current, &now) == 0)
 			r = logback_copy(current, &at, now.st_size, stdout);

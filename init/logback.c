@@ -12,7 +12,7 @@
 
 #define BLOCK 16384
 
-/* If the log has rotated meanwhile it is the file that was opened before, and not taken twice. False: none, or errno. */
+/* If the log has rotated meanwhile, it is the file that was opened before: not taken twice. False, and errno: none. */
 static bool open_one(struct logback *log, int directory, const char *file, struct stat *last)
 {
 	int fd = openat(directory, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);

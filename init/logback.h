@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads a service's log back (docs/logs.md): its newest lines, across as many of its files as they are in, also while it
- * is written to and rotated. The files are read as what a stranger may have written: what comes out is clean text.
+ * Reads a service's log back (docs/logs.md): its newest lines, across as many of its files as they are in, also while
+ * it is written to and rotated. The files are read as what a stranger may have written: clean text comes out.
  */
 #ifndef INIT_LOGBACK_H
 #define INIT_LOGBACK_H

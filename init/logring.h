@@ -40,7 +40,7 @@ struct logshare {
 	pthread_cond_t work;
 	struct logged *nodes;
 	size_t n_nodes;
-	int64_t progress_ms;		/* when the writer last took something, or had nothing to do */
+	int64_t progress_ms;		/* when the writer last got on, or began */
 	bool open_wanted, open;		/* the directory */
 	bool finish;
 	bool readers_wait;

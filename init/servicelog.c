@@ -138,11 +138,12 @@ static size_t format(const struct logged *n, char *out, const char *stream, cons
 /* Why a line without room is dropped, rather than waited for; NULL: the disk takes lines, there will be room. */
 static const char *why_drop(const struct logged *n)
 {
-	if (!share.open)
-		return share.open_wanted ? "the directory cannot be written to yet" : "its disk is not open yet";
 	if (n->failing)
 		return n->why;
-	return log_now_ms() - share.progress_ms > LOG_PATIENCE_MS ? "the disk takes nothing" : NULL;
+	if (log_now_ms() - share.progress_ms <= LOG_PATIENCE_MS)
+		return NULL;
+	return share.open ? "the disk takes nothing" : share.open_wanted ? "the directory cannot be written to yet" :
+	       "its disk is not open yet";
 }
 
 /* How many lines are missing at this place. */
@@ -530,6 +531,7 @@ static int prepare(void)
 	struct epoll_event room = {.events = EPOLLIN, .data.u64 = UINT64_MAX};
 	pthread_condattr_t monotonic;
 
+	share.progress_ms = log_now_ms();
 	share.nodes = calloc(share.n_nodes, sizeof(*share.nodes));
 	readers = calloc(share.n_nodes, sizeof(*readers));
 	if (!share.nodes || !readers)
