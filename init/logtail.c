@@ -7,30 +7,21 @@
 
 #define READ_TRIES 4	/* a page that is written to all the time is taken as it is: it is checked in any case */
 
-static size_t count(const char *bytes, size_t size)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < size; i++)
-		n += !bytes[i];
-	return n;
-}
-
 void logtail_add(struct logtail *tail, const char *text, size_t size)
 {
 	uint32_t turn = tail->turn | 1;
-	size_t used = tail->size <= sizeof(tail->bytes) ? tail->size : 0, gone = 0, lines = count(tail->bytes, used);
+	size_t used = tail->size <= sizeof(tail->bytes) ? tail->size : 0, gone = 0;
 
 	if (size > LOGTAIL_LINE_MAX) {
 		size = LOGTAIL_LINE_MAX;
 		while (size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80)	/* not within a character */
 			size--;
 	}
-	while (gone < used && (lines >= LOGTAIL_LINES || used - gone + size + 1 > sizeof(tail->bytes))) {
+	while (gone < used && (tail->kept >= LOGTAIL_LINES || used - gone + size + 1 > sizeof(tail->bytes))) {
 		const char *end = memchr(tail->bytes + gone, '\0', used - gone);
 
 		gone = end ? (size_t)(end + 1 - tail->bytes) : used;
-		lines--;
+		tail->kept--;
 	}
 	__atomic_store_n(&tail->turn, turn, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_RELEASE);
@@ -38,6 +29,7 @@ void logtail_add(struct logtail *tail, const char *text, size_t size)
 	memcpy(tail->bytes + used - gone, text, size);
 	tail->bytes[used - gone + size] = '\0';
 	tail->size = (uint32_t)(used - gone + size + 1);
+	tail->kept = used == gone ? 1 : tail->kept + 1;
 	tail->lines++;
 	__atomic_store_n(&tail->turn, turn + 1, __ATOMIC_RELEASE);
 }

@@ -13,13 +13,14 @@
 #define LOGTAIL_LINES     20
 #define LOGTAIL_LINE_MAX  512	/* bytes of one */
 #define LOGTAIL_SIZE      4096
-#define LOGTAIL_BYTES_MAX (LOGTAIL_SIZE - 24)
+#define LOGTAIL_BYTES_MAX (LOGTAIL_SIZE - 32)
 
 struct logtail {
 	uint32_t turn;		/* odd while it is being written */
 	uint32_t size;		/* bytes used */
 	uint64_t lines;		/* ever added */
 	uint64_t dropped;	/* lines that are in no file */
+	uint64_t kept;		/* lines in bytes; the writer's own, who reads counts them */
 	char bytes[LOGTAIL_BYTES_MAX];	/* the lines, oldest first, each ended by NUL */
 };
 
