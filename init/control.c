@@ -20,6 +20,7 @@
 #include "event.h"
 #include "fdpass.h"
 #include "loop.h"
+#include "processes.h"
 
 #define ACCEPTED_MAX     32
 #define ADOPTED_MAX      8
@@ -294,7 +295,7 @@ static int64_t begin_refresh(void)
 static int64_t act(struct connection *c, enum control_kind kind, const char *body)
 {
 	const char *node = c->role ? c->event_source : boot_node_of_pid(c->pid);
-	const char *by = node ? node : "gantryctl";
+	const char *by = node ? node : processes_is_kernels(c->pid) ? "kernel" : "gantryctl";
 
 	switch (kind) {
 	case CONTROL_START:

@@ -16,15 +16,20 @@
 
 #define PF_KTHREAD 0x00200000	/* the kernel's include/linux/sched.h */
 
-/* True: a process that lives, as "PID (NAME) STATE PPID PGRP SESSION TTY TPGID FLAGS ..." says; see proc(5). */
-static bool lives(const char *pid, char *name, size_t size)
+struct process {
+	char name[64], state;
+	int parent;
+	unsigned long flags;
+};
+
+/* What "PID (NAME) STATE PPID PGRP SESSION TTY TPGID FLAGS ..." says; see proc(5). False: there is none. */
+static bool look(pid_t pid, struct process *ret)
 {
-	char path[64], line[512], state = 'X', *open_bracket, *close_bracket;
-	unsigned long flags = 0;
+	char path[64], line[512], *open_bracket, *close_bracket;
 	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
@@ -36,29 +41,37 @@ static bool lives(const char *pid, char *name, size_t size)
 	open_bracket = strchr(line, '(');
 	close_bracket = strrchr(line, ')');	/* the name may have some of its own */
 	if (!open_bracket || !close_bracket ||
-	    sscanf(close_bracket + 1, " %c %*d %*d %*d %*d %*d %lu", &state, &flags) != 2)
+	    sscanf(close_bracket + 1, " %c %d %*d %*d %*d %*d %lu", &ret->state, &ret->parent, &ret->flags) != 3)
 		return false;
-	snprintf(name, size, "%.*s", (int)(close_bracket - open_bracket - 1), open_bracket + 1);
-	return state != 'Z' && state != 'X' && !(flags & PF_KTHREAD);
+	snprintf(ret->name, sizeof(ret->name), "%.*s", (int)(close_bracket - open_bracket - 1), open_bracket + 1);
+	return true;
+}
+
+bool processes_is_kernels(pid_t pid)
+{
+	struct process process, parent;
+
+	return look(pid, &process) && process.parent > 1 && look(process.parent, &parent) && parent.flags & PF_KTHREAD;
 }
 
 size_t processes_signal(int sig, pid_t except, char *name, size_t size)
 {
 	_cleanup_(cleanup_closedir) DIR *dir = opendir("/proc");
 	struct dirent *entry;
-	char this[64];
+	struct process process;
 	size_t n = 0;
 
 	name[0] = '\0';
 	while (dir && (entry = readdir(dir))) {
 		pid_t pid = isdigit((unsigned char)entry->d_name[0]) ? (pid_t)atol(entry->d_name) : 0;
 
-		if (pid <= 1 || pid == except || !lives(entry->d_name, this, sizeof(this)))
+		if (pid <= 1 || pid == except || !look(pid, &process) || process.state == 'Z' || process.state == 'X' ||
+		    process.flags & PF_KTHREAD)
 			continue;
 		if (sig)
 			kill(pid, sig);
 		if (n++ == 0)
-			snprintf(name, size, "%s", this);
+			snprintf(name, size, "%s", process.name);
 	}
 	return n;
 }

@@ -6,6 +6,7 @@
 #ifndef INIT_PROCESSES_H
 #define INIT_PROCESSES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -14,5 +15,8 @@
  * there are that have not ended; name gets the one of the first of them, or "". Reads procfs alone: it does not wait.
  */
 size_t processes_signal(int sig, pid_t except, char *name, size_t size);
+
+/* The kernel started it by itself, as it does /sbin/poweroff when the host asks for it. */
+bool processes_is_kernels(pid_t pid);
 
 #endif

@@ -194,10 +194,14 @@ static void grow(const struct work *w)
 int disk_finish(struct work *w, const char *how)
 {
 	char why[DISK_WHY_MAX] = "", text[FIND_WHY_MAX + DISK_NAME_MAX + 4], size[24];
+	bool clean;
 	int r;
 
 	disk_tune(w);
-	r = ext4_is_clean(w->device) ? 0 : ext4_check(w->device, why);
+	clean = ext4_is_clean(w->device);
+	if (!clean)
+		report_event(EVENT_NOTICE, "the file system was not closed in order: checking it");
+	r = clean ? 0 : ext4_check(w->device, why);
 	if (r == -EAGAIN || r == -EINTR) {	/* the volume stays open for the next attempt */
 		report_result("%s: %s", disk_text(w, text), why);
 		return STAGE_AGAIN;
