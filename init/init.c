@@ -42,12 +42,14 @@
 #include "sender.h"
 #include "shutdown.h"
 #include "signals.h"
+#include "starts.h"
 #include "watchdog.h"
 #include "table.h"
 #include "when-ready.h"
 
 #define CONFIG_PATH  "/etc/gantry/boot.json"
 #define MODULES_PATH "/etc/gantry/modules"
+#define STARTS_IN_A_TURN 32	/* some 10 ms: who asks PID 1 something waits no longer than that */
 
 static struct config *config;
 static struct plan plan;
@@ -59,6 +61,7 @@ static struct left {
 	char reason[NODE_REASON_MAX];
 } *node_left;
 static struct loop_timer plan_timer;
+static struct starts starts;
 static int64_t started_ns;
 static struct child *teardown;
 static bool nodes_down;
@@ -242,9 +245,11 @@ static void perform(const struct plan_action *action)
 {
 	switch (action->kind) {
 	case PLAN_START:
-		start_node(action->node);
+		starts_add(&starts, action->node);
 		break;
 	case PLAN_SIGNAL:
+		if (starts_remove(&starts, action->node))
+			start_node(action->node);
 		signal_node(action->node, action->signal);
 		if (action->signal == SIGKILL)
 			shutdown_not_clean(config->nodes[action->node].name, "killed");
@@ -283,11 +288,10 @@ static bool are_met(const uint16_t *needs, size_t n)
 	return true;
 }
 
-/* After each turn of the loop: the plan moves on as far as it can. An action may make more of them. */
-static void turn(void)
+/* The plan moves on as far as it can. An action may make more of them. */
+static void follow_plan(void)
 {
 	struct plan_action action;
-	int64_t due;
 
 	do {
 		plan_step(&plan, loop_now_ns());
@@ -297,6 +301,18 @@ static void turn(void)
 			perform(&action);
 		while (plan_next(&plan, &action));
 	} while (!nodes_down);
+}
+
+/* After each turn of the loop. */
+static void turn(void)
+{
+	int64_t due;
+	size_t node;
+
+	follow_plan();
+	for (int i = 0; i < STARTS_IN_A_TURN && starts_next(&starts, &node); i++)
+		start_node(node);
+	follow_plan();		/* one that could not be started is news, too */
 	child_answer_takes();
 	artifact_expire();
 	if (!shutdown_begun() && are_met(config->log_needs, config->n_log_needs))
@@ -307,7 +323,7 @@ static void turn(void)
 		act_load();
 	refresh_run_turn();
 	shutdown_step();
-	due = plan_due_ns(&plan);
+	due = starts.count ? loop_now_ns() : plan_due_ns(&plan);
 	if (due)
 		loop_arm(&plan_timer, due);
 	else
@@ -669,7 +685,7 @@ static void begin_plan(const char *config_error)
 	node_child = calloc(config->n_nodes + 1, sizeof(*node_child));
 	node_options = calloc(config->n_nodes + 1, sizeof(*node_options));
 	node_left = calloc(config->n_nodes + 1, sizeof(*node_left));
-	if (!node_child || !node_options || !node_left)
+	if (!node_child || !node_options || !node_left || starts_init(&starts, config->n_nodes) < 0)
 		abort();	/* no memory before the first process: nothing can be done here */
 	make_options();
 	prepare("artifacts", artifact_init(&plan));

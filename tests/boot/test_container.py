@@ -20,10 +20,14 @@ trap 'echo stopping $n; exit 0' TERM
 echo up $n as $(id -u)
 while :; do sleep 0.2; done
 """
+CHATTY = f"n=0; while [ $n -lt 4000 ]; do n=$((n+1)); echo line $n {'x' * 80}; done; sleep 1000"
 HOG = "echo hungry; x=0123456789abcdef; while :; do x=$x$x; done"
 # Runs on the machine beside the container: restarts it, stops it, and looks at what is left.
 LOOK = f"""
 until [ "$(cat /run/box/count 2>/dev/null)" = 1 ]; do sleep 0.3; done
+until grep -q 'line 4000 ' /persistent/log/chatty.log; do sleep 0.3; done
+echo logs of chatty: $(ls /persistent/log | grep chatty)
+echo lines of chatty that are not whole: $(cat /persistent/log/chatty.log* | grep -c -v -E '^line [0-9]+ x{{80}}$')
 echo in its cgroup: $(for p in $(cat /sys/fs/cgroup/gantry/box/cgroup.procs); do cat /proc/$p/comm; done)
 gantryctl restart box
 until [ "$(cat /run/box/count 2>/dev/null)" = 2 ]; do sleep 0.3; done
@@ -51,10 +55,11 @@ class Containers(BootTest):
     def test_it_is_pulled_to_the_encrypted_disk_runs_restarts_and_leaves_nothing(self):
         inside = oci.programs("sh", "sleep", "cat", "id")
         box = oci.Image(inside, ["/bin/sh", "-c", BOX])
+        chatty = oci.Image(inside, ["/bin/sh", "-c", CHATTY])
         hog = oci.Image(inside, ["/bin/sh", "-c", HOG])
         files = debian.programs("podman", "crun", "conmon", "/usr/lib/podman/netavark", "docker-registry", "env", "ip",
                                 "sh", "sleep", "cat", "grep", "ls")
-        files |= self.registry({"test/box": box, "test/hog": hog})
+        files |= self.registry({"test/box": box, "test/chatty": chatty, "test/hog": hog})
 
         def container(name, image, **more):
             return {"name": name, "needs": ["disk", "registry"], "container": {
@@ -65,20 +70,25 @@ class Containers(BootTest):
             for key in ("refresh", "api"):
                 config.pop(key, None)
             config["modules"].append("overlay")
+            config["logs"] = {"directory": "/persistent/log", "needs": ["disk"]}
             support.add_exec(config, "lo", debian.command("ip", "link", "set", "lo", "up"))
-            support.add_exec(config, "look", debian.command("sh", "-c", LOOK, PATH="/usr/bin:/bin"), needs=["box"],
-                             deadline_s=120)
+            support.add_exec(config, "look", debian.command("sh", "-c", LOOK, PATH="/usr/bin:/bin"), needs=["box", "chatty"],
+                             deadline_s=180)
             config["services"] = [
                 {"name": "registry", "command": ["/usr/bin/docker-registry", "serve", "/etc/registry.yml"], "needs": ["lo"],
                  "ready": {"tcp": "127.0.0.1:5000"}},
                 {**container("box", box, volumes=["/run/box:/data"], user="1000:1000", read_only=True),
-                 "before_start": [{"directory": "/run/box", "mode": "0777"}]},
+                 "log": {"events": True}, "before_start": [{"directory": "/run/box", "mode": "0777"}]},
+                {**container("chatty", chatty), "log": {"max_bytes": 65536, "files": 3}},
                 {**container("hog", hog), "after": ["look"], "required": False, "restart": {"policy": "never"},
                  "cgroup": {"memory.max": "96M", "memory.swap.max": "0"}},
             ]
 
         guest = self.boot(disk=self.blank_disk(), change=change, files=files)
         self.assertIn("up 1 as 1000", guest.wait_for("box", kind="message", text="^up", timeout=150).text)
+        logs = guest.wait_for("look", kind="message", text="^logs of chatty", timeout=120).text
+        self.assertEqual(logs, "logs of chatty: chatty.log chatty.log.1 chatty.log.2")
+        guest.wait_for("look", kind="message", text="^lines of chatty that are not whole: 0$", timeout=60)
         self.assertRegex(guest.wait_for("look", kind="message", text="^in its cgroup", timeout=60).text,
                          "(?=.*podman)(?=.*conmon)(?=.*sh)")
         for what in ("mounts", "processes", "containers"):
