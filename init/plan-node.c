@@ -197,15 +197,17 @@ void plan_fail_or_retry(struct plan *plan, struct plan_node *node, bool never, c
 	const struct config_node *config = node->config;
 	bool burst = !never && is_burst(node, now);
 	char often[96] = "";
+	int room;
 
 	node->ended_ns = now;
 	if (burst)
 		snprintf(often, sizeof(often), "; more than %u restarts in %lld s%s", config->burst,
 			 (long long)(config->burst_ms / 1000), config->burst_fails ? "" : ", slowed down");
+	room = NODE_REASON_MAX - 1 - (int)strlen(often);	/* what is added is the last to be cut */
 	if (never || (config->retry_limit && node->attempts >= config->retry_limit) || (burst && config->burst_fails)) {
-		plan_set_state(plan, node, NODE_FAILED, "%.*s%s", NODE_REASON_MAX - (int)sizeof(often), why, often);
+		plan_set_state(plan, node, NODE_FAILED, "%.*s%s", room, why, often);
 		return;
 	}
 	node->next_ns = now + wait_ns(plan, node, burst);
-	plan_set_state(plan, node, NODE_RETRYING, "%.*s%s", NODE_REASON_MAX - (int)sizeof(often), why, often);
+	plan_set_state(plan, node, NODE_RETRYING, "%.*s%s", room, why, often);
 }

@@ -462,6 +462,25 @@ TEST(a_burst_of_restarts_slows_down_and_is_forgotten_after_its_time)
 	finish(f);
 }
 
+TEST(a_long_reason_is_kept_whole_but_for_what_a_burst_adds)
+{
+	struct fixture *f = bursting(true);
+	char why[NODE_REASON_MAX];
+
+	memset(why, 'x', sizeof(why) - 1);
+	why[sizeof(why) - 1] = '\0';
+	for (int i = 0; i < 4; i++) {
+		ready(f, 0);
+		plan_exited(&f->plan, 0, &(struct plan_exit){.status = 1, .reason = why}, f->now);
+		turn(f);
+		CHECK_INT(strlen(f->plan.nodes[0].reason), NODE_REASON_MAX - 1);
+		if (i < 3)
+			wait_until_due(f);
+	}
+	CHECK(strstr(f->plan.nodes[0].reason, "xxx; more than 3 restarts in 30 s"));
+	finish(f);
+}
+
 TEST(a_burst_of_restarts_fails_for_good_if_it_is_configured_so)
 {
 	struct fixture *f = bursting(true);
