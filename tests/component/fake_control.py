@@ -193,19 +193,21 @@ class FakeControl:
 
     @staticmethod
     def node_body(name, kind=0, state=4, started_s=0, ended_s=0, first_started_s=0, next_start_s=0, pid=0, attempts=1,
-                  required=1, type="exec", reason="", facts=b"", progress=(0, 0, 0, 0, 0, b"")):
+                  required=1, type="exec", reason="", facts=b"", lines=None, progress=(0, 0, 0, 0, 0, b"")):
         return NODE_BODY.pack(ns(started_s), ns(ended_s), ns(first_started_s), ns(next_start_s), pid, attempts, kind, state,
                               required, name.encode(), type.encode(), reason.encode(), *progress)
 
     def node_bodies(self):
-        """(name, body of CONTROL_NODE, body of CONTROL_FACTS) of each of self.nodes: dicts for node_body(), or the short form."""
+        """(body of CONTROL_NODE, bodies of what follows it by kind) of each of self.nodes: dicts for node_body(), or the short
+        form."""
         for i, node in enumerate(self.nodes):
             if isinstance(node, dict):
-                yield node["name"].encode(), self.node_body(**node), node.get("facts", b"")
+                lines = node.get("lines")
+                yield self.node_body(**node), {FACTS: node.get("facts"), LINES: lines and bytes(8) + lines}
                 continue
             name, kind, service, state, reason, facts = node
-            yield name, NODE_BODY.pack(1, 2000000000, 1, 0, 100 + i, 1, service, state, 1, name, kind, reason,
-                                       1500000000, 10, 40, 5, 6, b"10 of 40 B"), facts
+            yield NODE_BODY.pack(1, 2000000000, 1, 0, 100 + i, 1, service, state, 1, name, kind, reason,
+                                 1500000000, 10, 40, 5, 6, b"10 of 40 B"), {FACTS: facts}
 
     def _answer(self, ours, kind, flags, argument, body):
         if kind == EVENTS and flags & FOLLOW:
@@ -235,10 +237,11 @@ class FakeControl:
             ours.send(message(END))
         elif kind == STATUS:
             ours.send(message(BOOT, 0, self.boot_body(**self.boot)))
-            for name, body, facts in self.node_bodies():
-                ours.send(message(NODE, 0, body))
-                if facts:
-                    ours.send(message(FACTS, 0, facts))
+            for node, more in self.node_bodies():
+                ours.send(message(NODE, 0, node))
+                for of, what in more.items():
+                    if what:
+                        ours.send(message(of, 0, what))
             ours.send(message(END))
         elif kind == LAST_SHUTDOWN:
             self.last_shutdown = dict(field.split("=", 1) for field in body.decode().split("\0") if field)

@@ -67,7 +67,7 @@ def booted():
     boot.update(state=BOOTED, now_s=3912.4, ended_s=96.2)
     nodes[7] = stage("snapshot", DONE, 12.8, 71.4, "412.6 GiB in 1182 files")
     nodes[8] = stage("tune", DONE, 29.1, 29.4, "", first_started_s=12.7, attempts=3)
-    nodes[10] = service("reth", READY, 71.5, 94.8, pid=310)
+    nodes[10] = service("reth", READY, 71.5, 94.8, pid=310, lines=b"too old to be shown\0one\0two\0peers: 31\0")
     nodes[11] = service("rbuilder", READY, 3801.2, 3803, pid=977, first_started_s=94.9, attempts=4)
     return boot, nodes
 
@@ -281,6 +281,8 @@ class Page(unittest.TestCase):
         self.wait_text("#since", "up 1 h 5 min, booted after 1 min 36 s")
         self.wait_text("#said", "The boot is booted")
         self.wait_text("#service-list .service:nth-child(3)", "3 restarts")
+        lines = "return [...document.querySelectorAll('#service-list .service:nth-child(2) .lines p')].map(p => p.textContent)"
+        self.assertEqual(b.script(lines), ["one", "two", "peers: 31"])      # what is in its log is no event
         self.assertFalse(b.script("return document.querySelector('#progress').checkVisibility()"))
         self.assertEqual(b.script("return document.title"), "booted · builder-07")
         self.assertIn("[network] done".replace("[", "").replace("] ", " "), " ".join(self.rows()))

@@ -422,8 +422,10 @@ function drawServices() {
 	show($("services"), items.length > 0);
 }
 
+// What goes to its log is no event: of a service that has one, the status has the lines.
 function drawLines(row) {
-	const lines = lastLines.get(row.node.name) || ["has said nothing yet"];
+	const printed = (row.node.last_lines || []).slice(-LINES);
+	const lines = printed.length ? printed : lastLines.get(row.node.name) || ["has said nothing yet"];
 	while (row.lines.children.length < lines.length)
 		row.lines.append(make("p"));
 	lines.forEach((line, i) => {
