@@ -154,10 +154,8 @@ class ManyDisks(BootTest):
     def try_disks(self, disks, copies):
         # Only once the key is there: until then the disks are coming, and for each all stages would look at all disks.
         def change(config):
-            for kind, wanted in (("stages", STAGES), ("services", SERVICES)):
-                config[kind] = [item for item in config[kind] if item["name"] in wanted]
-            config["log"].pop("needs", None)
-            support.fit_api(config)
+            support.only(config, *STAGES, *SERVICES)
+            config["log"] = {}          # in memory: the events of all these disks
             for lun, disk in enumerate(disks, FIRST_LUN):
                 config["stages"].append({
                     "name": f"disk-{disk.name}", "type": "disk", "needs": ["config"], "required": False,

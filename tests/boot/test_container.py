@@ -20,7 +20,7 @@ trap 'echo stopping $n; exit 0' TERM
 echo up $n as $(id -u)
 while :; do sleep 0.2; done
 """
-CHATTY = f"n=0; while [ $n -lt 4000 ]; do n=$((n+1)); echo line $n {'x' * 80}; done; sleep 1000"
+CHATTY = f"n=0; while [ $n -lt 4000 ]; do n=$((n+1)); echo line $n {'x' * 80}; done; trap 'exit 0' TERM; while :; do sleep 0.2; done"
 HOG = "echo hungry; x=0123456789abcdef; while :; do x=$x$x; done"
 # Runs on the machine beside the container: restarts it, stops it, and looks at what is left.
 LOOK = f"""
@@ -31,8 +31,10 @@ echo lines of chatty that are not whole: $(cat /persistent/log/chatty.log* | gre
 echo in its cgroup: $(for p in $(cat /sys/fs/cgroup/gantry/box/cgroup.procs); do cat /proc/$p/comm; done)
 gantryctl restart box
 until [ "$(cat /run/box/count 2>/dev/null)" = 2 ]; do sleep 0.3; done
-gantryctl stop box
-until gantryctl status | grep '^box ' | grep -q stopped; do sleep 0.3; done
+for name in box chatty; do
+gantryctl stop $name
+until gantryctl status | grep "^$name " | grep -q stopped; do sleep 0.3; done
+done
 echo mounts left: $(grep -c -e overlay -e {STORAGE} /proc/mounts)
 echo processes left: $(cat /proc/[0-9]*/comm | grep -c -e podman -e conmon -e crun)
 echo containers left: $(ls {STORAGE}/overlay-containers | grep -c -E '^[0-9a-f]{{64}}$')

@@ -364,7 +364,7 @@ class Closing(DiskTest):
         guest = self.boot(disk=self.disk, change=change, files=debian.programs("env", "truncate", "losetup"), nic=False)
         guest.wait_for("step-2", "done", timeout=60)
         self.power_off(guest)
-        for line in ("still busy, detached /persistent", "volume persistent is still busy, its key is gone"):
+        for line in ("still busy, frozen: /persistent, detached", "volume persistent is still busy, its key is gone"):
             self.assertTrue(any(line in each for each in guest.lines), line)
         self.assertIn("opened by tpm2", self.opened(disk_only()))
         for line in ("unmounted /persistent", "closed volume persistent"):
