@@ -20,7 +20,11 @@ trap 'echo stopping $n; exit 0' TERM
 echo up $n as $(id -u)
 while :; do sleep 0.2; done
 """
-CHATTY = f"n=0; while [ $n -lt 4000 ]; do n=$((n+1)); echo line $n {'x' * 80}; done; trap 'exit 0' TERM; while :; do sleep 0.2; done"
+CHATTY = r"""
+n=0; while [ $n -lt 4000 ]; do n=$((n + 1)); echo line $n %s; done
+trap 'exit 0' TERM
+while :; do sleep 0.2; done
+""" % ("x" * 80)
 HOG = "echo hungry; x=0123456789abcdef; while :; do x=$x$x; done"
 # Runs on the machine beside the container: restarts it, stops it, and looks at what is left.
 LOOK = f"""
