@@ -140,8 +140,8 @@ def run(cpus, samples, with_options):
     config = image.read_config(os.path.join(image.REPOSITORY, "qemu", "boot", "boot.json"))
     config["services"], config["stages"] = [], [one for one in config["stages"] if one["name"] == "disk"]
     config["stages"][0]["options"]["keys"] = ["tpm2"]
-    config.pop("log", None)
-    config.pop("api", None)
+    for key in ("log", "logs", "api", "refresh"):
+        config.pop(key, None)
     config["modules"].append("mq_deadline")     # after the disks' own, so that none is what they come with
     steps = Steps(config)
     volumes(steps, samples)

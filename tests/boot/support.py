@@ -48,18 +48,18 @@ def node(config, name):
 
 
 def only(config, *names):
-    """Of all stages and services these are left, and nothing that needs the others."""
+    """Of all stages and services these are left, and nothing that needs the others. What is printed are events."""
     for kind in ("stages", "services"):
         config[kind] = [item for item in config[kind] if item["name"] in names]
     for item in config["stages"] + config["services"]:
         for key in ("needs", "after"):
             if key in item:
                 item[key] = [name for name in item[key] if name in names]
+    config.pop("logs", None)
+    for service in config["services"]:
+        service.pop("log", None)
     if "disk" not in names:
         config.pop("log", None)
-        config.pop("logs", None)
-        for service in config["services"]:
-            service.pop("log", None)
     if config.get("refresh", {}).get("stage") not in names:
         config.pop("refresh", None)
         for item in config["services"]:
