@@ -222,7 +222,7 @@ class Trouble(unittest.TestCase):
 
     def test_a_service_may_close_its_pipes_and_leave_them_to_others(self):
         with Logged([service("one", "echo before; exec >&- 2>&-; exec sleep 1000"),
-                     service("two", "(setsid sh -c 'while :; do echo orphan; sleep 0.1; done' &); echo main; exit 3",
+                     service("two", "(setsid sh -c 'while :; do sleep 1; echo orphan; done' &); echo main; exit 3",
                              restart={"policy": "never"}, required=False)]) as gantry:
             gantry.wait_text("one.log", "before")
             gantry.wait("one", "ready")
