@@ -314,7 +314,7 @@ class Settling(DiskTest):
             disk_only(directories=[{"path": "reth/db", "user": "reth", "group": "eth", "mode": "2750"},
                                    {"path": "reth", "user": "reth", "group": "eth"}])(config)
             config["services"].append({"name": "keeper", "command": ["/bin/keeper", "write", "/persistent/reth/db"],
-                                       "user": "reth", "group": "eth", "needs": ["disk"], "log": {"events": True}})
+                                       "user": "reth", "group": "eth", "needs": ["disk"]})
 
         self.blank_disk()
         guest = self.boot(disk=self.disk, change=change, nic=False)
