@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Implements cgroup-node.h. A cgroup that must go and is not empty is a row of `leaving`, woken by its cgroup.events;
- * a life is the node's present cgroup, woken by its memory.events. Marks of inotify are taken back by hand: a removed
- * folder of cgroupfs does not take those of its files along.
+ * a life is the node's present cgroup, woken by its memory.events and kept from one run to the next. Marks of inotify
+ * are taken back by hand: a removed folder of cgroupfs does not take those of its files along.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -29,10 +29,13 @@
 struct life {
 	char name[CGROUP_NAME_MAX];
 	unsigned generation;
-	bool there, quiet;		/* quiet: not watched until the next look */
+	bool made;			/* it is there, with its limits */
+	bool there;			/* and with a run of the node's in it */
+	bool spent;			/* SIGKILL was sent to all in it */
+	bool quiet;			/* not watched until the next look */
 	int memory_wd;			/* -1: none */
 	uint64_t limit_hit, killed;	/* of this cgroup, as far as they were told */
-	uint64_t killed_before;		/* in earlier ones */
+	uint64_t killed_now, killed_ever;	/* in this run, and in all */
 	char whose[64];			/* limit it was, of the latest kill */
 	struct cgroup_usage usage;
 	int64_t measured_ns;
@@ -86,7 +89,7 @@ static void keep_limit(struct life *life, bool own)
 
 bool cgroup_node_oom(size_t node, char *text, size_t size)
 {
-	if (!lives[node].killed)
+	if (!lives[node].killed_now)
 		return false;
 	snprintf(text, size, "killed by the kernel: out of memory (%s)", lives[node].whose);
 	return true;
@@ -94,7 +97,7 @@ bool cgroup_node_oom(size_t node, char *text, size_t size)
 
 uint64_t cgroup_node_oom_kills(size_t node)
 {
-	return lives[node].killed_before + lives[node].killed;
+	return lives[node].killed_ever;
 }
 
 /* Says what is new. */
@@ -104,10 +107,12 @@ static void look(size_t node)
 	uint64_t hit, killed;
 	char text[NODE_REASON_MAX], field[48];
 
-	if (!life->there || !cgroup_oom(life->name, &hit, &killed) || killed <= life->killed)
+	if (!life->made || !cgroup_oom(life->name, &hit, &killed) || killed <= life->killed)
 		return;
 	keep_limit(life, hit > life->limit_hit);
 	snprintf(field, sizeof(field), "oom_kills=%" PRIu64, killed - life->killed);
+	life->killed_now += killed - life->killed;
+	life->killed_ever += killed - life->killed;
 	life->limit_hit = hit;
 	life->killed = killed;
 	cgroup_node_oom(node, text, sizeof(text));
@@ -121,7 +126,7 @@ static void look_again(struct loop_timer *timer)
 	for (size_t i = 0; i < config->n_nodes; i++) {
 		struct life *life = &lives[i];
 
-		if (!life->there || !life->quiet)
+		if (!life->made || !life->quiet)
 			continue;
 		life->quiet = false;
 		life->memory_wd = watch(life->name, "memory.events");
@@ -301,22 +306,21 @@ bool cgroup_node_kill(size_t node)
 		row->due_ns = loop_now_ns() + CGROUP_EMPTY_NS;
 		arm_bound();
 	}
+	lives[node].spent = true;
 	return cgroup_kill(lives[node].name);
 }
 
-int cgroup_node_open(size_t node, int *ret_fd, char *reason, size_t reason_size)
+/* 0; 1: there are no cgroups; -EINVAL: a limit refused. */
+static int make(size_t node, char *reason, size_t reason_size)
 {
 	const struct config_node *with = &config->nodes[node];
 	struct life *life = &lives[node];
 
-	*ret_fd = -1;
 	if (life->generation)
 		snprintf(life->name, sizeof(life->name), "%s~%u", with->name, life->generation);
-	life->killed_before += life->killed;
 	life->limit_hit = life->killed = 0;
-	life->measured_ns = 0;
 	if (cgroup_make(life->name) < 0)
-		return 0;
+		return 1;
 	for (size_t i = 0; i < with->n_cgroup; i++) {
 		const char *file = with->cgroup[i].name, *value = with->cgroup[i].value;
 		int r = cgroup_set(life->name, file, value);
@@ -330,10 +334,31 @@ int cgroup_node_open(size_t node, int *ret_fd, char *reason, size_t reason_size)
 			return -EINVAL;
 		}
 	}
-	life->there = true;
+	life->made = true;
 	life->memory_wd = watch(life->name, "memory.events");
+	return 0;
+}
+
+int cgroup_node_open(size_t node, int *ret_fd, char *reason, size_t reason_size)
+{
+	struct life *life = &lives[node];
+	int r = life->made ? 0 : make(node, reason, reason_size);
+
+	*ret_fd = -1;
+	if (r != 0)
+		return r < 0 ? r : 0;
+	life->killed_now = 0;
+	life->measured_ns = 0;
+	life->there = true;
 	*ret_fd = cgroup_open(life->name);
 	return 0;
+}
+
+/* No longer the node's. */
+static void let_go(struct life *life)
+{
+	unwatch(&life->memory_wd);
+	life->made = life->quiet = life->spent = false;
 }
 
 bool cgroup_node_end(size_t node, bool spare)
@@ -344,8 +369,11 @@ bool cgroup_node_end(size_t node, bool spare)
 	if (!life->there)
 		return true;
 	look(node);
-	unwatch(&life->memory_wd);
-	life->there = life->quiet = false;
+	life->there = false;
+	/* Some kernels (6.18) kill at once what clone3() begins in a cgroup that was ever told to kill. */
+	if (!life->spent && cgroup_bare(life->name))
+		return true;
+	let_go(life);
 	r = leave(life->name, node, spare);
 	if (r == -ENOSPC) {
 		event_say(EVENT_ERROR, config->nodes[node].name, "cgroup %s is not empty, and too many others are not",
@@ -353,6 +381,16 @@ bool cgroup_node_end(size_t node, bool spare)
 		life->generation++;
 	}
 	return r != 0;
+}
+
+void cgroup_node_rest(size_t node)
+{
+	struct life *life = &lives[node];
+
+	if (!life->made || life->there)
+		return;
+	let_go(life);
+	cgroup_discard(life->name);
 }
 
 const struct cgroup_usage *cgroup_node_usage(size_t node)

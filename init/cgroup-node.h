@@ -2,7 +2,9 @@
 /*
  * The cgroup of each node through its life: made with its limits, watched for kills by the kernel, and after the main
  * process waited for until it is empty, because only then has the node ended. One inotify descriptor watches all of
- * them. A node that is started again while a process of its former life cannot be ended gets a cgroup of a new name.
+ * them. A node that fails and is started again finds its cgroup as it was, so that what it left behind, a file in
+ * memory, still counts against its limit; unless something is left that SIGKILL or a restart does not clear away:
+ * then it gets a new one.
  */
 #ifndef INIT_CGROUP_NODE_H
 #define INIT_CGROUP_NODE_H
@@ -24,7 +26,10 @@
 /* Room for the nodes, and the base folder. `gone` is told what cgroup_node_end() could not say. 0 or negative errno. */
 int cgroup_node_init(const struct config *config, void (*gone)(size_t node));
 
-/* Makes it with its limits. 0 and a descriptor for clone3, -1 where there is no cgroup2; -EINVAL: a limit refused. */
+/*
+ * Makes it with its limits, or takes the one that is there. 0 and a descriptor for clone3, -1 where there is no
+ * cgroup2; -EINVAL: a limit refused.
+ */
 int cgroup_node_open(size_t node, int *ret_fd, char *reason, size_t reason_size);
 
 /* What it is called now. */
@@ -36,9 +41,12 @@ bool cgroup_node_kill(size_t node);
 
 /*
  * Its main process was reaped. What is left gets SIGKILL, unless `spare`: then cgroup_node_kill() is still to come, or
- * all end by themselves. True: nothing is left and the cgroup is removed. False: `gone` will be called for it, once.
+ * all end by themselves. True: nothing is left. False: `gone` will be called for it, once.
  */
 bool cgroup_node_end(size_t node, bool spare);
+
+/* It is not to be started again by itself: its cgroup goes, if it has ended. */
+void cgroup_node_rest(size_t node);
 
 /* Whether the kernel has killed something of its latest run for want of memory, and that in words. */
 bool cgroup_node_oom(size_t node, char *text, size_t size);

@@ -188,6 +188,16 @@ bool cgroup_populated(const char *name)
 	return read_file(name, "cgroup.events", text, sizeof(text)) && strstr(text, "populated 1");
 }
 
+bool cgroup_bare(const char *name)
+{
+	char text[128], path[CGROUP_PATH_MAX];
+	struct stat st;
+
+	/* A folder has as many links as folders below it, and two of its own. */
+	return read_file(name, "cgroup.events", text, sizeof(text)) && strstr(text, "populated 0") &&
+	       !strstr(text, "frozen 1") && stat(cgroup_path(name, "", path), &st) == 0 && st.st_nlink == 2;
+}
+
 int cgroup_remove(const char *name)
 {
 	char path[CGROUP_PATH_MAX];

@@ -46,6 +46,9 @@ bool cgroup_signal(const char *name, int sig);
 
 bool cgroup_populated(const char *name);
 
+/* As cgroup_make() leaves it: no process in it, no folder below it, not frozen. */
+bool cgroup_bare(const char *name);
+
 /* Removes it with what was made below, if no process is left. 0, or negative errno: -EBUSY: some are. */
 int cgroup_remove(const char *name);
 

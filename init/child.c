@@ -6,17 +6,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,20 +23,13 @@
 #include "cgroup.h"
 #include "child.h"
 #include "event.h"
-#include "facts.h"
 #include "eventsock.h"
-#include "launch.h"
+#include "facts.h"
+#include "forkserver.h"
 #include "logpipe.h"
 #include "loop.h"
-#include "table.h"
 #include "output.h"
-
-#ifndef CLONE_INTO_CGROUP
-#define CLONE_INTO_CGROUP 0x200000000ULL
-#endif
-#ifndef CLONE_CLEAR_SIGHAND
-#define CLONE_CLEAR_SIGHAND 0x100000000ULL
-#endif
+#include "table.h"
 
 #define TAKES_MAX   4
 #define REAP_BUDGET 4096	/* processes reaped in one turn, of which children: */
@@ -75,29 +64,22 @@ static struct child *children;
 static size_t n_children, n_used, n_takes;
 static struct child *by_pid[HASH_SIZE], *unused;
 static struct plan *plan;
-static char self[PATH_MAX] = GANTRY_BINARY;
-static struct rlimit descriptors;	/* as PID 1 found it, for its children */
 
 /* PID 1 takes as many descriptors as it may have. */
 static void raise_descriptor_limit(void)
 {
-	struct rlimit most;
+	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &descriptors) < 0)
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
-	most = descriptors;
-	most.rlim_cur = most.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &most);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int child_init(size_t n, struct plan *with)
 {
-	char path[PATH_MAX];
-	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
 	struct words *words;
 
-	if (length > 0)
-		snprintf(self, sizeof(self), "%.*s", (int)length, path);
 	plan = with;
 	raise_descriptor_limit();
 	children = calloc(n, sizeof(*children));
@@ -434,58 +416,13 @@ static void report_ready(struct loop_source *source, uint32_t events)
 
 /* ---- birth and death ------------------------------------------------------------------------------------------ */
 
-static pid_t clone_child(int cgroup_fd)
+static struct birth birth_of(const struct child_spec *spec, int out_fd, int err_fd, int channel_fd)
 {
-	struct clone_args args = {.flags = CLONE_CLEAR_SIGHAND, .exit_signal = SIGCHLD};
-	pid_t pid;
-
-	if (cgroup_fd >= 0) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (uint64_t)cgroup_fd;
-		pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-		if (pid >= 0 || (errno != EBUSY && errno != EOPNOTSUPP && errno != ENODEV && errno != EACCES))
-			return pid;
-		args.flags &= ~CLONE_INTO_CGROUP;
-		args.cgroup = 0;
-	}
-	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-}
-
-/*
- * In the child, up to the exec, or to the program's own where a service is launched. Only PID 1's own copies of
- * descriptors are touched; all lie above 5.
- */
-_Noreturn static void become(const struct child_spec *spec, int null_fd, int out_fd, int err_fd, int channel_fd)
-{
-	static char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
-	const char *argv[10] = {GANTRY_BINARY};
-	sigset_t none;
-	size_t n = 1;
-
-	for (; spec->argv[n - 1] && n < 9; n++)
-		argv[n] = spec->argv[n - 1];
-	setsid();
-	if (dup2(null_fd, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(err_fd, 2) < 0 ||
-	    dup3(channel_fd, 3, spec->service ? O_CLOEXEC : 0) < 0)
-		_exit(STAGE_AGAIN);
-	if (spec->options_fd >= 0 && dup2(spec->options_fd, 4) < 0)
-		_exit(STAGE_AGAIN);
-	if (spec->payload_fd > 0 && dup2(spec->payload_fd, 5) < 0)
-		_exit(STAGE_AGAIN);
-	syscall(SYS_close_range, spec->payload_fd > 0 ? 6 : spec->options_fd >= 0 ? 5 : 4, ~0U, 0);
-	if (spec->options_fd >= 0)
-		lseek(4, 0, SEEK_SET);
-	if (descriptors.rlim_max)
-		setrlimit(RLIMIT_NOFILE, &descriptors);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (spec->service) {
-		prctl(PR_SET_NAME, "launch");
-		launch_service(spec->service);
-	}
-	execve(self, (char *const *)argv, environment);
-	dprintf(2, "cannot execute %s: %s\n", self, strerror(errno));
-	_exit(STAGE_NEVER);
+	return (struct birth){
+		.argv = spec->argv, .service = spec->service,
+		.out_fd = out_fd, .err_fd = err_fd, .channel_fd = channel_fd, .options_fd = spec->options_fd,
+		.payload_fd = spec->payload_fd > 0 ? spec->payload_fd : -1, .cgroup_fd = spec->cgroup_fd,
+	};
 }
 
 static void close_pair(int pair[2])
@@ -519,8 +456,9 @@ static int open_output(struct child *child, int pair[2], int *ret_out, int *ret_
 /* All that PID 1 needs is made before the fork; if any of it is missing, nothing has happened. */
 int child_start(const struct child_spec *spec, struct child **ret)
 {
-	int channel[2] = {-1, -1}, output[2] = {-1, -1}, null_fd = -1, out = -1, err = -1;
+	int channel[2] = {-1, -1}, output[2] = {-1, -1}, out = -1, err = -1;
 	struct child *child = unused;
+	struct birth birth;
 	pid_t pid;
 	int r;
 
@@ -532,9 +470,7 @@ int child_start(const struct child_spec *spec, struct child **ret)
 		.report = {.fd = -1, .ready = report_ready}, .output = OUTPUT_NONE,
 	};
 	forget_words(child);
-	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null_fd < 0 ||
-	    (spec->channel_fd < 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0)) {
+	if (spec->channel_fd < 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0) {
 		r = -errno;
 		goto out;
 	}
@@ -543,13 +479,12 @@ int child_start(const struct child_spec *spec, struct child **ret)
 		r = loop_add(&child->report, channel[0], EPOLLIN);
 	if (r < 0)
 		goto out;
-	pid = clone_child(spec->cgroup_fd);
+	birth = birth_of(spec, out, err, channel[1] >= 0 ? channel[1] : spec->channel_fd);
+	pid = forkserver_start(&birth);
 	if (pid < 0) {
-		r = -errno;
+		r = pid;
 		goto out;
 	}
-	if (pid == 0)
-		become(spec, null_fd, out, err, channel[1] >= 0 ? channel[1] : spec->channel_fd);
 	use(child, pid);
 	output[0] = channel[0] = -1;
 	*ret = child;
@@ -559,8 +494,6 @@ out:
 		output_cancel(&child->output);
 		loop_remove(&child->report);
 	}
-	if (null_fd >= 0)
-		close(null_fd);
 	close_pair(output);
 	close_pair(channel);
 	return r;
@@ -571,9 +504,16 @@ static const char *cgroup_name(const struct child_spec *spec)
 	return spec->cgroup ? spec->cgroup : spec->node != CHILD_NO_NODE ? spec->source : NULL;
 }
 
+static bool kill_cgroup(struct child *child)
+{
+	if (child->spec.kill)
+		return child->spec.kill(child);
+	return cgroup_name(&child->spec) && cgroup_kill(cgroup_name(&child->spec));
+}
+
 void child_signal(struct child *child, int sig)
 {
-	if (sig == SIGKILL && cgroup_name(&child->spec) && cgroup_kill(cgroup_name(&child->spec)))
+	if (sig == SIGKILL && kill_cgroup(child))
 		return;
 	if (child->ended)
 		return;
@@ -654,8 +594,10 @@ void child_reap(void)
 	while (n++ < REAP_BUDGET && n_gone < REAP_BATCH && (pid = reap_one(pid, &status)) > 0) {
 		struct child *child = child_by_pid(pid);
 
-		if (!child)
+		if (!child) {
+			forkserver_reaped(pid, status);
 			continue;
+		}
 		gone[n_gone].child = child;
 		gone[n_gone++].status = status;
 	}

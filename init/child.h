@@ -32,6 +32,8 @@ struct child_spec {
 	int payload_fd;			/* descriptor 5; 0: none. The caller's */
 	bool kept;			/* what is left in its cgroup is exited()'s to end, not killed at once */
 	bool logged;			/* what it prints is read by the role service-log (logpipe.h), not here */
+	/* SIGKILL to all of its cgroup, if that is not simply cgroup_kill(); false: there is none. NULL: it is. */
+	bool (*kill)(struct child *child);
 	/* Called once, after the process was reaped and all it had reported was read. */
 	void (*exited)(struct child *child, const struct plan_exit *how);
 	/* REPORT_STARTED came; may be NULL. */

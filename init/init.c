@@ -20,6 +20,7 @@
 
 #include "act.h"
 #include "artifact.h"
+#include "birth.h"
 #include "boot.h"
 #include "button.h"
 #include "cgroup-node.h"
@@ -33,6 +34,7 @@
 #include "eventsock.h"
 #include "facts.h"
 #include "fifo.h"
+#include "forkserver.h"
 #include "logpipe.h"
 #include "loop.h"
 #include "plan.h"
@@ -125,6 +127,11 @@ static void node_exited(struct child *child, const struct plan_exit *how)
 		node_gone(node);
 }
 
+static bool kill_node(struct child *child)
+{
+	return cgroup_node_kill(child_node(child));
+}
+
 static void service_started(struct child *child)
 {
 	plan_launched(&plan, child_node(child), loop_now_ns());
@@ -153,6 +160,7 @@ static void start_node(size_t index)
 		.options_fd = node_options[index],
 		.channel_fd = -1,
 		.kept = true,
+		.kill = kill_node,
 		.exited = node_exited,
 		.started = service ? service_started : NULL,
 		.told = service ? NULL : refresh_run_told,
@@ -241,6 +249,13 @@ static void say_boot(void)
 	}
 }
 
+/* Neither running nor to be started again by itself. */
+static bool rests(enum node_state state)
+{
+	return state == NODE_DONE || state == NODE_SKIPPED || state == NODE_STOPPED || state == NODE_FAILED ||
+	       state == NODE_BLOCKED;
+}
+
 static void perform(const struct plan_action *action)
 {
 	switch (action->kind) {
@@ -255,6 +270,8 @@ static void perform(const struct plan_action *action)
 			shutdown_not_clean(config->nodes[action->node].name, "killed");
 		break;
 	case PLAN_CHANGED:
+		if (rests(plan.nodes[action->node].state))
+			cgroup_node_rest(action->node);
 		say_node(action);
 		if (action->state == NODE_READY)
 			probe_begin(action->node, PROBE_HEALTH);
@@ -271,6 +288,7 @@ static void perform(const struct plan_action *action)
 	case PLAN_DOWN:
 		if (!nodes_down) {
 			nodes_down = true;
+			forkserver_end();	/* no process of ours is to be among those that are left */
 			shutdown_nodes_down();
 		}
 		break;
@@ -728,6 +746,8 @@ _Noreturn void init_main(int argc, char **argv)
 
 	started_ns = loop_now_ns();
 	reserve_descriptors();
+	birth_init();
+	forkserver_begin();
 	good = config_load(config_path(argc, argv), &config, error, sizeof(error)) == 0;
 	if (!good)
 		config = empty_config();

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -29,6 +28,7 @@
 #include <gantry/stage.h>
 
 #include "account.h"
+#include "birth.h"
 #include "config-check.h"
 #include "container.h"
 #include "envfile.h"
@@ -48,7 +48,7 @@
 /* Where PID 1 hears from us; moved when the service wants that very number. */
 static int report_fd = REPORT_FD;
 
-static void report(enum report_kind kind, const char *text)
+static bool report(enum report_kind kind, const char *text)
 {
 	struct {
 		struct report_head head;
@@ -60,8 +60,10 @@ static void report(enum report_kind kind, const char *text)
 		n = sizeof(message.body);
 	memcpy(message.body, text, n);
 	message.head.size = (uint32_t)n;
-	if (send(report_fd, &message, sizeof(message.head) + n, MSG_NOSIGNAL) < 0)
-		dprintf(2, "launch: %s\n", text);
+	if (send(report_fd, &message, sizeof(message.head) + n, MSG_NOSIGNAL) >= 0)
+		return true;
+	dprintf(2, "launch: %s\n", text);
+	return false;
 }
 
 /* Every failure ends here. */
@@ -122,24 +124,6 @@ static char *read_service(void)
 	return text;
 }
 
-/* A program does not inherit what others did to its signals: the kernel's own call, since libc keeps some to itself. */
-static void reset_signals(void)
-{
-	static const struct {
-		void *handler;
-		unsigned long flags;
-		void *restorer;
-		uint64_t mask;
-	} by_default;
-	const int last_signal = 64;
-	sigset_t none;
-
-	for (int sig = 1; sig <= last_signal; sig++)
-		syscall(SYS_rt_sigaction, sig, &by_default, NULL, sizeof(by_default.mask));
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static void set_limits(struct json_object *limits)
 {
 	if (!limits)
@@ -197,13 +181,15 @@ static void find_identity(struct json_object *service, struct identity *identity
 	const char *user = string(service, "user", "root");
 	const char *group = string(service, "group", NULL);
 	struct json_object *groups = key_member(service, "groups");
-	int r = account_user(PASSWD_PATH, user, &identity->uid, &identity->gid);
+	bool root = !strcmp(user, "root");	/* 0, whatever a file says */
+	int r = root ? 0 : account_user(PASSWD_PATH, user, &identity->uid, &identity->gid);
 
 	if (r < 0)
 		fail("user \"%s\": %s", user, r == -ENOENT ? "no such user" : error_words(-r));
 	if (group)
 		find_group(group, &identity->gid);
-	r = account_memberships(GROUP_PATH, user, identity->groups, &identity->n_groups, GROUPS_MAX);
+	if (!root)
+		r = account_memberships(GROUP_PATH, user, identity->groups, &identity->n_groups, GROUPS_MAX);
 	for (size_t i = 0; r == 0 && i < length(groups); i++) {
 		if (identity->n_groups == GROUPS_MAX)
 			r = -E2BIG;
@@ -251,17 +237,18 @@ static void confine(struct json_object *service, uint64_t kept)
 		fail("seccomp \"%s\": %s", profile, r == -ENOENT ? "no such profile" : error_words(-r));
 }
 
+/* The kernel's own calls: libc's would ask for other threads first, and there are none. */
 static void become(const struct identity *identity, uint64_t kept)
 {
 	int r;
 
 	if (kept != SANDBOX_AS_USUAL && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		fail("capabilities: %s", error_words(errno));
-	if (setgroups(identity->n_groups, identity->groups) < 0)
+	if (syscall(SYS_setgroups, identity->n_groups, identity->groups) < 0)
 		fail("groups: %s", error_words(errno));
-	if (setresgid(identity->gid, identity->gid, identity->gid) < 0)
+	if (syscall(SYS_setresgid, identity->gid, identity->gid, identity->gid) < 0)
 		fail("gid %u: %s", (unsigned)identity->gid, error_words(errno));
-	if (setresuid(identity->uid, identity->uid, identity->uid) < 0)
+	if (syscall(SYS_setresuid, identity->uid, identity->uid, identity->uid) < 0)
 		fail("uid %u: %s", (unsigned)identity->uid, error_words(errno));
 	r = sandbox_keep(kept, identity->uid);
 	if (r < 0)
@@ -333,9 +320,10 @@ static char **make_environment(struct json_object *service)
 	}
 	if (notify)
 		add_variable(&variables[i++], "NOTIFY_SOCKET", NOTIFY_PATH);
-	snprintf(usec, sizeof(usec), "%.0f", json_object_get_double(alive) * 1e6);
-	if (alive)
+	if (alive) {
+		snprintf(usec, sizeof(usec), "%.0f", json_object_get_double(alive) * 1e6);
 		add_variable(&variables[i++], "WATCHDOG_USEC", usec);
+	}
 	return variables;
 }
 
@@ -357,6 +345,15 @@ static void place_ready_fd(struct json_object *service)
 	if (dup2(READY_FD_PASSED, fd) < 0)
 		fail("ready.fd %d: %s", fd, error_words(errno));
 	close(READY_FD_PASSED);
+}
+
+void launch_prepare(void)
+{
+	static struct json_object *kept;	/* so that the memory it is in is kept, too */
+
+	if (!kept)
+		kept = json_tokener_parse("{\"name\": \"name\", \"command\": [\"/path\", \"argument\"], "
+					  "\"limits\": {\"nofile\": 1024}, \"no_new_privs\": true}");
 }
 
 void launch_service(const char *json)
@@ -396,7 +393,8 @@ void launch_service(const char *json)
 	if (faccessat(AT_FDCWD, command[0], X_OK, AT_EACCESS) < 0)
 		fail("%s: %s", command[0], error_words(errno));
 	place_ready_fd(service);
-	report(REPORT_STARTED, "");
+	if (!report(REPORT_STARTED, ""))
+		_exit(STAGE_AGAIN);	/* PID 1 has given this start up */
 	execve(command[0], command, environment);
 	fail("%s: %s", command[0], error_words(errno));
 }
@@ -406,7 +404,7 @@ int launch_main(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	own_descriptors();
-	reset_signals();
+	birth_default_signals();	/* the program does not inherit what others did to them */
 	setsid();
 	launch_service(read_service());
 }

@@ -16,4 +16,7 @@
  */
 _Noreturn void launch_service(const char *json);
 
+/* In a process that forks many of those: what the first use of memory and JSON costs is paid once, here. */
+void launch_prepare(void);
+
 #endif

@@ -11,12 +11,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "birth.h"
 #include "child.h"
 #include "loop.h"
 #include "signals.h"
 
 #define CRASH_STACK 16384
-#define LAST_SIGNAL 64
 
 static struct loop_source signals = LOOP_SOURCE_INIT;
 static void (*asked_to_stop)(int sig, int sender);
@@ -54,23 +54,6 @@ static void crashed(int sig)
 		pause();
 }
 
-/*
- * Whatever it was started with, so that what is forked finds nothing ignored: handlers are reset by its clone3(). The
- * kernel's own call, since libc keeps some signals to itself.
- */
-static void default_signals(void)
-{
-	static const struct {
-		void *handler;
-		unsigned long flags;
-		void *restorer;
-		uint64_t mask;
-	} by_default;
-
-	for (int sig = 1; sig <= LAST_SIGNAL; sig++)
-		syscall(SYS_rt_sigaction, sig, &by_default, NULL, sizeof(by_default.mask));
-}
-
 int signals_init(void (*stop)(int sig, int sender))
 {
 	static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
@@ -80,7 +63,7 @@ int signals_init(void (*stop)(int sig, int sender))
 	sigset_t all;
 	int fd, r;
 
-	default_signals();
+	birth_default_signals();	/* whatever it was started with */
 	sigaltstack(&alternate, NULL);
 	for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
 		sigaction(crashes[i], &action, NULL);

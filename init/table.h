@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PID 1's tables are of no use to the processes it forks, but each fork would copy their pages' entries and each exec
- * drop them again: with many services that is most of what a start costs. So they are left out of the copy.
+ * PID 1's tables are of no use to the processes it forks when its fork server (forkserver.h) is gone, the next fork
+ * server among them, but each fork would copy their pages' entries and each exec drop them again: with many services
+ * that is most of what a start costs. So they are left out of the copy.
  */
 #ifndef INIT_TABLE_H
 #define INIT_TABLE_H

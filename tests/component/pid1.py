@@ -4,6 +4,7 @@
 The root is a tmpfs with the build root's /usr below it, /t is a folder shared with the test, the console is a pipe.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -172,6 +173,15 @@ class Pid1:
         children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
         with open(children, encoding="ascii") as file:
             return int(file.read().split()[0])
+
+    def forkserver(self):
+        """The process that forks for PID 1, as this side sees it; None: there is none."""
+        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as file:
+            for pid in file.read().split():
+                with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="ascii") as name:
+                    if name.read() == "forkserver\n":
+                        return int(pid)
+        return None
 
     def inside(self, *command, timeout=20, **more):
         """Runs a command in PID 1's namespaces and root."""

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -185,17 +186,30 @@ class Services(unittest.TestCase):
                 "ready": {"path": "/t/seen"}}
         ignores = ("sh", "-c", "trap '' USR1; exec \"$@\"", "ignores")        # what PID 1 was started with is not handed on
         with Pid1(boot(services=[service("other"), look]), wrap=ignores) as gantry:
-            gantry.wait("gantry", "booted")
-            seen = json.loads(gantry.read("seen"))
-            self.assertEqual(sorted(seen["fds"]), ["0", "1", "2"])
-            self.assertEqual(seen["fds"]["0"], "/dev/null")
-            self.assertEqual(seen["fds"]["1"], seen["fds"]["2"])
-            self.assertEqual(seen["signals"][:1], ["0" * 16])
-            self.assertEqual(int(seen["signals"][1], 16) & ~(1 << 12 | 1 << 24), 0)   # python's own: SIGPIPE, SIGXFSZ
-            self.assertEqual(seen["files"], list(resource.getrlimit(resource.RLIMIT_NOFILE)))
-            self.assertEqual(sorted(seen["env"]), ["LC_ALL", "PATH"])
-            self.assertIn("python3", seen["exe"])
-            self.assertTrue(seen["session"])
+            for count in (1, 2, 3):
+                gantry.wait("app", "ready", count=count)
+                self.assert_its_own(json.loads(gantry.read("seen")))
+                if count == 1:          # forked by PID 1 itself, and then by the second fork server
+                    os.kill(gantry.forkserver(), signal.SIGKILL)
+                    gantry.wait("gantry", "the fork server ended", kind="message")
+                else:
+                    end = time.monotonic() + 20
+                    while not gantry.forkserver() and time.monotonic() < end:
+                        time.sleep(0.02)
+                    self.assertTrue(gantry.forkserver())
+                os.unlink(os.path.join(gantry.shared, "seen"))
+                gantry.ctl("restart", "app")
+
+    def assert_its_own(self, seen):
+        self.assertEqual(sorted(seen["fds"]), ["0", "1", "2"])
+        self.assertEqual(seen["fds"]["0"], "/dev/null")
+        self.assertEqual(seen["fds"]["1"], seen["fds"]["2"])
+        self.assertEqual(seen["signals"][:1], ["0" * 16])
+        self.assertEqual(int(seen["signals"][1], 16) & ~(1 << 12 | 1 << 24), 0)   # python's own: SIGPIPE, SIGXFSZ
+        self.assertEqual(seen["files"], list(resource.getrlimit(resource.RLIMIT_NOFILE)))
+        self.assertEqual(sorted(seen["env"]), ["LC_ALL", "PATH"])
+        self.assertIn("python3", seen["exe"])
+        self.assertTrue(seen["session"])
 
     def test_a_stopped_service_stays_stopped_and_can_be_started(self):
         with Pid1(boot(services=[service("app")])) as gantry:
@@ -331,7 +345,7 @@ class Hostile(unittest.TestCase):
         gate = stage("gate", "until [ -e /t/go ]; do sleep 0.1; done", deadline_s=60)
         with Pid1(boot([gate], [service("app", needs=["gate"])])) as gantry:
             gantry.wait("gate", "running")
-            with subprocess.Popen(["strace", "-p", str(gantry.pid), "-e", "trace=clone3", "-e",
+            with subprocess.Popen(["strace", "-p", str(gantry.forkserver()), "-e", "trace=clone3", "-e",
                                    "inject=clone3:error=EAGAIN:when=1..2"], stderr=subprocess.PIPE, text=True) as strace:
                 self.assertIn("attached", strace.stderr.readline())
                 gantry.write("go", "")

@@ -130,6 +130,40 @@ class Ends(unittest.TestCase):
             gantry.wait("app", "stopped")
             self.assertEqual(folders(gantry), [])
 
+    def folder_of_each_start(self, script, **more):
+        """The cgroup's folder as three starts of a service that fails have found it."""
+        script = "stat -c %i /sys/fs/cgroup/gantry/app >> /t/found; " + script
+        restart = {"min_s": 0.05, "max_s": 0.05, "burst": 0}
+        with Pid1(boot(services=[service("app", script, required=False, restart=restart)]), **more) as gantry:
+            gantry.wait("app", "running", count=4)
+            gantry.ctl("stop", "app")
+            gantry.wait("app", "stopped")
+            self.assertEqual(folders(gantry), [])
+            return gantry.read("found").split()[:3]
+
+    def test_a_failed_service_finds_its_cgroup_as_it_was(self):
+        self.assertEqual(len(set(self.folder_of_each_start("exit 1"))), 1)
+
+    def test_a_cgroup_that_is_not_as_it_was_made_is_another_at_the_next_start(self):
+        self.assertEqual(len(set(self.folder_of_each_start("mkdir /sys/fs/cgroup/gantry/app/x; exit 1"))), 3)
+        freeze = "import os, signal, sys; g = '/sys/fs/cgroup/gantry/app/'\nif os.fork() == 0:\n os.setsid()\n" \
+                 " open('/sys/fs/cgroup/cgroup.procs', 'w').write(str(os.getpid()))\n" \
+                 " open(g + 'cgroup.freeze', 'w').write('1')\n os.kill(int(sys.argv[1]), signal.SIGKILL)\n os._exit(0)\n" \
+                 "signal.pause()\n"
+        self.assertEqual(len(set(self.folder_of_each_start("exec python3 /t/freeze.py $$", files={"freeze.py": freeze}))), 3)
+
+    def test_one_that_had_to_be_killed_starts_again(self):
+        script = "stat -c %i /sys/fs/cgroup/gantry/app >> /t/found; trap '' TERM; touch /t/main; while :; do sleep 1; done"
+        app = service("app", script, stop_grace_s=0.2, ready={"path": "/t/main"})
+        with Pid1(boot(services=[app])) as gantry:
+            for count in range(1, 4):
+                gantry.wait("app", "ready", count=count)
+                os.unlink(os.path.join(gantry.shared, "main"))
+                gantry.ctl("restart", "app")
+            gantry.wait("app", "ready", count=4)
+            self.assertNotIn("retrying", gantry.states("app"))
+            self.assertEqual(len(set(gantry.read("found").split())), 4)
+
     def test_a_stage_is_done_when_nothing_of_it_is_left(self):
         files = {"escape.py": ESCAPE + "escape(True, 'one')\nwhile not os.path.exists('/t/one'): time.sleep(0.01)\n"}
         plan = [stage("first", "python3 /t/escape.py"), stage("second", "[ ! -d /proc/$(cat /t/one) ]", needs=["first"])]

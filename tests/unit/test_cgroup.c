@@ -193,6 +193,8 @@ TEST(without_a_known_limit_the_service_runs_and_says_so)
 	CHECK_INT(cgroup_node_open(0, &fd, reason, sizeof(reason)), 0);
 	CHECK(fd >= 0);
 	CHECK_STR(newest(), "cgroup memory.max: this kernel has no such limit; it runs without|");
+	close(fd);
+	CHECK(cgroup_node_end(0, false));
 	limit.name = (char *)"memory.maks";
 	CHECK_INT(cgroup_node_open(0, &fd, reason, sizeof(reason)), -EINVAL);
 	CHECK_STR(reason, "cgroup memory.maks: \"64M\" refused: No such file or directory");

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The process that forks for PID 1: what it starts is PID 1's own, and without it all goes on."""
+
+import os
+import signal
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from pid1 import SCALE, Pid1, boot, service  # noqa: E402
+
+QUICK = {"min_s": 0.05, "max_s": 0.05, "burst": 0}
+
+
+class ForkServer(unittest.TestCase):
+    def wait_for_another(self, gantry, than=None):
+        end = time.monotonic() + 20 * SCALE
+        while (pid := gantry.forkserver()) in (None, than):
+            self.assertLess(time.monotonic(), end, "there is no other")
+            time.sleep(0.02)
+        return pid
+
+    def test_what_it_starts_is_pid_1_s_own_child_and_it_has_none(self):
+        with Pid1(boot(services=[service("app", "cut -d' ' -f4 /proc/$$/stat > /t/parent; exec sleep 1000",
+                                         ready={"path": "/t/parent"})])) as gantry:
+            gantry.wait("app", "ready")
+            self.assertEqual(gantry.read("parent"), "1\n")
+            pid = gantry.forkserver()
+            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+                self.assertEqual(file.read(), "")
+            self.assertEqual(len(os.listdir(f"/proc/{pid}/fd")), 8)     # those reserved, its socket and /dev/null
+
+    def test_killed_again_and_again_it_is_missed_by_nobody(self):
+        again = service("again", "exit 1", required=False, restart=QUICK)
+        with Pid1(boot(services=[service("app"), again])) as gantry:
+            gantry.wait("app", "ready")
+            pid = gantry.forkserver()
+            for count in range(1, 4):
+                os.kill(pid, signal.SIGKILL)
+                gantry.wait("gantry", "the fork server ended (signal 9)", kind="message", count=count)
+                seen = len(gantry.find("again", "running"))
+                gantry.wait("again", "running", count=seen + 5)
+                pid = self.wait_for_another(gantry, than=pid)
+            self.assertEqual(gantry.find("again", "not started", kind="state"), [])
+            gantry.ctl("poweroff")
+            self.assertEqual(gantry.end(), "poweroff")
+
+    def test_one_that_does_not_answer_is_killed_and_the_start_tried_again(self):
+        with Pid1(boot(services=[service("app", enabled=False)])) as gantry:
+            gantry.wait("gantry", "booted")
+            pid = gantry.forkserver()
+            os.kill(pid, signal.SIGSTOP)
+            begin = time.monotonic()
+            self.assertEqual(gantry.ctl("start", "app").returncode, 0)
+            gantry.wait("gantry", "the fork server does not answer within 1000 ms", kind="message")
+            self.assertIn("not started: ", gantry.wait("app", "retrying").text)
+            gantry.wait("app", "ready")
+            self.assertLess(time.monotonic() - begin, 10 * SCALE)
+            self.wait_for_another(gantry, than=pid)
+            self.assertEqual(gantry.inside("sh", "-c", "pgrep -c sleep").stdout, "1\n")
+
+    def test_a_service_that_is_too_long_for_it_starts_all_the_same(self):
+        long = service("long", 'echo ${#LONG_0}$LONG_0 | head -c 4', environment={f"LONG_{i}": "x" * 4000 for i in range(20)},
+                       restart={"policy": "never"}, ready={"exit": True})
+        with Pid1(boot(services=[long])) as gantry:
+            gantry.wait("long", "4000", kind="message")
+
+
+if __name__ == "__main__":
+    unittest.main()
