@@ -4,8 +4,11 @@
 
 Kinds, by folder: unit programs (tests/unit), fuzz corpora (tests/fuzz), and Python unittest modules for components,
 interoperability, the build, and whole machines (tests/component, interop, build, boot). T=PATTERN keeps only tests whose
-`kind/file.name` contains it (or matches it as a regular expression). Each Python test method runs in a process of its own,
-in its own session, with a deadline: what it leaves running is killed, and one that hangs is one failed test.
+`kind/file.name` contains it (or matches it as a regular expression). Each unit program and each Python test method runs in a
+process of its own, in its own session, with a deadline: what it leaves running is killed, and one that hangs is one failed test.
+
+All kinds are one queue, so that no processor waits for the last test of a kind. What takes longest comes first; between the
+machines and the components, which look at the clock, come programs that do not.
 
 What does not build, cannot be imported or says nothing counts as failed. A test that fails prints its output.
 """
@@ -13,40 +16,54 @@ What does not build, cannot be imported or says nothing counts as failed. A test
 import argparse
 import concurrent.futures
 import glob
+import json
 import os
 import re
-import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 UNIT_TIMEOUT = 120
 FUZZ_TIMEOUT = 120
-# seconds a single test may take, tests at once
-PYTHON_KINDS = {"component": (120, 2), "interop": (180, 2), "build": (900, 1), "boot": (420, 2)}
+IMPORT_TIMEOUT = 60
+MESSAGE_MAX = 1 << 18
+# seconds a single test may take
+PYTHON_KINDS = {"component": 120, "interop": 180, "build": 900, "boot": 420}
+KINDS = ("build", "boot", "unit", "fuzz", "component", "interop")       # in the order of the queue
+ALONE = ("build/test_reproducible.",)                                   # these fill the machine by themselves
 SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
 printing = threading.Lock()
 
 
 class Result:
-    def __init__(self, name, verdict, seconds=0.0, reason="", output=""):
+    def __init__(self, name, verdict, seconds=0.0, reason="", output="", cpu_s=0.0):
         self.name, self.verdict, self.seconds, self.reason, self.output = name, verdict, seconds, reason, output
+        self.cpu_s = cpu_s
 
 
 class Report:
-    """Prints results as they come and counts them."""
+    """Prints results as they come and counts them; into the file TIMES, if there is one, how long each took."""
 
-    def __init__(self):
+    def __init__(self, times=None):
+        self.times = times
         self.count = {"ok": 0, "FAIL": 0, "skip": 0}
         self.failed = []
+        self.kinds = {}                 # kind: [tests, seconds, of them of a processor]
         self.colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
     def add(self, result):
         with printing:
             self.count[result.verdict] += 1
+            kind = self.kinds.setdefault(result.name.split("/")[0], [0, 0, 0])
+            for index, more in enumerate((1, result.seconds, result.cpu_s)):
+                kind[index] += more
+            if self.times:
+                print(f"{result.name} {result.seconds:.2f} {result.cpu_s:.2f}", file=self.times, flush=True)
             word = f"{result.verdict:4}"
             if self.colour:
                 word = {"ok": "\033[32m", "FAIL": "\033[31m", "skip": "\033[33m"}[result.verdict] + word + "\033[0m"
@@ -59,6 +76,9 @@ class Report:
                 sys.stdout.flush()
 
     def close(self):
+        if len(self.kinds) > 1:
+            print("\n" + "\n".join(f"{kind:9} {count:4} tests, {seconds:6.0f} s, of a processor {cpu_s:6.0f} s"
+                                   for kind, (count, seconds, cpu_s) in self.kinds.items()))
         if len(self.failed) > 0 and sum(self.count.values()) > 20:
             print("\nfailed:")
             for name in self.failed:
@@ -66,33 +86,6 @@ class Report:
         skipped = f", {self.count['skip']} skipped" if self.count["skip"] else ""
         print(f"{self.count['ok']} passed, {self.count['FAIL']} failed{skipped}", flush=True)
         return 1 if self.count["FAIL"] else 0
-
-
-def run(command, timeout, environment=None):
-    """Returns (status or None after the deadline, output, seconds); nothing of its session survives it."""
-    started = time.monotonic()
-    process = subprocess.Popen(command, cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               start_new_session=True, env=dict(os.environ, **(environment or {})))
-    try:
-        output, _ = process.communicate(timeout=timeout * SCALE)
-        status = process.returncode
-    except subprocess.TimeoutExpired:
-        try:
-            os.killpg(process.pid, signal.SIGTERM)      # a chance to tidy up and to say where it was
-            output, _ = process.communicate(timeout=5)
-        except (subprocess.TimeoutExpired, ProcessLookupError):
-            kill_session(process.pid)
-            output, _ = process.communicate()
-        status = None
-    kill_session(process.pid)
-    return status, output.decode("utf-8", "replace"), time.monotonic() - started
-
-
-def kill_session(leader):
-    try:
-        os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def reason_of(status, timeout):
@@ -119,12 +112,12 @@ def build_programs():
     return {program: make("-q", program, quiet=True) for program in programs}
 
 
-def unit(program, built, wanted):
+def unit(server, program, built, wanted):
     kind, name = os.path.relpath(program, "build/tests").split("/")
     prefix = f"{kind}/{name}"
     if not built:
         return [Result(prefix, "FAIL", reason="did not build")] if wanted(prefix) else []
-    status, output, seconds = run([program], UNIT_TIMEOUT)
+    status, output, seconds, cpu_s = server.run(UNIT_TIMEOUT, command=[program])
     results, before = [], []
     for line in output.splitlines():
         match = re.match(r"(ok|not ok|skip) (\w+)(?:: (.*))?$", line)
@@ -138,7 +131,7 @@ def unit(program, built, wanted):
             results.append(Result(test, verdict, 0, reason or "", "\n".join(before)))
         before = []
     if results:
-        results[-1].seconds = seconds
+        results[-1].seconds, results[-1].cpu_s = seconds, cpu_s
     failed = any(result.verdict == "FAIL" for result in results)
     if not results and not wanted(prefix):
         return []
@@ -148,71 +141,74 @@ def unit(program, built, wanted):
     return results
 
 
-def fuzz(program, built, wanted):
-    name = "fuzz/" + os.path.basename(program).removeprefix("fuzz_")
+def fuzz(server, program, built):
+    name = fuzz_name(program)
     if not built:
         return [Result(name, "FAIL", reason="did not build")]
     corpus = "tests/fuzz/corpus/" + os.path.basename(program).removeprefix("fuzz_")
     if not os.path.isdir(corpus) or not os.listdir(corpus):
         return [Result(name, "FAIL", reason=f"no corpus in {corpus}")]
-    status, output, seconds = run([program, corpus], FUZZ_TIMEOUT)
+    status, output, seconds, cpu_s = server.run(FUZZ_TIMEOUT, command=[program, corpus])
     if status == 0:
-        return [Result(name, "ok", seconds)]
-    return [Result(name, "FAIL", seconds, reason_of(status, FUZZ_TIMEOUT), output)]
+        return [Result(name, "ok", seconds, cpu_s=cpu_s)]
+    return [Result(name, "FAIL", seconds, reason_of(status, FUZZ_TIMEOUT), output, cpu_s)]
 
 
-# Run by a Python of its own: lists the test methods of a module, or runs one of them.
-LIST = """
-import sys, unittest
-sys.path[:0] = [".", sys.argv[2]]
-def flat(suite):
-    for item in suite:
-        if isinstance(item, unittest.TestSuite):
-            yield from flat(item)
-        else:
-            yield item
-loader = unittest.TestLoader()
-for test in flat(loader.loadTestsFromName(sys.argv[1])):
-    if isinstance(test, unittest.loader._FailedTest):
-        raise test._exception
-    print("test", test.id())
-"""
-
-ONE = """
-import faulthandler, os, signal, sys, unittest
-os.unshare(os.CLONE_NEWNET)         # two tests at once do not share ports, and none reaches the world
-os.system("ip link set lo up")
-sys.path[:0] = [".", sys.argv[2]]
-faulthandler.register(signal.SIGTERM, chain=True)
-result = unittest.TextTestRunner(verbosity=0, stream=sys.stderr).run(unittest.defaultTestLoader.loadTestsFromName(sys.argv[1]))
-for _, why in result.skipped:
-    print("skipped:", why)
-sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)
-"""
+def fuzz_name(program):
+    return "fuzz/" + os.path.basename(program).removeprefix("fuzz_")
 
 
-def list_python(kind, path):
-    """[(name, id)] of a module's tests, or a failure."""
-    module = os.path.splitext(path)[0].replace("/", ".")
-    name = f"{kind}/{os.path.splitext(os.path.basename(path))[0]}"
-    status, output, seconds = run([sys.executable, "-c", LIST, module, os.path.dirname(path)], 60)
-    if status != 0:
-        return [], Result(name, "FAIL", seconds, "cannot be imported", output)
-    tests = [line[5:] for line in output.splitlines() if line.startswith("test ")]
-    return [(f"{name}.{test.split('.')[-1]}", test) for test in tests], None
-
-
-# A network of its own for each, so that two tests side by side never want the same port.
-ALONE = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "alone"]
-
-
-def one_python(name, test, folder, timeout):
-    alone = ALONE if name.startswith(("component/", "interop/")) else []
-    status, output, seconds = run([*alone, sys.executable, "-c", ONE, test, folder], timeout)
+def one_python(server, name, test):
+    timeout = PYTHON_KINDS[server.kind]
+    status, output, seconds, cpu_s = server.run(timeout, test=test)
     if status == 0:
         skipped = re.search(r"^skipped: (.*)", output, re.M)
-        return [Result(name, "skip" if skipped else "ok", seconds, skipped.group(1) if skipped else "")]
-    return [Result(name, "FAIL", seconds, reason_of(status, timeout), output)]
+        return [Result(name, "skip" if skipped else "ok", seconds, skipped.group(1) if skipped else "", cpu_s=cpu_s)]
+    return [Result(name, "FAIL", seconds, reason_of(status, timeout), output, cpu_s)]
+
+
+class ForkServer:
+    """The process that has all Python modules of a kind, and forks another one for each test (forkserver.py)."""
+
+    def __init__(self, kind):
+        self.kind = kind
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            command = [sys.executable, os.path.join(TOP, "tests", "forkserver.py"), kind, str(theirs.fileno())]
+            self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                                            start_new_session=True)
+
+    def list(self):
+        """[(name, id)] of all tests in its modules, and failures."""
+        tests, failures = [], []
+        self.socket.settimeout(IMPORT_TIMEOUT * SCALE)
+        try:
+            while (found := json.loads(self.socket.recv(MESSAGE_MAX)))["module"]:
+                name = f"{self.kind}/{found['module'].split('.')[-1]}"
+                if "failure" in found:
+                    failures.append(Result(name, "FAIL", reason="cannot be imported", output=found["failure"]))
+                tests += [(f"{name}.{test.split('.')[-1]}", test) for test in found.get("tests", [])]
+        except (OSError, ValueError) as error:
+            failures.append(Result(f"{self.kind}/all", "FAIL", reason=f"cannot be imported: {error}"))
+        self.socket.settimeout(None)
+        return tests, failures
+
+    def run(self, timeout, **what):
+        """Runs a `test` or a `command`: (status or None after the deadline, output, seconds, CPU seconds)."""
+        told, outcome = os.pipe()
+        with open(told, encoding="ascii") as told, tempfile.TemporaryFile("a+b") as output:
+            message = json.dumps({**what, "timeout_s": timeout * SCALE}).encode()
+            try:
+                socket.send_fds(self.socket, [message], [output.fileno(), outcome])
+            finally:
+                os.close(outcome)
+            told = json.loads(told.read())
+            output.seek(0)
+            return told["status"], output.read().decode("utf-8", "replace"), told["seconds"], told["cpu_s"]
+
+    def close(self):
+        self.socket.close()
+        self.process.wait()
 
 
 def main():
@@ -220,50 +216,52 @@ def main():
     parser.add_argument("pattern", nargs="?", default=os.environ.get("T", ""))
     parser.add_argument("--kind", action="append", help="only this kind: unit, fuzz, component, interop, build, boot")
     parser.add_argument("--jobs", type=int, default=int(os.environ.get("GANTRY_TEST_JOBS", "2")))
+    parser.add_argument("--times", type=argparse.FileType("w"), help="a file for a line a test: name, seconds, of a processor")
     options = parser.parse_args()
     os.chdir(TOP)
     os.environ["GANTRY_TEST_RUN"] = f"{os.getpid()}-{time.time_ns()}"      # for what the tests of one run share
-    kinds = options.kind or ["unit", "fuzz", *PYTHON_KINDS]
     pattern = re.compile(options.pattern)
+    named = re.match(rf"({'|'.join(KINDS)})/([^|(]|\([^()]*\))*$", options.pattern)     # no kind but one can match
+    kinds = options.kind or ([named[1]] if named else KINDS)
 
     def wanted(name):
         return options.pattern in name or pattern.search(name) is not None
 
-    report = Report()
+    report = Report(options.times)
     started = time.monotonic()
-
-    def pool(jobs, work):
-        with concurrent.futures.ThreadPoolExecutor(jobs) as executor:
-            for future in concurrent.futures.as_completed([executor.submit(*item) for item in work]):
-                for result in future.result():
-                    report.add(result)
-
-    if not options.kind or set(options.kind) & set(PYTHON_KINDS):
+    queue = {kind: [] for kind in kinds}        # of (name, function, its arguments)
+    if set(kinds) & set(PYTHON_KINDS):
         sys.stdout.flush()
         if not make("all") and not options.pattern:
             report.add(Result("build/all", "FAIL", reason="did not build; the compiler's words are above"))
-    if "unit" in kinds or "fuzz" in kinds:
-        programs = build_programs()
-        pool(options.jobs, [(unit if "/unit/" in program else fuzz, program, built, wanted) for program, built in programs.items()
-                            if program.split("/")[2] in kinds and ("/unit/" in program or wanted(fuzz_name(program)))])
-    for kind, (timeout, at_once) in PYTHON_KINDS.items():
-        if kind not in kinds:
-            continue
-        work = []
-        for path in sorted(glob.glob(f"tests/{kind}/test_*.py")):
-            tests, failure = list_python(kind, path)
-            if failure and wanted(failure.name):
+    servers = {kind: ForkServer(kind) for kind in kinds}
+    for kind in kinds:
+        tests, failures = servers[kind].list()
+        for failure in failures:
+            if wanted(failure.name):
                 report.add(failure)
-            work += [(one_python, name, test, f"tests/{kind}", timeout) for name, test in tests if wanted(name)]
-        pool(min(options.jobs, at_once), work)
+        queue[kind] = [(name, one_python, servers[kind], name, test) for name, test in tests if wanted(name)]
+    if set(kinds) & {"unit", "fuzz"}:
+        for program, built in build_programs().items():
+            kind = program.split("/")[2]
+            if kind == "unit" in kinds:
+                queue[kind].append((program, unit, servers[kind], program, built, wanted))
+            elif kind == "fuzz" in kinds and wanted(fuzz_name(program)):
+                queue[kind].append((program, fuzz, servers[kind], program, built))
+
+    everything = [item for kind in KINDS if kind in kinds for item in queue[kind]]
+    alone = [item for item in everything if item[0].startswith(ALONE)]
+    for jobs, work in ((1, alone), (options.jobs, [item for item in everything if item not in alone])):
+        with concurrent.futures.ThreadPoolExecutor(jobs) as executor:
+            for future in concurrent.futures.as_completed([executor.submit(*item[1:]) for item in work]):
+                for result in future.result():
+                    report.add(result)
+    for server in servers.values():
+        server.close()
     if options.pattern and not sum(report.count.values()):
         print(f"no test's name contains {options.pattern}")
     print(f"in {time.monotonic() - started:.0f} s")
     return report.close()
-
-
-def fuzz_name(program):
-    return "fuzz/" + os.path.basename(program).removeprefix("fuzz_")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What tests/run.py makes of tests: each has a process, a session and a network of its own, none is lost, and none stays."""
+
+import contextlib
+import os
+import select
+import sys
+import unittest
+
+from support import TOP, temporary_folder
+
+sys.path.insert(0, TOP)
+from tests import run  # noqa: E402
+
+SOUND = """
+import os, signal, subprocess, sys, unittest
+
+class Tests(unittest.TestCase):
+    seen = []
+
+    def test_one(self):
+        self.seen.append(1)
+        self.assertEqual(self.seen, [1])
+        self.assertEqual((os.getsid(0), os.getpgid(0)), (os.getpid(), os.getpid()))
+        print(os.readlink("/proc/self/ns/net"))
+        self.assertIn("inet 127.0.0.1/8", subprocess.check_output(["ip", "addr"], text=True))
+        self.assertEqual(len(os.listdir("/proc/self/fd")), 4)
+
+    test_two = test_one
+
+    def test_fails(self):
+        self.assertEqual(1, 2, "one is not two")
+
+    def test_is_skipped(self):
+        self.skipTest("of no use")
+
+    def test_dies(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def test_leaves(self):
+        print(subprocess.Popen(["sleep", "1000"]).pid)
+
+    def test_hangs(self):
+        print(subprocess.Popen(["sleep", "1000"]).pid, flush=True)
+        signal.pause()
+
+    def test_works(self):
+        while sum(os.times()[:2]) < 0.2:
+            pass
+        subprocess.run([sys.executable, "-c", "import os\\nwhile sum(os.times()[:2]) < 0.2: pass"], check=True)
+"""
+
+
+class Runner(unittest.TestCase):
+    def setUp(self):
+        folder = temporary_folder(self)
+        os.makedirs(os.path.join(folder, "tests/kind"))
+        for name, text in (("sound", SOUND), ("broken", "import nothing_of_this_name")):
+            with open(os.path.join(folder, f"tests/kind/test_{name}.py"), "w", encoding="ascii") as file:
+                file.write(text)
+        os.chdir(folder)
+        self.server = run.ForkServer("kind")
+        self.addCleanup(self.server.close)
+        tests, self.failures = self.server.list()
+        self.tests = dict(tests)
+
+    def one(self, name, timeout=20):
+        return self.server.run(timeout, test=self.tests[f"kind/test_sound.{name}"])
+
+    def assert_is_gone(self, pid):
+        with contextlib.suppress(ProcessLookupError):
+            ended, _, _ = select.select([os.pidfd_open(int(pid))], [], [], 10)
+            self.assertTrue(ended, f"process {pid} lives on")
+
+    def test_every_test_is_listed_and_a_module_that_cannot_be_imported_is_a_failure(self):
+        self.assertEqual(len(self.tests), 8)
+        self.assertEqual([(failure.name, failure.verdict) for failure in self.failures], [("kind/test_broken", "FAIL")])
+        self.assertIn("No module named 'nothing_of_this_name'", self.failures[0].output)
+
+    def test_each_has_a_process_a_session_and_a_network_of_its_own(self):
+        networks = set()
+        for name in ("test_one", "test_two", "test_one"):
+            status, output, _, _ = self.one(name)
+            self.assertEqual(status, 0, output)
+            networks.add(output.split()[0])
+        self.assertNotIn(os.readlink("/proc/self/ns/net"), networks)
+
+    def test_how_it_ended_is_told(self):
+        status, output, _, _ = self.one("test_fails")
+        self.assertEqual(status, 1)
+        self.assertIn("one is not two", output)
+        status, output, _, _ = self.one("test_is_skipped")
+        self.assertEqual((status, output.splitlines()[-1]), (0, "skipped: of no use"))
+        self.assertEqual(self.one("test_dies")[0], -11)
+        self.assertEqual(self.server.run(20, test="tests.kind.test_sound.Tests.test_of_another_name")[0], 1)
+        self.assertEqual(self.server.run(20, command=["/bin/sh", "-c", "echo said; exit 3"])[:2], (3, "said\n"))
+
+    def test_nothing_stays_of_one_that_ended_and_of_one_that_does_not(self):
+        status, output, _, _ = self.one("test_leaves")
+        self.assertEqual(status, 0)
+        self.assert_is_gone(output.split()[0])
+        status, output, seconds, _ = self.one("test_hangs", timeout=1)
+        self.assertIsNone(status)
+        self.assertGreaterEqual(seconds, 1)
+        self.assertIn("in test_hangs", output)
+        self.assert_is_gone(output.split()[0])
+
+    def test_seconds_of_a_processor_are_its_own_and_its_children_s(self):
+        self.assertGreaterEqual(self.one("test_works")[3], 0.4)
+
+
+if __name__ == "__main__":
+    unittest.main()
