@@ -257,6 +257,11 @@ class Inputs:
         return os.path.join(self["KERNEL_DIR"], "boot", "vmlinuz")
 
     @property
+    def vmlinux(self):
+        """The same kernel, not compressed."""
+        return os.path.join(self["KERNEL_DIR"], "vmlinux")
+
+    @property
     def modules(self):
         return os.path.join(self["KERNEL_DIR"], "lib", "modules", self["KERNEL_VERSION"])
 

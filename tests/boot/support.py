@@ -27,6 +27,10 @@ BOOT = os.path.join(REPOSITORY, "qemu", "boot")
 DISK_BYTES = 512 << 20
 SNAPSHOT_BYTES = 4 << 20
 BOOT_TIMEOUT = 90                       # seconds until `booted`, in either tier, on a busy machine
+# Of tier 1: the kernel's tests of its own ciphers would take a second of an emulated processor. Tier 2 has them.
+CMDLINE = image.CMDLINE + " cryptomgr.notests"
+# For machines that provoke errors of the kernel: it prints them at once, into the middle of a line of ours.
+WITHOUT_KERNEL_ERRORS = CMDLINE + " loglevel=3"
 BUCKET, PREFIX = "chain-db-snapshots", "reth-mainnet-full"
 
 _entered = False
@@ -246,9 +250,9 @@ class BootTest(unittest.TestCase):
 
     def new_machine(self, *, folder=None, tier=1, change=None, files=None, tpm=True, **options):
         if tier == 1:
-            options["kernel"] = os.path.join(IMAGE, "vmlinuz")
+            options["kernel"] = image.Inputs(BUILD).vmlinux
             options["initrd"] = self.initrd(change, files)
-            options.setdefault("cmdline", image.CMDLINE)
+            options.setdefault("cmdline", CMDLINE)
         else:
             options.setdefault("boot_disk", os.path.join(IMAGE, "gantry.raw"))
         template = machine.tpm_template(BUILD) if tpm is True else tpm

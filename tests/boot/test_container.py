@@ -90,7 +90,7 @@ class Containers(BootTest):
                  "cgroup": {"memory.max": "96M", "memory.swap.max": "0"}},
             ]
 
-        guest = self.boot(disk=self.blank_disk(), change=change, files=files)
+        guest = self.boot(disk=self.blank_disk(), change=change, files=files, cmdline=support.WITHOUT_KERNEL_ERRORS)
         self.assertIn("up 1 as 1000", guest.wait_for("box", kind="message", text="^up", timeout=150).text)
         logs = guest.wait_for("look", kind="message", text="^logs of chatty", timeout=120).text
         self.assertEqual(logs, "logs of chatty: chatty.log chatty.log.1 chatty.log.2")

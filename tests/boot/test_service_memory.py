@@ -27,7 +27,7 @@ def small(config):
 
 class Memory(BootTest):
     def test_a_service_that_fills_its_memory_limit_is_reported_as_such(self):
-        guest = self.boot(change=small)
+        guest = self.boot(change=small, cmdline=support.WITHOUT_KERNEL_ERRORS)
         self.wait_booted(guest)
         retrying = guest.wait_for("eater", "retrying", timeout=60)
         self.assertEqual(retrying.fields["text"], REASON)
