@@ -8,13 +8,16 @@ interoperability, the build, and whole machines (tests/component, interop, build
 process of its own, in its own session, with a deadline: what it leaves running is killed, and one that hangs is one failed test.
 
 All kinds are one queue, so that no processor waits for the last test of a kind. What takes longest comes first; between the
-machines and the components, which look at the clock, come programs that do not.
+machines and the components, which look at the clock, come programs that do not. Tests that only wait have places of their own,
+as soon as no more machines are to be started.
 
 What does not build, cannot be imported or says nothing counts as failed. A test that fails prints its output.
 """
 
 import argparse
+import collections
 import concurrent.futures
+import functools
 import glob
 import json
 import os
@@ -33,11 +36,15 @@ IMPORT_TIMEOUT = 60
 MESSAGE_MAX = 1 << 18
 # seconds a single test may take
 PYTHON_KINDS = {"component": 120, "interop": 180, "build": 900, "boot": 420}
-KINDS = ("build", "boot", "unit", "fuzz", "component", "interop")       # in the order of the queue
+KINDS = ("boot", "build", "unit", "fuzz", "component", "interop")       # in the order of the queue
+PLACES_TO_WAIT = 2              # for tests that only wait, beside two others
 ALONE = ("build/test_reproducible.",)                                   # these fill the machine by themselves
 SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
 printing = threading.Lock()
+
+
+Job = collections.namedtuple("Job", "kind name work waits_s", defaults=(0,))
 
 
 class Result:
@@ -74,6 +81,11 @@ class Report:
                 for line in result.output.rstrip().splitlines()[-200:]:
                     print("     | " + line[:1000])
                 sys.stdout.flush()
+
+    def take(self, futures):
+        for future in concurrent.futures.as_completed(futures):
+            for result in future.result():
+                self.add(result)
 
     def close(self):
         if len(self.kinds) > 1:
@@ -179,7 +191,7 @@ class ForkServer:
                                             start_new_session=True)
 
     def list(self):
-        """[(name, id)] of all tests in its modules, and failures."""
+        """[(name, id, seconds that it only waits)] of all tests in its modules, and failures."""
         tests, failures = [], []
         self.socket.settimeout(IMPORT_TIMEOUT * SCALE)
         try:
@@ -187,7 +199,7 @@ class ForkServer:
                 name = f"{self.kind}/{found['module'].split('.')[-1]}"
                 if "failure" in found:
                     failures.append(Result(name, "FAIL", reason="cannot be imported", output=found["failure"]))
-                tests += [(f"{name}.{test.split('.')[-1]}", test) for test in found.get("tests", [])]
+                tests += [(f"{name}.{test.split('.')[-1]}", test, waits_s) for test, waits_s in found.get("tests", [])]
         except (OSError, ValueError) as error:
             failures.append(Result(f"{self.kind}/all", "FAIL", reason=f"cannot be imported: {error}"))
         self.socket.settimeout(None)
@@ -202,13 +214,37 @@ class ForkServer:
                 socket.send_fds(self.socket, [message], [output.fileno(), outcome])
             finally:
                 os.close(outcome)
-            told = json.loads(told.read())
+            told = json.loads(told.read() or '{"status": 1, "seconds": 0, "cpu_s": 0}')     # who keeps it was killed
             output.seek(0)
             return told["status"], output.read().decode("utf-8", "replace"), told["seconds"], told["cpu_s"]
 
     def close(self):
         self.socket.close()
         self.process.wait()
+
+
+def run_all(jobs, at_once, report):
+    queue = [job for kind in KINDS for job in jobs if job.kind == kind]
+    alone = [job for job in queue if job.name.startswith(ALONE)]
+    waiting = sorted((job for job in queue if job.waits_s), key=lambda job: -job.waits_s) if at_once > 1 else []
+    others = [job for job in queue if job not in alone and job not in waiting]
+    quiet = threading.Event()           # there are no more machines to start
+
+    def work(job):
+        if job.kind != "boot":
+            quiet.set()
+        return job.work()
+
+    def wait(job):
+        quiet.wait()
+        return job.work()
+
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        report.take([executor.submit(job.work) for job in alone])
+    with (concurrent.futures.ThreadPoolExecutor(at_once) as working,
+          concurrent.futures.ThreadPoolExecutor(PLACES_TO_WAIT) as patient):
+        report.take([*(working.submit(work, job) for job in others), working.submit(lambda: quiet.set() or []),
+                     *(patient.submit(wait, job) for job in waiting)])
 
 
 def main():
@@ -229,7 +265,7 @@ def main():
 
     report = Report(options.times)
     started = time.monotonic()
-    queue = {kind: [] for kind in kinds}        # of (name, function, its arguments)
+    jobs = []
     if set(kinds) & set(PYTHON_KINDS):
         sys.stdout.flush()
         if not make("all") and not options.pattern:
@@ -240,22 +276,16 @@ def main():
         for failure in failures:
             if wanted(failure.name):
                 report.add(failure)
-        queue[kind] = [(name, one_python, servers[kind], name, test) for name, test in tests if wanted(name)]
+        jobs += [Job(kind, name, functools.partial(one_python, servers[kind], name, test), waits_s)
+                 for name, test, waits_s in tests if wanted(name)]
     if set(kinds) & {"unit", "fuzz"}:
         for program, built in build_programs().items():
             kind = program.split("/")[2]
             if kind == "unit" in kinds:
-                queue[kind].append((program, unit, servers[kind], program, built, wanted))
+                jobs.append(Job(kind, program, functools.partial(unit, servers[kind], program, built, wanted)))
             elif kind == "fuzz" in kinds and wanted(fuzz_name(program)):
-                queue[kind].append((program, fuzz, servers[kind], program, built))
-
-    everything = [item for kind in KINDS if kind in kinds for item in queue[kind]]
-    alone = [item for item in everything if item[0].startswith(ALONE)]
-    for jobs, work in ((1, alone), (options.jobs, [item for item in everything if item not in alone])):
-        with concurrent.futures.ThreadPoolExecutor(jobs) as executor:
-            for future in concurrent.futures.as_completed([executor.submit(*item[1:]) for item in work]):
-                for result in future.result():
-                    report.add(result)
+                jobs.append(Job(kind, program, functools.partial(fuzz, servers[kind], program, built)))
+    run_all(jobs, options.jobs, report)
     for server in servers.values():
         server.close()
     if options.pattern and not sum(report.count.values()):

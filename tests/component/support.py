@@ -28,6 +28,15 @@ SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SE
 DONE, AGAIN, NEVER = 0, 75, 125
 
 
+def waits(seconds):
+    """Of a test that does hardly more than wait so long, because a time of the product is like that, and that does not mind
+    to do it later: tests/run.py has places beside the others' for these."""
+    def mark(test):
+        test.waits_s = seconds
+        return test
+    return mark
+
+
 def private_network():
     """A network namespace of this process' own, with loopback up. Each Python test has a process of its own."""
     os.unshare(os.CLONE_NEWNET)

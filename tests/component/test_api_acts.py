@@ -16,6 +16,7 @@ import unittest
 
 from fake_control import wait_for
 from pid1 import Pid1, boot, service, stage
+from support import waits
 from test_api import Api
 from within import ask
 
@@ -535,6 +536,7 @@ class Identity(unittest.TestCase):
                 self.assertFalse(os.path.exists(pid1.path(missing)))
                 self.assertEqual(pid1.curl("/livez").status, 200)       # with the key in memory
 
+    @waits(10)
     def test_a_broken_certificate_does_not_take_the_password_away(self):
         with Machine(files={"key.pem": "x", "secret": stored("secret")}, **self.FILES) as pid1:
             pid1.wait("system-api", "password and TLS key: /t/cert.pem: does not exist", kind="message", count=2, timeout=30)
@@ -544,6 +546,7 @@ class Identity(unittest.TestCase):
             self.from_disk(pid1)
             self.assertEqual(pid1.curl("/livez", "-u", "admin:secret").status, 200)
 
+    @waits(5)
     def test_a_broken_password_file_does_not_take_the_certificate_away(self):
         with Machine(files={"secret": "0123"}, **self.FILES) as pid1:
             told = self.from_disk(pid1)

@@ -12,6 +12,7 @@ import unittest
 
 from fake_control import SCALE, wait_for
 from sse import Stream
+from support import waits
 from test_api import ApiTest, tls_context
 
 DEBUG, INFO, NOTICE, WARNING, ERROR = range(5)
@@ -227,6 +228,7 @@ class Following(EventsTest):
         for s in streams:
             self.assertEqual(s.take(1)[0].json["text"], "for all")
 
+    @waits(38)
     def test_silence_is_broken_every_15_seconds_also_where_nothing_matches(self):
         s, quiet = self.stream(timeout=40).until_begun(), self.stream("?level=error", timeout=40).until_begun()
         begun = time.monotonic()
@@ -360,6 +362,7 @@ class Slow(EventsTest):
         again = self.stream(last_id=lost.last_id)
         self.assertEqual([n.json["seq"] for n in again.take(100)], list(range(self.api.seq - 99, self.api.seq + 1)))
 
+    @waits(31)
     def test_a_client_that_takes_nothing_for_30_seconds_is_cut_off(self):
         def descriptors():
             return len(os.listdir(f"/proc/{self.api.process.pid}/fd"))

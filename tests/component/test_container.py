@@ -14,6 +14,7 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(os.path.dirname(HERE))]
 from pid1 import Pid1, boot, service  # noqa: E402
+from support import waits  # noqa: E402
 from qemu.peers import oci  # noqa: E402
 
 STORAGE = "/persistent/containers"
@@ -222,6 +223,7 @@ class ContainerTest(unittest.TestCase):
             self.assertEqual(gantry.states("box"), ["running", "failed"])
             self.assertNotIn("wrong", self.texts(gantry))
 
+    @waits(5)
     def test_a_registry_that_is_not_there_is_a_reason_after_the_deadline(self):
         box = self.container(needs=(), pull_deadline_s=4, ready_deadline_s=1)
         with self.start(box) as gantry:
@@ -229,6 +231,7 @@ class ContainerTest(unittest.TestCase):
             self.assertRegex(retrying.text, "not pulled in 4 s, [23] attempts: .*connection refused")
             self.assertGreater(retrying.time - gantry.find("box", "running")[0].time, 2)
 
+    @waits(8)
     def test_a_layer_that_never_ends_is_a_reason_after_the_deadline(self):
         box = self.container(port=5001, needs=["proxy"], pull_deadline_s=7)
         with self.start(self.registry(), self.proxy("stall"), box) as gantry:

@@ -8,6 +8,7 @@ import tempfile
 import unittest
 
 from fake_control import FakeControl, wait_for, SCALE
+from support import waits
 
 
 class LoggerTest(unittest.TestCase):
@@ -199,6 +200,7 @@ class Log(LoggerTest):
         self.assertEqual(self.lines()[1], {"lost": 40})
         self.assertEqual(self.seqs(), list(range(41, 51)))
 
+    @waits(5)
     def test_a_link_in_place_of_the_log_is_not_followed(self):
         os.makedirs(self.directory)
         victim = os.path.join(self.folder.name, "victim")
@@ -255,6 +257,7 @@ class Rotation(LoggerTest):
 
 
 class FullDisk(LoggerTest):
+    @waits(5)
     def test_a_full_disk_is_said_once_and_nothing_is_lost_when_there_is_room_again(self):
         small = os.path.join(self.folder.name, "small")
         os.mkdir(small)

@@ -12,6 +12,7 @@ import unittest
 
 from fake_control import wait_for
 from pid1 import SCALE, Pid1, boot, service, stage
+from support import waits
 from within import ask
 
 ROLE = "gantry-log"
@@ -202,6 +203,7 @@ class Trouble(unittest.TestCase):
             numbers = [int(n) for n in re.findall(r"^line (\d+)", text, re.M)]
             self.assertEqual(numbers, list(range(len(numbers))))
 
+    @waits(5)
     def test_a_directory_that_cannot_be_is_said_and_tried_again(self):
         with Logged([service("one", "echo hello; exec sleep 1000")], stages=[stage("disk", "touch /t/log")],
                     logs={"needs": ["disk"]}) as gantry:

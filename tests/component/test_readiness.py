@@ -8,6 +8,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from pid1 import Pid1, boot, service  # noqa: E402
+from support import waits  # noqa: E402
 
 # Says each of its arguments on the notify socket: a number is a time to wait, "stay" is for ever.
 SAY = r"""
@@ -215,13 +216,16 @@ class Machine(unittest.TestCase):
                 rest = device.read(100)
         return rest
 
+    @waits(4)
     def test_the_machine_s_watchdog_is_fed_and_disarmed_by_a_power_off(self):
         self.assertTrue(self.fed("poweroff").endswith(b"V"))
 
+    @waits(4)
     def test_a_reboot_leaves_it_armed(self):
         rest = self.fed("reboot")
         self.assertTrue(rest and b"V" not in rest, rest)
 
+    @waits(31)
     def test_a_machine_without_one_goes_without_and_says_so(self):
         with Pid1(boot(services=[service("a")], watchdog={"device": "/t/none"})) as gantry:
             gantry.wait("gantry", "booted")

@@ -12,8 +12,11 @@ from support import TOP, temporary_folder
 sys.path.insert(0, TOP)
 from tests import run  # noqa: E402
 
-SOUND = """
+HERE = os.path.dirname(os.path.abspath(__file__))
+SOUND = f"""
 import os, signal, subprocess, sys, unittest
+sys.path.append("{HERE}")
+from support import waits
 
 class Tests(unittest.TestCase):
     seen = []
@@ -44,6 +47,10 @@ class Tests(unittest.TestCase):
         print(subprocess.Popen(["sleep", "1000"]).pid, flush=True)
         signal.pause()
 
+    @waits(7)
+    def test_waits(self):
+        pass
+
     def test_works(self):
         while sum(os.times()[:2]) < 0.2:
             pass
@@ -62,7 +69,8 @@ class Runner(unittest.TestCase):
         self.server = run.ForkServer("kind")
         self.addCleanup(self.server.close)
         tests, self.failures = self.server.list()
-        self.tests = dict(tests)
+        self.tests = {name: test for name, test, _ in tests}
+        self.waiting = {name: waits_s for name, _, waits_s in tests if waits_s}
 
     def one(self, name, timeout=20):
         return self.server.run(timeout, test=self.tests[f"kind/test_sound.{name}"])
@@ -73,7 +81,8 @@ class Runner(unittest.TestCase):
             self.assertTrue(ended, f"process {pid} lives on")
 
     def test_every_test_is_listed_and_a_module_that_cannot_be_imported_is_a_failure(self):
-        self.assertEqual(len(self.tests), 8)
+        self.assertEqual(len(self.tests), 9)
+        self.assertEqual(self.waiting, {"kind/test_sound.test_waits": 7})
         self.assertEqual([(failure.name, failure.verdict) for failure in self.failures], [("kind/test_broken", "FAIL")])
         self.assertIn("No module named 'nothing_of_this_name'", self.failures[0].output)
 

@@ -8,6 +8,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from pid1 import SCALE, Pid1, boot, service, stage  # noqa: E402
+from support import waits  # noqa: E402
 
 # Two forks and a session of its own: no parent, no process group and no terminal ties it to the service any more.
 ESCAPE = r"""
@@ -186,6 +187,7 @@ class Ends(unittest.TestCase):
             self.assertTrue(until(gantry, "! ls -d /sys/fs/cgroup/gantry/action.*"), folders(gantry))
 
     @unittest.skipUnless(os.path.exists("/dev/fuse"), "there is no FUSE")
+    @waits(11)
     def test_one_that_sigkill_cannot_end_does_not_keep_the_service_down(self):
         script = "(setsid ls /run/stuck &); until [ -e /t/caught ]; do sleep 0.05; done; touch /t/main; exec sleep 1000"
         second = "touch /t/again; exec sleep 1000"

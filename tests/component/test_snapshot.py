@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from qemu.peers.s3 import S3                                                # noqa: E402
 from qemu.peers.server import Response                                      # noqa: E402
-from support import AGAIN, DONE, INIT, NEVER, Stage, private_network                               # noqa: E402
+from support import AGAIN, DONE, INIT, NEVER, Stage, private_network, waits                        # noqa: E402
 
 BUCKET, PREFIX, NAME = 'chain-db-snapshots', 'reth-mainnet-full', 'reth-2026-01-17-test'
 STATE = '.gantry-snapshot'
@@ -260,6 +260,7 @@ class Cut(SnapshotTest):
         sent = sum(entry['sent'] for entry in self.store.requests(status=206))
         self.assertLess(sent, sum(size for size, _ in self.expected().values()) + 6 * 300000 + 100)
 
+    @waits(5)
     def test_errors_of_the_store_are_waited_out(self):
         for status in (500, 503, 429, 408):
             self.store.faults.set(f'status:{status}:2@static_files')
@@ -276,6 +277,7 @@ class Cut(SnapshotTest):
         self.assertEqual(stage.wait(60), DONE, told(stage))
         self.assert_complete()
 
+    @waits(4)
     def test_patience_ends_and_says_why(self):
         self.store.faults.set('status:503@mdbx.dat')
         stage = self.run_stage(AGAIN, patience_s=3)
@@ -304,6 +306,7 @@ class Cut(SnapshotTest):
         self.run_stage()
         self.assert_complete()
 
+    @waits(5)
     def test_a_lost_part_is_fetched_again(self):
         self.store.faults.set('status:503@static_files')
         self.run_stage(AGAIN, patience_s=2)

@@ -16,7 +16,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from support import (AGAIN, DONE, HEAD, INIT, NEVER, TAKEN, TOP, Stage, private_mounts, private_network,  # noqa: E402
-                     temporary_folder)
+                     temporary_folder, waits)
 
 sys.path.insert(0, TOP)
 from qemu import pki                                                        # noqa: E402
@@ -160,6 +160,7 @@ class Network(unittest.TestCase):
             self.assertEqual(stage.wait(), DONE)
             self.assertEqual(stage.result, '10.2.0.4/24 via 10.2.0.1 on eth1')
 
+    @waits(10)
     def test_what_is_missing_after_ten_seconds_is_a_warning(self):
         with Stage('network', self.options()) as stage:
             event = stage.wait_event('after 10 s: no network interface', 15)
@@ -285,6 +286,7 @@ class Azure(PeerTest):
             self.assertIn('goal state: 168.63.129.16 answered 503; try 2 in', stage.events[0].text)
             self.assertEqual(len(stage.events), 2)
 
+    @waits(4)
     def test_garbage_is_refused_and_asked_for_again(self):
         for kind in ('random', 'wrong', 'empty', 'truncated', 'http'):
             peer = Wireserver()
@@ -372,6 +374,7 @@ class Clock(PeerTest):
             self.assertEqual(stage.wait(40), DONE)
             self.assertIn('source 10.77.0.3', stage.result)
 
+    @waits(12)
     def test_a_source_that_is_too_far_off_is_not_synchronised(self):
         # -x and no makestep: the clock of this machine is never touched, so the offset stays.
         self.started(NtpServer(), 'offset:500')

@@ -13,6 +13,7 @@ import jsonschema
 
 from fake_control import SCALE, wait_for
 from pid1 import Pid1, boot, service, stage
+from support import waits
 from test_api import Api
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -81,6 +82,7 @@ class StatusTest(unittest.TestCase):
                                         "eta_s": 7, "text": "10 of 40"})
             self.assertGreater(progress["told_s"], 0)
 
+    @waits(4)
     def test_facts_outlive_an_attempt_until_the_next_tells_some(self):
         script = 'import os\nif os.path.exists("/t/second"): facts(b"b=2"); sys.exit(0)\n' \
                  'open("/t/second", "w").close(); facts(b"a=1"); sys.exit(75)'
