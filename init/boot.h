@@ -45,6 +45,9 @@ int boot_restart(const char *name);
  */
 int boot_refresh(void);
 
+/* Where refreshes stand. False: boot.json has no `refresh`, and *ret is untouched. */
+bool boot_refresh_status(struct control_refresh *ret);
+
 /* Begins the orderly shutdown; a second call shortens what is left of it. `by` and `reason` are for the event. */
 void boot_shutdown(enum shutdown_kind kind, const char *by, const char *reason);
 

@@ -50,7 +50,7 @@ struct connection {
 	uint64_t next, last;		/* events still to be sent: next to last */
 
 	enum answer answer;
-	size_t step;			/* ANSWER_STATUS: 0 the boot, then each node, its facts and its last lines */
+	size_t step;			/* ANSWER_STATUS: the boot, refreshes, each node, its facts, its lines */
 	size_t line;			/* the next of those lines */
 	int64_t result;			/* ANSWER_END: 0, an act's id, or negative errno */
 	uint64_t barrier;		/* ANSWER_END: a follower gets this event first */
@@ -198,12 +198,13 @@ static int send_status(struct connection *c)
 	union {
 		struct control_boot boot;
 		struct control_node node;
+		struct control_refresh refresh;
 		struct {
 			uint64_t dropped;
 			char bytes[CONTROL_BODY_MAX - sizeof(uint64_t)];
 		} lines;
 	} body;
-	size_t node = (c->step - 1) / 3, size;
+	size_t node = (c->step - 2) / 3, size;
 	const char *facts = NULL;
 	int r = 0;
 
@@ -211,11 +212,14 @@ static int send_status(struct connection *c)
 	if (c->step == 0) {
 		boot_status(&body.boot);
 		r = send_message(c->source.fd, CONTROL_BOOT, 0, &body.boot, sizeof(body.boot));
-	} else if (c->step % 3 == 1) {
+	} else if (c->step == 1) {
+		if (boot_refresh_status(&body.refresh))
+			r = send_message(c->source.fd, CONTROL_REFRESHES, 0, &body.refresh, sizeof(body.refresh));
+	} else if (c->step % 3 == 2) {
 		boot_node(node, &body.node);
 		r = send_message(c->source.fd, CONTROL_NODE, 0, &body.node, sizeof(body.node));
 		c->line = 0;
-	} else if (c->step % 3 == 2) {
+	} else if (c->step % 3 == 0) {
 		size = boot_facts(node, &facts);
 		if (size > 0)
 			r = send_message(c->source.fd, CONTROL_FACTS, 0, facts, size);
@@ -233,7 +237,7 @@ static int send_status(struct connection *c)
 		if (size > 0)
 			return 0;	/* there may be more */
 	}
-	if (r == 0 && c->step++ == 3 * boot_nodes())
+	if (r == 0 && c->step++ == 1 + 3 * boot_nodes())
 		c->answer = ANSWER_END;
 	return r;
 }

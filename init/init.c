@@ -88,7 +88,7 @@ static void node_gone(size_t node)
 	left->waiting = false;
 	refresh_run_ended(node);
 	if (config->nodes[node].stage && config->nodes[node].stage->refresh == STAGE_FETCHES)
-		refresh_run_config_ended(left->how.status == STAGE_DONE);
+		refresh_run_config_ended(node, left->how.status == STAGE_DONE);
 	plan_exited(&plan, node, &left->how, loop_now_ns());
 }
 

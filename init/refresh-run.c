@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <gantry/cleanup.h>
+
 #include "artifact.h"
 #include "boot.h"
 #include "cgroup.h"
@@ -53,6 +55,7 @@ static const char *const part_names[PARTS] = {CONFIG, KEPT_ARTIFACT, DIGEST_ARTI
 static int candidate[PARTS] = {-1, -1, -1};
 static size_t changed_files;
 static char fail_reason[NODE_REASON_MAX];
+static struct control_refresh so_far;	/* what the status tells, but for what it is asked for only then */
 static struct loop_timer timer;
 
 static void feed(const struct refresh_input *input);
@@ -110,8 +113,10 @@ static void apply_flags(void)
 	forget_flags();
 }
 
-void refresh_run_config_ended(bool good)
+void refresh_run_config_ended(size_t node, bool good)
 {
+	if (good && config->refreshes && node == config->refresh_stage)
+		so_far.success_ns = loop_now_ns();
 	if (good)
 		apply_flags();
 	else
@@ -236,8 +241,7 @@ static bool given(struct child *child, const char *name, int fd)
 	return false;
 }
 
-static const char *const phase_names[REFRESH_STATE_MAX] = {
-	"idle", "fetch", "check", "measure", "apply", "undo", "stopping"};
+static const char *const phase_names[REFRESH_STATE_MAX] = REFRESH_STATE_NAMES;
 
 static bool is_complete(void)
 {
@@ -323,9 +327,19 @@ static void commit(void)
 	start_failed();
 }
 
+static void note(enum refresh_outcome outcome)
+{
+	so_far.ended_ns = loop_now_ns();
+	so_far.outcome = (uint8_t)outcome;
+	so_far.runs[outcome]++;
+	if (outcome != REFRESH_BAD)
+		so_far.success_ns = so_far.ended_ns;
+	snprintf(so_far.reason, sizeof(so_far.reason), "%s", outcome == REFRESH_BAD ? machine.reason : "");
+}
+
 static void tell(const struct refresh_action *action)
 {
-	static const char *const words[] = {"changed", "unchanged", "failed"};
+	static const char *const words[] = REFRESH_OUTCOME_NAMES;
 	enum event_level level = !action->loud ? EVENT_DEBUG : action->outcome == REFRESH_BAD ? EVENT_WARNING :
 				 action->outcome == REFRESH_GOOD ? EVENT_NOTICE : EVENT_INFO;
 	char text[NODE_REASON_MAX + 64], fields[64];
@@ -340,6 +354,7 @@ static void tell(const struct refresh_action *action)
 	} else {
 		snprintf(text, sizeof(text), "configuration is not refreshed, the old one stays: %s", machine.reason);
 	}
+	note(action->outcome);
 	drop_candidate();
 	forget_flags();
 	forget_changes();
@@ -445,6 +460,29 @@ int boot_refresh(void)
 	if (r == 0)
 		feed(&(struct refresh_input){.kind = REFRESH_ASK});
 	return r;
+}
+
+/* Of the document PID 1 knows no more than this: 32 bytes that its config stage has worked out. */
+static void put_digest(char ret[65])
+{
+	_cleanup_(cleanup_close) int fd = artifact_now(DIGEST_ARTIFACT);
+	uint8_t digest[32];
+
+	if (fd < 0 || pread(fd, digest, sizeof(digest), 0) != (ssize_t)sizeof(digest))
+		return;
+	for (size_t i = 0; i < sizeof(digest); i++)
+		snprintf(ret + 2 * i, 3, "%02x", digest[i]);
+}
+
+bool boot_refresh_status(struct control_refresh *ret)
+{
+	if (!config->refreshes)
+		return false;
+	*ret = so_far;
+	ret->state = (uint8_t)machine.state;
+	ret->next_ns = machine.process ? 0 : refresh_due_ns(&machine);
+	put_digest(ret->sha256);
+	return true;
 }
 
 void refresh_run_on_end(void (*with)(bool good, const char *text))

@@ -28,9 +28,9 @@ void refresh_run_turn(void);
 /* Called when a refresh is over, whoever began it: did it go well, and what there is to say about it. */
 void refresh_run_on_end(void (*tell)(bool good, const char *text));
 
-/* What the plan's own config stage says about enabled_if (child.h), and how it ended: then it counts. */
+/* What a config stage of the plan says about enabled_if (child.h), and how it ended: then it counts. */
 void refresh_run_told(struct child *child, enum report_kind kind, const char *strings, size_t size);
-void refresh_run_config_ended(bool good);
+void refresh_run_config_ended(size_t node, bool good);
 
 /* A service has become ready, or has ended: a signal that it could not take before goes out, or is not due any more. */
 void refresh_run_ready(size_t node);

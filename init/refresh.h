@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <gantry/control.h>
 #include <gantry/plan.h>
 #include <gantry/stage.h>
 
@@ -27,17 +28,13 @@ enum refresh_state {
 	REFRESH_STATE_MAX,
 };
 
+#define REFRESH_STATE_NAMES {"idle", "fetch", "check", "measure", "apply", "undo", "stopping"}
+
 enum refresh_input_kind {
 	REFRESH_TURN,		/* time has passed, or the plan has moved */
 	REFRESH_ASK,		/* somebody wants it now; only while refresh_may() is 0 */
 	REFRESH_ENDED,		/* the process of the latest REFRESH_RUN has ended, or could not be started */
 	REFRESH_STOP,		/* the machine is stopping */
-};
-
-enum refresh_outcome {
-	REFRESH_GOOD,
-	REFRESH_SAME,		/* the document is the current one */
-	REFRESH_BAD,
 };
 
 struct refresh_input {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "refresh.h"
 #include "status.h"
 #include "utf8.h"
 
@@ -270,6 +271,39 @@ static void json_boot(struct text *t, const struct control_boot *boot)
 	text_put(t, "}");
 }
 
+static void json_refresh(struct text *t, const struct status *status)
+{
+	static const char *const outcomes[] = REFRESH_OUTCOME_NAMES, *const states[] = REFRESH_STATE_NAMES;
+	const struct control_refresh *refresh = &status->refresh;
+
+	json_name(t, "refresh");
+	if (!status->refreshes) {
+		text_put(t, "null");
+		return;
+	}
+	text_put(t, "{");
+	json_string(t, "state", states[refresh->state]);
+	json_name(t, "sha256");
+	if (refresh->sha256[0])
+		text_json(t, refresh->sha256, strlen(refresh->sha256));
+	else
+		text_put(t, "null");
+	json_time(t, "success_s", refresh->success_ns);
+	json_time(t, "ended_s", refresh->ended_ns);
+	json_name(t, "result");
+	if (refresh->ended_ns > 0)
+		text_json(t, outcomes[refresh->outcome], strlen(outcomes[refresh->outcome]));
+	else
+		text_put(t, "null");
+	json_string(t, "reason", refresh->reason);
+	json_time(t, "next_s", refresh->next_ns);
+	json_name(t, "runs");
+	text_put(t, "{");
+	for (size_t i = 0; i < REFRESH_OUTCOME_MAX; i++)
+		json_count(t, outcomes[i], refresh->runs[i]);
+	text_put(t, "}}");
+}
+
 void status_json(struct text *t, const struct status *status)
 {
 	const struct control_boot *boot = &status->boot;
@@ -284,6 +318,7 @@ void status_json(struct text *t, const struct status *status)
 	json_facts_of(t, status, "disk", "disk");
 	json_facts_of(t, status, "clock", "clock");
 	json_facts_of(t, status, "measurements", "measure");
+	json_refresh(t, status);
 	json_name(t, "last_shutdown");
 	if (status->last_shutdown.size)
 		json_facts(t, &status->last_shutdown);

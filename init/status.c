@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "refresh.h"
 #include "status.h"
 #include "utf8.h"
 
@@ -55,12 +56,24 @@ static int take_lines(struct status_lines *lines, const char *body, size_t size)
 	return 0;
 }
 
+static int take_refresh(struct status *status, const void *body)
+{
+	const struct control_refresh *refresh = &status->refresh;
+
+	memcpy(&status->refresh, body, sizeof(status->refresh));
+	status->refreshes = true;
+	clean(status->refresh.sha256, sizeof(status->refresh.sha256));
+	clean(status->refresh.reason, sizeof(status->refresh.reason));
+	return refresh->state < REFRESH_STATE_MAX && refresh->outcome < REFRESH_OUTCOME_MAX ? 0 : -EBADMSG;
+}
+
 int status_take(struct status *status, unsigned kind, const void *body, size_t size)
 {
 	if (kind == CONTROL_BOOT && size == sizeof(status->boot)) {
 		memcpy(&status->boot, body, size);
 		status->n_nodes = 0;
 		status->last_shutdown.size = 0;
+		status->refreshes = false;
 		clean(status->boot.reason, sizeof(status->boot.reason));
 		clean(status->boot.version, sizeof(status->boot.version));
 		clean(status->boot.hostname, sizeof(status->boot.hostname));
@@ -73,6 +86,8 @@ int status_take(struct status *status, unsigned kind, const void *body, size_t s
 			return -EBADMSG;
 		return status->boot.state < BOOT_STATE_MAX ? 0 : -EBADMSG;
 	}
+	if (kind == CONTROL_REFRESHES && size == sizeof(status->refresh))
+		return take_refresh(status, body);
 	if (kind == CONTROL_NODE && size == sizeof(struct control_node) && status->n_nodes < STATUS_NODES_MAX) {
 		struct control_node *node = &status->nodes[status->n_nodes];
 
@@ -192,6 +207,32 @@ static void last_shutdown(struct text *t, const struct status_facts *facts)
 	text_put(t, "\n");
 }
 
+/*
+ * "configuration: 6a1f0c93b7d2, up to date 720 s ago; refresh failed 12 s ago: hub answered 500; the next in 288 s".
+ */
+static void refreshes(struct text *t, const struct status *status)
+{
+	static const char *const outcomes[] = REFRESH_OUTCOME_NAMES, *const states[] = REFRESH_STATE_NAMES;
+	const struct control_refresh *refresh = &status->refresh;
+	double now_s = (double)status->boot.now_ns / SECOND_NS;
+
+	if (!status->refreshes)
+		return;
+	text_printf(t, "configuration: %.12s", refresh->sha256[0] ? refresh->sha256 : "none yet");
+	if (refresh->success_ns > 0)
+		text_printf(t, ", up to date %.0f s ago", now_s - (double)refresh->success_ns / SECOND_NS);
+	if (refresh->ended_ns > 0)
+		text_printf(t, "; refresh %s %.0f s ago", outcomes[refresh->outcome],
+			    now_s - (double)refresh->ended_ns / SECOND_NS);
+	text_put(t, refresh->reason[0] ? ": " : "");
+	text_put(t, refresh->reason);
+	if (refresh->state != REFRESH_IDLE)
+		text_printf(t, "; now: %s", states[refresh->state]);
+	else if (refresh->next_ns > 0)
+		text_printf(t, "; the next in %.0f s", (double)refresh->next_ns / SECOND_NS - now_s);
+	text_put(t, "\n");
+}
+
 static void heading(struct text *t, const struct status *status)
 {
 	const struct control_boot *boot = &status->boot;
@@ -260,6 +301,7 @@ void status_table(struct text *t, const struct status *status)
 
 	heading(t, status);
 	last_shutdown(t, &status->last_shutdown);
+	refreshes(t, status);
 	text_printf(t, "%-*s  %-10s %-9s %11s %10s %5s %7s %10s %10s  %s\n", width, "NAME", "TYPE", "STATE", "STARTED",
 		    "TOOK", "TRIES", "PID", "MEMORY", "CPU", "REASON");
 	for (size_t i = 0; i < status->n_nodes; i++) {

@@ -31,10 +31,12 @@ struct status {
 		char bytes[LOGTAIL_BYTES_MAX];	/* each line ended by NUL */
 	} lines[STATUS_NODES_MAX];
 	struct status_facts last_shutdown;	/* of the boot before this one; size 0: not known */
+	struct control_refresh refresh;
+	bool refreshes;			/* boot.json has a `refresh`, so the above counts */
 	size_t n_nodes;
 };
 
-/* Takes one CONTROL_BOOT (which starts the collection anew), NODE, FACTS or LINES. 0 or -EBADMSG. */
+/* Takes one CONTROL_BOOT (which starts the collection anew), REFRESHES, NODE, FACTS or LINES. 0 or -EBADMSG. */
 int status_take(struct status *status, unsigned kind, const void *body, size_t size);
 
 /* When the node ended (a service: became ready), or now while it has not. */

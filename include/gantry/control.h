@@ -24,7 +24,7 @@
 enum control_kind {
 	/* requests */
 	CONTROL_EVENTS = 1,	/* argument: first seq wanted; flag CONTROL_FOLLOW */
-	CONTROL_STATUS,		/* answered by CONTROL_BOOT, then CONTROL_NODE and what is known of each node */
+	CONTROL_STATUS,		/* answered by CONTROL_BOOT and _REFRESHES, then _NODE and what is known of each node */
 	CONTROL_POST,		/* body: text of a new event, or text NUL fields (see event.h); level in argument */
 	CONTROL_START,		/* body: node name. Service: start; failed or skipped stage: try again */
 	CONTROL_STOP,		/* body: service name */
@@ -55,6 +55,7 @@ enum control_kind {
 	CONTROL_FACTS,		/* body: "key=value" NUL each, of the node before it; only if there are any */
 	CONTROL_LINES,		/* body: struct control_lines, of the node before it, if it is a service with a log */
 	CONTROL_LAST_SHUTDOWN,	/* of the logger alone, a request. body: "key=value" NUL each (init/lastboot.h) */
+	CONTROL_REFRESHES,	/* body: struct control_refresh, after CONTROL_BOOT; only if boot.json has `refresh` */
 	CONTROL_KIND_MAX,
 };
 
@@ -112,6 +113,28 @@ struct control_boot {
 	char last_shutdown[EVENT_FIELDS_MAX];	/* "key=value" NUL each (init/lastboot.h); nothing: not known */
 };
 
+/* How a refresh ended. */
+enum refresh_outcome {
+	REFRESH_GOOD,
+	REFRESH_SAME,		/* the document is the current one */
+	REFRESH_BAD,
+	REFRESH_OUTCOME_MAX,
+};
+
+#define REFRESH_OUTCOME_NAMES {"changed", "unchanged", "failed"}
+
+struct control_refresh {
+	int64_t success_ns;		/* when the document in use was last fetched (at the boot too) or confirmed */
+	int64_t ended_ns;		/* end of the latest refresh */
+	int64_t next_ns;		/* when the next one begins; 0: not by time, or one runs */
+	uint64_t runs[REFRESH_OUTCOME_MAX];
+	uint8_t state;			/* enum refresh_state (init/refresh.h) */
+	uint8_t outcome;		/* enum refresh_outcome, of the latest one */
+	char sha256[65];		/* hex, of the document in use; "": none yet */
+	char reserved[5];
+	char reason[NODE_REASON_MAX];	/* why the latest one failed; "": it did not */
+};
+
 struct control_node {
 	int64_t started_ns;		/* of the latest attempt */
 	int64_t ended_ns;		/* stage: end of the latest attempt; service: when it became ready */
@@ -146,6 +169,7 @@ struct control_lines {
 #define CONTROL_DATAGRAM_MAX (sizeof(struct control_head) + CONTROL_BODY_MAX)
 
 _Static_assert(sizeof(struct control_boot) <= CONTROL_BODY_MAX && sizeof(struct control_node) <= CONTROL_BODY_MAX &&
-	       NODE_FACTS_MAX <= CONTROL_BODY_MAX, "each is one message");
+	       sizeof(struct control_refresh) <= CONTROL_BODY_MAX && NODE_FACTS_MAX <= CONTROL_BODY_MAX,
+	       "each is one message");
 
 #endif

@@ -132,6 +132,26 @@ static void turn_samples(struct text *t, const char *name, const struct status *
 		    sum);
 }
 
+static void refresh_samples(struct text *t, const char *name, const struct status *status)
+{
+	static const char *const outcomes[] = REFRESH_OUTCOME_NAMES;
+
+	for (size_t i = 0; status->refreshes && i < REFRESH_OUTCOME_MAX; i++)
+		put_sample(t, name, (const char *const[4]){"result", outcomes[i]}, (double)status->refresh.runs[i]);
+}
+
+static bool refresh_success(const struct status *status, double *ret)
+{
+	*ret = (double)(status->boot.now_ns - status->refresh.success_ns) / SECOND_NS;
+	return status->refreshes && status->refresh.success_ns > 0;
+}
+
+static bool refresh_next(const struct status *status, double *ret)
+{
+	*ret = (double)(status->refresh.next_ns - status->boot.now_ns) / SECOND_NS;
+	return status->refreshes && status->refresh.next_ns > 0;
+}
+
 static bool longest_turn(const struct status *status, double *ret)
 {
 	*ret = (double)status->boot.turns.max_ns / SECOND_NS;
@@ -295,6 +315,11 @@ static const struct family families[] = {
 	 .value = dropped},
 	{"gantry_clock_offset_seconds", "gauge", "What the clock was off by when it was found synchronised.",
 	 .value = clock_offset},
+	{"gantry_refresh_runs_total", "counter", "Refreshes of the configuration that have ended.",
+	 .samples = refresh_samples},
+	{"gantry_refresh_success_age_seconds", "gauge",
+	 "Since the configuration in use was fetched or found unchanged.", .value = refresh_success},
+	{"gantry_refresh_next_seconds", "gauge", "Until the next refresh begins.", .value = refresh_next},
 	{"gantry_disk_wait_seconds", "gauge", "How long the disk stage waited for its device.", .value = disk_wait},
 	{"gantry_pid1_resident_memory_bytes", "gauge", "Resident memory of PID 1.", .value = memory},
 	{"gantry_pid1_children", "gauge", "Live processes that PID 1 started.", .value = children},

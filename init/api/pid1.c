@@ -173,6 +173,7 @@ static void take(const struct control_message *message, int *attached)
 		added = true;
 		break;
 	case CONTROL_BOOT:
+	case CONTROL_REFRESHES:
 	case CONTROL_NODE:
 	case CONTROL_FACTS:
 	case CONTROL_LINES:

@@ -16,13 +16,15 @@ INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))
 SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
 (EVENTS, STATUS, POST, START, STOP, RESTART, POWEROFF, REBOOT, HALT, CERTIFICATE, REFRESH, ACTION, UPLOAD, PASSWORD,
- BOOT_LOG, SERVICE_LOG, EVENT, GAP, BOOT, NODE, END, RING, HAND, FACTS, LINES, LAST_SHUTDOWN) = range(1, 27)
+ BOOT_LOG, SERVICE_LOG, EVENT, GAP, BOOT, NODE, END, RING, HAND, FACTS, LINES, LAST_SHUTDOWN,
+ REFRESHES) = range(1, 28)
 FOLLOW, OUTSIDE = 1, 2
 HAND_PEER, HAND_PASSWORD, HAND_IDENTITY = range(3)
 HEAD = struct.Struct("<HHIq")
 EVENT_HEAD = struct.Struct("<QqqBBHHH")
 BOOT_BODY = struct.Struct("<qqqB3xIQQ5QQ8QQQ256s32s64s64s65s5xH512s")
 NODE_BODY = struct.Struct("<qqqqiIBBB5x32s32s256sqQQQI4x256s")
+REFRESH_BODY = struct.Struct("<qqq3QBB65s5x256s")
 
 
 def message(kind, argument=0, body=b"", flags=0):
@@ -48,6 +50,7 @@ class FakeControl:
         self.hold_at = None         # a follower gets no event after this one
         self.last_shutdown = None   # what the logger found out about the boot before
         self.boot = {}              # what status tells, where it differs from boot_body()
+        self.refresh = None         # body of CONTROL_REFRESHES
         self.stderr = b""
         self.process = None
         self.ours = self.next = None
@@ -237,6 +240,8 @@ class FakeControl:
             ours.send(message(END))
         elif kind == STATUS:
             ours.send(message(BOOT, 0, self.boot_body(**self.boot)))
+            if self.refresh:
+                ours.send(message(REFRESHES, 0, self.refresh))
             for node, more in self.node_bodies():
                 ours.send(message(NODE, 0, node))
                 for of, what in more.items():

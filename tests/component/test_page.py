@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ElementTree
 import pid1
 from browser import Browser
 import fake_control
-from fake_control import REPO, wait_for
+from fake_control import REFRESH_BODY, REPO, ns, wait_for
 from test_api import Api
 
 WAITING, RUNNING, RETRYING, READY, DONE, SKIPPED, STOPPING, STOPPED, DISABLED, FAILED, BLOCKED = range(11)
@@ -276,11 +276,13 @@ class Page(unittest.TestCase):
         self.assertEqual(b.text("#service-list .service:nth-child(2) .lines").split("\n")[-1][:14], "block 21000059")
         # the end of the boot, told by one event
         set_scene(self.api, booted())
+        self.api.refresh = REFRESH_BODY.pack(ns(50), ns(60), 0, 1, 2, 3, 0, 2, b"2c81" * 16, b"config: hub answered 500")
         self.api.add("booted", "gantry", NOTICE, STATE)
         self.wait_text("#state", "booted", 4)       # well before the page would ask by itself
         self.wait_text("#since", "up 1 h 5 min, booted after 1 min 36 s")
         self.wait_text("#said", "The boot is booted")
         self.wait_text("#service-list .service:nth-child(3)", "3 restarts")
+        self.wait_text("#fact-list", "config: hub answered 500")
         lines = "return [...document.querySelectorAll('#service-list .service:nth-child(2) .lines p')].map(p => p.textContent)"
         self.assertEqual(b.script(lines), ["one", "two", "peers: 31"])      # what is in its log is no event
         self.assertFalse(b.script("return document.querySelector('#progress').checkVisibility()"))

@@ -2,16 +2,21 @@
 """A change of the configuration on a machine that runs: the real PID 1 and its stages, the emulated hub in its network."""
 
 import copy
+import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import unittest
 
-from fake_control import wait_for
+import jsonschema
+
+from fake_control import SCALE, wait_for
 from pid1 import REPO, Pid1, boot, service, stage
 from test_api_acts import Answer
+from test_status import promtool, samples, schema
 
 HUB = """
 import json, sys
@@ -400,6 +405,92 @@ class Api(unittest.TestCase):
             self.assertEqual((r.status, r.json()["message"]), (500, "Failed to execute action: fetch_config - error: "
                                                                     "config: hub refused this node (403): not allowed yet"))
             wait_for(lambda: pid1.find("gantry", "configuration is not refreshed", kind="message"), "the event")
+
+
+class Visible(unittest.TestCase):
+    """What the status, /metrics and gantryctl's table say of it."""
+
+    def look(self, pid1):
+        """(the status' `refresh`, gantryctl's line), and both documents and the metrics agree with each other."""
+        document = json.loads(pid1.ctl("status", "--json").stdout)
+        jsonschema.validate(document, schema())
+        refresh, now = document["refresh"], document["boot"]["now_s"]
+        self.assertEqual(json.loads(self.get(pid1, "/api/v1/status"))["refresh"], refresh)
+        body = self.get(pid1, "/metrics")
+        promtool(self, body)
+        found = {(name, *(value for _, value in labels)): n for (name, labels), n in samples(body).items() if "_refresh_" in name}
+        self.assertEqual({result: found.pop(("gantry_refresh_runs_total", result)) for result in refresh["runs"]},
+                         refresh["runs"])
+        self.assertAlmostEqual(found.pop(("gantry_refresh_success_age_seconds",)), now - refresh["success_s"], delta=5 * SCALE)
+        if refresh["next_s"] is not None:
+            self.assertAlmostEqual(found.pop(("gantry_refresh_next_seconds",)), refresh["next_s"] - now, delta=5 * SCALE)
+        self.assertEqual(found, {})
+        return refresh, next(line for line in pid1.ctl("status").stdout.splitlines() if line.startswith("configuration: "))
+
+    def get(self, pid1, path):
+        r = pid1.inside("curl", "-sS", "-k", "-f", f"https://127.0.0.1:3535{path}", timeout=30)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        return r.stdout
+
+    def test_how_each_ended_what_is_in_use_and_when_the_next_begins(self):
+        def digest():
+            return hashlib.sha256(json.dumps(pid1.document, indent=1).encode()).hexdigest()
+
+        with Machine(api={"listen": "127.0.0.1:3535"}, refresh={"every_s": 3000, "jitter": 0}).booted() as pid1:
+            pid1.wait("system-api", "listens on", kind="message")
+            boot_s = pid1.find("config", "done")[0].time
+            now, line = self.look(pid1)
+            self.assertAlmostEqual(now.pop("success_s"), boot_s, delta=0.5 * SCALE)
+            self.assertAlmostEqual(now.pop("next_s"), 3000 + pid1.find("render", "done")[0].time, delta=SCALE)
+            self.assertEqual(now, {"state": "idle", "sha256": digest(), "ended_s": None, "result": None, "reason": "",
+                                   "runs": {"changed": 0, "unchanged": 0, "failed": 0}})
+            self.assertRegex(line, rf"^configuration: {digest()[:12]}, up to date \d+ s ago; the next in \d+ s$")
+
+            pid1.refresh()
+            now, line = self.look(pid1)
+            self.assertGreater(now["ended_s"], boot_s)
+            self.assertEqual((now["result"], now["success_s"], now["sha256"]), ("unchanged", now["ended_s"], digest()))
+            self.assertAlmostEqual(now["next_s"], now["ended_s"] + 3000, delta=0.1)
+            self.assertRegex(line, r", up to date \d+ s ago; refresh unchanged \d+ s ago; the next in \d+ s$")
+
+            pid1.serve(alpha="a2")
+            pid1.refresh()
+            good, _ = self.look(pid1)
+            used = digest()
+            self.assertEqual((good["result"], good["sha256"], good["runs"]),
+                             ("changed", used, {"changed": 1, "unchanged": 1, "failed": 0}))
+
+            pid1.serve(alpha="a\u0007")         # fetched, and no text for a file
+            pid1.refresh(1)
+            now, _ = self.look(pid1)
+            self.assertRegex(now["reason"], r"^render: /t/alpha\.mustache:1")
+            self.assertEqual((now["result"], now["sha256"], now["success_s"]), ("failed", used, good["success_s"]))
+
+            pid1.peer.send_signal(signal.SIGSTOP)
+            asked = subprocess.Popen(["nsenter", "-t", str(pid1.pid), "-p", "-m", "-r", "-w", "/opt/gantryctl", "refresh"],
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            wait_for(lambda: '"state":"fetch"' in pid1.ctl("status", "--json").stdout, "it runs")
+            now, line = self.look(pid1)
+            self.assertIsNone(now["next_s"])
+            self.assertRegex(line, "; refresh failed .*; now: fetch$")
+            pid1.peer.send_signal(signal.SIGCONT)
+            self.assertEqual(asked.wait(20 * SCALE), 1)
+
+            pid1.hub(allowed=False)
+            pid1.refresh(1)
+            now, line = self.look(pid1)
+            why = "config: hub refused this node (403): not allowed yet"
+            self.assertEqual((now["state"], now["result"], now["reason"], now["sha256"], now["success_s"], now["runs"]),
+                             ("idle", "failed", why, used, good["success_s"], {"changed": 1, "unchanged": 1, "failed": 3}))
+            self.assertAlmostEqual(now["next_s"], now["ended_s"] + 3600, delta=0.1)
+            self.assertRegex(line, rf"; refresh failed \d+ s ago: {re.escape(why)}; the next in \d+ s$")
+
+    def test_where_there_are_none_there_is_nothing(self):
+        with Pid1(boot([stage("one")], api={"listen": "127.0.0.1:3535"})) as pid1:
+            pid1.wait("system-api", "listens on", kind="message")
+            self.assertIsNone(json.loads(self.get(pid1, "/api/v1/status"))["refresh"])
+            self.assertNotIn("\ngantry_refresh", self.get(pid1, "/metrics"))
+            self.assertNotIn("configuration:", pid1.ctl("status").stdout)
 
 
 if __name__ == "__main__":

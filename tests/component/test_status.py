@@ -49,6 +49,13 @@ def samples(text):
     return found
 
 
+def promtool(test, body):
+    if not shutil.which("promtool"):
+        test.skipTest("promtool is not there: the format is checked by this test's own parser alone")
+    r = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, text=True, timeout=30 * SCALE)
+    test.assertEqual((r.returncode, r.stdout + r.stderr), (0, ""))
+
+
 class StatusTest(unittest.TestCase):
     def get(self, pid1, path):
         r = pid1.inside("curl", "-sS", "-k", "-i", "--retry", "5", "--retry-connrefused", "--retry-all-errors",
@@ -239,13 +246,7 @@ class StatusTest(unittest.TestCase):
         self.assertLessEqual(value("pid1_turn_longest_seconds"), status["boot"]["loop"]["longest_s"] + 1e-6)
         self.assertIsNone(value("clock_offset_seconds"))
         self.assertIsNone(value("disk_wait_seconds"))
-        self.promtool(body)
-
-    def promtool(self, body):
-        if not shutil.which("promtool"):
-            self.skipTest("promtool is not there: the format is checked by this test's own parser alone")
-        r = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, text=True, timeout=30 * SCALE)
-        self.assertEqual((r.returncode, r.stdout + r.stderr), (0, ""))
+        promtool(self, body)
 
 
 class FakeTest(unittest.TestCase):
@@ -293,7 +294,7 @@ class FakeTest(unittest.TestCase):
         self.assertNotIn(("gantry_disk_wait_seconds", ()), got)
         self.assertNotIn(("gantry_clock_offset_seconds", ()), got)
         self.assertNotIn("up", {name for name, _ in got})
-        StatusTest.promtool(self, body)
+        promtool(self, body)
 
     def test_a_pid_1_of_another_making_is_a_503(self):
         api = self.started([(b"one", b"exec", 0, 4, b"", b"no field\0")])

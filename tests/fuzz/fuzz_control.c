@@ -58,6 +58,12 @@ void boot_status(struct control_boot *ret)
 	*ret = (struct control_boot){0};
 }
 
+bool boot_refresh_status(struct control_refresh *ret)
+{
+	ret->runs[REFRESH_SAME] = 1;
+	return true;
+}
+
 size_t boot_nodes(void)
 {
 	return 3;

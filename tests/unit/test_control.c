@@ -51,6 +51,14 @@ void boot_status(struct control_boot *ret)
 				     .events = event_last(), .version = "9", .ended_ns = 11000000000};
 }
 
+static bool refreshes;
+
+bool boot_refresh_status(struct control_refresh *ret)
+{
+	ret->success_ns = 1000000000;
+	return refreshes;
+}
+
 size_t boot_nodes(void)
 {
 	return NODES;
@@ -285,11 +293,14 @@ TEST(the_status_has_every_node_even_if_the_socket_takes_few_at_a_time)
 	int kind, small = 4096;
 
 	start();
+	refreshes = true;
 	setsockopt(client, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
 	request(CONTROL_STATUS, 0, 0, "");
 	while ((kind = next_kind()) > 0 && kind != CONTROL_END)
 		CHECK_INT(status_take(&status, message.head.kind, message.body, message.head.size), 0);
 	CHECK_INT(kind, CONTROL_END);
+	CHECK(status.refreshes);
+	CHECK_INT(status.refresh.success_ns, 1000000000);
 	CHECK_INT(status.n_nodes, NODES);
 	CHECK_STR(status.nodes[199].name, "node-199");
 	for (size_t i = 0; i < NODES; i++)

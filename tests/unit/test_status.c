@@ -4,6 +4,7 @@
  * their values look like, and the three forms show what was told.
  */
 /* links: init/status.c init/status-json.c init/text.c init/utf8.c */
+#include "../../init/refresh.h"
 #include "../../init/status.h"
 #include "test.h"
 
@@ -229,6 +230,45 @@ TEST(the_boot_has_its_figures)
 	free(shown.bytes);
 }
 
+TEST(refreshes_are_told_only_where_there_are_any)
+{
+	struct control_refresh r = {.state = REFRESH_IDLE, .success_ns = 10 * S, .next_ns = 90 * S, .runs = {1, 2, 0}};
+
+	boot();
+	json();
+	HAS("\"refresh\":null");
+	free(shown.bytes);
+	table();
+	CHECK(strstr(shown.bytes, "configuration:") == NULL);
+	free(shown.bytes);
+	CHECK_INT(status_take(&status, CONTROL_REFRESHES, &r, sizeof(r)), 0);
+	table();
+	HAS("configuration: none yet, up to date 50 s ago; the next in 30 s\n");
+	free(shown.bytes);
+	memset(r.sha256, 'a', 64);
+	r.ended_ns = 48 * S;
+	r.outcome = REFRESH_BAD;
+	r.runs[REFRESH_BAD] = 3;
+	snprintf(r.reason, sizeof(r.reason), "hub \"says\"\x1b[2J no");
+	CHECK_INT(status_take(&status, CONTROL_REFRESHES, &r, sizeof(r)), 0);
+	json();
+	HAS("\"refresh\":{\"state\":\"idle\",\"sha256\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\","
+	    "\"success_s\":10.000000,\"ended_s\":48.000000,\"result\":\"failed\",\"reason\":\"hub \\\"says\\\" no\","
+	    "\"next_s\":90.000000,\"runs\":{\"changed\":1,\"unchanged\":2,\"failed\":3}}");
+	free(shown.bytes);
+	table();
+	HAS("configuration: aaaaaaaaaaaa, up to date 50 s ago; refresh failed 12 s ago: hub \"says\" no; the next in 30 s\n");
+	free(shown.bytes);
+	r.state = REFRESH_APPLYING;
+	r.next_ns = 0;
+	CHECK_INT(status_take(&status, CONTROL_REFRESHES, &r, sizeof(r)), 0);
+	table();
+	HAS("\"says\" no; now: apply\n");
+	free(shown.bytes);
+	boot();
+	CHECK(!status.refreshes);
+}
+
 TEST(the_largest_status_fits_the_document)
 {
 	struct control_node *n;
@@ -275,8 +315,12 @@ TEST(messages_of_other_sizes_and_states_are_refused)
 {
 	struct control_node n = {.state = NODE_STATE_MAX};
 	struct control_boot b = {.state = BOOT_STATE_MAX};
+	struct control_refresh state = {.state = REFRESH_STATE_MAX}, outcome = {.outcome = REFRESH_OUTCOME_MAX};
 
 	boot();
+	CHECK_INT(status_take(&status, CONTROL_REFRESHES, &state, sizeof(state)), -EBADMSG);
+	CHECK_INT(status_take(&status, CONTROL_REFRESHES, &outcome, sizeof(outcome)), -EBADMSG);
+	CHECK_INT(status_take(&status, CONTROL_REFRESHES, &outcome, sizeof(outcome) - 1), -EBADMSG);
 	CHECK_INT(status_take(&status, CONTROL_NODE, &n, sizeof(n)), -EBADMSG);
 	n.state = NODE_DONE;
 	CHECK_INT(status_take(&status, CONTROL_NODE, &n, sizeof(n) - 1), -EBADMSG);

@@ -485,6 +485,10 @@ function ownFacts(boot) {
 	return {events, dropped_messages: dropped, children, memory_bytes, longest_turn_s: loop?.longest_s};
 }
 
+function documentFacts(refresh) {
+	return refresh && {sha256: refresh.sha256, latest_refresh: refresh.result, reason: refresh.reason, refreshes: refresh.runs};
+}
+
 function drawFacts() {
 	const groups = [];
 	for (const [key, title] of Object.entries(GROUPS)) {
@@ -501,6 +505,7 @@ function drawFacts() {
 		else
 			groups.push([node.name, flatten(node.facts, "", [])]);
 	}
+	groups.push(["Configuration", flatten(documentFacts(status.refresh), "", [])]);
 	groups.push(["PID 1", flatten(ownFacts(status.boot), "", [])]);
 	const shown = groups.filter(([, facts]) => facts.length > 0), key = JSON.stringify(shown);
 	show($("facts"), shown.length > 0);
