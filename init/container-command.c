@@ -128,7 +128,7 @@ static void add_run(struct container_words *words, struct json_object *service, 
 	add_each(words, "", key_member(container, "command"));
 }
 
-void container_command(enum container_ask ask, struct json_object *service, const char *authfile,
+void container_command(enum container_ask ask, struct json_object *service, const char *argument,
 		       struct container_words *ret)
 {
 	struct json_object *container = key_member(service, "container");
@@ -145,17 +145,23 @@ void container_command(enum container_ask ask, struct json_object *service, cons
 		break;
 	case CONTAINER_LOGIN:
 		add(ret, "login");
-		add_registry(ret, container, authfile);
+		add_registry(ret, container, argument);
 		add(ret, "--username=%s", text(key_member(container, "login"), "username"));
 		add(ret, "--password-stdin");
 		add(ret, "%.*s", (int)container_registry(image), image);
 		break;
 	case CONTAINER_PULL:
 		add(ret, "pull");
-		add_registry(ret, container, authfile);
+		add_registry(ret, container, argument);
 		add(ret, "--signature-policy=%s/policy.json", CONTAINER_RUNTIME);
 		add(ret, "--retry=0");
 		add(ret, "%s", image);
+		break;
+	case CONTAINER_NETWORK:
+		add(ret, "container");
+		add(ret, "inspect");
+		add(ret, "--format={{.NetworkSettings.SandboxKey}}");
+		add(ret, "%s", text(service, "name"));
 		break;
 	case CONTAINER_REMOVE:
 		add(ret, "rm");

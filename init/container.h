@@ -40,12 +40,16 @@ enum container_ask {
 	CONTAINER_INSPECT,	/* says by which digests the image is known here, one a line */
 	CONTAINER_LOGIN,	/* the password comes by standard input */
 	CONTAINER_PULL,
+	CONTAINER_NETWORK,	/* says where the network of the container of this name is */
 	CONTAINER_REMOVE,	/* the container of this name, whatever it does */
 	CONTAINER_RUN,
 };
 
-/* Fills words for one of the above; authfile only for login and pull, NULL: no login. Free with container_free(). */
-void container_command(enum container_ask ask, struct json_object *service, const char *authfile,
+/*
+ * Fills words for one of the above; argument: of login and pull, the path of the authfile, NULL: no login. Free with
+ * container_free().
+ */
+void container_command(enum container_ask ask, struct json_object *service, const char *argument,
 		       struct container_words *ret);
 
 /* podman's whole environment. */

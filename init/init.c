@@ -47,6 +47,7 @@
 #include "starts.h"
 #include "watchdog.h"
 #include "table.h"
+#include "tidy.h"
 #include "when-ready.h"
 
 #define CONFIG_PATH  "/etc/gantry/boot.json"
@@ -112,6 +113,7 @@ static void node_exited(struct child *child, const struct plan_exit *how)
 	bool gone;
 
 	node_child[node] = NULL;
+	tidy_ended(node, how->status < 0);
 	ready_forget(node);
 	when_ready_forget(node);
 	left->how = *how;
@@ -273,6 +275,7 @@ static void perform(const struct plan_action *action)
 		if (rests(plan.nodes[action->node].state))
 			cgroup_node_rest(action->node);
 		say_node(action);
+		tidy_changed(action->node, action->state);
 		if (action->state == NODE_READY)
 			probe_begin(action->node, PROBE_HEALTH);
 		if (action->state == NODE_READY)
@@ -689,7 +692,7 @@ static void make_options(void)
 static void begin_plan(const char *config_error)
 {
 	/* API, logger, teardown, and room for an exit not yet seen */
-	const size_t extra = 8 + ACTS_MAX + REFRESH_CHILDREN;
+	const size_t extra = 8 + ACTS_MAX + REFRESH_CHILDREN + TIDY_CHILDREN;
 
 	uint64_t seed = 0;
 
@@ -723,6 +726,7 @@ static void begin_plan(const char *config_error)
 	watchdog_init(config->watchdog_device, config->watchdog_timeout_ms);
 	shutdown_init(&plan, &shutdown_hooks);
 	refresh_run_init(config, &plan, node_options, node_child);
+	tidy_init(config, node_options);
 	act_init(config);
 	prepare("logs", logpipe_init(config));
 	daemon_init(config->api_json, config->log_json, logpipe_active());

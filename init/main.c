@@ -19,6 +19,7 @@ struct role {
 static const struct role by_argument[] = {
 	{"stage", stage_main},
 	{"launch", launch_main},
+	{"container-tidy", container_tidy_main},
 	{"steps", steps_main},
 	{"api", api_main},
 	{"api-tls", front_main},

@@ -13,6 +13,7 @@ int store_main(int argc, char **argv);			/* api-store; init/api/store.c */
 int logger_main(int argc, char **argv);			/* init/logger.c */
 int service_log_main(int argc, char **argv);		/* init/servicelog.c */
 int launch_main(int argc, char **argv);			/* init/launch.c */
+int container_tidy_main(int argc, char **argv);		/* init/container-tidy.c */
 int steps_main(int argc, char **argv);			/* init/steps.c */
 int ctl_main(int argc, char **argv);			/* gantryctl, and check; init/ctl.c */
 int power_main(int argc, char **argv);			/* poweroff, reboot, halt; init/ctl.c */

@@ -96,10 +96,11 @@ def push(address, name, image):
     ask("PUT", f"/v2/{name}/manifests/{image.digest}", image.manifest, **{"Content-Type": MANIFEST})
 
 
-def configuration(folder, address, htpasswd=None):
-    """docker-registry's, for blobs in FOLDER; HTPASSWD: path of the file with who may."""
+def configuration(folder, address, htpasswd=None, tls=None):
+    """docker-registry's, for blobs in FOLDER; paths of the file with who may, and of the certificate and its key."""
+    secure = f", tls: {{certificate: {tls[0]}, key: {tls[1]}}}" if tls else ""
     lines = [f"version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {folder}}}}}",
-             f"http: {{addr: '{address}', relativeurls: true}}"]
+             f"http: {{addr: '{address}', relativeurls: true{secure}}}"]
     if htpasswd:
         lines.append(f"auth: {{htpasswd: {{realm: test, path: {htpasswd}}}}}")
     return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,8 +14,10 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(os.path.dirname(HERE))]
-from pid1 import Pid1, boot, service  # noqa: E402
+from fake_control import wait_for  # noqa: E402
+from pid1 import Pid1, boot, service, stage  # noqa: E402
 from support import waits  # noqa: E402
+from qemu import pki  # noqa: E402
 from qemu.peers import oci  # noqa: E402
 
 STORAGE = "/persistent/containers"
@@ -27,6 +30,26 @@ trap 'echo stopping; exit 0' TERM
 echo up
 while :; do sleep 0.05; done
 """
+# Of a container: answers whoever comes to its port, and asks the world once it is told to.
+TALK = r"""
+while :; do echo "inside $0" | nc -l -N -p 8000; done &
+(while [ ! -e /data/go ]; do sleep 0.05; done; nc -N 192.0.2.2 9000 </dev/null) &
+"""
+# The world: a network of its own, that tells whoever asks by which address it knows him.
+WORLD = "echo $$ > /t/world.pid; exec socat TCP-LISTEN:9000,fork,reuseaddr SYSTEM:'echo hello $SOCAT_PEERADDR'"
+LINK = """
+ip link add name world0 type veth peer name world0 netns $1
+ip addr add 192.0.2.1/24 dev world0; ip link set dev world0 up
+nsenter -t $1 -n sh -e -c 'ip addr add 192.0.2.2/24 dev world0; ip link set dev world0 up'
+"""
+
+
+def has_bridges():
+    """Whether this machine's kernel has what netavark needs; a boot test has it in any case."""
+    probe = "ip link add br0 type bridge && ip link add type veth && nft add table inet t && nft add chain inet t c " \
+            "'{ type nat hook postrouting priority 0; }' && nft add rule inet t c masquerade"
+    return subprocess.run(["unshare", "-n", "sh", "-c", probe], capture_output=True, check=False).returncode == 0
+
 
 
 @unittest.skipUnless(shutil.which("podman") and shutil.which("docker-registry"), "no podman in this root")
@@ -60,9 +83,11 @@ class ContainerTest(unittest.TestCase):
 
     def container(self, port=5000, image=None, needs=("registry",), command=(), **more):
         keys = {key: more.pop(key) for key in list(more) if key in
-                ("volumes", "network", "user", "capabilities", "read_only", "tmpfs", "login", "pull_deadline_s", "ports")}
+                ("volumes", "network", "user", "capabilities", "read_only", "tmpfs", "login", "pull_deadline_s", "ports", "ca")}
+        host = more.pop("host", "127.0.0.1")
         return {"name": "box", "after": list(needs), "restart": {"min_s": 0.1, "max_s": 0.5},
-                "container": {"image": f"127.0.0.1:{port}/test/one@{image or self.image.digest}", "plain_http": True,
+                "container": {"image": f"{host}:{port}/test/one@{image or self.image.digest}",
+                              **({"plain_http": True} if host == "127.0.0.1" else {}),
                               **({"command": list(command)} if command else {}), **keys}, **more}
 
     def texts(self, gantry, source="box"):
@@ -164,7 +189,7 @@ class ContainerTest(unittest.TestCase):
         lines = self.look("grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status | cat; id -u; id -g; "
                           "(echo x > /file) 2>/dev/null || echo refused; echo y > /scratch/file && cat /scratch/file; "
                           "grep 'Max open' /proc/self/limits; cat /proc/net/dev | grep -c :; cat /data/note; "
-                          "(echo z > /data/note) 2>/dev/null || echo kept",
+                          "(echo z > /data/note) 2>/dev/null || echo kept; (cd /proc/$$/fd; echo descriptors *)",
                           user="1000:1001", capabilities=["NET_BIND_SERVICE"], read_only=True,
                           tmpfs=["/scratch:size=1m,mode=1777"],
                           limits={"nofile": 777}, volumes=["/t/note:/data/note:ro"])
@@ -174,7 +199,7 @@ class ContainerTest(unittest.TestCase):
         self.assertRegex(text, r"Seccomp:\s+2")
         self.assertRegex(text, r"1000\n1001\nrefused\ny\n")
         self.assertRegex(text, r"Max open files\s+777\s+777 ")
-        self.assertRegex(text, r"\n1\na note\nkept\n")          # lo alone
+        self.assertRegex(text, r"\n1\na note\nkept\ndescriptors 0 1 2\n")          # lo alone
 
     def test_its_network_is_the_machine_s_when_it_says_host(self):
         self.assertIn("5000 is there", self.look("grep -q ' 0100007F:1388 ' /proc/net/tcp && echo 5000 is there", network="host"))
@@ -286,6 +311,101 @@ class ContainerTest(unittest.TestCase):
         with self.with_login(oci.PASSWORD, key="registry.password") as gantry:
             retrying = gantry.wait("box", "retrying", timeout=40)
             self.assertIn("login: the artifact has no password at registry.password", retrying.text)
+
+    # -- a registry with a certificate
+
+    def with_tls(self, certificate, **more):
+        """A registry over TLS at the address that its certificate names."""
+        address = stage("address", "exec ip addr add 10.77.0.1/32 dev lo")
+        registry = {**self.registry(needs=["address"]), "ready": {"tcp": "10.77.0.1:5000"}}
+        files = {"registry.yml": oci.configuration("/t/registry", "10.77.0.1:5000", tls=("/t/server.pem", "/t/server.key"))}
+        for name, source in (("server.pem", f"{certificate}.pem"), ("server.key", f"{certificate}.key"),
+                             ("ca.pem", "hub-ca.pem")):
+            with open(pki.path(source), encoding="ascii") as file:
+                files[name] = file.read()
+        return self.start(registry, self.container(host="10.77.0.1", **more), stages=[address], files=files)
+
+    def test_a_registry_is_trusted_by_the_ca_that_the_configuration_names(self):
+        with self.with_tls("hub", ca="/t/ca.pem") as gantry:
+            gantry.wait("box", "up", kind="message", timeout=40)
+            self.assertEqual(len(gantry.find("box", "pulls 10.77.0.1:5000/test/one@sha256:", kind="progress")), 1)
+
+    def assert_refused(self, why, certificate, **more):
+        with self.with_tls(certificate, **more) as gantry:
+            failed = gantry.wait("box", "attempt 1 to pull 10.77.0.1:5000/test/one@sha256:", kind="message", timeout=40)
+            self.assertIn(why, failed.text)
+            self.assertEqual(gantry.states("box"), ["running"])
+
+    def test_a_registry_is_not_trusted_without_that_ca_nor_with_another_one(self):
+        self.assert_refused("x509: certificate signed by unknown authority", "hub")
+        self.assert_refused("x509: certificate signed by unknown authority", "hub-untrusted", ca="/t/ca.pem")
+
+    def test_a_registry_is_not_trusted_with_the_certificate_of_another_one(self):
+        self.assert_refused("x509: certificate is valid for 10.77.0.99, not 10.77.0.1", "hub-wrong-name", ca="/t/ca.pem")
+
+    # -- a network of podman's
+
+    def with_bridge(self):
+        """Two of them, and beside the machine a world that it is connected with."""
+        keys = {"network": "bridge", "volumes": ["/t:/data"]}
+        box = self.container(command=[TALK], ports=["8080:8000"], stop_grace_s=0.3, **keys)
+        other = {**self.container(command=["while :; do echo inside other | nc -l -N -p 8000; done &"], ports=["8081:8000"],
+                                  needs=["box"], **keys), "name": "other"}
+        world = service("world", WORLD)
+        world["command"][:0] = ["/usr/bin/unshare", "-n"]
+        gantry = self.start(self.registry(), box, other, world)
+        gantry.wait("box", "up", kind="message", timeout=40)
+        gantry.wait("other", "up", kind="message", timeout=40)
+        r = gantry.inside("/bin/sh", "-e", "-c", LINK, "link", gantry.read("world.pid").strip())
+        self.assertEqual(r.returncode, 0, r.stderr)
+        return gantry
+
+    def from_world(self, gantry, port):
+        return gantry.inside("/usr/bin/nsenter", "-t", gantry.read("world.pid").strip(), "-n", "/bin/sh", "-c",
+                             f"nc.openbsd -N -w 2 192.0.2.1 {port} </dev/null").stdout.strip()
+
+    def rules(self, gantry):
+        """{published port: the addresses that it leads to} as the kernel has it."""
+        listed = gantry.inside("/usr/sbin/nft", "list", "ruleset").stdout
+        found = {port: [] for port in re.findall(r"tcp dport (\d+) jump nv_", listed)}
+        for port, address in re.findall(r"tcp dport (\d+) dnat ip to ([\d.]+):", listed):
+            found.setdefault(port, []).append(address)
+        return found
+
+    def kill_podman(self, gantry, name):
+        script = f"for p in $(cat /sys/fs/cgroup/gantry/{name}/cgroup.procs); do case $(cat /proc/$p/comm) in podman) " \
+                 "kill -KILL $p; esac; done"
+        gantry.inside("/bin/sh", "-c", script)
+
+    @unittest.skipUnless(has_bridges(), "this kernel has no bridges or no nftables")
+    def test_a_bridge_leads_in_by_its_ports_and_out_and_goes_with_the_container(self):
+        with self.with_bridge() as gantry:
+            self.assertEqual((self.from_world(gantry, 8080), self.from_world(gantry, 8081)), ("inside name", "inside other"))
+            gantry.write("go", "")
+            gantry.wait("box", "hello 192.0.2.1", kind="message")
+            gantry.ctl("stop", "other")
+            gantry.wait("other", "stopped", timeout=30)
+            self.assertEqual(list(self.rules(gantry)), ["8080"])
+            self.assertEqual((self.from_world(gantry, 8080), self.from_world(gantry, 8081)), ("inside name", ""))
+
+    @unittest.skipUnless(has_bridges(), "this kernel has no bridges or no nftables")
+    def test_what_a_killed_one_has_left_of_its_bridge_is_gone_at_the_next_start_and_after_a_stop(self):
+        with self.with_bridge() as gantry:
+            other = self.rules(gantry)["8081"]
+            self.kill_podman(gantry, "box")
+            gantry.wait("box", "retrying")
+            gantry.wait("box", "up", kind="message", count=2)
+            self.assertEqual({port: len(to) for port, to in self.rules(gantry).items()}, {"8080": 1, "8081": 1})
+            self.assertEqual((self.from_world(gantry, 8080), self.from_world(gantry, 8081)), ("inside name", "inside other"))
+
+            for pid in gantry.inside("/usr/bin/cat", "/sys/fs/cgroup/gantry/box/cgroup.procs").stdout.split():
+                gantry.inside("/bin/kill", "-STOP", pid)        # none of them hears that it shall stop
+            gantry.ctl("stop", "box")
+            self.assertIn("killed by SIGKILL", gantry.wait("box", "stopped").text)
+            count = f"ls {STORAGE}/overlay-containers | grep -c -E '^[0-9a-f]{{64}}$'; ls /run/netns | wc -l"
+            wait_for(lambda: gantry.inside("/bin/sh", "-c", count).stdout.split() == ["1", "1"], "it is gone")
+            self.assertEqual(self.rules(gantry), {"8081": other})
+            self.assertEqual(self.from_world(gantry, 8081), "inside other")
 
 
 if __name__ == "__main__":

@@ -227,6 +227,8 @@ TEST(the_registry_is_asked_over_tls_unless_it_is_plain)
 			  "/auth"),
 		  PLAIN "login --authfile=/auth --tls-verify=false --username=joe --password-stdin r.io:5");
 	CHECK_STR(command(CONTAINER_REMOVE, SERVICE(""), NULL), PLAIN "rm --force --ignore --time=0 --volumes box");
+	CHECK_STR(command(CONTAINER_NETWORK, SERVICE(""), NULL),
+		  PLAIN "container inspect --format={{.NetworkSettings.SandboxKey}} box");
 	CHECK_STR(command(CONTAINER_INSPECT, SERVICE(""), NULL),
 		  PLAIN "image inspect --format={{range .RepoDigests}}{{println .}}{{end}} r.io:5/a@sha256:" HEX);
 }
