@@ -397,6 +397,7 @@ static int fill(struct config *config, struct json_object *root)
 	config->event_ring = (size_t)key_number(events, &events_keys, "ring");
 	config->event_rate_per_s = (int64_t)key_number(events, &events_keys, "rate_per_s");
 	config->event_burst = (int64_t)key_number(events, &events_keys, "burst");
+	config->keep_unused_ms = milliseconds(key_member(root, "containers"), &containers_keys, "keep_unused_s");
 	if (key_member(root, "refresh")) {
 		config->refreshes = true;
 		config->refresh_every_ms = milliseconds(key_member(root, "refresh"), &refresh_keys, "every_s");

@@ -173,6 +173,7 @@ struct config {
 	bool refreshes;			/* there is a `refresh` object */
 	uint16_t refresh_stage;		/* index of its config stage */
 	int64_t refresh_every_ms;	/* 0: only when asked */
+	int64_t keep_unused_ms;		/* how long containers must run until images that none names are removed */
 	double refresh_jitter;
 	bool logs;			/* services' output goes to files, not to events */
 	char *logs_json, *logs_directory, *logs_group;	/* the object, compact, and parts of it; NULL without logs */

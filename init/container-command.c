@@ -171,6 +171,29 @@ void container_command(enum container_ask ask, struct json_object *service, cons
 		add(ret, "--volumes");
 		add(ret, "%s", text(service, "name"));
 		break;
+	case CONTAINER_LIST:
+		add(ret, "ps");
+		add(ret, "--all");
+		add(ret, "--no-trunc");
+		add(ret, "--format={{.ID}} {{.Names}}");
+		break;
+	case CONTAINER_REMOVE_OTHER:
+		add(ret, "rm");
+		add(ret, "--volumes");
+		add(ret, "%s", argument);
+		break;
+	case CONTAINER_IMAGES:
+		add(ret, "image");
+		add(ret, "ls");
+		add(ret, "--no-trunc");
+		add(ret, "--format={{with .ImageSummary}}= {{.ID}} {{.Size}}"
+		    "{{range .RepoDigests}}{{println}}+ {{.}}{{end}}{{end}}");
+		break;
+	case CONTAINER_REMOVE_IMAGE:
+		add(ret, "image");
+		add(ret, "rm");
+		add(ret, "%s", argument);
+		break;
 	case CONTAINER_RUN:
 		add_run(ret, service, container);
 		break;

@@ -231,4 +231,5 @@ const struct keys container_keys = {(const struct key[]){
 const struct keys containers_keys = {(const struct key[]){
 	{.name = "storage", .type = KEY_STRING, .format = &path_format, .fallback = CONTAINER_STORAGE},
 	{.name = "podman", .type = KEY_STRING, .format = &path_format, .fallback = CONTAINER_PODMAN},
+	{.name = "keep_unused_s", .type = KEY_NUMBER, .maximum = 31536000, .fallback = "600"},
 	{0}}, NULL};

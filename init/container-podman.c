@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -63,6 +64,18 @@ void podman_say(enum event_level level, const char *fmt, ...)
 	podman_report(REPORT_EVENT, level, "", 0, text);
 }
 
+void podman_say_fields(enum event_level level, const char *text, const char *fields, size_t size)
+{
+	char body[EVENT_TEXT_MAX];
+	size_t n = strlen(text) + 1;
+
+	if (n + size > sizeof(body))
+		return podman_say(level, "%s", text);
+	memcpy(body, text, n);
+	memcpy(body + n, fields, size);
+	podman_report(REPORT_EVENT, level, body, n + size, "");
+}
+
 _Noreturn void podman_fail(int status, const char *fmt, ...)
 {
 	char reason[512];
@@ -96,6 +109,20 @@ void podman_directory(const char *path, mode_t mode)
 	}
 	if (mkdir(path, mode) < 0 && errno != EEXIST)
 		podman_fail(STAGE_AGAIN, "directory %s: %s", path, error_words(errno));
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk)
+{
+	(void)st;
+	(void)type;
+	if (walk->level > 0)
+		(void)remove(path);
+	return 0;
+}
+
+void podman_empty(const char *path)
+{
+	nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
 /* Whole or not at all, since the roles of several services make it at the same time. */

@@ -43,6 +43,9 @@ struct podman_ask {
 
 void podman_report(enum report_kind kind, enum event_level level, const void *head, size_t head_size,
 		   const char *text);
+
+/* fields: "key=value" and NUL each, `size` bytes in all. */
+void podman_say_fields(enum event_level level, const char *text, const char *fields, size_t size);
 void podman_say(enum event_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Ends the process with this status, and the reason as its result. */
@@ -55,6 +58,9 @@ void podman_begin(struct podman *podman, struct json_object *service);
 
 /* With its parents, or it fails. */
 void podman_directory(const char *path, mode_t mode);
+
+/* Removes all that is in the directory. */
+void podman_empty(const char *path);
 
 /* As run_program(); the reason of a failure is in podman->last. */
 int podman_ask(struct podman *podman, const struct podman_ask *ask);

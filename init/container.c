@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -60,15 +59,6 @@ static void digest_line(void *with, const char *line)
 	podman_keep_error(with, line);
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk)
-{
-	(void)st;
-	(void)type;
-	if (walk->level > 0)
-		(void)remove(path);
-	return 0;
-}
-
 /* What a pull that was cut off has left is as large as an image. */
 static void make_temporary(const struct work *work)
 {
@@ -78,7 +68,7 @@ static void make_temporary(const struct work *work)
 	snprintf(path, sizeof(path), "%s/tmp/%s", key_string(containers, &containers_keys, "storage"),
 		 json_object_get_string(key_member(work->podman.service, "name")));
 	podman_directory(path, 0700);
-	nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	podman_empty(path);
 }
 
 /* Whether podman's storage has the image under exactly this digest. */

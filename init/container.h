@@ -43,11 +43,15 @@ enum container_ask {
 	CONTAINER_NETWORK,	/* says where the network of the container of this name is */
 	CONTAINER_REMOVE,	/* the container of this name, whatever it does */
 	CONTAINER_RUN,
+	CONTAINER_LIST,		/* says "ID NAME" of each container */
+	CONTAINER_REMOVE_OTHER,	/* the container with the ID in argument, unless it runs */
+	CONTAINER_IMAGES,	/* says "= ID BYTES" of each image, and then "+ DIGEST" of each by which it is known */
+	CONTAINER_REMOVE_IMAGE,	/* the image with the ID in argument, unless a container has it */
 };
 
 /*
- * Fills words for one of the above; argument: of login and pull, the path of the authfile, NULL: no login. Free with
- * container_free().
+ * Fills words for one of the above; argument: of login and pull, the path of the authfile, NULL: no login; otherwise
+ * as they say. Free with container_free().
  */
 void container_command(enum container_ask ask, struct json_object *service, const char *argument,
 		       struct container_words *ret);

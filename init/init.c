@@ -726,7 +726,7 @@ static void begin_plan(const char *config_error)
 	watchdog_init(config->watchdog_device, config->watchdog_timeout_ms);
 	shutdown_init(&plan, &shutdown_hooks);
 	refresh_run_init(config, &plan, node_options, node_child);
-	tidy_init(config, node_options);
+	tidy_init(config, &plan, node_options);
 	act_init(config);
 	prepare("logs", logpipe_init(config));
 	daemon_init(config->api_json, config->log_json, logpipe_active());

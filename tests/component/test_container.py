@@ -30,6 +30,12 @@ trap 'echo stopping; exit 0' TERM
 echo up
 while :; do sleep 0.05; done
 """
+# podman by hand, as Gantry calls it.
+PODMAN = f"""
+export CONTAINERS_CONF=/dev/null CONTAINERS_REGISTRIES_CONF=/dev/null HOME=/tmp TMPDIR=/tmp PATH=/usr/sbin:/usr/bin
+podman() {{ /usr/bin/podman --root={STORAGE} --volumepath={STORAGE}/volumes --runroot=/run/gantry/containers/run \\
+--tmpdir=/run/gantry/containers/libpod --network-config-dir=/run/gantry/containers/networks --storage-driver=overlay \\
+--cgroup-manager=cgroupfs --events-backend=none "$@"; }}"""
 # Of a container: answers whoever comes to its port, and asks the world once it is told to.
 TALK = r"""
 while :; do echo "inside $0" | nc -l -N -p 8000; done &
@@ -59,8 +65,9 @@ class ContainerTest(unittest.TestCase):
         files = oci.programs("sh", "sleep", "cat", "id", "head", "grep", "nc")
         cls.image = oci.Image(files, ["/bin/sh", "-c", SCRIPT, "name"], ["IMAGE=one"])
         cls.other = oci.Image(files, ["/bin/sh", "-c", "echo wrong", "name"])
+        cls.third = oci.Image(files, ["/bin/sh", "-c", "echo third", "name"])
         cls.folder = tempfile.mkdtemp(prefix="registry-")
-        oci.fill(cls.folder, {"test/one": cls.image, "test/other": cls.other})
+        oci.fill(cls.folder, {"test/one": cls.image, "test/other": cls.other, "test/third": cls.third})
 
     @classmethod
     def tearDownClass(cls):
@@ -271,6 +278,46 @@ class ContainerTest(unittest.TestCase):
             gantry.ctl("stop", "box")
             gantry.wait("box", "stopped", timeout=5)
             self.assert_no_process(gantry)
+
+    # -- what is on the disk
+
+    def test_images_that_no_service_names_go_once_all_containers_have_run_and_none_that_is_in_use(self):
+        other, third = (f"127.0.0.1:5000/test/{name}@{image.digest}" for name, image in
+                        (("other", self.other), ("third", self.third)))
+        # As if a machine with another configuration had had the disk before, and had ended in a power cut.
+        before = stage("before", f"""{PODMAN}
+            podman pull --tls-verify=false --signature-policy=/t/policy.json {other} && podman create --name gone {other} &&
+            podman pull --tls-verify=false --signature-policy=/t/policy.json {third} && podman create --name kept {third} &&
+            mkdir -p {STORAGE}/tmp/gone/layer""", needs=["registry"])
+        box = self.container(command=['echo waits; while [ ! -e /data/go ]; do sleep 0.05; done; '
+                                      'printf READY=1 | nc -uU -w1 "$NOTIFY_SOCKET"'],
+                             needs=["before"], ready={"notify": True}, volumes=["/t:/data"])
+        fails = {**self.container(command=["[ -e /data/good ] || exit 1"], needs=["before"], volumes=["/t:/data"],
+                                  ready={"path": "/t/good"}), "name": "fails", "required": False}
+        kept = {**self.container(), "name": "kept", "enabled": False}
+        with self.start(self.registry(), box, fails, kept, stages=[before], containers={"keep_unused_s": 0.2},
+                        files={"policy.json": '{"default": [{"type": "insecureAcceptAnything"}]}'}) as gantry:
+            gantry.wait("before", "done", timeout=40)
+            gantry.wait("box", "waits", kind="message", timeout=40)
+            gantry.write("go", "")
+            gantry.wait("box", "ready")
+            failures = len(gantry.find("fails", "retrying"))
+            gantry.wait("fails", "retrying", count=failures + 3)
+            gantry.write("good", "")
+            removed = gantry.wait("gantry", "removed the image", kind="message", timeout=40)
+            self.assertRegex(removed.text, rf"^removed the image {other[:len(other) - 52]}, 4\.\d MB: no service names it "
+                                           rf"image={other} bytes=4\d{{6}}$")
+            self.assertGreater(removed.time - gantry.find("fails", "ready")[-1].time, 0.2)
+            gantry.wait("gantry", f"kept the image {third}: ", kind="message")
+            self.assertEqual([e.text.split(",")[0] for e in gantry.find("gantry", "removed", kind="message")],
+                             ["removed the container gone", removed.text.split(",")[0]])
+            wait_for(lambda: gantry.inside("/bin/ls", f"{STORAGE}/tmp").stdout.split() == ["box", "fails"], "the rest of a pull")
+            left = gantry.inside("/bin/sh", "-c", f"{PODMAN}\npodman image ls --format '{{{{.Digest}}}}'").stdout.split()
+            self.assertEqual(sorted(left), sorted([self.image.digest, self.third.digest]))
+            pulls = len(gantry.find("box", "pulls ", kind="progress"))
+            gantry.ctl("restart", "box")
+            gantry.wait("box", "waits", kind="message", count=2)
+            self.assertEqual(len(gantry.find("box", "pulls ", kind="progress")), pulls)
 
     # -- a registry with a password
 

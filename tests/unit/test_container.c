@@ -227,6 +227,9 @@ TEST(the_registry_is_asked_over_tls_unless_it_is_plain)
 			  "/auth"),
 		  PLAIN "login --authfile=/auth --tls-verify=false --username=joe --password-stdin r.io:5");
 	CHECK_STR(command(CONTAINER_REMOVE, SERVICE(""), NULL), PLAIN "rm --force --ignore --time=0 --volumes box");
+	CHECK_STR(command(CONTAINER_LIST, SERVICE(""), NULL), PLAIN "ps --all --no-trunc --format={{.ID}} {{.Names}}");
+	CHECK_STR(command(CONTAINER_REMOVE_OTHER, SERVICE(""), "0a"), PLAIN "rm --volumes 0a");
+	CHECK_STR(command(CONTAINER_REMOVE_IMAGE, SERVICE(""), "0a"), PLAIN "image rm 0a");
 	CHECK_STR(command(CONTAINER_NETWORK, SERVICE(""), NULL),
 		  PLAIN "container inspect --format={{.NetworkSettings.SandboxKey}} box");
 	CHECK_STR(command(CONTAINER_INSPECT, SERVICE(""), NULL),
