@@ -48,6 +48,12 @@ static bool takes(const struct plan_node *node, const char *name)
 	return config->takes && !strcmp(config->takes, name);
 }
 
+/* What is kept for a service is the document without the secrets of the disk, which no registry asks for. */
+static const char *kept_name(const struct plan_node *node, const char *name)
+{
+	return !node->config->stage && !strcmp(name, CONFIG_ARTIFACT) ? KEPT_ARTIFACT : name;
+}
+
 static struct artifact *find(const char *name)
 {
 	for (size_t i = 0; i < n_artifacts; i++)
@@ -85,7 +91,7 @@ int artifact_init(const struct plan *with)
 	}
 	for (size_t i = 0; i < plan->n_nodes; i++) {
 		const char *name = plan->nodes[i].config->takes;
-		struct artifact *artifact = name ? find(name) : NULL;
+		struct artifact *artifact = name ? find(kept_name(&plan->nodes[i], name)) : NULL;
 
 		if (artifact)
 			artifact->kept = true;
@@ -221,7 +227,7 @@ static bool giver_left(const char *name)
 
 int artifact_take(size_t node, const char *name, int *ret_fd)
 {
-	struct artifact *artifact = find(name);
+	struct artifact *artifact = find(kept_name(&plan->nodes[node], name));
 	int fd;
 
 	if (!takes(&plan->nodes[node], name))
@@ -229,7 +235,7 @@ int artifact_take(size_t node, const char *name, int *ret_fd)
 	if (!artifact)
 		return -ENOENT;
 	if (artifact->fd < 0)
-		return giver_left(name) ? -EAGAIN : -ENOENT;
+		return giver_left(artifact->name) ? -EAGAIN : -ENOENT;
 	fd = artifact_reopen(artifact->fd);
 	if (fd < 0)
 		return -EAGAIN;

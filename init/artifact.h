@@ -22,6 +22,7 @@ int artifact_give(size_t node, const char *name, int fd);
 void artifact_give_text(const char *name, const char *text);
 
 /*
+ * A service that takes the hub's document gets it without the secrets of the disk.
  * 0 and a read-only descriptor with an offset of its own, the caller's to close; -EAGAIN: not there yet; -ENOENT:
  * nobody gives it any more; -EPERM: the node does not take it.
  */

@@ -6,6 +6,8 @@
 
 #include <json-c/json.h>
 
+#include <gantry/report.h>
+
 #include "config-refresh.h"
 
 static const struct place top;
@@ -172,6 +174,15 @@ static int check_nodes(struct check *check, struct config *config)
 	return 0;
 }
 
+/* A container's login wants the document at any start: PID 1 keeps what is given for that. */
+static bool serves_login(const struct config *config)
+{
+	for (size_t i = 0; i < config->n_nodes; i++)
+		if (config->nodes[i].takes && !strcmp(config->nodes[i].takes, CONFIG_ARTIFACT))
+			return true;
+	return false;
+}
+
 /*
  * The stage evaluates the keys, and gives what a refresh needs; it finds that where no file can have put it, since its
  * table does not know it.
@@ -197,7 +208,7 @@ static int pass_options(struct check *check, struct config *config, size_t index
 		json_object_object_add(whole, "enabled_if", keys);
 	else
 		json_object_put(keys);
-	if (config->refreshes && index == config->refresh_stage)
+	if ((config->refreshes && index == config->refresh_stage) || serves_login(config))
 		json_object_object_add(whole, "kept", json_object_new_boolean(true));
 	text = strdup(json_object_to_json_string_ext(whole, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(whole);

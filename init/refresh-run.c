@@ -20,7 +20,7 @@
 
 #define CGROUP  "refresh.step"	/* no node's name has a dot */
 #define STEP_NS (300 * 1000000000LL)	/* of a stage without a deadline of its own */
-#define CONFIG  "config"
+#define CONFIG  CONFIG_ARTIFACT
 
 enum flag {
 	FLAG_UNTOLD,

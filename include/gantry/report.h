@@ -54,7 +54,8 @@ struct report_progress {
 
 /* Artifacts: named bytes in a memfd sealed with F_SEAL_SEAL | SHRINK | GROW | WRITE. */
 #define ARTIFACT_NAME_MAX 32
-#define KEPT_ARTIFACT     "config-without-keys"	/* what a refresh needs of the document in use: docs/refresh.md */
+#define CONFIG_ARTIFACT   "config"
+#define KEPT_ARTIFACT     "config-without-keys"	/* of it, what a refresh or a login needs for ever: docs/refresh.md */
 #define DIGEST_ARTIFACT   "config-digest"
 #define ARTIFACT_SIZE_MAX (4u << 20)
 

@@ -322,7 +322,7 @@ class ContainerTest(unittest.TestCase):
     # -- a registry with a password
 
     def with_login(self, password, key="registry.token"):
-        document = json.dumps({"registry": {"token": password}, "other": 1})
+        document = json.dumps({"registry": {"token": password}, "disk_encryption": {"key": "TheDiskKey"}})
         hub = {"name": "config", "type": "config", "needs": ["proxy"],
                "options": {"url": "http://127.0.0.1:5001/document"}, "retry": {"min_s": 0.1}}
         box = self.container(needs=["registry"], pull_deadline_s=6,
@@ -347,6 +347,27 @@ class ContainerTest(unittest.TestCase):
             seen = self.everything(gantry)
             for secret in (oci.PASSWORD, ENCODED, "auth.json", "found: "):
                 self.assertNotIn(secret, seen)
+
+    def test_the_password_is_there_for_another_pull_and_the_key_of_the_disk_is_not(self):
+        with self.with_login(oci.PASSWORD) as gantry:
+            gantry.wait("box", "up", kind="message", timeout=40)
+            kept = {}
+            for fd in os.listdir(f"/proc/{gantry.pid}/fd"):
+                path = f"/proc/{gantry.pid}/fd/{fd}"
+                if "memfd:config" in os.readlink(path):
+                    with open(path, encoding="utf-8") as file:
+                        kept[re.search("memfd:(\\S+)", os.readlink(path))[1]] = file.read()
+            self.assertEqual(list(kept), ["config-without-keys"])
+            self.assertIn(oci.PASSWORD, kept["config-without-keys"])
+            self.assertNotIn("TheDiskKey", kept["config-without-keys"])
+            gantry.ctl("stop", "box")
+            gantry.wait("box", "stopped")
+            gantry.ctl("stop", "proxy")
+            r = gantry.inside("/bin/sh", "-c", f"{PODMAN}\npodman image rm --all")
+            self.assertIn("Deleted: ", r.stdout, r.stderr)
+            gantry.ctl("start", "box")
+            gantry.wait("box", "up", kind="message", count=2, timeout=40)
+            self.assertEqual(len(gantry.find("box", "pulled ", kind="message")), 2)
 
     def test_a_wrong_password_is_a_reason_and_is_nowhere(self):
         with self.with_login("not-it-at-all") as gantry:
