@@ -3,8 +3,8 @@
 each would spend more time on starting and importing than most of the tests on testing.
 
 run.py starts it with a SOCK_SEQPACKET socket and speaks JSON with it. First come the modules, a message each: {"module",
-"tests": [[id, seconds that it only waits], ...]} or {"module", "failure": why it cannot be imported}; then {"module": null}.
-After that each message to it,
+"tests": [[id, seconds that it only waits, what it shares with others], ...]} or {"module", "failure": why it cannot be
+imported}; then {"module": null}. After that each message to it,
 {"test" or "command", "timeout_s"} with two descriptors, is a test method or a program to run: what that prints goes into the
 first, and how it ended into the second: {"status", "seconds", "cpu_s"}, the status negative for a signal and null for what had
 no end in time.
@@ -36,7 +36,8 @@ def tests_in(suite):
         elif isinstance(item, unittest.loader._FailedTest):
             raise item._exception
         else:
-            yield item.id(), getattr(getattr(item, item._testMethodName), "waits_s", 0)
+            method = getattr(item, item._testMethodName)
+            yield item.id(), getattr(method, "waits_s", 0), getattr(method, "shares", None)
 
 
 def import_all(kind, server):

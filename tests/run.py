@@ -44,7 +44,7 @@ SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 printing = threading.Lock()
 
 
-Job = collections.namedtuple("Job", "kind name work waits_s", defaults=(0,))
+Job = collections.namedtuple("Job", "kind name work waits_s shares", defaults=(0, None))
 
 
 class Result:
@@ -191,7 +191,7 @@ class ForkServer:
                                             start_new_session=True)
 
     def list(self):
-        """[(name, id, seconds that it only waits)] of all tests in its modules, and failures."""
+        """[(name, id, seconds that it only waits, what it shares)] of all tests in its modules, and failures."""
         tests, failures = [], []
         self.socket.settimeout(IMPORT_TIMEOUT * SCALE)
         try:
@@ -199,7 +199,7 @@ class ForkServer:
                 name = f"{self.kind}/{found['module'].split('.')[-1]}"
                 if "failure" in found:
                     failures.append(Result(name, "FAIL", reason="cannot be imported", output=found["failure"]))
-                tests += [(f"{name}.{test.split('.')[-1]}", test, waits_s) for test, waits_s in found.get("tests", [])]
+                tests += [(f"{name}.{test.split('.')[-1]}", test, *marks) for test, *marks in found.get("tests", [])]
         except (OSError, ValueError) as error:
             failures.append(Result(f"{self.kind}/all", "FAIL", reason=f"cannot be imported: {error}"))
         self.socket.settimeout(None)
@@ -223,8 +223,19 @@ class ForkServer:
         self.process.wait()
 
 
+def in_order(jobs):
+    """By kind. Of those that share something, such as a machine, the first one makes it: it comes before the others of its
+    kind, and the rest after them, so that nobody waits for it."""
+    makers = {job.shares: job for job in reversed(jobs) if job.shares}
+
+    def place(job):
+        return 1 if not job.shares else 0 if makers[job.shares] is job else 2
+
+    return sorted(jobs, key=lambda job: (KINDS.index(job.kind), place(job)))
+
+
 def run_all(jobs, at_once, report):
-    queue = [job for kind in KINDS for job in jobs if job.kind == kind]
+    queue = in_order(jobs)
     alone = [job for job in queue if job.name.startswith(ALONE)]
     waiting = sorted((job for job in queue if job.waits_s), key=lambda job: -job.waits_s) if at_once > 1 else []
     others = [job for job in queue if job not in alone and job not in waiting]
@@ -276,8 +287,8 @@ def main():
         for failure in failures:
             if wanted(failure.name):
                 report.add(failure)
-        jobs += [Job(kind, name, functools.partial(one_python, servers[kind], name, test), waits_s)
-                 for name, test, waits_s in tests if wanted(name)]
+        jobs += [Job(kind, name, functools.partial(one_python, servers[kind], name, test), *marks)
+                 for name, test, *marks in tests if wanted(name)]
     if set(kinds) & {"unit", "fuzz"}:
         for program, built in build_programs().items():
             kind = program.split("/")[2]

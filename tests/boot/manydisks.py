@@ -238,6 +238,7 @@ def give_methods(case):
         def method(self, disk=disk):
             self.check(disk)
 
+        method.shares = case.__name__
         method.__name__ = name
         method.__qualname__ = f"{case.__name__}.{name}"
         setattr(case, name, method)

@@ -212,6 +212,7 @@ def make_part(kind, index):
     def test(self):
         print(f"GANTRY_SEED={SEED}")
         getattr(self, kind)(index)
+    test.shares = "records"
     return test
 
 

@@ -31,6 +31,11 @@ class Tests(unittest.TestCase):
 
     test_two = test_one
 
+    def test_shares(self):
+        pass
+
+    test_shares.shares = "it"
+
     def test_fails(self):
         self.assertEqual(1, 2, "one is not two")
 
@@ -69,8 +74,8 @@ class Runner(unittest.TestCase):
         self.server = run.ForkServer("kind")
         self.addCleanup(self.server.close)
         tests, self.failures = self.server.list()
-        self.tests = {name: test for name, test, _ in tests}
-        self.waiting = {name: waits_s for name, _, waits_s in tests if waits_s}
+        self.tests = {name: test for name, test, _, _ in tests}
+        self.marks = {name: marks for name, _, *marks in tests if any(marks)}
 
     def one(self, name, timeout=20):
         return self.server.run(timeout, test=self.tests[f"kind/test_sound.{name}"])
@@ -81,8 +86,8 @@ class Runner(unittest.TestCase):
             self.assertTrue(ended, f"process {pid} lives on")
 
     def test_every_test_is_listed_and_a_module_that_cannot_be_imported_is_a_failure(self):
-        self.assertEqual(len(self.tests), 9)
-        self.assertEqual(self.waiting, {"kind/test_sound.test_waits": 7})
+        self.assertEqual(len(self.tests), 10)
+        self.assertEqual(self.marks, {"kind/test_sound.test_waits": [7, None], "kind/test_sound.test_shares": [0, "it"]})
         self.assertEqual([(failure.name, failure.verdict) for failure in self.failures], [("kind/test_broken", "FAIL")])
         self.assertIn("No module named 'nothing_of_this_name'", self.failures[0].output)
 
@@ -116,6 +121,16 @@ class Runner(unittest.TestCase):
 
     def test_seconds_of_a_processor_are_its_own_and_its_children_s(self):
         self.assertGreaterEqual(self.one("test_works")[3], 0.4)
+
+
+class Order(unittest.TestCase):
+    def test_who_makes_what_others_share_comes_first_and_they_come_last(self):
+        def job(kind, name, shares=None):
+            return run.Job(kind, name, None, shares=shares)
+
+        jobs = [job("unit", "x"), job("boot", "a"), job("boot", "b", "one"), job("boot", "c", "one"), job("boot", "d", "two"),
+                job("boot", "e", "one"), job("boot", "f")]
+        self.assertEqual("".join(job.name for job in run.in_order(jobs)), "bdafcex")
 
 
 if __name__ == "__main__":
