@@ -50,7 +50,7 @@ struct child_spec {
 };
 
 /* Room for n children; blocks the signals that the loop reads. 0 or negative errno. */
-int child_init(size_t n, struct plan *plan);
+int child_init(size_t n);
 
 /* 0 and the child, or negative errno: nothing was started. */
 int child_start(const struct child_spec *spec, struct child **ret);

@@ -711,8 +711,7 @@ static void begin_plan(const char *config_error)
 	make_options();
 	prepare("artifacts", artifact_init(&plan));
 	prepare("facts", facts_init(config->n_nodes));
-	prepare("children", child_init(config->n_nodes + when_ready_children(config) + probe_count(config) + extra,
-				       &plan));
+	prepare("children", child_init(config->n_nodes + when_ready_children(config) + probe_count(config) + extra));
 	prepare("cgroups", cgroup_node_init(config, node_gone));
 	prepare("probes", probe_init(&plan, probe_answered));
 	prepare("readiness", ready_init(&plan, when_ready_begin));
