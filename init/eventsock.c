@@ -27,14 +27,13 @@
 
 static struct loop_source source = LOOP_SOURCE_INIT;
 
-static struct {
-	char bytes[DATAGRAM_MAX + 1];	/* one more: what is longer is seen to be so */
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(struct ucred))];
-	} control;
-	struct iovec iov;
-} slots[DATAGRAMS_A_CALL];
+/* Where no datagram comes, its bytes are never touched: what is written for each call lies apart. */
+static char bytes[DATAGRAMS_A_CALL][DATAGRAM_MAX + 1];	/* one more: what is longer is seen to be so */
+static union {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(sizeof(struct ucred))];
+} controls[DATAGRAMS_A_CALL];
+static struct iovec parts[DATAGRAMS_A_CALL];
 static struct mmsghdr messages[DATAGRAMS_A_CALL];
 
 /*
@@ -76,14 +75,14 @@ static const char *sender_name(int pid)
 	return names[i].name;
 }
 
-static void take(struct msghdr *message, const char *bytes, size_t size, int64_t now_ns)
+static void take(struct msghdr *message, const char *datagram, size_t size, int64_t now_ns)
 {
 	const char *name = sender_name(sender_pid(message));
 	static struct datagram d;
 
 	if (!sender_may(sender_find(name), now_ns))
 		return;
-	datagram_read(&d, bytes, size);
+	datagram_read(&d, datagram, size);
 	event_add(d.level, EVENT_MESSAGE, name, d.text, d.text_size, d.fields, d.fields_size);
 }
 
@@ -95,14 +94,14 @@ static void receive(int most)
 	memset(names, 0, sizeof(names));
 	while (taken < most && n == DATAGRAMS_A_CALL) {
 		for (int i = 0; i < DATAGRAMS_A_CALL; i++) {
-			slots[i].iov = (struct iovec){slots[i].bytes, sizeof(slots[i].bytes)};
+			parts[i] = (struct iovec){bytes[i], sizeof(bytes[i])};
 			messages[i].msg_hdr = (struct msghdr){
-				.msg_iov = &slots[i].iov, .msg_iovlen = 1,
-				.msg_control = &slots[i].control, .msg_controllen = sizeof(slots[i].control)};
+				.msg_iov = &parts[i], .msg_iovlen = 1,
+				.msg_control = &controls[i], .msg_controllen = sizeof(controls[i])};
 		}
 		n = recvmmsg(source.fd, messages, DATAGRAMS_A_CALL, MSG_DONTWAIT, NULL);
 		for (int i = 0; i < n; i++)
-			take(&messages[i].msg_hdr, slots[i].bytes, messages[i].msg_len, now_ns);
+			take(&messages[i].msg_hdr, bytes[i], messages[i].msg_len, now_ns);
 		taken += n;
 	}
 }

@@ -440,12 +440,14 @@ static bool open_log(struct log *log, const char *path)
 
 int logger_main(int argc, char **argv)
 {
-	static struct log log = {.directory = -1, .fd = -1, .next = 1};
+	static struct log log;	/* all zeros, or its buffer were in the binary */
 	_cleanup_(cleanup_free) char *path = NULL;
 	int r;
 
 	(void)argc;
 	(void)argv;
+	log.directory = log.fd = -1;
+	log.next = 1;
 	prctl(PR_SET_NAME, "gantry-logger");
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);	/* it ends by the end of file, after the last event */
