@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Implements config-refresh.h. Stages come before services in config.nodes, both in the order of the file. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <json-c/json.h>
@@ -210,11 +209,11 @@ static int pass_options(struct check *check, struct config *config, size_t index
 		json_object_put(keys);
 	if ((config->refreshes && index == config->refresh_stage) || serves_login(config))
 		json_object_object_add(whole, "kept", json_object_new_boolean(true));
-	text = strdup(json_object_to_json_string_ext(whole, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	text = pool_copy(&config->pool, json_object_to_json_string_ext(whole, JSON_C_TO_STRING_PLAIN |
+									      JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(whole);
 	if (!text)
 		return -ENOMEM;
-	free(stage->json);
 	stage->json = text;
 	stage->json_size = strlen(text);
 	return 0;

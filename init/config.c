@@ -25,83 +25,39 @@ void config_free(struct config *config)
 {
 	if (!config)
 		return;
-	for (size_t i = 0; i < config->n_nodes; i++) {
-		struct config_node *node = &config->nodes[i];
-
-		for (size_t j = 0; j < node->n_cgroup; j++) {
-			free(node->cgroup[j].name);
-			free(node->cgroup[j].value);
-		}
-		free(node->cgroup);
-		free(node->name);
-		free(node->json);
-		free(node->ready_path);
-		free(node->when_ready);
-		free(node->ready_json);
-		free(node->health_json);
-		free(node->ready_address);
-		free(node->enabled_if);
-		for (size_t j = 0; j < node->n_change_files; j++)
-			free(node->change_files[j]);
-		free(node->change_files);
-		free(node->takes);
-	}
-	for (size_t i = 0; i < config->n_sysctls; i++) {
-		free(config->sysctls[i].name);
-		free(config->sysctls[i].value);
-	}
-	for (size_t i = 0; i < config->n_actions; i++) {
-		free(config->actions[i].name);
-		free(config->actions[i].words);
-		free(config->actions[i].json);
-		free(config->actions[i].target);
-	}
-	for (size_t i = 0; i < config->n_uploads; i++) {
-		free(config->uploads[i].name);
-		free(config->uploads[i].path);
-	}
-	free(config->actions);
-	free(config->uploads);
-	free(config->sysctls);
+	pool_free(&config->pool);
 	free(config->nodes);
-	free(config->hostname);
-	free(config->fifo);
-	free(config->watchdog_device);
-	free(config->api_json);
-	free(config->log_json);
-	free(config->logs_json);
-	free(config->logs_directory);
-	free(config->logs_group);
 	free(config);
 }
 
 /* A copy of string in *ret; NULL stays NULL. */
-static int copy_string(const char *string, char **ret)
+static int copy_string(struct pool *pool, const char *string, char **ret)
 {
 	if (!string)
 		return 0;
-	*ret = strdup(string);
+	*ret = pool_copy(pool, string);
 	return *ret ? 0 : -ENOMEM;
 }
 
 /* The object as compact JSON; an absent one as `absent`, which may be NULL. */
-static int copy_json(struct json_object *object, const char *absent, char **ret)
+static int copy_json(struct pool *pool, struct json_object *object, const char *absent, char **ret)
 {
-	return copy_string(object ? json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
-								   JSON_C_TO_STRING_NOSLASHESCAPE) : absent, ret);
+	return copy_string(pool, object ? json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
+									 JSON_C_TO_STRING_NOSLASHESCAPE) : absent, ret);
 }
 
-static int copy_pairs(struct json_object *map, struct config_pair **ret, size_t *ret_n)
+static int copy_pairs(struct pool *pool, struct json_object *map, struct config_pair **ret, size_t *ret_n)
 {
 	if (!map || !json_object_object_length(map))
 		return 0;
-	*ret = calloc((size_t)json_object_object_length(map), sizeof(**ret));
+	*ret = pool_take(pool, (size_t)json_object_object_length(map) * sizeof(**ret));
 	if (!*ret)
 		return -ENOMEM;
 	json_object_object_foreach(map, name, value) {
 		struct config_pair *pair = &(*ret)[(*ret_n)++];
 
-		if (copy_string(name, &pair->name) < 0 || copy_string(json_object_get_string(value), &pair->value) < 0)
+		if (copy_string(pool, name, &pair->name) < 0 ||
+		    copy_string(pool, json_object_get_string(value), &pair->value) < 0)
 			return -ENOMEM;
 	}
 	return 0;
@@ -121,7 +77,7 @@ static int index_of(const char *value, const char *const *names)
 	return i;
 }
 
-static int fill_stage(struct config_node *node, struct json_object *object)
+static int fill_stage(struct pool *pool, struct config_node *node, struct json_object *object)
 {
 	struct json_object *deadline = key_member(object, "deadline_s");
 	struct json_object *retry = key_member(object, "retry");
@@ -137,11 +93,11 @@ static int fill_stage(struct config_node *node, struct json_object *object)
 	node->retry_max_ms = milliseconds(retry, &retry_keys, "max_s");
 	node->retry_limit = limit ? (unsigned)json_object_get_int64(limit) : node->stage->retry_limit;
 	node->enabled = true;
-	return copy_json(key_member(object, "options"), "{}", &node->json);
+	return copy_json(pool, key_member(object, "options"), "{}", &node->json);
 }
 
 /* What is launched for a probe: the service with another command, and without what is done once for each start. */
-static int copy_probe(struct json_object *service, struct json_object *command, char **ret)
+static int copy_probe(struct pool *pool, struct json_object *service, struct json_object *command, char **ret)
 {
 	static const char *const not[] = {"before_start", "when_ready", "ready", "watchdog", "container", "log",
 					  "cgroup"};
@@ -153,12 +109,12 @@ static int copy_probe(struct json_object *service, struct json_object *command, 
 	if (r == 0 && json_object_object_add(probe, "command", json_object_get(command)) < 0)
 		r = -ENOMEM;
 	if (r == 0)
-		r = copy_json(probe, NULL, ret);
+		r = copy_json(pool, probe, NULL, ret);
 	json_object_put(probe);
 	return r;
 }
 
-static int fill_watchdog(struct config_node *node, struct json_object *service)
+static int fill_watchdog(struct pool *pool, struct config_node *node, struct json_object *service)
 {
 	struct json_object *watchdog = key_member(service, "watchdog"), *command = key_member(watchdog, "exec");
 
@@ -171,10 +127,10 @@ static int fill_watchdog(struct config_node *node, struct json_object *service)
 	node->health_interval_ms = milliseconds(watchdog, &watchdog_keys, "interval_s");
 	node->health_timeout_ms = milliseconds(watchdog, &watchdog_keys, "timeout_s");
 	node->health_failures = (unsigned)key_number(watchdog, &watchdog_keys, "failures");
-	return copy_probe(service, command, &node->health_json);
+	return copy_probe(pool, service, command, &node->health_json);
 }
 
-static int fill_ready(struct config_node *node, struct json_object *service)
+static int fill_ready(struct pool *pool, struct config_node *node, struct json_object *service)
 {
 	struct json_object *ready = key_member(service, "ready");
 	struct json_object *path = key_member(ready, "path"), *tcp = key_member(ready, "tcp");
@@ -183,19 +139,19 @@ static int fill_ready(struct config_node *node, struct json_object *service)
 
 	if (path) {
 		node->ready = READY_PATH;
-		return copy_string(json_object_get_string(path), &node->ready_path);
+		return copy_string(pool, json_object_get_string(path), &node->ready_path);
 	}
 	if (tcp) {
 		node->ready = READY_TCP;
 		if (!address_split(json_object_get_string(tcp), host, sizeof(host), &node->ready_port))
 			return -EINVAL;
-		return copy_string(host, &node->ready_address);
+		return copy_string(pool, host, &node->ready_address);
 	}
 	if (command) {
 		node->ready = READY_EXEC;
 		node->ready_interval_ms = milliseconds(ready, &ready_keys, "interval_s");
 		node->ready_timeout_ms = milliseconds(ready, &ready_keys, "timeout_s");
-		return copy_probe(service, command, &node->ready_json);
+		return copy_probe(pool, service, command, &node->ready_json);
 	}
 	node->ready_fd = json_object_get_int(fd);
 	node->ready = fd ? READY_FD : key_member(ready, "notify") ? READY_NOTIFY : ready ? READY_EXIT : READY_STARTED;
@@ -207,7 +163,7 @@ static size_t count(struct json_object *array)
 	return array ? json_object_array_length(array) : 0;
 }
 
-static int fill_change(struct config_node *node, struct json_object *object)
+static int fill_change(struct pool *pool, struct config_node *node, struct json_object *object)
 {
 	static const char *const actions[] = {"none", "signal", "restart", NULL};
 	struct json_object *files = key_member(object, "files");
@@ -216,35 +172,37 @@ static int fill_change(struct config_node *node, struct json_object *object)
 		return 0;
 	node->change_action = (enum change_action)index_of(key_string(object, &change_keys, "action"), actions);
 	node->change_signal = signal_number(key_string(object, &change_keys, "signal"));
-	node->change_files = calloc(count(files) + 1, sizeof(*node->change_files));
+	node->change_files = pool_take(pool, (count(files) + 1) * sizeof(*node->change_files));
 	if (!node->change_files)
 		return -ENOMEM;
 	for (size_t i = 0; i < count(files); i++) {
 		char **file = &node->change_files[node->n_change_files++];
 
-		if (copy_string(json_object_get_string(json_object_array_get_idx(files, i)), file) < 0)
+		if (copy_string(pool, json_object_get_string(json_object_array_get_idx(files, i)), file) < 0)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
 /* The launcher gets the machine's `containers` with the service's own object. */
-static int fill_container(struct config_node *node, struct json_object *object, struct json_object *containers)
+static int fill_container(struct pool *pool, struct config_node *node, struct json_object *object,
+		          struct json_object *containers)
 {
 	struct json_object *container = key_member(object, "container"), *login = key_member(container, "login");
-	int r = login ? copy_string(key_string(login, &login_keys, "artifact"), &node->takes) : 0;
+	int r = login ? copy_string(pool, key_string(login, &login_keys, "artifact"), &node->takes) : 0;
 
 	node->prepare_ms = milliseconds(container, &container_keys, "pull_deadline_s") + PREPARE_MORE_MS;
 	if (r < 0)
 		return r;
 	if (containers && json_object_object_add(object, "containers", json_object_get(containers)) < 0)
 		return -ENOMEM;
-	r = copy_json(object, NULL, &node->json);
+	r = copy_json(pool, object, NULL, &node->json);
 	json_object_object_del(object, "containers");
 	return r;
 }
 
-static int fill_service(struct config_node *node, struct json_object *object, struct json_object *containers)
+static int fill_service(struct pool *pool, struct config_node *node, struct json_object *object,
+		        struct json_object *containers)
 {
 	static const char *const policies[] = {"always", "on-failure", "never", NULL};
 	struct json_object *restart = key_member(object, "restart");
@@ -267,23 +225,23 @@ static int fill_service(struct config_node *node, struct json_object *object, st
 	node->stop_signal = signal_number(key_string(object, &service_keys, "stop_signal"));
 	node->stop_grace_ms = milliseconds(object, &service_keys, "stop_grace_s");
 	node->stop_all = strcmp(key_string(object, &service_keys, "stop_to"), "all") == 0;
-	r = fill_ready(node, object);
+	r = fill_ready(pool, node, object);
 	if (r == 0)
-		r = fill_watchdog(node, object);
+		r = fill_watchdog(pool, node, object);
 	if (r == 0 && node->enabled)	/* otherwise nothing switches it but a hand */
-		r = copy_string(json_object_get_string(key_member(object, "enabled_if")), &node->enabled_if);
+		r = copy_string(pool, json_object_get_string(key_member(object, "enabled_if")), &node->enabled_if);
 	if (r == 0)
-		r = fill_change(node, key_member(object, "on_change"));
+		r = fill_change(pool, node, key_member(object, "on_change"));
 	if (r < 0)
 		return r;
-	r = copy_json(key_member(object, "when_ready"), NULL, &node->when_ready);
+	r = copy_json(pool, key_member(object, "when_ready"), NULL, &node->when_ready);
 	if (r < 0)
 		return r;
-	r = copy_pairs(key_member(object, "cgroup"), &node->cgroup, &node->n_cgroup);
+	r = copy_pairs(pool, key_member(object, "cgroup"), &node->cgroup, &node->n_cgroup);
 	if (r < 0)
 		return r;
-	return key_member(object, "container") ? fill_container(node, object, containers) :
-	       copy_json(object, NULL, &node->json);
+	return key_member(object, "container") ? fill_container(pool, node, object, containers) :
+	       copy_json(pool, object, NULL, &node->json);
 }
 
 /* What a service says of its log, or else what `logs` says of all. */
@@ -300,6 +258,7 @@ static void fill_log(struct config_node *node, struct json_object *log, struct j
 static int fill_nodes(struct config *config, struct json_object *root)
 {
 	struct json_object *stages = key_member(root, "stages"), *services = key_member(root, "services");
+	struct pool *pool = &config->pool;
 	size_t n_stages = count(stages), n = n_stages + count(services);
 
 	config->nodes = calloc(n ? n : 1, sizeof(*config->nodes));
@@ -309,11 +268,11 @@ static int fill_nodes(struct config *config, struct json_object *root)
 		struct config_node *node = &config->nodes[config->n_nodes++];
 		struct json_object *object = i < n_stages ? json_object_array_get_idx(stages, i)
 							  : json_object_array_get_idx(services, i - n_stages);
-		int r = copy_string(json_object_get_string(key_member(object, "name")), &node->name);
+		int r = copy_string(pool, json_object_get_string(key_member(object, "name")), &node->name);
 
 		if (r == 0)
-			r = i < n_stages ? fill_stage(node, object)
-					 : fill_service(node, object, key_member(root, "containers"));
+			r = i < n_stages ? fill_stage(pool, node, object)
+					 : fill_service(pool, node, object, key_member(root, "containers"));
 		if (i >= n_stages)
 			fill_log(node, key_member(object, "log"), key_member(root, "logs"));
 		if (r < 0)
@@ -324,14 +283,14 @@ static int fill_nodes(struct config *config, struct json_object *root)
 }
 
 /* "/bin/sh -c reboot", for people. */
-static int copy_words(struct json_object *command, char **ret)
+static int copy_words(struct pool *pool, struct json_object *command, char **ret)
 {
 	size_t n = count(command), size = 1;
 	char *at;
 
 	for (size_t i = 0; i < n; i++)
 		size += strlen(json_object_get_string(json_object_array_get_idx(command, i))) + 1;
-	*ret = calloc(1, size);
+	*ret = pool_take(pool, size);
 	if (!*ret)
 		return -ENOMEM;
 	at = *ret;
@@ -343,42 +302,43 @@ static int copy_words(struct json_object *command, char **ret)
 	return 0;
 }
 
-static int fill_action(struct config_action *action, struct json_object *object)
+static int fill_action(struct pool *pool, struct config_action *action, struct json_object *object)
 {
 	const char *verb = json_object_get_string(key_member(object, "verb")), *target = "";
-	int r = copy_string(json_object_get_string(key_member(object, "name")), &action->name);
+	int r = copy_string(pool, json_object_get_string(key_member(object, "name")), &action->name);
 
 	action->deadline_ms = milliseconds(object, &action_keys, "deadline_s");
 	if (r < 0)
 		return r;
 	if (!verb)
-		return copy_words(key_member(object, "command"), &action->words) < 0 ? -ENOMEM :
-		       copy_json(object, NULL, &action->json);
+		return copy_words(pool, key_member(object, "command"), &action->words) < 0 ? -ENOMEM :
+		       copy_json(pool, object, NULL, &action->json);
 	action->verb = verb_parse(verb, &target);
-	r = copy_string(verb, &action->words);
-	return r < 0 || !*target ? r : copy_string(target, &action->target);
+	r = copy_string(pool, verb, &action->words);
+	return r < 0 || !*target ? r : copy_string(pool, target, &action->target);
 }
 
-static int fill_upload(struct config_upload *upload, struct json_object *object)
+static int fill_upload(struct pool *pool, struct config_upload *upload, struct json_object *object)
 {
 	upload->max_bytes = (int64_t)key_number(object, &upload_keys, "max_bytes");
-	return copy_string(json_object_get_string(key_member(object, "name")), &upload->name) < 0 ? -ENOMEM :
-	       copy_string(json_object_get_string(key_member(object, "path")), &upload->path);
+	return copy_string(pool, json_object_get_string(key_member(object, "name")), &upload->name) < 0 ? -ENOMEM :
+	       copy_string(pool, json_object_get_string(key_member(object, "path")), &upload->path);
 }
 
 static int fill_api(struct config *config, struct json_object *api)
 {
 	struct json_object *actions = key_member(api, "actions"), *uploads = key_member(api, "uploads");
-	int r = copy_json(api, NULL, &config->api_json);
+	struct pool *pool = &config->pool;
+	int r = copy_json(pool, api, NULL, &config->api_json);
 
-	config->actions = calloc(count(actions) + 1, sizeof(*config->actions));
-	config->uploads = calloc(count(uploads) + 1, sizeof(*config->uploads));
+	config->actions = pool_take(pool, (count(actions) + 1) * sizeof(*config->actions));
+	config->uploads = pool_take(pool, (count(uploads) + 1) * sizeof(*config->uploads));
 	if (!config->actions || !config->uploads)
 		return -ENOMEM;
 	for (size_t i = 0; r == 0 && i < count(actions); i++)
-		r = fill_action(&config->actions[config->n_actions++], json_object_array_get_idx(actions, i));
+		r = fill_action(pool, &config->actions[config->n_actions++], json_object_array_get_idx(actions, i));
 	for (size_t i = 0; r == 0 && i < count(uploads); i++)
-		r = fill_upload(&config->uploads[config->n_uploads++], json_object_array_get_idx(uploads, i));
+		r = fill_upload(pool, &config->uploads[config->n_uploads++], json_object_array_get_idx(uploads, i));
 	return r;
 }
 
@@ -388,11 +348,12 @@ static int fill(struct config *config, struct json_object *root)
 	struct json_object *held = key_member(root, "held"), *events = key_member(root, "events");
 	struct json_object *watchdog = key_member(root, "watchdog");
 	struct json_object *logs = key_member(root, "logs");
+	struct pool *pool = &config->pool;
 
 	config->held_action = (enum held_action)index_of(key_string(held, &held_keys, "action"), actions);
 	config->held_delay_ms = milliseconds(held, &held_keys, "delay_s");
 	config->watchdog_timeout_ms = milliseconds(watchdog, &hardware_keys, "timeout_s");
-	if (watchdog && copy_string(key_string(watchdog, &hardware_keys, "device"), &config->watchdog_device) < 0)
+	if (watchdog && copy_string(pool, key_string(watchdog, &hardware_keys, "device"), &config->watchdog_device) < 0)
 		return -ENOMEM;
 	config->event_ring = (size_t)key_number(events, &events_keys, "ring");
 	config->event_rate_per_s = (int64_t)key_number(events, &events_keys, "rate_per_s");
@@ -404,15 +365,15 @@ static int fill(struct config *config, struct json_object *root)
 		config->refresh_jitter = key_number(key_member(root, "refresh"), &refresh_keys, "jitter");
 	}
 	config->logs = logs != NULL;
-	if (logs && (copy_json(logs, NULL, &config->logs_json) < 0 ||
-		     copy_string(key_string(logs, &logs_keys, "directory"), &config->logs_directory) < 0 ||
-		     copy_string(key_string(logs, &logs_keys, "group"), &config->logs_group) < 0))
+	if (logs && (copy_json(pool, logs, NULL, &config->logs_json) < 0 ||
+		     copy_string(pool, key_string(logs, &logs_keys, "directory"), &config->logs_directory) < 0 ||
+		     copy_string(pool, key_string(logs, &logs_keys, "group"), &config->logs_group) < 0))
 		return -ENOMEM;
-	if (copy_string(key_string(root, &config_keys, "hostname"), &config->hostname) < 0 ||
-	    copy_string(key_string(events, &events_keys, "fifo"), &config->fifo) < 0 ||
+	if (copy_string(pool, key_string(root, &config_keys, "hostname"), &config->hostname) < 0 ||
+	    copy_string(pool, key_string(events, &events_keys, "fifo"), &config->fifo) < 0 ||
 	    fill_api(config, key_member(root, "api")) < 0 ||
-	    copy_json(key_member(root, "log"), NULL, &config->log_json) < 0 ||
-	    copy_pairs(key_member(root, "sysctls"), &config->sysctls, &config->n_sysctls) < 0)
+	    copy_json(pool, key_member(root, "log"), NULL, &config->log_json) < 0 ||
+	    copy_pairs(pool, key_member(root, "sysctls"), &config->sysctls, &config->n_sysctls) < 0)
 		return -ENOMEM;
 	return fill_nodes(config, root);
 }

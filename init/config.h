@@ -15,6 +15,8 @@
 #include <gantry/plan.h>
 #include <gantry/stage.h>
 
+#include "pool.h"
+
 #define CONFIG_NODES_MAX 1200
 #define CONFIG_NEEDS_MAX 32
 #define CONFIG_SIZE_MAX  (1u << 20)
@@ -181,6 +183,7 @@ struct config {
 	size_t n_logs_needs;
 	struct config_node *nodes;	/* stages then services, in file order */
 	size_t n_nodes;
+	struct pool pool;		/* all the strings and lists above lie in it, but for nodes */
 };
 
 /*
