@@ -111,6 +111,15 @@ LDLIBS := -Wl,--start-group -lcryptsetup -ldevmapper -ljson-c -lblkid -luuid -lc
 
 SOURCES := $(sort $(wildcard init/*.c init/api/*.c stages/*.c stages/lib/*.c))
 OBJECTS := $(SOURCES:%.c=build/obj/%.o)
+
+# The order of the link is the order in the file, and so what PID 1 needs of it are few pages (init/image.c): first what its
+# loop runs and the C library as far as that needs it, then what it runs once or in a copy of itself, then all others.
+# A file of init/ that no list names counts to the loop, which costs nothing but room there.
+ONCE := $(filter $(patsubst %,build/obj/init/%.o,account config% container% early envfile jsonpos launch pool prestart profile sandbox), \
+	$(OBJECTS))
+OTHERS := $(filter $(patsubst %,build/obj/init/%.o,api/% client ctl% lastboot logback logconfine logf% logger logline logopener \
+	logring logwriter main servicelog status% steps) build/obj/stages/%,$(OBJECTS))
+IN_ORDER := $(filter-out $(ONCE) $(OTHERS),$(OBJECTS)) -lc $(ONCE) -ljson-c -lc $(OTHERS)
 MODULES := $(patsubst qemu/tdx/%.c,build/modules/%.ko,$(wildcard qemu/tdx/*.c))
 GUEST := $(patsubst qemu/guest/%.c,build/guest/%,$(wildcard qemu/guest/*.c))
 
@@ -122,8 +131,8 @@ build/init: build/init.debug
 	$(Q)$(STRIP) -o $@.new $< && mv $@.new $@
 	$(Q)echo "  $@ $$(stat -c %s $@) bytes"
 
-build/init.debug: $(OBJECTS) build/objects
-	$(call say,LINK $@)$(CC) $(LDFLAGS) -o $@ $(OBJECTS) $(LDLIBS)
+build/init.debug: $(OBJECTS) build/objects init/sections.ld
+	$(call say,LINK $@)$(CC) $(LDFLAGS) -Wl,-T,init/sections.ld -o $@ $(IN_ORDER) $(LDLIBS)
 
 # A file that comes or goes changes the list, and so links again; what a removed source left behind goes too.
 build/objects: FORCE

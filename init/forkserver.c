@@ -18,6 +18,7 @@
 
 #include "event.h"
 #include "forkserver.h"
+#include "image.h"
 #include "launch.h"
 #include "loop.h"
 
@@ -115,6 +116,7 @@ _Noreturn static void serve(int fd)
 	birth_default_signals();
 	syscall(SYS_close_range, (unsigned)fd + 1, ~0U, 0);
 	launch_prepare();
+	image_forget_beginning();
 	for (;;) {
 		pid_t pid = serve_one(fd);
 

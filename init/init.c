@@ -35,6 +35,7 @@
 #include "facts.h"
 #include "fifo.h"
 #include "forkserver.h"
+#include "image.h"
 #include "logpipe.h"
 #include "loop.h"
 #include "plan.h"
@@ -748,6 +749,7 @@ _Noreturn void init_main(int argc, char **argv)
 	bool good;
 
 	started_ns = loop_now_ns();
+	image_forget_foreign();
 	reserve_descriptors();
 	birth_init();
 	forkserver_begin();
@@ -764,6 +766,7 @@ _Noreturn void init_main(int argc, char **argv)
 	early_sysctls(config->sysctls, config->n_sysctls);
 	early_modules(MODULES_PATH);
 	begin_plan(good ? NULL : error);
+	image_forget_beginning();
 	turn();
 	loop_run(turn);
 	/* The loop is never stopped; should it ever be, PID 1 still must not exit. */

@@ -11,6 +11,8 @@
 #include <gantry/role.h>
 #include <gantry/stage.h>
 
+#include "image.h"
+
 struct role {
 	const char *name;
 	int (*main)(int argc, char **argv);
@@ -44,6 +46,7 @@ int main(int argc, char **argv)
 	const char *slash = strrchr(name, '/');
 
 	umask(0022);
+	(void)image_protect();	/* without it all works the same */
 	if (getpid() == 1)
 		init_main(argc, argv);
 

@@ -79,7 +79,8 @@ struct stage {
 	const struct stage_option *options;
 	/*
 	 * What the table cannot say, such as options that exclude each other: NULL, or a text that follows the place
-	 * of the options, as in `may have only one of ...`. Pure; PID 1 calls it with options that fit the table.
+	 * of the options, as in `may have only one of ...`. Pure, and of no library but json-c: PID 1 calls it, with
+	 * options that fit the table.
 	 */
 	const char *(*check)(struct json_object *options);
 	enum stage_refresh refresh;

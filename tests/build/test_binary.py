@@ -12,7 +12,8 @@ MAX_INIT_BYTES = 2_600_000
 MAX_BOOT_PROGRAMS_BYTES = 5_000_000
 BOOT_PROGRAMS = ("chronyd", "dhcpcd", "mke2fs", "e2fsck")
 # Libraries that PID 1's own code may not touch.
-FOREIGN = ("libcurl.a", "libmbedtls.a", "libmbedx509.a", "libmbedcrypto.a", "libcryptsetup.a", "libexpat.a", "libtss2-*.a")
+FOREIGN = ("libcurl.a", "libmbedtls.a", "libmbedx509.a", "libmbedcrypto.a", "libcryptsetup.a", "libexpat.a", "libtss2-*.a",
+           "libblkid.a", "libmicrohttpd.a")
 
 
 def paths():
@@ -94,6 +95,21 @@ class Binary(unittest.TestCase):
         for path in objects:
             with self.subTest(object=path):
                 self.assertEqual(set(), symbols("--undefined-only", path) & foreign)
+
+    def test_only_tables_that_pid_1_never_reads_are_given_back(self):
+        libs = paths()["LIBS"]
+        with open("init/sections.ld", encoding="utf-8") as script:
+            given_back = re.findall(r"\*(lib[\w*-]+\.a):\*\(\.data", script.read())
+        self.assertTrue(given_back)
+        foreign = {path for pattern in FOREIGN for path in glob.glob(f"{libs}/lib/{pattern}")}
+        for pattern in given_back:
+            archives = glob.glob(f"{libs}/lib/{pattern}")
+            self.assertTrue(archives, pattern)
+            self.assertLessEqual(set(archives), foreign)
+        marks = re.findall(r"^(\w+) \w image_foreign", output("nm", "build/init.debug"), re.M)
+        start, end = sorted(int(address, 16) for address in marks)
+        self.assertGreater(end - start, 32768)
+        self.assertEqual((start % 4096, end % 4096), (0, 0))
 
     def test_folders_include_only_what_lies_below_them(self):
         for pattern, other in (("init/**/*.[ch]", "stages/"), ("stages/**/*.[ch]", "init/")):
