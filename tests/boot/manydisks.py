@@ -21,7 +21,7 @@ import traceback
 import typing
 
 import support
-from support import BUILD, RESULTS, BootTest, copy_sparse
+from support import BUILD, RESULTS, RUN, BootTest, copy_sparse, shares
 from qemu import image
 from qemu.peers.hub import DISK_KEY
 
@@ -30,7 +30,6 @@ BLOCK = 1 << 20
 STAGES = ("network", "clock", "config")         # beside the disks: what it takes to get the hub's key
 SERVICES = ("dhcpcd", "chronyd")
 OPTIONS = {"keys": ["tpm2", "hub"], "wait_s": 120}
-RUN = os.environ.get("GANTRY_TEST_RUN") or f"{os.getpid()}-{time.time_ns()}"
 
 
 class Unavailable(Exception):
@@ -235,10 +234,10 @@ def give_methods(case):
         name = f"test_{disk.name.replace('-', '_')}_{disk.holds}"
         assert not hasattr(case, name) and len(disk.name) <= 26, disk.name
 
+        @shares(case.__name__)
         def method(self, disk=disk):
             self.check(disk)
 
-        method.shares = case.__name__
         method.__name__ = name
         method.__qualname__ = f"{case.__name__}.{name}"
         setattr(case, name, method)

@@ -11,6 +11,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import time
 import unittest
 import urllib.error
 import urllib.request
@@ -33,7 +34,17 @@ CMDLINE = image.CMDLINE + " cryptomgr.notests"
 WITHOUT_KERNEL_ERRORS = CMDLINE + " loglevel=3"
 BUCKET, PREFIX = "chain-db-snapshots", "reth-mainnet-full"
 
+RUN = os.environ.get("GANTRY_TEST_RUN") or f"{os.getpid()}-{time.time_ns()}"
+
 _entered = False
+
+
+def shares(what):
+    """Of tests that need the same thing, which the first of them makes: tests/run.py does not let the others wait for it."""
+    def mark(test):
+        test.shares = what
+        return test
+    return mark
 
 
 def setUpModule():
@@ -226,6 +237,24 @@ class BootTest(unittest.TestCase):
         shutil.copytree(os.path.join(folder, "machine", "tpm"), os.path.join(self.state, "tpm"))
         copy_sparse(os.path.join(folder, "disk.raw"), self.disk)
         return self.disk
+
+    def prepared(self, name, make):
+        """The disk and the TPM as MAKE() leaves them, done once in a run of the tests and copied for all who ask for NAME."""
+        folder = os.path.join(RESULTS, "prepared", name)
+        run = os.path.join(folder, RUN)
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        with open(folder + ".lock", "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.exists(run):
+                shutil.rmtree(folder, ignore_errors=True)
+                make()
+                os.makedirs(folder)
+                shutil.copytree(os.path.join(self.state, "tpm"), os.path.join(folder, "tpm"))
+                copy_sparse(self.disk, os.path.join(folder, "disk.raw"))
+                open(run, "w", encoding="ascii").close()
+                return
+        shutil.copytree(os.path.join(folder, "tpm"), os.path.join(self.state, "tpm"))
+        copy_sparse(os.path.join(folder, "disk.raw"), self.disk)
 
     # Machines
 

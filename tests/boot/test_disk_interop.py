@@ -7,7 +7,7 @@ import subprocess
 import unittest
 
 import support
-from support import BootTest, add_steps, node, only
+from support import BootTest, add_steps, node, only, shares
 from qemu import debian
 from qemu.peers.hub import DISK_KEY
 
@@ -15,6 +15,7 @@ setUpModule = support.setUpModule
 RECOVERY_KEY = "Test0nlyRecoveryKey000000000000000000000000000000000000000000043"
 MARKER = "the-same-file-system-as-before"
 DISK = "/dev/sda"
+FORMATTED = "formatted-with-the-tpm"
 KEY, RECOVERY, WRONG = "/secret/hub", "/secret/recovery", "/secret/wrong"
 FASTEST = ("--perf-no_read_workqueue", "--perf-no_write_workqueue")
 
@@ -116,6 +117,7 @@ class MadeByGantry(InteropTest):
         with self.assertRaisesRegex(support.machine.MachineError, "No key available with this passphrase"):
             self.boot_of_debian(test(WRONG))
 
+    @shares(FORMATTED)
     def test_header_passes_cryptsetup_s_own_checks_and_names_our_token(self):
         token, dump = self.formatted_with_the_tpm()
         self.assertIn("systemd-tpm2", dump)
@@ -130,9 +132,12 @@ class MadeByGantry(InteropTest):
 
     def formatted_with_the_tpm(self):
         """A disk that our stage formatted and sealed to this machine's TPM: its token, and what luksDump says."""
-        self.platform()
-        self.blank_disk()
-        self.power_off(self.boot_of_ours([self.put_marker("/persistent")], keys=["tpm2"]))
+        def make():
+            self.platform()
+            self.blank_disk()
+            self.power_off(self.boot_of_ours([self.put_marker("/persistent")], keys=["tpm2"]))
+
+        self.prepared(FORMATTED, make)
         outputs = [subprocess.run(["cryptsetup", *arguments, self.disk], check=True, capture_output=True, text=True).stdout
                    for arguments in (("token", "export", "--token-id", "0"), ("luksDump",))]
         return json.loads(outputs[0]), outputs[1]
@@ -143,18 +148,21 @@ class MadeByGantry(InteropTest):
         return debian.command("systemd-cryptsetup", "attach", "attached", DISK, "-", "tpm2-device=auto,headless=1",
                               DM_DISABLE_UDEV="1", SYSTEMD_LOG_LEVEL="info")
 
+    @shares(FORMATTED)
     def test_systemd_cryptsetup_opens_it_with_the_same_tpm(self):
         self.formatted_with_the_tpm()
         guest = self.boot_of_debian(self.attach(), *self.look("attached"), programs=["systemd-cryptsetup"],
                                     plugins=debian.TPM2_PLUGINS)
         self.assert_marker(guest)
 
+    @shares(FORMATTED)
     def test_cryptsetup_s_token_plugin_opens_it_with_the_same_tpm(self):
         self.formatted_with_the_tpm()
         guest = self.boot_of_debian(debian.cryptsetup("open", "--token-only", DISK, "attached"), *self.look("attached"),
                                     plugins=debian.TPM2_PLUGINS)
         self.assert_marker(guest)
 
+    @shares(FORMATTED)
     def test_systemd_cryptsetup_cannot_open_it_once_pcr_15_is_extended(self):
         self.formatted_with_the_tpm()
         extend = debian.command("tpm2", "pcrextend", "15:sha256=" + "ab" * 32, TPM2TOOLS_TCTI="device:/dev/tpmrm0")

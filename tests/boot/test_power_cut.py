@@ -17,7 +17,7 @@ import shutil
 import unittest
 
 import support
-from support import RESULTS, BootTest, add_exec, copy_sparse, only_disk
+from support import RESULTS, BootTest, add_exec, copy_sparse, only_disk, shares
 from qemu import machine
 from writelog import FLUSH, WriteLog
 
@@ -209,10 +209,10 @@ class PowerCut(BootTest):
 
 
 def make_part(kind, index):
+    @shares("records")
     def test(self):
         print(f"GANTRY_SEED={SEED}")
         getattr(self, kind)(index)
-    test.shares = "records"
     return test
 
 
