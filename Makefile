@@ -196,7 +196,7 @@ test:
 # compiled with the root's own glibc and gcc, under the sanitizers.
 TEST_SOURCES := $(wildcard tests/unit/test_*.c tests/fuzz/fuzz_*.c)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-TEST_CFLAGS := $(CPPFLAGS) -DUNIT_TEST -std=gnu11 -g -O1 $(WARNINGS) -Wno-missing-prototypes $(SANITIZE)
+TEST_CFLAGS := $(CPPFLAGS) -DUNIT_TEST -std=gnu11 -g1 -O1 $(WARNINGS) -Wno-missing-prototypes $(SANITIZE)
 
 ifneq ($(filter tests-built fuzz build/tests/%,$(MAKECMDGOALS)),)
 include build/tests.mk
