@@ -51,7 +51,7 @@ class Events(unittest.TestCase):
                        "  s.send(b'word %d' % i)\nos._exit(0)\n")
         brief = service("brief", "until [ -e /t/go ]; do sleep 0.05; done; " + script, **ONCE)
         with Pid1(boot(services=[brief]), files={"say": say_and_end}) as gantry:
-            gantry.wait("gantry", "booted")
+            gantry.wait("brief", "ready")
             pid = gantry.pid
             os.kill(pid, signal.SIGSTOP)
             gantry.write("go", "")
