@@ -17,6 +17,7 @@
 
 #include "cgroup.h"
 #include "event.h"
+#include "procfs.h"
 
 #ifndef CGROUP_ROOT
 #define CGROUP_ROOT "/sys/fs/cgroup"
@@ -277,20 +278,11 @@ uint64_t cgroup_memory_max(const char *name)
 
 bool cgroup_of(pid_t pid, char *ret)
 {
-	char path[64], line[512], *at;
+	char line[512], *at;
 	size_t length;
-	ssize_t n;
-	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (!procfs_read(pid, "cgroup", line, sizeof(line)))
 		return false;
-	n = read(fd, line, sizeof(line) - 1);
-	close(fd);
-	if (n <= 0)
-		return false;
-	line[n] = '\0';
 	at = strstr(line, "/gantry/");
 	if (!at)
 		return false;

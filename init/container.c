@@ -30,6 +30,7 @@
 #include "container.h"
 #include "container-podman.h"
 #include "container-run.h"
+#include "procfs.h"
 #include "words.h"
 
 #define SECOND_NS       1000000000LL
@@ -89,15 +90,10 @@ static void pull_line(void *with, const char *line)
 /* All that the puller has read: the nearest to what has come from the registry that can be had from outside. */
 static uint64_t bytes_read(pid_t pid)
 {
-	char path[48], text[256] = "";
 	unsigned long long n = 0;
-	_cleanup_(cleanup_close) int fd = -1;
+	char text[256];
 
-	snprintf(path, sizeof(path), "/proc/%d/io", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 || sscanf(text, "rchar: %llu", &n) != 1)
-		return 0;
-	return n;
+	return procfs_read(pid, "io", text, sizeof(text)) && sscanf(text, "rchar: %llu", &n) == 1 ? n : 0;
 }
 
 static void pull_tick(void *with, pid_t pid)

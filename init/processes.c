@@ -2,17 +2,16 @@
 /* Implements processes.h with /proc/PID/stat: of all its files the one that neither locks nor touches the process. */
 #include <ctype.h>
 #include <dirent.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <gantry/cleanup.h>
 
 #include "processes.h"
+#include "procfs.h"
 
 #define PF_KTHREAD 0x00200000	/* the kernel's include/linux/sched.h */
 
@@ -25,19 +24,10 @@ struct process {
 /* What "PID (NAME) STATE PPID PGRP SESSION TTY TPGID FLAGS ..." says; see proc(5). False: there is none. */
 static bool look(pid_t pid, struct process *ret)
 {
-	char path[64], line[512], *open_bracket, *close_bracket;
-	ssize_t n;
-	int fd;
+	char line[512], *open_bracket, *close_bracket;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (!procfs_read(pid, "stat", line, sizeof(line)))
 		return false;
-	n = read(fd, line, sizeof(line) - 1);
-	close(fd);
-	if (n <= 0)
-		return false;
-	line[n] = '\0';
 	open_bracket = strchr(line, '(');
 	close_bracket = strrchr(line, ')');	/* the name may have some of its own */
 	if (!open_bracket || !close_bracket ||

@@ -3,7 +3,7 @@
  * A cgroup's files as the kernel writes them, here in an ordinary folder: what is read of them, what of it is said, and
  * what stays unknown. (How a cgroup comes to its end needs real ones: tests/component/test_services_cgroup.py.)
  */
-/* links: init/config-cgroup.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c */
+/* links: init/config-cgroup.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c init/procfs.c */
 #define CGROUP_ROOT "."
 #include "../../init/cgroup.c"
 #include "../../init/cgroup-node.c"
