@@ -11,12 +11,18 @@
 
 #include <gantry/control.h>
 
+struct config;
+struct plan;
+
 enum shutdown_kind {
 	SHUTDOWN_POWEROFF,
 	SHUTDOWN_REBOOT,
 	SHUTDOWN_HALT,
 	SHUTDOWN_KIND_MAX,
 };
+
+/* Before the loop; both are kept. started_ns: PID 1's first instruction. */
+void boot_init(const struct config *config, struct plan *plan, int64_t started_ns);
 
 void boot_status(struct control_boot *ret);
 size_t boot_nodes(void);

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PID 1: brings the machine up far enough to run the loop, then performs what the plan asks and feeds it what
- * happens. Before the loop an error is an event and a held boot; from the loop on nothing is fatal: what cannot be
- * had now is asked for again.
+ * PID 1: brings the machine up far enough to run the loop, then performs what the plan asks (its processes: nodes.c)
+ * and feeds it what happens. Before the loop an error is an event and a held boot; from the loop on nothing is fatal:
+ * what cannot be had now is asked for again.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <gantry/role.h>
@@ -38,6 +36,7 @@
 #include "image.h"
 #include "logpipe.h"
 #include "loop.h"
+#include "nodes.h"
 #include "plan.h"
 #include "probe.h"
 #include "ready.h"
@@ -45,33 +44,20 @@
 #include "sender.h"
 #include "shutdown.h"
 #include "signals.h"
-#include "starts.h"
-#include "watchdog.h"
 #include "table.h"
 #include "tidy.h"
+#include "watchdog.h"
 #include "when-ready.h"
 
 #define CONFIG_PATH  "/etc/gantry/boot.json"
 #define MODULES_PATH "/etc/gantry/modules"
-#define STARTS_IN_A_TURN 32	/* some 10 ms: who asks PID 1 something waits no longer than that */
 
 static struct config *config;
 static struct plan plan;
-static struct child **node_child;	/* the live process of each node, or NULL */
-static int *node_options;		/* sealed memfd of each stage and container; -1: any other service */
-static struct left {
-	bool waiting;			/* its process was reaped, its cgroup is not empty yet */
-	struct plan_exit how;
-	char reason[NODE_REASON_MAX];
-} *node_left;
 static struct loop_timer plan_timer;
-static struct starts starts;
 static int64_t started_ns;
 static struct child *teardown;
 static bool nodes_down;
-static char certificate_sha256[65];
-static char last_shutdown[EVENT_FIELDS_MAX];
-static size_t last_shutdown_size;
 
 static void nothing(struct loop_timer *timer)
 {
@@ -80,124 +66,12 @@ static void nothing(struct loop_timer *timer)
 
 /* ---- performing the plan's actions ---------------------------------------------------------------------------- */
 
-/* A node has ended when the last process of its cgroup has. */
-static void node_gone(size_t node)
-{
-	struct left *left = &node_left[node];
-
-	if (!left->waiting)
-		return;
-	left->waiting = false;
-	refresh_run_ended(node);
-	if (config->nodes[node].stage && config->nodes[node].stage->refresh == STAGE_FETCHES)
-		refresh_run_config_ended(node, left->how.status == STAGE_DONE);
-	plan_exited(&plan, node, &left->how, loop_now_ns());
-}
-
-/* Told to stop, all of it, and its grace is not over: what is left may still end by itself. */
-static bool may_end(size_t node)
-{
-	return plan.nodes[node].state == NODE_STOPPING && plan.nodes[node].kill_ns && config->nodes[node].stop_all;
-}
-
-/* podman tells of its container's end as a shell does. */
-static bool died_by_kill(size_t node, const struct plan_exit *how)
-{
-	return (how->status < 0 && how->signal == SIGKILL) ||
-	       (config->nodes[node].prepare_ms && how->status == 128 + SIGKILL);
-}
-
-static void node_exited(struct child *child, const struct plan_exit *how)
-{
-	size_t node = child_node(child);
-	struct left *left = &node_left[node];
-	bool gone;
-
-	node_child[node] = NULL;
-	tidy_ended(node, how->status < 0);
-	ready_forget(node);
-	when_ready_forget(node);
-	left->how = *how;
-	snprintf(left->reason, sizeof(left->reason), "%s", how->reason ? how->reason : "");
-	gone = cgroup_node_end(node, may_end(node));
-	/* It was not PID 1 that sent this SIGKILL; as a status of its own the reason stands alone. */
-	if (died_by_kill(node, how) &&
-	    cgroup_node_oom(node, left->reason, sizeof(left->reason)))
-		left->how.status = 128 + SIGKILL;
-	left->how.reason = left->reason[0] ? left->reason : NULL;
-	left->waiting = true;
-	if (gone)
-		node_gone(node);
-}
-
-static bool kill_node(struct child *child)
-{
-	return cgroup_node_kill(child_node(child));
-}
-
-static void service_started(struct child *child)
-{
-	plan_launched(&plan, child_node(child), loop_now_ns());
-	ready_watch(child_node(child));
-}
-
 static void probe_answered(size_t node, enum probe_kind kind, const char *why)
 {
 	if (kind == PROBE_READY)
 		ready_probed(node);
 	else
 		plan_unhealthy(&plan, node, why, loop_now_ns());
-}
-
-static void start_node(size_t index)
-{
-	const struct config_node *node = &config->nodes[index];
-	const char *const stage_argv[] = {"stage", node->stage ? node->stage->type : "", node->name, NULL};
-	const char *const service_argv[] = {"launch", node->name, NULL};
-	bool service = node->kind == NODE_SERVICE;
-	struct child_spec spec = {
-		.source = node->name,
-		.argv = service ? service_argv : stage_argv,
-		.service = service && !node->prepare_ms ? node->json : NULL,
-		.node = index,
-		.options_fd = node_options[index],
-		.channel_fd = -1,
-		.kept = true,
-		.kill = kill_node,
-		.exited = node_exited,
-		.started = service ? service_started : NULL,
-		.told = service ? NULL : refresh_run_told,
-		.logged = logpipe_covers(index),
-	};
-	char reason[NODE_REASON_MAX];
-	int ready_fd;
-	int r = cgroup_node_open(index, &spec.cgroup_fd, reason, sizeof(reason));
-
-	if (r < 0) {
-		plan_exited(&plan, index, &(struct plan_exit){.status = STAGE_NEVER, .reason = reason}, loop_now_ns());
-		return;
-	}
-	spec.cgroup = cgroup_node_name(index);
-	ready_fd = node->ready == READY_FD ? ready_pipe(index) : 0;
-	spec.payload_fd = ready_fd;
-	r = ready_fd < 0 ? ready_fd : child_start(&spec, &node_child[index]);
-	if (ready_fd > 0)
-		close(ready_fd);
-	if (spec.cgroup_fd >= 0)
-		close(spec.cgroup_fd);
-	if (r < 0) {
-		cgroup_node_end(index, false);
-		plan_not_started(&plan, index, strerror(-r), loop_now_ns());
-	}
-}
-
-static void signal_node(size_t node, int sig)
-{
-	if (sig == SIGKILL && !node_child[node])
-		cgroup_node_kill(node);	/* its process has ended, others of its cgroup have not */
-	else if (node_child[node] &&
-		 (sig == SIGKILL || !config->nodes[node].stop_all || !cgroup_node_signal(node, sig)))
-		child_signal(node_child[node], sig);
 }
 
 static enum event_level state_level(const struct plan_node *node, enum node_state state)
@@ -263,12 +137,10 @@ static void perform(const struct plan_action *action)
 {
 	switch (action->kind) {
 	case PLAN_START:
-		starts_add(&starts, action->node);
+		nodes_start(action->node);
 		break;
 	case PLAN_SIGNAL:
-		if (starts_remove(&starts, action->node))
-			start_node(action->node);
-		signal_node(action->node, action->signal);
+		nodes_signal(action->node, action->signal);
 		if (action->signal == SIGKILL)
 			shutdown_not_clean(config->nodes[action->node].name, "killed");
 		break;
@@ -329,11 +201,9 @@ static void follow_plan(void)
 static void turn(void)
 {
 	int64_t due;
-	size_t node;
 
 	follow_plan();
-	for (int i = 0; i < STARTS_IN_A_TURN && starts_next(&starts, &node); i++)
-		start_node(node);
+	nodes_turn();
 	follow_plan();		/* one that could not be started is news, too */
 	child_answer_takes();
 	artifact_expire();
@@ -345,209 +215,11 @@ static void turn(void)
 		act_load();
 	refresh_run_turn();
 	shutdown_step();
-	due = starts.count ? loop_now_ns() : plan_due_ns(&plan);
+	due = nodes_waiting() ? loop_now_ns() : plan_due_ns(&plan);
 	if (due)
 		loop_arm(&plan_timer, due);
 	else
 		loop_disarm(&plan_timer);
-}
-
-/* ---- what others ask (boot.h) --------------------------------------------------------------------------------- */
-
-/* Procfs answers from memory: this never waits. 0: there is no descriptor for it now. */
-static uint64_t memory_bytes(void)
-{
-	unsigned long long pages = 0;
-	char text[64] = "";
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return 0;
-	if (read(fd, text, sizeof(text) - 1) <= 0 || sscanf(text, "%*s %llu", &pages) != 1)
-		pages = 0;
-	close(fd);
-	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-void boot_status(struct control_boot *ret)
-{
-	struct utsname system = {0};
-
-	memset(ret, 0, sizeof(*ret));
-	ret->now_ns = loop_now_ns();
-	ret->started_ns = started_ns;
-	ret->ended_ns = plan.ended_ns;
-	ret->state = (uint8_t)plan.state;
-	ret->events = event_last();
-	ret->dropped = event_drops();
-	event_levels(ret->events_by_level);
-	ret->children = (uint32_t)child_count();
-	ret->memory_bytes = memory_bytes();
-	ret->turns = *loop_turns();
-	uname(&system);
-	snprintf(ret->kernel, sizeof(ret->kernel), "%.*s", (int)sizeof(ret->kernel) - 1, system.release);
-	memcpy(ret->certificate_sha256, certificate_sha256, sizeof(ret->certificate_sha256));
-	memcpy(ret->last_shutdown, last_shutdown, last_shutdown_size);
-	ret->last_shutdown_size = (uint16_t)last_shutdown_size;
-	if (plan.state == BOOT_HELD)
-		snprintf(ret->reason, sizeof(ret->reason), "%s", plan.reason);
-	snprintf(ret->version, sizeof(ret->version), "%s", GANTRY_VERSION);
-	gethostname(ret->hostname, sizeof(ret->hostname) - 1);
-}
-
-size_t boot_nodes(void)
-{
-	return plan.n_nodes;
-}
-
-void boot_node(size_t index, struct control_node *ret)
-{
-	const struct plan_node *node = &plan.nodes[index];
-	const struct child *child = node_child[index];
-	const char *reason = node->reason[0] || !child ? node->reason : child_last_text(child);
-
-	memset(ret, 0, sizeof(*ret));
-	ret->started_ns = node->started_ns;
-	ret->ended_ns = node->ended_ns;
-	ret->first_started_ns = node->first_started_ns;
-	ret->next_start_ns = node->state == NODE_RETRYING ? node->next_ns : 0;
-	ret->pid = child ? child_pid(child) : 0;
-	ret->attempts = node->starts;
-	ret->kind = (uint8_t)node->config->kind;
-	ret->state = (uint8_t)node->state;
-	ret->required = node->config->required;
-	snprintf(ret->name, sizeof(ret->name), "%s", node->config->name);
-	snprintf(ret->type, sizeof(ret->type), "%s", node->config->stage ? node->config->stage->type : "service");
-	snprintf(ret->reason, sizeof(ret->reason), "%s", reason);
-	facts_progress(index, ret);
-}
-
-/* "NAME=VALUE" and NUL, if it is known. */
-static size_t put_fact(char *at, size_t room, const char *name, uint64_t value)
-{
-	int n = value == CGROUP_UNKNOWN ? 0 : snprintf(at, room, "%s=%" PRIu64, name, value) + 1;
-
-	return n > 0 && (size_t)n <= room ? (size_t)n : 0;
-}
-
-/*
- * What a service uses is read when somebody asks and a second later at the earliest, so that askers cannot keep PID 1
- * busy; a turn of the loop answers for a few nodes only (control.c). The API cannot read it: its root is empty.
- */
-static size_t service_facts(size_t index, const char **ret)
-{
-	static char facts[NODE_FACTS_MAX];
-	const struct cgroup_usage *usage = cgroup_node_usage(index);
-	const char *own = NULL;
-	size_t n = 0, n_own = facts_of(index, &own);
-
-	n += put_fact(facts + n, sizeof(facts) - n, "memory_bytes", usage->memory_bytes);
-	n += put_fact(facts + n, sizeof(facts) - n, "memory_peak_bytes", usage->memory_peak_bytes);
-	n += put_fact(facts + n, sizeof(facts) - n, "cpu_us", usage->cpu_us);
-	n += put_fact(facts + n, sizeof(facts) - n, "processes", usage->processes);
-	n += put_fact(facts + n, sizeof(facts) - n, "oom_kills", cgroup_node_oom_kills(index));
-	if (n_own <= sizeof(facts) - n) {
-		memcpy(facts + n, own, n_own);
-		n += n_own;
-	}
-	*ret = facts;
-	return n;
-}
-
-size_t boot_facts(size_t index, const char **ret)
-{
-	return config->nodes[index].kind == NODE_SERVICE ? service_facts(index, ret) : facts_of(index, ret);
-}
-
-bool boot_lines(size_t index, size_t *at, char *out, size_t room, size_t *ret_size, uint64_t *ret_dropped)
-{
-	if (!logpipe_covers(index))
-		return false;
-	*ret_dropped = logpipe_dropped(index);
-	*ret_size = logpipe_lines(index, at, out, room);
-	return true;
-}
-
-void boot_certificate(const char *sha256)
-{
-	snprintf(certificate_sha256, sizeof(certificate_sha256), "%s", sha256);
-}
-
-static const char *last_field(const char *name)
-{
-	size_t n = strlen(name);
-
-	for (const char *f = last_shutdown; f < last_shutdown + last_shutdown_size; f += strlen(f) + 1)
-		if (!strncmp(f, name, n) && f[n] == '=')
-			return f + n + 1;
-	return "";
-}
-
-void boot_last_shutdown(const char *fields, size_t size)
-{
-	char text[NODE_REASON_MAX];
-	bool good;
-
-	if (last_shutdown_size)
-		return;		/* a second logger of this boot */
-	last_shutdown_size = event_clean_fields(last_shutdown, sizeof(last_shutdown), fields, size);
-	if (!last_shutdown_size)
-		return;
-	good = !strcmp(last_field("in_order"), "true");
-	if (good)
-		snprintf(text, sizeof(text), "previous boot ended in order: %s by %s%s%s", last_field("for"),
-			 last_field("by"), *last_field("reason") ? ": " : "", last_field("reason"));
-	else
-		snprintf(text, sizeof(text), "unclean: previous boot did not shut down in order");
-	event_add(good && !strcmp(last_field("clean"), "true") ? EVENT_INFO : EVENT_WARNING, EVENT_MESSAGE, "gantry",
-		  text, strlen(text), last_shutdown, last_shutdown_size);
-}
-
-int boot_start(const char *name)
-{
-	size_t node;
-	int r = plan_find(&plan, name, &node);
-
-	return r < 0 ? r : plan_start(&plan, node, loop_now_ns());
-}
-
-int boot_stop(const char *name)
-{
-	size_t node;
-	int r = plan_find(&plan, name, &node);
-
-	return r < 0 ? r : plan_stop(&plan, node, false, loop_now_ns());
-}
-
-int boot_restart(const char *name)
-{
-	size_t node;
-	int r = plan_find(&plan, name, &node);
-
-	return r < 0 ? r : plan_stop(&plan, node, true, loop_now_ns());
-}
-
-bool boot_stopping(void)
-{
-	return plan.state == BOOT_STOPPING;
-}
-
-void boot_shutdown(enum shutdown_kind kind, const char *by, const char *reason)
-{
-	shutdown_begin(kind, by, reason);
-}
-
-const char *boot_node_of_pid(int pid)
-{
-	const struct child *child = child_by_pid(pid);
-	char name[NODE_NAME_MAX];
-	size_t node;
-
-	if (child && child_node(child) != CHILD_NO_NODE)
-		return config->nodes[child_node(child)].name;
-	if (!child && cgroup_of(pid, name) && plan_find(&plan, name, &node) == 0)
-		return config->nodes[node].name;
-	return NULL;
 }
 
 /* ---- the end -------------------------------------------------------------------------------------------------- */
@@ -683,13 +355,6 @@ static uid_t api_uid(void)
 	return user ? user->pw_uid : (uid_t)-1;
 }
 
-static void make_options(void)
-{
-	for (size_t i = 0; i < config->n_nodes; i++)
-		node_options[i] = config->nodes[i].kind == NODE_SERVICE && !config->nodes[i].prepare_ms ? -1 :
-				  artifact_memfd("options", config->nodes[i].json, config->nodes[i].json_size);
-}
-
 static void begin_plan(const char *config_error)
 {
 	/* API, logger, teardown, and room for an exit not yet seen */
@@ -704,16 +369,13 @@ static void begin_plan(const char *config_error)
 	table_stays_ours(config->nodes, config->n_nodes * sizeof(*config->nodes));
 	table_stays_ours(plan.nodes, plan.n_nodes * sizeof(*plan.nodes));
 	table_stays_ours(plan.queue, plan.capacity * sizeof(*plan.queue));
-	node_child = calloc(config->n_nodes + 1, sizeof(*node_child));
-	node_options = calloc(config->n_nodes + 1, sizeof(*node_options));
-	node_left = calloc(config->n_nodes + 1, sizeof(*node_left));
-	if (!node_child || !node_options || !node_left || starts_init(&starts, config->n_nodes) < 0)
+	if (nodes_init(config, &plan) < 0)
 		abort();	/* no memory before the first process: nothing can be done here */
-	make_options();
+	boot_init(config, &plan, started_ns);
 	prepare("artifacts", artifact_init(&plan));
 	prepare("facts", facts_init(config->n_nodes));
 	prepare("children", child_init(config->n_nodes + when_ready_children(config) + probe_count(config) + extra));
-	prepare("cgroups", cgroup_node_init(config, node_gone));
+	prepare("cgroups", cgroup_node_init(config, nodes_gone));
 	prepare("probes", probe_init(&plan, probe_answered));
 	prepare("readiness", ready_init(&plan, when_ready_begin));
 	prepare("when_ready", when_ready_init(config, &plan));
@@ -725,8 +387,8 @@ static void begin_plan(const char *config_error)
 	button_init(power_button);
 	watchdog_init(config->watchdog_device, config->watchdog_timeout_ms);
 	shutdown_init(&plan, &shutdown_hooks);
-	refresh_run_init(config, &plan, node_options, node_child);
-	tidy_init(config, &plan, node_options);
+	refresh_run_init(config, &plan, nodes_options(), nodes_children());
+	tidy_init(config, &plan, nodes_options());
 	act_init(config);
 	prepare("logs", logpipe_init(config));
 	daemon_init(config->api_json, config->log_json, logpipe_active());
