@@ -22,6 +22,7 @@
 #include <gantry/cleanup.h>
 
 #include "lib/intent.h"
+#include "lib/luksmetadata.h"
 #include "lib/report.h"
 #include "lib/tpmnv.h"
 
@@ -54,7 +55,7 @@ static int has_keyslot(struct work *w, struct luks *luks, const struct key_sourc
 	char why[DISK_WHY_MAX];
 	int keyslot = -1, r;
 
-	if (!luks_header_token(luks_header_of(luks), source->token, &keyslot))
+	if (!luks_metadata_token(luks_header_of(luks), source->token, &keyslot))
 		return -ENOKEY;
 	if (source->cost == LUKS_COST_MUCH || strcmp(source->name, "hub") == 0)
 		return 0;
@@ -108,7 +109,7 @@ static void enroll_all(struct work *w, struct luks *luks, const struct key_sourc
 		char why[DISK_WHY_MAX] = "";
 		int r;
 
-		if (source == by && luks_header_is_named(luks_header_of(luks), opened))
+		if (source == by && luks_metadata_names(luks_header_of(luks), opened))
 			continue;
 		r = source == by ? 0 : has_keyslot(w, luks, source);
 		if (source == by)

@@ -19,6 +19,7 @@
 #include <gantry/stage.h>
 
 #include "lib/backoff.h"
+#include "lib/hex.h"
 #include "lib/imds.h"
 #include "lib/options.h"
 #include "lib/platform.h"
@@ -40,12 +41,6 @@ struct measure {
 
 static const char *const platform_names[] = PLATFORM_NAMES;
 
-static void to_hex(const uint8_t *bytes, size_t size, char *ret)
-{
-	for (size_t i = 0; i < size; i++)
-		sprintf(ret + 2 * i, "%02x", bytes[i]);
-}
-
 /* "key=hex of SHA-256" */
 static void digest_field(const char *key, const void *bytes, size_t size, char *ret, size_t ret_size)
 {
@@ -54,7 +49,7 @@ static void digest_field(const char *key, const void *bytes, size_t size, char *
 
 	if (mbedtls_sha256(bytes, size, digest, 0) != 0)
 		return;
-	to_hex(digest, sizeof(digest), hex);
+	hex_encode(digest, sizeof(digest), hex);
 	snprintf(ret, ret_size, "%s=%s", key, hex);
 }
 
@@ -110,7 +105,7 @@ static void say_evidence(struct measure *m)
 		return;
 	}
 	digest_field("report", report, sizeof(report), report_field, sizeof(report_field));
-	to_hex(report + TDX_MRTD_AT, TDX_MRTD_SIZE, mrtd_field + strlen("mrtd="));
+	hex_encode(report + TDX_MRTD_AT, TDX_MRTD_SIZE, mrtd_field + strlen("mrtd="));
 	if (get_quote(m, report, &quote, &quote_size, error, sizeof(error)) < 0) {
 		fields[2] = NULL;
 		report_fields(EVENT_INFO, fields, "report read");
@@ -134,7 +129,7 @@ static void tell_pcrs(struct measure *m)
 
 		if (tpm_pcr_read(m->tpm, pcrs[i], digest) < 0)
 			return;
-		to_hex(digest, sizeof(digest), hex);
+		hex_encode(digest, sizeof(digest), hex);
 		snprintf(key, sizeof(key), "pcr%u", pcrs[i]);
 		report_fact(key, "%s", hex);
 	}
@@ -150,10 +145,10 @@ static void tell_facts(struct measure *m)
 	tell_pcrs(m);
 	if (m->found.platform == PLATFORM_PLAIN || get_report(m, report, error, sizeof(error)) < 0)
 		return;
-	to_hex(report + TDX_MRTD_AT, TDX_MRTD_SIZE, hex);
+	hex_encode(report + TDX_MRTD_AT, TDX_MRTD_SIZE, hex);
 	report_fact("mrtd", "%s", hex);
 	for (unsigned i = 0; i < 4; i++) {
-		to_hex(report + TDX_RTMR_AT + i * TDX_RTMR_SIZE, TDX_RTMR_SIZE, hex);
+		hex_encode(report + TDX_RTMR_AT + i * TDX_RTMR_SIZE, TDX_RTMR_SIZE, hex);
 		snprintf(key, sizeof(key), "rtmr%u", i);
 		report_fact(key, "%s", hex);
 	}
@@ -193,7 +188,7 @@ static int extend_pcr(struct measure *m, const char *artifact)
 		report_result("PCR %d not extended: %s", PCR, tpm_reason(m->tpm));
 		return STAGE_AGAIN;
 	}
-	to_hex(digest, sizeof(digest), hex);
+	hex_encode(digest, sizeof(digest), hex);
 	report_result("platform %s, PCR %d extended with %s %.16s...", platform_names[m->found.platform], PCR, artifact,
 		      hex);
 	return STAGE_DONE;
@@ -216,7 +211,7 @@ static int extend_rtmr(struct measure *m, const char *artifact, bool required)
 		report_result("RTMR 3 not extended: %s", strerror(-r));
 		return r == -ENOENT ? STAGE_NEVER : STAGE_AGAIN;
 	}
-	to_hex(digest, sizeof(digest), hex);
+	hex_encode(digest, sizeof(digest), hex);
 	report_result("platform %s, RTMR 3 extended with %s %.16s...", platform_names[m->found.platform], artifact,
 		      hex);
 	return STAGE_DONE;

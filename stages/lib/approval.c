@@ -24,7 +24,8 @@
 #include "backoff.h"
 #include "document.h"
 #include "file.h"
-#include "luksheader.h"
+#include "hex.h"
+#include "luksmetadata.h"
 #include "uevent.h"
 
 #define KEY_FILE_MAX 4096
@@ -72,18 +73,6 @@ static const char *text_of(struct json_object *object, const char *name)
 		json_object_get_string(value) : "";
 }
 
-static bool decode_hex(const char *text, uint8_t *ret, size_t size)
-{
-	if (strlen(text) != 2 * size || strspn(text, "0123456789abcdef") != 2 * size)
-		return false;
-	for (size_t i = 0; i < size; i++) {
-		const char pair[3] = {text[2 * i], text[2 * i + 1], '\0'};
-
-		ret[i] = (uint8_t)strtoul(pair, NULL, 16);
-	}
-	return true;
-}
-
 static int bad(char *why, const char *text)
 {
 	snprintf(why, APPROVAL_WHY_MAX, "signed policy: %s", text);
@@ -107,7 +96,7 @@ int approval_parse(const char *text, struct tpm_approval *ret, char why[APPROVAL
 			 (long long)json_object_get_int64(version), approval.version);
 		return -EBADMSG;
 	}
-	if (!decode_hex(text_of(root, "policy"), approval.policy, sizeof(approval.policy)))
+	if (!hex_decode(text_of(root, "policy"), approval.policy, sizeof(approval.policy)))
 		return bad(why, "its digest is malformed");
 	if (luks_base64_decode(text_of(root, "signature"), approval.signature, sizeof(approval.signature), &size) < 0 ||
 	    size != sizeof(approval.signature))

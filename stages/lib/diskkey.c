@@ -22,6 +22,7 @@
 #include <gantry/cleanup.h>
 
 #include "approval.h"
+#include "luksmetadata.h"
 #include "report.h"
 #include "tpm.h"
 #include "tpmnv.h"
@@ -158,7 +159,7 @@ static int get_tpm2(struct key_place *place, const struct luks_header *header, s
 		    int *ret_keyslot, char why[KEY_WHY_MAX])
 {
 	const struct tpm_policy policy = {.pcrs = place->pcrs};
-	struct json_object *token = luks_header_token(header, TOKEN_TPM2, ret_keyslot);
+	struct json_object *token = luks_metadata_token(header, TOKEN_TPM2, ret_keyslot);
 
 	if (!token)
 		return no_key(why, "no sealed key in the header");
@@ -171,7 +172,7 @@ static int get_signed(struct key_place *place, const struct luks_header *header,
 		      int *ret_keyslot, char why[KEY_WHY_MAX])
 {
 	const struct tpm_policy policy = {.approval = &place->approval};
-	struct json_object *token = luks_header_token(header, TOKEN_SIGNED, ret_keyslot);
+	struct json_object *token = luks_metadata_token(header, TOKEN_SIGNED, ret_keyslot);
 	int r;
 
 	if (!token)
@@ -326,7 +327,7 @@ static int get_artifact(struct key_place *place, const struct luks_header *heade
 			const char *type, struct secret *ret_key, int *ret_keyslot, char *why)
 {
 	*ret_keyslot = -1;
-	(void)luks_header_token(header, type, ret_keyslot);
+	(void)luks_metadata_token(header, type, ret_keyslot);
 	return take_artifact(place, artifact, ret_key, why);
 }
 

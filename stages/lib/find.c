@@ -24,6 +24,8 @@
 
 #include <gantry/cleanup.h>
 
+#include "printable.h"
+
 #define NVME_NSID_OF_LUN 2	/* namespace 1 is the OS disk, so LUN 0 is 2 */
 #define NVME_TEMPORARY   "Microsoft NVMe Direct Disk"
 #define SCSI_TYPE_DISK   0
@@ -108,9 +110,7 @@ static void tidy(char *text)
 		n--;
 	memmove(text, text + skip, n - skip);
 	text[n - skip] = '\0';
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e)
-			*p = '?';
+	printable_copy(text, text, n - skip + 1);
 }
 
 /* SCSI's unit serial number page: four bytes, then the number. SPC-6, section 7.7.19. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The LUKS2 header as hostile input: a parser that knows only the shapes we open, and refuses all else with a
- * reason. It works on a copy in memory, before libcryptsetup sees a byte, and touches no device.
+ * reason. It works on a copy in memory, before libcryptsetup sees a byte, and touches no device. What the metadata in
+ * it says of tokens is in luksmetadata.h.
  */
 #ifndef STAGES_LIB_LUKSHEADER_H
 #define STAGES_LIB_LUKSHEADER_H
@@ -65,15 +66,5 @@ int luks_header_check(const void *bytes, size_t size, uint64_t device_size, cons
 /* Makes the copy that cannot be used anew from the other one, in memory: bytes as they were checked. */
 void luks_header_mend(const struct luks_header *header, void *bytes);
 void luks_header_free(struct luks_header *header);	/* takes a zeroed one */
-
-/* The first token of that type, and in *ret_keyslot the keyslot it belongs to. NULL: none. Borrowed. */
-struct json_object *luks_header_token(const struct luks_header *header, const char *type, int *ret_keyslot);
-
-/* Whether some token names that keyslot. */
-bool luks_header_is_named(const struct luks_header *header, int keyslot);
-
-/* base64 with padding, as JSON carries bytes. Decoding refuses anything else, -EBADMSG; larger: -EMSGSIZE. */
-int luks_base64_encode(const void *bytes, size_t size, char **ret);
-int luks_base64_decode(const char *text, void *ret_bytes, size_t maximum, size_t *ret_size);
 
 #endif

@@ -4,7 +4,7 @@
  * rest is the JSON metadata, put into two well-formed copies with right checksums, since no fuzzer guesses those. What
  * is accepted must keep to its bounds, and its token must be readable.
  */
-/* links: stages/lib/luksheader.c stages/lib/document.c */
+/* links: stages/lib/luksheader.c stages/lib/luksmetadata.c stages/lib/document.c stages/lib/printable.c */
 /* libs: json-c mbedtls */
 #include <endian.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include <json-c/json.h>
 #include <mbedtls/sha256.h>
 
-#include "../../stages/lib/luksheader.h"
+#include "../../stages/lib/luksmetadata.h"
 
 #define COPY 16384
 #define DEVICE (1u << 30)
@@ -55,7 +55,7 @@ static void use(const struct luks_header *header)
 		if (header->keyslots & 1u << i)
 			check(header->areas[i].offset >= 2 * COPY && header->areas[i].size <= header->data_offset &&
 			      header->areas[i].offset + header->areas[i].size <= header->data_offset);
-	token = luks_header_token(header, "gantry-tpm2", &keyslot);
+	token = luks_metadata_token(header, "gantry-tpm2", &keyslot);
 	if (!token)
 		return;
 	check(keyslot >= 0 && header->keyslots & 1u << keyslot);

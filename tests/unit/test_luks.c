@@ -5,7 +5,7 @@
  * or by changing a good one (with checksums made right again, as a hostile host would). Refusing must not change a
  * byte; a change that is cut off anywhere must leave a volume that opens. /dev/mapper is not needed.
  */
-/* links: stages/lib/luks.c stages/lib/dm.c stages/lib/luksheader.c stages/lib/document.c stages/lib/secret.c */
+/* links: stages/lib/luks.c stages/lib/dm.c stages/lib/luksheader.c stages/lib/luksmetadata.c stages/lib/document.c stages/lib/printable.c stages/lib/secret.c */
 /* libs: cryptsetup devmapper json-c mbedtls */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -15,6 +15,7 @@
 #include <mbedtls/sha256.h>
 
 #include "../../stages/lib/luks.h"
+#include "../../stages/lib/luksmetadata.h"
 #include "test.h"
 
 #define DISK_SIZE (64u << 20)
@@ -251,9 +252,9 @@ TEST(token_of_the_header_is_found_with_its_keyslot)
 
 	format(fd);
 	CHECK_INT(luks_open(fd, path, DISK_SIZE, &luks, why), 1);
-	CHECK(luks_header_token(luks_header_of(luks), "gantry-tpm2", &keyslot) != NULL);
+	CHECK(luks_metadata_token(luks_header_of(luks), "gantry-tpm2", &keyslot) != NULL);
 	CHECK_INT(keyslot, 0);
-	CHECK(luks_header_token(luks_header_of(luks), "other", &keyslot) == NULL);
+	CHECK(luks_metadata_token(luks_header_of(luks), "other", &keyslot) == NULL);
 	luks_close(luks);
 	remove_disk(fd);
 }
@@ -509,8 +510,8 @@ TEST(keyslot_is_replaced_and_the_old_one_is_wiped)
 
 		CHECK_INT(luks_change(luks, &change, fd, why), 0);
 	}
-	CHECK(luks_header_token(luks_header_of(luks), "gantry-hub", &keyslot) != NULL);
-	CHECK(luks_header_is_named(luks_header_of(luks), keyslot));
+	CHECK(luks_metadata_token(luks_header_of(luks), "gantry-hub", &keyslot) != NULL);
+	CHECK(luks_metadata_names(luks_header_of(luks), keyslot));
 	luks_close(luks);
 	CHECK_INT(try_key(fd, "second"), 0);
 	CHECK_INT(try_key(fd, "third"), 0);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Words from a disk, a store or a document that are to stand in an event or a log: they may be read there, but do
+ * nothing to who reads them.
+ */
+#ifndef STAGES_LIB_PRINTABLE_H
+#define STAGES_LIB_PRINTABLE_H
+
+#include <stddef.h>
+
+/* A copy cut to room bytes with its NUL, '?' for every byte that is not printable ASCII. text may be ret itself. */
+void printable_copy(const char *text, char *ret, size_t room);
+
+#endif
