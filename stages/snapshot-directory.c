@@ -25,6 +25,7 @@
 #include <gantry/cleanup.h>
 
 #include "lib/file.h"
+#include "lib/journal.h"
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1
@@ -286,13 +287,13 @@ static int write_journal(struct directory *d, const struct manifest *m)
 	fwrite(line, 1, journal_format_head(m, line), out);
 	for (uint32_t i = 0; i < m->count; i++) {
 		const struct manifest_file *file = &m->files[i];
-		struct manifest_run run = { .file = i };
+		struct blocks_run run = { .file = i };
 
 		for (uint64_t b = 0; b < file->blocks; b = run.first + run.count) {
 			run.first = b;
 			run.count = 0;
 			while (run.first + run.count < file->blocks &&
-			       manifest_is_done(m, i, run.first + run.count))
+			       blocks_is_done(m, i, run.first + run.count))
 				run.count++;
 			if (run.count)
 				fwrite(line, 1, journal_format_record(&run, line), out);
@@ -332,7 +333,7 @@ static void forget_lost_parts(struct directory *d, struct manifest *m)
 		/* Cut while the files got their names: it may have its own already. */
 		if (file->blocks_done == file->blocks && has_size(d->fd, file->path, file->size))
 			continue;
-		manifest_forget(m, i);
+		blocks_forget(m, i);
 	}
 }
 
@@ -417,7 +418,7 @@ int directory_adopt(struct directory *d, struct manifest *m)
 	return 0;
 }
 
-int directory_record(struct directory *d, const struct manifest_run *run)
+int directory_record(struct directory *d, const struct blocks_run *run)
 {
 	char line[JOURNAL_RECORD_MAX];
 	int r = file_write(d->journal_fd, line, journal_format_record(run, line));

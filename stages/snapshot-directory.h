@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "lib/manifest.h"
+#include "lib/blocks.h"
 
 struct directory {
 	const char *path;
@@ -42,7 +42,7 @@ int directory_adopt(struct directory *d, struct manifest *m);
 int directory_space(struct directory *d, const struct manifest *m, uint64_t *ret_needed, uint64_t *ret_free);
 /* The descriptor of a file's part, made and given its full size where missing. */
 int directory_open_part(struct directory *d, const struct manifest *m, uint32_t file);
-int directory_record(struct directory *d, const struct manifest_run *run);
+int directory_record(struct directory *d, const struct blocks_run *run);
 int directory_sync_journal(struct directory *d);
 /* Every file to its name, then the mark. -EEXIST: something that is not ours has that name. */
 int directory_finish(struct directory *d, struct manifest *m);

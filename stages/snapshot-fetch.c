@@ -20,7 +20,7 @@
 #define JOURNAL_SYNC_S    5
 #define WORKER_DEATHS_MAX 8
 
-static int start_run(struct snapshot *s, struct worker *worker, const struct manifest_run *run)
+static int start_run(struct snapshot *s, struct worker *worker, const struct blocks_run *run)
 {
 	struct worker_job job = { .kind = JOB_FETCH, .run = *run };
 	_cleanup_(cleanup_close) int fd = directory_open_part(&s->directory, &s->manifest, run->file);
@@ -45,12 +45,12 @@ static int feed(struct snapshot *s)
 
 	for (unsigned i = 0; i < s->settings->connections; i++) {
 		struct worker *worker = &s->workers[i];
-		struct manifest_run run;
+		struct blocks_run run;
 		int r;
 
 		if (worker->busy || s->replan)
 			continue;
-		if (!manifest_take(&s->manifest, s->settings->chunk_blocks, &run))
+		if (!blocks_take(&s->manifest, s->settings->chunk_blocks, &run))
 			return SNAPSHOT_GO_ON;
 		r = worker->pid ? 0 : worker_start(&task, &s->received[i], worker);
 		if (r) {
@@ -69,7 +69,7 @@ static int hear_done(struct snapshot *s, struct worker *worker)
 	int r;
 
 	worker->busy = false;
-	manifest_mark(&s->manifest, &worker->run);
+	blocks_mark(&s->manifest, &worker->run);
 	r = directory_record(&s->directory, &worker->run);
 	return r ? snapshot_end_disk(r, s->directory.reason) : SNAPSHOT_GO_ON;
 }
@@ -85,11 +85,11 @@ static int hear(struct snapshot *s, struct worker *worker)
 		return SNAPSHOT_GO_ON;
 	if (r || !worker->busy) {
 		bool had_run = worker->busy;
-		struct manifest_run run = worker->run;
+		struct blocks_run run = worker->run;
 
 		worker_end(worker, &status, &signalled);
 		if (had_run)
-			manifest_give_back(&s->manifest, &run);
+			blocks_give_back(&s->manifest, &run);
 		report_event(EVENT_WARNING, "worker %s %d", r == -EBADMSG ? "answered nonsense; ended by" :
 			     signalled ? "ended by signal" : "ended with status", status);
 		if (++s->deaths <= WORKER_DEATHS_MAX)
@@ -105,7 +105,7 @@ static int hear(struct snapshot *s, struct worker *worker)
 		return SNAPSHOT_GO_ON;
 	case ANSWER_CHANGED:
 		worker->busy = false;
-		manifest_give_back(&s->manifest, &worker->run);
+		blocks_give_back(&s->manifest, &worker->run);
 		report_event(EVENT_WARNING, "%s; listing again", a.text);
 		s->replan = true;
 		return SNAPSHOT_GO_ON;

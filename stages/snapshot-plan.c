@@ -117,7 +117,7 @@ static int adopt_plan(struct snapshot *s, struct manifest *plan)
 	char size[32];
 	int r;
 
-	manifest_adopt(plan, &s->manifest);
+	blocks_adopt(plan, &s->manifest);
 	manifest_free(&s->manifest);
 	s->manifest = *plan;
 	*plan = (struct manifest){ 0 };

@@ -98,7 +98,7 @@ static void fetch_run(const struct worker_task *task, struct s3_client *client, 
 	const struct manifest_file *file = &m->files[job->run.file];
 	struct backoff backoff = { .minimum_ms = 250, .maximum_ms = 30000 };
 	uint64_t first = job->run.first * MANIFEST_BLOCK;
-	uint64_t last = first + manifest_run_bytes(m, &job->run) - 1;
+	uint64_t last = first + blocks_run_bytes(m, &job->run) - 1;
 	struct fetch fetch = { .fd = fd, .at = first, .written_back = first, .received = received };
 	char key[2 * S3_KEY_MAX + 2];
 	struct s3_object object = { .key = key, .etag = file->etag, .size = file->size };

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "lib/manifest.h"
+#include "lib/blocks.h"
 #include "lib/s3.h"
 
 enum worker_job_kind {
@@ -22,7 +22,7 @@ enum worker_job_kind {
 
 struct worker_job {
 	uint32_t kind;
-	struct manifest_run run;
+	struct blocks_run run;
 	char name[MANIFEST_NAME_MAX + 1];	/* JOB_PLAN: empty for the newest */
 };
 
@@ -38,7 +38,7 @@ enum worker_answer_kind {
 struct worker_answer {
 	uint32_t kind;
 	int32_t result;
-	struct manifest_run run;	/* that of the job */
+	struct blocks_run run;	/* that of the job */
 	uint32_t left_out;		/* JOB_PLAN */
 	char text[S3_ERROR_MAX];
 };
@@ -47,7 +47,7 @@ struct worker {
 	pid_t pid;
 	int pidfd, socket;
 	bool busy;
-	struct manifest_run run;
+	struct blocks_run run;
 	_Atomic uint64_t *received;	/* bytes of the present job, counted by the worker in shared memory */
 };
 

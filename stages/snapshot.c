@@ -208,7 +208,7 @@ static int synchronise(struct snapshot *s)
 		if (r == SNAPSHOT_GO_ON)
 			r = snapshot_fetch(s);
 		if (r == SNAPSHOT_GO_ON && !s->replan)
-			return manifest_complete(&s->manifest) ? SNAPSHOT_GO_ON : STAGE_AGAIN;
+			return blocks_complete(&s->manifest) ? SNAPSHOT_GO_ON : STAGE_AGAIN;
 	}
 	return r;
 }

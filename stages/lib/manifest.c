@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Lines of text with one meaning each. Paths are percent-encoded, so a line has no byte that could be
- * misread; the last line carries the counts, so a cut manifest is never taken for a small one. Each journal
- * line has a checksum of its own: after a power cut its tail may be anything.
+ * The text is lines with one meaning each. Paths are percent-encoded, so a line has no byte that could be misread; the
+ * last line carries the counts, so a cut manifest is never taken for a small one.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -12,10 +11,13 @@
 
 #include <mbedtls/sha256.h>
 
+#include "hex.h"
+#include "lines.h"
 #include "manifest.h"
+#include "percent.h"
+#include "printable.h"
 
 #define MANIFEST_MAGIC "gantry-snapshot-manifest 1\n"
-#define JOURNAL_MAGIC  "gantry-snapshot-journal 1 "
 #define PATH_ENCODED_MAX (3 * S3_KEY_MAX + 1)
 
 /* --- names --- */
@@ -108,15 +110,12 @@ int manifest_init(struct manifest *m, const char *name, const char *source)
 	return 0;
 }
 
-/* Names a path in a reason without letting it speak: printable ASCII, cut. */
+/* Names a path in a reason without letting it speak. */
 static int refuse(char *reason, const char *path, const char *objection)
 {
 	char shown[81];
-	size_t n = 0;
 
-	for (; *path && n < sizeof(shown) - 1; path++)
-		shown[n++] = *path >= ' ' && *path <= '~' ? *path : '?';
-	shown[n] = '\0';
+	printable_copy(path, shown, sizeof(shown));
 	snprintf(reason, S3_ERROR_MAX, "file refused: \"%s\" %s", shown, objection);
 	return -EPERM;
 }
@@ -164,11 +163,11 @@ static int by_path(const void *a, const void *b)
 	return strcmp(((const struct manifest_file *)a)->path, ((const struct manifest_file *)b)->path);
 }
 
-static bool is_file(const struct manifest *m, const char *path)
+const struct manifest_file *manifest_find(const struct manifest *m, const char *path)
 {
 	struct manifest_file key = { .path = (char *)path };
 
-	return bsearch(&key, m->files, m->count, sizeof(key), by_path);
+	return m->count ? bsearch(&key, m->files, m->count, sizeof(key), by_path) : NULL;
 }
 
 /* One path cannot be two files, nor a file and a directory. */
@@ -184,7 +183,7 @@ static int check_conflicts(const struct manifest *m, char *reason)
 		for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
 			memcpy(above, path, (size_t)(slash - path));
 			above[slash - path] = '\0';
-			if (is_file(m, above))
+			if (manifest_find(m, above))
 				return refuse(reason, above, "is a file and a directory");
 		}
 	}
@@ -271,11 +270,11 @@ static int print_manifest(const struct manifest *m, FILE *out)
 {
 	char encoded[PATH_ENCODED_MAX];
 
-	if (s3_encode(m->source, true, encoded, sizeof(encoded)))
+	if (percent_encode(m->source, true, encoded, sizeof(encoded)))
 		return -EINVAL;
 	fprintf(out, MANIFEST_MAGIC "name %s\nsource %s\n", m->name, encoded);
 	for (size_t i = 0; i < m->count; i++) {
-		if (s3_encode(m->files[i].path, true, encoded, sizeof(encoded)))
+		if (percent_encode(m->files[i].path, true, encoded, sizeof(encoded)))
 			return -EINVAL;
 		fprintf(out, "file %" PRIu64 " %s %s\n", m->files[i].size, m->files[i].etag, encoded);
 	}
@@ -306,74 +305,19 @@ int manifest_format(struct manifest *m, char **ret, size_t *ret_size)
 	return 0;
 }
 
-struct reader {
-	const char *at, *end;
-};
-
-/*
- * The next line without its '\n', copied; false at the end, for a cut line, an embedded NUL or one that is
- * too long.
- */
-static bool next_line(struct reader *in, char *ret, size_t room)
-{
-	const char *newline = memchr(in->at, '\n', (size_t)(in->end - in->at));
-	size_t size;
-
-	if (!newline)
-		return false;
-	size = (size_t)(newline - in->at);
-	if (size >= room || memchr(in->at, '\0', size))
-		return false;
-	memcpy(ret, in->at, size);
-	ret[size] = '\0';
-	in->at = newline + 1;
-	return true;
-}
-
-static int parse_number(const char *text, char ends_with, uint64_t *ret, const char **ret_rest)
-{
-	uint64_t value = 0;
-	const char *p = text;
-
-	for (; *p >= '0' && *p <= '9'; p++) {
-		if (p - text >= 19)
-			return -EBADMSG;
-		value = value * 10 + (uint64_t)(*p - '0');
-	}
-	if (p == text || *p != ends_with || (*text == '0' && p - text > 1))
-		return -EBADMSG;
-	*ret = value;
-	if (ret_rest)
-		*ret_rest = ends_with ? p + 1 : p;
-	return 0;
-}
-
-static int from_hex(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* Only what s3_encode() writes comes back, so that text and meaning are one to one. */
+/* Only what percent_encode() writes comes back, so that text and meaning are one to one. */
 static int decode_path(const char *text, char *ret, size_t room)
 {
-	char again[PATH_ENCODED_MAX];
-	size_t n = 0;
+	char decoded[PATH_ENCODED_MAX], again[PATH_ENCODED_MAX];
+	size_t size = strlen(text);
 
-	for (const char *p = text; *p; p++) {
-		int c = (unsigned char)*p;
-
-		if (*p == '%') {
-			if (from_hex(p[1]) < 0 || from_hex(p[2]) < 0)
-				return -EBADMSG;
-			c = from_hex(p[1]) << 4 | from_hex(p[2]);
-			p += 2;
-		}
-		if (!c || n + 1 >= room)
-			return -EBADMSG;
-		ret[n++] = (char)c;
-	}
-	ret[n] = '\0';
-	return s3_encode(ret, true, again, sizeof(again)) || strcmp(again, text) ? -EBADMSG : 0;
+	if (size >= sizeof(decoded))
+		return -EBADMSG;
+	memcpy(decoded, text, size + 1);
+	if (percent_decode(decoded, &size) || size >= room)
+		return -EBADMSG;
+	memcpy(ret, decoded, size + 1);
+	return percent_encode(ret, true, again, sizeof(again)) || strcmp(again, text) ? -EBADMSG : 0;
 }
 
 static int parse_file_line(struct manifest *m, const char *line, char *reason)
@@ -383,7 +327,7 @@ static int parse_file_line(struct manifest *m, const char *line, char *reason)
 	unsigned left_out = m->left_out;
 	uint64_t size;
 
-	if (parse_number(line, ' ', &size, &rest))
+	if (lines_number(line, ' ', &size, &rest))
 		return -EBADMSG;
 	space = strchr(rest, ' ');
 	if (!space || space == rest || (size_t)(space - rest) > S3_ETAG_MAX)
@@ -400,31 +344,31 @@ static int parse_file_line(struct manifest *m, const char *line, char *reason)
 	return m->left_out == left_out ? 0 : -EBADMSG;
 }
 
-static int parse_lines(struct reader *in, struct manifest *m, char *reason)
+static int parse_lines(struct lines *in, struct manifest *m, char *reason)
 {
 	char line[PATH_ENCODED_MAX + S3_ETAG_MAX + 64], name[MANIFEST_NAME_MAX + 1], source[S3_KEY_MAX + 2];
 	uint64_t count, total;
 	const char *rest;
 
-	if (!next_line(in, line, sizeof(line)) || strncmp(line, MANIFEST_MAGIC, strlen(MANIFEST_MAGIC) - 1) ||
+	if (!lines_next(in, line, sizeof(line)) || strncmp(line, MANIFEST_MAGIC, strlen(MANIFEST_MAGIC) - 1) ||
 	    line[strlen(MANIFEST_MAGIC) - 1])
 		return -EBADMSG;
-	if (!next_line(in, line, sizeof(line)) || strncmp(line, "name ", 5) || strlen(line + 5) > MANIFEST_NAME_MAX)
+	if (!lines_next(in, line, sizeof(line)) || strncmp(line, "name ", 5) || strlen(line + 5) > MANIFEST_NAME_MAX)
 		return -EBADMSG;
 	strcpy(name, line + 5);
-	if (!next_line(in, line, sizeof(line)) || strncmp(line, "source ", 7) ||
+	if (!lines_next(in, line, sizeof(line)) || strncmp(line, "source ", 7) ||
 	    decode_path(line + 7, source, sizeof(source)))
 		return -EBADMSG;
 	if (manifest_init(m, name, source))
 		return -EBADMSG;
-	while (next_line(in, line, sizeof(line))) {
+	while (lines_next(in, line, sizeof(line))) {
 		if (!strncmp(line, "file ", 5)) {
 			if (parse_file_line(m, line + 5, reason))
 				return -EBADMSG;
 			continue;
 		}
-		if (strncmp(line, "end ", 4) || parse_number(line + 4, ' ', &count, &rest) ||
-		    parse_number(rest, '\0', &total, NULL))
+		if (strncmp(line, "end ", 4) || lines_number(line + 4, ' ', &count, &rest) ||
+		    lines_number(rest, '\0', &total, NULL))
 			return -EBADMSG;
 		return in->at == in->end && count == m->count && total == m->total ? 0 : -EBADMSG;
 	}
@@ -433,7 +377,7 @@ static int parse_lines(struct reader *in, struct manifest *m, char *reason)
 
 int manifest_parse(const void *bytes, size_t size, struct manifest *ret, char reason[static S3_ERROR_MAX])
 {
-	struct reader in = { bytes, (const char *)bytes + size };
+	struct lines in = { bytes, (const char *)bytes + size };
 	struct manifest m = { 0 };
 	unsigned char hash[MANIFEST_HASH_SIZE];
 	int r = -EBADMSG;
@@ -470,188 +414,5 @@ void manifest_part_name(const struct manifest_file *file, char ret[static 33])
 	mbedtls_sha256_update(&sha, (const unsigned char *)size, strlen(size));
 	mbedtls_sha256_finish(&sha, hash);
 	mbedtls_sha256_free(&sha);
-	for (size_t i = 0; i < 16; i++)
-		snprintf(ret + 2 * i, 3, "%02x", hash[i]);
-}
-
-/* --- progress --- */
-
-static bool bit(const unsigned char *map, uint64_t i)
-{
-	return map[i / 8] >> (i % 8) & 1;
-}
-
-static void set_bit(unsigned char *map, uint64_t i, bool value)
-{
-	if (value)
-		map[i / 8] |= (unsigned char)(1u << (i % 8));
-	else
-		map[i / 8] &= (unsigned char)~(1u << (i % 8));
-}
-
-static uint64_t block_bytes(const struct manifest_file *file, uint64_t block)
-{
-	return block + 1 < file->blocks ? MANIFEST_BLOCK : file->size - block * MANIFEST_BLOCK;
-}
-
-static bool run_ok(const struct manifest *m, const struct manifest_run *run)
-{
-	return run->file < m->count && run->count && run->first < m->files[run->file].blocks &&
-	       run->count <= m->files[run->file].blocks - run->first;
-}
-
-bool manifest_complete(const struct manifest *m)
-{
-	return m->done == m->total;
-}
-
-bool manifest_is_done(const struct manifest *m, uint32_t file, uint64_t block)
-{
-	return bit(m->block_done, m->files[file].first_block + block);
-}
-
-int manifest_mark(struct manifest *m, const struct manifest_run *run)
-{
-	struct manifest_file *file;
-
-	if (!run_ok(m, run))
-		return -EINVAL;
-	file = &m->files[run->file];
-	for (uint64_t b = run->first; b < run->first + run->count; b++) {
-		if (bit(m->block_done, file->first_block + b))
-			continue;
-		set_bit(m->block_done, file->first_block + b, true);
-		file->blocks_done++;
-		m->done += block_bytes(file, b);
-	}
-	return 0;
-}
-
-void manifest_forget(struct manifest *m, uint32_t index)
-{
-	struct manifest_file *file = &m->files[index];
-
-	for (uint64_t b = 0; b < file->blocks; b++) {
-		if (bit(m->block_done, file->first_block + b))
-			m->done -= block_bytes(file, b);
-		set_bit(m->block_done, file->first_block + b, false);
-	}
-	file->blocks_done = 0;
-}
-
-uint64_t manifest_run_bytes(const struct manifest *m, const struct manifest_run *run)
-{
-	const struct manifest_file *file = &m->files[run->file];
-	uint64_t first = run->first * MANIFEST_BLOCK, end = (run->first + run->count) * MANIFEST_BLOCK;
-
-	return (end < file->size ? end : file->size) - first;
-}
-
-void manifest_adopt(struct manifest *m, const struct manifest *from)
-{
-	for (uint32_t i = 0; i < m->count && from->count; i++) {
-		struct manifest_file *file = &m->files[i];
-		const struct manifest_file *old = bsearch(file, from->files, from->count, sizeof(*file), by_path);
-
-		if (!old || old->size != file->size || strcmp(old->etag, file->etag))
-			continue;
-		for (uint64_t b = 0; b < file->blocks; b++)
-			if (bit(from->block_done, old->first_block + b))
-				manifest_mark(m, &(struct manifest_run){ i, b, 1 });
-	}
-}
-
-static bool is_free(const struct manifest *m, const struct manifest_file *file, uint64_t block)
-{
-	return !bit(m->block_done, file->first_block + block) && !bit(m->block_taken, file->first_block + block);
-}
-
-bool manifest_take(struct manifest *m, uint64_t maximum, struct manifest_run *ret)
-{
-	for (; m->cursor < m->count; m->cursor++, m->cursor_block = 0) {
-		const struct manifest_file *file = &m->files[m->order[m->cursor]];
-
-		for (; m->cursor_block < file->blocks; m->cursor_block++) {
-			uint64_t first = m->cursor_block, count = 0;
-
-			if (!is_free(m, file, first))
-				continue;
-			while (count < maximum && first + count < file->blocks && is_free(m, file, first + count))
-				set_bit(m->block_taken, file->first_block + first + count++, true);
-			m->cursor_block = first + count;
-			*ret = (struct manifest_run){ m->order[m->cursor], first, count };
-			return true;
-		}
-	}
-	return false;
-}
-
-void manifest_give_back(struct manifest *m, const struct manifest_run *run)
-{
-	for (uint64_t b = run->first; b < run->first + run->count; b++)
-		set_bit(m->block_taken, m->files[run->file].first_block + b, false);
-	/* Rare, so the search simply starts over. */
-	m->cursor = 0;
-	m->cursor_block = 0;
-}
-
-/* --- journal --- */
-
-/* CRC-32 as in zip and Ethernet (reflected 0x04c11db7); a line is short, so bit by bit. */
-static uint32_t crc32_of(const char *text)
-{
-	uint32_t crc = ~0u;
-
-	for (; *text; text++) {
-		crc ^= (unsigned char)*text;
-		for (int i = 0; i < 8; i++)
-			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
-	}
-	return ~crc;
-}
-
-size_t journal_format_head(const struct manifest *m, char ret[static 128])
-{
-	size_t n = (size_t)sprintf(ret, "%s", JOURNAL_MAGIC);
-
-	for (size_t i = 0; i < MANIFEST_HASH_SIZE; i++)
-		n += (size_t)sprintf(ret + n, "%02x", m->hash[i]);
-	return n + (size_t)sprintf(ret + n, "\n");
-}
-
-size_t journal_format_record(const struct manifest_run *run, char ret[static JOURNAL_RECORD_MAX])
-{
-	char body[JOURNAL_RECORD_MAX - 10];
-
-	snprintf(body, sizeof(body), "%" PRIu32 " %" PRIu64 " %" PRIu64, run->file, run->first, run->count);
-	return (size_t)snprintf(ret, JOURNAL_RECORD_MAX, "%08" PRIx32 " %s\n", crc32_of(body), body);
-}
-
-int journal_replay(const void *bytes, size_t size, struct manifest *m, size_t *ret_valid)
-{
-	struct reader in = { bytes, (const char *)bytes + size };
-	char line[128], head[128], record[JOURNAL_RECORD_MAX];
-
-	journal_format_head(m, head);
-	if (!next_line(&in, line, sizeof(line)) || strncmp(line, head, strlen(head) - 1) || line[strlen(head) - 1])
-		return -ESTALE;
-	for (;;) {
-		struct manifest_run run;
-		uint64_t file;
-		const char *rest;
-
-		*ret_valid = (size_t)(in.at - (const char *)bytes);
-		if (!next_line(&in, line, sizeof(line)) || strlen(line) < 9 || line[8] != ' ')
-			return 0;
-		if (parse_number(line + 9, ' ', &file, &rest) || parse_number(rest, ' ', &run.first, &rest) ||
-		    parse_number(rest, '\0', &run.count, NULL) || file > UINT32_MAX)
-			return 0;
-		run.file = (uint32_t)file;
-		/* Written again and compared: checksum and spelling in one. */
-		journal_format_record(&run, record);
-		if (strncmp(line, record, strlen(line)) || record[strlen(line)] != '\n')
-			return 0;
-		if (manifest_mark(m, &run))
-			return 0;
-	}
+	hex_encode(hash, 16, ret);
 }

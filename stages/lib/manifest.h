@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a snapshot consists of, and how much of it is here. The manifest is the plan: a name and a list of
- * files, fixed once and known by its SHA-256. Progress is counted in blocks of 1 MiB; the journal says which
- * blocks lie safely on the disk. Both are plain text, read back as strictly as anything from outside.
+ * What a snapshot consists of: a name and a list of files, fixed once and known by the SHA-256 of its text, which is
+ * read back as strictly as anything from outside. How much of it is here is counted in blocks of 1 MiB (blocks.h).
  */
 #ifndef STAGES_LIB_MANIFEST_H
 #define STAGES_LIB_MANIFEST_H
@@ -20,8 +19,6 @@
 #define MANIFEST_DEPTH_MAX  32
 #define MANIFEST_HASH_SIZE  32
 #define MANIFEST_STATE      ".gantry-snapshot"	/* our folder in the target directory; no file may be in it */
-#define JOURNAL_SIZE_MAX    (1u << 28)
-#define JOURNAL_RECORD_MAX  64
 
 struct manifest_file {
 	char *path;			/* relative, checked */
@@ -44,11 +41,6 @@ struct manifest {
 	size_t cursor;			/* into order */
 	uint64_t cursor_block;
 	unsigned char hash[MANIFEST_HASH_SIZE];		/* of the text */
-};
-
-struct manifest_run {			/* blocks of one file */
-	uint32_t file;
-	uint64_t first, count;
 };
 
 enum manifest_verdict {
@@ -75,6 +67,9 @@ int manifest_add(struct manifest *m, const char *path, const char *etag, uint64_
 int manifest_seal(struct manifest *m, char reason[static S3_ERROR_MAX]);
 void manifest_free(struct manifest *m);	/* safe on a zeroed one */
 
+/* The file of a sealed one with that path, or NULL. */
+const struct manifest_file *manifest_find(const struct manifest *m, const char *path);
+
 /* To text and back; sealing and the text give the hash. *ret of manifest_format is the caller's to free. */
 int manifest_format(struct manifest *m, char **ret, size_t *ret_size);
 int manifest_parse(const void *bytes, size_t size, struct manifest *ret, char reason[static S3_ERROR_MAX]);
@@ -84,31 +79,5 @@ int manifest_parse(const void *bytes, size_t size, struct manifest *ret, char re
  * differs.
  */
 void manifest_part_name(const struct manifest_file *file, char ret[static 33]);
-
-/* Progress. A run marked twice counts once. */
-bool manifest_complete(const struct manifest *m);
-bool manifest_is_done(const struct manifest *m, uint32_t file, uint64_t block);
-int manifest_mark(struct manifest *m, const struct manifest_run *run);
-void manifest_forget(struct manifest *m, uint32_t file);
-uint64_t manifest_run_bytes(const struct manifest *m, const struct manifest_run *run);
-/* Blocks that are done in `from`, in files that are the same ones there, become done here. */
-void manifest_adopt(struct manifest *m, const struct manifest *from);
-
-/*
- * The next run of at most `maximum` blocks that is neither done nor taken, and takes it. False: there is
- * none.
- */
-bool manifest_take(struct manifest *m, uint64_t maximum, struct manifest_run *ret);
-void manifest_give_back(struct manifest *m, const struct manifest_run *run);
-
-/* The journal: a first line that names the manifest, then one line a run. Both return the bytes written. */
-size_t journal_format_head(const struct manifest *m, char ret[static 128]);
-size_t journal_format_record(const struct manifest_run *run, char ret[static JOURNAL_RECORD_MAX]);
-
-/*
- * Marks what a journal says. It ends at the first line that is cut, damaged or makes no sense; *ret_valid is
- * how many bytes come before that, and writing goes on there. -ESTALE: the journal of another manifest.
- */
-int journal_replay(const void *bytes, size_t size, struct manifest *m, size_t *ret_valid);
 
 #endif

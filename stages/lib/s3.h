@@ -2,8 +2,8 @@
 /*
  * The three things a snapshot needs of an S3 store: a small object whole, the list under a prefix, and a byte
  * range of one version of an object. Path style, header-signed (SigV4), read only. What a store answers is
- * hostile until it has passed the checks here: sizes, names and numbers are bounded, and a key is a key, not
- * yet a path.
+ * hostile until it has passed the checks here and in s3xml.h: sizes, names and numbers are bounded, and a key is a
+ * key, not yet a path.
  */
 #ifndef STAGES_LIB_S3_H
 #define STAGES_LIB_S3_H
@@ -61,27 +61,5 @@ const char *s3_client_error(const struct s3_client *client);
 
 /* Whether the same request may succeed later without anything else changing. */
 bool s3_worth_retry(int result);
-
-/* For tests: one page of a list; the fetching of pages apart from the network; the strict form of a path. */
-struct s3_page {
-	bool truncated;
-	char token[S3_TOKEN_MAX + 1];	/* where the next page begins; empty unless truncated */
-	unsigned objects;
-};
-
-int s3_parse_page(const void *bytes, size_t size, const char *prefix,
-		  int (*each)(void *context, const struct s3_object *object), void *context,
-		  struct s3_page *ret, char reason[static S3_ERROR_MAX]);
-
-typedef int (*s3_fetch_fn)(void *context, const char *token, char **ret, size_t *ret_size);
-int s3_list_with(s3_fetch_fn fetch, void *fetch_context, const char *prefix,
-		 int (*each)(void *context, const struct s3_object *object), void *context,
-		 char reason[static S3_ERROR_MAX]);
-
-/* An <Error> document: its Code and Message, cut and made printable. False: it is none. */
-bool s3_parse_error(const void *bytes, size_t size, char code[static 64], char message[static 160]);
-
-/* RFC 3986: everything but unreserved characters (and '/', if kept) as %XX. -ENOSPC if it does not fit. */
-int s3_encode(const char *text, bool keep_slash, char *ret, size_t room);
 
 #endif

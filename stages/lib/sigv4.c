@@ -13,11 +13,7 @@
 #include <mbedtls/md.h>
 #include <mbedtls/sha256.h>
 
-static void hex(const unsigned char hash[static 32], char ret[static 65])
-{
-	for (size_t i = 0; i < 32; i++)
-		sprintf(ret + 2 * i, "%02x", hash[i]);
-}
+#include "hex.h"
 
 static void hash_text(mbedtls_sha256_context *sha, const char *text)
 {
@@ -87,7 +83,7 @@ static void hash_request(const struct sigv4_request *request, const char *names,
 	hash_text(&sha, request->payload_sha256);
 	mbedtls_sha256_finish(&sha, hash);
 	mbedtls_sha256_free(&sha);
-	hex(hash, ret);
+	hex_encode(hash, sizeof(hash), ret);
 }
 
 static int signing_key(const struct sigv4_request *request, const char *date, unsigned char ret[static 32])
@@ -141,7 +137,7 @@ int sigv4_authorization(const struct sigv4_request *request, char *ret, size_t r
 	explicit_bzero(key, sizeof(key));
 	if (r)
 		return r;
-	hex(hash, signature);
+	hex_encode(hash, sizeof(hash), signature);
 	size = snprintf(ret, room, "Authorization: AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, "
 			"Signature=%s", request->access_key, scope, names, signature);
 	return size < 0 || (size_t)size >= room ? -ENOSPC : 0;

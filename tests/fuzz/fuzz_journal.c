@@ -3,13 +3,13 @@
  * Any bytes behind a right first line of a journal: only runs inside files are marked, the counts agree with the
  * marks, and writing would go on at the end of a line.
  */
-/* links: stages/lib/manifest.c stages/lib/s3.c stages/lib/xml.c stages/lib/http.c stages/lib/sigv4.c */
-/* libs: expat curl mbedtls */
+/* links: stages/lib/blocks.c stages/lib/journal.c stages/lib/manifest.c stages/lib/hex.c stages/lib/lines.c stages/lib/percent.c stages/lib/printable.c */
+/* libs: mbedtls */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../stages/lib/manifest.h"
+#include "../../stages/lib/journal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
@@ -19,8 +19,8 @@ static void check(const struct manifest *m)
 
 	for (uint32_t f = 0; f < m->count; f++)
 		for (uint64_t b = 0; b < m->files[f].blocks; b++)
-			if (manifest_is_done(m, f, b))
-				done += manifest_run_bytes(m, &(struct manifest_run){ f, b, 1 });
+			if (blocks_is_done(m, f, b))
+				done += blocks_run_bytes(m, &(struct blocks_run){ f, b, 1 });
 	if (done != m->done || done > m->total)
 		abort();
 }

@@ -3,8 +3,8 @@
  * Any bytes as the text of a manifest: what is accepted is exactly what would be written again, and its paths stay
  * inside the directory. The same bytes as the name of the newest snapshot: one word without a slash.
  */
-/* links: stages/lib/manifest.c stages/lib/s3.c stages/lib/xml.c stages/lib/http.c stages/lib/sigv4.c */
-/* libs: expat curl mbedtls */
+/* links: stages/lib/manifest.c stages/lib/hex.c stages/lib/lines.c stages/lib/percent.c stages/lib/printable.c */
+/* libs: mbedtls */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

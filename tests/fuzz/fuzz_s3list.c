@@ -3,14 +3,14 @@
  * Any bytes as an answer to a list, and as an error document: what is handed over keeps its bounds, and a manifest
  * made of it comes back from its own text.
  */
-/* links: stages/lib/s3.c stages/lib/manifest.c stages/lib/xml.c stages/lib/http.c stages/lib/sigv4.c */
-/* libs: expat curl mbedtls */
+/* links: stages/lib/s3xml.c stages/lib/xml.c stages/lib/manifest.c stages/lib/hex.c stages/lib/lines.c stages/lib/percent.c stages/lib/printable.c */
+/* libs: expat mbedtls */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../../stages/lib/manifest.h"
-#include "../../stages/lib/s3.h"
+#include "../../stages/lib/s3xml.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
@@ -46,17 +46,17 @@ static void check_round(struct manifest *m)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	char code[64], message[160];
-	struct s3_page page;
+	struct s3xml_page page;
 	struct manifest m;
 
 	if (manifest_init(&m, "n", "p/"))
 		abort();
-	if (!s3_parse_page(bytes, size, "p/", each, &m, &page, reason) && page.truncated != (page.token[0] != '\0'))
+	if (!s3xml_page(bytes, size, "p/", each, &m, &page, reason) && page.truncated != (page.token[0] != '\0'))
 		abort();
 	if (!manifest_seal(&m, reason))
 		check_round(&m);
 	manifest_free(&m);
-	if (s3_parse_error(bytes, size, code, message))
+	if (s3xml_error(bytes, size, code, message))
 		for (const char *p = message; *p; p++)
 			if (*p < ' ' || *p > '~')
 				abort();

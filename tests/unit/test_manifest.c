@@ -3,13 +3,13 @@
  * The plan and its journal: which paths may be written, that text and meaning are one to one, and that a journal
  * cut or damaged anywhere never claims a block that was not done.
  */
-/* links: stages/lib/manifest.c stages/lib/s3.c stages/lib/xml.c stages/lib/http.c stages/lib/sigv4.c */
-/* libs: expat curl mbedtls */
+/* links: stages/lib/blocks.c stages/lib/journal.c stages/lib/manifest.c stages/lib/hex.c stages/lib/lines.c stages/lib/percent.c stages/lib/printable.c */
+/* libs: mbedtls */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../stages/lib/manifest.h"
+#include "../../stages/lib/journal.h"
 #include "test.h"
 
 #define MIB MANIFEST_BLOCK
@@ -180,34 +180,34 @@ TEST(a_manifest_cut_or_changed_anywhere_is_refused)
 TEST(runs_are_taken_largest_file_first_and_each_once)
 {
 	struct manifest m;
-	struct manifest_run run, kept = { 0 };
+	struct blocks_run run, kept = { 0 };
 	uint64_t bytes = 0;
 	unsigned runs = 0;
 
 	build(&m);
-	CHECK(manifest_take(&m, 4, &kept));
+	CHECK(blocks_take(&m, 4, &kept));
 	CHECK_STR(m.files[kept.file].path, "db/mdbx.dat");
 	CHECK_INT(kept.first, 0);
 	CHECK_INT(kept.count, 4);
-	bytes += manifest_run_bytes(&m, &kept);
-	while (manifest_take(&m, 4, &run)) {
-		bytes += manifest_run_bytes(&m, &run);
-		CHECK_INT(manifest_mark(&m, &run), 0);
+	bytes += blocks_run_bytes(&m, &kept);
+	while (blocks_take(&m, 4, &run)) {
+		bytes += blocks_run_bytes(&m, &run);
+		CHECK_INT(blocks_mark(&m, &run), 0);
 		runs++;
 	}
 	CHECK_INT(bytes, m.total);
 	CHECK_INT(runs, 4);
-	CHECK(!manifest_complete(&m));
-	manifest_give_back(&m, &kept);
-	CHECK(manifest_take(&m, 3, &run));
+	CHECK(!blocks_complete(&m));
+	blocks_give_back(&m, &kept);
+	CHECK(blocks_take(&m, 3, &run));
 	CHECK_INT(run.count, 3);
-	CHECK_INT(manifest_mark(&m, &run), 0);
-	CHECK(manifest_take(&m, 3, &run));
+	CHECK_INT(blocks_mark(&m, &run), 0);
+	CHECK(blocks_take(&m, 3, &run));
 	CHECK_INT(run.first, 3);
 	CHECK_INT(run.count, 1);
-	CHECK_INT(manifest_mark(&m, &run), 0);
-	CHECK_INT(manifest_mark(&m, &run), 0);
-	CHECK(manifest_complete(&m));
+	CHECK_INT(blocks_mark(&m, &run), 0);
+	CHECK_INT(blocks_mark(&m, &run), 0);
+	CHECK(blocks_complete(&m));
 	manifest_free(&m);
 }
 
@@ -218,12 +218,12 @@ TEST(runs_outside_a_file_are_refused)
 
 	build(&m);
 	file = find(&m, "static_files/b");
-	CHECK_INT(manifest_mark(&m, &(struct manifest_run){ file, 0, 3 }), -EINVAL);
-	CHECK_INT(manifest_mark(&m, &(struct manifest_run){ file, 2, 1 }), -EINVAL);
-	CHECK_INT(manifest_mark(&m, &(struct manifest_run){ file, 1, UINT64_MAX }), -EINVAL);
-	CHECK_INT(manifest_mark(&m, &(struct manifest_run){ 4, 0, 1 }), -EINVAL);
-	CHECK_INT(manifest_mark(&m, &(struct manifest_run){ file, 0, 0 }), -EINVAL);
-	CHECK_INT(manifest_mark(&m, &(struct manifest_run){ find(&m, "empty"), 0, 1 }), -EINVAL);
+	CHECK_INT(blocks_mark(&m, &(struct blocks_run){ file, 0, 3 }), -EINVAL);
+	CHECK_INT(blocks_mark(&m, &(struct blocks_run){ file, 2, 1 }), -EINVAL);
+	CHECK_INT(blocks_mark(&m, &(struct blocks_run){ file, 1, UINT64_MAX }), -EINVAL);
+	CHECK_INT(blocks_mark(&m, &(struct blocks_run){ 4, 0, 1 }), -EINVAL);
+	CHECK_INT(blocks_mark(&m, &(struct blocks_run){ file, 0, 0 }), -EINVAL);
+	CHECK_INT(blocks_mark(&m, &(struct blocks_run){ find(&m, "empty"), 0, 1 }), -EINVAL);
 	CHECK_INT(m.done, 0);
 	manifest_free(&m);
 }
@@ -231,7 +231,7 @@ TEST(runs_outside_a_file_are_refused)
 static size_t journal_of(const struct manifest *m, char *text)
 {
 	uint32_t big = find(m, "db/mdbx.dat");
-	const struct manifest_run runs[] = { { big, 4, 4 }, { find(m, "a file"), 0, 1 }, { big, 10, 1 } };
+	const struct blocks_run runs[] = { { big, 4, 4 }, { find(m, "a file"), 0, 1 }, { big, 10, 1 } };
 	size_t n = journal_format_head(m, text);
 
 	for (size_t i = 0; i < 3; i++)
@@ -250,9 +250,9 @@ TEST(a_journal_comes_back)
 	CHECK_INT(journal_replay(text, size, &m, &valid), 0);
 	CHECK_INT(valid, size);
 	CHECK_INT(m.done, 4 * MIB + 1 + 5);
-	CHECK(manifest_is_done(&m, find(&m, "db/mdbx.dat"), 7));
-	CHECK(!manifest_is_done(&m, find(&m, "db/mdbx.dat"), 8));
-	manifest_forget(&m, find(&m, "db/mdbx.dat"));
+	CHECK(blocks_is_done(&m, find(&m, "db/mdbx.dat"), 7));
+	CHECK(!blocks_is_done(&m, find(&m, "db/mdbx.dat"), 8));
+	blocks_forget(&m, find(&m, "db/mdbx.dat"));
 	CHECK_INT(m.done, 1);
 	manifest_free(&m);
 }
@@ -300,7 +300,7 @@ TEST(a_journal_damaged_anywhere_claims_nothing_that_was_not_done)
 			text[i] ^= (char)(1u << bit);
 			for (uint32_t f = 0; f < m.count; f++)
 				for (uint64_t b = 0; b < m.files[f].blocks; b++)
-					CHECK(!manifest_is_done(&m, f, b) || manifest_is_done(&whole, f, b));
+					CHECK(!blocks_is_done(&m, f, b) || blocks_is_done(&whole, f, b));
 			manifest_free(&m);
 		}
 	}
@@ -351,7 +351,7 @@ TEST(a_new_plan_adopts_only_files_that_are_the_same)
 	CHECK_INT(manifest_add(&new, "added", "\"e2\"", 1, reason), 0);
 	CHECK_INT(manifest_add(&new, "db/mdbx.dat", "\"e1\"", 10 * MIB + 5, reason), 0);
 	CHECK_INT(manifest_seal(&new, reason), 0);
-	manifest_adopt(&new, &m);
+	blocks_adopt(&new, &m);
 	CHECK_INT(new.done, 4 * MIB + 5);
 	manifest_part_name(&new.files[find(&new, "db/mdbx.dat")], part[0]);
 	manifest_part_name(&m.files[find(&m, "db/mdbx.dat")], part[1]);

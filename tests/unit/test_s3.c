@@ -2,13 +2,14 @@
 /*
  * What is made of a store's lists and errors, and the signature against AWS' published examples. No network.
  */
-/* links: stages/lib/s3.c stages/lib/xml.c stages/lib/http.c stages/lib/sigv4.c */
+/* links: stages/lib/s3.c stages/lib/s3xml.c stages/lib/xml.c stages/lib/http.c stages/lib/hex.c stages/lib/percent.c stages/lib/printable.c stages/lib/sigv4.c */
 /* libs: expat curl mbedtls */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../stages/lib/s3.h"
+#include "../../stages/lib/percent.h"
+#include "../../stages/lib/s3xml.h"
 #include "../../stages/lib/sigv4.h"
 #include "../../stages/lib/xml.h"
 #include "test.h"
@@ -25,7 +26,7 @@ static struct {
 	uint64_t size;
 } seen[16];
 static unsigned count;
-static struct s3_page page;
+static struct s3xml_page page;
 static char reason[S3_ERROR_MAX];
 
 static int each(void *context, const struct s3_object *object)
@@ -44,7 +45,7 @@ static int each(void *context, const struct s3_object *object)
 static int parse(const char *text, const char *prefix)
 {
 	count = 0;
-	return s3_parse_page(text, strlen(text), prefix, each, NULL, &page, reason);
+	return s3xml_page(text, strlen(text), prefix, each, NULL, &page, reason);
 }
 
 TEST(list_gives_key_size_and_etag)
@@ -134,7 +135,7 @@ TEST(a_list_without_its_end_is_refused)
 
 	for (size_t size = 0; size < strlen(text); size++) {
 		count = 0;
-		CHECK(s3_parse_page(text, size, "p/", each, NULL, &page, reason) < 0);
+		CHECK(s3xml_page(text, size, "p/", each, NULL, &page, reason) < 0);
 		CHECK_INT(count, 0);
 		CHECK(*reason);
 	}
@@ -183,7 +184,7 @@ TEST(what_the_receiver_says_ends_the_list)
 {
 	int stop = -EPERM;
 
-	CHECK_INT(s3_parse_page(LIST(WHOLE OBJECT("a", "1")), strlen(LIST(WHOLE OBJECT("a", "1"))), "", each, &stop, &page,
+	CHECK_INT(s3xml_page(LIST(WHOLE OBJECT("a", "1")), strlen(LIST(WHOLE OBJECT("a", "1"))), "", each, &stop, &page,
 				reason), -EPERM);
 }
 
@@ -210,7 +211,7 @@ static int list(const char *const *pages)
 	count = 0;
 	store.pages = pages;
 	store.asked = 0;
-	return s3_list_with(fetch, NULL, "", each, NULL, reason);
+	return s3xml_pages(fetch, NULL, "", each, NULL, reason);
 }
 
 #define MORE(token) "<IsTruncated>true</IsTruncated><NextContinuationToken>" token "</NextContinuationToken>"
@@ -245,24 +246,24 @@ TEST(an_error_document_gives_code_and_message)
 	static const char text[] = "<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>gone\n\x7f</Message></Error>";
 	char code[64], message[160];
 
-	CHECK(s3_parse_error(text, strlen(text), code, message));
+	CHECK(s3xml_error(text, strlen(text), code, message));
 	CHECK_STR(code, "NoSuchKey");
 	CHECK_STR(message, "gone??");
-	CHECK(!s3_parse_error("<html/>", 7, code, message));
-	CHECK(!s3_parse_error("", 0, code, message));
+	CHECK(!s3xml_error("<html/>", 7, code, message));
+	CHECK(!s3xml_error("", 0, code, message));
 }
 
 TEST(encoding_keeps_only_unreserved_characters)
 {
 	char out[64];
 
-	CHECK_INT(s3_encode("a/b c+d~\xc3\xa9%", true, out, sizeof(out)), 0);
+	CHECK_INT(percent_encode("a/b c+d~\xc3\xa9%", true, out, sizeof(out)), 0);
 	CHECK_STR(out, "a/b%20c%2Bd~%C3%A9%25");
-	CHECK_INT(s3_encode("a/b", false, out, sizeof(out)), 0);
+	CHECK_INT(percent_encode("a/b", false, out, sizeof(out)), 0);
 	CHECK_STR(out, "a%2Fb");
-	CHECK_INT(s3_encode("abcd", false, out, 4), -ENOSPC);
-	CHECK_INT(s3_encode("abc", false, out, 4), 0);
-	CHECK_INT(s3_encode("  ", false, out, 6), -ENOSPC);
+	CHECK_INT(percent_encode("abcd", false, out, 4), -ENOSPC);
+	CHECK_INT(percent_encode("abc", false, out, 4), 0);
+	CHECK_INT(percent_encode("  ", false, out, 6), -ENOSPC);
 }
 
 /* The examples of AWS' "Signature Calculations for the Authorization Header". */
