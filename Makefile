@@ -118,7 +118,7 @@ OBJECTS := $(SOURCES:%.c=build/obj/%.o)
 ONCE := $(filter $(patsubst %,build/obj/init/%.o,account config% container% early envfile jsonpos launch pool prestart profile sandbox), \
 	$(OBJECTS))
 OTHERS := $(filter $(patsubst %,build/obj/init/%.o,api/% client ctl% lastboot logback logconfine logf% logger logline logopener \
-	logring logwriter main servicelog status% steps) build/obj/stages/%,$(OBJECTS))
+	logring logwriter main restrict servicelog status% steps) build/obj/stages/%,$(OBJECTS))
 IN_ORDER := $(filter-out $(ONCE) $(OTHERS),$(OBJECTS)) -lc $(ONCE) -ljson-c -lc $(OTHERS)
 MODULES := $(patsubst qemu/tdx/%.c,build/modules/%.ko,$(wildcard qemu/tdx/*.c))
 GUEST := $(patsubst qemu/guest/%.c,build/guest/%,$(wildcard qemu/guest/*.c))

@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Implements confine.h. The list of system calls is one of what is allowed. What only an intruder would call ends the
- * process, so that it is seen; anything else that is not on the list fails, because a library's rare path must not
- * take the operator's only window away.
- */
+/* Implements confine.h. The list of system calls is one of what is allowed; restrict.c says what becomes of others. */
 #include <errno.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -20,6 +13,7 @@
 #include <unistd.h>
 
 #include "../account.h"
+#include "../restrict.h"
 #include "confine.h"
 
 #define USER       "gantry-api"
@@ -68,17 +62,6 @@ static int become_user(const char **what)
 	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
 		return -errno;
 	return 0;
-}
-
-static int drop_capabilities(void)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[2] = {{0}};
-
-	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	return syscall(SYS_capset, &head, none) < 0 ? -errno : 0;
 }
 
 /*
@@ -130,52 +113,19 @@ static const int network_calls[] = {SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(s
 /* Of TCP, which only who has a network has. EINVAL lets libmicrohttpd know that: it does not ask before each answer. */
 static const int tcp_calls[] = {SCMP_SYS(setsockopt)};
 
-/* Nobody but an intruder: a program, a file, a way out, another process' memory. */
-static const int deadly_calls[] = {
-	SCMP_SYS(bpf), SCMP_SYS(chroot), SCMP_SYS(clone), SCMP_SYS(clone3), SCMP_SYS(connect), SCMP_SYS(execve),
-	SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(init_module), SCMP_SYS(io_uring_setup),
-	SCMP_SYS(kexec_load), SCMP_SYS(keyctl),
-	SCMP_SYS(mount), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(perf_event_open),
-	SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(ptrace), SCMP_SYS(setns), SCMP_SYS(unshare),
-	SCMP_SYS(userfaultfd), SCMP_SYS(vfork),
-};
+/* Beside what no role calls: a file. */
+static const int deadly_calls[] = {SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2)};
 
-static int add_rules(scmp_filter_ctx filter, uint32_t action, const int *calls, size_t n)
+static int confine_calls(bool network)
 {
-	int r = 0;
+	const struct restrict_list lists[] = {
+		RESTRICT_LIST(SCMP_ACT_ALLOW, allowed_calls),
+		RESTRICT_LIST(SCMP_ACT_KILL_PROCESS, deadly_calls),
+		RESTRICT_LIST(network ? SCMP_ACT_ALLOW : SCMP_ACT_KILL_PROCESS, network_calls),
+		RESTRICT_LIST(network ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EINVAL), tcp_calls),
+	};
 
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = seccomp_rule_add(filter, action, calls[i], 0);
-	return r;
-}
-
-#define COUNT(array) (sizeof(array) / sizeof(*(array)))
-
-static int restrict_calls(const struct confinement *c)
-{
-	const struct scmp_arg_cmp not_executable = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-	const uint32_t network = c->network ? SCMP_ACT_ALLOW : SCMP_ACT_KILL_PROCESS;
-	const uint32_t tcp = c->network ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EINVAL);
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	int r;
-
-	if (!filter)
-		return -ENOMEM;
-	r = add_rules(filter, SCMP_ACT_ALLOW, allowed_calls, COUNT(allowed_calls));
-	if (r == 0)
-		r = add_rules(filter, SCMP_ACT_KILL_PROCESS, deadly_calls, COUNT(deadly_calls));
-	if (r == 0)
-		r = add_rules(filter, network, network_calls, COUNT(network_calls));
-	if (r == 0)
-		r = add_rules(filter, tcp, tcp_calls, COUNT(tcp_calls));
-	if (r == 0)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, not_executable);
-	if (r == 0)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, not_executable);
-	if (r == 0)
-		r = seccomp_load(filter);
-	seccomp_release(filter);
-	return r;
+	return restrict_calls(lists, sizeof(lists) / sizeof(lists[0]), false);
 }
 
 int confine(const struct confinement *c, const char **ret_what)
@@ -196,7 +146,7 @@ int confine(const struct confinement *c, const char **ret_what)
 	limit(RLIMIT_NPROC, 0);
 	limit(RLIMIT_AS, c->address_space);
 	*ret_what = "capabilities";
-	r = drop_capabilities();
+	r = restrict_capabilities();
 	if (r < 0)
 		return r;
 	*ret_what = "landlock";
@@ -204,5 +154,5 @@ int confine(const struct confinement *c, const char **ret_what)
 	if (r < 0)
 		return r;
 	*ret_what = "system calls";
-	return restrict_calls(c);
+	return confine_calls(c->network);
 }
