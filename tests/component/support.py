@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import struct
+import subprocess
 import tempfile
 import threading
 import time
@@ -35,6 +36,11 @@ def waits(seconds):
         test.waits_s = seconds
         return test
     return mark
+
+
+def run(*command, **more):
+    """The output of a command that must succeed."""
+    return subprocess.run(command, check=True, capture_output=True, text=True, **more).stdout
 
 
 def private_network():

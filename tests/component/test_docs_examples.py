@@ -9,7 +9,7 @@ import unittest
 
 from fake_control import REPO
 from pid1 import boot, service, stage
-from test_api_acts import Machine, api
+from machine import Machine, api
 from test_api_bootlog import NEWER, event
 
 COMMANDS = ("curl", "openssl")

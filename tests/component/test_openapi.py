@@ -16,7 +16,7 @@ import yaml
 from fake_control import REPO, wait_for
 from pid1 import boot, service, stage
 from sse import Parser
-from test_api_acts import Machine, api, stored
+from machine import Machine, api, stored
 from test_api_bootlog import NEWER
 from within import Session, ask, connect, exchange, head_of
 

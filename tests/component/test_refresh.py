@@ -14,8 +14,8 @@ import unittest
 import jsonschema
 
 from fake_control import SCALE, wait_for
+from machine import Answer
 from pid1 import REPO, Pid1, boot, service, stage
-from test_api_acts import Answer
 from test_status import promtool, samples, schema
 
 HUB = """
