@@ -10,7 +10,6 @@
 #include "../../init/plan.h"
 #include "test.h"
 
-#define UNUSED __attribute__((unused))
 #define S 1000000000LL
 #define NODES 8
 
@@ -127,6 +126,31 @@ UNUSED static void wait_until_due(struct fixture *f)
 
 	CHECK(due > f->now);
 	f->now = due;
+	turn(f);
+}
+
+UNUSED static struct config_node *service(struct fixture *f, const char *name)
+{
+	return add(f, name, NODE_SERVICE);
+}
+
+UNUSED static struct config_node *follower(struct fixture *f, const char *name, size_t on)
+{
+	struct config_node *node = service(f, name);
+
+	needs(node, on);
+	node->follows_needs = true;
+	return node;
+}
+
+UNUSED static void wants(struct config_node *node, size_t on)
+{
+	node->wants[node->n_wants++] = (uint16_t)on;
+}
+
+UNUSED static void manual(struct fixture *f, size_t node, bool start)
+{
+	CHECK_INT(start ? plan_start(&f->plan, node, f->now) : plan_stop(&f->plan, node, false, f->now), 0);
 	turn(f);
 }
 

@@ -25,6 +25,7 @@
 #define TEST_FAILED 1
 #define TEST_SKIPPED 77
 #define TEST_LEAKED 78
+#define UNUSED __attribute__((unused))	/* of what a fixture has for some tests and not for others */
 
 struct test {
 	const char *name;
