@@ -114,7 +114,7 @@ static size_t put_fact(char *at, size_t room, const char *name, uint64_t value)
 
 /*
  * What a service uses is read when somebody asks and a second later at the earliest, so that askers cannot keep PID 1
- * busy; a turn of the loop answers for a few nodes only (control.c). The API cannot read it: its root is empty.
+ * busy; a turn of the loop answers for a few nodes only (control-answer.c). The API cannot read it: its root is empty.
  */
 static size_t service_facts(size_t index, const char **ret)
 {

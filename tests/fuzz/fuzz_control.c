@@ -3,11 +3,13 @@
  * Any datagrams on the control socket. The input is a row of them, each with its size in two bytes in front; every
  * connection must stay served or be closed, and every answer be of the protocol.
  */
-/* links: init/event.c init/ring.c init/utf8.c init/client.c init/processes.c init/procfs.c */
+/* links: init/control-answer.c init/control-request.c init/event.c init/ring.c init/utf8.c init/client.c init/processes.c init/procfs.c */
 #include <fcntl.h>
 #include <stdlib.h>
 
 #include "../../init/control.c"
+#include "../../init/act.h"
+#include "../../init/boot.h"
 #include "../../init/client.h"
 #include "../../init/console.h"
 
