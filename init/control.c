@@ -7,13 +7,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "control-connection.h"
 #include "event.h"
 #include "loop.h"
+#include "unixsock.h"
 
 #define ACCEPTED_MAX     32
 #define ADOPTED_MAX      8
@@ -128,18 +127,9 @@ static void accept_ready(struct loop_source *source, uint32_t events)
 
 static int listen_on(const char *path)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd, r;
+	int fd = unixsock_bind(path, SOCK_SEQPACKET), r;
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	unlink(path);
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0666) < 0 ||
-	    listen(fd, BACKLOG) < 0) {
+	if (fd >= 0 && listen(fd, BACKLOG) < 0) {
 		r = -errno;
 		close(fd);
 		return r;

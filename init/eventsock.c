@@ -9,8 +9,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "boot.h"
@@ -19,6 +17,7 @@
 #include "eventsock.h"
 #include "loop.h"
 #include "sender.h"
+#include "unixsock.h"
 
 #define DATAGRAMS_A_CALL 16
 #define DATAGRAMS_A_TURN 256
@@ -121,28 +120,13 @@ void eventsock_drain(void)
 
 static int bind_socket(const char *path)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd, queue, r;
+	int queue = open(QUEUE_PATH, O_WRONLY | O_CLOEXEC);	/* taken by sockets at their creation; 10 is few */
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path));
-	queue = open(QUEUE_PATH, O_WRONLY | O_CLOEXEC);	/* taken by sockets at their creation; 10 is few */
 	if (queue >= 0) {
 		(void)!dprintf(queue, "%d", QUEUE_LENGTH);
 		close(queue);
 	}
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	unlink(path);
-	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int)) < 0 ||
-	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0666) < 0) {
-		r = -errno;
-		close(fd);
-		return r;
-	}
-	return fd;
+	return unixsock_bind(path, SOCK_DGRAM);
 }
 
 int eventsock_init(const char *path)

@@ -11,8 +11,6 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "boot.h"
@@ -22,6 +20,7 @@
 #include "ready.h"
 #include "sender.h"
 #include "table.h"
+#include "unixsock.h"
 
 #define ASK_MIN_NS    5000000LL
 #define ASK_MAX_NS 1000000000LL
@@ -397,20 +396,12 @@ static void notify_ready(struct loop_source *source, uint32_t events)
 
 static int open_notify(void)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = NOTIFY_SOCKET};
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int yes = 1;
-	int r = 0;
+	int fd = unixsock_bind(NOTIFY_SOCKET, SOCK_DGRAM), r;
 
 	if (fd < 0)
-		return -errno;
-	unlink(NOTIFY_SOCKET);
-	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)) < 0 ||
-	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(NOTIFY_SOCKET, 0666) < 0)
-		r = -errno;
+		return fd;
 	notify.ready = notify_ready;
-	if (r == 0)
-		r = loop_add(&notify, fd, EPOLLIN);
+	r = loop_add(&notify, fd, EPOLLIN);
 	if (r < 0)
 		close(fd);
 	return r;

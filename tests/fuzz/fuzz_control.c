@@ -3,7 +3,7 @@
  * Any datagrams on the control socket. The input is a row of them, each with its size in two bytes in front; every
  * connection must stay served or be closed, and every answer be of the protocol.
  */
-/* links: init/control-answer.c init/control-request.c init/event.c init/ring.c init/utf8.c init/client.c init/processes.c init/procfs.c */
+/* links: init/control-answer.c init/control-request.c init/event.c init/ring.c init/utf8.c init/client.c init/processes.c init/procfs.c init/unixsock.c */
 #include <fcntl.h>
 #include <stdlib.h>
 

@@ -16,13 +16,9 @@
 #include "../../init/act.h"
 #include "../../init/boot.h"
 #include "../../init/client.h"
-#include "../../init/console.h"
 #include "../../init/control.h"
-#include "../../init/event.h"
-#include "../../init/eventtext.h"
 #include "../../init/status.h"
-#include "loop_until.h"
-#include "test.h"
+#include "event_lines.h"
 
 #define API_UID  12345
 #define NODES    200
@@ -31,12 +27,6 @@ static char path[64], called[600];
 UNUSED static const char *node_of_pid;
 static struct control_message message;
 UNUSED static int client = -1, received;
-
-void console_direct(const void *record, size_t size)
-{
-	(void)record;
-	(void)size;
-}
 
 const char *boot_node_of_pid(int pid)
 {
@@ -204,21 +194,6 @@ UNUSED static uint64_t message_seq(void)
 	struct event_view e;
 
 	return event_view(&e, message.body, message.head.size) == 0 ? e.head.seq : 0;
-}
-
-UNUSED static const char *line_of(uint64_t seq)
-{
-	static char out[EVENT_LINE_MAX];
-	char record[EVENT_RECORD_MAX];
-	struct text t = {.bytes = out, .room = sizeof(out) - 1};
-	struct event_view e;
-	size_t size = event_read(&seq, record);
-
-	if (size == 0 || event_view(&e, record, size) < 0)
-		return "(none)";
-	event_console_line(&t, &e);
-	out[t.size] = '\0';
-	return strchr(out, ']') + 2;
 }
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * The event socket: a datagram is an event of whoever the kernel says sent it, and a flood is taken in turns.
  */
-/* links: init/eventsock.c init/sender.c init/datagram.c init/eventjson.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c */
+/* links: init/eventsock.c init/sender.c init/datagram.c init/eventjson.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c init/unixsock.c */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,57 +12,20 @@
 #include <unistd.h>
 
 #include "../../init/boot.h"
-#include "../../init/console.h"
-#include "../../init/event.h"
 #include "../../init/eventjson.h"
 #include "../../init/eventsock.h"
-#include "../../init/eventtext.h"
 #include "../../init/sender.h"
-#include "loop_until.h"
-#include "test.h"
+#include "event_lines.h"
 
 static char path[64];
 static const char *node = "rbuilder";
 static int asked_pid;
-static uint64_t wanted;
 static int sender = -1;
-
-void console_direct(const void *record, size_t size)
-{
-	(void)record;
-	(void)size;
-}
 
 const char *boot_node_of_pid(int pid)
 {
 	asked_pid = pid;
 	return node;
-}
-
-static bool enough(void)
-{
-	return event_last() >= wanted;
-}
-
-static bool events_come(uint64_t n)
-{
-	wanted = n;
-	return loop_until(enough);
-}
-
-static const char *line_of(uint64_t seq)
-{
-	static char out[EVENT_LINE_MAX];
-	char record[EVENT_RECORD_MAX];
-	struct text t = {.bytes = out, .room = sizeof(out) - 1};
-	struct event_view e;
-	size_t size = event_read(&seq, record);
-
-	if (size == 0 || event_view(&e, record, size) < 0)
-		return "(none)";
-	event_console_line(&t, &e);
-	out[t.size] = '\0';
-	return strchr(out, ']') + 2;
 }
 
 static ssize_t post(const void *bytes, size_t size)

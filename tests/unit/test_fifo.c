@@ -11,33 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../init/console.h"
-#include "../../init/event.h"
-#include "../../init/eventtext.h"
 #include "../../init/fifo.h"
 #include "../../init/sender.h"
-#include "loop_until.h"
-#include "test.h"
+#include "event_lines.h"
 
 static char path[64];
-static uint64_t wanted;
-
-void console_direct(const void *record, size_t size)
-{
-	(void)record;
-	(void)size;
-}
-
-static bool enough(void)
-{
-	return event_last() >= wanted;
-}
-
-static bool events_come(uint64_t n)
-{
-	wanted = n;
-	return loop_until(enough);
-}
 
 static const char *text_of(uint64_t seq)
 {

@@ -5,48 +5,10 @@
 /* links: init/sender.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c */
 #include <string.h>
 
-#include "../../init/console.h"
-#include "../../init/event.h"
-#include "../../init/eventtext.h"
 #include "../../init/sender.h"
-#include "loop_until.h"
-#include "test.h"
+#include "event_lines.h"
 
 #define SECOND 1000000000LL
-
-static uint64_t wanted;
-
-void console_direct(const void *record, size_t size)
-{
-	(void)record;
-	(void)size;
-}
-
-static bool enough(void)
-{
-	return event_last() >= wanted;
-}
-
-static bool events_come(uint64_t n)
-{
-	wanted = n;
-	return loop_until(enough);
-}
-
-static const char *line_of(uint64_t seq)
-{
-	static char out[EVENT_LINE_MAX];
-	char record[EVENT_RECORD_MAX];
-	struct text t = {.bytes = out, .room = sizeof(out) - 1};
-	struct event_view e;
-	size_t size = event_read(&seq, record);
-
-	if (size == 0 || event_view(&e, record, size) < 0)
-		return "(none)";
-	event_console_line(&t, &e);
-	out[t.size - 1] = '\0';
-	return strchr(out, ']') + 2;
-}
 
 static void start(int64_t per_s, int64_t burst)
 {
@@ -137,14 +99,14 @@ TEST(what_was_dropped_is_said_once_a_second_by_its_sender)
 	CHECK_INT(through("b", 6, began), 5);
 	CHECK(events_come(2));
 	CHECK(loop_now_ns() - began >= SECOND);
-	CHECK_STR(line_of(1), "warning a message: 1000 messages dropped: more than 10 a second");
-	CHECK_STR(line_of(2), "warning b message: 1 message dropped: more than 10 a second");
+	CHECK_STR(line_of(1), "warning a message: 1000 messages dropped: more than 10 a second\n");
+	CHECK_STR(line_of(2), "warning b message: 1 message dropped: more than 10 a second\n");
 	CHECK_INT(event_drops(), 1001);
 	CHECK(!loop_until_ms(NULL, 1200));
 	CHECK_INT(event_last(), 2);
 	through("a", 100, loop_now_ns());
 	CHECK(events_come(3));
-	CHECK_STR(line_of(3), "warning a message: 95 messages dropped: more than 10 a second");
+	CHECK_STR(line_of(3), "warning a message: 95 messages dropped: more than 10 a second\n");
 }
 
 TEST(what_is_said_here_is_not_said_again_with_other_drops)
@@ -153,7 +115,7 @@ TEST(what_is_said_here_is_not_said_again_with_other_drops)
 	CHECK_INT(through("a", 8, loop_now_ns()), 5);
 	event_count_drop("control");
 	CHECK(events_come(1));
-	CHECK_STR(line_of(1), "warning gantry message: 1 message dropped, the last from control");
+	CHECK_STR(line_of(1), "warning gantry message: 1 message dropped, the last from control\n");
 	CHECK_INT(event_drops(), 4);
 }
 
@@ -168,5 +130,5 @@ TEST(what_those_who_made_room_had_dropped_is_said_too)
 		sender_find(name);
 	}
 	CHECK(events_come(1));
-	CHECK_STR(line_of(1), "warning gantry message: 3 messages dropped: more than 10 a second, from senders that came and went");
+	CHECK_STR(line_of(1), "warning gantry message: 3 messages dropped: more than 10 a second, from senders that came and went\n");
 }
