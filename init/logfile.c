@@ -2,6 +2,7 @@
 /* Implements logfile.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -126,25 +127,34 @@ int logfile_close(struct logfile *file)
 	return r;
 }
 
-int logfile_directory(const char *path, uint32_t uid, uint32_t gid)
+int logfile_directory(const char *path, mode_t above)
 {
-	char copy[256];
-	int fd, r;
+	char copy[PATH_MAX];
+	int fd;
 
-	snprintf(copy, sizeof(copy), "%s", path);
+	if (strlen(path) >= sizeof(copy))
+		return -ENAMETOOLONG;
+	strcpy(copy, path);
 	for (char *p = copy + 1; *p; p++) {
 		if (*p != '/')
 			continue;
 		*p = '\0';
-		if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+		if (mkdir(copy, above) < 0 && errno != EEXIST)
 			return -errno;
 		*p = '/';
 	}
 	if (mkdir(copy, 0750) < 0 && errno != EEXIST)
 		return -errno;
 	fd = open(copy, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int logfile_directory_of(const char *path, uint32_t uid, uint32_t gid)
+{
+	int fd = logfile_directory(path, 0755), r;
+
 	if (fd < 0)
-		return -errno;
+		return fd;
 	/* The group's bit: new files are the group's, though who makes them is not in it. */
 	if (geteuid() == 0 && (fchown(fd, uid, gid) < 0 || fchmod(fd, 02750) < 0)) {
 		r = -errno;

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <gantry/plan.h>
 
@@ -33,7 +34,13 @@ int logfile_write(struct logfile *file, int directory, const char *lines, size_t
 /* Syncs and closes. 0 or negative errno. */
 int logfile_close(struct logfile *file);
 
-/* mkdir -p; a descriptor of the directory, owned by uid and gid if this process may give it away, or negative errno. */
-int logfile_directory(const char *path, uint32_t uid, uint32_t gid);
+/*
+ * mkdir -p, `above` being the mode of those above it; no link is followed at the last step. A descriptor of the
+ * directory, or negative errno.
+ */
+int logfile_directory(const char *path, mode_t above);
+
+/* The same, owned by uid and gid if this process may give it away. */
+int logfile_directory_of(const char *path, uint32_t uid, uint32_t gid);
 
 #endif

@@ -25,6 +25,7 @@
 #include "client.h"
 #include "eventtext.h"
 #include "lastboot.h"
+#include "logfile.h"
 #include "logline.h"
 
 #define LOG_NAME        "events.log"
@@ -43,7 +44,7 @@ struct log {
 	int directory;		/* descriptor */
 	int fd;
 	int64_t size, limit;	/* of one file, bytes */
-	char boot_id[40];
+	char boot_id[LOG_BOOT_ID_MAX];
 	uint64_t next;		/* first event that is not in the log yet */
 	struct lastboot before;	/* the boot before this one */
 	bool dirty, failing;
@@ -70,28 +71,6 @@ static int disk_result(struct log *log, const char *what, int r)
 		fprintf(stderr, "persistent log: %s: works again\n", what);
 	log->failing = r < 0;
 	return r;
-}
-
-/* mkdir -p with mode 0750, following no link at the last step. The descriptor or negative errno. */
-static int open_directory(const char *path)
-{
-	_cleanup_(cleanup_free) char *copy = strdup(path);
-	int fd;
-
-	if (!copy)
-		return -ENOMEM;
-	for (char *p = copy + 1; *p; p++) {
-		if (*p != '/')
-			continue;
-		*p = '\0';
-		if (mkdir(copy, 0750) < 0 && errno != EEXIST)
-			return -errno;
-		*p = '/';
-	}
-	if (mkdir(copy, 0750) < 0 && errno != EEXIST)
-		return -errno;
-	fd = open(copy, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
 }
 
 /* At offset `at` of the buffer: before the events that are to follow it. */
@@ -402,15 +381,6 @@ static int read_options(struct log *log, char **ret_path)
 	return *ret_path ? 0 : -EINVAL;
 }
 
-static void read_boot_id(char *id, size_t size)
-{
-	_cleanup_(cleanup_fclose) FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-
-	if (!file || !fgets(id, (int)size, file))
-		snprintf(id, size, "unknown");
-	id[strcspn(id, "\n")] = '\0';
-}
-
 /* True: PID 1 has hung up while we waited. */
 static bool wait_for_hangup(int timeout_ms)
 {
@@ -423,7 +393,7 @@ static bool wait_for_hangup(int timeout_ms)
 static bool open_log(struct log *log, const char *path)
 {
 	for (;;) {
-		int r = log->directory >= 0 ? 0 : open_directory(path);
+		int r = log->directory >= 0 ? 0 : logfile_directory(path, 0750);
 
 		if (r > 0)
 			log->directory = r;
@@ -453,7 +423,7 @@ int logger_main(int argc, char **argv)
 	signal(SIGTERM, SIG_IGN);	/* it ends by the end of file, after the last event */
 	signal(SIGINT, SIG_IGN);
 	setvbuf(stderr, NULL, _IOLBF, 0);	/* one line, one event */
-	read_boot_id(log.boot_id, sizeof(log.boot_id));
+	log_boot_id(log.boot_id);
 	r = read_options(&log, &path);
 	if (r < 0) {
 		fprintf(stderr, "persistent log: options: %s\n", strerror(-r));

@@ -6,9 +6,12 @@
 #include <errno.h>
 #include <json-c/json.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <gantry/cleanup.h>
 
 #include "logline.h"
 #include "utf8.h"
@@ -352,4 +355,13 @@ int log_line_boot(struct log_boot *ret, const char *line, size_t size)
 	r = object ? read_boot(ret, object) : -EBADMSG;
 	json_object_put(object);
 	return r;
+}
+
+void log_boot_id(char ret[LOG_BOOT_ID_MAX])
+{
+	_cleanup_(cleanup_fclose) FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (!file || !fgets(ret, LOG_BOOT_ID_MAX, file))
+		snprintf(ret, LOG_BOOT_ID_MAX, "unknown");
+	ret[strcspn(ret, "\n")] = '\0';
 }

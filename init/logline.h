@@ -30,6 +30,9 @@ struct log_boot {
 	bool continued;		/* what came before is in the file before */
 };
 
+/* The running boot's id, as the kernel made it; "unknown" where it does not say. */
+void log_boot_id(char ret[LOG_BOOT_ID_MAX]);
+
 void log_lines_begin(struct log_lines *lines, int fd, int64_t end);
 
 /*

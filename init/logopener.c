@@ -20,7 +20,7 @@ static int open_directory(const struct log_hello *hello)
 	gid_t gid = 0;
 	int r = strcmp(hello->group, "root") ? account_group(GROUP_PATH, hello->group, &gid) : 0;
 
-	return r < 0 ? r : logfile_directory(hello->directory, LOG_UID, gid);
+	return r < 0 ? r : logfile_directory_of(hello->directory, LOG_UID, gid);
 }
 
 _Noreturn static void serve(const struct log_hello *hello, int socket)

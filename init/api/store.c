@@ -38,6 +38,7 @@
 #include "../config-check.h"
 #include "../fdpass.h"
 #include "../logback.h"
+#include "../logline.h"
 #include "bootlog.h"
 #include "identity.h"
 #include "logread.h"
@@ -420,15 +421,6 @@ static int open_log(int directory, const char *name)
 	return openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 }
 
-static void read_boot_id(char *id, size_t size)
-{
-	_cleanup_(cleanup_fclose) FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-
-	if (!file || !fgets(id, (int)size, file))
-		snprintf(id, size, "unknown");
-	id[strcspn(id, "\n")] = '\0';
-}
-
 static int no_such_boot(void)
 {
 	(void)!send(PAYLOAD_FD, (char[]){BOOTLOG_NONE}, 1, MSG_NOSIGNAL);
@@ -440,7 +432,7 @@ static int read_log(void)
 {
 	static char json[65536];
 	struct bootlog_request what;
-	char boot_id[64];
+	char boot_id[LOG_BOOT_ID_MAX];
 	struct logread l = {.boot_id = boot_id, .filter = &what.filter, .before = (char[]){BOOTLOG_FOUND, 0}};
 	_cleanup_(cleanup_close) int directory = -1;
 	struct json_object *log;
@@ -455,7 +447,7 @@ static int read_log(void)
 		return errno == ENOENT ? no_such_boot() : fail(path, strerror(errno));
 	l.newer = open_log(directory, LOG_NAME);
 	l.older = open_log(directory, LOG_OLD_NAME);
-	read_boot_id(boot_id, sizeof(boot_id));
+	log_boot_id(boot_id);
 	r = become_nobody();
 	if (r < 0)
 		return fail(API_USER, strerror((int)-r));
