@@ -40,18 +40,30 @@ static void collected(void *with, const struct status *status)
 
 	request->result = -EIO;
 	if (status) {
-		request->text = (struct text)TEXT_GROWING(STATUS_JSON_MAX);
-		status_json(&request->text, status);
+		request->text = (struct text)TEXT_GROWING(request->status_room);
+		request->status_write(&request->text, status);
 		request->result = request->text.cut ? -ENOMEM : 0;
 	}
 	request_resume(request);
 }
 
+bool request_status(struct request *request, size_t room, void (*write)(struct text *t, const struct status *status),
+		    enum MHD_Result *ret)
+{
+	if (request->asked && request->result >= 0)
+		return true;
+	request->status_room = room;
+	request->status_write = write;
+	*ret = request->asked || pid1_status(collected, request) < 0 ? respond_unavailable(request) :
+	       request_suspend(request);
+	return false;
+}
+
 enum MHD_Result answer_status(struct request *request)
 {
-	if (!request->asked)
-		return pid1_status(collected, request) < 0 ? respond_unavailable(request) : request_suspend(request);
-	if (request->result < 0)
-		return respond_unavailable(request);
+	enum MHD_Result result;
+
+	if (!request_status(request, STATUS_JSON_MAX, status_json, &result))
+		return result;
 	return respond_text(request, MHD_HTTP_OK, TYPE_JSON);
 }

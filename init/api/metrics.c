@@ -3,13 +3,11 @@
  * GET /metrics: the status as Prometheus reads it (text format 0.0.4). A table of families; each has one value, one
  * for every stage or service, or writes its own samples. Names and states are the status document's.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../status.h"
-#include "pid1.h"
 #include "request.h"
 
 #define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
@@ -356,25 +354,17 @@ static void put_family(struct text *t, const struct family *family, const struct
 		put_sample(t, family->name, (const char *const[4]){NULL}, value);
 }
 
-static void collected(void *with, const struct status *status)
+static void put_families(struct text *t, const struct status *status)
 {
-	struct request *request = with;
-
-	request->result = -EIO;
-	if (status) {
-		request->text = (struct text)TEXT_GROWING(METRICS_MAX);
-		for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
-			put_family(&request->text, &families[i], status);
-		request->result = request->text.cut ? -ENOMEM : 0;
-	}
-	request_resume(request);
+	for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
+		put_family(t, &families[i], status);
 }
 
 enum MHD_Result answer_metrics(struct request *request)
 {
-	if (!request->asked)
-		return pid1_status(collected, request) < 0 ? respond_unavailable(request) : request_suspend(request);
-	if (request->result < 0)
-		return respond_unavailable(request);
+	enum MHD_Result result;
+
+	if (!request_status(request, METRICS_MAX, put_families, &result))
+		return result;
 	return respond_text(request, MHD_HTTP_OK, TYPE_METRICS);
 }

@@ -4,11 +4,8 @@
  * init/api/page, and the boot chart. The page gets everything from this server's other routes, and its policy lets it
  * speak to nobody else.
  */
-#include <errno.h>
-
 #include "accept.h"
 #include "chart.h"
-#include "pid1.h"
 #include "request.h"
 
 #define TYPE_HTML   "text/html; charset=utf-8"
@@ -83,24 +80,11 @@ enum MHD_Result answer_page_icon(struct request *request)
 	return respond_policy(request, TYPE_SVG, PAGE_POLICY, embedded(page_icon_start, page_icon_end));
 }
 
-static void collected(void *with, const struct status *status)
-{
-	struct request *request = with;
-
-	request->result = -EIO;
-	if (status) {
-		request->text = (struct text)TEXT_GROWING(CHART_MAX);
-		chart_svg(&request->text, status);
-		request->result = request->text.cut ? -ENOMEM : 0;
-	}
-	request_resume(request);
-}
-
 enum MHD_Result answer_boot_chart(struct request *request)
 {
-	if (!request->asked)
-		return pid1_status(collected, request) < 0 ? respond_unavailable(request) : request_suspend(request);
-	if (request->result < 0)
-		return respond_unavailable(request);
+	enum MHD_Result result;
+
+	if (!request_status(request, CHART_MAX, chart_svg, &result))
+		return result;
 	return respond_policy(request, TYPE_SVG, CHART_POLICY, response_of_text(request));
 }

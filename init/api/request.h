@@ -20,6 +20,7 @@
 #define ALIVE "{\"status\":\"ok\"}\n"
 
 struct request;
+struct status;
 
 /* What a client must be allowed to do. */
 enum access {
@@ -61,6 +62,8 @@ struct request {
 	bool asked;
 	int result;			/* for the answer's own use between its two calls */
 	struct text text;		/* likewise; freed with the request */
+	size_t status_room;		/* request_status()'s, while it waits */
+	void (*status_write)(struct text *t, const struct status *status);
 	void *bootlog;			/* bootlog.c's, while it waits; given to `release` with the request */
 	void (*release)(void *bootlog);
 };
@@ -89,6 +92,13 @@ const char *request_argument(struct request *request, const char *name, size_t *
 
 enum MHD_Result request_suspend(struct request *request);
 void request_resume(struct request *request);
+
+/*
+ * For an answer made of PID 1's status: true once `write` has put it into request->text, `room` bytes at the most.
+ * False: *ret is what MHD wants now; the answer is called again, or there is nothing more to be said. ask.c.
+ */
+bool request_status(struct request *request, size_t room, void (*write)(struct text *t, const struct status *status),
+		    enum MHD_Result *ret);
 
 /* The arguments of a request for events; NULL, or what is wrong with them, valid until the next call. listing.c. */
 struct filter;
