@@ -77,28 +77,32 @@ static enum outcome judge(struct azure *a, const char *what, const struct http_r
 	return s == 401 || s == 403 || s == 405 ? OUTCOME_STOP : OUTCOME_AGAIN;
 }
 
+/* Sends a request to that path of the server and judges the answer, which is the caller's to free. */
+static enum outcome ask(struct azure *a, const char *what, const char *path, struct http_request request,
+			struct http_response *ret)
+{
+	char url[160];
+
+	snprintf(url, sizeof(url), "http://%s%s", a->server, path);
+	request.url = url;
+	request.connect_timeout_ms = CONNECT_MS;
+	request.timeout_ms = REQUEST_MS;
+	request.maximum_bytes = GOALSTATE_SIZE_MAX;
+	if (http_perform(&request, ret) < 0) {
+		snprintf(a->failure, sizeof(a->failure), "%s: %s: %s", what, a->server, ret->error);
+		return OUTCOME_AGAIN;
+	}
+	return judge(a, what, ret, request.body != NULL);
+}
+
 static enum outcome get_goalstate(struct azure *a)
 {
-	char url[160], why[160];
+	char why[160];
 	const char *headers[] = {a->agent_header, "x-ms-version: 2012-11-30", NULL};
-	struct http_request request = {
-		.method = "GET",
-		.url = url,
-		.headers = headers,
-		.connect_timeout_ms = CONNECT_MS,
-		.timeout_ms = REQUEST_MS,
-		.maximum_bytes = GOALSTATE_SIZE_MAX,
-	};
+	struct http_request request = {.method = "GET", .headers = headers};
 	struct http_response response = {0};
-	enum outcome outcome;
+	enum outcome outcome = ask(a, "goal state", "/machine/?comp=goalstate", request, &response);
 
-	snprintf(url, sizeof(url), "http://%s/machine/?comp=goalstate", a->server);
-	if (http_perform(&request, &response) < 0) {
-		snprintf(a->failure, sizeof(a->failure), "goal state: %s: %s", a->server, response.error);
-		outcome = OUTCOME_AGAIN;
-	} else {
-		outcome = judge(a, "goal state", &response, false);
-	}
 	if (outcome == OUTCOME_OK) {
 		if (goalstate_parse(response.body, response.body_size, &a->goalstate, why, sizeof(why)) < 0) {
 			snprintf(a->failure, sizeof(a->failure), "goal state refused: %s", why);
@@ -114,19 +118,10 @@ static enum outcome get_goalstate(struct azure *a)
 static enum outcome post_health(struct azure *a)
 {
 	static char body[HEALTH_SIZE_MAX];
-	char url[160];
 	const char *headers[] = {
 		a->agent_header, "x-ms-version: 2012-11-30", "Content-Type: text/xml; charset=utf-8", NULL,
 	};
-	struct http_request request = {
-		.method = "POST",
-		.url = url,
-		.headers = headers,
-		.body = body,
-		.connect_timeout_ms = CONNECT_MS,
-		.timeout_ms = REQUEST_MS,
-		.maximum_bytes = GOALSTATE_SIZE_MAX,
-	};
+	struct http_request request = {.method = "POST", .headers = headers, .body = body};
 	struct http_response response = {0};
 	enum outcome outcome;
 	int n;
@@ -137,13 +132,7 @@ static enum outcome post_health(struct azure *a)
 		return OUTCOME_STOP;
 	}
 	request.body_size = (size_t)n;
-	snprintf(url, sizeof(url), "http://%s/machine?comp=health", a->server);
-	if (http_perform(&request, &response) < 0) {
-		snprintf(a->failure, sizeof(a->failure), "health report: %s: %s", a->server, response.error);
-		outcome = OUTCOME_AGAIN;
-	} else {
-		outcome = judge(a, "health report", &response, true);
-	}
+	outcome = ask(a, "health report", "/machine?comp=health", request, &response);
 	http_response_free(&response);
 	return outcome;
 }
