@@ -22,6 +22,7 @@
 #include <gantry/stage.h>
 
 #include "lib/document.h"
+#include "lib/file.h"
 #include "lib/options.h"
 #include "lib/report.h"
 #include "lib/secret.h"
@@ -222,6 +223,7 @@ static int render_text(struct render *r, struct file *f, struct template_output 
 static int write_temporary(struct file *f, const struct template_output *out)
 {
 	_cleanup_(cleanup_close) int fd = -1;
+	int r;
 
 	if ((size_t)snprintf(f->temporary, sizeof(f->temporary), "%s.gantry-new", f->path) >= sizeof(f->temporary)) {
 		f->temporary[0] = '\0';
@@ -233,15 +235,9 @@ static int write_temporary(struct file *f, const struct template_output *out)
 		f->temporary[0] = '\0';
 		return -errno;
 	}
-	for (size_t done = 0; done < out->size;) {
-		ssize_t n = write(fd, out->bytes + done, out->size - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		done += (size_t)n;
-	}
+	r = file_write(fd, out->bytes, out->size);
+	if (r < 0)
+		return r;
 	if (fchmod(fd, f->mode) < 0 || fchown(fd, f->uid, f->gid) < 0)
 		return -errno;
 	return 0;

@@ -46,19 +46,10 @@ struct fetch {
 static int to_file(void *context, const void *bytes, size_t size)
 {
 	struct fetch *f = context;
-	size_t done = 0;
+	int r = file_write_at(f->fd, bytes, size, f->at);
 
-	while (done < size) {
-		ssize_t n = pwrite(f->fd, (const char *)bytes + done, size - done, (off_t)(f->at + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			f->disk_error = n < 0 ? -errno : -EIO;
-			return f->disk_error;
-		}
-		done += (size_t)n;
-	}
+	if (r < 0)
+		return f->disk_error = r;
 	f->at += size;
 	atomic_fetch_add_explicit(f->received, size, memory_order_relaxed);
 	if (f->at - f->written_back >= WRITE_BACK) {

@@ -20,8 +20,8 @@ int file_read(int directory, const char *name, size_t maximum, char **ret, size_
 {
 	_cleanup_(cleanup_close) int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
-	size_t done = 0;
 	char *bytes;
+	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
@@ -32,36 +32,56 @@ int file_read(int directory, const char *name, size_t maximum, char **ret, size_
 	bytes = malloc((size_t)st.st_size + 1);
 	if (!bytes)
 		return -ENOMEM;
-	while (done < (size_t)st.st_size) {
-		ssize_t n = read(fd, bytes + done, (size_t)st.st_size - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			int r = n < 0 ? -errno : -EIO;
-
-			free(bytes);
-			return r;
-		}
-		done += (size_t)n;
+	r = file_read_at(fd, bytes, (size_t)st.st_size, 0);
+	if (r < 0) {
+		free(bytes);
+		return r;
 	}
-	bytes[done] = '\0';
+	bytes[st.st_size] = '\0';
 	*ret = bytes;
-	*ret_size = done;
+	*ret_size = (size_t)st.st_size;
 	return 0;
 }
 
-int file_write(int fd, const char *bytes, size_t size)
+int file_write(int fd, const void *bytes, size_t size)
 {
-	while (size) {
-		ssize_t n = write(fd, bytes, size);
+	for (const char *p = bytes; size;) {
+		ssize_t n = write(fd, p, size);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return n < 0 ? -errno : -EIO;
-		bytes += n;
+		p += n;
 		size -= (size_t)n;
+	}
+	return 0;
+}
+
+int file_write_at(int fd, const void *bytes, size_t size, uint64_t offset)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t n = pwrite(fd, (const char *)bytes + done, size - done, (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+int file_read_at(int fd, void *bytes, size_t size, uint64_t offset)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t n = pread(fd, (char *)bytes + done, size - done, (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		done += (size_t)n;
 	}
 	return 0;
 }

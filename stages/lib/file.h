@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Whole files in a directory that is held open: read within a bound, and replaced so that after a power cut
- * there is the old content or the new, never a mixture. No symlink is followed at the name itself.
+ * there is the old content or the new, never a mixture. No symlink is followed at the name itself. And all of some
+ * bytes, whatever signals come and however little is taken at once.
  */
 #ifndef STAGES_LIB_FILE_H
 #define STAGES_LIB_FILE_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define FILE_NAME_SIZE_MAX 200	/* of a name given here; a suffix is added to it for the new file */
@@ -17,8 +19,10 @@
  */
 int file_read(int directory, const char *name, size_t maximum, char **ret, size_t *ret_size);
 
-/* All of it, whatever signals come. */
-int file_write(int fd, const char *bytes, size_t size);
+/* All of them, or negative errno: -EIO where nothing more is taken, or is there. */
+int file_write(int fd, const void *bytes, size_t size);
+int file_write_at(int fd, const void *bytes, size_t size, uint64_t offset);
+int file_read_at(int fd, void *bytes, size_t size, uint64_t offset);
 
 /* Written beside under NAME.new, synced, renamed, and the directory synced. */
 int file_replace(int directory, const char *name, const char *bytes, size_t size, mode_t mode);

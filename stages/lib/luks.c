@@ -24,6 +24,7 @@
 #include <gantry/cleanup.h>
 
 #include "dm.h"
+#include "file.h"
 
 #define CIPHER          "aes"
 #define CIPHER_MODE     "xts-plain64"
@@ -66,38 +67,6 @@ static int explain(struct luks *luks, const char *what, int r, char *why)
 	return r;
 }
 
-static int read_at(int fd, void *bytes, size_t size, uint64_t offset)
-{
-	while (size) {
-		ssize_t n = pread(fd, bytes, size, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		bytes = (char *)bytes + n;
-		size -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
-}
-
-static int write_at(int fd, const void *bytes, size_t size, uint64_t offset)
-{
-	while (size) {
-		ssize_t n = pwrite(fd, bytes, size, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		bytes = (const char *)bytes + n;
-		size -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
-}
-
 static int copy_range(int from, int to, uint64_t offset, uint64_t size)
 {
 	_cleanup_(cleanup_free) char *bytes = malloc(size);
@@ -105,8 +74,8 @@ static int copy_range(int from, int to, uint64_t offset, uint64_t size)
 
 	if (!bytes)
 		return -ENOMEM;
-	r = read_at(from, bytes, size, offset);
-	return r < 0 ? r : write_at(to, bytes, size, offset);
+	r = file_read_at(from, bytes, size, offset);
+	return r < 0 ? r : file_write_at(to, bytes, size, offset);
 }
 
 static int header_file(uint64_t size, int *ret_fd)
@@ -195,7 +164,7 @@ static int copy_header(int fd, uint64_t size, struct luks *luks, char *why)
 		return -ENOMEM;
 	if (size < 2 * LUKS_COPY_MAX)
 		return 0;
-	r = read_at(fd, head, LUKS_HEAD_SIZE, 0);
+	r = file_read_at(fd, head, LUKS_HEAD_SIZE, 0);
 	if (r < 0)
 		return r;
 	copies_size = luks_header_size(head, LUKS_HEAD_SIZE, why);
@@ -204,7 +173,7 @@ static int copy_header(int fd, uint64_t size, struct luks *luks, char *why)
 	copies = malloc((size_t)copies_size);
 	if (!copies)
 		return -ENOMEM;
-	r = read_at(fd, copies, (size_t)copies_size, 0);
+	r = file_read_at(fd, copies, (size_t)copies_size, 0);
 	if (r < 0)
 		return r;
 	r = luks_header_check(copies, (size_t)copies_size, size, &expected, &luks->header, why);
@@ -213,7 +182,7 @@ static int copy_header(int fd, uint64_t size, struct luks *luks, char *why)
 	luks_header_mend(&luks->header, copies);
 	r = header_file(luks->header.data_offset, &luks->header_fd);
 	if (r == 0)
-		r = write_at(luks->header_fd, copies, (size_t)copies_size, 0);
+		r = file_write_at(luks->header_fd, copies, (size_t)copies_size, 0);
 	for (unsigned i = 0; r == 0 && i < LUKS_KEYSLOTS_MAX; i++)
 		if (luks->header.keyslots & 1u << i)
 			r = copy_range(fd, luks->header_fd, luks->header.areas[i].offset, luks->header.areas[i].size);
@@ -505,7 +474,7 @@ static int write_change(const struct luks *luks, struct luks *changed, int fd)
 
 	if (!bytes)
 		return -ENOMEM;
-	r = read_at(changed->header_fd, bytes, (size_t)end, 0);
+	r = file_read_at(changed->header_fd, bytes, (size_t)end, 0);
 	if (r == 0)	/* what is written must be what we would open */
 		r = luks_header_check(bytes, 2 * size, UINT64_MAX, &expected, header, why);
 	if (r < 0)

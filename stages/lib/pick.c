@@ -20,6 +20,8 @@
 #include <gantry/cleanup.h>
 #include <gantry/report.h>
 
+#include "file.h"
+
 #define PATH_MAX_BYTES 256
 #define DEPTH_MAX      32
 #define PATIENCE_MS    20000
@@ -46,16 +48,8 @@ static struct json_object *follow(struct json_object *object, const char *path)
 static void put(int fd, const void *bytes, size_t size)
 {
 	/* A pipe takes a few kilobytes at once, or we wait for the parent, which is reading. */
-	for (const char *p = bytes; size;) {
-		ssize_t n = write(fd, p, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			_exit(1);
-		p += n;
-		size -= (size_t)n;
-	}
+	if (file_write(fd, bytes, size) < 0)
+		_exit(1);
 }
 
 static _Noreturn void child(int artifact, const char *const paths[], int out)

@@ -22,6 +22,8 @@
 #include <gantry/cleanup.h>
 #include <gantry/report.h>
 
+#include "file.h"
+
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8U
 #endif
@@ -282,15 +284,9 @@ static int memfd_of(const char *name, const void *bytes, size_t size)
 		return -errno;
 	if (fchmod(fd, 0400) < 0)
 		return -errno;
-	for (size_t done = 0; done < size;) {
-		ssize_t n = write(fd, (const char *)bytes + done, size - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		done += (size_t)n;
-	}
+	ret = file_write(fd, bytes, size);
+	if (ret < 0)
+		return ret;
 	if (fcntl(fd, F_ADD_SEALS, SEALS) < 0)
 		return -errno;
 	ret = fd;

@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
+
 int secret_new(size_t size, struct secret *ret)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -60,17 +62,10 @@ int secret_read(int fd, size_t maximum, struct secret *ret)
 	r = secret_new((size_t)st.st_size, &s);
 	if (r < 0)
 		return r;
-	for (size_t done = 0; done < s.size;) {
-		ssize_t n = pread(fd, s.bytes + done, s.size - done, (off_t)done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			r = n < 0 ? -errno : -EIO;
-			secret_wipe(&s);
-			return r;
-		}
-		done += (size_t)n;
+	r = file_read_at(fd, s.bytes, s.size, 0);
+	if (r < 0) {
+		secret_wipe(&s);
+		return r;
 	}
 	*ret = s;
 	return 0;
