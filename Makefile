@@ -143,7 +143,7 @@ build/obj/%.o: %.c Makefile build/paths.env
 	$(call say,CC $<)$(CC) $(CPPFLAGS) -isystem $(LIBS)/include $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # The page is part of its object, which the compiler cannot know.
-PAGE := $(wildcard init/api/page/page.*)
+PAGE := $(wildcard init/api/page/*)
 build/obj/init/api/page.o: $(PAGE)
 
 build/guest/%: qemu/guest/%.c Makefile build/paths.env

@@ -24,18 +24,20 @@
 #define CHART_POLICY "default-src 'none'; style-src 'unsafe-inline'" NOTHING_ELSE
 
 /* Paths are relative to the top of the source tree, where everything is compiled. */
-#define EMBED(name, file)                                                                               \
+#define FROM(file) ".incbin \"init/api/page/" file "\"\n"
+#define EMBED(name, content)                                                                            \
 	__asm__(".section .rodata." #name ",\"a\",@progbits\n"                                          \
 		#name "_start:\n"                                                                       \
-		".incbin \"init/api/page/" file "\"\n"                                                  \
+		content                                                                                 \
 		#name "_end:\n"                                                                         \
 		".previous\n");                                                                         \
 	extern const char name##_start[], name##_end[]
 
-EMBED(page_html, "page.html");
-EMBED(page_script, "page.js");
-EMBED(page_style, "page.css");
-EMBED(page_icon, "page.svg");
+EMBED(page_html, FROM("page.html"));
+EMBED(page_script, FROM("page.js") FROM("page-status.js") FROM("page-events.js") FROM("page-actions.js")
+      FROM("page-start.js"));
+EMBED(page_style, FROM("page.css"));
+EMBED(page_icon, FROM("page.svg"));
 
 static enum MHD_Result respond_policy(struct request *request, const char *type, const char *policy,
 				      struct MHD_Response *response)

@@ -13,11 +13,16 @@ from scenes import BLOCKED, FAILED, HOSTILE, booted, booting, held, set_scene, s
 from test_api import Api
 
 SOURCES = os.path.join(REPO, "init", "api", "page")
+SCRIPT = ["page.js", "page-status.js", "page-events.js", "page-actions.js", "page-start.js"]
 
 
 def read(name):
-    with open(os.path.join(SOURCES, name), encoding="utf-8") as file:
-        return file.read()
+    """What is served under this name."""
+    text = ""
+    for part in SCRIPT if name == "page.js" else [name]:
+        with open(os.path.join(SOURCES, part), encoding="utf-8") as file:
+            text += file.read()
+    return text
 
 
 class Served(unittest.TestCase):
