@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -128,6 +128,8 @@ _Noreturn static void serve(int fd)
 
 void forkserver_begin(void)
 {
+	const struct timeval answer = {.tv_sec = FORKSERVER_ANSWER_MS / 1000,
+				       .tv_usec = FORKSERVER_ANSWER_MS % 1000 * 1000};
 	int pair[2];
 
 	if (server_fd >= 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -138,7 +140,7 @@ void forkserver_begin(void)
 		serve(pair[1]);
 	}
 	close(pair[1]);
-	if (server > 0)
+	if (server > 0 && setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &answer, sizeof(answer)) == 0)
 		server_fd = pair[0];
 	else
 		close(pair[0]);
@@ -172,18 +174,15 @@ static pid_t unanswered(int error)
 
 static pid_t answer(void)
 {
-	struct pollfd poll_fd = {.fd = server_fd, .events = POLLIN};
 	pid_t pid;
-	int r;
+	ssize_t n;
 
 	do
-		r = poll(&poll_fd, 1, FORKSERVER_ANSWER_MS);
-	while (r < 0 && errno == EINTR);
-	if (r == 0)
-		return unanswered(ETIMEDOUT);
-	if (recv(server_fd, &pid, sizeof(pid), MSG_DONTWAIT) != sizeof(pid))
-		return unanswered(ECONNRESET);
-	return pid;
+		n = recv(server_fd, &pid, sizeof(pid), 0);
+	while (n < 0 && errno == EINTR);
+	if (n == sizeof(pid))
+		return pid;
+	return unanswered(n < 0 && errno == EAGAIN ? ETIMEDOUT : ECONNRESET);
 }
 
 /* Of one string more. */

@@ -52,8 +52,11 @@ void image_forget_foreign(void)
 	size_t size = (uintptr_t)image_foreign_end - (uintptr_t)image_foreign;
 
 	/* What is gone holds addresses that were never corrected: rather no access at all than a wrong one. */
-	if (size > 0 && mprotect((void *)image_foreign, size, PROT_NONE) == 0)
-		(void)madvise((void *)image_foreign, size, MADV_DONTNEED);	/* refused: it stays, unused */
+	if (size == 0 || mprotect((void *)image_foreign, size, PROT_NONE) < 0)
+		return;
+	/* Refused: it stays, unused, and each fork copies what describes it. */
+	(void)madvise((void *)image_foreign, size, MADV_DONTNEED);
+	(void)madvise((void *)image_foreign, size, MADV_DONTFORK);
 }
 
 void image_forget_beginning(void)
