@@ -267,6 +267,8 @@ void child_read_reports(struct child *child, int most)
 			return;
 		if (r < 0) {
 			child_close_report(child);
+			if (child->spec.service && child->spec.started && !child->reason[0])
+				child->spec.started(child);
 			return;
 		}
 	}

@@ -36,7 +36,7 @@ struct child_spec {
 	bool (*kill)(struct child *child);
 	/* Called once, after the process was reaped and all it had reported was read. */
 	void (*exited)(struct child *child, const struct plan_exit *how);
-	/* REPORT_STARTED came; may be NULL. */
+	/* REPORT_STARTED came, or a service that is launched closed its socket without a reason; may be NULL. */
 	void (*started)(struct child *child);
 	/*
 	 * An artifact came, in a sealed memfd; true: fd is taken over. NULL: a node's is the plan's (artifact.h), any

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What stands between PID 1's fork and a service's first instruction. PID 1 cannot afford to read files or walk
- * directories, so this process does, as root, and then becomes the program. It reports that it is about to, or the
- * one reason why it cannot; it has no other way to end. PID 1 does not execute its binary again for it: that costs
- * more than all the rest. So it begins in a copy of PID 1's memory and leaves that alone (no atexit, no stdio).
+ * directories, so this process does, as root, and then becomes the program, which closes the report socket; or it
+ * reports the one reason why it cannot. It has no other way to end. The binary is not executed again for it: that
+ * costs more than all the rest. So it begins in a copy of another's memory and leaves that alone (no atexit, no stdio).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -48,36 +48,23 @@
 /* Where PID 1 hears from us; moved when the service wants that very number. */
 static int report_fd = REPORT_FD;
 
-static bool report(enum report_kind kind, const char *text)
-{
-	struct {
-		struct report_head head;
-		char body[512];
-	} message = {.head = {.kind = (uint16_t)kind}};
-	size_t n = strlen(text);
-
-	if (n > sizeof(message.body))
-		n = sizeof(message.body);
-	memcpy(message.body, text, n);
-	message.head.size = (uint32_t)n;
-	if (send(report_fd, &message, sizeof(message.head) + n, MSG_NOSIGNAL) >= 0)
-		return true;
-	dprintf(2, "launch: %s\n", text);
-	return false;
-}
-
 /* Every failure ends here. */
 static _Noreturn void fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 static _Noreturn void fail(const char *fmt, ...)
 {
-	char reason[512];
+	struct {
+		struct report_head head;
+		char reason[512];
+	} message = {.head = {.kind = REPORT_RESULT}};
 	va_list args;
 
 	va_start(args, fmt);
-	vsnprintf(reason, sizeof(reason), fmt, args);
+	vsnprintf(message.reason, sizeof(message.reason), fmt, args);
 	va_end(args);
-	report(REPORT_RESULT, reason);
+	message.head.size = (uint32_t)strlen(message.reason);
+	if (send(report_fd, &message, sizeof(message.head) + message.head.size, MSG_NOSIGNAL) < 0)
+		dprintf(2, "launch: %s\n", message.reason);
 	_exit(STAGE_NEVER);
 }
 
@@ -347,6 +334,14 @@ static void place_ready_fd(struct json_object *service)
 	close(READY_FD_PASSED);
 }
 
+/* PID 1 no longer waits for what becomes of this start. */
+static bool given_up(void)
+{
+	char byte;
+
+	return recv(report_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 void launch_prepare(void)
 {
 	static struct json_object *kept;	/* so that the memory it is in is kept, too */
@@ -389,12 +384,9 @@ void launch_service(const char *json)
 	directory = string(service, "directory", "/");
 	if (chdir(directory) < 0)
 		fail("directory %s: %s", directory, error_words(errno));
-	/* Most failures of exec are seen here, before PID 1 hears that the program has started. */
-	if (faccessat(AT_FDCWD, command[0], X_OK, AT_EACCESS) < 0)
-		fail("%s: %s", command[0], error_words(errno));
 	place_ready_fd(service);
-	if (!report(REPORT_STARTED, ""))
-		_exit(STAGE_AGAIN);	/* PID 1 has given this start up */
+	if (given_up())
+		_exit(STAGE_AGAIN);
 	execve(command[0], command, environment);
 	fail("%s: %s", command[0], error_words(errno));
 }

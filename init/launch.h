@@ -12,7 +12,7 @@
 /*
  * In a process that PID 1 has forked, in a session of its own, signals at their defaults, with the report socket as
  * descriptor 3, the standard ones in place, for `ready.fd` READY_FD_PASSED, and no others: becomes the program of this
- * service object (JSON text), or reports why not and ends.
+ * service object (JSON text), or reports why not and ends. The socket closed without a report: it runs.
  */
 _Noreturn void launch_service(const char *json);
 

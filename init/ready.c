@@ -258,6 +258,12 @@ void ready_probed(size_t node)
 		is_ready(&watches[node]);
 }
 
+void ready_expect(size_t node)
+{
+	ready_forget(node);
+	watches[node].active = true;
+}
+
 void ready_watch(size_t node)
 {
 	struct watch *watch = &watches[node];

@@ -22,6 +22,9 @@ int ready_init(struct plan *plan, void (*became_ready)(size_t node));
  */
 int ready_pipe(size_t node);
 
+/* Before its start, where `ready` is `notify`: from now on it can say so, be it before its start was heard of. */
+void ready_expect(size_t node);
+
 /* The service's program was executed: watch it as its configuration says. */
 void ready_watch(size_t node);
 void ready_forget(size_t node);

@@ -21,7 +21,7 @@ enum report_kind {
 	REPORT_RESULT,		/* body: one-line reason; the last one counts; flag REPORT_SKIPPED */
 	REPORT_GIVE,		/* body: artifact name; one sealed memfd attached */
 	REPORT_TAKE,		/* body: artifact name; answered once, now or later, by one of the two below */
-	REPORT_STARTED,		/* launch: the program is about to be executed; body empty */
+	REPORT_STARTED,		/* launch, of a container: podman is about to be executed; body empty */
 	/* from PID 1 to the role */
 	REPORT_TAKEN,		/* body: artifact name; one sealed memfd attached */
 	REPORT_ABSENT,		/* body: artifact name; nobody gives it any more */
