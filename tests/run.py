@@ -9,7 +9,7 @@ process of its own, in its own session, with a deadline: what it leaves running 
 
 All kinds are one queue, so that no processor waits for the last test of a kind. What takes longest comes first; between the
 machines and the components, which look at the clock, come programs that do not. Tests that only wait have places of their own,
-as soon as no more machines are to be started.
+as soon as all machines are through, and components that do not load this machine have a third place when those that do are.
 
 What does not build, cannot be imported or says nothing counts as failed. A test that fails prints its output.
 """
@@ -17,6 +17,7 @@ What does not build, cannot be imported or says nothing counts as failed. A test
 import argparse
 import collections
 import concurrent.futures
+import contextlib
 import functools
 import glob
 import json
@@ -37,8 +38,11 @@ MESSAGE_MAX = 1 << 18
 # seconds a single test may take
 PYTHON_KINDS = {"component": 120, "interop": 180, "build": 900, "boot": 420}
 KINDS = ("boot", "build", "unit", "fuzz", "component", "interop")       # in the order of the queue
-PLACES_TO_WAIT = 2              # for tests that only wait, beside two others
+PLACES_TO_WAIT = 2              # for tests that only wait, beside the others
 ALONE = ("build/test_reproducible.",)                                   # these fill the machine by themselves
+# These come close to that, or measure how little is done: only one other test is beside them.
+LOADING = tuple(f"component/test_{name}." for name in (
+    "page", "api_abuse", "container", "services_hostile", "services_idle", "bench", "snapshot", "events", "logs", "pid1_api"))
 SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
 printing = threading.Lock()
@@ -82,10 +86,9 @@ class Report:
                     print("     | " + line[:1000])
                 sys.stdout.flush()
 
-    def take(self, futures):
-        for future in concurrent.futures.as_completed(futures):
-            for result in future.result():
-                self.add(result)
+    def take(self, results):
+        for result in results:
+            self.add(result)
 
     def close(self):
         if len(self.kinds) > 1:
@@ -224,38 +227,58 @@ class ForkServer:
 
 
 def in_order(jobs):
-    """By kind. Of those that share something, such as a machine, the first one makes it: it comes before the others of its
-    kind, and the rest after them, so that nobody waits for it."""
+    """By kind, those that load the machine first. Of those that share something, such as a guest, the first one makes it: it
+    comes before the others of its kind, and the rest after them, so that nobody waits for it."""
     makers = {job.shares: job for job in reversed(jobs) if job.shares}
 
     def place(job):
         return 1 if not job.shares else 0 if makers[job.shares] is job else 2
 
-    return sorted(jobs, key=lambda job: (KINDS.index(job.kind), place(job)))
+    return sorted(jobs, key=lambda job: (KINDS.index(job.kind), not job.name.startswith(LOADING), place(job)))
+
+
+class Gate:
+    """Open once all of these jobs have ended."""
+
+    def __init__(self, jobs):
+        self.left, self.lock, self.open = set(map(id, jobs)), threading.Lock(), threading.Event()
+        self.ended(None)
+
+    def ended(self, job):
+        with self.lock:
+            self.left.discard(id(job))
+            if not self.left:
+                self.open.set()
 
 
 def run_all(jobs, at_once, report):
-    queue = in_order(jobs)
-    alone = [job for job in queue if job.name.startswith(ALONE)]
-    waiting = sorted((job for job in queue if job.waits_s), key=lambda job: -job.waits_s) if at_once > 1 else []
-    others = [job for job in queue if job not in alone and job not in waiting]
-    quiet = threading.Event()           # there are no more machines to start
+    jobs = in_order(jobs)
+    for job in (job for job in jobs if job.name.startswith(ALONE)):
+        report.take(job.work())
+    jobs = [job for job in jobs if not job.name.startswith(ALONE)]
+    waiting = collections.deque(sorted((job for job in jobs if job.waits_s and at_once > 1), key=lambda job: -job.waits_s))
+    queue = collections.deque(job for job in jobs if job not in waiting)
+    no_machines = Gate(job for job in queue if job.kind == "boot")
+    no_load = Gate(job for job in queue if job.kind in ("boot", "unit", "fuzz") or job.name.startswith(LOADING))
 
-    def work(job):
-        if job.kind != "boot":
-            quiet.set()
-        return job.work()
+    def place(jobs, gate=None):
+        if gate:
+            gate.open.wait()
+        with contextlib.suppress(IndexError):
+            while True:
+                job = jobs.popleft()
+                try:
+                    report.take(job.work())
+                finally:
+                    no_machines.ended(job)
+                    no_load.ended(job)
 
-    def wait(job):
-        quiet.wait()
-        return job.work()
-
-    with concurrent.futures.ThreadPoolExecutor(1) as executor:
-        report.take([executor.submit(job.work) for job in alone])
-    with (concurrent.futures.ThreadPoolExecutor(at_once) as working,
-          concurrent.futures.ThreadPoolExecutor(PLACES_TO_WAIT) as patient):
-        report.take([*(working.submit(work, job) for job in others), working.submit(lambda: quiet.set() or []),
-                     *(patient.submit(wait, job) for job in waiting)])
+    places = [(queue,)] * at_once
+    if at_once > 1:
+        places += [(queue, no_load), *[(waiting, no_machines)] * PLACES_TO_WAIT]
+    with concurrent.futures.ThreadPoolExecutor(len(places)) as executor:
+        for future in [executor.submit(place, *arguments) for arguments in places]:
+            future.result()
 
 
 def main():

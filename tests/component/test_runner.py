@@ -2,9 +2,11 @@
 """What tests/run.py makes of tests: each has a process, a session and a network of its own, none is lost, and none stays."""
 
 import contextlib
+import io
 import os
 import select
 import sys
+import threading
 import unittest
 
 from support import TOP, temporary_folder
@@ -131,6 +133,37 @@ class Order(unittest.TestCase):
         jobs = [job("unit", "x"), job("boot", "a"), job("boot", "b", "one"), job("boot", "c", "one"), job("boot", "d", "two"),
                 job("boot", "e", "one"), job("boot", "f")]
         self.assertEqual("".join(job.name for job in run.in_order(jobs)), "bdafcex")
+
+    def test_each_runs_once_and_none_beside_what_it_is_not_to_be_beside(self):
+        running, ended, most, lock = [], [], {}, threading.Lock()
+        together = threading.Condition(lock)
+
+        def job(name, beside=1, waits_s=0):
+            """Ends when as many as may be beside it have been, or after a moment."""
+            def work():
+                with together:
+                    running.append(name)
+                    for one in running:
+                        most[one] = max(most.get(one, 0), len(running) - 1)
+                    together.notify_all()
+                    together.wait_for(lambda: most[name] >= beside, 0.3)
+                    running.remove(name)
+                    ended.append(name)
+                return [run.Result(name, "ok")]
+            return run.Job(name.split("/")[0], name, work, waits_s)
+
+        jobs = [job("build/test_reproducible.a", 1), *(job(f"boot/test_x.{i}", 2) for i in range(4)),
+                *(job(f"component/test_page.{i}", 3) for i in range(4)), *(job(f"component/test_x.{i}", 5) for i in range(20)),
+                job("component/test_x.waits", 3, 9)]
+        report = run.Report()
+        with contextlib.redirect_stdout(io.StringIO()):
+            run.run_all(jobs, 2, report)
+        self.assertEqual(sorted(ended), sorted(one.name for one in jobs))
+        self.assertEqual(report.count["ok"], len(jobs))
+        self.assertEqual(most["build/test_reproducible.a"], 0)
+        self.assertLessEqual(max(most[f"boot/test_x.{i}"] for i in range(4)), 1)
+        self.assertLessEqual(max(most[f"component/test_page.{i}"] for i in range(4)), 2)        # one of them only waits
+        self.assertIn(max(most[f"component/test_x.{i}"] for i in range(20)), (2, 3))
 
 
 if __name__ == "__main__":
