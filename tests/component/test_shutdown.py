@@ -90,11 +90,11 @@ class Bounds(unittest.TestCase):
             self.assertRegex(gantry.find("gantry", "down")[0].text, r'not_clean="\d processes killed \((sh|sleep)')
 
     def test_a_running_stage_and_a_fork_bomb_do_not_hold_up_the_shutdown(self):
-        bomb = "trap '' TERM; while :; do setsid sh -c \"trap '' TERM; sleep 30\" & sleep 0.01; done"
-        with Pid1(boot([stage("long", "trap '' TERM; while :; do sleep 1; done", deadline_s=0)],
-                       [service("bomb", bomb, stop_grace_s=1)])) as gantry:
-            gantry.wait("long", "running")
+        bomb = "trap '' TERM; touch /t/bomb; while :; do setsid sh -c \"trap '' TERM; sleep 30\" & sleep 0.01; done"
+        with Pid1(boot([stage("long", "trap '' TERM; touch /t/long; while :; do sleep 1; done", deadline_s=0)],
+                       [service("bomb", bomb, stop_grace_s=1, ready={"path": "/t/bomb"})])) as gantry:
             gantry.wait("bomb", "ready")
+            gantry.inside("sh", "-c", "until [ -e /t/long ]; do sleep 0.05; done")
             for _ in self.ends(gantry, 1, 12):
                 gantry.ctl("poweroff")
 
