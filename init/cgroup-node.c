@@ -31,7 +31,7 @@ struct life {
 	unsigned generation;
 	bool made;			/* it is there, with its limits */
 	bool there;			/* and with a run of the node's in it */
-	bool spent;			/* SIGKILL was sent to all in it */
+	bool spent;			/* SIGKILL was sent to all in it, or may have been */
 	bool quiet;			/* not watched until the next look */
 	int memory_wd;			/* -1: none */
 	uint64_t limit_hit, killed;	/* of this cgroup, as far as they were told */
@@ -359,6 +359,11 @@ static void let_go(struct life *life)
 {
 	unwatch(&life->memory_wd);
 	life->made = life->quiet = life->spent = false;
+}
+
+void cgroup_node_spent(size_t node)
+{
+	lives[node].spent = true;
 }
 
 bool cgroup_node_end(size_t node, bool spare)

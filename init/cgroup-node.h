@@ -39,6 +39,9 @@ const char *cgroup_node_name(size_t node);
 bool cgroup_node_signal(size_t node, int sig);
 bool cgroup_node_kill(size_t node);
 
+/* It is not to be kept for the next start. */
+void cgroup_node_spent(size_t node);
+
 /*
  * Its main process was reaped. What is left gets SIGKILL, unless `spare`: then cgroup_node_kill() is still to come, or
  * all end by themselves. True: nothing is left. False: `gone` will be called for it, once.

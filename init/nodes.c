@@ -75,6 +75,8 @@ static void node_exited(struct child *child, const struct plan_exit *how)
 	when_ready_forget(node);
 	ending->how = *how;
 	snprintf(ending->reason, sizeof(ending->reason), "%s", how->reason ? how->reason : "");
+	if (died_by_kill(node, how))
+		cgroup_node_spent(node);	/* it may have been all of it that was killed, by whomever */
 	gone = cgroup_node_end(node, may_end(node));
 	/* It was not PID 1 that sent this SIGKILL; as a status of its own the reason stands alone. */
 	if (died_by_kill(node, how) &&

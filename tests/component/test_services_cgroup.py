@@ -165,6 +165,16 @@ class Ends(unittest.TestCase):
             self.assertNotIn("retrying", gantry.states("app"))
             self.assertEqual(len(set(gantry.read("found").split())), 4)
 
+    def test_one_whose_cgroup_somebody_else_has_killed_starts_again(self):
+        restart = {"min_s": 0.05, "max_s": 0.05, "burst": 0}
+        with Pid1(boot(services=[service("app", restart=restart)])) as gantry:
+            gantry.wait("app", "ready")
+            gantry.inside("sh", "-c", "echo 1 > /sys/fs/cgroup/gantry/app/cgroup.kill")
+            gantry.wait("app", "ready", count=2)
+            gantry.ctl("stop", "app")
+            self.assertEqual(gantry.wait("app", "stopped").text, "stopped text=on request; killed by SIGTERM")
+            self.assertEqual(gantry.states("app").count("retrying"), 1)
+
     def test_a_stage_is_done_when_nothing_of_it_is_left(self):
         files = {"escape.py": ESCAPE + "escape(True, 'one')\nwhile not os.path.exists('/t/one'): time.sleep(0.01)\n"}
         plan = [stage("first", "python3 /t/escape.py"), stage("second", "[ ! -d /proc/$(cat /t/one) ]", needs=["first"])]
