@@ -414,7 +414,7 @@ const struct cgroup_usage *cgroup_node_usage(size_t node)
 
 int cgroup_node_init(const struct config *with, void (*gone)(size_t node))
 {
-	int fd, r;
+	int fd;
 
 	config = with;
 	tell_gone = gone;
@@ -433,10 +433,5 @@ int cgroup_node_init(const struct config *with, void (*gone)(size_t node))
 	}
 	cgroup_init();
 	fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	r = loop_add(&source, fd, EPOLLIN);
-	if (r < 0)
-		close(fd);
-	return r;
+	return loop_take(&source, fd < 0 ? -errno : fd, EPOLLIN);
 }

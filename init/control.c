@@ -151,18 +151,13 @@ static void init_table(void)
 
 int control_init(const char *path, uid_t api_uid)
 {
-	int fd, r;
+	int r;
 
 	init_table();
 	reader_uid = api_uid;
 	accept_timer.fire = accept_again;
 	listener.ready = accept_ready;
-	fd = r = listen_on(path);
-	if (fd >= 0) {
-		r = loop_add(&listener, fd, EPOLLIN);
-		if (r < 0)
-			close(fd);
-	}
+	r = loop_take(&listener, listen_on(path), EPOLLIN);
 	if (r < 0)
 		event_say(EVENT_ERROR, "gantry", "control socket %s: %s", path, strerror(-r));
 	return r;

@@ -131,14 +131,10 @@ static int bind_socket(const char *path)
 
 int eventsock_init(const char *path)
 {
-	int fd = bind_socket(path), r = fd;
+	int r;
 
 	source.ready = ready;
-	if (fd >= 0) {
-		r = loop_add(&source, fd, EPOLLIN);
-		if (r < 0)
-			close(fd);
-	}
+	r = loop_take(&source, bind_socket(path), EPOLLIN);
 	if (r < 0)
 		event_say(EVENT_ERROR, "gantry", "event socket %s: %s", path, strerror(-r));
 	return r;

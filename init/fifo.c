@@ -112,15 +112,11 @@ static int open_fifo(const char *path)
 
 int fifo_init(const char *path)
 {
-	int fd = open_fifo(path), r = fd;
+	int r;
 
 	tail_timer.fire = end_tail;
 	source.ready = ready;
-	if (fd >= 0) {
-		r = loop_add(&source, fd, EPOLLIN);
-		if (r < 0)
-			close(fd);
-	}
+	r = loop_take(&source, open_fifo(path), EPOLLIN);
 	if (r < 0)
 		event_say(EVENT_ERROR, "gantry", "event fifo %s: %s", path,
 			  r == -ENXIO ? "exists and is not a fifo" : strerror(-r));

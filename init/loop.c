@@ -57,6 +57,15 @@ int loop_add(struct loop_source *source, int fd, uint32_t events)
 	return 0;
 }
 
+int loop_take(struct loop_source *source, int fd, uint32_t events)
+{
+	int r = fd < 0 ? fd : loop_add(source, fd, events);
+
+	if (fd >= 0 && r < 0)
+		close(fd);
+	return r;
+}
+
 void loop_want(struct loop_source *source, uint32_t events)
 {
 	struct epoll_event event = {.events = events, .data.ptr = source};

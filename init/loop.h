@@ -35,6 +35,9 @@ int loop_init(void);
 
 /* Adds source->ready for fd with EPOLLIN and the like; 0 for none yet. 0 or negative errno; fd stays the caller's. */
 int loop_add(struct loop_source *source, int fd, uint32_t events);
+
+/* The same, of a descriptor that is closed on failure; a negative errno in its place comes back. */
+int loop_take(struct loop_source *source, int fd, uint32_t events);
 void loop_want(struct loop_source *source, uint32_t events);
 void loop_remove(struct loop_source *source);
 

@@ -402,15 +402,8 @@ static void notify_ready(struct loop_source *source, uint32_t events)
 
 static int open_notify(void)
 {
-	int fd = unixsock_bind(NOTIFY_SOCKET, SOCK_DGRAM), r;
-
-	if (fd < 0)
-		return fd;
 	notify.ready = notify_ready;
-	r = loop_add(&notify, fd, EPOLLIN);
-	if (r < 0)
-		close(fd);
-	return r;
+	return loop_take(&notify, unixsock_bind(NOTIFY_SOCKET, SOCK_DGRAM), EPOLLIN);
 }
 
 int ready_init(struct plan *with, void (*callback)(size_t node))

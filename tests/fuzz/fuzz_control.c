@@ -27,6 +27,11 @@ int loop_add(struct loop_source *source, int fd, uint32_t events)
 	return 0;
 }
 
+int loop_take(struct loop_source *source, int fd, uint32_t events)
+{
+	return fd < 0 ? fd : loop_add(source, fd, events);
+}
+
 void loop_want(struct loop_source *source, uint32_t events)
 {
 	source->events = events;

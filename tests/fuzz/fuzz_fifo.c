@@ -24,6 +24,11 @@ int loop_add(struct loop_source *s, int fd, uint32_t events)
 	return 0;
 }
 
+int loop_take(struct loop_source *s, int fd, uint32_t events)
+{
+	return fd < 0 ? fd : loop_add(s, fd, events);
+}
+
 struct sender *sender_find(const char *name)
 {
 	(void)name;
