@@ -115,7 +115,12 @@ def main():
             message = b""
         if not message:
             return 0
-        if os.fork() == 0:
+        try:
+            child = os.fork()
+        except OSError as error:
+            child = None            # nothing is told of the test, and so it has failed
+            print(f"{message.decode()}: {error}", file=sys.stderr)
+        if child == 0:
             server.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             wanted = json.loads(message)
