@@ -42,7 +42,8 @@ PLACES_TO_WAIT = 2              # for tests that only wait, beside the others
 ALONE = ("build/test_reproducible.",)                                   # these fill the machine by themselves
 # These come close to that, or measure how little is done: only one other test is beside them.
 LOADING = tuple(f"component/test_{name}." for name in (
-    "page", "api_abuse", "container", "services_hostile", "services_idle", "bench", "snapshot", "events", "logs", "pid1_api"))
+    "page", "page_served", "api_abuse", "container", "services_hostile", "services_idle", "memory", "bench", "snapshot",
+    "snapshot_hostile", "events", "logs", "pid1_api"))
 SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
 printing = threading.Lock()
