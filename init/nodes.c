@@ -129,6 +129,8 @@ static void start_node(size_t index)
 	}
 	spec.cgroup = cgroup_node_name(index);
 	ready_fd = node->ready == READY_FD ? ready_pipe(index) : 0;
+	if (node->ready == READY_NOTIFY)
+		ready_expect(index);
 	spec.payload_fd = ready_fd;
 	r = ready_fd < 0 ? ready_fd : child_start(&spec, &children[index]);
 	if (ready_fd > 0)
