@@ -3,6 +3,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 import unittest
@@ -10,6 +11,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from pid1 import SCALE, Pid1, boot, service  # noqa: E402
 
+RECVFROM = "45"         # of x86-64
 QUICK = {"min_s": 0.05, "max_s": 0.05, "burst": 0}
 
 
@@ -58,7 +60,39 @@ class ForkServer(unittest.TestCase):
             gantry.wait("app", "ready")
             self.assertLess(time.monotonic() - begin, 10 * SCALE)
             self.wait_for_another(gantry, than=pid)
-            self.assertEqual(gantry.inside("sh", "-c", "pgrep -c sleep").stdout, "1\n")
+            self.until(lambda: gantry.inside("pgrep", "-f", "sleep 1000").stdout.count("\n") == 1)
+
+    def test_one_that_is_ready_before_pid_1_has_heard_of_its_start_is_ready(self):
+        """PID 1 is stopped while it asks for the fork: then a message of another service waits for it first of all, behind
+        that `READY=1`, and the start, which it could hear of before either, comes between them."""
+        say = ("import os, socket, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)\n"
+               "socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(sys.argv[2].encode(), os.environ['NOTIFY_SOCKET'])\n"
+               "open(sys.argv[3], 'w').close()\ntime.sleep(1000)\n")
+        other = service("other", "exec python3 /t/say.py /t/go STATUS=here /t/told", ready={"notify": True}, required=False)
+        app = service("app", "exec python3 /t/say.py / READY=1 /t/said", ready={"notify": True}, enabled=False)
+        with Pid1(boot(services=[other, app]), files={"say.py": say}) as gantry:
+            gantry.wait("other", "running")
+            pid, server = gantry.pid, gantry.forkserver()
+            os.kill(server, signal.SIGSTOP)
+            with subprocess.Popen(["nsenter", "-t", str(pid), "-p", "-m", "-n", "-r", "-w", "/opt/gantryctl", "start", "app"]):
+                self.until(lambda: self.in_call(pid) == RECVFROM)
+                os.kill(pid, signal.SIGSTOP)
+                gantry.write("go", "")
+                self.until(lambda: os.path.exists(os.path.join(gantry.shared, "told")))
+                os.kill(server, signal.SIGCONT)
+                self.until(lambda: os.path.exists(os.path.join(gantry.shared, "said")))
+                os.kill(pid, signal.SIGCONT)
+                gantry.wait("app", "ready")
+
+    def until(self, there):
+        end = time.monotonic() + 20 * SCALE
+        while not there():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.005)
+
+    def in_call(self, pid):
+        with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
+            return file.read().split()[0]
 
     def test_a_service_that_is_too_long_for_it_starts_all_the_same(self):
         long = service("long", 'echo ${#LONG_0}$LONG_0 | head -c 4', environment={f"LONG_{i}": "x" * 4000 for i in range(20)},
