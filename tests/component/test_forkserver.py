@@ -17,6 +17,7 @@ QUICK = {"min_s": 0.05, "max_s": 0.05, "burst": 0}
 
 class ForkServer(unittest.TestCase):
     def wait_for_another(self, gantry, than=None):
+        """It has its name only once it runs."""
         end = time.monotonic() + 20 * SCALE
         while (pid := gantry.forkserver()) in (None, than):
             self.assertLess(time.monotonic(), end, "there is no other")
@@ -51,7 +52,7 @@ class ForkServer(unittest.TestCase):
     def test_one_that_does_not_answer_is_killed_and_the_start_tried_again(self):
         with Pid1(boot(services=[service("app", enabled=False)])) as gantry:
             gantry.wait("gantry", "booted")
-            pid = gantry.forkserver()
+            pid = self.wait_for_another(gantry)
             os.kill(pid, signal.SIGSTOP)
             begin = time.monotonic()
             self.assertEqual(gantry.ctl("start", "app").returncode, 0)
@@ -72,7 +73,7 @@ class ForkServer(unittest.TestCase):
         app = service("app", "exec python3 /t/say.py / READY=1 /t/said", ready={"notify": True}, enabled=False)
         with Pid1(boot(services=[other, app]), files={"say.py": say}) as gantry:
             gantry.wait("other", "running")
-            pid, server = gantry.pid, gantry.forkserver()
+            pid, server = gantry.pid, self.wait_for_another(gantry)
             os.kill(server, signal.SIGSTOP)
             with subprocess.Popen(["nsenter", "-t", str(pid), "-p", "-m", "-n", "-r", "-w", "/opt/gantryctl", "start", "app"]):
                 self.until(lambda: self.in_call(pid) == RECVFROM)
