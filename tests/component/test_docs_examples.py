@@ -55,7 +55,8 @@ class Examples(unittest.TestCase):
         for action in config["actions"]:
             if "command" in action:         # the build root has no logrotate, and here it has to fail
                 action["command"] = ["/bin/sh", "-c", "echo 'error: cannot rotate' >&2; exit 1"]
-        disk = stage("disk", "until [ -e /t/go ]; do sleep 0.02; done; mkdir -p /persistent/rbuilder; echo '{\"blocked\":[]}' > /list.json; echo opened")
+        disk = stage("disk", "until [ -e /t/go ]; do sleep 0.02; done; "
+                     "mkdir -p /persistent/rbuilder; echo '{\"blocked\":[]}' > /list.json; echo opened")
         log = {"directory": "/t", "max_bytes": 1 << 20, "needs": []}
         with Machine(boot([disk], [service("rbuilder", needs=["disk"])], log=log, api=api(needs=["disk"], **config)),
                      files={"events.log": NEWER + event(4, "no key", level="error")}) as machine:

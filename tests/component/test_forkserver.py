@@ -25,7 +25,7 @@ class ForkServer(unittest.TestCase):
         return pid
 
     def test_what_it_starts_is_pid_1_s_own_child_and_it_has_none(self):
-        with Pid1(boot(services=[service("app", "cut -d' ' -f4 /proc/$$/stat > /t/parent; exec sleep 1000",
+        with Pid1(boot(services=[service("app", "cut -d' ' -f4 /proc/$$/stat > /t/new; mv /t/new /t/parent; exec sleep 1000",
                                          ready={"path": "/t/parent"})])) as gantry:
             gantry.wait("app", "ready")
             self.assertEqual(gantry.read("parent"), "1\n")
@@ -66,13 +66,14 @@ class ForkServer(unittest.TestCase):
     def test_one_that_is_ready_before_pid_1_has_heard_of_its_start_is_ready(self):
         """PID 1 is stopped while it asks for the fork: then a message of another service waits for it first of all, behind
         that `READY=1`, and the start, which it could hear of before either, comes between them."""
-        say = ("import os, socket, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)\n"
+        say = ("import os, socket, sys, time\nopen(sys.argv[3] + '.here', 'w').close()\n"
+               "while not os.path.exists(sys.argv[1]): time.sleep(0.01)\n"
                "socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(sys.argv[2].encode(), os.environ['NOTIFY_SOCKET'])\n"
                "open(sys.argv[3], 'w').close()\ntime.sleep(1000)\n")
         other = service("other", "exec python3 /t/say.py /t/go STATUS=here /t/told", ready={"notify": True}, required=False)
         app = service("app", "exec python3 /t/say.py / READY=1 /t/said", ready={"notify": True}, enabled=False)
         with Pid1(boot(services=[other, app]), files={"say.py": say}) as gantry:
-            gantry.wait("other", "running")
+            self.until(lambda: os.path.exists(os.path.join(gantry.shared, "told.here")))
             pid, server = gantry.pid, self.wait_for_another(gantry)
             os.kill(server, signal.SIGSTOP)
             with subprocess.Popen(["nsenter", "-t", str(pid), "-p", "-m", "-n", "-r", "-w", "/opt/gantryctl", "start", "app"]):
