@@ -98,7 +98,7 @@ export SOURCE_DATE_EPOCH ?= 1700000000
 CC := $(LIBS)/tc/bin/musl-gcc
 WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wformat -Wformat-security -Wundef
-CPPFLAGS := -D_GNU_SOURCE= -Iinclude
+CPPFLAGS := -D_GNU_SOURCE= -Iinclude -I.
 HARDENING := -fstack-protector-strong -fstack-clash-protection -ftrivial-auto-var-init=zero -D_FORTIFY_SOURCE=2
 CFLAGS := -std=gnu11 -Os -g -fPIE $(HARDENING) -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
 	-fno-unwind-tables -ffile-prefix-map=$(CURDIR)/= -ffile-prefix-map=$(LIBS)=/usr $(WARNINGS)
@@ -109,17 +109,8 @@ LDLIBS := -Wl,--start-group -lcryptsetup -ldevmapper -ljson-c -lblkid -luuid -lc
 	-ltss2-tctildr -ltss2-tcti-swtpm -ltss2-tcti-mssim -ltss2-tcti-device -ltss2-rc -lmicrohttpd -lseccomp -lmbedtls -lmbedx509 \
 	-lmbedcrypto -lexpat -Wl,--end-group
 
-SOURCES := $(sort $(wildcard init/*.c init/api/*.c stages/*.c stages/lib/*.c))
+SOURCES := $(sort $(wildcard init/*.c init/*/*.c stages/*.c stages/*/*.c))
 OBJECTS := $(SOURCES:%.c=build/obj/%.o)
-
-# The order of the link is the order in the file, and so what PID 1 needs of it are few pages (init/image.c): first what its
-# loop runs and the C library as far as that needs it, then what it runs once or in a copy of itself, then all others.
-# A file of init/ that no list names counts to the loop, which costs nothing but room there.
-ONCE := $(filter $(patsubst %,build/obj/init/%.o,account config% container% early envfile jsonpos launch pool prestart profile sandbox), \
-	$(OBJECTS))
-OTHERS := $(filter $(patsubst %,build/obj/init/%.o,api/% client ctl% lastboot logback logconfine logf% logger logline logopener \
-	logring logwriter main restrict servicelog status% steps) build/obj/stages/%,$(OBJECTS))
-IN_ORDER := $(filter-out $(ONCE) $(OTHERS),$(OBJECTS)) -lc $(ONCE) -ljson-c -lc $(OTHERS)
 MODULES := $(patsubst qemu/tdx/%.c,build/modules/%.ko,$(wildcard qemu/tdx/*.c))
 GUEST := $(patsubst qemu/guest/%.c,build/guest/%,$(wildcard qemu/guest/*.c))
 
@@ -131,8 +122,8 @@ build/init: build/init.debug
 	$(Q)$(STRIP) -o $@.new $< && mv $@.new $@
 	$(Q)echo "  $@ $$(stat -c %s $@) bytes"
 
-build/init.debug: $(OBJECTS) build/objects init/sections.ld
-	$(call say,LINK $@)$(CC) $(LDFLAGS) -Wl,-T,init/sections.ld -o $@ $(IN_ORDER) $(LDLIBS)
+build/init.debug: $(OBJECTS) build/objects init/process/sections.ld
+	$(call say,LINK $@)$(CC) $(LDFLAGS) -Wl,-T,init/process/sections.ld -o $@ $(OBJECTS) $(LDLIBS)
 
 # A file that comes or goes changes the list, and so links again; what a removed source left behind goes too.
 build/objects: FORCE
@@ -254,7 +245,7 @@ CPPCHECK_OFF := resourceLeak memleak doubleFree legacyUninitvar varFuncNullUB in
 lint-cppcheck: $(LINT_C)
 	$(call say,CPPCHECK)cppcheck -q --enable=warning,portability --inline-suppr --std=c11 --error-exitcode=1 \
 		--suppress=missingIncludeSystem $(CPPCHECK_OFF:%=--suppress=%) --library=posix -D__linux__ -DUNIT_TEST \
-		-Iinclude -j2 --cppcheck-build-dir=$(shell mkdir -p build/lint/cppcheck; echo build/lint/cppcheck) $(SOURCES)
+		-Iinclude -I. -j2 --cppcheck-build-dir=$(shell mkdir -p build/lint/cppcheck; echo build/lint/cppcheck) $(SOURCES)
 
 lint-python:
 	$(call say,PYFLAKES)pyflakes3 $(LINT_PYTHON)

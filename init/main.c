@@ -11,7 +11,7 @@
 #include <gantry/role.h>
 #include <gantry/stage.h>
 
-#include "image.h"
+#include "init/process/image.h"
 
 struct role {
 	const char *name;

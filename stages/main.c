@@ -23,9 +23,9 @@
 #include <gantry/report.h>
 #include <gantry/stage.h>
 
-#include "lib/document.h"
-#include "lib/report.h"
-#include "lib/syscalls.h"
+#include "stages/lib/document.h"
+#include "stages/lib/report.h"
+#include "syscalls.h"
 
 #define OPTIONS_SIZE_MAX (1u << 20)
 

@@ -18,7 +18,7 @@
 #include "plan.h"
 
 #define CONTROL_PATH     "/run/gantry/control"
-#define EVENT_SOCKET     "/run/gantry/events"	/* SOCK_DGRAM: one datagram (init/datagram.h), one event */
+#define EVENT_SOCKET     "/run/gantry/events"	/* SOCK_DGRAM: one datagram (init/event/datagram.h), one event */
 #define CONTROL_FD       3
 
 enum control_kind {
@@ -54,7 +54,7 @@ enum control_kind {
 	CONTROL_HAND,		/* argument: enum control_hand; attached: its descriptor. Unasked, at any time */
 	CONTROL_FACTS,		/* body: "key=value" NUL each, of the node before it; only if there are any */
 	CONTROL_LINES,		/* body: struct control_lines, of the node before it, if it is a service with a log */
-	CONTROL_LAST_SHUTDOWN,	/* of the logger alone, a request. body: "key=value" NUL each (init/lastboot.h) */
+	CONTROL_LAST_SHUTDOWN,	/* of the logger alone, a request. body: "key=value" NUL each (init/log/lastboot.h) */
 	CONTROL_REFRESHES,	/* body: struct control_refresh, after CONTROL_BOOT; only if boot.json has `refresh` */
 	CONTROL_KIND_MAX,
 };
@@ -110,7 +110,7 @@ struct control_boot {
 	char certificate_sha256[65];	/* hex, of the API's certificate; "": none yet */
 	char reserved2[5];
 	uint16_t last_shutdown_size;
-	char last_shutdown[EVENT_FIELDS_MAX];	/* "key=value" NUL each (init/lastboot.h); nothing: not known */
+	char last_shutdown[EVENT_FIELDS_MAX];	/* "key=value" NUL each (init/log/lastboot.h); nothing: not known */
 };
 
 /* How a refresh ended. */
@@ -128,7 +128,7 @@ struct control_refresh {
 	int64_t ended_ns;		/* end of the latest refresh */
 	int64_t next_ns;		/* when the next one begins; 0: not by time, or one runs */
 	uint64_t runs[REFRESH_OUTCOME_MAX];
-	uint8_t state;			/* enum refresh_state (init/refresh.h) */
+	uint8_t state;			/* enum refresh_state (init/plan/refresh.h) */
 	uint8_t outcome;		/* enum refresh_outcome, of the latest one */
 	char sha256[65];		/* hex, of the document in use; "": none yet */
 	char reserved[5];

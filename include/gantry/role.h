@@ -6,17 +6,17 @@
 #ifndef GANTRY_ROLE_H
 #define GANTRY_ROLE_H
 
-_Noreturn void init_main(int argc, char **argv);	/* PID 1; init/init.c */
+_Noreturn void init_main(int argc, char **argv);	/* PID 1; init/pid1/init.c */
 int api_main(int argc, char **argv);			/* init/api/main.c */
 int front_main(int argc, char **argv);			/* api-tls; init/api/front.c */
 int store_main(int argc, char **argv);			/* api-store; init/api/store.c */
-int logger_main(int argc, char **argv);			/* init/logger.c */
-int service_log_main(int argc, char **argv);		/* init/servicelog.c */
-int launch_main(int argc, char **argv);			/* init/launch.c */
-int container_tidy_main(int argc, char **argv);		/* init/container-tidy.c */
-int steps_main(int argc, char **argv);			/* init/steps.c */
-int ctl_main(int argc, char **argv);			/* gantryctl, and check; init/ctl.c */
-int power_main(int argc, char **argv);			/* poweroff, reboot, halt; init/ctl.c */
+int logger_main(int argc, char **argv);			/* init/log/logger.c */
+int service_log_main(int argc, char **argv);		/* init/log/service.c */
+int launch_main(int argc, char **argv);			/* init/launch/launch.c */
+int container_tidy_main(int argc, char **argv);		/* init/container/tidy.c */
+int steps_main(int argc, char **argv);			/* init/launch/steps.c */
+int ctl_main(int argc, char **argv);			/* gantryctl, and check; init/ctl/ctl.c */
+int power_main(int argc, char **argv);			/* poweroff, reboot, halt; init/ctl/ctl.c */
 
 #define GANTRY_BINARY  "/init"
 #define GANTRY_VERSION "0.1.0"

@@ -40,7 +40,7 @@ struct stage_option {
 	const struct stage_option *members;	/* OPTION_OBJECTS */
 };
 
-/* The system calls that are taken from a stage; stages/lib/syscalls.h. */
+/* The system calls that are taken from a stage; stages/syscalls.h. */
 enum stage_filter {
 	STAGE_FILTER_STRICT,
 	STAGE_FILTER_MOUNTS,	/* as strict, but it may mount, and switch swap on */
@@ -103,10 +103,10 @@ extern const struct stage *const stage_table[];
 /* The stage role: argv = {"...", "stage", TYPE, NAME}, perhaps a mode. Its exit status. stages/main.c. */
 int stage_main(int argc, char **argv);
 
-/* dhcpcd's script, run by name (/sbin/dhcp-hook); everything comes by environment. stages/dhcphook.c. */
+/* dhcpcd's script, run by name (/sbin/dhcp-hook); everything comes by environment. stages/net/dhcphook.c. */
 int dhcp_hook_main(int argc, char **argv);
 
-/* The end of a shutdown: unmounts, closes device-mapper devices, swap off. stages/teardown.c. */
+/* The end of a shutdown: unmounts, closes device-mapper devices, swap off. stages/teardown/teardown.c. */
 int teardown_main(int argc, char **argv);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * The Accept header (RFC 9110 12.5.1), as far as it tells a browser from a script.
  */
-#ifndef API_ACCEPT_H
-#define API_ACCEPT_H
+#ifndef INIT_API_ACCEPT_H
+#define INIT_API_ACCEPT_H
 
 #include <stdbool.h>
 

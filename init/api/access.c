@@ -14,10 +14,10 @@
 
 #include <gantry/event.h>
 
-#include "../loop.h"
 #include "access.h"
 #include "address.h"
 #include "identity.h"
+#include "init/lib/loop.h"
 #include "password.h"
 #include "pid1.h"
 

@@ -5,8 +5,8 @@
  * counted for each address, and one that tries too often is not listened to for a while; a right one that was seen
  * before still is.
  */
-#ifndef API_ACCESS_H
-#define API_ACCESS_H
+#ifndef INIT_API_ACCESS_H
+#define INIT_API_ACCESS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,14 +4,15 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <mbedtls/platform_util.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <gantry/control.h>
 
-#include "../eventtext.h"
 #include "access.h"
 #include "acts.h"
+#include "init/lib/eventtext.h"
 #include "pid1.h"
 
 #define SOURCE        "system-api"

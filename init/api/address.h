@@ -3,8 +3,8 @@
  * Whose address it is, for limits: IPv4 as it is, also as IPv6 wraps it; of IPv6 the /64, of which anybody has a
  * whole one.
  */
-#ifndef API_ADDRESS_H
-#define API_ADDRESS_H
+#ifndef INIT_API_ADDRESS_H
+#define INIT_API_ADDRESS_H
 
 #include <netinet/in.h>
 #include <stdbool.h>

@@ -8,7 +8,7 @@
 
 #include <gantry/event.h>
 
-#include "../status.h"
+#include "init/show/status.h"
 #include "pid1.h"
 #include "request.h"
 

@@ -9,9 +9,9 @@
 
 #include <gantry/control.h>
 
-#include "../logback.h"
-#include "../loop.h"
 #include "bootlog.h"
+#include "init/lib/loop.h"
+#include "init/show/logback.h"
 #include "pid1.h"
 
 #define PIECE_SIZE 8192

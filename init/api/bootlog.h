@@ -4,8 +4,8 @@
  * as gantry-api, too: what is on a disk is as untrusted as what comes by network. It is asked and answers over one
  * socket; the answer is what the client gets.
  */
-#ifndef API_BOOTLOG_H
-#define API_BOOTLOG_H
+#ifndef INIT_API_BOOTLOG_H
+#define INIT_API_BOOTLOG_H
 
 #include "filter.h"
 #include "request.h"

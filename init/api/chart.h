@@ -3,10 +3,10 @@
  * The boot as a picture: one bar a stage and service over a time axis, as SVG without scripts or references, so that it
  * can be shown by any browser, saved, and sent by mail.
  */
-#ifndef API_CHART_H
-#define API_CHART_H
+#ifndef INIT_API_CHART_H
+#define INIT_API_CHART_H
 
-#include "../status.h"
+#include "init/show/status.h"
 
 /* More than the largest picture: every node with the longest reason, each character in its longest form. */
 #define CHART_MAX (10u << 20)

@@ -12,9 +12,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../account.h"
-#include "../restrict.h"
 #include "confine.h"
+#include "init/lib/account.h"
+#include "init/lib/restrict.h"
 
 #define USER       "gantry-api"
 #define PASSWD     "/etc/passwd"

@@ -4,8 +4,8 @@
  * and landlock), new privileges and processes, core dumps, memory and descriptors without bound, every system call that
  * it does not need and, for api, the network.
  */
-#ifndef API_CONFINE_H
-#define API_CONFINE_H
+#ifndef INIT_API_CONFINE_H
+#define INIT_API_CONFINE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -16,10 +16,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../fdpass.h"
-#include "../loop.h"
 #include "address.h"
 #include "conn.h"
+#include "init/lib/fdpass.h"
+#include "init/lib/loop.h"
 #include "link.h"
 #include "stop.h"
 #include "tls.h"

@@ -4,8 +4,8 @@
  * end the role api reads as if it were the client (link.h). Bounded in number, in all and of one address, and in every
  * wait.
  */
-#ifndef API_CONN_H
-#define API_CONN_H
+#ifndef INIT_API_CONN_H
+#define INIT_API_CONN_H
 
 #include <stdbool.h>
 #include <stddef.h>

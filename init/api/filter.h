@@ -3,14 +3,14 @@
  * Which events a client wants: the arguments of a request for events, taken in one by one. Plain values without
  * pointers, so that a filter can be handed to another process, which checks it with filter_valid() before use.
  */
-#ifndef API_FILTER_H
-#define API_FILTER_H
+#ifndef INIT_API_FILTER_H
+#define INIT_API_FILTER_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../eventtext.h"
+#include "init/lib/eventtext.h"
 
 #define FILTER_SOURCES_MAX 16
 #define FILTER_DIGITS_MAX  18		/* of a decimal number: fits every integer of 64 bits */

@@ -19,11 +19,11 @@
 #include <gantry/control.h>
 #include <gantry/role.h>
 
-#include "../loop.h"
-#include "../text.h"
 #include "confine.h"
 #include "conn.h"
 #include "identity.h"
+#include "init/lib/loop.h"
+#include "init/lib/text.h"
 #include "listen.h"
 #include "options.h"
 #include "pid1.h"

@@ -10,11 +10,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../loop.h"
 #include "access.h"
-#include "bootlog.h"
 #include "acts.h"
+#include "bootlog.h"
 #include "http.h"
+#include "init/lib/loop.h"
 #include "peer.h"
 #include "request.h"
 #include "stop.h"

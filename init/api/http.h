@@ -3,8 +3,8 @@
  * The HTTP side: routes and their answers, over libmicrohttpd. It never sees a network socket; connections come in
  * by http_serve() as ends of socket pairs.
  */
-#ifndef API_HTTP_H
-#define API_HTTP_H
+#ifndef INIT_API_HTTP_H
+#define INIT_API_HTTP_H
 
 #include <stdbool.h>
 #include <sys/socket.h>

@@ -2,8 +2,8 @@
 /*
  * A certificate and its key as PEM texts: made anew, or read and held against each other.
  */
-#ifndef API_IDENTITY_H
-#define API_IDENTITY_H
+#ifndef INIT_API_IDENTITY_H
+#define INIT_API_IDENTITY_H
 
 #include <mbedtls/pk.h>
 #include <mbedtls/x509_crt.h>

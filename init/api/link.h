@@ -6,8 +6,8 @@
  * What api tells in return is one number a connection in the shared page, so it costs no message; the worst that a
  * broken api can do with it is to keep connections open or have them closed.
  */
-#ifndef API_LINK_H
-#define API_LINK_H
+#ifndef INIT_API_LINK_H
+#define INIT_API_LINK_H
 
 #include <stdatomic.h>
 #include <stdint.h>

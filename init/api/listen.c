@@ -6,8 +6,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "../loop.h"
 #include "conn.h"
+#include "init/lib/loop.h"
 #include "listen.h"
 
 #define LISTEN_AGAIN_NS 1000000000LL

@@ -2,8 +2,8 @@
 /*
  * The listener of the role api-tls: every connection it accepts is conn.h's.
  */
-#ifndef API_LISTEN_H
-#define API_LISTEN_H
+#ifndef INIT_API_LISTEN_H
+#define INIT_API_LISTEN_H
 
 #include <sys/socket.h>
 

@@ -12,7 +12,7 @@
 
 #include <gantry/cleanup.h>
 
-#include "../logline.h"
+#include "init/show/logline.h"
 #include "logread.h"
 
 #define FLUSH_AT 32768

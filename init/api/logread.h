@@ -3,8 +3,8 @@
  * The events of an earlier boot, out of the persistent log's two files. For a process of its own that has the files
  * open and a client's socket: it works over descriptors alone, and its memory does not grow with the log.
  */
-#ifndef API_LOGREAD_H
-#define API_LOGREAD_H
+#ifndef INIT_API_LOGREAD_H
+#define INIT_API_LOGREAD_H
 
 #include <stdbool.h>
 #include <stdint.h>

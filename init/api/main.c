@@ -14,10 +14,10 @@
 #include <gantry/control.h>
 #include <gantry/role.h>
 
-#include "../loop.h"
 #include "access.h"
 #include "confine.h"
 #include "http.h"
+#include "init/lib/loop.h"
 #include "options.h"
 #include "peer.h"
 #include "pid1.h"

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../status.h"
+#include "init/show/status.h"
 #include "request.h"
 
 #define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"

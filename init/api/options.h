@@ -2,15 +2,15 @@
 /*
  * The `api` object of boot.json, as PID 1 hands it over on descriptor 4 to each role of the API.
  */
-#ifndef API_OPTIONS_H
-#define API_OPTIONS_H
+#ifndef INIT_API_OPTIONS_H
+#define INIT_API_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
-#include "../config.h"
+#include "init/lib/config.h"
 
 #define API_HOSTS_MAX 16
 #define API_HOST_MAX  254	/* bytes, NUL included */

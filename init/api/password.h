@@ -4,8 +4,8 @@
  * salt of boot.json), and "pbkdf2-sha256$ITERATIONS$SALT$HASH" (salt and hash in hex), which costs a thief of the file
  * years instead of minutes. The slow one is worked out a piece at a time, so that nobody waits for it but who asked.
  */
-#ifndef API_PASSWORD_H
-#define API_PASSWORD_H
+#ifndef INIT_API_PASSWORD_H
+#define INIT_API_PASSWORD_H
 
 #include <mbedtls/sha256.h>
 #include <stdbool.h>

@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../fdpass.h"
-#include "../loop.h"
 #include "http.h"
+#include "init/lib/fdpass.h"
+#include "init/lib/loop.h"
 #include "peer.h"
 
 #define MESSAGES_A_TURN 64

@@ -2,8 +2,8 @@
 /*
  * api's side of the link (link.h): takes connections and hands them to HTTP, and tells where each stands.
  */
-#ifndef API_PEER_H
-#define API_PEER_H
+#ifndef INIT_API_PEER_H
+#define INIT_API_PEER_H
 
 #include "link.h"
 

@@ -9,10 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../client.h"
-#include "../eventtext.h"
-#include "../fdpass.h"
-#include "../loop.h"
+#include "init/lib/client.h"
+#include "init/lib/eventtext.h"
+#include "init/lib/fdpass.h"
+#include "init/lib/loop.h"
 #include "pid1.h"
 
 #define PENDING_MAX      64

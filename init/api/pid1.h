@@ -3,8 +3,8 @@
  * The API's connection to PID 1: a copy of its events, kept up to date, and the few requests an HTTP client can
  * cause. Nothing here waits; answers come by callback, in the order of the requests.
  */
-#ifndef API_PID1_H
-#define API_PID1_H
+#ifndef INIT_API_PID1_H
+#define INIT_API_PID1_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,9 +12,9 @@
 
 #include <gantry/control.h>
 
-#include "../eventtext.h"
-#include "../ring.h"
-#include "../status.h"
+#include "init/lib/eventtext.h"
+#include "init/lib/ring.h"
+#include "init/show/status.h"
 
 /*
  * `gone` is called when PID 1 has closed the connection, `handed` when it hands over a descriptor (which is taken

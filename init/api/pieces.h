@@ -3,13 +3,13 @@
  * A long answer that is made piece by piece while it is sent: what HTTP takes at a time and what we make at a time need
  * not be of one size, and only one piece is ever in memory.
  */
-#ifndef API_PIECES_H
-#define API_PIECES_H
+#ifndef INIT_API_PIECES_H
+#define INIT_API_PIECES_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "../eventtext.h"
+#include "init/lib/eventtext.h"
 
 struct pieces {
 	struct text text;	/* the piece under way; made by `next`, which finds it empty */

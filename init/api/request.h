@@ -4,15 +4,15 @@
  * answers need to answer it. An answer either queues a response (respond*), or suspends the request and is called
  * again once request_resume() was called; `asked` tells it which of the two calls it is.
  */
-#ifndef API_REQUEST_H
-#define API_REQUEST_H
+#ifndef INIT_API_REQUEST_H
+#define INIT_API_REQUEST_H
 
 #include <microhttpd.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../text.h"
+#include "init/lib/text.h"
 
 #define TYPE_JSON "application/json"
 #define TYPE_TEXT "text/plain; charset=utf-8"

@@ -6,7 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 
-#include "../loop.h"
+#include "init/lib/loop.h"
 #include "stop.h"
 
 static struct loop_source source = LOOP_SOURCE_INIT;

@@ -3,8 +3,8 @@
  * The end of a role: on SIGTERM what is being answered is still answered, for a moment; whoever asked for a reboot
  * shall hear that it was heard.
  */
-#ifndef API_STOP_H
-#define API_STOP_H
+#ifndef INIT_API_STOP_H
+#define INIT_API_STOP_H
 
 #include <stdbool.h>
 

@@ -34,13 +34,13 @@
 #include <gantry/role.h>
 #include <gantry/stage.h>
 
-#include "../account.h"
-#include "../config-check.h"
-#include "../fdpass.h"
-#include "../logback.h"
-#include "../logline.h"
 #include "bootlog.h"
 #include "identity.h"
+#include "init/config/check.h"
+#include "init/lib/account.h"
+#include "init/lib/fdpass.h"
+#include "init/show/logback.h"
+#include "init/show/logline.h"
 #include "logread.h"
 #include "options.h"
 #include "password.h"
@@ -48,12 +48,12 @@
 #define PAYLOAD_FD 5
 #define SEALS      (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-/* As in init/logger.c. */
+/* As in init/log/logger.c. */
 #define LOG_DIRECTORY "/persistent/gantry/log"
 #define LOG_NAME      "events.log"
 #define LOG_OLD_NAME  "events.log.1"
 
-#define LOGS_DIRECTORY "/var/log/gantry"	/* as in init/config-keys.c */
+#define LOGS_DIRECTORY "/var/log/gantry"	/* as in init/config/keys.c */
 
 static struct api_options options;
 

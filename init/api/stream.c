@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../loop.h"
 #include "filter.h"
+#include "init/lib/loop.h"
 #include "pid1.h"
 #include "pieces.h"
 #include "request.h"

@@ -2,8 +2,8 @@
 /*
  * The server side of TLS: 1.3 and 1.2, forward secrecy and AEAD ciphers only, no tickets, no renegotiation.
  */
-#ifndef API_TLS_H
-#define API_TLS_H
+#ifndef INIT_API_TLS_H
+#define INIT_API_TLS_H
 
 #include <mbedtls/ssl.h>
 #include <stdbool.h>

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "../../init/api/accept.h"
+#include "init/api/accept.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

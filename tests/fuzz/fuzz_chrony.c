@@ -2,13 +2,13 @@
 /*
  * A reply that claims to be chronyd's.
  */
-/* links: stages/lib/chrony.c stages/lib/backoff.c */
+/* links: stages/clock/chrony.c stages/lib/backoff.c */
 #include <stdlib.h>
 #include <string.h>
 
 #include <stdint.h>
 
-#include "../../stages/lib/chrony.h"
+#include "stages/clock/chrony.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

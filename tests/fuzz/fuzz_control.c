@@ -3,15 +3,15 @@
  * Any datagrams on the control socket. The input is a row of them, each with its size in two bytes in front; every
  * connection must stay served or be closed, and every answer be of the protocol.
  */
-/* links: init/control-answer.c init/control-request.c init/event.c init/ring.c init/utf8.c init/client.c init/processes.c init/procfs.c init/unixsock.c */
+/* links: init/control/answer.c init/control/request.c init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/client.c init/process/processes.c init/lib/procfs.c init/lib/unixsock.c */
 #include <fcntl.h>
 #include <stdlib.h>
 
-#include "../../init/control.c"
-#include "../../init/act.h"
-#include "../../init/boot.h"
-#include "../../init/client.h"
-#include "../../init/console.h"
+#include "init/control/control.c"
+#include "init/pid1/act.h"
+#include "init/control/boot.h"
+#include "init/lib/client.h"
+#include "init/event/console.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

@@ -2,15 +2,15 @@
 /*
  * The hub's document, or anybody's: what is taken must also be a tree that renders and decodes without harm.
  */
-/* links: stages/lib/document.c stages/lib/template.c stages/lib/mustache.c stages/lib/decodeview.c stages/lib/base64.c */
+/* links: stages/lib/document.c stages/config/template.c stages/config/mustache.c stages/config/decodeview.c stages/lib/base64.c */
 /* libs: json-c */
 #include <stdlib.h>
 #include <string.h>
 
 #include <stdint.h>
 
-#include "../../stages/lib/document.h"
-#include "../../stages/lib/template.h"
+#include "stages/lib/document.h"
+#include "stages/config/template.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Any bytes as an environment file: names that are names, values within the text, no name twice, or a reason. */
-/* links: init/words.c */
+/* links: init/lib/words.c */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../init/envfile.c"
+#include "init/launch/envfile.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

@@ -3,15 +3,15 @@
  * Any bytes as an event's text and fields: what comes out is valid, bounded, one line, and the same in every form.
  * The input is the datagram of a stage's report: text, NUL, fields.
  */
-/* links: init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c */
+/* links: init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c */
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../init/console.h"
-#include "../../init/event.h"
-#include "../../init/eventtext.h"
-#include "../../init/loop.h"
+#include "init/event/console.h"
+#include "init/event/event.h"
+#include "init/lib/eventtext.h"
+#include "init/lib/loop.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

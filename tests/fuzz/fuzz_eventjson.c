@@ -3,7 +3,7 @@
  * Any bytes as an event object, beside json-c: what we take json-c reads as the same, and what json-c reads as an event
  * object we take once it is written strictly.
  */
-/* links: init/eventjson.c init/utf8.c */
+/* links: init/event/eventjson.c init/lib/utf8.c */
 /* libs: json-c */
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,8 +12,8 @@
 
 #include <json-c/json.h>
 
-#include "../../init/eventjson.h"
-#include "../../init/utf8.h"
+#include "init/event/eventjson.h"
+#include "init/lib/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "../../init/fifo.c"
+#include "init/event/fifo.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

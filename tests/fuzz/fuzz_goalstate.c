@@ -2,14 +2,14 @@
 /*
  * The wireserver's goal state: what is taken must be given back in a health report that fits.
  */
-/* links: stages/lib/goalstate.c */
+/* links: stages/cloud/goalstate.c */
 /* libs: expat */
 #include <stdlib.h>
 #include <string.h>
 
 #include <stdint.h>
 
-#include "../../stages/lib/goalstate.h"
+#include "stages/cloud/goalstate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

@@ -7,8 +7,8 @@
  */
 /* links: init/api/http.c init/api/access.c init/api/password.c init/api/acts.c init/api/ask.c init/api/accept.c */
 /* links: init/api/bootlog.c init/api/chart.c init/api/filter.c init/api/listing.c init/api/metrics.c init/api/page.c */
-/* links: init/api/pieces.c init/api/stream.c init/api/peer.c init/eventtext.c init/ring.c init/status.c */
-/* links: init/status-json.c init/text.c init/utf8.c */
+/* links: init/api/pieces.c init/api/stream.c init/api/peer.c init/lib/eventtext.c init/lib/ring.c init/show/status.c */
+/* links: init/show/status-json.c init/lib/text.c init/lib/utf8.c */
 /* libs: microhttpd mbedtls */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,13 +26,13 @@
 
 #include <gantry/control.h>
 
-#include "../../init/api/access.h"
-#include "../../init/api/bootlog.h"
-#include "../../init/api/http.h"
-#include "../../init/api/identity.h"
-#include "../../init/api/pid1.h"
-#include "../../init/api/stop.h"
-#include "../../init/loop.h"
+#include "init/api/access.h"
+#include "init/api/bootlog.h"
+#include "init/api/http.h"
+#include "init/api/identity.h"
+#include "init/api/pid1.h"
+#include "init/api/stop.h"
+#include "init/lib/loop.h"
 
 #define SOURCES_MAX 256
 #define PENDING_MAX 64

@@ -3,13 +3,13 @@
  * Any bytes behind a right first line of a journal: only runs inside files are marked, the counts agree with the
  * marks, and writing would go on at the end of a line.
  */
-/* links: stages/lib/blocks.c stages/lib/journal.c stages/lib/manifest.c stages/lib/hex.c stages/lib/lines.c stages/lib/percent.c stages/lib/printable.c */
+/* links: stages/snapshot/blocks.c stages/snapshot/journal.c stages/snapshot/manifest.c stages/lib/hex.c stages/snapshot/lines.c stages/snapshot/percent.c stages/lib/printable.c */
 /* libs: mbedtls */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../stages/lib/journal.h"
+#include "stages/snapshot/journal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a service prints, in pieces of any size: every line that comes of it fits, and JSON is JSON. */
-/* links: init/logformat.c init/logtail.c init/text.c init/utf8.c */
+/* links: init/log/format.c init/lib/logtail.c init/lib/text.c init/lib/utf8.c */
 /* libs: json-c */
 #include <stdlib.h>
 #include <string.h>
 
 #include <json-c/json.h>
 
-#include "../../init/logformat.h"
-#include "../../init/logtail.h"
-#include "../../init/utf8.h"
+#include "init/log/format.h"
+#include "init/lib/logtail.h"
+#include "init/lib/utf8.h"
 
 static void check(const struct logsplit_line *line)
 {

@@ -4,7 +4,7 @@
  * rest is the JSON metadata, put into two well-formed copies with right checksums, since no fuzzer guesses those. What
  * is accepted must keep to its bounds, and its token must be readable.
  */
-/* links: stages/lib/luksheader.c stages/lib/luksmetadata.c stages/lib/document.c stages/lib/printable.c */
+/* links: stages/disk/luksheader.c stages/disk/luksmetadata.c stages/lib/document.c stages/lib/printable.c */
 /* libs: json-c mbedtls */
 #include <endian.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include <json-c/json.h>
 #include <mbedtls/sha256.h>
 
-#include "../../stages/lib/luksmetadata.h"
+#include "stages/disk/luksmetadata.h"
 
 #define COPY 16384
 #define DEVICE (1u << 30)

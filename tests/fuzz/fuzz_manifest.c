@@ -3,13 +3,13 @@
  * Any bytes as the text of a manifest: what is accepted is exactly what would be written again, and its paths stay
  * inside the directory. The same bytes as the name of the newest snapshot: one word without a slash.
  */
-/* links: stages/lib/manifest.c stages/lib/hex.c stages/lib/lines.c stages/lib/percent.c stages/lib/printable.c */
+/* links: stages/snapshot/manifest.c stages/lib/hex.c stages/snapshot/lines.c stages/snapshot/percent.c stages/lib/printable.c */
 /* libs: mbedtls */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../stages/lib/manifest.h"
+#include "stages/snapshot/manifest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

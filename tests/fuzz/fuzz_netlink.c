@@ -2,13 +2,13 @@
 /*
  * Messages as from rtnetlink. The kernel is trusted; its bytes are checked all the same.
  */
-/* links: stages/lib/netlink.c stages/lib/backoff.c */
+/* links: stages/net/netlink.c stages/lib/backoff.c */
 #include <stdlib.h>
 #include <string.h>
 
 #include <stdint.h>
 
-#include "../../stages/lib/netlink.h"
+#include "stages/net/netlink.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

@@ -3,14 +3,14 @@
  * Any bytes as an answer to a list, and as an error document: what is handed over keeps its bounds, and a manifest
  * made of it comes back from its own text.
  */
-/* links: stages/lib/s3xml.c stages/lib/xml.c stages/lib/manifest.c stages/lib/hex.c stages/lib/lines.c stages/lib/percent.c stages/lib/printable.c */
+/* links: stages/snapshot/s3xml.c stages/snapshot/xml.c stages/snapshot/manifest.c stages/lib/hex.c stages/snapshot/lines.c stages/snapshot/percent.c stages/lib/printable.c */
 /* libs: expat mbedtls */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../stages/lib/manifest.h"
-#include "../../stages/lib/s3xml.h"
+#include "stages/snapshot/manifest.h"
+#include "stages/snapshot/s3xml.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

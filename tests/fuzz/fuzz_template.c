@@ -2,15 +2,15 @@
 /*
  * A template, then a NUL, then the document it is rendered with. A partial of any name is the template itself.
  */
-/* links: stages/lib/template.c stages/lib/mustache.c stages/lib/document.c */
+/* links: stages/config/template.c stages/config/mustache.c stages/lib/document.c */
 /* libs: json-c */
 #include <stdlib.h>
 #include <string.h>
 
 #include <stdint.h>
 
-#include "../../stages/lib/document.h"
-#include "../../stages/lib/template.h"
+#include "stages/lib/document.h"
+#include "stages/config/template.h"
 
 static int partial(void *context, const char *name, char **ret_text, size_t *ret_size)
 {

@@ -2,12 +2,12 @@
 /*
  * Any bytes as a uevent: what is accepted has its three obligatory strings, each inside the message.
  */
-/* links: stages/lib/uevent.c stages/lib/backoff.c */
+/* links: stages/disk/uevent.c stages/lib/backoff.c */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../stages/lib/uevent.h"
+#include "stages/disk/uevent.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

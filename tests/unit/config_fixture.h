@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-#include "../../init/config.h"
+#include "init/config/load.h"
+#include "init/lib/config.h"
 #include "fake_stages.h"
 #include "test.h"
 

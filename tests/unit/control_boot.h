@@ -13,11 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../../init/act.h"
-#include "../../init/boot.h"
-#include "../../init/client.h"
-#include "../../init/control.h"
-#include "../../init/status.h"
+#include "init/pid1/act.h"
+#include "init/control/boot.h"
+#include "init/lib/client.h"
+#include "init/control/control.h"
+#include "init/show/status.h"
 #include "event_lines.h"
 
 #define API_UID  12345

@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-#include "../../init/console.h"
-#include "../../init/event.h"
-#include "../../init/eventtext.h"
+#include "init/event/console.h"
+#include "init/event/event.h"
+#include "init/lib/eventtext.h"
 #include "loop_until.h"
 #include "test.h"
 

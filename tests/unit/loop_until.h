@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "../../init/loop.h"
+#include "init/lib/loop.h"
 
 static bool (*loop_condition)(void);
 static bool loop_timed_out;

@@ -8,7 +8,7 @@
 
 #include <mbedtls/sha256.h>
 
-#include "../../stages/lib/luks.h"
+#include "stages/disk/luks.h"
 #include "test.h"
 
 #define DISK_SIZE (64u << 20)

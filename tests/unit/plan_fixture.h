@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../init/plan.h"
+#include "init/plan/plan.h"
 #include "test.h"
 
 #define S 1000000000LL

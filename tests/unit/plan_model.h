@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../init/plan.h"
+#include "init/plan/plan.h"
 
 #define MODEL_NODES    8
 #define MODEL_RESTARTS 600

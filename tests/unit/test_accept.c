@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../init/api/accept.h"
+#include "init/api/accept.h"
 #include "test.h"
 
 /* From a buffer without a byte to spare, so that reading past the end is seen. */

@@ -2,12 +2,12 @@
 /*
  * Which disks count as blank: zeros, and nothing that any of Debian's tools has written to. Disks are files here.
  */
-/* links: stages/lib/blank.c */
+/* links: stages/disk/blank.c */
 /* libs: blkid */
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "../../stages/lib/blank.h"
+#include "stages/disk/blank.h"
 #include "test.h"
 
 #define DISK_SIZE (64u << 20)

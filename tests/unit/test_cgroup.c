@@ -3,13 +3,13 @@
  * A cgroup's files as the kernel writes them, here in an ordinary folder: what is read of them, what of it is said, and
  * what stays unknown. (How a cgroup comes to its end needs real ones: tests/component/test_services_cgroup.py.)
  */
-/* links: init/config-cgroup.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c init/procfs.c */
+/* links: init/config/cgroup.c init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/lib/procfs.c */
 #define CGROUP_ROOT "."
-#include "../../init/cgroup.c"
-#include "../../init/cgroup-node.c"
+#include "init/process/cgroup.c"
+#include "init/node/cgroup-node.c"
 
-#include "../../init/console.h"
-#include "../../init/eventtext.h"
+#include "init/event/console.h"
+#include "init/lib/eventtext.h"
 #include "loop_until.h"
 #include "test.h"
 

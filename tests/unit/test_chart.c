@@ -3,12 +3,12 @@
  * The boot chart: what each bar and each word is, that nothing a peer says becomes markup, and how large it can get.
  * That a browser's XML parser takes it is tested with the page.
  */
-/* links: init/api/chart.c init/text.c init/status.c init/utf8.c */
+/* links: init/api/chart.c init/lib/text.c init/show/status.c init/lib/utf8.c */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../init/api/chart.h"
+#include "init/api/chart.h"
 #include "test.h"
 
 #define S 1000000000LL

@@ -3,8 +3,8 @@
  * chronyd's TRACKING reply: every field at its offset, the float format, and what is no such reply. That a real
  * chronyd agrees is a component test.
  */
-/* links: stages/lib/chrony.c stages/lib/backoff.c */
-#include "../../stages/lib/chrony.h"
+/* links: stages/clock/chrony.c stages/lib/backoff.c */
+#include "stages/clock/chrony.h"
 #include "test.h"
 
 /* Stratum 2, source 10.77.0.3, offset 1/8 s, last offset -1 s. */

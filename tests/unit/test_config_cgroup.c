@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Limits that no kernel can keep are refused before any kernel sees them; those that one might keep are not. */
-/* links: init/config-cgroup.c */
-#include "../../init/config-cgroup.h"
+/* links: init/config/cgroup.c */
+#include "init/config/cgroup.h"
 #include "test.h"
 
 static const struct pair {

@@ -2,7 +2,7 @@
 /*
  * The console as a reader of the ring, on a pipe, a pseudo-terminal that goes away, and a plain file.
  */
-/* links: init/console.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c */
+/* links: init/event/console.c init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../../init/console.h"
-#include "../../init/event.h"
+#include "init/event/console.h"
+#include "init/event/event.h"
 #include "loop_until.h"
 #include "test.h"
 

@@ -3,15 +3,16 @@
  * Containers without podman: what boot.json may say of them and what is refused, what PID 1 makes of it, and the exact
  * command lines that come of it.
  */
-/* links: init/config.c init/config-cgroup.c init/config-check.c init/config-format.c init/config-image.c init/config-refresh.c init/config-keys.c init/config-launch.c init/config-shutdown.c init/phases.c init/container-keys.c init/container-command.c init/config-plan.c init/jsonpos.c init/pool.c init/words.c */
+/* links: init/config/load.c init/config/cgroup.c init/config/check.c init/config/format.c init/config/image.c init/config/refresh.c init/config/keys.c init/config/launch.c init/config/shutdown.c init/plan/phases.c init/config/container-keys.c init/container/command.c init/config/plan.c init/config/jsonpos.c init/lib/pool.c init/lib/words.c */
 /* libs: json-c */
 #include <stdio.h>
 #include <string.h>
 
 #include <json-c/json.h>
 
-#include "../../init/config.h"
-#include "../../init/container.h"
+#include "init/config/load.h"
+#include "init/lib/config.h"
+#include "init/container/container.h"
 #include "fake_stages.h"
 #include "test.h"
 

@@ -5,8 +5,8 @@
  */
 /* links: stages/lib/document.c stages/lib/base64.c */
 /* libs: json-c */
-#include "../../stages/lib/base64.h"
-#include "../../stages/lib/document.h"
+#include "stages/lib/base64.h"
+#include "stages/lib/document.h"
 #include "test.h"
 
 static char error[200];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a line of an environment file means, and how each one that means nothing is named. */
-/* links: init/envfile.c init/words.c */
-#include "../../init/envfile.h"
+/* links: init/launch/envfile.c init/lib/words.c */
+#include "init/launch/envfile.h"
 #include "test.h"
 
 static struct envfile file;

@@ -2,16 +2,16 @@
 /*
  * The event ring, the cleaning of what comes in, and the three forms in which an event is read.
  */
-/* links: init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c */
+/* links: init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "../../init/console.h"
-#include "../../init/event.h"
-#include "../../init/eventtext.h"
-#include "../../init/utf8.h"
+#include "init/event/console.h"
+#include "init/event/event.h"
+#include "init/lib/eventtext.h"
+#include "init/lib/utf8.h"
 #include "loop_until.h"
 #include "test.h"
 

@@ -2,12 +2,12 @@
 /*
  * What is an event object and what is not; and what a datagram says.
  */
-/* links: init/datagram.c init/eventjson.c init/event.c init/ring.c init/utf8.c init/loop.c */
+/* links: init/event/datagram.c init/event/eventjson.c init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/loop.c */
 #include <string.h>
 
-#include "../../init/console.h"
-#include "../../init/datagram.h"
-#include "../../init/event.h"
+#include "init/event/console.h"
+#include "init/event/datagram.h"
+#include "init/event/event.h"
 #include "test.h"
 
 static struct eventjson e;

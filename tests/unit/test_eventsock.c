@@ -2,7 +2,7 @@
 /*
  * The event socket: a datagram is an event of whoever the kernel says sent it, and a flood is taken in turns.
  */
-/* links: init/eventsock.c init/sender.c init/datagram.c init/eventjson.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c init/unixsock.c */
+/* links: init/event/eventsock.c init/event/sender.c init/event/datagram.c init/event/eventjson.c init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/lib/unixsock.c */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,10 +11,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../../init/boot.h"
-#include "../../init/eventjson.h"
-#include "../../init/eventsock.h"
-#include "../../init/sender.h"
+#include "init/control/boot.h"
+#include "init/event/eventjson.h"
+#include "init/event/eventsock.h"
+#include "init/event/sender.h"
 #include "event_lines.h"
 
 static char path[64];

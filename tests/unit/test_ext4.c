@@ -3,13 +3,13 @@
  * Making and checking a file system with the real mke2fs and e2fsck, on files: what counts as clean, what is repaired,
  * and what is left to a person.
  */
-/* links: stages/lib/ext4.c */
+/* links: stages/disk/ext4.c */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdarg.h>
 
-#include "../../stages/lib/ext4.h"
-#include "../../stages/lib/report.h"
+#include "stages/disk/ext4.h"
+#include "stages/lib/report.h"
 #include "test.h"
 
 #define DISK_SIZE (32u << 20)

@@ -3,9 +3,9 @@
  * What PID 1 keeps of what its stages found out: whole messages or nothing, cleaned, bounded, one node apart from
  * the other.
  */
-/* links: init/facts.c init/event.c init/ring.c init/utf8.c init/loop.c */
-#include "../../init/console.h"
-#include "../../init/facts.h"
+/* links: init/node/facts.c init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/loop.c */
+#include "init/event/console.h"
+#include "init/node/facts.h"
 #include "test.h"
 
 #define TAKE(node, bytes) facts_take(node, bytes, sizeof(bytes))

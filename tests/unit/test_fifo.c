@@ -2,7 +2,7 @@
 /*
  * The legacy FIFO: lines become events whatever is written into it.
  */
-/* links: init/fifo.c init/sender.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c */
+/* links: init/event/fifo.c init/event/sender.c init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,8 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../init/fifo.h"
-#include "../../init/sender.h"
+#include "init/event/fifo.h"
+#include "init/event/sender.h"
 #include "event_lines.h"
 
 static char path[64];

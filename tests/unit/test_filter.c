@@ -2,11 +2,11 @@
 /*
  * The arguments of a request for events: what each may be, and which events it lets through.
  */
-/* links: init/api/filter.c init/eventtext.c init/text.c */
+/* links: init/api/filter.c init/lib/eventtext.c init/lib/text.c */
 #include <errno.h>
 #include <string.h>
 
-#include "../../init/api/filter.h"
+#include "init/api/filter.h"
 #include "test.h"
 
 static int take(struct filter *filter, const char *name, const char *value)

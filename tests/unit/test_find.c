@@ -3,12 +3,12 @@
  * Which disk is taken for the configured one, in made-up copies of /sys and /proc: by SCSI LUN, by NVMe namespace, and
  * never one that is the system's or in use.
  */
-/* links: stages/lib/find.c stages/lib/printable.c */
+/* links: stages/disk/find.c stages/lib/printable.c */
 #include <stdarg.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "../../stages/lib/find.h"
+#include "stages/disk/find.h"
 #include "test.h"
 
 #define HV "devices/LNXSYSTM:00/VMBUS:00/"

@@ -2,9 +2,9 @@
 /*
  * The wireserver's goal state: what is taken from it, what is refused, and the health report that gives it back.
  */
-/* links: stages/lib/goalstate.c */
+/* links: stages/cloud/goalstate.c */
 /* libs: expat */
-#include "../../stages/lib/goalstate.h"
+#include "stages/cloud/goalstate.h"
 #include "test.h"
 
 #define ID        "11111111-aaaa-4bbb-8ccc-222222222222"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* How the boot before ended: what counts as its record, and that a log of any content says no more than a record may. */
-/* links: init/lastboot.c init/logline.c init/eventtext.c init/text.c init/utf8.c */
+/* links: init/log/lastboot.c init/show/logline.c init/lib/eventtext.c init/lib/text.c init/lib/utf8.c */
 /* libs: json-c */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
 
-#include "../../init/lastboot.h"
+#include "init/log/lastboot.h"
 #include "test.h"
 
 #define RECORD(source, kind, text) "{\"received_at\":\"2026-11-23T08:00:00Z\",\"message\":\"[" source "] " text "\",\"seq\":9," \

@@ -3,12 +3,12 @@
  * What services print, line by line, whatever the pieces it comes in; and the last lines in memory that somebody else
  * may write anything to.
  */
-/* links: init/logformat.c init/logtail.c init/logring.c init/text.c init/utf8.c */
+/* links: init/log/format.c init/lib/logtail.c init/log/ring.c init/lib/text.c init/lib/utf8.c */
 #include <string.h>
 
-#include "../../init/logformat.h"
-#include "../../init/logring.h"
-#include "../../init/logtail.h"
+#include "init/log/format.h"
+#include "init/log/ring.h"
+#include "init/lib/logtail.h"
 #include "test.h"
 
 static struct logsplit split;

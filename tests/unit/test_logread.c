@@ -2,7 +2,7 @@
 /*
  * The persistent log read back: which lines count, which boot is which, and what comes out.
  */
-/* links: init/api/logread.c init/api/filter.c init/logline.c init/eventtext.c init/text.c init/utf8.c */
+/* links: init/api/logread.c init/api/filter.c init/show/logline.c init/lib/eventtext.c init/lib/text.c init/lib/utf8.c */
 /* libs: json-c */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,8 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../init/api/logread.h"
-#include "../../init/logline.h"
+#include "init/api/logread.h"
+#include "init/show/logline.h"
 #include "test.h"
 
 #define RUNNING "11111111-aaaa-bbbb-cccc-222222222222"

@@ -2,10 +2,10 @@
 /*
  * The loop's account of itself: every turn is counted once, by how long it kept others waiting.
  */
-/* links: init/loop.c */
+/* links: init/lib/loop.c */
 #include <time.h>
 
-#include "../../init/loop.h"
+#include "init/lib/loop.h"
 #include "test.h"
 
 static const int64_t bounds_ns[] = CONTROL_TURN_BOUNDS_NS;

@@ -3,13 +3,13 @@
  * The plan and its journal: which paths may be written, that text and meaning are one to one, and that a journal
  * cut or damaged anywhere never claims a block that was not done.
  */
-/* links: stages/lib/blocks.c stages/lib/journal.c stages/lib/manifest.c stages/lib/hex.c stages/lib/lines.c stages/lib/percent.c stages/lib/printable.c */
+/* links: stages/snapshot/blocks.c stages/snapshot/journal.c stages/snapshot/manifest.c stages/lib/hex.c stages/snapshot/lines.c stages/snapshot/percent.c stages/lib/printable.c */
 /* libs: mbedtls */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../stages/lib/journal.h"
+#include "stages/snapshot/journal.h"
 #include "test.h"
 
 #define MIB MANIFEST_BLOCK

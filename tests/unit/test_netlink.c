@@ -3,13 +3,13 @@
  * The view of links, addresses and routes as rtnetlink's messages build it, fed from bytes. That the kernel's own
  * messages do the same is a component test.
  */
-/* links: stages/lib/netlink.c stages/lib/backoff.c */
+/* links: stages/net/netlink.c stages/lib/backoff.c */
 #include <arpa/inet.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if_arp.h>
 
-#include "../../stages/lib/netlink.h"
+#include "stages/net/netlink.h"
 #include "test.h"
 
 static _Alignas(8) unsigned char bytes[4096];

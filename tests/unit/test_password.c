@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../../init/api/password.h"
+#include "init/api/password.h"
 #include "test.h"
 
 static struct password p;

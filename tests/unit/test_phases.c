@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The way down with a clock of the test's own: in which order, how long each phase may take, and that it always ends. */
-/* links: init/phases.c */
+/* links: init/plan/phases.c */
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../init/phases.h"
+#include "init/plan/phases.h"
 #include "test.h"
 
 #define S 1000000000LL

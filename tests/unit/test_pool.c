@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Memory that is taken piece by piece: zeroed, aligned, never the same twice, of any size, and all gone at once. */
-/* links: init/pool.c */
+/* links: init/lib/pool.c */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../init/pool.h"
+#include "init/lib/pool.h"
 #include "test.h"
 
 TEST(pieces_are_zeroed_aligned_and_do_not_overlap)

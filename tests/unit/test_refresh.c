@@ -4,8 +4,8 @@
  * mode, what each failure leaves, when the next one comes, and what is said aloud. A row is one step; what must come
  * of it is one text.
  */
-/* links: init/refresh.c */
-#include "../../init/refresh.h"
+/* links: init/plan/refresh.c */
+#include "init/plan/refresh.h"
 #include "test.h"
 
 #define S 1000000000LL

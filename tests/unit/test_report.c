@@ -13,9 +13,9 @@
 #include <gantry/event.h>
 #include <gantry/report.h>
 
-#include "../../stages/lib/backoff.h"
-#include "../../stages/lib/report.h"
-#include "../../stages/lib/secret.h"
+#include "stages/lib/backoff.h"
+#include "stages/lib/report.h"
+#include "stages/lib/secret.h"
 #include "test.h"
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)

@@ -2,10 +2,10 @@
 /*
  * The event ring as the API's copy of PID 1's uses it: with holes where PID 1 was faster.
  */
-/* links: init/ring.c */
+/* links: init/lib/ring.c */
 #include <string.h>
 
-#include "../../init/ring.h"
+#include "init/lib/ring.h"
 #include "test.h"
 
 static void add(struct ring *ring, uint64_t seq)

@@ -2,16 +2,16 @@
 /*
  * What is made of a store's lists and errors, and the signature against AWS' published examples. No network.
  */
-/* links: stages/lib/s3.c stages/lib/s3xml.c stages/lib/xml.c stages/lib/http.c stages/lib/hex.c stages/lib/percent.c stages/lib/printable.c stages/lib/sigv4.c */
+/* links: stages/snapshot/s3.c stages/snapshot/s3xml.c stages/snapshot/xml.c stages/lib/http.c stages/lib/hex.c stages/snapshot/percent.c stages/lib/printable.c stages/snapshot/sigv4.c */
 /* libs: expat curl mbedtls */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../stages/lib/percent.h"
-#include "../../stages/lib/s3xml.h"
-#include "../../stages/lib/sigv4.h"
-#include "../../stages/lib/xml.h"
+#include "stages/snapshot/percent.h"
+#include "stages/snapshot/s3xml.h"
+#include "stages/snapshot/sigv4.h"
+#include "stages/snapshot/xml.h"
 #include "test.h"
 
 #define LIST(inside) "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">" \

@@ -2,10 +2,10 @@
 /*
  * What one sender may say, with a clock of our own; and how it is told what was dropped, with the real one.
  */
-/* links: init/sender.c init/event.c init/ring.c init/utf8.c init/eventtext.c init/text.c init/loop.c */
+/* links: init/event/sender.c init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c */
 #include <string.h>
 
-#include "../../init/sender.h"
+#include "init/event/sender.h"
 #include "event_lines.h"
 
 #define SECOND 1000000000LL

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Nodes that wait for their turn to be started: each once, in order, and none that is not wanted any more. */
-/* links: init/starts.c */
+/* links: init/plan/starts.c */
 #include <stdlib.h>
 
-#include "../../init/starts.h"
+#include "init/plan/starts.h"
 #include "test.h"
 
 static void check_order(struct starts *starts, size_t n, const size_t *expected)

@@ -3,9 +3,9 @@
  * What a reader makes of PID 1's answers: messages that are not whole are refused, facts keep their types whatever
  * their values look like, and the three forms show what was told.
  */
-/* links: init/status.c init/status-json.c init/text.c init/utf8.c */
-#include "../../init/refresh.h"
-#include "../../init/status.h"
+/* links: init/show/status.c init/show/status-json.c init/lib/text.c init/lib/utf8.c */
+#include "init/plan/refresh.h"
+#include "init/show/status.h"
 #include "test.h"
 
 #define S INT64_C(1000000000)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the filter takes from a stage and what it leaves, each tried for real in a child. */
-/* links: stages/lib/syscalls.c */
+/* links: stages/syscalls.c */
 /* libs: libseccomp */
 #include <errno.h>
 #include <sched.h>
@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../stages/lib/syscalls.h"
+#include "stages/syscalls.h"
 #include "test.h"
 
 /* Makes one system call, with arguments that do nothing, behind the filter: its signal, or 0 if it came back. */

@@ -3,7 +3,7 @@
  * The official mustache specification, read from its own JSON files where they are at hand, and our own cases: what
  * the specification leaves open, where we are stricter, and how errors are told.
  */
-/* links: stages/lib/template.c stages/lib/mustache.c stages/lib/decodeview.c stages/lib/base64.c */
+/* links: stages/config/template.c stages/config/mustache.c stages/config/decodeview.c stages/lib/base64.c */
 /* libs: json-c */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -13,7 +13,7 @@
 
 #include <json-c/json.h>
 
-#include "../../stages/lib/template.h"
+#include "stages/config/template.h"
 #include "test.h"
 
 static int partial_of(void *context, const char *name, char **ret_text, size_t *ret_size)

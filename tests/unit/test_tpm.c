@@ -3,17 +3,17 @@
  * Sealing, PCRs and NV against a real TPM: swtpm, one for each test, new, on a socket. It has no resource manager, so
  * a handle that is not flushed shows as a TPM that runs out of room.
  */
-/* links: stages/lib/tpm.c stages/lib/tpmnv.c stages/lib/tpmseal.c stages/lib/file.c stages/lib/intent.c stages/lib/secret.c */
+/* links: stages/lib/tpm.c stages/lib/tpmnv.c stages/disk/tpmseal.c stages/lib/file.c stages/disk/intent.c stages/lib/secret.c */
 /* libs: tss2 tss2-tcti-device tss2-tcti-swtpm mbedtls */
 #define _GNU_SOURCE
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
 
-#include "../../stages/lib/intent.h"
-#include "../../stages/lib/tpm.h"
-#include "../../stages/lib/tpmnv.h"
-#include "../../stages/lib/tpmseal.h"
+#include "stages/disk/intent.h"
+#include "stages/lib/tpm.h"
+#include "stages/lib/tpmnv.h"
+#include "stages/disk/tpmseal.h"
 #include "test.h"
 
 #define PCRS   (1u << 4 | 1u << 9 | 1u << 11 | 1u << 15)

@@ -3,8 +3,8 @@
  * Uevents: real messages are taken apart, everything else is refused. The socket itself is the kernel's; the boot
  * tests attach disks for it.
  */
-/* links: stages/lib/uevent.c stages/lib/backoff.c */
-#include "../../stages/lib/uevent.h"
+/* links: stages/disk/uevent.c stages/lib/backoff.c */
+#include "stages/disk/uevent.h"
 #include "test.h"
 
 #define PARSE(text, ret) uevent_parse(text, sizeof(text), ret)	/* with the literal's NUL */

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Holds a configuration against the image it is meant for: the programs and templates that it names are there. What
+ * lies below /run or on a disk comes only at run time, and is not asked for.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include <gantry/cleanup.h>
+
+#include "check.h"
+
+#define DISK_MOUNT "/persistent"	/* of stage type disk, without its option `mount` */
+
+static bool is_below(const char *path, const char *folder)
+{
+	size_t n = strlen(folder);
+
+	return !strncmp(path, folder, n) && path[n] == '/';
+}
+
+static const char *type_of(struct json_object *stage)
+{
+	return json_object_get_string(key_member(stage, "type"));
+}
+
+static size_t count(struct json_object *array)
+{
+	return array ? json_object_array_length(array) : 0;
+}
+
+static bool comes_later(const struct check *check, const char *path)
+{
+	struct json_object *stages = key_member(check->root, "stages");
+
+	if (is_below(path, "/run"))
+		return true;
+	for (size_t i = 0; i < count(stages); i++) {
+		struct json_object *stage = json_object_array_get_idx(stages, i);
+		struct json_object *mount = key_member(key_member(stage, "options"), "mount");
+
+		if (!strcmp(type_of(stage), "disk") &&
+		    is_below(path, mount ? json_object_get_string(mount) : DISK_MOUNT))
+			return true;
+	}
+	return false;
+}
+
+static int check_file(struct check *check, const struct place *place, struct json_object *value, bool program)
+{
+	const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
+	_cleanup_(cleanup_close) int fd = -1;
+	const char *path = json_object_get_string(value);
+	char quoted[CHECK_QUOTED_MAX];
+	struct stat st;
+
+	if (!value || comes_later(check, path))
+		return 0;
+	fd = (int)syscall(SYS_openat2, check->image_fd, path, &how, sizeof(how));
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return check_fail(check, place, "%s: not in the image: %s", check_quote(quoted, path), strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return check_fail(check, place, "%s is no regular file in the image", check_quote(quoted, path));
+	if (program && !(st.st_mode & 0111))
+		return check_fail(check, place, "%s is not executable in the image", check_quote(quoted, path));
+	return 0;
+}
+
+/* The first word of a command that may be there. */
+static int check_program(struct check *check, const struct place *up, struct json_object *object, const char *key)
+{
+	const struct place command_at = {.up = up, .key = key}, at = {.up = &command_at, .index = 0};
+	struct json_object *command = key_member(object, key);
+
+	return command ? check_file(check, &at, json_object_array_get_idx(command, 0), true) : 0;
+}
+
+/* A container's program is in its own image; what runs it is in this one. */
+static int check_podman(struct check *check, const struct place *place)
+{
+	const struct place at = {.up = place, .key = "container"};
+	struct json_object *containers = key_member(check->root, "containers");
+	struct json_object *podman = json_object_new_string(key_string(containers, &containers_keys, "podman"));
+	int r = podman ? check_file(check, &at, podman, true) : -ENOMEM;
+
+	json_object_put(podman);
+	return r;
+}
+
+static int check_service_programs(struct check *check, const struct place *place, struct json_object *service)
+{
+	static const char *const probes[] = {"ready", "watchdog"};
+	int r = check_program(check, place, service, "command");
+
+	for (size_t i = 0; r == 0 && i < sizeof(probes) / sizeof(probes[0]); i++) {
+		const struct place at = {.up = place, .key = probes[i]};
+
+		r = check_program(check, &at, key_member(service, probes[i]), "exec");
+	}
+	return r < 0 || !key_member(service, "container") ? r : check_podman(check, place);
+}
+
+static int check_stage_files(struct check *check, const struct place *place, struct json_object *stage)
+{
+	const struct place options_at = {.up = place, .key = "options"}, files_at = {.up = &options_at, .key = "files"};
+	struct json_object *options = key_member(stage, "options");
+	struct json_object *files = !strcmp(type_of(stage), "render") ? key_member(options, "files") : NULL;
+	int r = !strcmp(type_of(stage), "exec") ? check_program(check, &options_at, options, "command") : 0;
+
+	for (size_t i = 0; r == 0 && i < count(files); i++) {
+		const struct place item_at = {.up = &files_at, .index = (uint32_t)i};
+		const struct place at = {.up = &item_at, .key = "template"};
+
+		r = check_file(check, &at, key_member(json_object_array_get_idx(files, i), "template"), false);
+	}
+	return r;
+}
+
+static int check_action_program(struct check *check, const struct place *place, struct json_object *action)
+{
+	return check_program(check, place, action, "command");
+}
+
+static int check_each(struct check *check, const struct place *up, struct json_object *object, const char *list,
+		      int (*one)(struct check *check, const struct place *place, struct json_object *object))
+{
+	const struct place list_at = {.up = up, .key = list};
+	struct json_object *items = key_member(object, list);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count(items); i++) {
+		struct json_object *item = json_object_array_get_idx(items, i);
+		const struct place at = {.up = &list_at, .index = (uint32_t)i,
+					 .label = json_object_get_string(key_member(item, "name"))};
+
+		r = one(check, &at, item);
+	}
+	return r;
+}
+
+int check_image(struct check *check)
+{
+	static const struct place top;
+	const struct place api_at = {.up = &top, .key = "api"};
+	int r = check_each(check, &top, check->root, "stages", check_stage_files);
+
+	if (r == 0)
+		r = check_each(check, &top, check->root, "services", check_service_programs);
+	if (r == 0)
+		r = check_each(check, &api_at, key_member(check->root, "api"), "actions", check_action_program);
+	return r;
+}

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Everything that would make a boot wait for ever is found here, before the image is made: a need that nobody
+ * meets, nodes that wait for each other, an artifact that its taker waits for and nobody gives. Stages of a
+ * held boot stand beside the plan: they may wait for its nodes, but no node for them.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "plan.h"
+#include "refresh.h"
+
+#define HELD_REASON   "held-reason"	/* given by PID 1 itself */
+#define DISK_KEY      "disk-key"
+#define DISK_RECOVERY "disk-recovery"
+
+/* Names that PID 1 and its own roles use as the source of events. */
+static const char *const reserved[] = {"gantry", "kernel", "logger", "service-log", "api", "system-api", "http", "fifo",
+					"gantryctl"};
+
+/* The place of a node, made on the caller's stack. */
+struct node_place {
+	struct place top, list, item;
+};
+
+static const struct place *place_of(struct node_place *at, const struct config *config, size_t index)
+{
+	const struct config_node *node = &config->nodes[index];
+	size_t first = index;
+
+	while (first > 0 && config->nodes[first - 1].kind == node->kind)
+		first--;
+	at->top = (struct place){0};
+	at->list = (struct place){.up = &at->top, .key = node->kind == NODE_STAGE ? "stages" : "services"};
+	at->item = (struct place){.up = &at->list, .index = (uint32_t)(index - first), .label = node->name};
+	return &at->item;
+}
+
+static struct json_object *object_of(const struct check *check, const struct config *config, size_t index)
+{
+	struct node_place at;
+	const struct place *place = place_of(&at, config, index);
+
+	return json_object_array_get_idx(key_member(check->root, place->up->key), place->index);
+}
+
+static int find(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->n_nodes; i++)
+		if (!strcmp(config->nodes[i].name, name))
+			return (int)i;
+	return -1;
+}
+
+static int check_names(struct check *check, const struct config *config)
+{
+	struct node_place at;
+
+	if (config->n_nodes > CONFIG_NODES_MAX) {
+		const struct place top = {0}, services = {.up = &top, .key = "services"};
+
+		return check_fail(check, &services, "more than %d stages and services", CONFIG_NODES_MAX);
+	}
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		const struct config_node *node = &config->nodes[i];
+
+		for (size_t j = 0; j < sizeof(reserved) / sizeof(reserved[0]); j++)
+			if (!strcmp(node->name, reserved[j]))
+				return check_fail_member(check, place_of(&at, config, i), "name",
+							 "\"%s\" is a name of Gantry's own", node->name);
+		if (find(config, node->name) < (int)i)
+			return check_fail_member(check, place_of(&at, config, i), "name",
+						 "the name is taken by another %s",
+						 config->nodes[find(config, node->name)].kind == NODE_STAGE
+							? "stage" : "service");
+	}
+	return 0;
+}
+
+/*
+ * Turns one list of names into indexes. `waiter` is the node whose list it is, or NULL for the log and the API; place
+ * leads to the object that has the list.
+ */
+static int resolve(struct check *check, const struct config *config, const struct config_node *waiter,
+		   const struct place *place, struct json_object *names, const char *key, uint16_t *ret, size_t *ret_n)
+{
+	bool needs = !strcmp(key, "needs");
+	const char *verb = needs ? "needs" : !strcmp(key, "wants") ? "wants" : "comes after";
+	size_t n = names ? json_object_array_length(names) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *name = json_object_get_string(json_object_array_get_idx(names, i));
+		int found = find(config, name);
+		const struct config_node *other = found < 0 ? NULL : &config->nodes[found];
+		const char *wrong = NULL;
+		char hint[CHECK_NEAREST_MAX] = "";
+
+		if (!other) {
+			struct nearest nearest = {.value = name};
+
+			for (size_t j = 0; j < config->n_nodes; j++)
+				nearest_try(&nearest, config->nodes[j].name);
+			nearest_hint(&nearest, hint);
+			wrong = "no such stage or service";
+		} else if (other == waiter) {
+			wrong = "that is itself";
+		} else if (other->when == WHEN_HELD && !(waiter && waiter->when == WHEN_HELD)) {
+			wrong = "it runs only when the boot is held";
+		} else if (needs && !other->enabled && (!waiter || waiter->enabled)) {
+			wrong = "that service is not enabled";
+		}
+		for (size_t j = 0; !wrong && j < *ret_n; j++)
+			if (ret[j] == found)
+				wrong = "it is there twice";
+		if (wrong) {
+			struct place list = {.up = place, .key = key}, item = {.up = &list, .index = (uint32_t)i};
+
+			return check_fail_at(check, place, &item, "%s \"%s\": %s%s", verb, name, wrong, hint);
+		}
+		ret[(*ret_n)++] = (uint16_t)found;
+	}
+	return 0;
+}
+
+static int resolve_all(struct check *check, struct config *config)
+{
+	const struct place top = {0}, log = {.up = &top, .key = "log"}, api = {.up = &top, .key = "api"},
+			   logs = {.up = &top, .key = "logs"};
+	struct node_place at;
+	int r;
+
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		struct config_node *node = &config->nodes[i];
+		const struct place *place = place_of(&at, config, i);
+		struct json_object *object = object_of(check, config, i);
+
+		r = resolve(check, config, node, place, key_member(object, "needs"), "needs", node->needs,
+			    &node->n_needs);
+		if (r < 0)
+			return r;
+		r = resolve(check, config, node, place, key_member(object, "after"), "after", node->after,
+			    &node->n_after);
+		if (r < 0)
+			return r;
+		r = resolve(check, config, node, place, key_member(object, "wants"), "wants", node->wants,
+			    &node->n_wants);
+		if (r < 0)
+			return r;
+		if (node->follows_needs && !node->n_needs)
+			return check_fail_member(check, place, "follows_needs",
+						 "\"follows_needs\": \"needs\" names nothing to follow");
+	}
+	r = resolve(check, config, NULL, &log, key_member(key_member(check->root, "log"), "needs"), "needs",
+		    config->log_needs, &config->n_log_needs);
+	if (r == 0)
+		r = resolve(check, config, NULL, &logs, key_member(key_member(check->root, "logs"), "needs"), "needs",
+			    config->logs_needs, &config->n_logs_needs);
+	return r < 0 ? r : resolve(check, config, NULL, &api, key_member(key_member(check->root, "api"), "needs"),
+				   "needs", config->api_needs, &config->n_api_needs);
+}
+
+/* What the verbs of actions start and stop. */
+static int check_actions(struct check *check, const struct config *config)
+{
+	const struct place top = {0}, api = {.up = &top, .key = "api"}, list = {.up = &api, .key = "actions"};
+
+	for (size_t i = 0; i < config->n_actions; i++) {
+		const struct config_action *action = &config->actions[i];
+		const struct place item = {.up = &list, .index = (uint32_t)i, .label = action->name};
+		struct nearest nearest = {.value = action->target};
+		char hint[CHECK_NEAREST_MAX];
+		int found = action->target ? find(config, action->target) : 0;
+
+		if (!action->target)
+			continue;
+		for (size_t j = 0; j < config->n_nodes; j++)
+			nearest_try(&nearest, config->nodes[j].name);
+		if (found < 0)
+			return check_fail_member(check, &item, "verb", "\"%s\": no such stage or service%s",
+						 action->target, nearest_hint(&nearest, hint));
+		if (config->nodes[found].kind != NODE_SERVICE && action->verb != VERB_START)
+			return check_fail_member(check, &item, "verb", "\"%s\" is a stage", action->target);
+	}
+	return 0;
+}
+
+/* A walk along needs, after and wants; `way` holds the nodes from its start to where it stands. */
+struct walk {
+	const struct config *config;
+	enum {NEW, ON_THE_WAY, SEEN} marks[CONFIG_NODES_MAX];
+	uint16_t way[CONFIG_NODES_MAX];
+	size_t length;
+};
+
+static size_t count_edges(const struct config_node *node)
+{
+	return node->n_needs + node->n_after + node->n_wants;
+}
+
+static uint16_t edge(const struct config_node *node, size_t i)
+{
+	if (i < node->n_needs)
+		return node->needs[i];
+	i -= node->n_needs;
+	return i < node->n_after ? node->after[i] : node->wants[i - node->n_after];
+}
+
+/* Returns true with the circle at the end of the way; *ret_start: where it begins. */
+static bool find_circle(struct walk *walk, uint16_t index, size_t *ret_start)
+{
+	const struct config_node *node = &walk->config->nodes[index];
+
+	walk->marks[index] = ON_THE_WAY;
+	walk->way[walk->length++] = index;
+	for (size_t i = 0; i < count_edges(node); i++) {
+		uint16_t next = edge(node, i);
+
+		if (walk->marks[next] == ON_THE_WAY) {
+			for (*ret_start = 0; walk->way[*ret_start] != next;)
+				++*ret_start;
+			return true;
+		}
+		if (walk->marks[next] == NEW && find_circle(walk, next, ret_start))
+			return true;
+	}
+	walk->length--;
+	walk->marks[index] = SEEN;
+	return false;
+}
+
+/* "a -> b -> a"; of a long way only the beginning and the return. */
+static void put_circle(const struct walk *walk, size_t start, char *circle, size_t size)
+{
+	const struct config_node *nodes = walk->config->nodes;
+	const size_t step = NODE_NAME_MAX + 4, end = sizeof("... -> ") + NODE_NAME_MAX;
+	size_t n = 0;
+
+	for (size_t i = start; i < walk->length; i++) {
+		bool fits = n + step + end <= size;
+
+		n += (size_t)snprintf(circle + n, size - n, "%s -> ", fits ? nodes[walk->way[i]].name : "...");
+		if (!fits)
+			break;
+	}
+	snprintf(circle + n, size - n, "%s", nodes[walk->way[start]].name);
+}
+
+static int check_circles(struct check *check, const struct config *config)
+{
+	struct walk walk = {.config = config};
+	size_t start = 0;
+
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		char circle[400];
+		struct node_place at;
+
+		if (walk.marks[i] != NEW || !find_circle(&walk, (uint16_t)i, &start))
+			continue;
+		put_circle(&walk, start, circle, sizeof(circle));
+		return check_fail(check, place_of(&at, config, walk.way[start]), "waits for itself: %s", circle);
+	}
+	return 0;
+}
+
+/* Does node `from` wait for node `to`, directly or through others? There are no circles any more. */
+static bool waits_for(struct walk *walk, uint16_t from, uint16_t to)
+{
+	const struct config_node *node = &walk->config->nodes[from];
+
+	if (from == to)
+		return true;
+	if (walk->marks[from] == SEEN)
+		return false;
+	walk->marks[from] = SEEN;
+	for (size_t i = 0; i < count_edges(node); i++)
+		if (waits_for(walk, edge(node, i), to))
+			return true;
+	return false;
+}
+
+static bool has(const char *const *names, const char *name)
+{
+	for (; names && *names; names++)
+		if (!strcmp(*names, name))
+			return true;
+	return false;
+}
+
+static bool lists(struct json_object *options, const char *name, const char *word)
+{
+	struct json_object *list = key_member(options, name);
+
+	for (size_t i = 0; list && i < json_object_array_length(list); i++)
+		if (!strcmp(json_object_get_string(json_object_array_get_idx(list, i)), word))
+			return true;
+	return false;
+}
+
+/* A disk that is not told to take a secret from the hub does without it. */
+static bool is_optional(const char *artifact, struct json_object *options)
+{
+	static const struct {
+		const char *artifact, *source;
+	} secrets[] = {{DISK_KEY, "hub"}, {DISK_RECOVERY, "recovery"}};
+
+	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
+		if (!strcmp(artifact, secrets[i].artifact))
+			return !lists(options, "keys", secrets[i].source) &&
+			       !lists(options, "enroll", secrets[i].source);
+	return false;
+}
+
+static int check_taker(struct check *check, const struct config *config, size_t index, const char *artifact)
+{
+	const struct config_node *taker = &config->nodes[index];
+	struct json_object *options = key_member(object_of(check, config, index), "options");
+	struct node_place at;
+	bool given = false;
+
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		const struct config_node *giver = &config->nodes[i];
+		struct walk walk = {.config = config};
+
+		if (giver->kind != NODE_STAGE || i == index || !has(giver->stage->gives, artifact))
+			continue;
+		if (giver->when == WHEN_HELD && taker->when != WHEN_HELD)
+			continue;
+		given = true;
+		if (waits_for(&walk, (uint16_t)i, (uint16_t)index) && !is_optional(artifact, options))
+			return check_fail(check, place_of(&at, config, index),
+					  "takes \"%s\" from \"%s\", which waits for it", artifact, giver->name);
+	}
+	if (given || is_optional(artifact, options))
+		return 0;
+	return check_fail(check, place_of(&at, config, index), "takes \"%s\", and no stage gives it", artifact);
+}
+
+static int check_artifacts(struct check *check, const struct config *config)
+{
+	struct node_place at;
+	int r;
+
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		const struct stage *stage = config->nodes[i].stage;
+
+		for (const char *const *name = stage ? stage->gives : NULL; name && *name; name++)
+			for (size_t j = 0; j < i; j++)
+				if (config->nodes[j].stage && has(config->nodes[j].stage->gives, *name))
+					return check_fail(check, place_of(&at, config, i),
+							  "gives \"%s\", as \"%s\" does", *name,
+							  config->nodes[j].name);
+		for (const char *const *name = stage ? stage->takes : NULL; name && *name; name++) {
+			if (!strcmp(*name, HELD_REASON))
+				continue;
+			r = check_taker(check, config, i, *name);
+			if (r < 0)
+				return r;
+		}
+		if (config->nodes[i].takes) {
+			r = check_taker(check, config, i, config->nodes[i].takes);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+int config_plan(struct check *check, struct config *config)
+{
+	int r = check_names(check, config);
+
+	if (r == 0)
+		r = resolve_all(check, config);
+	if (r == 0)
+		r = config_refresh(check, config);
+	if (r == 0)
+		r = check_circles(check, config);
+	if (r == 0)
+		r = check_artifacts(check, config);
+	if (r == 0)
+		r = check_actions(check, config);
+	return r;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The part of the check that looks at all nodes together: one name each, needs that exist and can be met, no
+ * circle, a giver for each artifact.
+ */
+#ifndef INIT_CONFIG_PLAN_H
+#define INIT_CONFIG_PLAN_H
+
+#include "check.h"
+#include "init/lib/config.h"
+
+/* config's nodes are filled but for needs and after, which are resolved here. 0, -EINVAL as of check_fail(). */
+int config_plan(struct check *check, struct config *config);
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Implements refresh.h. Stages come before services in config.nodes, both in the order of the file. */
+#include <errno.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include <gantry/report.h>
+
+#include "refresh.h"
+
+static const struct place top;
+
+static size_t count_stages(const struct config *config)
+{
+	size_t n = 0;
+
+	while (n < config->n_nodes && config->nodes[n].kind == NODE_STAGE)
+		n++;
+	return n;
+}
+
+static struct json_object *stage_object(const struct check *check, size_t index)
+{
+	return json_object_array_get_idx(key_member(check->root, "stages"), index);
+}
+
+static size_t length(struct json_object *array)
+{
+	return array ? json_object_array_length(array) : 0;
+}
+
+static const char *text_at(struct json_object *array, size_t i)
+{
+	return json_object_get_string(json_object_array_get_idx(array, i));
+}
+
+static bool fetches(const struct config_node *node)
+{
+	return node->stage && node->stage->refresh == STAGE_FETCHES && node->when == WHEN_BOOT;
+}
+
+static int check_stage(struct check *check, struct config *config)
+{
+	const struct place refresh = {.up = &top, .key = "refresh"}, at = {.up = &refresh, .key = "stage"};
+	struct json_object *object = key_member(check->root, "refresh");
+	const char *name = json_object_get_string(key_member(object, "stage"));
+	struct nearest nearest = {.value = name};
+	char hint[CHECK_NEAREST_MAX];
+
+	for (size_t i = 0; object && i < config->n_nodes; i++) {
+		if (!fetches(&config->nodes[i]))
+			continue;
+		nearest_try(&nearest, config->nodes[i].name);
+		if (strcmp(config->nodes[i].name, name))
+			continue;
+		config->refresh_stage = (uint16_t)i;
+		return 0;
+	}
+	return object ? check_fail(check, &at, "\"%s\" is no stage that fetches a configuration%s", name,
+				   nearest_hint(&nearest, hint)) : 0;
+}
+
+static int check_verbs(struct check *check, const struct config *config)
+{
+	const struct place api = {.up = &top, .key = "api"}, list = {.up = &api, .key = "actions"};
+
+	for (size_t i = 0; i < config->n_actions; i++) {
+		const struct place item = {.up = &list, .index = (uint32_t)i, .label = config->actions[i].name};
+		const struct place verb = {.up = &item, .key = "verb"};
+
+		if (config->actions[i].verb == VERB_REFRESH && !config->refreshes)
+			return check_fail(check, &verb, "there is no \"refresh\" to begin");
+	}
+	return 0;
+}
+
+/* Is this one of the files that some stage renders? */
+static bool is_rendered(struct check *check, const struct config *config, const char *path, struct nearest *nearest)
+{
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		struct json_object *files;
+
+		if (!config->nodes[i].stage || config->nodes[i].stage->refresh != STAGE_RENDERS)
+			continue;
+		files = key_member(key_member(stage_object(check, i), "options"), "files");
+		for (size_t j = 0; j < length(files); j++) {
+			struct json_object *file = json_object_array_get_idx(files, j);
+			const char *found = json_object_get_string(key_member(file, "path"));
+
+			if (!strcmp(found, path))
+				return true;
+			nearest_try(nearest, found);
+		}
+	}
+	return false;
+}
+
+static int check_change(struct check *check, const struct config *config, const struct config_node *node,
+			const struct place *place)
+{
+	const struct place change = {.up = place, .key = "on_change"}, list = {.up = &change, .key = "files"};
+
+	if (node->n_change_files && !config->refreshes)
+		return check_fail(check, &change, "nothing changes: there is no \"refresh\"");
+	for (size_t i = 0; i < node->n_change_files; i++) {
+		const struct place item = {.up = &list, .index = (uint32_t)i};
+		struct nearest nearest = {.value = node->change_files[i]};
+		char quoted[CHECK_QUOTED_MAX], hint[CHECK_NEAREST_MAX];
+
+		if (!is_rendered(check, config, node->change_files[i], &nearest))
+			return check_fail(check, &item, "no stage renders %s%s",
+					  check_quote(quoted, node->change_files[i]), nearest_hint(&nearest, hint));
+	}
+	return 0;
+}
+
+/* The config stage comes first: before it has told, nobody knows whether the service is to run. */
+static int add_need(struct check *check, const struct config *config, struct config_node *node,
+		    const struct place *place)
+{
+	const struct place key = {.up = place, .key = "enabled_if"};
+	size_t at = 0;
+
+	while (at < config->n_nodes && !fetches(&config->nodes[at]))
+		at++;
+	if (at == config->n_nodes)
+		return check_fail(check, &key, "no stage fetches a configuration");
+	for (size_t i = 0; i < node->n_needs; i++)
+		if (node->needs[i] == at)
+			return 0;
+	if (node->n_needs == CONFIG_NEEDS_MAX)
+		return check_fail(check, &key, "\"%s\" is one need too many", config->nodes[at].name);
+	node->needs[node->n_needs++] = (uint16_t)at;
+	return 0;
+}
+
+/* Otherwise a switch in the hub's document would block what nobody wanted to switch, and hold the boot. */
+static int check_needs(struct check *check, const struct config *config, const uint16_t *needs, size_t n,
+		       const char *enabled_if, const struct place *place)
+{
+	const struct place list = {.up = place, .key = "needs"};
+
+	for (size_t i = 0; i < n; i++) {
+		const struct config_node *need = &config->nodes[needs[i]];
+
+		if (need->enabled_if && (!enabled_if || strcmp(need->enabled_if, enabled_if)))
+			return check_fail(check, &list, "\"%s\" runs only if \"%s\": what needs it must have the same "
+					  "\"enabled_if\", or come \"after\" it", need->name, need->enabled_if);
+	}
+	return 0;
+}
+
+static int check_nodes(struct check *check, struct config *config)
+{
+	const struct place stages = {.up = &top, .key = "stages"}, services = {.up = &top, .key = "services"};
+	size_t n_stages = count_stages(config);
+
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		struct config_node *node = &config->nodes[i];
+		bool stage = i < n_stages;
+		const struct place place = {.up = stage ? &stages : &services,
+					    .index = (uint32_t)(stage ? i : i - n_stages), .label = node->name};
+		int r = check_needs(check, config, node->needs, node->n_needs, node->enabled_if, &place);
+
+		if (r == 0)
+			r = check_change(check, config, node, &place);
+		if (r == 0 && node->enabled_if)
+			r = add_need(check, config, node, &place);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* A container's login wants the document at any start: PID 1 keeps what is given for that. */
+static bool serves_login(const struct config *config)
+{
+	for (size_t i = 0; i < config->n_nodes; i++)
+		if (config->nodes[i].takes && !strcmp(config->nodes[i].takes, CONFIG_ARTIFACT))
+			return true;
+	return false;
+}
+
+/*
+ * The stage evaluates the keys, and gives what a refresh needs; it finds that where no file can have put it, since its
+ * table does not know it.
+ */
+static int pass_options(struct check *check, struct config *config, size_t index)
+{
+	struct config_node *stage = &config->nodes[index];
+	struct json_object *options = key_member(stage_object(check, index), "options");
+	struct json_object *whole = options ? json_object_get(options) : json_object_new_object();
+	struct json_object *keys = json_object_new_array();
+	char *text;
+
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		const char *key = config->nodes[i].enabled_if;
+		bool there = !key;
+
+		for (size_t j = 0; !there && j < length(keys); j++)
+			there = !strcmp(text_at(keys, j), key);
+		if (!there)
+			json_object_array_add(keys, json_object_new_string(key));
+	}
+	if (length(keys))
+		json_object_object_add(whole, "enabled_if", keys);
+	else
+		json_object_put(keys);
+	if ((config->refreshes && index == config->refresh_stage) || serves_login(config))
+		json_object_object_add(whole, "kept", json_object_new_boolean(true));
+	text = pool_copy(&config->pool, json_object_to_json_string_ext(whole, JSON_C_TO_STRING_PLAIN |
+									      JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(whole);
+	if (!text)
+		return -ENOMEM;
+	stage->json = text;
+	stage->json_size = strlen(text);
+	return 0;
+}
+
+int config_refresh(struct check *check, struct config *config)
+{
+	const struct place log = {.up = &top, .key = "log"}, api = {.up = &top, .key = "api"};
+	int r = check_stage(check, config);
+
+	if (r == 0)
+		r = check_verbs(check, config);
+	if (r == 0)
+		r = check_nodes(check, config);
+	if (r == 0)
+		r = check_needs(check, config, config->log_needs, config->n_log_needs, NULL, &log);
+	if (r == 0)
+		r = check_needs(check, config, config->api_needs, config->n_api_needs, NULL, &api);
+	for (size_t i = 0; r == 0 && i < config->n_nodes; i++)
+		if (fetches(&config->nodes[i]))
+			r = pass_options(check, config, i);
+	return r;
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Implements podman.h. Mounts, the registry's password and podman's overlay live in a mount namespace that
+ * ends with the last process in it: nothing of them is left to clean up, however that ended.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include <gantry/cleanup.h>
+#include <gantry/stage.h>
+
+#include "init/config/check.h"
+#include "init/lib/words.h"
+#include "podman.h"
+
+#define SECOND_NS       1000000000LL
+#define LOOK_S          60	/* for what podman answers from its storage */
+#define CAUSE_MAX       80	/* bytes of podman's words in a result, which says the image besides */
+#define REMOVE_ATTEMPTS 3	/* the first one finds out that a killed container is dead, and says so as an error */
+#define ROOT            CONTAINER_RUNTIME "/root"
+#define LOCKS           CONTAINER_RUNTIME "/locks"
+#define NETNS           "/run/netns/"	/* where podman keeps the network of each container */
+
+/* ---- what PID 1 is told --------------------------------------------------------------------------------------- */
+
+void podman_report(enum report_kind kind, enum event_level level, const void *head, size_t head_size,
+		   const char *text)
+{
+	struct {
+		struct report_head head;
+		char body[EVENT_TEXT_MAX];
+	} message = {.head = {.kind = (uint16_t)kind, .level = (uint8_t)level}};
+	size_t n = strnlen(text, sizeof(message.body) - head_size);
+
+	memcpy(message.body, head, head_size);
+	memcpy(message.body + head_size, text, n);
+	message.head.size = (uint32_t)(head_size + n);
+	if (send(REPORT_FD, &message, sizeof(message.head) + message.head.size, MSG_NOSIGNAL) < 0)
+		dprintf(2, "container: %s\n", text);
+}
+
+void podman_say(enum event_level level, const char *fmt, ...)
+{
+	char text[EVENT_TEXT_MAX];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	podman_report(REPORT_EVENT, level, "", 0, text);
+}
+
+void podman_say_fields(enum event_level level, const char *text, const char *fields, size_t size)
+{
+	char body[EVENT_TEXT_MAX];
+	size_t n = strlen(text) + 1;
+
+	if (n + size > sizeof(body))
+		return podman_say(level, "%s", text);
+	memcpy(body, text, n);
+	memcpy(body + n, fields, size);
+	podman_report(REPORT_EVENT, level, body, n + size, "");
+}
+
+_Noreturn void podman_fail(int status, const char *fmt, ...)
+{
+	char reason[512];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(reason, sizeof(reason), fmt, args);
+	va_end(args);
+	podman_report(REPORT_RESULT, EVENT_ERROR, "", 0, reason);
+	exit(status);
+}
+
+static void must(int r, const char *what)
+{
+	if (r < 0)
+		podman_fail(STAGE_AGAIN, "%s: %s", what, error_words(errno));
+}
+
+/* ---- where it happens ----------------------------------------------------------------------------------------- */
+
+void podman_directory(const char *path, mode_t mode)
+{
+	char part[PATH_MAX];
+
+	snprintf(part, sizeof(part), "%s", path);
+	for (char *at = strchr(part + 1, '/'); at; at = strchr(at + 1, '/')) {
+		*at = '\0';
+		if (mkdir(part, 0755) < 0 && errno != EEXIST)
+			podman_fail(STAGE_AGAIN, "directory %s: %s", part, error_words(errno));
+		*at = '/';
+	}
+	if (mkdir(path, mode) < 0 && errno != EEXIST)
+		podman_fail(STAGE_AGAIN, "directory %s: %s", path, error_words(errno));
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk)
+{
+	(void)st;
+	(void)type;
+	if (walk->level > 0)
+		(void)remove(path);
+	return 0;
+}
+
+void podman_empty(const char *path)
+{
+	nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+/* Whole or not at all, since the roles of several services make it at the same time. */
+static void make_file(const char *name, const char *text)
+{
+	char path[128], temporary[128];
+	_cleanup_(cleanup_close) int fd = -1;
+	size_t n = strlen(text);
+
+	snprintf(path, sizeof(path), CONTAINER_RUNTIME "/%s", name);
+	snprintf(temporary, sizeof(temporary), CONTAINER_RUNTIME "/.%s.%d", name, getpid());
+	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, text, n) != (ssize_t)n || rename(temporary, path) < 0)
+		podman_fail(STAGE_AGAIN, "%s: %s", path, error_words(errno));
+}
+
+/* podman reads these instead of the machine's /etc/containers. The image is named by its digest: no other policy. */
+static void make_configuration(void)
+{
+	podman_directory(CONTAINER_RUNTIME, 0700);
+	podman_directory(PODMAN_LOGIN, 0700);
+	podman_directory(ROOT, 0700);
+	podman_directory(LOCKS, 0700);
+	make_file("containers.conf", "[containers]\n[engine]\n");
+	make_file("storage.conf", "[storage]\ndriver = \"overlay\"\n");
+	make_file("registries.conf", "unqualified-search-registries = []\n");
+	make_file("policy.json", "{\"default\": [{\"type\": \"insecureAcceptAnything\"}]}\n");
+}
+
+/*
+ * The machine's root may be the kernel's first one, out of which nothing can pivot; a copy of it, moved on top of it,
+ * can be left. Slave: what is mounted later is seen here, and what is mounted here is not seen elsewhere.
+ */
+static void enter_namespace(void)
+{
+	must(unshare(CLONE_NEWNS), "mount namespace");
+	must(mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL), "mount namespace");
+	must(mount("/", ROOT, NULL, MS_BIND | MS_REC, NULL), "mount of the root");
+	must(chdir(ROOT), ROOT);
+	must(mount(".", "/", NULL, MS_MOVE, NULL), "mount of the root");
+	must(chroot("."), ROOT);
+	must(chdir("/"), "/");
+	must(mount("login", PODMAN_LOGIN, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=1m"),
+	     PODMAN_LOGIN);
+}
+
+/* ---- asking podman -------------------------------------------------------------------------------------------- */
+
+/*
+ * "Error: ..." without what is known anyway: that word, and the image at its beginning. What podman says besides is
+ * kept while there is nothing better.
+ */
+void podman_keep_error(void *with, const char *line)
+{
+	struct podman *podman = with;
+	static const char error[] = "Error: ", source[] = "initializing source docker://";
+	bool is_error = !strncmp(line, error, sizeof(error) - 1);
+	size_t size = podman->image ? strlen(podman->image) : 0;
+
+	podman->mismatch |= container_is_mismatch(line);
+	if (!is_error && podman->last[0])
+		return;
+	if (is_error)
+		line += sizeof(error) - 1;
+	if (size > 0 && !strncmp(line, source, sizeof(source) - 1) &&
+	    !strncmp(line + sizeof(source) - 1, podman->image, size) &&
+	    !strncmp(line + sizeof(source) - 1 + size, ": ", 2))
+		line += sizeof(source) - 1 + size + 2;
+	snprintf(podman->last, sizeof(podman->last), "%s", line);
+}
+
+/* The end of "doing this: doing that: why" is nearest to the reason: as much of it as a result has room for. */
+const char *podman_cause(const struct podman *podman)
+{
+	const char *text = podman->last, *next;
+
+	while (strlen(text) > CAUSE_MAX && (next = strstr(text, ": ")))
+		text = next + 2;
+	return text;
+}
+
+int podman_ask(struct podman *podman, const struct podman_ask *ask)
+{
+	struct container_words words;
+	struct run run = {
+		.environment = podman->environment.words,
+		.input = ask->input,
+		.input_size = ask->input_size,
+		.deadline_ns = ask->deadline_ns ? ask->deadline_ns : run_now_ns() + LOOK_S * SECOND_NS,
+		.tick_ns = ask->tick_ns,
+		.line = ask->line ? ask->line : podman_keep_error,
+		.tick = ask->tick,
+		.with = podman,
+	};
+	int r = -ENOMEM;
+
+	container_command(ask->what, podman->service, ask->argument, &words);
+	run.words = words.words;
+	podman->last[0] = '\0';
+	if (!words.failed)
+		r = run_program(&run);
+	if (r < 0)
+		snprintf(podman->last, sizeof(podman->last), "%s",
+			 r == -ETIMEDOUT ? "no answer in time" : error_words(-r));
+	container_free(&words);
+	return r;
+}
+
+void podman_begin(struct podman *podman, struct json_object *service)
+{
+	struct json_object *containers = key_member(service, "containers");
+	const char *path = key_string(containers, &containers_keys, "podman");
+
+	podman->service = service;
+	podman->image = json_object_get_string(key_member(key_member(service, "container"), "image"));
+	if (access(path, X_OK) < 0)
+		podman_fail(STAGE_NEVER, "%s: %s", path, error_words(errno));
+	container_environment(service, &podman->environment);
+	if (podman->environment.failed)
+		podman_fail(STAGE_AGAIN, "environment: %s", error_words(ENOMEM));
+	make_configuration();
+	enter_namespace();
+}
+
+/* ---- one who has the name ------------------------------------------------------------------------------------- */
+
+/* Not closed by exec: podman has it as long as it runs, and closes it for the container. */
+bool podman_lock(struct podman *podman, bool wait)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), LOCKS "/%s",
+		 json_object_get_string(key_member(podman->service, "name")));
+	fd = open(path, O_RDONLY | O_CREAT | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		podman_fail(STAGE_AGAIN, "%s: %s", path, error_words(errno));
+	while (flock(fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK)
+			return false;
+		if (errno != EINTR)
+			podman_fail(STAGE_AGAIN, "%s: %s", path, error_words(errno));
+	}
+	return true;
+}
+
+/* ---- what is left of a container ------------------------------------------------------------------------------ */
+
+static void network_line(void *with, const char *line)
+{
+	struct podman *podman = with;
+	size_t prefix = sizeof(NETNS) - 1;
+
+	if (!strncmp(line, NETNS, prefix) && line[prefix] && line[prefix] != '.' && !strchr(line + prefix, '/') &&
+	    strlen(line) < sizeof(podman->network))
+		snprintf(podman->network, sizeof(podman->network), "%s", line);
+	podman_keep_error(podman, line);
+}
+
+/*
+ * The network of a container ends with its processes, but not what netavark has made of it on the machine: rules that
+ * lead its ports to its address, where nobody is any more, in front of those of the next one. podman takes them away
+ * only from within the network, and never again once it has failed to; so it gets an empty one in its place.
+ */
+static void stand_in_network(const char *path)
+{
+	_cleanup_(cleanup_close) int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	_cleanup_(cleanup_close) int place = -1;
+
+	must(own, "network namespace");
+	podman_directory("/run/netns", 0755);
+	place = open(path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	must(place, path);
+	must(unshare(CLONE_NEWNET), "network namespace");
+	must(mount("/proc/self/ns/net", path, NULL, MS_BIND, NULL), path);
+	must(setns(own, CLONE_NEWNET), "network namespace");
+}
+
+int podman_remove(struct podman *podman)
+{
+	const struct podman_ask remove = {.what = CONTAINER_REMOVE};
+	const struct podman_ask look = {.what = CONTAINER_NETWORK, .line = network_line};
+	struct json_object *container = key_member(podman->service, "container");
+
+	podman->network[0] = '\0';
+	if (!strcmp(key_string(container, &container_keys, "network"), "bridge") && podman_ask(podman, &look) == 0 &&
+	    podman->network[0])
+		stand_in_network(podman->network);
+	for (int i = 0; i < REMOVE_ATTEMPTS; i++)
+		if (podman_ask(podman, &remove) == 0)
+			return 0;
+	return -EIO;
+}

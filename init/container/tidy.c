@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The role container-tidy. With a service's object as descriptor 4 it removes what its container has left that was
+ * killed, so that it is gone as after any other end. With a list of all services that are containers it removes from
+ * podman's storage what none of them names: containers, what cut off pulls have left, and images, each of which is an
+ * event. podman itself refuses to remove what is in use.
+ */
+#include <dirent.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include <gantry/cleanup.h>
+#include <gantry/report.h>
+#include <gantry/role.h>
+#include <gantry/stage.h>
+
+#include "init/config/check.h"
+#include "podman.h"
+
+#define OPTIONS_MAX (64u << 20)
+#define IMAGES_MAX  256		/* at once; what is more is for the next boot */
+#define ID_MAX      65
+#define REFERENCE_MAX   400
+
+struct thing {
+	char id[ID_MAX];
+	char name[REFERENCE_MAX];	/* of an image: one of its digests */
+	uint64_t bytes;
+	bool named;
+};
+
+struct storage {
+	struct podman podman;	/* the first member: what podman prints comes with a pointer to it */
+	struct json_object *services;
+	struct thing things[IMAGES_MAX];
+	size_t n;
+	bool more;		/* what does not fit is passed over */
+};
+
+static struct json_object *read_options(void)
+{
+	struct json_object *options = NULL;
+	struct stat st;
+	char *text;
+
+	if (fstat(OPTIONS_FD, &st) == 0 && st.st_size > 0 && st.st_size <= (off_t)OPTIONS_MAX &&
+	    (text = calloc(1, (size_t)st.st_size + 1))) {
+		if (pread(OPTIONS_FD, text, (size_t)st.st_size, 0) == st.st_size)
+			options = json_tokener_parse(text);
+		free(text);
+	}
+	close(OPTIONS_FD);
+	return options;
+}
+
+/* ---- after one that was killed -------------------------------------------------------------------------------- */
+
+static void after(struct json_object *service)
+{
+	static struct podman podman;
+
+	podman_begin(&podman, service);
+	if (!podman_lock(&podman, false))
+		return;		/* it is started again: its launcher does the same */
+	if (podman_remove(&podman) < 0)
+		podman_fail(STAGE_AGAIN, "%.300s", podman_cause(&podman));
+}
+
+/* ---- what nobody names ---------------------------------------------------------------------------------------- */
+
+static const char *image_of(struct json_object *service)
+{
+	return json_object_get_string(key_member(key_member(service, "container"), "image"));
+}
+
+static const char *name_of(struct json_object *service)
+{
+	return json_object_get_string(key_member(service, "name"));
+}
+
+static bool is_named(const struct storage *storage, const char *(*of)(struct json_object *service), const char *what)
+{
+	for (size_t i = 0; i < json_object_array_length(storage->services); i++) {
+		const char *named = of(json_object_array_get_idx(storage->services, i));
+
+		if (named && !strcmp(named, what))
+			return true;
+	}
+	return false;
+}
+
+static struct thing *add(struct storage *storage, const char *id, size_t size)
+{
+	struct thing *thing = &storage->things[storage->n];
+
+	storage->more = storage->n == IMAGES_MAX || size >= sizeof(thing->id);
+	if (storage->more)
+		return NULL;
+	storage->n++;
+	*thing = (struct thing){.named = false};
+	memcpy(thing->id, id, size);
+	return thing;
+}
+
+/* "ID NAME" */
+static void container_line(void *with, const char *line)
+{
+	struct storage *storage = with;
+	size_t n = strspn(line, "0123456789abcdef");
+	struct thing *thing = n > 0 && line[n] == ' ' ? add(storage, line, n) : NULL;
+
+	if (thing) {
+		snprintf(thing->name, sizeof(thing->name), "%s", line + n + 1);
+		thing->named = is_named(storage, name_of, thing->name);
+	}
+	podman_keep_error(with, line);
+}
+
+/* "= ID BYTES", and "+ DIGEST" for each digest of the image before. */
+static void image_line(void *with, const char *line)
+{
+	struct storage *storage = with;
+	size_t n = !strncmp(line, "= ", 2) ? strspn(line + 2, "0123456789abcdef") : 0;
+	struct thing *thing;
+
+	if (n > 0) {
+		thing = add(storage, line + 2, n);
+		if (thing)
+			thing->bytes = strtoull(line + 2 + n, NULL, 10);
+	} else if (!strncmp(line, "+ ", 2) && storage->n > 0 && !storage->more) {
+		thing = &storage->things[storage->n - 1];
+		thing->named |= is_named(storage, image_of, line + 2);
+		if (!thing->name[0])
+			snprintf(thing->name, sizeof(thing->name), "%s", line + 2);
+	}
+	podman_keep_error(with, line);
+}
+
+static void list(struct storage *storage, enum container_ask what, void (*line)(void *with, const char *line))
+{
+	const struct podman_ask ask = {.what = what, .line = line};
+
+	storage->n = 0;
+	storage->more = false;
+	if (podman_ask(&storage->podman, &ask) != 0)
+		podman_fail(STAGE_AGAIN, "%.300s", podman_cause(&storage->podman));
+}
+
+static void remove_containers(struct storage *storage)
+{
+	list(storage, CONTAINER_LIST, container_line);
+	for (size_t i = 0; i < storage->n; i++) {
+		const struct thing *thing = &storage->things[i];
+		const struct podman_ask ask = {.what = CONTAINER_REMOVE_OTHER, .argument = thing->id};
+
+		if (thing->named)
+			continue;
+		if (podman_ask(&storage->podman, &ask) == 0)
+			podman_say(EVENT_INFO, "removed the container %s, which is no service's", thing->name);
+		else
+			podman_say(EVENT_INFO, "kept the container %s: %.300s", thing->name,
+				   podman_cause(&storage->podman));
+	}
+}
+
+static void say_removed(const struct thing *image)
+{
+	const char *digest = strstr(image->name, "@sha256:");
+	char text[200], fields[REFERENCE_MAX + 64];
+	size_t n;
+
+	snprintf(text, sizeof(text), "removed the image %.*s, %.1f MB: no service names it",
+		 digest ? (int)(digest - image->name) + 8 + 12 : 160, image->name, (double)image->bytes / 1e6);
+	n = (size_t)snprintf(fields, sizeof(fields), "image=%s%cbytes=%" PRIu64 "%c", image->name, 0, image->bytes, 0);
+	podman_say_fields(EVENT_NOTICE, text, fields, n);
+}
+
+static void remove_images(struct storage *storage)
+{
+	list(storage, CONTAINER_IMAGES, image_line);
+	for (size_t i = 0; i < storage->n; i++) {
+		const struct thing *image = &storage->things[i];
+		const struct podman_ask ask = {.what = CONTAINER_REMOVE_IMAGE, .argument = image->id};
+
+		if (image->named)
+			continue;
+		if (podman_ask(&storage->podman, &ask) == 0)
+			say_removed(image);
+		else
+			podman_say(EVENT_INFO, "kept the image %s: %.300s", image->name,
+				   podman_cause(&storage->podman));
+	}
+}
+
+/* A folder for each service, with what a pull is writing. */
+static void remove_temporary(const struct storage *storage)
+{
+	struct json_object *containers = key_member(storage->podman.service, "containers");
+	_cleanup_(cleanup_closedir) DIR *folder = NULL;
+	char path[PATH_MAX], inner[PATH_MAX + NAME_MAX + 2];
+	const struct dirent *entry;
+
+	snprintf(path, sizeof(path), "%s/tmp", key_string(containers, &containers_keys, "storage"));
+	folder = opendir(path);
+	while (folder && (entry = readdir(folder))) {
+		if (entry->d_name[0] == '.' || is_named(storage, name_of, entry->d_name))
+			continue;
+		snprintf(inner, sizeof(inner), "%s/%s", path, entry->d_name);
+		podman_empty(inner);
+		rmdir(inner);
+	}
+}
+
+static void remove_unnamed(struct json_object *services)
+{
+	static struct storage storage;
+
+	storage.services = services;
+	podman_begin(&storage.podman, json_object_array_get_idx(services, 0));
+	remove_containers(&storage);
+	remove_images(&storage);
+	remove_temporary(&storage);
+}
+
+int container_tidy_main(int argc, char **argv)
+{
+	struct json_object *options = read_options();
+
+	(void)argc;
+	(void)argv;
+	umask(0022);
+	if (json_object_is_type(options, json_type_array) && json_object_array_length(options) > 0)
+		remove_unnamed(options);
+	else if (container_is(options))
+		after(options);
+	else
+		podman_fail(STAGE_NEVER, "descriptor %d holds no container", OPTIONS_FD);
+	return 0;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Saying things inside PID 1. Every event is cleaned, numbered and put in the ring here and nowhere else; then the
+ * readers are woken. No call fails, waits or allocates, so anything may say anything at any time.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "console.h"
+#include "event.h"
+#include "init/lib/loop.h"
+#include "init/lib/ring.h"
+#include "init/lib/utf8.h"
+
+#define WAKES_MAX       4
+#define KEY_MAX         32
+#define DROP_REPORT_NS  1000000000
+#define FIELDS_ROOM     (2 * EVENT_FIELDS_MAX)	/* before cleaning */
+
+static struct ring ring;
+static void (*wakes[WAKES_MAX])(void);
+static size_t n_wakes;
+static bool waking, wake_again;
+
+static uint64_t drops, drops_said, levels[EVENT_LEVEL_MAX];
+static char drop_source[EVENT_SOURCE_MAX + 1];
+static int64_t drops_said_ns;
+static struct loop_timer drop_timer;
+
+int event_init(size_t entries)
+{
+	return ring_init(&ring, entries);
+}
+
+uint64_t event_last(void)
+{
+	return ring.last;
+}
+
+size_t event_entries(void)
+{
+	return ring.entries;
+}
+
+size_t event_read(uint64_t *seq, void *record)
+{
+	return ring_read(&ring, seq, record);
+}
+
+void event_on_add(void (*wake)(void))
+{
+	if (n_wakes < WAKES_MAX)
+		wakes[n_wakes++] = wake;
+}
+
+/* A reader that says something while it is woken is woken once more, not for ever. */
+static void wake_readers(void)
+{
+	if (waking) {
+		wake_again = true;
+		return;
+	}
+	waking = true;
+	for (int round = 0; round < 2; round++) {
+		wake_again = false;
+		for (size_t i = 0; i < n_wakes; i++)
+			wakes[i]();
+		if (!wake_again)
+			break;
+	}
+	waking = false;
+}
+
+static size_t key_size(const char *field, size_t size)
+{
+	size_t n = 0;
+
+	while (n < size && n <= KEY_MAX && ((field[n] >= 'a' && field[n] <= 'z') ||
+	       (n > 0 && ((field[n] >= '0' && field[n] <= '9') || field[n] == '_'))))
+		n++;
+	return n > 0 && n <= KEY_MAX && n < size && field[n] == '=' ? n : 0;
+}
+
+bool event_is_field(const char *field, size_t size)
+{
+	return key_size(field, size) > 0;
+}
+
+size_t event_clean_fields(char *out, size_t room, const char *fields, size_t size)
+{
+	size_t used = 0;
+
+	while (size > 0) {
+		const char *end = memchr(fields, '\0', size);
+		size_t n = end ? (size_t)(end - fields) : size;
+		size_t key = key_size(fields, n);
+
+		if (key > 0) {
+			if (used + key + 2 > room)
+				break;
+			memcpy(out + used, fields, key + 1);
+			used += key + 1;
+			used += utf8_clean(out + used, room - 1 - used, fields + key + 1, n - key - 1);
+			out[used++] = '\0';
+		}
+		n = end ? n + 1 : n;
+		fields += n;
+		size -= n;
+	}
+	return used;
+}
+
+void event_add(enum event_level level, enum event_kind kind, const char *source, const char *text, size_t text_size,
+	       const char *fields, size_t fields_size)
+{
+	static char record[EVENT_RECORD_MAX];
+	struct event_head head = {
+		.seq = ring.last + 1,
+		.boot_ns = loop_now_ns(),
+		.level = level < EVENT_LEVEL_MAX ? level : EVENT_ERROR,
+		.kind = kind < EVENT_KIND_MAX ? kind : EVENT_MESSAGE,
+	};
+	char *p = record + sizeof(head);
+	struct timespec wall = {0};
+
+	clock_gettime(CLOCK_REALTIME, &wall);
+	head.wall_ns = (int64_t)wall.tv_sec * 1000000000 + wall.tv_nsec;
+	head.source_size = (uint16_t)utf8_clean(p, EVENT_SOURCE_MAX, source, strlen(source));
+	p += head.source_size;
+	head.text_size = (uint16_t)utf8_clean(p, EVENT_TEXT_MAX, text, text_size);
+	p += head.text_size;
+	head.fields_size = (uint16_t)event_clean_fields(p, EVENT_FIELDS_MAX, fields, fields_size);
+	p += head.fields_size;
+	memcpy(record, &head, sizeof(head));
+	if (!ring.index) {
+		console_direct(record, (size_t)(p - record));
+		return;
+	}
+	levels[head.level]++;
+	ring_add(&ring, record, (size_t)(p - record));
+	wake_readers();
+}
+
+void event_say(enum event_level level, const char *source, const char *fmt, ...)
+{
+	char text[EVENT_TEXT_MAX + 8];	/* more than fits, so that the cut is made between characters */
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (n < 0)
+		n = 0;
+	event_add(level, EVENT_MESSAGE, source, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1, NULL, 0);
+}
+
+void event_state(enum event_level level, const char *source, const char *state, ...)
+{
+	char fields[FIELDS_ROOM];
+	size_t used = 0;
+	const char *field;
+	va_list args;
+
+	va_start(args, state);
+	while ((field = va_arg(args, const char *)) != NULL && used < sizeof(fields)) {
+		size_t n = strlen(field) + 1;
+
+		if (n > sizeof(fields) - used)
+			n = sizeof(fields) - used;
+		memcpy(fields + used, field, n);
+		used += n;
+	}
+	va_end(args);
+	event_add(level, EVENT_STATE, source, state, strlen(state), fields, used);
+}
+
+void event_levels(uint64_t ret[EVENT_LEVEL_MAX])
+{
+	memcpy(ret, levels, sizeof(levels));
+}
+
+uint64_t event_drops(void)
+{
+	return drops;
+}
+
+void event_count_told_drop(void)
+{
+	drops++;
+	drops_said++;
+}
+
+static void say_drops(struct loop_timer *timer)
+{
+	uint64_t n = drops - drops_said;
+
+	(void)timer;
+	drops_said = drops;
+	drops_said_ns = loop_now_ns();
+	event_say(EVENT_WARNING, "gantry", "%llu message%s dropped, the last from %s", (unsigned long long)n,
+		  n == 1 ? "" : "s", drop_source);
+}
+
+void event_count_drop(const char *source)
+{
+	int64_t now_ns, due_ns;
+
+	drops++;
+	snprintf(drop_source, sizeof(drop_source), "%s", source);
+	if (drop_timer.armed)
+		return;
+	now_ns = loop_now_ns();
+	due_ns = drops_said_ns ? drops_said_ns + DROP_REPORT_NS : 0;
+	drop_timer.fire = say_drops;
+	loop_arm(&drop_timer, due_ns > now_ns ? due_ns : now_ns);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The event socket's reader. Each turn takes a bounded number of datagrams: a flood fills the socket's queue and makes
+ * its senders wait, not the loop.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "datagram.h"
+#include "event.h"
+#include "eventsock.h"
+#include "init/control/boot.h"
+#include "init/lib/loop.h"
+#include "init/lib/unixsock.h"
+#include "sender.h"
+
+#define DATAGRAMS_A_CALL 16
+#define DATAGRAMS_A_TURN 256
+#define QUEUE_PATH      "/proc/sys/net/unix/max_dgram_qlen"
+#define QUEUE_LENGTH    512
+
+static struct loop_source source = LOOP_SOURCE_INIT;
+
+/* Where no datagram comes, its bytes are never touched: what is written for each call lies apart. */
+static char bytes[DATAGRAMS_A_CALL][DATAGRAM_MAX + 1];	/* one more: what is longer is seen to be so */
+static union {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(sizeof(struct ucred))];
+} controls[DATAGRAMS_A_CALL];
+static struct iovec parts[DATAGRAMS_A_CALL];
+static struct mmsghdr messages[DATAGRAMS_A_CALL];
+
+/*
+ * Whom a pid belongs to is read from /proc, so what was found is kept; for one turn only, because pids are used again.
+ */
+#define NAMES_KEPT 16
+static struct {
+	int pid;
+	char name[EVENT_SOURCE_MAX + 1];
+} names[NAMES_KEPT];
+
+static int sender_pid(struct msghdr *message)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		struct ucred who;
+
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS &&
+		    c->cmsg_len == CMSG_LEN(sizeof(who))) {
+			memcpy(&who, CMSG_DATA(c), sizeof(who));
+			return who.pid;
+		}
+	}
+	return 0;
+}
+
+static const char *sender_name(int pid)
+{
+	unsigned i = (unsigned)pid % NAMES_KEPT;
+	const char *node;
+
+	if (pid > 0 && names[i].pid == pid)
+		return names[i].name;
+	node = pid > 0 ? boot_node_of_pid(pid) : NULL;
+	names[i].pid = pid;
+	if (node)
+		snprintf(names[i].name, sizeof(names[i].name), "%s", node);
+	else
+		snprintf(names[i].name, sizeof(names[i].name), "pid-%d", pid);
+	return names[i].name;
+}
+
+static void take(struct msghdr *message, const char *datagram, size_t size, int64_t now_ns)
+{
+	const char *name = sender_name(sender_pid(message));
+	static struct datagram d;
+
+	if (!sender_may(sender_find(name), now_ns))
+		return;
+	datagram_read(&d, datagram, size);
+	event_add(d.level, EVENT_MESSAGE, name, d.text, d.text_size, d.fields, d.fields_size);
+}
+
+static void receive(int most)
+{
+	int64_t now_ns = loop_now_ns();
+	int taken = 0, n = DATAGRAMS_A_CALL;
+
+	memset(names, 0, sizeof(names));
+	while (taken < most && n == DATAGRAMS_A_CALL) {
+		for (int i = 0; i < DATAGRAMS_A_CALL; i++) {
+			parts[i] = (struct iovec){bytes[i], sizeof(bytes[i])};
+			messages[i].msg_hdr = (struct msghdr){
+				.msg_iov = &parts[i], .msg_iovlen = 1,
+				.msg_control = &controls[i], .msg_controllen = sizeof(controls[i])};
+		}
+		n = recvmmsg(source.fd, messages, DATAGRAMS_A_CALL, MSG_DONTWAIT, NULL);
+		for (int i = 0; i < n; i++)
+			take(&messages[i].msg_hdr, bytes[i], messages[i].msg_len, now_ns);
+		taken += n;
+	}
+}
+
+static void ready(struct loop_source *s, uint32_t events)
+{
+	(void)s;
+	(void)events;
+	receive(DATAGRAMS_A_TURN);
+}
+
+void eventsock_drain(void)
+{
+	if (source.fd >= 0)
+		receive(QUEUE_LENGTH + DATAGRAMS_A_CALL);
+}
+
+static int bind_socket(const char *path)
+{
+	int queue = open(QUEUE_PATH, O_WRONLY | O_CLOEXEC);	/* taken by sockets at their creation; 10 is few */
+
+	if (queue >= 0) {
+		(void)!dprintf(queue, "%d", QUEUE_LENGTH);
+		close(queue);
+	}
+	return unixsock_bind(path, SOCK_DGRAM);
+}
+
+int eventsock_init(const char *path)
+{
+	int r;
+
+	source.ready = ready;
+	r = loop_take(&source, bind_socket(path), EPOLLIN);
+	if (r < 0)
+		event_say(EVENT_ERROR, "gantry", "event socket %s: %s", path, strerror(-r));
+	return r;
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What stands between PID 1's fork and a service's first instruction. PID 1 cannot afford to read files or walk
+ * directories, so this process does, as root, and then becomes the program, which closes the report socket; or it
+ * reports the one reason why it cannot. It has no other way to end. The binary is not executed again for it: that
+ * costs more than all the rest. So it begins in a copy of another's memory and leaves that alone (no atexit, no stdio).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include <gantry/cleanup.h>
+#include <gantry/report.h>
+#include <gantry/role.h>
+#include <gantry/stage.h>
+
+#include "envfile.h"
+#include "init/config/check.h"
+#include "init/container/container.h"
+#include "init/lib/account.h"
+#include "init/lib/words.h"
+#include "init/process/birth.h"
+#include "launch.h"
+#include "prestart.h"
+#include "profile.h"
+#include "sandbox.h"
+
+#define SERVICE_SIZE_MAX (1u << 20)
+#define GROUPS_MAX       64
+#define NOTIFY_PATH      "/run/gantry/notify"
+#define PATH_DEFAULT     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define PASSWD_PATH      "/etc/passwd"
+#define GROUP_PATH       "/etc/group"
+
+/* Where PID 1 hears from us; moved when the service wants that very number. */
+static int report_fd = REPORT_FD;
+
+/* Every failure ends here. */
+static _Noreturn void fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static _Noreturn void fail(const char *fmt, ...)
+{
+	struct {
+		struct report_head head;
+		char reason[512];
+	} message = {.head = {.kind = REPORT_RESULT}};
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(message.reason, sizeof(message.reason), fmt, args);
+	va_end(args);
+	message.head.size = (uint32_t)strlen(message.reason);
+	if (send(report_fd, &message, sizeof(message.head) + message.head.size, MSG_NOSIGNAL) < 0)
+		dprintf(2, "launch: %s\n", message.reason);
+	_exit(STAGE_NEVER);
+}
+
+static const char *string(struct json_object *service, const char *name, const char *otherwise)
+{
+	struct json_object *value = key_member(service, name);
+
+	return value ? json_object_get_string(value) : otherwise;
+}
+
+static size_t length(struct json_object *array)
+{
+	return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
+}
+
+static const char *item(struct json_object *array, size_t i)
+{
+	return json_object_get_string(json_object_array_get_idx(array, i));
+}
+
+/* The role's: it does not know what it was executed with. */
+static void own_descriptors(void)
+{
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null_fd < 0 || dup2(null_fd, 0) < 0)
+		fail("/dev/null: %s", error_words(errno));
+	if (fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC) < 0 || fcntl(OPTIONS_FD, F_SETFD, FD_CLOEXEC) < 0 ||
+	    syscall(SYS_close_range, OPTIONS_FD + 1, ~0U, 0) < 0)
+		fail("descriptors: %s", error_words(errno));
+}
+
+static char *read_service(void)
+{
+	struct stat st;
+	char *text;
+
+	if (fstat(OPTIONS_FD, &st) < 0 || st.st_size <= 0 || st.st_size > SERVICE_SIZE_MAX)
+		fail("descriptor %d holds no service", OPTIONS_FD);
+	text = calloc(1, (size_t)st.st_size + 1);
+	if (!text || pread(OPTIONS_FD, text, (size_t)st.st_size, 0) != st.st_size)
+		fail("descriptor %d: cannot be read", OPTIONS_FD);
+	close(OPTIONS_FD);
+	return text;
+}
+
+static void set_limits(struct json_object *limits)
+{
+	if (!limits)
+		return;
+	json_object_object_foreach(limits, name, value) {
+		bool unlimited = json_object_is_type(value, json_type_string);
+		rlim_t n = unlimited ? RLIM_INFINITY : (rlim_t)json_object_get_int64(value);
+		struct rlimit limit = {.rlim_cur = n, .rlim_max = n};
+		int number = limit_number(name);
+
+		if (number < 0 || setrlimit(number, &limit) < 0)
+			fail("limit %s %s: %s", name, json_object_get_string(value),
+			     error_words(number < 0 ? EINVAL : errno));
+	}
+}
+
+static void set_nice(struct json_object *value)
+{
+	if (value && setpriority(PRIO_PROCESS, 0, json_object_get_int(value)) < 0)
+		fail("nice %s: %s", json_object_get_string(value), error_words(errno));
+}
+
+/* The kernel takes it as text only. */
+static void set_oom_score(struct json_object *value)
+{
+	const char *text = value ? json_object_get_string(value) : "";
+	int fd;
+
+	if (!value)
+		return;
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		fail("oom_score_adj %s: %s", text, error_words(errno));
+	close(fd);
+}
+
+/* Whom the program runs as. */
+struct identity {
+	uid_t uid;
+	gid_t gid;
+	gid_t groups[GROUPS_MAX];
+	size_t n_groups;
+};
+
+static void find_group(const char *name, gid_t *ret)
+{
+	int r = account_group(GROUP_PATH, name, ret);
+
+	if (r < 0)
+		fail("group \"%s\": %s", name, r == -ENOENT ? "no such group" : error_words(-r));
+}
+
+static void find_identity(struct json_object *service, struct identity *identity)
+{
+	const char *user = string(service, "user", "root");
+	const char *group = string(service, "group", NULL);
+	struct json_object *groups = key_member(service, "groups");
+	bool root = !strcmp(user, "root");	/* 0, whatever a file says */
+	int r = root ? 0 : account_user(PASSWD_PATH, user, &identity->uid, &identity->gid);
+
+	if (r < 0)
+		fail("user \"%s\": %s", user, r == -ENOENT ? "no such user" : error_words(-r));
+	if (group)
+		find_group(group, &identity->gid);
+	if (!root)
+		r = account_memberships(GROUP_PATH, user, identity->groups, &identity->n_groups, GROUPS_MAX);
+	for (size_t i = 0; r == 0 && i < length(groups); i++) {
+		if (identity->n_groups == GROUPS_MAX)
+			r = -E2BIG;
+		else
+			find_group(item(groups, i), &identity->groups[identity->n_groups++]);
+	}
+	if (r < 0)
+		fail("groups of \"%s\": %s", user, error_words(-r));
+}
+
+static uint64_t capabilities(struct json_object *names)
+{
+	uint64_t wanted = 0;
+
+	if (!names)
+		return SANDBOX_AS_USUAL;
+	for (size_t i = 0; i < length(names); i++) {
+		int number = capability_number(item(names, i));
+
+		if (number < 0)
+			fail("capability \"%s\": no such capability", item(names, i));
+		wanted |= UINT64_C(1) << number;
+	}
+	return wanted;
+}
+
+/* What root alone can give up: before the change of user. */
+static void confine(struct json_object *service, uint64_t kept)
+{
+	struct json_object *no_new_privs = key_member(service, "no_new_privs");
+	const char *profile = string(service, "seccomp", NULL);
+	char reason[400];
+	int r;
+
+	if (sandbox_mounts(json_object_get_boolean(key_member(service, "private_tmp")),
+			   key_member(service, "read_only"), reason, sizeof(reason)) < 0)
+		fail("%s", reason);
+	r = sandbox_bound(kept);
+	if (r < 0)
+		fail("capabilities: %s", error_words(-r));
+	if ((!no_new_privs || json_object_get_boolean(no_new_privs)) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		fail("no_new_privs: %s", error_words(errno));
+	r = profile ? profile_load(profile) : 0;
+	if (r < 0)
+		fail("seccomp \"%s\": %s", profile, r == -ENOENT ? "no such profile" : error_words(-r));
+}
+
+/* The kernel's own calls: libc's would ask for other threads first, and there are none. */
+static void become(const struct identity *identity, uint64_t kept)
+{
+	int r;
+
+	if (kept != SANDBOX_AS_USUAL && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+		fail("capabilities: %s", error_words(errno));
+	if (syscall(SYS_setgroups, identity->n_groups, identity->groups) < 0)
+		fail("groups: %s", error_words(errno));
+	if (syscall(SYS_setresgid, identity->gid, identity->gid, identity->gid) < 0)
+		fail("gid %u: %s", (unsigned)identity->gid, error_words(errno));
+	if (syscall(SYS_setresuid, identity->uid, identity->uid, identity->uid) < 0)
+		fail("uid %u: %s", (unsigned)identity->uid, error_words(errno));
+	r = sandbox_keep(kept, identity->uid);
+	if (r < 0)
+		fail("capabilities: %s", error_words(-r));
+}
+
+static char **make_command(struct json_object *command)
+{
+	size_t n = length(command);
+	char **argv = calloc(n + 1, sizeof(*argv));
+
+	if (!argv)
+		fail("command: %s", error_words(ENOMEM));
+	for (size_t i = 0; i < n; i++)
+		argv[i] = (char *)item(command, i);
+	return argv;
+}
+
+/* "name=value" into *slot. */
+static void add_variable(char **slot, const char *name, const char *value)
+{
+	if (asprintf(slot, "%s=%s", name, value) < 0)
+		fail("environment: %s", error_words(ENOMEM));
+}
+
+static void read_environment_file(struct json_object *service, struct envfile *ret)
+{
+	const char *path = string(service, "environment_file", NULL);
+	char reason[200], *text;
+
+	if (path && envfile_read(path, &text, ret, reason, sizeof(reason)) < 0)
+		fail("environment_file %s%s", path, reason);
+}
+
+static bool is_ours(const char *name, bool notify, bool alive)
+{
+	return (notify && !strcmp(name, "NOTIFY_SOCKET")) || (alive && !strcmp(name, "WATCHDOG_USEC"));
+}
+
+/*
+ * What is configured and nothing else, but for a PATH and where to say that it is ready. Where the file and the
+ * configuration have the same variable, the configuration counts: it is measured.
+ */
+static char **make_environment(struct json_object *service)
+{
+	static struct envfile file;
+	struct json_object *environment = key_member(service, "environment");
+	struct json_object *alive = key_member(key_member(service, "watchdog"), "notify_s");
+	bool notify = alive || key_member(key_member(service, "ready"), "notify");
+	char usec[32];
+	size_t n = environment ? (size_t)json_object_object_length(environment) : 0, i = 0;
+	char **variables;
+
+	read_environment_file(service, &file);
+	variables = calloc(n + file.n + 4, sizeof(*variables));
+	if (!variables)
+		fail("environment: %s", error_words(ENOMEM));
+	for (size_t k = 0; k < file.n; k++)
+		if (!key_member(environment, file.variables[k].name) &&
+		    !is_ours(file.variables[k].name, notify, alive))
+			add_variable(&variables[i++], file.variables[k].name, file.variables[k].value);
+	if (!key_member(environment, "PATH") && !envfile_find(&file, "PATH"))
+		add_variable(&variables[i++], "PATH", PATH_DEFAULT);
+	if (environment) {
+		json_object_object_foreach(environment, name, value) {
+			if (!is_ours(name, notify, alive))
+				add_variable(&variables[i++], name, json_object_get_string(value));
+		}
+	}
+	if (notify)
+		add_variable(&variables[i++], "NOTIFY_SOCKET", NOTIFY_PATH);
+	if (alive) {
+		snprintf(usec, sizeof(usec), "%.0f", json_object_get_double(alive) * 1e6);
+		add_variable(&variables[i++], "WATCHDOG_USEC", usec);
+	}
+	return variables;
+}
+
+/* The descriptor that says it is ready takes the number that the service knows; whatever is ours there makes room. */
+static void place_ready_fd(struct json_object *service)
+{
+	struct json_object *value = key_member(key_member(service, "ready"), "fd");
+	int fd = json_object_get_int(value);
+
+	if (!value)
+		return;
+	report_fd = fcntl(REPORT_FD, F_DUPFD_CLOEXEC, fd > READY_FD_PASSED ? fd + 1 : READY_FD_PASSED + 1);
+	if (report_fd < 0) {
+		report_fd = REPORT_FD;
+		fail("ready.fd %d: %s", fd, error_words(errno));
+	}
+	if (fd == READY_FD_PASSED)
+		return;
+	if (dup2(READY_FD_PASSED, fd) < 0)
+		fail("ready.fd %d: %s", fd, error_words(errno));
+	close(READY_FD_PASSED);
+}
+
+/* PID 1 no longer waits for what becomes of this start. */
+static bool given_up(void)
+{
+	char byte;
+
+	return recv(report_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+void launch_prepare(void)
+{
+	static struct json_object *kept;	/* so that the memory it is in is kept, too */
+
+	if (!kept)
+		kept = json_tokener_parse("{\"name\": \"name\", \"command\": [\"/path\", \"argument\"], "
+					  "\"limits\": {\"nofile\": 1024}, \"no_new_privs\": true}");
+}
+
+void launch_service(const char *json)
+{
+	struct json_object *service = json_tokener_parse(json);
+	struct identity identity = {0};
+	char **command, **environment;
+	uint64_t kept;
+	char reason[400];
+	const char *directory;
+
+	if (!json_object_is_type(service, json_type_object) ||
+	    (!length(key_member(service, "command")) && !container_is(service)))
+		fail("no service with a command");
+	umask(0);
+	if (prestart_run(key_member(service, "before_start"), reason, sizeof(reason)) < 0)
+		fail("%s", reason);
+	if (container_is(service)) {
+		set_nice(key_member(service, "nice"));
+		set_oom_score(key_member(service, "oom_score_adj"));
+		container_become(service);
+	}
+	find_identity(service, &identity);
+	set_limits(key_member(service, "limits"));
+	set_nice(key_member(service, "nice"));
+	command = make_command(key_member(service, "command"));
+	environment = make_environment(service);
+	set_oom_score(key_member(service, "oom_score_adj"));
+	kept = capabilities(key_member(service, "capabilities"));
+	confine(service, kept);
+	become(&identity, kept);
+	umask((mode_t)strtoul(string(service, "umask", "0022"), NULL, 8));
+	directory = string(service, "directory", "/");
+	if (chdir(directory) < 0)
+		fail("directory %s: %s", directory, error_words(errno));
+	place_ready_fd(service);
+	if (given_up())
+		_exit(STAGE_AGAIN);
+	execve(command[0], command, environment);
+	fail("%s: %s", command[0], error_words(errno));
+}
+
+int launch_main(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	own_descriptors();
+	birth_default_signals();	/* the program does not inherit what others did to them */
+	setsid();
+	launch_service(read_service());
+}

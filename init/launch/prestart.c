@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Root works here in directories that services own, so nothing is ever reached by a whole path: each step
+ * walks from / one name at a time, never over a symbolic link, and changes only what it holds open. A file or
+ * secret is complete from the moment it has its name; a secret that is there already is not touched: two
+ * services may want the same one.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include <gantry/cleanup.h>
+
+#include "init/lib/account.h"
+#include "init/lib/words.h"
+#include "prestart.h"
+
+#define SECRET_BYTES_DEFAULT 32
+#define SECRET_BYTES_MAX     256
+#define DIRECTORY_MODE       0755
+#define SECRET_MODE          0400
+#define FILE_MODE            0644
+#define FILE_SIZE_MAX        (64 << 20)
+
+/* What a step leaves as it is. */
+#define SAME_OWNER ((uid_t)-1)
+#define SAME_MODE  ((mode_t)-1)
+
+struct step {
+	const char *path;
+	const char *from;	/* of a file */
+	uid_t uid;
+	gid_t gid;
+	mode_t mode;
+	size_t bytes;
+};
+
+static const char *member(struct json_object *object, const char *name)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, name, &value) ? json_object_get_string(value) : NULL;
+}
+
+static bool is_name(const char *part, size_t size)
+{
+	return size > 0 && size <= NAME_MAX && !(size == 1 && part[0] == '.') &&
+		!(size == 2 && part[0] == '.' && part[1] == '.');
+}
+
+/*
+ * Opens the directory that holds the last name of path, and points *ret_name at that name. With `make`,
+ * directories that are missing on the way are made for root. A descriptor or negative errno.
+ */
+static int open_parent(const char *path, bool make, const char **ret_name)
+{
+	_cleanup_(cleanup_close) int at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const char *part = path;
+
+	if (at < 0)
+		return -errno;
+	if (*part++ != '/')
+		return -EINVAL;
+	for (;;) {
+		size_t n = strcspn(part, "/");
+		char name[NAME_MAX + 1];
+		int next;
+
+		if (!is_name(part, n))
+			return -EINVAL;
+		if (!part[n])
+			break;
+		memcpy(name, part, n);
+		name[n] = '\0';
+		if (make && mkdirat(at, name, DIRECTORY_MODE) < 0 && errno != EEXIST)
+			return -errno;
+		next = openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (next < 0)
+			return -errno;
+		close(at);
+		at = next;
+		part += n + 1;
+	}
+	*ret_name = part;
+	return fcntl(at, F_DUPFD_CLOEXEC, 0);
+}
+
+/* Owner before mode: a change of owner clears set-id bits. */
+static int set_owner(int fd, const struct step *step)
+{
+	return fchown(fd, step->uid, step->gid) < 0 || fchmod(fd, step->mode) < 0 ? -errno : 0;
+}
+
+static int make_directory(const struct step *step)
+{
+	_cleanup_(cleanup_close) int parent = -1, fd = -1;
+	const char *name;
+
+	parent = open_parent(step->path, true, &name);
+	if (parent < 0)
+		return parent;
+	if (mkdirat(parent, name, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : set_owner(fd, step);
+}
+
+/* n random bytes as small hex digits, without a newline. */
+static int write_random(int fd, size_t n)
+{
+	unsigned char bytes[SECRET_BYTES_MAX];
+	char hex[2 * SECRET_BYTES_MAX + 1];
+	ssize_t written;
+
+	if (getrandom(bytes, n, 0) != (ssize_t)n)
+		return -EIO;
+	for (size_t i = 0; i < n; i++)
+		sprintf(hex + 2 * i, "%02x", bytes[i]);
+	written = write(fd, hex, 2 * n);
+	explicit_bzero(bytes, sizeof(bytes));
+	explicit_bzero(hex, sizeof(hex));
+	return written == (ssize_t)(2 * n) ? 0 : written < 0 ? -errno : -ENOSPC;
+}
+
+static int make_secret(const struct step *step)
+{
+	_cleanup_(cleanup_close) int parent = -1, fd = -1;
+	char temporary[64];
+	const char *name;
+	struct stat st;
+	int r;
+
+	parent = open_parent(step->path, false, &name);
+	if (parent < 0)
+		return parent;
+	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return S_ISREG(st.st_mode) ? 0 : -EEXIST;
+	snprintf(temporary, sizeof(temporary), ".gantry-secret-%d", getpid());
+	if (unlinkat(parent, temporary, 0) < 0 && errno != ENOENT)
+		return -errno;
+	fd = openat(parent, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	r = write_random(fd, step->bytes);
+	if (r == 0)
+		r = set_owner(fd, step);
+	/* A link, not a rename: whoever comes first wins, and the other keeps what is there. */
+	if (r == 0 && linkat(parent, temporary, parent, name, 0) < 0 && errno != EEXIST)
+		r = -errno;
+	unlinkat(parent, temporary, 0);
+	return r;
+}
+
+/* All files there whose names fit. */
+static int remove_matching(int parent, const char *pattern)
+{
+	int fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(cleanup_closedir) DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!directory)
+		return -errno;
+	while ((entry = readdir(directory)))
+		if (fnmatch(pattern, entry->d_name, FNM_PERIOD) == 0 && unlinkat(parent, entry->d_name, 0) < 0 &&
+		    errno != ENOENT)
+			return -errno;
+	return 0;
+}
+
+static int remove_file(const struct step *step)
+{
+	_cleanup_(cleanup_close) int parent = -1;
+	const char *name;
+
+	parent = open_parent(step->path, false, &name);
+	if (parent < 0)
+		return parent == -ENOENT ? 0 : parent;
+	if (strpbrk(name, "*?["))
+		return remove_matching(parent, name);
+	return unlinkat(parent, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int copy_content(int from, int to)
+{
+	char buffer[65536];
+	size_t total = 0;
+	ssize_t n;
+
+	while ((n = read(from, buffer, sizeof(buffer))) > 0) {
+		total += (size_t)n;
+		if (total > FILE_SIZE_MAX)
+			return -EFBIG;
+		for (ssize_t done = 0, written; done < n; done += written) {
+			written = write(to, buffer + done, (size_t)(n - done));
+			if (written < 0)
+				return -errno;
+		}
+	}
+	return n < 0 ? -errno : 0;
+}
+
+/* From where, without a symbolic link on the way and without waiting for a FIFO's writer. */
+static int open_source(const char *path)
+{
+	_cleanup_(cleanup_close) int parent = -1, fd = -1;
+	const char *name;
+	struct stat st;
+
+	parent = open_parent(path, false, &name);
+	if (parent < 0)
+		return parent;
+	fd = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	return S_ISREG(st.st_mode) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -EINVAL;
+}
+
+static int install_file(const struct step *step)
+{
+	_cleanup_(cleanup_close) int from = open_source(step->from), parent = -1, fd = -1;
+	char temporary[64];
+	const char *name;
+	int r;
+
+	if (from < 0)
+		return from;
+	parent = open_parent(step->path, false, &name);
+	if (parent < 0)
+		return parent;
+	snprintf(temporary, sizeof(temporary), ".gantry-file-%d", getpid());
+	if (unlinkat(parent, temporary, 0) < 0 && errno != ENOENT)
+		return -errno;
+	fd = openat(parent, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	r = copy_content(from, fd);
+	if (r == 0)
+		r = set_owner(fd, step);
+	if (r == 0 && renameat(parent, temporary, parent, name) < 0)
+		r = -errno;
+	if (r < 0)
+		unlinkat(parent, temporary, 0);
+	return r;
+}
+
+/*
+ * Of whatever has the name, a socket too, which cannot be opened but held. A file with other names could be one that
+ * somebody else does not want to give away.
+ */
+static int change_owner_and_mode(const struct step *step)
+{
+	_cleanup_(cleanup_close) int parent = -1, fd = -1;
+	char held[40];
+	const char *name;
+	struct stat st;
+
+	parent = open_parent(step->path, false, &name);
+	if (parent < 0)
+		return parent;
+	fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISLNK(st.st_mode))
+		return -ELOOP;
+	if (!S_ISDIR(st.st_mode) && st.st_nlink > 1)
+		return -EMLINK;
+	if (fchownat(fd, "", step->uid, step->gid, AT_EMPTY_PATH) < 0)
+		return -errno;
+	snprintf(held, sizeof(held), "/proc/self/fd/%d", fd);
+	return step->mode != SAME_MODE && chmod(held, step->mode) < 0 ? -errno : 0;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(const struct step *step);
+	mode_t mode;
+} kinds[] = {
+	{"directory", make_directory, DIRECTORY_MODE},
+	{"secret", make_secret, SECRET_MODE},
+	{"remove", remove_file, 0},
+	{"file", install_file, FILE_MODE},
+	{"path", change_owner_and_mode, SAME_MODE},
+};
+
+static const char *step_words(int error, bool secret)
+{
+	switch (error) {
+	case ELOOP:
+		return "leads over a symbolic link";
+	case ENOTDIR:
+		return "not a directory, or leads over a symbolic link";
+	case EEXIST:
+		return secret ? "exists and is no regular file" : error_words(error);
+	case EISDIR:
+		return "is a directory";
+	case EMLINK:
+		return "has more than one name (hard links)";
+	case EFBIG:
+		return "is larger than 64 MiB";
+	default:
+		return error_words(error);
+	}
+}
+
+/* Fills owner, mode and size of the step from its object. */
+static int read_step(struct json_object *object, struct step *step, char *reason, size_t size)
+{
+	const char *user = member(object, "user"), *group = member(object, "group"), *mode = member(object, "mode");
+	struct json_object *bytes;
+	gid_t own;
+	int r = 0;
+
+	if (user)
+		r = account_user("/etc/passwd", user, &step->uid, &own);
+	if (r < 0) {
+		snprintf(reason, size, "%s: user \"%s\": %s", step->path, user,
+			 r == -ENOENT ? "no such user" : error_words(-r));
+		return r;
+	}
+	if (group)
+		r = account_group("/etc/group", group, &step->gid);
+	if (r < 0) {
+		snprintf(reason, size, "%s: group \"%s\": %s", step->path, group,
+			 r == -ENOENT ? "no such group" : error_words(-r));
+		return r;
+	}
+	if (mode)
+		step->mode = (mode_t)strtoul(mode, NULL, 8) & 07777;
+	step->bytes = SECRET_BYTES_DEFAULT;
+	if (json_object_object_get_ex(object, "bytes", &bytes))
+		step->bytes = (size_t)json_object_get_int(bytes);
+	if (step->bytes > SECRET_BYTES_MAX)
+		step->bytes = SECRET_BYTES_MAX;
+	return 0;
+}
+
+static int run_step(struct json_object *object, char *reason, size_t size)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct step step = {.path = member(object, kinds[i].name), .from = member(object, "from"),
+				    .mode = kinds[i].mode};
+		int r;
+
+		if (!step.path)
+			continue;
+		if (step.mode == SAME_MODE)
+			step.uid = step.gid = SAME_OWNER;
+		if (kinds[i].run == install_file && !step.from) {
+			snprintf(reason, size, "file %s: from where is missing", step.path);
+			return -EINVAL;
+		}
+		r = read_step(object, &step, reason, size);
+		if (r < 0)
+			return r;
+		r = kinds[i].run(&step);
+		if (r < 0)
+			snprintf(reason, size, "%s %s%s%s: %s", kinds[i].name, step.path,
+				 step.from ? " from " : "", step.from ? step.from : "",
+				 step_words(-r, kinds[i].run == make_secret));
+		return r;
+	}
+	snprintf(reason, size, "step without a kind");
+	return -EINVAL;
+}
+
+int prestart_run(struct json_object *steps, char *reason, size_t size)
+{
+	size_t n = steps ? json_object_array_length(steps) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int r = run_step(json_object_array_get_idx(steps, i), reason, size);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

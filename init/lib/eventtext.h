@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * An event as people and programs read it: the console line, the JSON object (log, API, gantryctl --json) and the
+ * one-line message of the older System API. One place, so that every reader shows the same words.
+ */
+#ifndef INIT_LIB_EVENTTEXT_H
+#define INIT_LIB_EVENTTEXT_H
+
+#include <gantry/event.h>
+
+#include "text.h"
+
+struct event_view {
+	struct event_head head;
+	const char *source, *text, *fields;	/* sizes in head; point into the record */
+};
+
+/* The largest each can be, with every character in its longest form. */
+#define EVENT_LINE_MAX 4096
+#define EVENT_JSON_MAX 24576
+
+/* 0; -EBADMSG: sizes do not add up, or a level, kind or field that no event has. */
+int event_view(struct event_view *ret, const void *record, size_t size);
+
+/* "[   12.345678] LEVEL SOURCE KIND: TEXT key=value" with newline; docs/events.md. */
+void event_console_line(struct text *t, const struct event_view *e);
+
+/* One JSON object, without newline: received_at, message, then what else is known. */
+void event_json(struct text *t, const struct event_view *e);
+
+/* What the older System API calls the message: TEXT key=value, with the source in front unless it came from outside. */
+void event_message(struct text *t, const struct event_view *e);
+
+/* "RFC3339 \t message\n": the older System API's text format. */
+void event_text_line(struct text *t, const struct event_view *e);
+
+/* 2006-01-02T15:04:05Z; with `nano`, up to nine digits of fraction without trailing zeros, as Go's RFC3339Nano. */
+void time_rfc3339(struct text *t, int64_t wall_ns, bool nano);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Text put together in a bounded buffer: nothing overflows, what does not fit is cut and remembered as cut.
+ */
+#ifndef INIT_LIB_TEXT_H
+#define INIT_LIB_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct text {
+	char *bytes;
+	size_t size, room;
+	size_t limit;	/* above 0: bytes is malloc'ed and grows up to this; freed by the owner */
+	bool cut;
+};
+
+#define TEXT_FIXED(buffer) {.bytes = (buffer), .room = sizeof(buffer)}
+#define TEXT_GROWING(max)  {.limit = (max)}
+
+void text_add(struct text *t, const char *bytes, size_t size);
+void text_put(struct text *t, const char *string);
+void text_printf(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* In double quotes, with a backslash before quotes and backslashes. */
+void text_quote(struct text *t, const char *bytes, size_t size);
+
+/* A JSON string with its quotes; as Go's encoder does, <, > and & are escaped too. bytes: valid UTF-8. */
+void text_json(struct text *t, const char *bytes, size_t size);
+
+#endif

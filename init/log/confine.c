@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the role service-log may do: write to files below one directory, and talk to PID 1. It is a user of its own in
+ * a network of its own.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <linux/landlock.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "init/config/check.h"
+#include "init/lib/restrict.h"
+#include "ring.h"
+
+#define FS_ALL_1        ((1ULL << 13) - 1)	/* linux/landlock.h: what its first version knows */
+#define FS_OF_DIRECTORY (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | \
+			 LANDLOCK_ACCESS_FS_REMOVE_FILE)
+
+static const int allowed_calls[] = {
+	SCMP_SYS(brk), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(close), SCMP_SYS(epoll_ctl),
+	SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_wait), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(fcntl),
+	SCMP_SYS(fdatasync), SCMP_SYS(fstat), SCMP_SYS(fsync), SCMP_SYS(futex), SCMP_SYS(getpid), SCMP_SYS(gettid),
+	SCMP_SYS(ioctl), SCMP_SYS(landlock_add_rule), SCMP_SYS(landlock_create_ruleset),
+	SCMP_SYS(landlock_restrict_self), SCMP_SYS(lseek), SCMP_SYS(madvise), SCMP_SYS(membarrier), SCMP_SYS(munmap),
+	SCMP_SYS(newfstatat), SCMP_SYS(openat), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(pread64), SCMP_SYS(read),
+	SCMP_SYS(readv), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(renameat), SCMP_SYS(restart_syscall),
+	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sendmsg), SCMP_SYS(sendto),
+	SCMP_SYS(set_robust_list), SCMP_SYS(statx), SCMP_SYS(tgkill), SCMP_SYS(unlinkat), SCMP_SYS(write),
+	SCMP_SYS(writev),
+};
+
+/* One more that nobody but an intruder calls: nothing here has a way out. */
+static const int deadly_calls[] = {SCMP_SYS(socket)};
+
+int logconfine_identity(const char **ret_what)
+{
+	if (geteuid() == 0) {
+		*ret_what = "network";
+		if (unshare(CLONE_NEWNET | CLONE_NEWIPC) < 0)
+			return -errno;
+		*ret_what = "becoming nobody";
+		if (setgroups(0, NULL) < 0 || setresgid(LOG_UID, LOG_UID, LOG_UID) < 0 ||
+		    setresuid(LOG_UID, LOG_UID, LOG_UID) < 0)
+			return -errno;
+	}
+	*ret_what = "capabilities";
+	return restrict_capabilities();
+}
+
+int logconfine_files(int directory)
+{
+	struct {
+		uint64_t fs;
+	} ruleset = {.fs = FS_ALL_1};
+	struct {
+		uint64_t allowed;
+		int32_t directory;
+	} __attribute__((packed)) rule = {FS_OF_DIRECTORY, directory};
+	int fd, r = 0;
+
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) < 1)
+		return 0;	/* a kernel without it: the user and the seccomp filter remain */
+	fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, sizeof(ruleset), 0);
+	if (fd < 0)
+		return -errno;
+	if (directory >= 0 && syscall(SYS_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+		r = -errno;
+	if (r == 0 && syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+int logconfine_calls(size_t address_space, const char **ret_what)
+{
+	static const struct restrict_list lists[] = {
+		RESTRICT_LIST(SCMP_ACT_ALLOW, allowed_calls),
+		RESTRICT_LIST(SCMP_ACT_KILL_PROCESS, deadly_calls),
+	};
+	int r;
+
+	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+	setrlimit(RLIMIT_NPROC, &(struct rlimit){0, 0});
+	setrlimit(RLIMIT_AS, &(struct rlimit){address_space, address_space});
+	*ret_what = "files";
+	r = logconfine_files(-1);
+	if (r < 0)
+		return r;
+	*ret_what = "system calls";
+	return restrict_calls(lists, sizeof(lists) / sizeof(lists[0]), true);
+}

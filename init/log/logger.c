@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Role `logger`: the persistent log. It follows the events from the first one and appends a JSON object a line to
+ * DIRECTORY/events.log; two files share the byte budget, so the log rotates by one rename. Each boot starts with a
+ * line of its own. A power cut tears at most the last line and the last second. While the disk refuses, it stops
+ * reading and tries again: PID 1's ring keeps what fits, and a gap is written down.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <gantry/cleanup.h>
+#include <gantry/report.h>
+#include <gantry/role.h>
+
+#include "file.h"
+#include "init/lib/client.h"
+#include "init/lib/eventtext.h"
+#include "init/show/logline.h"
+#include "lastboot.h"
+
+#define LOG_NAME        "events.log"
+#define LOG_OLD_NAME    "events.log.1"
+#define LOG_SHORT_NAME  "events.log.new"	/* while a file that is too large is made shorter */
+#define READ_FLAGS      (O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+#define OPTIONS_MAX     65536
+#define DIRECTORY       "/persistent/gantry/log"	/* defaults, as in docs/configuration.md */
+#define MAX_BYTES_LEAST 65536
+#define MAX_BYTES       (16 << 20)
+#define SYNC_MS         1000
+#define RETRY_MS        5000
+#define BUFFER_ROOM     (64 * 1024)
+
+struct log {
+	int directory;		/* descriptor */
+	int fd;
+	int64_t size, limit;	/* of one file, bytes */
+	char boot_id[LOG_BOOT_ID_MAX];
+	uint64_t next;		/* first event that is not in the log yet */
+	struct lastboot before;	/* the boot before this one */
+	bool dirty, failing;
+	int64_t sync_due_ms;
+
+	char buffer[BUFFER_ROOM];	/* whole lines, not yet written */
+	size_t used, done;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Standard error is a pipe to PID 1, each line an event. Said once when it begins and once when it is over. */
+static int disk_result(struct log *log, const char *what, int r)
+{
+	if (r < 0 && !log->failing)
+		fprintf(stderr, "persistent log: %s: %s; trying again\n", what, strerror(-r));
+	if (r == 0 && log->failing)
+		fprintf(stderr, "persistent log: %s: works again\n", what);
+	log->failing = r < 0;
+	return r;
+}
+
+/* At offset `at` of the buffer: before the events that are to follow it. */
+static void add_boot_line(struct log *log, size_t at, bool continued)
+{
+	char line[512];
+	struct text t = TEXT_FIXED(line);
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	text_put(&t, "{\"boot_id\":");
+	text_json(&t, log->boot_id, strlen(log->boot_id));
+	text_put(&t, ",\"opened_at\":\"");
+	time_rfc3339(&t, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, true);
+	text_printf(&t, "\",\"version\":\"" GANTRY_VERSION "\",\"continued\":%s}\n", continued ? "true" : "false");
+	memmove(log->buffer + at + t.size, log->buffer + at, log->used - at);
+	memcpy(log->buffer + at, line, t.size);
+	log->used += t.size;
+}
+
+static int open_file(struct log *log)
+{
+	struct stat st;
+	int r;
+
+	log->fd = openat(log->directory, LOG_NAME, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
+			 0640);
+	if (log->fd < 0)
+		return -errno;
+	r = fstat(log->fd, &st) < 0 ? -errno : S_ISREG(st.st_mode) ? 0 : -ENXIO;
+	if (r < 0) {
+		close(log->fd);
+		log->fd = -1;
+		return r;
+	}
+	log->size = st.st_size;
+	return 0;
+}
+
+/* Copies a file from `at` on, but for the rest of a line there, which is only a part of one. 0 or negative errno. */
+static int copy_from(struct log *log, int from, off_t at, int to)
+{
+	bool begun = false;
+	ssize_t n;
+
+	while ((n = pread(from, log->buffer, sizeof(log->buffer), at)) > 0) {
+		const char *newline = begun ? NULL : memchr(log->buffer, '\n', (size_t)n);
+		size_t skip = begun ? 0 : newline ? (size_t)(newline + 1 - log->buffer) : (size_t)n;
+
+		for (size_t done = skip; done < (size_t)n;) {
+			ssize_t written = write(to, log->buffer + done, (size_t)n - done);
+
+			if (written < 0)
+				return -errno;
+			done += (size_t)written;
+		}
+		begun = true;
+		at += n;
+	}
+	return n < 0 || fsync(to) < 0 ? -errno : 0;
+}
+
+/* Of a file that is too large, from a time with a larger budget, the newest part is kept. 0 or negative errno. */
+static int shorten(struct log *log, const char *name)
+{
+	_cleanup_(cleanup_close) int from = openat(log->directory, name, READ_FLAGS);
+	_cleanup_(cleanup_close) int to = -1;
+	struct stat st;
+	int r;
+
+	unlinkat(log->directory, LOG_SHORT_NAME, 0);
+	if (from < 0 || fstat(from, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= log->limit)
+		return 0;
+	to = openat(log->directory, LOG_SHORT_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	r = to < 0 ? -errno : copy_from(log, from, st.st_size - log->limit, to);
+	if (r == 0 && renameat(log->directory, LOG_SHORT_NAME, log->directory, name) < 0)
+		r = -errno;
+	if (r < 0)
+		unlinkat(log->directory, LOG_SHORT_NAME, 0);
+	return r;
+}
+
+/*
+ * Where an earlier logger of this boot was in a file: this boot's events go on after it. True if the file ends within
+ * this boot.
+ */
+static bool scan(struct log *log, int fd, int64_t size)
+{
+	_cleanup_(cleanup_free) struct log_lines *lines = malloc(sizeof(*lines));
+	char record[EVENT_RECORD_MAX];
+	struct event_head head;
+	struct log_boot boot;
+	const char *line;
+	bool ours = false;
+	size_t n;
+
+	if (!lines)
+		return false;
+	log_lines_begin(lines, fd, size);
+	while (log_lines_next(lines, &line, &n) > 0) {
+		if (log_line_boot(&boot, line, n) == 0) {
+			ours = strcmp(boot.id, log->boot_id) == 0;
+			lastboot_boot(&log->before, &boot);
+			continue;
+		}
+		lastboot_line(&log->before, line, n);
+		if (ours && log_line_event(record, line, n) > 0) {
+			memcpy(&head, record, sizeof(head));
+			log->next = head.seq >= log->next ? head.seq + 1 : log->next;
+		}
+	}
+	return ours;
+}
+
+/* The older file may be all that this boot has: if the logger was killed between a rename and the next line. */
+static bool scan_old(struct log *log)
+{
+	_cleanup_(cleanup_close) int fd = openat(log->directory, LOG_OLD_NAME, READ_FLAGS);
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && scan(log, fd, st.st_size);
+}
+
+/* Goes on where the log ends: a torn line is ended, and there is a boot line if there must be one. */
+static void go_on(struct log *log)
+{
+	bool before = scan_old(log), ours = scan(log, log->fd, log->size);
+	char last = '\n';
+
+	if (log->size > 0 && pread(log->fd, &last, 1, log->size - 1) == 1 && last != '\n')
+		log->buffer[log->used++] = '\n';
+	if (!ours)
+		add_boot_line(log, log->used, before);
+}
+
+/* PID 1 cannot read the disk; it answers at once. */
+static void tell_last_shutdown(const struct log *log)
+{
+	struct control_message answer;
+	char fields[EVENT_FIELDS_MAX];
+	size_t size = lastboot_fields(&log->before, fields, sizeof(fields));
+
+	if (size > 0 && client_request(CONTROL_FD, CONTROL_LAST_SHUTDOWN, 0, 0, fields, size) == 0)
+		client_receive(CONTROL_FD, &answer);
+}
+
+static int rotate(struct log *log)
+{
+	int r;
+
+	if (fsync(log->fd) < 0 || renameat(log->directory, LOG_NAME, log->directory, LOG_OLD_NAME) < 0)
+		return -errno;
+	close(log->fd);
+	log->fd = -1;
+	r = open_file(log);
+	if (r < 0)
+		return r;
+	fsync(log->directory);
+	return 0;
+}
+
+/* Writes the buffer out. 0, or negative errno with the unwritten rest kept. */
+static int write_out(struct log *log)
+{
+	while (log->done < log->used) {
+		ssize_t n = write(log->fd, log->buffer + log->done, log->used - log->done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		log->done += (size_t)n;
+		log->size += n;
+		if (!log->dirty)
+			log->sync_due_ms = now_ms() + SYNC_MS;
+		log->dirty = true;
+	}
+	log->used = log->done = 0;
+	return 0;
+}
+
+static int sync_now(struct log *log)
+{
+	if (!log->dirty)
+		return 0;
+	log->dirty = false;
+	return fdatasync(log->fd) < 0 ? -errno : 0;
+}
+
+/* One step that may be repeated: open, rotate, write, in this order. */
+static int settle(struct log *log)
+{
+	int r;
+
+	if (log->fd < 0) {
+		r = disk_result(log, "open", open_file(log));
+		if (r < 0)
+			return r;
+	}
+	if (log->done == 0 && log->size > 0 && log->size + (int64_t)log->used > log->limit) {
+		r = disk_result(log, "rotate", rotate(log));
+		if (r < 0)
+			return r;
+	}
+	if (log->done == 0 && log->used > 0 && log->size == 0 && strncmp(log->buffer, "{\"boot_id\"", 10) != 0)
+		add_boot_line(log, 0, true);
+	return disk_result(log, "write", write_out(log));
+}
+
+static void add_event(struct log *log, const struct control_message *message)
+{
+	char json[EVENT_JSON_MAX];
+	struct text t = TEXT_FIXED(json);
+	struct event_view e;
+
+	if (event_view(&e, message->body, message->head.size) < 0 || e.head.seq < log->next)
+		return;
+	event_json(&t, &e);
+	text_put(&t, "\n");
+	if (t.cut)
+		return;
+	memcpy(log->buffer + log->used, json, t.size);
+	log->used += t.size;
+	log->next = e.head.seq + 1;
+}
+
+static void add_gap(struct log *log, int64_t lost)
+{
+	int n = snprintf(log->buffer + log->used, 64, "{\"lost\":%" PRId64 "}\n", lost);
+
+	if (n > 0)
+		log->used += (size_t)n;
+}
+
+/* Reads while there is something and room for the largest line. 1: go on; 0: end of file; negative errno. */
+static int take_messages(struct log *log)
+{
+	size_t room = log->limit < BUFFER_ROOM ? (size_t)log->limit : BUFFER_ROOM;
+
+	while (log->used + EVENT_JSON_MAX + 1024 < room) {
+		struct pollfd p = {.fd = CONTROL_FD, .events = POLLIN};
+		struct control_message message;
+		int r;
+
+		if (poll(&p, 1, 0) == 0)
+			return 1;
+		r = client_receive(CONTROL_FD, &message);
+		if (r == -EBADMSG)
+			continue;
+		if (r <= 0)
+			return r == -ECONNRESET ? 0 : r;
+		if (message.head.kind == CONTROL_EVENT)
+			add_event(log, &message);
+		else if (message.head.kind == CONTROL_GAP)
+			add_gap(log, message.head.argument);
+		else if (message.head.kind == CONTROL_END && message.head.argument < 0)
+			return (int)message.head.argument;
+	}
+	return 1;
+}
+
+static int follow(struct log *log)
+{
+	int r = 1;
+
+	while (r > 0) {
+		bool stuck = settle(log) < 0;
+		int64_t left = log->dirty ? log->sync_due_ms - now_ms() : -1;
+		struct pollfd p = {.fd = CONTROL_FD, .events = POLLIN};
+
+		if (stuck) {	/* an end of file cannot be waited for apart from data, so ask for a hang-up alone */
+			p.events = 0;
+			if (poll(&p, 1, RETRY_MS) > 0)
+				return settle(log);
+			continue;
+		}
+		if (log->dirty && left <= 0) {
+			disk_result(log, "sync", sync_now(log));
+			left = -1;
+		}
+		if (poll(&p, 1, (int)left) > 0)
+			r = take_messages(log);
+	}
+	if (settle(log) == 0 && r == 0)
+		r = sync_now(log);
+	fsync(log->directory);
+	return r;
+}
+
+static int read_options(struct log *log, char **ret_path)
+{
+	_cleanup_(cleanup_free) char *bytes = calloc(1, OPTIONS_MAX + 1);
+	struct json_object *options = NULL, *value;
+	ssize_t n = bytes ? pread(OPTIONS_FD, bytes, OPTIONS_MAX, 0) : -1;
+	int64_t max_bytes = MAX_BYTES;
+	const char *path = DIRECTORY;
+
+	if (n < 0)
+		return -errno;
+	options = json_tokener_parse(bytes);
+	if (json_object_object_get_ex(options, "max_bytes", &value))
+		max_bytes = json_object_get_int64(value);
+	log->limit = (max_bytes < MAX_BYTES_LEAST ? MAX_BYTES_LEAST : max_bytes) / 2;
+	if (json_object_object_get_ex(options, "directory", &value) && json_object_is_type(value, json_type_string))
+		path = json_object_get_string(value);
+	*ret_path = path[0] == '/' ? strdup(path) : NULL;
+	json_object_put(options);
+	return *ret_path ? 0 : -EINVAL;
+}
+
+/* True: PID 1 has hung up while we waited. */
+static bool wait_for_hangup(int timeout_ms)
+{
+	struct pollfd p = {.fd = CONTROL_FD, .events = 0};
+
+	return poll(&p, 1, timeout_ms) > 0;
+}
+
+/* Until the disk takes a log: an end here would only have PID 1 start us again. False: no need any more. */
+static bool open_log(struct log *log, const char *path)
+{
+	for (;;) {
+		int r = log->directory >= 0 ? 0 : logfile_directory(path, 0750);
+
+		if (r > 0)
+			log->directory = r;
+		if (r >= 0 && (shorten(log, LOG_OLD_NAME) < 0 || shorten(log, LOG_NAME) < 0))
+			fprintf(stderr, "persistent log: it is larger than it may be, and could not be made shorter\n");
+		if (r >= 0)
+			r = open_file(log);
+		if (disk_result(log, path, r < 0 ? r : 0) == 0)
+			return true;
+		if (wait_for_hangup(RETRY_MS))
+			return false;
+	}
+}
+
+int logger_main(int argc, char **argv)
+{
+	static struct log log;	/* all zeros, or its buffer were in the binary */
+	_cleanup_(cleanup_free) char *path = NULL;
+	int r;
+
+	(void)argc;
+	(void)argv;
+	log.directory = log.fd = -1;
+	log.next = 1;
+	prctl(PR_SET_NAME, "gantry-logger");
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);	/* it ends by the end of file, after the last event */
+	signal(SIGINT, SIG_IGN);
+	setvbuf(stderr, NULL, _IOLBF, 0);	/* one line, one event */
+	log_boot_id(log.boot_id);
+	r = read_options(&log, &path);
+	if (r < 0) {
+		fprintf(stderr, "persistent log: options: %s\n", strerror(-r));
+		wait_for_hangup(-1);
+		return 1;
+	}
+	if (!open_log(&log, path))
+		return 0;
+	log.before.running = log.boot_id;
+	go_on(&log);
+	tell_last_shutdown(&log);
+	r = client_request(CONTROL_FD, CONTROL_EVENTS, CONTROL_FOLLOW, (int64_t)log.next, NULL, 0);
+	if (r == 0)
+		r = follow(&log);
+	return r < 0 ? 1 : 0;
+}

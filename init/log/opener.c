@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Implements the opener of ring.h. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "init/config/check.h"
+#include "init/lib/account.h"
+#include "init/lib/fdpass.h"
+#include "ring.h"
+
+#define GROUP_PATH "/etc/group"
+
+/* How each answer looks: 0 with the descriptor attached, or negative errno. */
+static int open_directory(const struct log_hello *hello)
+{
+	gid_t gid = 0;
+	int r = strcmp(hello->group, "root") ? account_group(GROUP_PATH, hello->group, &gid) : 0;
+
+	return r < 0 ? r : logfile_directory_of(hello->directory, LOG_UID, gid);
+}
+
+_Noreturn static void serve(const struct log_hello *hello, int socket)
+{
+	char byte;
+
+	prctl(PR_SET_NAME, "gantry-log-open");
+	while (recv(socket, &byte, 1, 0) == 1) {
+		int fd = open_directory(hello);
+		int32_t result = fd < 0 ? fd : 0;
+		struct iovec part = {&result, sizeof(result)};
+		struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+		union fd_room room = {0};
+
+		if (fd >= 0)
+			fd_attach(&message, &room, fd);
+		if (sendmsg(socket, &message, MSG_NOSIGNAL) < 0 || fd >= 0)
+			break;
+	}
+	_exit(0);
+}
+
+int logopener_start(const struct log_hello *hello, int *ret_socket)
+{
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	signal(SIGCHLD, SIG_IGN);	/* it is not waited for */
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(pair[0]);
+		close(LOG_CHANNEL_FD);
+		serve(hello, pair[1]);
+	}
+	close(pair[1]);
+	*ret_socket = pair[0];
+	return pid < 0 ? -errno : 0;
+}
+
+int logopener_ask(int socket)
+{
+	int32_t result = -EPIPE;
+	struct iovec part = {&result, sizeof(result)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	union fd_room room = {0};
+	int fd;
+
+	if (send(socket, "o", 1, MSG_NOSIGNAL) != 1)
+		return -errno;
+	fd_expect(&message, &room);
+	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != sizeof(result))
+		return -EPIPE;
+	fd = fd_attached(&message);
+	return result < 0 ? result : fd < 0 ? -EPIPE : fd;
+}

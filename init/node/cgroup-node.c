@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Implements cgroup-node.h. A cgroup that must go and is not empty is a row of `leaving`, woken by its cgroup.events;
+ * a life is the node's present cgroup, woken by its memory.events and kept from one run to the next. Marks of inotify
+ * are taken back by hand: a removed folder of cgroupfs does not take those of its files along.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "cgroup-node.h"
+#include "init/config/cgroup.h"
+#include "init/event/event.h"
+#include "init/lib/loop.h"
+#include "init/pid1/act.h"
+
+#define NO_NODE    ((size_t)-1)
+#define LEFT_MAX   (ACTS_MAX + 32)	/* rows beside one a node: acts' cgroups, and those left to themselves */
+#define TURN_READS 8
+
+struct life {
+	char name[CGROUP_NAME_MAX];
+	unsigned generation;
+	bool made;			/* it is there, with its limits */
+	bool there;			/* and with a run of the node's in it */
+	bool spent;			/* SIGKILL was sent to all in it, or may have been */
+	bool quiet;			/* not watched until the next look */
+	int memory_wd;			/* -1: none */
+	uint64_t limit_hit, killed;	/* of this cgroup, as far as they were told */
+	uint64_t killed_now, killed_ever;	/* in this run, and in all */
+	char whose[64];			/* limit it was, of the latest kill */
+	struct cgroup_usage usage;
+	int64_t measured_ns;
+};
+
+struct leaving {
+	char name[CGROUP_NAME_MAX];	/* "": the row is free */
+	int wd;
+	size_t node;			/* who waits for it; NO_NODE: nobody */
+	int64_t due_ns;			/* when it no longer does; 0: SIGKILL was not sent yet */
+};
+
+static const struct config *config;
+static void (*tell_gone)(size_t node);
+static struct life *lives;
+static struct leaving *leaving;
+static size_t n_leaving;
+static struct loop_source source = LOOP_SOURCE_INIT;
+static struct loop_timer bound_timer, look_timer;
+
+static int watch(const char *name, const char *file)
+{
+	char path[CGROUP_PATH_MAX];
+
+	return source.fd < 0 ? -1 : inotify_add_watch(source.fd, cgroup_path(name, file, path), IN_MODIFY);
+}
+
+static void unwatch(int *wd)
+{
+	if (*wd >= 0)
+		inotify_rm_watch(source.fd, *wd);
+	*wd = -1;
+}
+
+/* ---- killed for want of memory -------------------------------------------------------------------------------- */
+
+static void keep_limit(struct life *life, bool own)
+{
+	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+	uint64_t limit = cgroup_memory_max(life->name);
+	double value = (double)limit;
+	size_t i = 0;
+
+	snprintf(life->whose, sizeof(life->whose), "the machine's");
+	if (!own || limit == CGROUP_UNKNOWN)
+		return;
+	for (; value >= 1024 && i + 1 < sizeof(units) / sizeof(*units); i++)
+		value /= 1024;
+	snprintf(life->whose, sizeof(life->whose), "memory.max %.4g %s", value, units[i]);
+}
+
+bool cgroup_node_oom(size_t node, char *text, size_t size)
+{
+	if (!lives[node].killed_now)
+		return false;
+	snprintf(text, size, "killed by the kernel: out of memory (%s)", lives[node].whose);
+	return true;
+}
+
+uint64_t cgroup_node_oom_kills(size_t node)
+{
+	return lives[node].killed_ever;
+}
+
+/* Says what is new. */
+static void look(size_t node)
+{
+	struct life *life = &lives[node];
+	uint64_t hit, killed;
+	char text[NODE_REASON_MAX], field[48];
+
+	if (!life->made || !cgroup_oom(life->name, &hit, &killed) || killed <= life->killed)
+		return;
+	keep_limit(life, hit > life->limit_hit);
+	snprintf(field, sizeof(field), "oom_kills=%" PRIu64, killed - life->killed);
+	life->killed_now += killed - life->killed;
+	life->killed_ever += killed - life->killed;
+	life->limit_hit = hit;
+	life->killed = killed;
+	cgroup_node_oom(node, text, sizeof(text));
+	event_add(EVENT_WARNING, EVENT_MESSAGE, config->nodes[node].name, text, strlen(text), field,
+		  strlen(field) + 1);
+}
+
+static void look_again(struct loop_timer *timer)
+{
+	(void)timer;
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		struct life *life = &lives[i];
+
+		if (!life->made || !life->quiet)
+			continue;
+		life->quiet = false;
+		life->memory_wd = watch(life->name, "memory.events");
+		look(i);
+	}
+}
+
+static void memory_event(size_t node)
+{
+	look(node);
+	unwatch(&lives[node].memory_wd);
+	lives[node].quiet = true;
+	if (!look_timer.armed)
+		loop_arm(&look_timer, loop_now_ns() + CGROUP_MEMORY_EVENTS_NS);
+}
+
+/* ---- until it is empty ---------------------------------------------------------------------------------------- */
+
+static struct leaving *leaving_of(size_t node)
+{
+	for (size_t i = 0; i < n_leaving; i++)
+		if (leaving[i].name[0] && leaving[i].node == node)
+			return &leaving[i];
+	return NULL;
+}
+
+static void arm_bound(void)
+{
+	int64_t due = 0;
+
+	for (size_t i = 0; i < n_leaving; i++)
+		if (leaving[i].name[0] && leaving[i].node != NO_NODE && leaving[i].due_ns &&
+		    (!due || leaving[i].due_ns < due))
+			due = leaving[i].due_ns;
+	if (due)
+		loop_arm(&bound_timer, due);
+	else
+		loop_disarm(&bound_timer);
+}
+
+static bool removed(struct leaving *row)
+{
+	int r = cgroup_remove(row->name);
+	size_t node = row->node;
+
+	if (r == -EBUSY)
+		return false;
+	unwatch(&row->wd);
+	*row = (struct leaving){.wd = -1};
+	if (node != NO_NODE) {
+		arm_bound();
+		tell_gone(node);
+	}
+	return true;
+}
+
+static void bound_over(struct loop_timer *timer)
+{
+	int64_t now = loop_now_ns();
+
+	(void)timer;
+	for (size_t i = 0; i < n_leaving; i++) {
+		struct leaving *row = &leaving[i];
+		size_t node = row->node;
+
+		if (!row->name[0] || node == NO_NODE || !row->due_ns || now < row->due_ns || removed(row))
+			continue;
+		event_say(EVENT_ERROR, config->nodes[node].name, "cgroup %s: not even SIGKILL has ended all of it "
+			  "after %lld s; it is left to itself, and the next start gets another", row->name,
+			  CGROUP_EMPTY_NS / 1000000000);
+		row->node = NO_NODE;
+		lives[node].generation++;
+		tell_gone(node);
+	}
+	arm_bound();
+}
+
+/* 1: gone at once; 0: it is in the table; -ENOSPC: the table is full. */
+static int leave(const char *name, size_t node, bool spare)
+{
+	struct leaving *row = NULL;
+
+	if (cgroup_remove(name) != -EBUSY)
+		return 1;
+	if (!spare)
+		cgroup_kill(name);
+	for (size_t i = 0; i < n_leaving && !row; i++)
+		if (!leaving[i].name[0])
+			row = &leaving[i];
+	if (!row)
+		return -ENOSPC;
+	snprintf(row->name, sizeof(row->name), "%s", name);
+	row->node = NO_NODE;
+	row->wd = watch(name, "cgroup.events");
+	if (removed(row))	/* it became empty before it was watched */
+		return 1;
+	row->node = node;
+	row->due_ns = spare ? 0 : loop_now_ns() + CGROUP_EMPTY_NS;
+	arm_bound();
+	return 0;
+}
+
+void cgroup_discard(const char *name)
+{
+	if (leave(name, NO_NODE, false) == -ENOSPC)
+		event_say(EVENT_WARNING, "gantry", "cgroup %s stays: too many are not empty", name);
+}
+
+/* Marks were lost: everybody may have been meant. */
+static void all_woken(void)
+{
+	for (size_t i = 0; i < n_leaving; i++)
+		if (leaving[i].name[0])
+			removed(&leaving[i]);
+	for (size_t i = 0; i < config->n_nodes; i++)
+		look(i);
+}
+
+static void woken(int wd)
+{
+	for (size_t i = 0; i < n_leaving; i++) {
+		if (leaving[i].name[0] && leaving[i].wd == wd) {
+			removed(&leaving[i]);
+			return;
+		}
+	}
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		if (lives[i].memory_wd == wd) {
+			memory_event(i);
+			return;
+		}
+	}
+}
+
+static void inotify_ready(struct loop_source *from, uint32_t events)
+{
+	union {
+		struct inotify_event event;
+		char bytes[1024];
+	} buffer;
+
+	(void)events;
+	for (int i = 0; i < TURN_READS; i++) {
+		ssize_t n = read(from->fd, buffer.bytes, sizeof(buffer.bytes));
+
+		for (ssize_t at = 0; at + (ssize_t)sizeof(buffer.event) <= n;) {
+			const struct inotify_event *event = (const struct inotify_event *)(buffer.bytes + at);
+
+			if (event->mask & IN_Q_OVERFLOW)
+				all_woken();
+			else if (event->mask & IN_MODIFY)
+				woken(event->wd);
+			at += (ssize_t)sizeof(*event) + event->len;
+		}
+		if (n <= 0)
+			return;
+	}
+}
+
+/* ---- a node's life -------------------------------------------------------------------------------------------- */
+
+const char *cgroup_node_name(size_t node)
+{
+	return lives[node].name;
+}
+
+bool cgroup_node_signal(size_t node, int sig)
+{
+	return cgroup_signal(lives[node].name, sig);
+}
+
+bool cgroup_node_kill(size_t node)
+{
+	struct leaving *row = leaving_of(node);
+
+	if (row && !row->due_ns) {
+		row->due_ns = loop_now_ns() + CGROUP_EMPTY_NS;
+		arm_bound();
+	}
+	lives[node].spent = true;
+	return cgroup_kill(lives[node].name);
+}
+
+/* 0; 1: there are no cgroups; -EINVAL: a limit refused. */
+static int make(size_t node, char *reason, size_t reason_size)
+{
+	const struct config_node *with = &config->nodes[node];
+	struct life *life = &lives[node];
+
+	if (life->generation)
+		snprintf(life->name, sizeof(life->name), "%s~%u", with->name, life->generation);
+	life->limit_hit = life->killed = 0;
+	if (cgroup_make(life->name) < 0)
+		return 1;
+	for (size_t i = 0; i < with->n_cgroup; i++) {
+		const char *file = with->cgroup[i].name, *value = with->cgroup[i].value;
+		int r = cgroup_set(life->name, file, value);
+
+		if (r == -ENOENT && cgroup_setting_known(file)) {
+			event_say(EVENT_WARNING, with->name,
+				  "cgroup %s: this kernel has no such limit; it runs without", file);
+		} else if (r < 0) {
+			snprintf(reason, reason_size, "cgroup %s: \"%.64s\" refused: %s", file, value, strerror(-r));
+			cgroup_remove(life->name);
+			return -EINVAL;
+		}
+	}
+	life->made = true;
+	life->memory_wd = watch(life->name, "memory.events");
+	return 0;
+}
+
+int cgroup_node_open(size_t node, int *ret_fd, char *reason, size_t reason_size)
+{
+	struct life *life = &lives[node];
+	int r = life->made ? 0 : make(node, reason, reason_size);
+
+	*ret_fd = -1;
+	if (r != 0)
+		return r < 0 ? r : 0;
+	life->killed_now = 0;
+	life->measured_ns = 0;
+	life->there = true;
+	*ret_fd = cgroup_open(life->name);
+	return 0;
+}
+
+/* No longer the node's. */
+static void let_go(struct life *life)
+{
+	unwatch(&life->memory_wd);
+	life->made = life->quiet = life->spent = false;
+}
+
+void cgroup_node_spent(size_t node)
+{
+	lives[node].spent = true;
+}
+
+bool cgroup_node_end(size_t node, bool spare)
+{
+	struct life *life = &lives[node];
+	int r;
+
+	if (!life->there)
+		return true;
+	look(node);
+	life->there = false;
+	/* Some kernels (6.18) kill at once what clone3() begins in a cgroup that was ever told to kill. */
+	if (!life->spent && cgroup_bare(life->name))
+		return true;
+	let_go(life);
+	r = leave(life->name, node, spare);
+	if (r == -ENOSPC) {
+		event_say(EVENT_ERROR, config->nodes[node].name, "cgroup %s is not empty, and too many others are not",
+			  life->name);
+		life->generation++;
+	}
+	return r != 0;
+}
+
+void cgroup_node_rest(size_t node)
+{
+	struct life *life = &lives[node];
+
+	if (!life->made || life->there)
+		return;
+	let_go(life);
+	cgroup_discard(life->name);
+}
+
+const struct cgroup_usage *cgroup_node_usage(size_t node)
+{
+	struct life *life = &lives[node];
+	int64_t now = loop_now_ns();
+
+	if (!life->there) {
+		life->usage = (struct cgroup_usage){CGROUP_UNKNOWN, CGROUP_UNKNOWN, CGROUP_UNKNOWN, CGROUP_UNKNOWN};
+	} else if (!life->measured_ns || now - life->measured_ns >= CGROUP_MEASURED_NS) {
+		cgroup_measure(life->name, &life->usage);
+		life->measured_ns = now;
+	}
+	return &life->usage;
+}
+
+int cgroup_node_init(const struct config *with, void (*gone)(size_t node))
+{
+	int fd;
+
+	config = with;
+	tell_gone = gone;
+	bound_timer.fire = bound_over;
+	look_timer.fire = look_again;
+	source.ready = inotify_ready;
+	n_leaving = config->n_nodes + LEFT_MAX;
+	lives = calloc(config->n_nodes + 1, sizeof(*lives));
+	leaving = calloc(n_leaving, sizeof(*leaving));
+	if (!lives || !leaving)
+		return -ENOMEM;
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		snprintf(lives[i].name, sizeof(lives[i].name), "%s", config->nodes[i].name);
+		lives[i].memory_wd = -1;
+	}
+	cgroup_init();
+	fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	return loop_take(&source, fd < 0 ? -errno : fd, EPOLLIN);
+}

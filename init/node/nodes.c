@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Implements nodes.h: a row for each node, made before the loop. A process that was reaped is not yet the end of its
+ * node: that waits in its row until cgroup-node.c says that nothing is left.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <gantry/stage.h>
+
+#include "artifact.h"
+#include "cgroup-node.h"
+#include "init/lib/loop.h"
+#include "init/plan/starts.h"
+#include "init/process/child.h"
+#include "init/process/logpipe.h"
+#include "nodes.h"
+#include "ready.h"
+#include "refresh-run.h"
+#include "tidy.h"
+#include "when-ready.h"
+
+#define STARTS_IN_A_TURN 32	/* some 10 ms: who asks PID 1 something waits no longer than that */
+
+static const struct config *config;
+static struct plan *plan;
+static struct child **children;		/* the live process of each node, or NULL */
+static int *options;			/* sealed memfd of each stage and container; -1: any other service */
+static struct ending {
+	bool waiting;			/* its process was reaped, its cgroup is not empty yet */
+	struct plan_exit how;
+	char reason[NODE_REASON_MAX];
+} *endings;
+static struct starts starts;
+
+void nodes_gone(size_t node)
+{
+	struct ending *ending = &endings[node];
+
+	if (!ending->waiting)
+		return;
+	ending->waiting = false;
+	refresh_run_ended(node);
+	if (config->nodes[node].stage && config->nodes[node].stage->refresh == STAGE_FETCHES)
+		refresh_run_config_ended(node, ending->how.status == STAGE_DONE);
+	plan_exited(plan, node, &ending->how, loop_now_ns());
+}
+
+/* Told to stop, all of it, and its grace is not over: what is left may still end by itself. */
+static bool may_end(size_t node)
+{
+	return plan->nodes[node].state == NODE_STOPPING && plan->nodes[node].kill_ns && config->nodes[node].stop_all;
+}
+
+/* podman tells of its container's end as a shell does. */
+static bool died_by_kill(size_t node, const struct plan_exit *how)
+{
+	return (how->status < 0 && how->signal == SIGKILL) ||
+	       (config->nodes[node].prepare_ms && how->status == 128 + SIGKILL);
+}
+
+static void node_exited(struct child *child, const struct plan_exit *how)
+{
+	size_t node = child_node(child);
+	struct ending *ending = &endings[node];
+	bool gone;
+
+	children[node] = NULL;
+	tidy_ended(node, how->status < 0);
+	ready_forget(node);
+	when_ready_forget(node);
+	ending->how = *how;
+	snprintf(ending->reason, sizeof(ending->reason), "%s", how->reason ? how->reason : "");
+	if (died_by_kill(node, how))
+		cgroup_node_spent(node);	/* it may have been all of it that was killed, by whomever */
+	gone = cgroup_node_end(node, may_end(node));
+	/* It was not PID 1 that sent this SIGKILL; as a status of its own the reason stands alone. */
+	if (died_by_kill(node, how) &&
+	    cgroup_node_oom(node, ending->reason, sizeof(ending->reason)))
+		ending->how.status = 128 + SIGKILL;
+	ending->how.reason = ending->reason[0] ? ending->reason : NULL;
+	ending->waiting = true;
+	if (gone)
+		nodes_gone(node);
+}
+
+static bool kill_node(struct child *child)
+{
+	return cgroup_node_kill(child_node(child));
+}
+
+static void service_started(struct child *child)
+{
+	plan_launched(plan, child_node(child), loop_now_ns());
+	ready_watch(child_node(child));
+}
+
+static void start_node(size_t index)
+{
+	const struct config_node *node = &config->nodes[index];
+	const char *const stage_argv[] = {"stage", node->stage ? node->stage->type : "", node->name, NULL};
+	const char *const service_argv[] = {"launch", node->name, NULL};
+	bool service = node->kind == NODE_SERVICE;
+	struct child_spec spec = {
+		.source = node->name,
+		.argv = service ? service_argv : stage_argv,
+		.service = service && !node->prepare_ms ? node->json : NULL,
+		.node = index,
+		.options_fd = options[index],
+		.channel_fd = -1,
+		.kept = true,
+		.kill = kill_node,
+		.exited = node_exited,
+		.started = service ? service_started : NULL,
+		.told = service ? NULL : refresh_run_told,
+		.logged = logpipe_covers(index),
+	};
+	char reason[NODE_REASON_MAX];
+	int ready_fd;
+	int r = cgroup_node_open(index, &spec.cgroup_fd, reason, sizeof(reason));
+
+	if (r < 0) {
+		plan_exited(plan, index, &(struct plan_exit){.status = STAGE_NEVER, .reason = reason}, loop_now_ns());
+		return;
+	}
+	spec.cgroup = cgroup_node_name(index);
+	ready_fd = node->ready == READY_FD ? ready_pipe(index) : 0;
+	if (node->ready == READY_NOTIFY)
+		ready_expect(index);
+	spec.payload_fd = ready_fd;
+	r = ready_fd < 0 ? ready_fd : child_start(&spec, &children[index]);
+	if (ready_fd > 0)
+		close(ready_fd);
+	if (spec.cgroup_fd >= 0)
+		close(spec.cgroup_fd);
+	if (r < 0) {
+		cgroup_node_end(index, false);
+		plan_not_started(plan, index, strerror(-r), loop_now_ns());
+	}
+}
+
+void nodes_signal(size_t node, int sig)
+{
+	if (starts_remove(&starts, node))
+		start_node(node);
+	if (sig == SIGKILL && !children[node])
+		cgroup_node_kill(node);	/* its process has ended, others of its cgroup have not */
+	else if (children[node] &&
+		 (sig == SIGKILL || !config->nodes[node].stop_all || !cgroup_node_signal(node, sig)))
+		child_signal(children[node], sig);
+}
+
+static void make_options(void)
+{
+	for (size_t i = 0; i < config->n_nodes; i++)
+		options[i] = config->nodes[i].kind == NODE_SERVICE && !config->nodes[i].prepare_ms ? -1 :
+				  artifact_memfd("options", config->nodes[i].json, config->nodes[i].json_size);
+}
+
+int nodes_init(const struct config *with, struct plan *for_plan)
+{
+	config = with;
+	plan = for_plan;
+	children = calloc(config->n_nodes + 1, sizeof(*children));
+	options = calloc(config->n_nodes + 1, sizeof(*options));
+	endings = calloc(config->n_nodes + 1, sizeof(*endings));
+	if (!children || !options || !endings || starts_init(&starts, config->n_nodes) < 0)
+		return -ENOMEM;
+	make_options();
+	return 0;
+}
+
+const int *nodes_options(void)
+{
+	return options;
+}
+
+struct child *const *nodes_children(void)
+{
+	return children;
+}
+
+void nodes_start(size_t node)
+{
+	starts_add(&starts, node);
+}
+
+void nodes_turn(void)
+{
+	size_t node;
+
+	for (int i = 0; i < STARTS_IN_A_TURN && starts_next(&starts, &node); i++)
+		start_node(node);
+}
+
+bool nodes_waiting(void)
+{
+	return starts.count > 0;
+}

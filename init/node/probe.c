@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Implements probe.h: one row for each service that has a probe, found by the node's index. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cgroup-node.h"
+#include "init/lib/loop.h"
+#include "init/process/cgroup.h"
+#include "init/process/child.h"
+#include "probe.h"
+
+#define MS 1000000LL
+
+struct probe {
+	size_t node;
+	enum probe_kind kind;
+	bool active;			/* somebody waits for its answers */
+	bool late;			/* killed for its timeout */
+	bool ended;			/* killed because nobody waits for this answer any more */
+	unsigned failures;		/* in a row */
+	struct child *child;
+	struct loop_timer timer;	/* while it runs its timeout, else the next run */
+	char cgroup[CGROUP_NAME_MAX];
+};
+
+static const struct plan *plan;
+static struct probe *rows;
+static size_t n_rows;
+static struct probe **probes;		/* by node; NULL: it has none */
+static void (*answer)(size_t node, enum probe_kind kind, const char *why);
+
+static bool has_probe(const struct config_node *node)
+{
+	return node->ready_json || node->health_json;
+}
+
+static int64_t interval_ns(const struct probe *probe)
+{
+	const struct config_node *config = plan->nodes[probe->node].config;
+
+	return MS * (probe->kind == PROBE_READY ? config->ready_interval_ms : config->health_interval_ms);
+}
+
+/* What it asks about is there: not one that stops, or is not ready yet. */
+static bool is_wanted(const struct probe *probe)
+{
+	return probe->active &&
+	       plan->nodes[probe->node].state == (probe->kind == PROBE_READY ? NODE_RUNNING : NODE_READY);
+}
+
+static void say_bad(struct probe *probe, const char *why)
+{
+	const struct config_node *config = plan->nodes[probe->node].config;
+	char text[NODE_REASON_MAX];
+
+	probe->failures++;
+	if (probe->kind == PROBE_READY || probe->failures < config->health_failures) {
+		loop_arm(&probe->timer, loop_now_ns() + interval_ns(probe));
+		return;
+	}
+	snprintf(text, sizeof(text), "watchdog: %u probe%s in a row failed: %s", probe->failures,
+		 probe->failures == 1 ? "" : "s", why);
+	probe->active = false;
+	answer(probe->node, probe->kind, text);
+}
+
+static void say_good(struct probe *probe)
+{
+	probe->failures = 0;
+	if (probe->kind == PROBE_READY) {
+		probe->active = false;
+		answer(probe->node, probe->kind, NULL);
+	} else {
+		loop_arm(&probe->timer, loop_now_ns() + interval_ns(probe));
+	}
+}
+
+static struct probe *probe_of(const struct child *child)
+{
+	for (size_t i = 0; i < n_rows; i++)
+		if (rows[i].child == child)
+			return &rows[i];
+	return NULL;
+}
+
+static void exited(struct child *child, const struct plan_exit *how)
+{
+	struct probe *probe = probe_of(child);
+	char why[160];
+	const char *own = how->reason ? how->reason : "";
+
+	if (!probe)
+		return;
+	probe->child = NULL;
+	loop_disarm(&probe->timer);
+	cgroup_discard(probe->cgroup);
+	if (!is_wanted(probe))
+		return;
+	if (probe->ended) {
+		loop_arm(&probe->timer, loop_now_ns() + (probe->kind == PROBE_READY ? 0 : interval_ns(probe)));
+		return;
+	}
+	if (how->status == 0 && !probe->late) {
+		say_good(probe);
+		return;
+	}
+	if (probe->late)
+		snprintf(why, sizeof(why), "no answer in time");
+	else if (how->status < 0)
+		snprintf(why, sizeof(why), "killed by signal %d", how->signal);
+	else
+		snprintf(why, sizeof(why), "exit status %d%s%.100s", how->status, own[0] ? ": " : "", own);
+	say_bad(probe, why);
+}
+
+static void run(struct probe *probe)
+{
+	const struct config_node *config = plan->nodes[probe->node].config;
+	const char *const argv[] = {"launch", config->name, NULL};
+	struct child_spec spec = {
+		.source = config->name,
+		.argv = argv,
+		.service = probe->kind == PROBE_READY ? config->ready_json : config->health_json,
+		.node = CHILD_NO_NODE,
+		.options_fd = -1,
+		.channel_fd = -1,
+		.cgroup = probe->cgroup,
+		.cgroup_fd = cgroup_make(probe->cgroup) == 0 ? cgroup_open(probe->cgroup) : -1,
+		.quiet = true,
+		.exited = exited,
+	};
+	int64_t timeout = MS * (probe->kind == PROBE_READY ? config->ready_timeout_ms : config->health_timeout_ms);
+	int r = child_start(&spec, &probe->child);
+
+	if (spec.cgroup_fd >= 0)
+		close(spec.cgroup_fd);
+	probe->late = probe->ended = false;
+	/* No process to be had is not the service's failure. */
+	loop_arm(&probe->timer, loop_now_ns() + (r < 0 ? interval_ns(probe) : timeout));
+	if (r < 0)
+		probe->child = NULL;
+}
+
+static void timer_fired(struct loop_timer *timer)
+{
+	struct probe *probe = (struct probe *)((char *)timer - offsetof(struct probe, timer));
+
+	if (probe->child) {
+		probe->late = true;
+		child_signal(probe->child, SIGKILL);
+	} else if (is_wanted(probe)) {
+		run(probe);
+	}
+}
+
+void probe_begin(size_t node, enum probe_kind kind)
+{
+	struct probe *probe = probes[node];
+
+	if (!probe || (kind == PROBE_HEALTH && !plan->nodes[node].config->health_json))
+		return;
+	probe_end(node);
+	probe->kind = kind;
+	probe->active = true;
+	probe->failures = 0;
+	/* One that was just ended is still to be reaped: then the next begins. */
+	if (!probe->child)
+		loop_arm(&probe->timer, loop_now_ns() + (kind == PROBE_READY ? 0 : interval_ns(probe)));
+}
+
+void probe_end(size_t node)
+{
+	struct probe *probe = probes[node];
+
+	if (!probe)
+		return;
+	probe->active = false;
+	loop_disarm(&probe->timer);
+	if (!probe->child)
+		return;
+	probe->ended = true;
+	child_signal(probe->child, SIGKILL);
+}
+
+size_t probe_count(const struct config *config)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < config->n_nodes; i++)
+		n += has_probe(&config->nodes[i]);
+	return n;
+}
+
+int probe_init(const struct plan *with, void (*callback)(size_t node, enum probe_kind kind, const char *why))
+{
+	plan = with;
+	answer = callback;
+	rows = calloc(probe_count(with->config) + 1, sizeof(*rows));
+	probes = calloc(with->n_nodes + 1, sizeof(struct probe *));
+	if (!rows || !probes)
+		return -ENOMEM;
+	for (size_t i = 0; i < with->n_nodes; i++) {
+		if (!has_probe(with->nodes[i].config))
+			continue;
+		probes[i] = &rows[n_rows++];
+		probes[i]->node = i;
+		probes[i]->timer.fire = timer_fired;
+		snprintf(probes[i]->cgroup, sizeof(probes[i]->cgroup), "%s.probe", with->nodes[i].config->name);
+	}
+	return 0;
+}

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Implements ready.h. A descriptor that cannot be had is asked for again by the watch's timer; nothing is given up. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "init/control/boot.h"
+#include "init/event/event.h"
+#include "init/event/sender.h"
+#include "init/lib/loop.h"
+#include "init/lib/unixsock.h"
+#include "probe.h"
+#include "ready.h"
+
+#define ASK_MIN_NS    5000000LL
+#define ASK_MAX_NS 1000000000LL
+#define NOTIFY_BUDGET 64
+
+struct watch {
+	size_t node;
+	bool active;
+	bool reloading;			/* it said so, and not yet that it is ready again */
+	int pipe_fd;			/* the end that is read, from the start to the first newline; -1: none */
+	struct loop_source source;	/* inotify, the connecting socket, or that pipe */
+	struct loop_timer timer;
+	int64_t delay_ns;
+};
+
+static struct plan *plan;
+static struct watch *watches;
+static void (*became_ready)(size_t node);
+static struct loop_source notify = LOOP_SOURCE_INIT;
+
+static void close_source(struct watch *watch)
+{
+	int fd = watch->source.fd;
+
+	loop_remove(&watch->source);
+	if (fd >= 0)
+		close(fd);
+	if (fd >= 0 && fd == watch->pipe_fd)
+		watch->pipe_fd = -1;
+}
+
+void ready_forget(size_t node)
+{
+	struct watch *watch = &watches[node];
+
+	watch->active = watch->reloading = false;
+	close_source(watch);
+	if (watch->pipe_fd >= 0)
+		close(watch->pipe_fd);
+	watch->pipe_fd = -1;
+	loop_disarm(&watch->timer);
+	probe_end(node);
+}
+
+static void is_ready(struct watch *watch)
+{
+	size_t node = watch->node;
+
+	ready_forget(node);
+	became_ready(node);
+}
+
+static void again_later(struct watch *watch)
+{
+	loop_arm(&watch->timer, loop_now_ns() + watch->delay_ns);
+	watch->delay_ns *= 2;
+	if (watch->delay_ns > ASK_MAX_NS)
+		watch->delay_ns = ASK_MAX_NS;
+}
+
+/* ---- path ----------------------------------------------------------------------------------------------------- */
+
+/*
+ * Watches the nearest folder above the path that exists, then looks: in this order, so that nothing that appears
+ * in between is missed. When a folder on the way appears, the walk is made again from there.
+ */
+static void look_at_path(struct watch *watch)
+{
+	const char *path = plan->nodes[watch->node].config->ready_path;
+	char folder[PATH_MAX];
+	int fd;
+
+	close_source(watch);
+	fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (fd < 0 || loop_add(&watch->source, fd, EPOLLIN) < 0) {
+		if (fd >= 0)
+			close(fd);
+		again_later(watch);
+	} else {
+		snprintf(folder, sizeof(folder), "%s", path);
+		do {
+			char *slash = strrchr(folder, '/');
+
+			if (!slash)
+				break;
+			slash[slash == folder] = '\0';
+			if (inotify_add_watch(fd, folder, IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF) >= 0)
+				break;
+		} while (folder[1]);
+	}
+	if (access(path, F_OK) == 0)
+		is_ready(watch);
+}
+
+/* ---- tcp ------------------------------------------------------------------------------------------------------ */
+
+static int tcp_address(const struct config_node *config, struct sockaddr_storage *ret, socklen_t *ret_size)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
+
+	memset(ret, 0, sizeof(*ret));
+	if (inet_pton(AF_INET, config->ready_address, &v4->sin_addr) == 1) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons(config->ready_port);
+		*ret_size = sizeof(*v4);
+		return 0;
+	}
+	if (inet_pton(AF_INET6, config->ready_address, &v6->sin6_addr) == 1) {
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons(config->ready_port);
+		*ret_size = sizeof(*v6);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static void ask_tcp(struct watch *watch)
+{
+	struct sockaddr_storage address;
+	socklen_t size;
+	int fd;
+
+	close_source(watch);
+	again_later(watch);
+	if (tcp_address(plan->nodes[watch->node].config, &address, &size) < 0)
+		return;
+	fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return;
+	if (connect(fd, (struct sockaddr *)&address, size) == 0) {
+		close(fd);
+		is_ready(watch);
+	} else if (errno != EINPROGRESS || loop_add(&watch->source, fd, EPOLLOUT) < 0) {
+		close(fd);
+	}
+}
+
+/* ---- descriptor ----------------------------------------------------------------------------------------------- */
+
+int ready_pipe(size_t node)
+{
+	struct watch *watch = &watches[node];
+	int pair[2];
+
+	ready_forget(node);
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return -errno;
+	/* Only PID 1's end must not block: the service's is as it would be from anybody else. */
+	if (fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0) {
+		close(pair[0]);
+		close(pair[1]);
+		return -errno;
+	}
+	watch->pipe_fd = pair[0];
+	return pair[1];
+}
+
+static void read_pipe(struct watch *watch)
+{
+	char bytes[256];
+	ssize_t n = read(watch->pipe_fd, bytes, sizeof(bytes));
+
+	if (n > 0 && memchr(bytes, '\n', (size_t)n)) {
+		is_ready(watch);
+	} else if (n == 0) {
+		event_say(EVENT_WARNING, plan->nodes[watch->node].config->name,
+			  "closed its readiness descriptor without a newline");
+		close_source(watch);
+	}
+}
+
+static void listen_to_pipe(struct watch *watch)
+{
+	if (watch->pipe_fd >= 0 && loop_add(&watch->source, watch->pipe_fd, EPOLLIN) < 0)
+		again_later(watch);
+}
+
+/* ---- one watch ------------------------------------------------------------------------------------------------ */
+
+static void source_ready(struct loop_source *source, uint32_t events)
+{
+	struct watch *watch = (struct watch *)((char *)source - offsetof(struct watch, source));
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	(void)events;
+	switch (plan->nodes[watch->node].config->ready) {
+	case READY_PATH:
+		look_at_path(watch);
+		break;
+	case READY_FD:
+		read_pipe(watch);
+		break;
+	default:
+		if (getsockopt(source->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && !error)
+			is_ready(watch);
+		else
+			close_source(watch);	/* the timer asks again */
+	}
+}
+
+static void look(struct watch *watch)
+{
+	switch (plan->nodes[watch->node].config->ready) {
+	case READY_STARTED:
+		is_ready(watch);
+		break;
+	case READY_PATH:
+		look_at_path(watch);
+		break;
+	case READY_TCP:
+		ask_tcp(watch);
+		break;
+	case READY_FD:
+		listen_to_pipe(watch);
+		break;
+	case READY_EXEC:
+		probe_begin(watch->node, PROBE_READY);
+		break;
+	case READY_NOTIFY:
+	case READY_EXIT:
+		break;
+	}
+}
+
+static void timer_fired(struct loop_timer *timer)
+{
+	look((struct watch *)((char *)timer - offsetof(struct watch, timer)));
+}
+
+void ready_probed(size_t node)
+{
+	if (watches[node].active)
+		is_ready(&watches[node]);
+}
+
+void ready_expect(size_t node)
+{
+	ready_forget(node);
+	watches[node].active = true;
+}
+
+void ready_watch(size_t node)
+{
+	struct watch *watch = &watches[node];
+	int pipe_fd = watch->pipe_fd;
+
+	watch->pipe_fd = -1;
+	ready_forget(node);
+	watch->pipe_fd = pipe_fd;
+	watch->active = true;
+	watch->delay_ns = ASK_MIN_NS;
+	look(watch);
+}
+
+/* ---- notify --------------------------------------------------------------------------------------------------- */
+
+static void say_status(size_t node, const char *value)
+{
+	const char *name = plan->nodes[node].config->name;
+
+	if (sender_may(sender_find(name), loop_now_ns()))
+		event_say(EVENT_INFO, name, "%.*s", (int)strcspn(value, "\n"), value);
+}
+
+static void say_ready(size_t node, const char *value)
+{
+	struct watch *watch = &watches[node];
+
+	(void)value;
+	if (watch->reloading)
+		event_say(EVENT_INFO, plan->nodes[node].config->name, "reloaded");
+	watch->reloading = false;
+	if (watch->active && plan->nodes[node].config->ready == READY_NOTIFY)
+		is_ready(watch);
+}
+
+static void say_reloading(size_t node, const char *value)
+{
+	(void)value;
+	if (!watches[node].reloading)
+		event_say(EVENT_INFO, plan->nodes[node].config->name, "reloading");
+	watches[node].reloading = true;
+}
+
+static void say_alive(size_t node, const char *value)
+{
+	(void)value;
+	plan_alive(plan, node, loop_now_ns());
+}
+
+static void say_dead(size_t node, const char *value)
+{
+	(void)value;
+	plan_unhealthy(plan, node, "watchdog: it says that it does not work", loop_now_ns());
+}
+
+static void say_stopping(size_t node, const char *value)
+{
+	(void)value;
+	plan_stopping(plan, node, loop_now_ns());
+}
+
+/* The words of sd_notify(3) that mean something here; "=" at the end: with any value. */
+static const struct {
+	const char *word;
+	void (*say)(size_t node, const char *value);
+} words[] = {
+	{"READY=1", say_ready},		{"STATUS=", say_status},	{"STOPPING=1", say_stopping},
+	{"WATCHDOG=1", say_alive},	{"WATCHDOG=trigger", say_dead},	{"RELOADING=1", say_reloading},
+};
+
+static void one_line(size_t node, const char *line)
+{
+	size_t size = strcspn(line, "\n");
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		size_t n = strlen(words[i].word);
+
+		if (!strncmp(line, words[i].word, n) && (size == n || words[i].word[n - 1] == '=')) {
+			words[i].say(node, line + n);
+			return;
+		}
+	}
+}
+
+/* What a process says that belongs to no service counts for none. */
+static void notified(pid_t pid, const char *text)
+{
+	const char *name = boot_node_of_pid(pid);
+	size_t node;
+
+	if (!name || plan_find(plan, name, &node) < 0 || plan->nodes[node].config->kind != NODE_SERVICE) {
+		event_count_drop("notify");
+		return;
+	}
+	for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+		one_line(node, line);
+}
+
+static void notify_ready(struct loop_source *source, uint32_t events)
+{
+	(void)events;
+	for (int i = 0; i < NOTIFY_BUDGET; i++) {
+		char text[1025];
+		union {
+			struct cmsghdr head;
+			char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * 16)];
+		} control;
+		struct iovec part = {text, sizeof(text) - 1};
+		struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
+					 .msg_controllen = sizeof(control.bytes)};
+		ssize_t n = recvmsg(source->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		struct ucred sender = {0};
+
+		if (n < 0)
+			return;
+		for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
+			if (c->cmsg_level != SOL_SOCKET)
+				continue;
+			if (c->cmsg_type == SCM_CREDENTIALS) {
+				memcpy(&sender, CMSG_DATA(c), sizeof(sender));
+			} else if (c->cmsg_type == SCM_RIGHTS) {
+				/* sd_notify can store descriptors; we do not, and must not keep them either. */
+				for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
+					int fd;
+
+					memcpy(&fd, CMSG_DATA(c) + at, sizeof(int));
+					close(fd);
+				}
+			}
+		}
+		text[n] = '\0';
+		if (sender.pid > 0)
+			notified(sender.pid, text);
+	}
+}
+
+static int open_notify(void)
+{
+	notify.ready = notify_ready;
+	return loop_take(&notify, unixsock_bind(NOTIFY_SOCKET, SOCK_DGRAM), EPOLLIN);
+}
+
+int ready_init(struct plan *with, void (*callback)(size_t node))
+{
+	plan = with;
+	became_ready = callback;
+	watches = calloc(plan->n_nodes ? plan->n_nodes : 1, sizeof(*watches));
+	if (!watches)
+		return -ENOMEM;
+	for (size_t i = 0; i < plan->n_nodes; i++) {
+		watches[i].node = i;
+		watches[i].source.fd = watches[i].pipe_fd = -1;
+		watches[i].source.ready = source_ready;
+		watches[i].timer.fire = timer_fired;
+	}
+	return open_notify();
+}

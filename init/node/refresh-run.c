@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Implements refresh-run.h. Everything is allocated before the loop; a step is one child, and only one runs. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <gantry/cleanup.h>
+
+#include "artifact.h"
+#include "cgroup-node.h"
+#include "init/control/boot.h"
+#include "init/event/event.h"
+#include "init/lib/loop.h"
+#include "init/plan/refresh.h"
+#include "init/process/cgroup.h"
+#include "refresh-run.h"
+
+#define CGROUP  "refresh.step"	/* no node's name has a dot */
+#define STEP_NS (300 * 1000000000LL)	/* of a stage without a deadline of its own */
+#define CONFIG  CONFIG_ARTIFACT
+
+enum flag {
+	FLAG_UNTOLD,
+	FLAG_TRUE,
+	FLAG_FALSE,
+	FLAG_MISSING,
+	FLAG_INVALID,
+};
+
+static const char *const flag_words[] = {"", "true", "false", "missing", "invalid"};
+
+struct service {
+	uint8_t flag;		/* enum flag: what the document says that is not yet current */
+	bool changed;		/* a file that it reads */
+	bool signal_due;	/* once it is ready */
+};
+
+static const struct config *config;
+static struct plan *plan;
+static const int *options;
+static struct child *const *processes;
+static void (*tell_end)(bool good, const char *text);
+
+static struct refresh machine;
+static size_t *node_of;			/* of machine.stages */
+static struct service *services;	/* by node */
+static struct child *step;		/* the process of the latest REFRESH_RUN */
+static bool step_old;			/* it works with the old document */
+/* The new document, until it is the current one, and what is kept of it. */
+enum {DOCUMENT, KEPT, DIGEST, PARTS};
+static const char *const part_names[PARTS] = {CONFIG, KEPT_ARTIFACT, DIGEST_ARTIFACT};
+static int candidate[PARTS] = {-1, -1, -1};
+static size_t changed_files;
+static char fail_reason[NODE_REASON_MAX];
+static struct control_refresh so_far;	/* what the status tells, but for what it is asked for only then */
+static struct loop_timer timer;
+
+static void feed(const struct refresh_input *input);
+
+/* ---- what the config stage says about switches ------------------------------------------------------------------ */
+
+static void take_flag(const char *text)
+{
+	const char *word = strrchr(text, '=');
+	enum flag flag = FLAG_UNTOLD;
+
+	for (size_t i = 1; word && i < sizeof(flag_words) / sizeof(*flag_words); i++)
+		if (!strcmp(word + 1, flag_words[i]))
+			flag = (enum flag)i;
+	for (size_t i = 0; flag != FLAG_UNTOLD && i < config->n_nodes; i++) {
+		const char *key = config->nodes[i].enabled_if;
+
+		if (key && strlen(key) == (size_t)(word - text) && !strncmp(key, text, strlen(key)))
+			services[i].flag = (uint8_t)flag;
+	}
+}
+
+static void forget_flags(void)
+{
+	for (size_t i = 0; i < config->n_nodes; i++)
+		services[i].flag = FLAG_UNTOLD;
+}
+
+/* The document is the current one: what it says about switches counts. Whatever is not true is false. */
+static void apply_flags(void)
+{
+	static const char *const words[] = {
+		[FLAG_UNTOLD] = "%s was not told by the config stage",
+		[FLAG_TRUE] = "%s is true",
+		[FLAG_FALSE] = "%s is false",
+		[FLAG_MISSING] = "%s is not in the configuration",
+		[FLAG_INVALID] = "%s is neither true nor false",
+	};
+
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		const struct config_node *node = &config->nodes[i];
+		enum flag flag = (enum flag)services[i].flag;
+		char why[NODE_REASON_MAX];
+
+		if (!node->enabled_if)
+			continue;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+		snprintf(why, sizeof(why), words[flag], node->enabled_if);
+#pragma GCC diagnostic pop
+		if (flag != FLAG_TRUE && flag != FLAG_FALSE)
+			event_say(EVENT_WARNING, node->name, "not enabled: %s", why);
+		plan_enable(plan, i, flag == FLAG_TRUE, why);
+	}
+	forget_flags();
+}
+
+void refresh_run_config_ended(size_t node, bool good)
+{
+	if (good && config->refreshes && node == config->refresh_stage)
+		so_far.success_ns = loop_now_ns();
+	if (good)
+		apply_flags();
+	else
+		forget_flags();
+}
+
+/* ---- what the render stages say about files --------------------------------------------------------------------- */
+
+static void take_changed(const char *path)
+{
+	changed_files++;
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		const struct config_node *node = &config->nodes[i];
+
+		for (size_t j = 0; j < node->n_change_files; j++)
+			services[i].changed |= !strcmp(node->change_files[j], path);
+	}
+}
+
+static void forget_changes(void)
+{
+	changed_files = 0;
+	for (size_t i = 0; i < config->n_nodes; i++)
+		services[i].changed = false;
+}
+
+static void signal_service(size_t index)
+{
+	services[index].signal_due = false;
+	if (processes[index])
+		child_signal(processes[index], config->nodes[index].change_signal);
+}
+
+/*
+ * A service that is not running reads its files when it starts. One that has started but is not ready gets its signal
+ * once it is: before, it may be the launcher still, or without a handler, and the signal would end it.
+ */
+static void tell_service(size_t index)
+{
+	const struct config_node *node = &config->nodes[index];
+	enum node_state state = plan->nodes[index].state;
+
+	if (node->change_action == CHANGE_SIGNAL && state == NODE_READY) {
+		event_say(EVENT_INFO, node->name, "a file has changed: signal %d (%s)", node->change_signal,
+			  strsignal(node->change_signal));
+		signal_service(index);
+	} else if (node->change_action == CHANGE_SIGNAL && state == NODE_RUNNING) {
+		event_say(EVENT_INFO, node->name, "a file has changed: signal %d (%s) once it is ready",
+			  node->change_signal, strsignal(node->change_signal));
+		services[index].signal_due = true;
+	} else if (node->change_action == CHANGE_RESTART && (state == NODE_READY || state == NODE_RUNNING)) {
+		event_say(EVENT_INFO, node->name, "a file has changed: restart");
+		plan_stop(plan, index, true, loop_now_ns());
+	} else if (node->change_action == CHANGE_RESTART && (state == NODE_RETRYING || state == NODE_FAILED)) {
+		event_say(EVENT_INFO, node->name, "a file has changed: started again");
+		plan_start(plan, index, loop_now_ns());
+	}
+}
+
+void refresh_run_ready(size_t node)
+{
+	if (services && services[node].signal_due)
+		signal_service(node);
+}
+
+void refresh_run_ended(size_t node)
+{
+	if (services)
+		services[node].signal_due = false;
+}
+
+void refresh_run_told(struct child *child, enum report_kind kind, const char *strings, size_t size)
+{
+	enum stage_refresh part = config->nodes[child_node(child)].stage->refresh;
+
+	for (size_t at = 0; at < size; at += strlen(strings + at) + 1) {
+		if (kind == REPORT_FLAGS && part == STAGE_FETCHES)
+			take_flag(strings + at);
+		else if (kind == REPORT_CHANGED && part == STAGE_RENDERS && machine.state == REFRESH_APPLYING)
+			take_changed(strings + at);
+	}
+}
+
+/* ---- the processes ---------------------------------------------------------------------------------------------- */
+
+static int take(struct child *child, const char *name, int *ret_fd)
+{
+	bool fetches = machine.state == REFRESH_FETCHING;
+	int fd;
+
+	(void)child;
+	if (strcmp(name, fetches ? DIGEST_ARTIFACT : CONFIG))
+		return -EPERM;
+	fd = fetches ? artifact_now(DIGEST_ARTIFACT) : step_old ? artifact_now(KEPT_ARTIFACT) :
+	     artifact_reopen(candidate[DOCUMENT]);
+	if (fd < 0)
+		return -ENOENT;
+	*ret_fd = fd;
+	return 0;
+}
+
+static void drop_candidate(void)
+{
+	for (size_t i = 0; i < PARTS; i++) {
+		if (candidate[i] >= 0)
+			close(candidate[i]);
+		candidate[i] = -1;
+	}
+}
+
+static bool given(struct child *child, const char *name, int fd)
+{
+	(void)child;
+	for (size_t i = 0; machine.state == REFRESH_FETCHING && i < PARTS; i++) {
+		if (strcmp(name, part_names[i]))
+			continue;
+		if (candidate[i] >= 0)
+			close(candidate[i]);
+		candidate[i] = fd;
+		return true;
+	}
+	return false;
+}
+
+static const char *const phase_names[REFRESH_STATE_MAX] = REFRESH_STATE_NAMES;
+
+static bool is_complete(void)
+{
+	return candidate[DOCUMENT] >= 0 && candidate[KEPT] >= 0 && candidate[DIGEST] >= 0;
+}
+
+static void step_exited(struct child *child, const struct plan_exit *how)
+{
+	struct refresh_input input = {.kind = REFRESH_ENDED, .outcome = REFRESH_BAD};
+	char reason[NODE_REASON_MAX];
+
+	step = NULL;
+	cgroup_discard(CGROUP);
+	if (how->reason && *how->reason)
+		snprintf(reason, sizeof(reason), "%s", how->reason);
+	else if (how->status < 0)
+		snprintf(reason, sizeof(reason), "killed by signal %d", how->signal);
+	else
+		snprintf(reason, sizeof(reason), "exit status %d", how->status);
+	input.reason = reason;
+	if (how->status == STAGE_DONE && machine.state != REFRESH_FETCHING)
+		input.outcome = REFRESH_GOOD;
+	else if (how->status == STAGE_DONE && how->skipped)
+		input.outcome = REFRESH_SAME;
+	else if (how->status == STAGE_DONE && is_complete())
+		input.outcome = REFRESH_GOOD;
+	else if (how->status == STAGE_DONE)
+		input.reason = "it gave no configuration";
+	event_say(machine.state == REFRESH_MEASURING || machine.state == REFRESH_APPLYING ? EVENT_INFO : EVENT_DEBUG,
+		  config->nodes[child_node(child)].name, "refresh, %s: %s", phase_names[machine.state], reason);
+	feed(&input);
+}
+
+static void start(const struct refresh_action *action)
+{
+	static const char *const modes[] = STAGE_MODE_NAMES;
+	size_t index = node_of[action->stage];
+	const struct config_node *node = &config->nodes[index];
+	const char *const argv[] = {"stage", node->stage->type, node->name, modes[action->mode], NULL};
+	struct child_spec spec = {.source = node->name, .argv = argv, .node = index, .options_fd = options[index],
+				  .channel_fd = -1, .cgroup_fd = -1, .cgroup = CGROUP,
+				  .exited = step_exited, .given = given, .take = take, .told = refresh_run_told};
+	int r;
+
+	step_old = action->old;
+	if (cgroup_make(CGROUP) == 0)
+		spec.cgroup_fd = cgroup_open(CGROUP);
+	r = child_start(&spec, &step);
+	if (spec.cgroup_fd >= 0)
+		close(spec.cgroup_fd);
+	if (r < 0) {
+		char reason[NODE_REASON_MAX];
+
+		snprintf(reason, sizeof(reason), "not started: %s", strerror(-r));
+		step = NULL;
+		feed(&(struct refresh_input){.kind = REFRESH_ENDED, .outcome = REFRESH_BAD, .reason = reason});
+	}
+}
+
+/* ---- performing ------------------------------------------------------------------------------------------------- */
+
+/* A stage that had failed, or was blocked by one that had, gets another chance with what is current now. */
+static void start_failed(void)
+{
+	for (size_t i = 1; i < machine.n_stages; i++) {
+		enum node_state state = plan->nodes[node_of[i]].state;
+
+		if (state == NODE_FAILED || state == NODE_BLOCKED)
+			plan_start(plan, node_of[i], loop_now_ns());
+	}
+}
+
+static void commit(void)
+{
+	for (size_t i = 0; i < PARTS; i++) {
+		artifact_replace(part_names[i], candidate[i]);
+		candidate[i] = -1;
+	}
+	apply_flags();
+	for (size_t i = 0; i < config->n_nodes; i++)
+		if (services[i].changed)
+			tell_service(i);
+	start_failed();
+}
+
+static void note(enum refresh_outcome outcome)
+{
+	so_far.ended_ns = loop_now_ns();
+	so_far.outcome = (uint8_t)outcome;
+	so_far.runs[outcome]++;
+	if (outcome != REFRESH_BAD)
+		so_far.success_ns = so_far.ended_ns;
+	snprintf(so_far.reason, sizeof(so_far.reason), "%s", outcome == REFRESH_BAD ? machine.reason : "");
+}
+
+static void tell(const struct refresh_action *action)
+{
+	static const char *const words[] = REFRESH_OUTCOME_NAMES;
+	enum event_level level = !action->loud ? EVENT_DEBUG : action->outcome == REFRESH_BAD ? EVENT_WARNING :
+				 action->outcome == REFRESH_GOOD ? EVENT_NOTICE : EVENT_INFO;
+	char text[NODE_REASON_MAX + 64], fields[64];
+	size_t n;
+
+	n = (size_t)snprintf(fields, sizeof(fields), "refresh=%s%c", words[action->outcome], 0);
+	if (action->outcome == REFRESH_GOOD) {
+		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "files=%zu%c", changed_files, 0);
+		snprintf(text, sizeof(text), "configuration refreshed, %zu files changed", changed_files);
+	} else if (action->outcome == REFRESH_SAME) {
+		snprintf(text, sizeof(text), "configuration is unchanged");
+	} else {
+		snprintf(text, sizeof(text), "configuration is not refreshed, the old one stays: %s", machine.reason);
+	}
+	note(action->outcome);
+	drop_candidate();
+	forget_flags();
+	forget_changes();
+	event_add(level, EVENT_MESSAGE, "gantry", text, strlen(text), fields, n);
+	if (tell_end)
+		tell_end(action->outcome != REFRESH_BAD, action->outcome == REFRESH_BAD ? machine.reason : text);
+}
+
+static void warn(size_t stage)
+{
+	if (machine.state == REFRESH_UNDOING)
+		event_say(EVENT_ERROR, machine.stages[stage].name, "its files could not be put back: %s", fail_reason);
+	else
+		event_say(EVENT_WARNING, machine.stages[stage].name, "the new configuration is used all the same: %s",
+			  fail_reason);
+}
+
+static void perform(const struct refresh_action *action)
+{
+	switch (action->kind) {
+	case REFRESH_RUN:
+		start(action);
+		break;
+	case REFRESH_KILL:
+		if (step)
+			child_signal(step, SIGKILL);
+		break;
+	case REFRESH_WARN:
+		warn(action->stage);
+		break;
+	case REFRESH_COMMIT:
+		commit();
+		break;
+	case REFRESH_TELL:
+		tell(action);
+		break;
+	}
+}
+
+/* A step that cannot be started feeds its end back: no deeper than there are stages. */
+static void feed(const struct refresh_input *input)
+{
+	struct refresh_actions actions;
+	int64_t due;
+
+	if (input->reason)
+		snprintf(fail_reason, sizeof(fail_reason), "%s", input->reason);
+	refresh_step(&machine, input, loop_now_ns(), &actions);
+	for (size_t i = 0; i < actions.n; i++)
+		perform(&actions.list[i]);
+	due = refresh_due_ns(&machine);
+	if (due && !(timer.armed && timer.due_ns == due))
+		loop_arm(&timer, due);
+	else if (!due)
+		loop_disarm(&timer);
+}
+
+/* ---- when -------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Open, once the plan's config stage is done and each stage that uses the document has come to an end, good or bad:
+ * then a refresh takes nothing from the boot, and may even mend it. A blocked stage is not run: what it needs is not
+ * there.
+ */
+static void look_at_plan(void)
+{
+	machine.open = plan->nodes[node_of[0]].state == NODE_DONE;
+	for (size_t i = 1; i < machine.n_stages; i++) {
+		enum node_state state = plan->nodes[node_of[i]].state;
+		struct refresh_stage *stage = &machine.stages[i];
+
+		stage->had = state == NODE_DONE || state == NODE_SKIPPED;
+		stage->runs = stage->had || state == NODE_FAILED;
+		if (!stage->runs && state != NODE_BLOCKED)
+			machine.open = false;
+	}
+}
+
+void refresh_run_turn(void)
+{
+	if (!config->refreshes)
+		return;
+	if (boot_stopping()) {
+		feed(&(struct refresh_input){.kind = REFRESH_STOP});
+		return;
+	}
+	if (machine.state == REFRESH_IDLE)
+		look_at_plan();
+	feed(&(struct refresh_input){.kind = REFRESH_TURN});
+}
+
+int boot_refresh(void)
+{
+	int r;
+
+	if (!config->refreshes)
+		return -EOPNOTSUPP;
+	if (boot_stopping())
+		return -ESHUTDOWN;
+	if (machine.state == REFRESH_IDLE)
+		look_at_plan();
+	r = refresh_may(&machine);
+	if (r == 0)
+		feed(&(struct refresh_input){.kind = REFRESH_ASK});
+	return r;
+}
+
+/* Of the document PID 1 knows no more than this: 32 bytes that its config stage has worked out. */
+static void put_digest(char ret[65])
+{
+	_cleanup_(cleanup_close) int fd = artifact_now(DIGEST_ARTIFACT);
+	uint8_t digest[32];
+
+	if (fd < 0 || pread(fd, digest, sizeof(digest), 0) != (ssize_t)sizeof(digest))
+		return;
+	for (size_t i = 0; i < sizeof(digest); i++)
+		snprintf(ret + 2 * i, 3, "%02x", digest[i]);
+}
+
+bool boot_refresh_status(struct control_refresh *ret)
+{
+	if (!config->refreshes)
+		return false;
+	*ret = so_far;
+	ret->state = (uint8_t)machine.state;
+	ret->next_ns = machine.process ? 0 : refresh_due_ns(&machine);
+	put_digest(ret->sha256);
+	return true;
+}
+
+void refresh_run_on_end(void (*with)(bool good, const char *text))
+{
+	tell_end = with;
+}
+
+static void nothing(struct loop_timer *with)
+{
+	(void)with;	/* the loop's turn itself is what is waited for */
+}
+
+static void add_stage(size_t index)
+{
+	const struct config_node *node = &config->nodes[index];
+
+	machine.stages[machine.n_stages] = (struct refresh_stage){
+		.name = node->name, .part = node->stage->refresh, .required = node->required,
+		.deadline_ns = node->deadline_ms ? node->deadline_ms * 1000000 : STEP_NS};
+	node_of[machine.n_stages++] = index;
+}
+
+/* The config stage first, then the others in the file's order. */
+static void add_stages(void)
+{
+	add_stage(config->refresh_stage);
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		const struct config_node *node = &config->nodes[i];
+
+		if (node->stage && node->when == WHEN_BOOT &&
+		    (node->stage->refresh == STAGE_MEASURES || node->stage->refresh == STAGE_RENDERS))
+			add_stage(i);
+	}
+	machine.every_ns = config->refresh_every_ms * 1000000;
+	machine.jitter = config->refresh_jitter;
+	machine.random = (uint64_t)loop_now_ns() * 2654435761u | 1;
+	artifact_keep(KEPT_ARTIFACT);
+	artifact_keep(DIGEST_ARTIFACT);
+}
+
+void refresh_run_init(const struct config *with, struct plan *with_plan, const int *with_options,
+		      struct child *const *with_processes)
+{
+	config = with;
+	plan = with_plan;
+	options = with_options;
+	processes = with_processes;
+	timer.fire = nothing;
+	services = calloc(config->n_nodes + 1, sizeof(*services));
+	machine.stages = calloc(config->n_nodes + 1, sizeof(*machine.stages));
+	node_of = calloc(config->n_nodes + 1, sizeof(*node_of));
+	if (!services || !machine.stages || !node_of)
+		abort();	/* no memory before the first process: nothing can be done here */
+	if (config->refreshes)
+		add_stages();
+}

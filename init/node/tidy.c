@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Implements tidy.h. Each process has a deadline; what has failed is an event, and left to the next start or boot. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "artifact.h"
+#include "cgroup-node.h"
+#include "init/control/boot.h"
+#include "init/event/event.h"
+#include "init/lib/loop.h"
+#include "init/process/cgroup.h"
+#include "init/process/child.h"
+#include "tidy.h"
+
+#define CGROUP      "container.tidy"	/* no node's name has a dot */
+#define DEADLINE_NS (300 * 1000000000LL)
+#define STORAGE     ((size_t)-1)	/* in place of a node: what none of them names */
+
+static const struct config *config;
+static const struct plan *plan;
+static const int *options;
+static int storage_options = -1;	/* a list of all containers' objects; -1: there is none */
+static bool storage_due, storage_done;
+static struct row {
+	bool killed;		/* its latest process was, and nobody has cleaned up since */
+	bool due;
+} *rows;
+static struct child *child;
+static size_t running;		/* the node that it is for, or STORAGE */
+static struct loop_timer deadline, settled;
+
+static void start_next(void);
+
+/* ---- the process ---------------------------------------------------------------------------------------------- */
+
+static void not_done(const char *why)
+{
+	if (running == STORAGE)
+		event_say(EVENT_WARNING, "gantry", "images that no service names are not removed: %s", why);
+	else
+		event_say(EVENT_WARNING, config->nodes[running].name, "what is left of it is not removed: %s", why);
+}
+
+static void exited(struct child *with, const struct plan_exit *how)
+{
+	(void)with;
+	child = NULL;
+	loop_disarm(&deadline);
+	cgroup_discard(CGROUP);
+	if (how->status != 0)
+		not_done(how->reason && *how->reason ? how->reason : how->status < 0 ? strsignal(how->signal) :
+			 "failed");
+	start_next();
+}
+
+static void too_late(struct loop_timer *timer)
+{
+	(void)timer;
+	if (child)
+		child_signal(child, SIGKILL);
+}
+
+static void start(size_t what)
+{
+	static const char *const argv[] = {"container-tidy", NULL};
+	struct child_spec spec = {.source = what == STORAGE ? "gantry" : config->nodes[what].name, .argv = argv,
+				  .node = CHILD_NO_NODE,
+				  .options_fd = what == STORAGE ? storage_options : options[what], .channel_fd = -1,
+				  .cgroup_fd = -1, .cgroup = CGROUP, .quiet = true, .exited = exited};
+	int r;
+
+	running = what;
+	if (cgroup_make(CGROUP) == 0)
+		spec.cgroup_fd = cgroup_open(CGROUP);
+	r = child_start(&spec, &child);
+	if (spec.cgroup_fd >= 0)
+		close(spec.cgroup_fd);
+	if (r < 0)
+		not_done(strerror(-r));
+	else
+		loop_arm(&deadline, loop_now_ns() + DEADLINE_NS);
+}
+
+static void start_next(void)
+{
+	for (size_t i = 0; i < config->n_nodes && !child && !boot_stopping(); i++) {
+		if (!rows[i].due)
+			continue;
+		rows[i].due = false;
+		start(i);
+	}
+	if (storage_due && !child && !boot_stopping()) {
+		storage_due = false;
+		start(STORAGE);
+	}
+}
+
+/* ---- when ----------------------------------------------------------------------------------------------------- */
+
+/* All run that are to run, and one does: what is in use now is what boot.json says, and it works. */
+static bool all_run(void)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < plan->n_nodes; i++) {
+		enum node_state state = plan->nodes[i].state;
+
+		if (!config->nodes[i].prepare_ms || state == NODE_STOPPED || state == NODE_DISABLED)
+			continue;
+		if (state != NODE_READY && state != NODE_DONE)
+			return false;
+		any = true;
+	}
+	return any;
+}
+
+static void has_settled(struct loop_timer *timer)
+{
+	(void)timer;
+	storage_done = storage_due = true;
+	start_next();
+}
+
+void tidy_ended(size_t node, bool killed)
+{
+	rows[node].killed = killed && config->nodes[node].prepare_ms;
+}
+
+void tidy_changed(size_t node, enum node_state state)
+{
+	bool rests = state == NODE_STOPPED || state == NODE_DISABLED || state == NODE_FAILED || state == NODE_DONE;
+
+	if (!config->nodes[node].prepare_ms)
+		return;
+	rows[node].due = rests && rows[node].killed;
+	if (rows[node].due)
+		rows[node].killed = false;
+	loop_disarm(&settled);
+	if (storage_options >= 0 && !storage_done && all_run())
+		loop_arm(&settled, loop_now_ns() + config->keep_unused_ms * 1000000);
+	start_next();
+}
+
+/* ---- the beginning -------------------------------------------------------------------------------------------- */
+
+/* What each of them is, in one list. */
+static int make_storage_options(void)
+{
+	size_t size = 1, at = 0;
+	char *text;
+	int fd;
+
+	for (size_t i = 0; i < config->n_nodes; i++)
+		if (config->nodes[i].prepare_ms)
+			size += config->nodes[i].json_size + 1;
+	if (size == 1)
+		return -1;
+	text = malloc(size + 1);
+	if (!text)
+		abort();	/* no memory before the first process: nothing can be done here */
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		const struct config_node *node = &config->nodes[i];
+
+		if (!node->prepare_ms)
+			continue;
+		text[at] = at ? ',' : '[';
+		memcpy(text + at + 1, node->json, node->json_size);
+		at += 1 + node->json_size;
+	}
+	text[at++] = ']';
+	fd = artifact_memfd("options", text, at);
+	free(text);
+	return fd;
+}
+
+void tidy_init(const struct config *with, const struct plan *with_plan, const int *with_options)
+{
+	config = with;
+	plan = with_plan;
+	options = with_options;
+	deadline.fire = too_late;
+	settled.fire = has_settled;
+	rows = calloc(config->n_nodes + 1, sizeof(*rows));
+	if (!rows)
+		abort();	/* likewise */
+	storage_options = make_storage_options();
+}

@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Implements act.h. The processes are roles of this binary: `launch` for the command of an action, `api-store` for
+ * everything that touches a file.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gantry/control.h>
+
+#include "act.h"
+#include "daemon.h"
+#include "init/control/boot.h"
+#include "init/control/control.h"
+#include "init/event/event.h"
+#include "init/lib/loop.h"
+#include "init/node/artifact.h"
+#include "init/node/cgroup-node.h"
+#include "init/node/refresh-run.h"
+#include "init/process/child.h"
+
+#define STORE_NS      (30 * 1000000000LL)	/* a disk that takes no file within this takes none at all */
+#define BOOT_LOG_NS   (60 * 1000000000LL)
+#define LOAD_AGAIN_NS 5000000000LL
+#define ANSWER_NS     300000000LL	/* for an answer to get out before the end takes the network away */
+
+enum act_kind {
+	ACT_ACTION,
+	ACT_UPLOAD,
+	ACT_PASSWORD,
+	ACT_BOOT_LOG,
+	ACT_SERVICE_LOG,
+	ACT_LOAD,
+};
+
+struct act {
+	bool used, late;
+	bool refreshes;		/* it ends when the refresh does that it has begun */
+	enum act_kind kind;
+	int64_t id;
+	struct child *child;
+	const char *name;
+	const char *path;	/* of an upload */
+	const char *service;	/* a command's object, to be launched */
+	int64_t limit_ns;
+	int payload;		/* -1: none */
+	char cgroup[NODE_NAME_MAX];
+	struct loop_timer deadline;
+};
+
+static const struct config *config;
+static struct act acts[ACTS_MAX];
+static int64_t last_id;
+static int api_options = -1, log_options = -1, logs_options = -1;
+static int password_fd = -1, identity_fd = -1;
+static bool loading, loaded;
+static struct loop_timer load_timer, end_timer;
+static const struct config_action *end_by;
+
+/* ---- how an act is told --------------------------------------------------------------------------------------- */
+
+static const char *const kind_fields[] = {[ACT_ACTION] = "action", [ACT_UPLOAD] = "upload"};
+
+/* text: printf-like; the fields that a client follows: action or upload, id, and at the end result and error. */
+static void say(enum event_level level, const struct act *act, const char *result, const char *error,
+		const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+
+static void say(enum event_level level, const struct act *act, const char *result, const char *error,
+		const char *fmt, ...)
+{
+	char text[EVENT_TEXT_MAX + 8], fields[EVENT_FIELDS_MAX];
+	size_t n = 0;
+	va_list args;
+	int size;
+
+	va_start(args, fmt);
+	size = vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (act->kind <= ACT_UPLOAD)
+		n = (size_t)snprintf(fields, sizeof(fields), "%s=%s%c", kind_fields[act->kind], act->name, 0);
+	n += (size_t)snprintf(fields + n, sizeof(fields) - n, "id=%" PRId64 "%c", act->id, 0);
+	if (result)
+		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "result=%s%c", result, 0);
+	if (error)
+		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "error=%.200s%c", error, 0);
+	event_add(level, EVENT_MESSAGE, ACT_SOURCE, text, size < 0 ? 0 : (size_t)size < sizeof(text) ? (size_t)size :
+		  sizeof(text) - 1, fields, n);
+}
+
+static void say_success(const struct act *act)
+{
+	struct stat st = {0};
+
+	if (act->kind == ACT_ACTION) {
+		say(EVENT_INFO, act, "success", NULL, "executing action success: %s", act->name);
+	} else if (act->kind == ACT_UPLOAD) {
+		fstat(act->payload, &st);
+		say(EVENT_INFO, act, "success", NULL, "file upload success: %s = %s - content: %lld bytes", act->name,
+		    act->path, (long long)st.st_size);
+	} else if (act->kind == ACT_PASSWORD) {
+		say(EVENT_NOTICE, act, "success", NULL, "basic auth secret updated");
+	}
+}
+
+static void say_failure(const struct act *act, const char *error, const char *words)
+{
+	if (!words)
+		words = "";
+	if (act->kind == ACT_ACTION)
+		say(EVENT_ERROR, act, "failed", error, "error executing action: %s - error: %s (stderr: %s)", act->name,
+		    error, words);
+	else if (act->kind == ACT_UPLOAD)
+		say(EVENT_ERROR, act, "failed", error, "error uploading file: %s - error: %s: %s", act->name, error,
+		    words);
+	else if (act->kind == ACT_PASSWORD)
+		say(EVENT_ERROR, act, "failed", error, "error updating basic auth secret: %s: %s", error, words);
+	else if (act->kind == ACT_SERVICE_LOG)
+		event_say(EVENT_WARNING, ACT_SOURCE, "log of %s: %s: %s", act->name, error, words);
+	else if (act->kind == ACT_BOOT_LOG)
+		event_say(EVENT_WARNING, ACT_SOURCE, "log of an earlier boot: %s: %s", error, words);
+	else
+		event_say(EVENT_ERROR, ACT_SOURCE, "password and TLS key: %s; trying again", *words ? words : error);
+}
+
+/* ---- the process ---------------------------------------------------------------------------------------------- */
+
+static void release(struct act *act)
+{
+	loop_disarm(&act->deadline);
+	if (act->payload >= 0)
+		close(act->payload);
+	if (act->cgroup[0])
+		cgroup_discard(act->cgroup);
+	*act = (struct act){.payload = -1};
+}
+
+static void replace(int *fd, int by)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = by;
+}
+
+static void hand_copy(const char *role, enum control_hand hand, int fd)
+{
+	int copy = fd >= 0 ? artifact_reopen(fd) : -1;
+
+	if (copy >= 0)
+		control_hand(role, hand, copy);
+}
+
+static void load_ended(bool good)
+{
+	struct stat st = {0};
+
+	loading = false;
+	if (!good) {
+		loop_arm(&load_timer, loop_now_ns() + LOAD_AGAIN_NS);
+		return;
+	}
+	loaded = true;
+	if (password_fd >= 0 && fstat(password_fd, &st) == 0 && st.st_size == 0)
+		event_say(EVENT_WARNING, ACT_SOURCE, "no password is set: everyone may do everything; set one");
+}
+
+static struct act *act_of(const struct child *child)
+{
+	for (size_t i = 0; i < ACTS_MAX; i++)
+		if (acts[i].used && acts[i].child == child)
+			return &acts[i];
+	return NULL;
+}
+
+static void exited(struct child *child, const struct plan_exit *how)
+{
+	struct act *act = act_of(child);
+	bool good = how->status == 0;
+	char error[128];
+
+	if (!act)
+		return;
+	if (act->late)
+		snprintf(error, sizeof(error), "not done within %" PRId64 " s", act->limit_ns / 1000000000);
+	else if (how->status < 0)
+		snprintf(error, sizeof(error), "signal: %s", strsignal(how->signal));
+	else
+		snprintf(error, sizeof(error), "exit status %d", how->status);
+	if (good && act->kind == ACT_PASSWORD) {
+		replace(&password_fd, act->payload);
+		act->payload = -1;
+		hand_copy(daemon_name(DAEMON_API), HAND_PASSWORD, password_fd);
+	}
+	if (good)
+		say_success(act);
+	else
+		say_failure(act, error, how->reason);
+	if (act->kind == ACT_LOAD)
+		load_ended(good);
+	release(act);
+}
+
+/* A process that does not get its answer taken is not waited for by anybody: at its deadline it ends. */
+static void expire(struct loop_timer *timer)
+{
+	struct act *act = (struct act *)((char *)timer - offsetof(struct act, deadline));
+
+	act->late = true;
+	child_signal(act->child, SIGKILL);
+}
+
+/* Each once, also if the other cannot be had: a broken certificate does not take the password away, and so the acts. */
+static void keep(int *kept, int fd, enum daemon_role role)
+{
+	if (*kept >= 0) {	/* it was only the other that was still to be read */
+		close(fd);
+		return;
+	}
+	*kept = fd;
+	act_hand(daemon_name(role));
+}
+
+static bool given(struct child *child, const char *name, int fd)
+{
+	struct act *act = act_of(child);
+
+	if (!act || act->kind != ACT_LOAD)
+		return false;
+	if (!strcmp(name, "password"))
+		keep(&password_fd, fd, DAEMON_API);
+	else if (!strcmp(name, "identity"))
+		keep(&identity_fd, fd, DAEMON_API_TLS);
+	else
+		return false;
+	return true;
+}
+
+/* A free act that takes over payload, or NULL with payload closed and *ret_error set. */
+static struct act *prepare(enum act_kind kind, const char *name, int payload, int *ret_error)
+{
+	*ret_error = -EBUSY;
+	for (size_t i = 0; i < ACTS_MAX; i++)
+		if (acts[i].used && kind == ACT_PASSWORD && acts[i].kind == kind)
+			goto refused;
+	if (boot_stopping()) {
+		*ret_error = -ESHUTDOWN;
+		goto refused;
+	}
+	for (size_t i = 0; i < ACTS_MAX; i++) {
+		struct act *act = &acts[i];
+
+		if (act->used)
+			continue;
+		*act = (struct act){.used = true, .kind = kind, .name = name, .payload = payload, .limit_ns = STORE_NS,
+				    .id = ++last_id, .deadline = {.fire = expire}};
+		return act;
+	}
+refused:
+	if (payload >= 0)
+		close(payload);
+	return NULL;
+}
+
+static int64_t start(struct act *act, const char *const *argv, int options)
+{
+	struct child_spec spec = {.source = ACT_SOURCE, .argv = argv, .service = act->service,
+				  .node = CHILD_NO_NODE, .options_fd = options,
+				  .channel_fd = -1, .cgroup_fd = -1, .payload_fd = act->payload < 0 ? 0 : act->payload,
+				  .exited = exited, .given = given};
+	int64_t id = act->id;
+	int r;
+
+	if (act->kind == ACT_ACTION) {
+		snprintf(act->cgroup, sizeof(act->cgroup), "action.%" PRId64, act->id);
+		spec.cgroup = act->cgroup;
+		spec.cgroup_fd = cgroup_make(act->cgroup) == 0 ? cgroup_open(act->cgroup) : -1;
+	}
+	r = child_start(&spec, &act->child);
+	if (spec.cgroup_fd >= 0)
+		close(spec.cgroup_fd);
+	if (r < 0) {
+		say_failure(act, strerror(-r), NULL);
+		release(act);
+		return r;
+	}
+	loop_arm(&act->deadline, loop_now_ns() + act->limit_ns);
+	return id;
+}
+
+/* ---- the acts ------------------------------------------------------------------------------------------------- */
+
+static void end_machine(struct loop_timer *timer)
+{
+	static const enum shutdown_kind kinds[] = {
+		[VERB_REBOOT] = SHUTDOWN_REBOOT, [VERB_POWEROFF] = SHUTDOWN_POWEROFF, [VERB_HALT] = SHUTDOWN_HALT,
+	};
+
+	(void)timer;
+	boot_shutdown(kinds[end_by->verb], ACT_SOURCE, end_by->name);
+}
+
+/* The first one that asks decides which end it is. */
+static int end_soon(const struct config_action *action)
+{
+	if (end_timer.armed)
+		return 0;
+	end_by = action;
+	loop_arm(&end_timer, loop_now_ns() + ANSWER_NS);
+	return 0;
+}
+
+static int do_verb(const struct config_action *action)
+{
+	switch (action->verb) {
+	case VERB_START:
+		return boot_start(action->target);
+	case VERB_STOP:
+		return boot_stop(action->target);
+	case VERB_RESTART:
+		return boot_restart(action->target);
+	case VERB_REBOOT:
+	case VERB_POWEROFF:
+	case VERB_HALT:
+		return end_soon(action);
+	default:
+		return -EINVAL;
+	}
+}
+
+/* What is already so is as good as done. */
+static int64_t finish_verb(struct act *act, const struct config_action *action)
+{
+	int64_t id = act->id;
+	int r = do_verb(action);
+
+	if (r == 0 || r == -EALREADY)
+		say_success(act);
+	else
+		say_failure(act, strerror(-r), NULL);
+	release(act);
+	return id;
+}
+
+/* Whoever asked learns how the refresh ended. It has deadlines of its own, so this needs none. */
+static int64_t begin_refresh(struct act *act)
+{
+	int64_t id = act->id;
+	int r;
+
+	act->refreshes = true;
+	r = boot_refresh();
+	if (r < 0) {
+		say_failure(act, r == -EINPROGRESS ? "a refresh is running" :
+				 r == -ENODATA ? "the boot has not used its configuration yet" : strerror(-r), NULL);
+		release(act);
+	}
+	return id;
+}
+
+static void refresh_ended(bool good, const char *text)
+{
+	for (size_t i = 0; i < ACTS_MAX; i++) {
+		struct act *act = &acts[i];
+
+		if (!act->used || !act->refreshes)
+			continue;
+		if (good)
+			say_success(act);
+		else
+			say_failure(act, text, NULL);
+		release(act);
+	}
+}
+
+int64_t act_action(const char *name)
+{
+	const struct config_action *action = NULL;
+	const char *const argv[] = {"launch", name, NULL};
+	struct act *act;
+	int r;
+
+	for (size_t i = 0; i < config->n_actions && !action; i++)
+		if (!strcmp(config->actions[i].name, name))
+			action = &config->actions[i];
+	if (!action)
+		return -ENOENT;
+	act = prepare(ACT_ACTION, action->name, -1, &r);
+	if (!act)
+		return r;
+	say(EVENT_INFO, act, NULL, NULL, "executing action: %s = %s", action->name, action->words);
+	if (action->verb == VERB_REFRESH)
+		return begin_refresh(act);
+	if (action->verb != VERB_NONE)
+		return finish_verb(act, action);
+	act->limit_ns = action->deadline_ms * 1000000;
+	act->service = action->json;
+	return start(act, argv, -1);
+}
+
+int64_t act_upload(const char *name, int fd)
+{
+	const char *const argv[] = {"api-store", "upload", name, NULL};
+	struct act *act;
+	int r;
+
+	for (size_t i = 0; i < config->n_uploads; i++) {
+		const struct config_upload *upload = &config->uploads[i];
+		struct stat st;
+
+		if (strcmp(upload->name, name))
+			continue;
+		if (!artifact_is_sealed(fd) || fstat(fd, &st) < 0 || st.st_size > upload->max_bytes) {
+			close(fd);
+			return -EINVAL;
+		}
+		act = prepare(ACT_UPLOAD, upload->name, fd, &r);
+		if (!act)
+			return r;
+		act->path = upload->path;
+		say(EVENT_INFO, act, NULL, NULL, "file upload: %s = %s", upload->name, upload->path);
+		return start(act, argv, api_options);
+	}
+	close(fd);
+	return -ENOENT;
+}
+
+int64_t act_password(const char *stored, size_t size)
+{
+	static const char *const argv[] = {"api-store", "password", NULL};
+	int fd, r;
+	struct act *act;
+
+	if (password_fd < 0)
+		return -EAGAIN;
+	fd = artifact_memfd("password", stored, size);
+	if (fd < 0)
+		return fd;
+	act = prepare(ACT_PASSWORD, NULL, fd, &r);
+	return act ? start(act, argv, api_options) : r;
+}
+
+int64_t act_boot_log(int fd)
+{
+	static const char *const argv[] = {"api-store", "log", NULL};
+	struct act *act;
+	int r;
+
+	if (log_options < 0) {
+		close(fd);
+		return -ENOENT;
+	}
+	act = prepare(ACT_BOOT_LOG, NULL, fd, &r);
+	if (!act)
+		return r;
+	act->limit_ns = BOOT_LOG_NS;
+	return start(act, argv, log_options);
+}
+
+int64_t act_service_log(const char *name, int fd)
+{
+	const char *const argv[] = {"api-store", "service-log", name, NULL};
+	const struct config_node *service = NULL;
+	struct act *act;
+	int r;
+
+	for (size_t i = 0; i < config->n_nodes && !service; i++)
+		if (config->nodes[i].kind == NODE_SERVICE && !strcmp(config->nodes[i].name, name))
+			service = &config->nodes[i];
+	if (!service || logs_options < 0) {
+		close(fd);
+		return -ENOENT;
+	}
+	act = prepare(ACT_SERVICE_LOG, service->name, fd, &r);
+	if (!act)
+		return r;
+	act->limit_ns = BOOT_LOG_NS;
+	return start(act, argv, logs_options);
+}
+
+/* ---- what the roles get --------------------------------------------------------------------------------------- */
+
+void act_hand(const char *role)
+{
+	if (!strcmp(role, daemon_name(DAEMON_API)))
+		hand_copy(role, HAND_PASSWORD, password_fd);
+	else if (!strcmp(role, daemon_name(DAEMON_API_TLS)))
+		hand_copy(role, HAND_IDENTITY, identity_fd);
+}
+
+static void load(struct loop_timer *timer)
+{
+	static const char *const argv[] = {"api-store", "load", NULL};
+	struct act *act;
+	int r;
+
+	(void)timer;
+	act = prepare(ACT_LOAD, NULL, -1, &r);
+	loading = act && start(act, argv, api_options) > 0;
+	if (!loading && r != -ESHUTDOWN)
+		loop_arm(&load_timer, loop_now_ns() + LOAD_AGAIN_NS);
+}
+
+void act_load(void)
+{
+	if (loading || loaded || load_timer.armed || api_options < 0)
+		return;
+	load(&load_timer);
+}
+
+void act_init(const struct config *with)
+{
+	config = with;
+	load_timer.fire = load;
+	end_timer.fire = end_machine;
+	refresh_run_on_end(refresh_ended);
+	for (size_t i = 0; i < ACTS_MAX; i++)
+		acts[i].payload = -1;
+	if (config->api_json)
+		api_options = artifact_memfd("api", config->api_json, strlen(config->api_json));
+	if (config->log_json)
+		log_options = artifact_memfd("log", config->log_json, strlen(config->log_json));
+	if (config->logs_json)
+		logs_options = artifact_memfd("logs", config->logs_json, strlen(config->logs_json));
+}

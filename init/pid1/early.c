@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The first steps of PID 1. Modules are loaded before the loop and not beside it: stages may then take for
+ * granted that a device which is there has its driver, and what the platform is can be read at once. They are
+ * loaded by a child all the same, because an oops kills the task that loads, and PID 1 must not be that task.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/module.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gantry/cleanup.h>
+
+#include "early.h"
+#include "init/event/event.h"
+#include "init/lib/loop.h"
+#include "init/lib/words.h"
+
+#ifndef STATX_ATTR_MOUNT_ROOT
+#define STATX_ATTR_MOUNT_ROOT 0x2000
+#endif
+
+#define MODULES_DEADLINE_MS 20000
+#define MODULES_LIST_MAX    65536
+#define UNKNOWN_SYMBOL      4096	/* beyond every errno: the kernel says ENOENT, which a missing file is too */
+
+#ifndef STATX_ATTR_MOUNT_ROOT
+#define STATX_ATTR_MOUNT_ROOT 0x2000	/* Linux 5.8 */
+#endif
+
+struct mount {
+	const char *type, *target;
+	unsigned long flags;
+	const char *options;
+	mode_t mode;		/* of the directory, if it must be made */
+};
+
+#define PLAIN (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+static const struct mount mounts[] = {
+	{"proc", "/proc", PLAIN, NULL, 0555},
+	{"sysfs", "/sys", PLAIN, NULL, 0555},
+	{"devtmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "mode=0755", 0755},
+	{"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "mode=0620,gid=5,ptmxmode=0666", 0755},
+	{"tmpfs", "/dev/shm", PLAIN, "mode=1777", 01777},
+	{"tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755,size=25%", 0755},
+	{"tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777", 01777},
+	{"cgroup2", "/sys/fs/cgroup", PLAIN, "nsdelegate,memory_recursiveprot", 0755},
+	{"securityfs", "/sys/kernel/security", PLAIN, NULL, 0755},
+};
+
+static const struct mount late_mounts[] = {
+	{"configfs", "/sys/kernel/config", PLAIN, NULL, 0755},
+};
+
+static const struct {
+	const char *path;
+	mode_t mode;
+} directories[] = {
+	{"/run/gantry", 0755},	/* sockets and the FIFO */
+	{"/run/lock", 01777},
+};
+
+static const char *const links[][2] = {
+	{"/proc/self/fd", "/dev/fd"},
+	{"/proc/self/fd/0", "/dev/stdin"},
+	{"/proc/self/fd/1", "/dev/stdout"},
+	{"/proc/self/fd/2", "/dev/stderr"},
+};
+
+static bool is_mount_point(const char *path)
+{
+	struct statx st;
+
+	return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &st) == 0 &&
+		(st.stx_attributes_mask & st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+/* 0 or negative errno. A kernel without this filesystem is no error of ours: the event says so as information. */
+static int mount_one(const struct mount *m)
+{
+	int r = 0;
+
+	if (mkdir(m->target, m->mode) < 0 && errno != EEXIST && access(m->target, F_OK) < 0)
+		r = -errno;
+	else if (is_mount_point(m->target))
+		return 0;
+	else if (mount(m->type, m->target, m->type, m->flags, m->options) < 0 && errno != EBUSY)
+		r = -errno;
+	if (r == -ENODEV)
+		event_say(EVENT_INFO, "gantry", "%s: this kernel has no %s", m->target, m->type);
+	else if (r < 0)
+		event_say(EVENT_ERROR, "gantry", "mount of %s at %s: %s", m->type, m->target, error_words(-r));
+	return r;
+}
+
+int early_mounts(void)
+{
+	int result = 0;
+
+	umask(0);
+	for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
+		int r = mount_one(&mounts[i]);
+
+		if (r < 0)
+			result = r;
+	}
+	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++)
+		if (mkdir(directories[i].path, directories[i].mode) < 0 && errno != EEXIST)
+			event_say(EVENT_ERROR, "gantry", "directory %s: %s", directories[i].path, error_words(errno));
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+		if (symlink(links[i][0], links[i][1]) < 0 && errno != EEXIST)
+			event_say(EVENT_WARNING, "gantry", "link %s: %s", links[i][1], error_words(errno));
+	umask(0022);
+	return result;
+}
+
+void early_hostname(const char *name)
+{
+	if (sethostname(name, strlen(name)) < 0)
+		event_say(EVENT_WARNING, "gantry", "hostname %s: %s", name, error_words(errno));
+}
+
+static int write_sysctl(const struct config_pair *sysctl)
+{
+	char path[512], *name;
+	_cleanup_(cleanup_close) int fd = -1;
+	int n;
+
+	snprintf(path, sizeof(path), "/proc/sys/%s", sysctl->name);
+	name = path + strlen("/proc/sys/");
+	if (!strchr(name, '/'))		/* a name with slashes may have dots in its parts, as of eth0.5 */
+		for (; *name; name++)
+			if (*name == '.')
+				*name = '/';
+	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+	if (fd < 0)
+		return -errno;
+	n = dprintf(fd, "%s\n", sysctl->value);	/* with its newline an empty value is a value too */
+	return n < 0 ? -errno : 0;
+}
+
+void early_sysctls(const struct config_pair *sysctls, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int r = write_sysctl(&sysctls[i]);
+
+		if (r < 0)
+			event_say(EVENT_WARNING, "gantry", "sysctl %s: %s", sysctls[i].name, error_words(-r));
+	}
+}
+
+/* ---- modules -------------------------------------------------------------------------------------------------- */
+
+static int load_module(const char *path)
+{
+	_cleanup_(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const char *end = strrchr(path, '.');
+	int flags = end && strcmp(end, ".ko") ? MODULE_INIT_COMPRESSED_FILE : 0;
+
+	if (fd < 0)
+		return -errno;
+	if (syscall(SYS_finit_module, fd, "", flags) == 0 || errno == EEXIST)
+		return 0;
+	return errno == ENOENT ? -UNKNOWN_SYMBOL : -errno;
+}
+
+/* Calls each for every path in the list. */
+static void for_each_path(char *list, void (*each)(const char *path, void *arg), void *arg)
+{
+	char *rest = NULL;
+
+	for (char *line = strtok_r(list, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		if (line[0] && line[0] != '#')
+			each(line, arg);
+}
+
+/* In the child: a line to the pipe for each module, the errno, the microseconds it took and the path. */
+static void load_and_tell(const char *path, void *arg)
+{
+	int64_t start_ns = loop_now_ns();
+	int r = load_module(path);
+
+	dprintf(*(int *)arg, "%d %lld %s\n", -r, (long long)(loop_now_ns() - start_ns) / 1000, path);
+}
+
+struct tally {
+	unsigned loaded, failed;
+};
+
+/* In PID 1: a line from the child. */
+static void say_loaded(const char *line, void *arg)
+{
+	struct tally *tally = arg;
+	char *path;
+	long error = strtol(line, &path, 10);
+	long took_us = strtol(path, &path, 10);
+
+	if (*path == ' ')
+		path++;
+	if (error == 0) {
+		event_say(EVENT_DEBUG, "gantry", "module %s loaded in %.1f ms", path, (double)took_us / 1e3);
+		tally->loaded++;
+		return;
+	}
+	tally->failed++;
+	if (error == UNKNOWN_SYMBOL)
+		event_say(EVENT_INFO, "gantry", "module %s: needs a module that did not load", path);
+	else	/* ENODEV: its hardware is not here, which is as it should be on another platform */
+		event_say(error == ENODEV ? EVENT_INFO : EVENT_WARNING, "gantry", "module %s: %s", path,
+			  error_words((int)error));
+}
+
+/* Reads what the child says until it ends or the deadline comes. False: the deadline came. */
+static bool hear(int fd, int64_t deadline_ns, struct tally *tally)
+{
+	char buffer[8192];
+	size_t used = 0;
+
+	for (;;) {
+		int64_t left_ms = (deadline_ns - loop_now_ns()) / 1000000;
+		struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+		ssize_t n;
+		char *end;
+
+		if (left_ms <= 0)
+			return false;
+		if (poll(&poll_fd, 1, (int)left_ms) <= 0)
+			continue;
+		n = read(fd, buffer + used, sizeof(buffer) - 1 - used);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return true;
+		used += (size_t)n;
+		buffer[used] = '\0';
+		end = strrchr(buffer, '\n');
+		if (end) {
+			size_t lines = (size_t)(end + 1 - buffer);
+
+			*end = '\0';
+			for_each_path(buffer, say_loaded, tally);
+			memmove(buffer, buffer + lines, used - lines);
+			used -= lines;
+		} else if (used == sizeof(buffer) - 1) {
+			used = 0;	/* no path is so long */
+		}
+	}
+}
+
+/* The list in *ret, NUL-terminated, to be freed. 0 or negative errno. */
+static int read_list(const char *path, char **ret)
+{
+	_cleanup_(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_(cleanup_free) char *list = NULL;
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	list = malloc(MODULES_LIST_MAX);
+	if (!list)
+		return -ENOMEM;
+	n = read(fd, list, MODULES_LIST_MAX);
+	if (n < 0)
+		return -errno;
+	if (n == MODULES_LIST_MAX)
+		return -EFBIG;
+	list[n] = '\0';
+	*ret = list;
+	list = NULL;
+	return 0;
+}
+
+static void load_all(char *list)
+{
+	struct tally tally = {0};
+	int64_t start_ns = loop_now_ns();
+	bool ended;
+	int pipe_fds[2];
+	pid_t child;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0) {
+		event_say(EVENT_ERROR, "gantry", "modules not loaded: %s", error_words(errno));
+		return;
+	}
+	child = fork();
+	if (child == 0) {
+		close(pipe_fds[0]);
+		for_each_path(list, load_and_tell, &pipe_fds[1]);
+		_exit(0);
+	}
+	close(pipe_fds[1]);
+	if (child < 0) {
+		event_say(EVENT_ERROR, "gantry", "modules not loaded: %s", error_words(errno));
+		close(pipe_fds[0]);
+		return;
+	}
+	ended = hear(pipe_fds[0], start_ns + MODULES_DEADLINE_MS * 1000000LL, &tally);
+	close(pipe_fds[0]);
+	if (ended) {
+		waitpid(child, NULL, 0);
+	} else {	/* it may be stuck in the kernel for good; the loop reaps it if it ever ends */
+		kill(child, SIGKILL);
+		event_say(EVENT_ERROR, "gantry", "modules: one hangs after the first %u; the rest is not loaded",
+			  tally.loaded + tally.failed);
+	}
+	if (tally.loaded)
+		event_say(EVENT_INFO, "gantry", "%u modules loaded in %.2f s", tally.loaded,
+			  (double)(loop_now_ns() - start_ns) / 1e9);
+}
+
+void early_modules(const char *path)
+{
+	_cleanup_(cleanup_free) char *list = NULL;
+	int r = read_list(path, &list);
+
+	if (r == 0)
+		load_all(list);
+	else if (r != -ENOENT)
+		event_say(EVENT_ERROR, "gantry", "modules %s: %s", path, error_words(-r));
+	for (size_t i = 0; i < sizeof(late_mounts) / sizeof(late_mounts[0]); i++)
+		mount_one(&late_mounts[i]);
+}

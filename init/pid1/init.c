@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * PID 1: brings the machine up far enough to run the loop, then performs what the plan asks (its processes: nodes.c)
+ * and feeds it what happens. Before the loop an error is an event and a held boot; from the loop on nothing is fatal:
+ * what cannot be had now is asked for again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <gantry/role.h>
+
+#include "act.h"
+#include "button.h"
+#include "daemon.h"
+#include "early.h"
+#include "init/config/load.h"
+#include "init/control/boot.h"
+#include "init/control/control.h"
+#include "init/event/console.h"
+#include "init/event/event.h"
+#include "init/event/eventsock.h"
+#include "init/event/fifo.h"
+#include "init/event/sender.h"
+#include "init/lib/config.h"
+#include "init/lib/loop.h"
+#include "init/node/artifact.h"
+#include "init/node/cgroup-node.h"
+#include "init/node/facts.h"
+#include "init/node/nodes.h"
+#include "init/node/probe.h"
+#include "init/node/ready.h"
+#include "init/node/refresh-run.h"
+#include "init/node/tidy.h"
+#include "init/node/when-ready.h"
+#include "init/plan/plan.h"
+#include "init/process/birth.h"
+#include "init/process/child.h"
+#include "init/process/forkserver.h"
+#include "init/process/image.h"
+#include "init/process/logpipe.h"
+#include "shutdown.h"
+#include "signals.h"
+#include "watchdog.h"
+
+#define CONFIG_PATH  "/etc/gantry/boot.json"
+#define MODULES_PATH "/etc/gantry/modules"
+
+static struct config *config;
+static struct plan plan;
+static struct loop_timer plan_timer;
+static int64_t started_ns;
+static struct child *teardown;
+static bool nodes_down;
+
+static void nothing(struct loop_timer *timer)
+{
+	(void)timer;	/* the loop's turn itself is what the plan waits for */
+}
+
+/* ---- performing the plan's actions ---------------------------------------------------------------------------- */
+
+static void probe_answered(size_t node, enum probe_kind kind, const char *why)
+{
+	if (kind == PROBE_READY)
+		ready_probed(node);
+	else
+		plan_unhealthy(&plan, node, why, loop_now_ns());
+}
+
+static enum event_level state_level(const struct plan_node *node, enum node_state state)
+{
+	switch (state) {
+	case NODE_RETRYING:
+		return EVENT_WARNING;
+	case NODE_FAILED:
+	case NODE_BLOCKED:
+		return node->config->required ? EVENT_ERROR : EVENT_WARNING;
+	default:
+		return EVENT_INFO;
+	}
+}
+
+static void say_node(const struct plan_action *action)
+{
+	const struct plan_node *node = &plan.nodes[action->node];
+	char attempt[32], next[32], text[NODE_REASON_MAX + 8];
+	const char *fields[4] = {NULL};
+	size_t n = 0;
+
+	if (action->state == NODE_RUNNING && node->attempts > 1) {
+		snprintf(attempt, sizeof(attempt), "attempt=%u", node->attempts);
+		fields[n++] = attempt;
+	}
+	if (action->state == NODE_RETRYING && action->state == node->state) {
+		snprintf(next, sizeof(next), "next_s=%.1f", (double)(node->next_ns - loop_now_ns()) / 1e9);
+		fields[n++] = next;
+	}
+	if (action->state == node->state && node->reason[0]) {
+		snprintf(text, sizeof(text), "text=%s", node->reason);
+		fields[n++] = text;
+	}
+	event_state(state_level(node, action->state), node->config->name, node_state_name(action->state), fields[0],
+		    fields[1], fields[2], NULL);
+}
+
+static void say_boot(void)
+{
+	char text[NODE_REASON_MAX + 8], elapsed[48];
+
+	if (plan.state == BOOT_HELD) {
+		snprintf(text, sizeof(text), "text=%s", plan.reason);
+		artifact_give_text("held-reason", plan.reason);
+		event_state(EVENT_ERROR, "gantry", "held", text, NULL);
+	} else if (plan.state == BOOT_BOOTED) {
+		snprintf(elapsed, sizeof(elapsed), "elapsed_s=%.3f", (double)(loop_now_ns() - started_ns) / 1e9);
+		event_state(EVENT_NOTICE, "gantry", "booted", elapsed, NULL);
+	} else if (plan.state == BOOT_BOOTING) {
+		event_state(EVENT_NOTICE, "gantry", "booting", NULL);
+	}
+}
+
+/* Neither running nor to be started again by itself. */
+static bool rests(enum node_state state)
+{
+	return state == NODE_DONE || state == NODE_SKIPPED || state == NODE_STOPPED || state == NODE_FAILED ||
+	       state == NODE_BLOCKED;
+}
+
+static void perform(const struct plan_action *action)
+{
+	switch (action->kind) {
+	case PLAN_START:
+		nodes_start(action->node);
+		break;
+	case PLAN_SIGNAL:
+		nodes_signal(action->node, action->signal);
+		if (action->signal == SIGKILL)
+			shutdown_not_clean(config->nodes[action->node].name, "killed");
+		break;
+	case PLAN_CHANGED:
+		if (rests(plan.nodes[action->node].state))
+			cgroup_node_rest(action->node);
+		say_node(action);
+		tidy_changed(action->node, action->state);
+		if (action->state == NODE_READY)
+			probe_begin(action->node, PROBE_HEALTH);
+		if (action->state == NODE_READY)
+			refresh_run_ready(action->node);
+		break;
+	case PLAN_BOOT:
+		say_boot();
+		break;
+	case PLAN_HELD_OVER:
+		shutdown_begin(config->held_action == HELD_REBOOT ? SHUTDOWN_REBOOT : SHUTDOWN_POWEROFF,
+			       "the held boot's action", plan.reason);
+		break;
+	case PLAN_DOWN:
+		if (!nodes_down) {
+			nodes_down = true;
+			forkserver_end();	/* no process of ours is to be among those that are left */
+			shutdown_nodes_down();
+		}
+		break;
+	}
+}
+
+static bool are_met(const uint16_t *needs, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		enum node_state state = plan.nodes[needs[i]].state;
+
+		if (state != NODE_DONE && state != NODE_SKIPPED && state != NODE_READY)
+			return false;
+	}
+	return true;
+}
+
+/* The plan moves on as far as it can. An action may make more of them. */
+static void follow_plan(void)
+{
+	struct plan_action action;
+
+	do {
+		plan_step(&plan, loop_now_ns());
+		if (!plan_next(&plan, &action))
+			break;
+		do
+			perform(&action);
+		while (plan_next(&plan, &action));
+	} while (!nodes_down);
+}
+
+/* After each turn of the loop. */
+static void turn(void)
+{
+	int64_t due;
+
+	follow_plan();
+	nodes_turn();
+	follow_plan();		/* one that could not be started is news, too */
+	child_answer_takes();
+	artifact_expire();
+	if (!shutdown_begun() && are_met(config->log_needs, config->n_log_needs))
+		daemon_want(DAEMON_LOGGER);
+	if (are_met(config->logs_needs, config->n_logs_needs))
+		logpipe_open_directory();
+	if (!shutdown_begun() && are_met(config->api_needs, config->n_api_needs))
+		act_load();
+	refresh_run_turn();
+	shutdown_step();
+	due = nodes_waiting() ? loop_now_ns() : plan_due_ns(&plan);
+	if (due)
+		loop_arm(&plan_timer, due);
+	else
+		loop_disarm(&plan_timer);
+}
+
+/* ---- the end -------------------------------------------------------------------------------------------------- */
+
+static void teardown_exited(struct child *child, const struct plan_exit *how)
+{
+	(void)child;
+	teardown = NULL;
+	if (how->status != 0)
+		event_say(EVENT_ERROR, "teardown", "ended badly (%s %d)%s%s", how->status < 0 ? "signal" : "status",
+			  how->status < 0 ? how->signal : how->status, how->reason ? ": " : "",
+			  how->reason ? how->reason : "");
+}
+
+static bool teardown_start(const char *word)
+{
+	static char argument[24];	/* read in the child, before this comes again */
+	const char *const argv[] = {"teardown", argument, NULL};
+	struct child_spec spec = {.source = "teardown", .argv = argv, .node = CHILD_NO_NODE, .options_fd = -1,
+				  .channel_fd = -1, .cgroup_fd = -1, .exited = teardown_exited};
+
+	snprintf(argument, sizeof(argument), "%s", word);
+	return child_start(&spec, &teardown) == 0;
+}
+
+static bool teardown_running(void)
+{
+	return teardown != NULL;
+}
+
+static void teardown_kill(void)
+{
+	if (teardown)
+		child_signal(teardown, SIGKILL);
+}
+
+static bool api_stop(int sig)
+{
+	bool http = daemon_stop(DAEMON_API, sig), tls = daemon_stop(DAEMON_API_TLS, sig);
+
+	/* No service runs any more, so their log ends here, too; by itself, once all is written. */
+	logpipe_finish();
+	return daemon_stop(DAEMON_SERVICE_LOG, 0) || http || tls;
+}
+
+static pid_t logger_pid(void)
+{
+	return daemon_pid(DAEMON_LOGGER);
+}
+
+static bool logger_stop(int sig)
+{
+	return daemon_stop(DAEMON_LOGGER, sig);
+}
+
+static const struct shutdown_hooks shutdown_hooks = {
+	.api_stop = api_stop,
+	.logger_pid = logger_pid,
+	.logger_stop = logger_stop,
+	.teardown_start = teardown_start,
+	.teardown_running = teardown_running,
+	.teardown_kill = teardown_kill,
+};
+
+/* ---- requests to stop ------------------------------------------------------------------------------------------ */
+
+static void power_button(void)
+{
+	shutdown_begin(SHUTDOWN_POWEROFF, "power button", "");
+}
+
+/* sender 0: the kernel, and of that only ctrl-alt-del is SIGINT. */
+static void stop_signal(int sig, int sender)
+{
+	const char *name = sig == SIGINT ? "SIGINT" : sig == SIGPWR ? "SIGPWR" : "SIGTERM";
+	const char *node = sender > 0 ? boot_node_of_pid(sender) : NULL;
+	char by[96];
+
+	if (sender <= 0)
+		snprintf(by, sizeof(by), "%s", sig == SIGINT ? "ctrl-alt-del" : name);
+	else if (node)
+		snprintf(by, sizeof(by), "%s from %s", name, node);
+	else
+		snprintf(by, sizeof(by), "%s from process %d", name, sender);
+	shutdown_begin(sig == SIGINT ? SHUTDOWN_REBOOT : SHUTDOWN_POWEROFF, by, "");
+}
+
+/* ---- the beginning -------------------------------------------------------------------------------------------- */
+
+/* Descriptors 0 to 5 are taken, so that none that we open lands where a child's must be. */
+static void reserve_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd < 6);
+	if (fd < 0)
+		do
+			fd = open("/", O_PATH | O_CLOEXEC);
+		while (fd >= 0 && fd < 6);
+	if (fd > 5)
+		close(fd);
+}
+
+/* A machine whose configuration is bad runs an empty plan: it holds, says why, and does nothing else. */
+static struct config *empty_config(void)
+{
+	static struct config empty = {.shutdown_timeout_ms = 30000, .event_ring = 2000, .event_rate_per_s = 1000,
+				      .event_burst = 10000, .hostname = (char *)"gantry"};
+
+	return &empty;
+}
+
+static void prepare(const char *name, int r)
+{
+	if (r < 0)
+		event_say(EVENT_ERROR, "gantry", "%s: %s", name, strerror(-r));
+}
+
+static const char *config_path(int argc, char **argv)
+{
+	for (int i = 1; i + 1 < argc; i++)
+		if (!strcmp(argv[i], "--config"))
+			return argv[i + 1];
+	return CONFIG_PATH;
+}
+
+static uid_t api_uid(void)
+{
+	const struct passwd *user = getpwnam("gantry-api");
+
+	return user ? user->pw_uid : (uid_t)-1;
+}
+
+static void begin_plan(const char *config_error)
+{
+	/* API, logger, teardown, and room for an exit not yet seen */
+	const size_t extra = 8 + ACTS_MAX + REFRESH_CHILDREN + TIDY_CHILDREN;
+
+	uint64_t seed = 0;
+
+	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
+		seed = (uint64_t)started_ns;	/* what it is for needs no secret */
+	prepare("plan", plan_init(&plan, config));
+	plan_seed(&plan, seed);
+	if (nodes_init(config, &plan) < 0)
+		abort();	/* no memory before the first process: nothing can be done here */
+	boot_init(config, &plan, started_ns);
+	prepare("artifacts", artifact_init(&plan));
+	prepare("facts", facts_init(config->n_nodes));
+	prepare("children", child_init(config->n_nodes + when_ready_children(config) + probe_count(config) + extra));
+	prepare("cgroups", cgroup_node_init(config, nodes_gone));
+	prepare("probes", probe_init(&plan, probe_answered));
+	prepare("readiness", ready_init(&plan, when_ready_begin));
+	prepare("when_ready", when_ready_init(config, &plan));
+	control_init(CONTROL_PATH, api_uid());
+	sender_limit(config->event_rate_per_s, config->event_burst);
+	eventsock_init(EVENT_SOCKET);
+	if (config->fifo)
+		fifo_init(config->fifo);
+	button_init(power_button);
+	watchdog_init(config->watchdog_device, config->watchdog_timeout_ms);
+	shutdown_init(&plan, &shutdown_hooks);
+	refresh_run_init(config, &plan, nodes_options(), nodes_children());
+	tidy_init(config, &plan, nodes_options());
+	act_init(config);
+	prepare("logs", logpipe_init(config));
+	daemon_init(config->api_json, config->log_json, logpipe_active());
+	plan_timer.fire = nothing;
+	if (config_error) {
+		snprintf(plan.reason, sizeof(plan.reason), "configuration: %.*s", NODE_REASON_MAX - 20, config_error);
+		plan.state = BOOT_HELD;
+		plan.broken = true;
+		plan.ended_ns = loop_now_ns();
+		say_boot();
+	}
+	daemon_want(DAEMON_SERVICE_LOG);
+	daemon_want(DAEMON_API);
+	daemon_want(DAEMON_API_TLS);
+}
+
+_Noreturn void init_main(int argc, char **argv)
+{
+	char error[512];
+	bool good;
+
+	started_ns = loop_now_ns();
+	image_forget_foreign();
+	reserve_descriptors();
+	birth_init();
+	forkserver_begin();
+	good = config_load(config_path(argc, argv), &config, error, sizeof(error)) == 0;
+	if (!good)
+		config = empty_config();
+	event_init(config->event_ring);
+	prepare("loop", loop_init());
+	prepare("signals", signals_init(stop_signal));
+	early_mounts();
+	console_init();
+	event_say(EVENT_NOTICE, "gantry", "gantry %s", GANTRY_VERSION);
+	early_hostname(config->hostname);
+	early_sysctls(config->sysctls, config->n_sysctls);
+	early_modules(MODULES_PATH);
+	begin_plan(good ? NULL : error);
+	turn();
+	loop_run(turn);
+	/* The loop is never stopped; should it ever be, PID 1 still must not exit. */
+	for (;;)
+		pause();
+}

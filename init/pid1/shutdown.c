@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Implements shutdown.h: each phase is entered once, asks for something, and is left when phases.h says so. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "init/control/control.h"
+#include "init/event/console.h"
+#include "init/event/event.h"
+#include "init/lib/loop.h"
+#include "init/plan/phases.h"
+#include "init/process/processes.h"
+#include "shutdown.h"
+#include "watchdog.h"
+
+#define SECOND     1000000000LL
+#define HURRY_NS   (5 * SECOND)		/* the grace that a second request leaves */
+#define CONSOLE_NS (SECOND / 2)
+#define LOOK_NS    (SECOND / 50)	/* others' children end without a notification */
+#define STUCK_S    10			/* how long reboot(2) may take in the kernel's drivers */
+#define FIRST_PID_NAMESPACE 0xeffffffcu	/* PROC_PID_INIT_INO, include/linux/proc_ns.h of the kernel */
+
+static const char *const kind_names[] = {"poweroff", "reboot", "halt"};
+static const int kind_commands[] = {RB_POWER_OFF, RB_AUTOBOOT, RB_HALT_SYSTEM};
+
+static struct plan *plan;
+static const struct shutdown_hooks *hooks;
+static struct phases phases;
+static enum shutdown_kind kind;
+static struct loop_timer timer, look_timer;
+static bool nodes_down;
+static unsigned requests;
+static char requested_by[64], requested_why[128];
+static char not_clean[160];
+static int64_t looked_ns;
+static size_t others;		/* processes that are left */
+
+/* ---- the record ----------------------------------------------------------------------------------------------- */
+
+static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static void note(const char *fmt, ...)
+{
+	size_t n = strlen(not_clean);
+	va_list args;
+
+	if (n + 8 >= sizeof(not_clean))
+		return;
+	n += (size_t)snprintf(not_clean + n, sizeof(not_clean) - n, "%s", n ? ", " : "");
+	va_start(args, fmt);
+	vsnprintf(not_clean + n, sizeof(not_clean) - n, fmt, args);
+	va_end(args);
+}
+
+void shutdown_not_clean(const char *name, const char *why)
+{
+	if (shutdown_begun())
+		note("%s %s", name, why);
+}
+
+static double took_s(enum phase from, enum phase to)
+{
+	int64_t sum = 0;
+
+	for (enum phase i = from; i <= to; i++)
+		sum += phases.took_ns[i];
+	return (double)sum / 1e9;
+}
+
+/* The last event in the persistent log: the next boot's logger looks for it (init/log/lastboot.h). */
+static void write_record(void)
+{
+	char how[24], by[80], why[144], unclean[176], took[4][40];
+	const char *fields[9] = {NULL};
+	size_t n = 0;
+
+	snprintf(how, sizeof(how), "for=%s", kind_names[kind]);
+	snprintf(by, sizeof(by), "by=%s", requested_by);
+	snprintf(took[0], sizeof(took[0]), "took_s=%.3f", (double)(loop_now_ns() - phases.first_ns) / 1e9);
+	snprintf(took[1], sizeof(took[1]), "services_s=%.3f", took_s(PHASE_NODES, PHASE_NODES));
+	snprintf(took[2], sizeof(took[2]), "api_s=%.3f", took_s(PHASE_API, PHASE_API));
+	snprintf(took[3], sizeof(took[3]), "processes_s=%.3f", took_s(PHASE_TERM, PHASE_KILL));
+	fields[n++] = how;
+	fields[n++] = not_clean[0] ? "clean=false" : "clean=true";
+	for (int i = 0; i < 4; i++)
+		fields[n++] = took[i];
+	fields[n++] = by;
+	snprintf(why, sizeof(why), "reason=%s", requested_why);
+	if (requested_why[0])
+		fields[n++] = why;
+	snprintf(unclean, sizeof(unclean), "not_clean=%s", not_clean);
+	if (not_clean[0])
+		fields[n] = unclean;
+	event_state(not_clean[0] ? EVENT_WARNING : EVENT_NOTICE, "gantry", "down", fields[0], fields[1], fields[2],
+		    fields[3], fields[4], fields[5], fields[6], fields[7], fields[8], NULL);
+}
+
+/* ---- the end -------------------------------------------------------------------------------------------------- */
+
+/*
+ * Should a driver hang in reboot(2), this process asks the kernel to reset the machine without the drivers. Only for
+ * the PID 1 of a machine: /proc/sysrq-trigger knows no namespaces.
+ */
+static void start_last_resort(void)
+{
+	struct stat namespace;
+	int fd;
+
+	if (stat("/proc/self/ns/pid", &namespace) < 0 || namespace.st_ino != FIRST_PID_NAMESPACE || fork() != 0)
+		return;
+	sleep(STUCK_S);
+	fd = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
+	_exit(fd >= 0 && write(fd, "b", 1) == 1 ? 0 : 1);
+}
+
+_Noreturn static void end(void)
+{
+	console_flush(loop_now_ns() + CONSOLE_NS);
+	watchdog_end(kind != SHUTDOWN_REBOOT);
+	if (kind != SHUTDOWN_HALT)
+		start_last_resort();
+	for (;;) {
+		reboot(kind_commands[kind]);
+		/* Not allowed, or the kernel said no: there is nothing else that PID 1 may do but try again. */
+		event_say(EVENT_ERROR, "gantry", "reboot(2) failed: %s", strerror(errno));
+		console_flush(loop_now_ns() + CONSOLE_NS);
+		sleep(1);
+	}
+}
+
+static void say_end(void)
+{
+	char took[32];
+
+	snprintf(took, sizeof(took), "took_s=%.3f", (double)(loop_now_ns() - phases.first_ns) / 1e9);
+	event_state(EVENT_NOTICE, "gantry", kind_names[kind], took, NULL);
+}
+
+/* ---- the phases ----------------------------------------------------------------------------------------------- */
+
+/*
+ * Every orphan becomes PID 1's child, so when it has none, no process is left. (kill(-1, 0) would count the kernel's
+ * threads.)
+ */
+static bool anyone_left(void)
+{
+	siginfo_t info;
+
+	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
+}
+
+/* How many processes there are but the logger, which may be some hundredths of a second old; sig to each of them. */
+static bool others_left(int sig)
+{
+	int64_t now = loop_now_ns();
+	char name[64];
+
+	if (!looked_ns || now - looked_ns >= LOOK_NS) {
+		others = processes_signal(sig, hooks->logger_pid(), name, sizeof(name));
+		looked_ns = now;
+	}
+	loop_arm(&look_timer, looked_ns + LOOK_NS);
+	return others > 0;
+}
+
+/* Whether the phase has what it waits for. */
+static bool complete(void)
+{
+	switch (phases.phase) {
+	case PHASE_NODES:
+		return nodes_down;
+	case PHASE_API:
+		return !hooks->api_stop(0);
+	case PHASE_TERM:
+		return !others_left(0);
+	case PHASE_KILL:
+		return !others_left(SIGKILL);
+	case PHASE_LOG:
+		return !hooks->logger_stop(0);
+	case PHASE_SWEEP:
+		return !anyone_left();
+	case PHASE_DISKS:
+	case PHASE_EMERGENCY:
+		return !hooks->teardown_running();
+	default:
+		return true;
+	}
+}
+
+/* What is said of a phase that its own time ended. */
+static void say_overrun(enum phase phase)
+{
+	switch (phase) {
+	case PHASE_NODES:
+		note("services did not end");
+		event_say(EVENT_ERROR, "gantry",
+			  "shutdown: a service does not end even when killed, going on without it");
+		break;
+	case PHASE_API:
+		hooks->api_stop(SIGKILL);
+		break;
+	case PHASE_LOG:
+		event_say(EVENT_WARNING, "gantry", "shutdown: the persistent log did not end in time");
+		hooks->logger_stop(SIGKILL);
+		break;
+	case PHASE_KILL:
+		note("%zu processes did not end", others);
+		event_say(EVENT_ERROR, "gantry",
+			  "shutdown: %zu processes do not end even when killed, going on without them", others);
+		break;
+	case PHASE_DISKS:
+		event_say(EVENT_ERROR, "gantry", "shutdown: closing the disks took too long");
+		hooks->teardown_kill();
+		break;
+	default:
+		break;
+	}
+}
+
+static void begin_term(void)
+{
+	char name[64];
+
+	others = processes_signal(SIGTERM, hooks->logger_pid(), name, sizeof(name));
+	looked_ns = loop_now_ns();
+	if (others)
+		event_say(EVENT_INFO, "gantry", "shutdown: SIGTERM to %zu processes that are left, %s%s", others, name,
+			  others > 1 ? " and others" : "");
+}
+
+static void begin_kill(void)
+{
+	char name[64];
+
+	others = processes_signal(SIGKILL, hooks->logger_pid(), name, sizeof(name));
+	looked_ns = loop_now_ns();
+	if (!others)
+		return;
+	note("%zu processes killed (%s%s)", others, name, others > 1 ? " ..." : "");
+	event_say(EVENT_WARNING, "gantry", "shutdown: SIGKILL to %zu processes that are left, %s%s", others, name,
+		  others > 1 ? " and others" : "");
+}
+
+static void begin_disks(void)
+{
+	char milliseconds[24];
+
+	/* The role ends a moment before PID 1 would end it, so that it can say what it has not done. */
+	snprintf(milliseconds, sizeof(milliseconds), "%lld",
+		 (long long)(phases.due_ns - loop_now_ns()) / 1000000 * 9 / 10);
+	if (!hooks->teardown_start(milliseconds))
+		event_say(EVENT_ERROR, "gantry", "cannot start teardown: disks are not closed in order");
+}
+
+static void begin_phase(void)
+{
+	switch (phases.phase) {
+	case PHASE_API:
+		hooks->api_stop(SIGTERM);
+		break;
+	case PHASE_TERM:
+		begin_term();
+		break;
+	case PHASE_KILL:
+		begin_kill();
+		break;
+	case PHASE_LOG:
+		loop_disarm(&look_timer);
+		write_record();
+		control_close_subscribers();
+		break;
+	case PHASE_SWEEP:
+		kill(-1, SIGKILL);
+		break;
+	case PHASE_DISKS:
+		begin_disks();
+		break;
+	case PHASE_EMERGENCY:
+		event_say(EVENT_ERROR, "gantry", "shutdown: its time is over, emergency sync");
+		hooks->teardown_start("emergency");
+		break;
+	case PHASE_END:
+		say_end();
+		end();
+	default:
+		break;
+	}
+}
+
+static void arm(void)
+{
+	int64_t due = phases_due_ns(&phases);
+
+	if (due)
+		loop_arm(&timer, due);
+	else
+		loop_disarm(&timer);
+}
+
+void shutdown_step(void)
+{
+	for (;;) {
+		enum phase before = phases.phase;
+		enum phase_turn turn = PHASE_STAYS;
+
+		if (before != PHASE_NONE)
+			turn = phases_step(&phases, complete(), loop_now_ns());
+		if (turn == PHASE_STAYS)
+			break;
+		if (turn == PHASE_FORCE) {
+			event_say(EVENT_WARNING, "gantry", "shutdown: time for services is over, killing what is left");
+			plan_hurry(plan, 0, loop_now_ns());
+			break;	/* the plan's turn comes first */
+		}
+		if (phases.overran[before])
+			say_overrun(before);
+		if (phases.took_ns[before] > SECOND / 2)
+			event_say(EVENT_INFO, "gantry", "shutdown: %s took %.2f s", phase_name(before),
+				  took_s(before, before));
+		begin_phase();
+	}
+	arm();
+}
+
+static void time_has_come(struct loop_timer *which)
+{
+	(void)which;	/* the loop's turn does the rest: init.c calls shutdown_step() in each */
+}
+
+void shutdown_nodes_down(void)
+{
+	nodes_down = true;
+	shutdown_step();
+}
+
+bool shutdown_begun(void)
+{
+	return phases.phase != PHASE_NONE;
+}
+
+static void again(enum shutdown_kind how, const char *by, int64_t now)
+{
+	requests++;
+	event_say(EVENT_NOTICE, "gantry", "shutdown hurried by %s: %s; now for %s", by,
+		  requests == 2 ? "5 s for who has not ended" : "who has not ended is killed", kind_names[how]);
+	kind = how;
+	if (phases.phase == PHASE_NODES)
+		plan_hurry(plan, requests == 2 ? HURRY_NS : 0, now);
+}
+
+void shutdown_begin(enum shutdown_kind how, const char *by, const char *reason)
+{
+	int64_t now = loop_now_ns();
+	char by_field[96], kind_field[32];
+
+	if (shutdown_begun()) {
+		again(how, by, now);
+		return;
+	}
+	kind = how;
+	requests = 1;
+	snprintf(requested_by, sizeof(requested_by), "%s", by);
+	snprintf(requested_why, sizeof(requested_why), "%s", reason ? reason : "");
+	snprintf(by_field, sizeof(by_field), "by=%s", by);
+	snprintf(kind_field, sizeof(kind_field), "for=%s", kind_names[kind]);
+	if (reason && reason[0])
+		event_say(EVENT_NOTICE, "gantry", "%s requested by %s: %s", kind_names[kind], by, reason);
+	event_state(EVENT_NOTICE, "gantry", "stopping", kind_field, by_field, NULL);
+	phases_begin(&phases, plan->config->shutdown_timeout_ms * 1000000LL, now);
+	arm();
+	plan_shutdown(plan, now);
+}
+
+void shutdown_init(struct plan *with, const struct shutdown_hooks *use)
+{
+	plan = with;
+	hooks = use;
+	timer.fire = look_timer.fire = time_has_come;
+}

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Implements plan.h's step: a fixed point that looks at the nodes which are marked until none is. An input marks its
+ * node, a change of state marks all that may wait for it, and a time that comes marks whose it is; so a step costs
+ * what has changed. input.c has what happens to a node from outside.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node.h"
+
+/* A process that SIGKILL does not end hangs in the kernel: a shutdown goes on without it after this. */
+#define STUCK_NS (2000 * PLAN_MS)
+
+/* To be started once nothing is left to be looked at: what stops now must not be taken for ready. */
+static void start_later(struct plan *plan, struct plan_node *node)
+{
+	if (node->starts_later)
+		return;
+	node->starts_later = true;
+	plan->starters[(plan->starters_head + plan->n_starters++) % plan->n_nodes] =
+		(uint16_t)plan_index(plan, node);
+}
+
+static bool next_starter(struct plan *plan, size_t *ret)
+{
+	if (!plan->n_starters)
+		return false;
+	*ret = plan->starters[plan->starters_head];
+	plan->starters_head = (plan->starters_head + 1) % plan->n_nodes;
+	plan->n_starters--;
+	plan->nodes[*ret].starts_later = false;
+	return true;
+}
+
+/* A waiting node: can it start, or can it never? */
+static void step_waiting(struct plan *plan, struct plan_node *node, bool start, int64_t now)
+{
+	const struct config_node *config = node->config;
+
+	if (config->kind == NODE_STAGE && config->when == WHEN_HELD && !plan->held_once)
+		return;
+	for (size_t i = 0; i < config->n_needs; i++) {
+		const struct plan_node *need = &plan->nodes[config->needs[i]];
+
+		if (plan_hopeless(need->state)) {
+			plan_set_state(plan, node, NODE_BLOCKED, "needs %s, which %s", need->config->name,
+				       plan_state_words(need->state));
+			return;
+		}
+	}
+	for (size_t i = 0; i < config->n_needs; i++)
+		if (!plan_satisfied(plan->nodes[config->needs[i]].state))
+			return;
+	for (size_t i = 0; i < config->n_wants; i++)
+		if (!plan_settled(plan->nodes[config->wants[i]].state))
+			return;
+	for (size_t i = 0; i < config->n_after; i++)
+		if (!plan_settled(plan->nodes[config->after[i]].state))
+			return;
+	if (start)
+		plan_begin(plan, node, now);
+	else
+		start_later(plan, node);
+}
+
+/* A service that the node follows and that is not ready, or NULL. */
+static const struct plan_node *lost_need(const struct plan *plan, const struct plan_node *node)
+{
+	for (size_t i = 0; node->config->follows_needs && i < node->config->n_needs; i++) {
+		const struct plan_node *need = &plan->nodes[node->config->needs[i]];
+
+		if (plan_is_service(need) && !plan_satisfied(need->state))
+			return need;
+	}
+	return NULL;
+}
+
+/* What follows the node and still has a process: the node ends after it. */
+static bool is_followed(const struct plan *plan, size_t index)
+{
+	const uint16_t *dependents;
+	size_t n = graph_dependents(&plan->graph, index, &dependents);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct plan_node *other = &plan->nodes[dependents[i]];
+
+		if (!other->process || !other->config->follows_needs)
+			continue;
+		for (size_t k = 0; k < other->config->n_needs; k++)
+			if (other->config->needs[k] == index)
+				return true;
+	}
+	return false;
+}
+
+static void step_state(struct plan *plan, size_t index, bool start, int64_t now)
+{
+	struct plan_node *node = &plan->nodes[index];
+	const struct plan_node *lost = lost_need(plan, node);
+
+	switch (node->state) {
+	case NODE_WAITING:
+		step_waiting(plan, node, start, now);
+		break;
+	case NODE_RETRYING:
+		if (now < node->next_ns || node->process)
+			break;
+		if (lost)
+			plan_set_state(plan, node, NODE_WAITING, "needs %s, which %s", lost->config->name,
+				       plan_state_words(lost->state));
+		else if (start)
+			plan_begin(plan, node, now);
+		else
+			start_later(plan, node);
+		break;
+	case NODE_RUNNING:
+	case NODE_READY:
+		if (!lost || !node->process)
+			break;
+		node->restart = node->follows = true;
+		plan_set_state(plan, node, NODE_STOPPING, "needs %s, which %s", lost->config->name,
+			       plan_state_words(lost->state));
+		break;
+	case NODE_STOPPING:
+		if (!node->told && !is_followed(plan, index))
+			plan_tell(plan, node, now);
+		break;
+	default:
+		break;
+	}
+}
+
+static void went_down(struct plan *plan, const uint16_t *on, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (--plan->nodes[on[i]].up == 0)
+			graph_mark(&plan->graph, on[i]);
+}
+
+/* When a shutdown gives a killed process up; 0: it need not. */
+static int64_t stuck_ns(const struct plan_node *node)
+{
+	return node->killed_ns && node->process && !node->down ? node->killed_ns + STUCK_NS : 0;
+}
+
+/* The shutdown's walk: a node is told to stop once everything that depends on it is down. */
+static void step_down(struct plan *plan, size_t index, int64_t now)
+{
+	struct plan_node *node = &plan->nodes[index];
+	bool stuck = stuck_ns(node) && now >= stuck_ns(node);
+
+	if (node->down || node->up)
+		return;
+	if (stuck)
+		plan_set_state(plan, node, NODE_STOPPING, "does not end even when killed: left behind");
+	if (!node->process || stuck) {
+		node->down = true;
+		plan->n_down++;
+		went_down(plan, node->config->needs, node->config->n_needs);
+		went_down(plan, node->config->wants, node->config->n_wants);
+		went_down(plan, node->config->after, node->config->n_after);
+		return;
+	}
+	if (node->state != NODE_STOPPING)
+		plan_set_state(plan, node, NODE_STOPPING, "shutdown");
+	if (!node->told)
+		plan_tell(plan, node, now);
+}
+
+/* ---- times ------------------------------------------------------------------------------------------------------ */
+
+static int64_t deadline_ns(const struct plan_node *node)
+{
+	int64_t ms = plan_is_service(node) ? node->config->ready_deadline_ms : node->config->deadline_ms;
+	int64_t from = node->started_ns;
+
+	if (plan_preparing(node))
+		ms = node->config->prepare_ms;
+	else if (node->config->prepare_ms)
+		from = node->launched_ns;
+	return ms > 0 && node->state == NODE_RUNNING && !node->overdue ? from + ms * PLAN_MS : 0;
+}
+
+static int64_t alive_until_ns(const struct plan_node *node)
+{
+	int64_t ms = node->config->alive_ms;
+
+	return ms > 0 && node->state == NODE_READY ? node->alive_ns + ms * PLAN_MS : 0;
+}
+
+static void sooner(int64_t *due, int64_t candidate)
+{
+	if (candidate && (!*due || candidate < *due))
+		*due = candidate;
+}
+
+static int64_t node_due_ns(const struct plan *plan, const struct plan_node *node)
+{
+	int64_t due = 0;
+
+	if (node->process) {
+		sooner(&due, node->kill_ns);
+		sooner(&due, stuck_ns(node));
+		sooner(&due, deadline_ns(node));
+		if (plan->state != BOOT_STOPPING)
+			sooner(&due, alive_until_ns(node));
+	}
+	if (node->state == NODE_RETRYING && plan->state != BOOT_STOPPING)
+		sooner(&due, node->next_ns);
+	return due;
+}
+
+static void step_times(struct plan *plan, size_t index, int64_t now)
+{
+	struct plan_node *node = &plan->nodes[index];
+	int64_t deadline = deadline_ns(node), alive = alive_until_ns(node);
+	char why[64];
+
+	if (!node->process)
+		return;
+	if (node->kill_ns && now >= node->kill_ns) {
+		node->kill_ns = 0;
+		node->killed_ns = plan->state == BOOT_STOPPING ? now : 0;
+		plan_push(plan, PLAN_SIGNAL, index, SIGKILL);
+	}
+	if (deadline && now >= deadline) {
+		node->overdue = true;
+		plan_tell(plan, node, now);
+	}
+	if (alive && now >= alive && plan->state != BOOT_STOPPING) {
+		snprintf(why, sizeof(why), "watchdog: no keep-alive for %.15g s",
+			 (double)node->config->alive_ms / 1000);
+		plan_unhealthy(plan, index, why, now);
+	}
+}
+
+static void step_node(struct plan *plan, size_t index, bool start, int64_t now)
+{
+	step_times(plan, index, now);
+	if (plan->state == BOOT_STOPPING)
+		step_down(plan, index, now);
+	else
+		step_state(plan, index, start, now);
+	graph_set_due(&plan->graph, index, node_due_ns(plan, &plan->nodes[index]));
+}
+
+/* ---- the boot as a whole ---------------------------------------------------------------------------------------- */
+
+static void set_boot(struct plan *plan, enum boot_state state, int64_t now)
+{
+	if (plan->state == state)
+		return;
+	plan->state = state;
+	if (!plan->ended_ns && (state == BOOT_BOOTED || state == BOOT_HELD))
+		plan->ended_ns = now;
+	plan_push(plan, PLAN_BOOT, 0, 0);
+}
+
+/* Of several, the first that failed gives the reason, and a failure goes before what it blocks. */
+static const struct plan_node *worst(const struct plan *plan)
+{
+	const struct plan_node *bad = NULL;
+
+	for (size_t i = 0; i < plan->n_nodes; i++) {
+		const struct plan_node *node = &plan->nodes[i];
+
+		if (!plan_counts(node))
+			continue;
+		if (node->state == NODE_FAILED && (!bad || bad->state != NODE_FAILED || node->ended_ns < bad->ended_ns))
+			bad = node;
+		if (node->state == NODE_BLOCKED && !bad)
+			bad = node;
+	}
+	return bad;
+}
+
+static void hold(struct plan *plan, int64_t now)
+{
+	const struct plan_node *bad = worst(plan);
+	bool again = plan->state == BOOT_HELD;
+	char reason[NODE_REASON_MAX];
+
+	snprintf(reason, sizeof(reason), "%s: %.*s", bad->config->name, NODE_REASON_MAX - NODE_NAME_MAX - 4,
+		 bad->reason);
+	if (!again && plan->config->held_action != HELD_HOLD)
+		plan->held_due_ns = now + plan->config->held_delay_ms * PLAN_MS;
+	if (again && strcmp(reason, plan->reason))
+		plan_push(plan, PLAN_BOOT, 0, 0);	/* still held, but for another reason now */
+	memcpy(plan->reason, reason, sizeof(reason));
+	set_boot(plan, BOOT_HELD, now);
+	if (plan->held_once)
+		return;
+	plan->held_once = true;
+	for (size_t i = 0; i < plan->n_nodes; i++)
+		if (plan->nodes[i].config->when == WHEN_HELD)
+			graph_mark(&plan->graph, i);
+}
+
+/* Held as long as something required has failed for good. */
+static void judge_boot(struct plan *plan, int64_t now)
+{
+	if (plan->broken || !plan->unjudged)
+		return;
+	plan->unjudged = false;
+	if (plan->n_bad) {
+		hold(plan, now);
+	} else if (!plan->n_open) {
+		plan->held_due_ns = 0;
+		set_boot(plan, BOOT_BOOTED, now);
+	} else if (plan->state == BOOT_HELD) {
+		plan->held_due_ns = 0;
+		set_boot(plan, BOOT_BOOTING, now);
+	}
+}
+
+void plan_step(struct plan *plan, int64_t now)
+{
+	size_t index;
+
+	/* Times first: what is found dead now is not ready any more for who waits for it. */
+	while (graph_next_due(&plan->graph, now, &index))
+		step_times(plan, index, now);
+	do {
+		for (;;) {
+			bool marked = graph_next_marked(&plan->graph, &index);
+
+			if (!marked && !next_starter(plan, &index))
+				break;
+			step_node(plan, index, !marked, now);
+		}
+		if (plan->state != BOOT_STOPPING)
+			judge_boot(plan, now);
+	} while (plan->graph.n_marked);
+	if (plan->state == BOOT_HELD && plan->held_due_ns && now >= plan->held_due_ns) {
+		plan->held_due_ns = 0;
+		plan_push(plan, PLAN_HELD_OVER, 0, 0);
+	}
+	if (plan->state == BOOT_STOPPING && plan->n_down == plan->n_nodes)
+		plan_push(plan, PLAN_DOWN, 0, 0);
+}
+
+bool plan_next(struct plan *plan, struct plan_action *ret)
+{
+	if (!plan->count)
+		return false;
+	*ret = plan->queue[plan->head];
+	plan->head = (plan->head + 1) % plan->capacity;
+	plan->count--;
+	return true;
+}
+
+int64_t plan_due_ns(const struct plan *plan)
+{
+	/* What is marked waits for no time. */
+	int64_t due = plan->graph.n_marked ? 1 : graph_due_ns(&plan->graph);
+
+	if (plan->state == BOOT_HELD)
+		sooner(&due, plan->held_due_ns);
+	return due;
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------- */
+
+void plan_shutdown(struct plan *plan, int64_t now)
+{
+	if (plan->state == BOOT_STOPPING)
+		return;
+	plan->held_due_ns = 0;
+	plan->n_down = 0;
+	for (size_t i = 0; i < plan->n_nodes; i++) {
+		const uint16_t *dependents;
+
+		plan->nodes[i].down = false;
+		plan->nodes[i].up = (unsigned)graph_dependents(&plan->graph, i, &dependents);
+		/* Killed earlier and still there: once more, so that it is found to be stuck. */
+		if (plan->nodes[i].process && plan->nodes[i].told && !plan->nodes[i].kill_ns)
+			plan->nodes[i].kill_ns = now;
+		graph_mark(&plan->graph, i);
+	}
+	set_boot(plan, BOOT_STOPPING, now);
+}
+
+void plan_hurry(struct plan *plan, int64_t grace_ns, int64_t now)
+{
+	plan->hurry = true;
+	plan->hurry_grace_ns = grace_ns;
+	for (size_t i = 0; i < plan->n_nodes; i++) {
+		struct plan_node *node = &plan->nodes[i];
+
+		if (node->kill_ns <= now + grace_ns && (grace_ns > 0 || !node->process || node->killed_ns))
+			continue;
+		node->kill_ns = now + grace_ns;
+		graph_mark(&plan->graph, i);
+	}
+}
+
+/* An enabled service starts with the boot, and with it what is not enabled but wanted by it. */
+static void enable(struct plan *plan, size_t index)
+{
+	struct plan_node *node = &plan->nodes[index];
+
+	if (node->seen)
+		return;
+	node->seen = true;
+	node->state = NODE_WAITING;
+	for (size_t i = 0; i < node->config->n_needs; i++)
+		enable(plan, node->config->needs[i]);
+	for (size_t i = 0; i < node->config->n_wants; i++)
+		enable(plan, node->config->wants[i]);
+}
+
+int plan_init(struct plan *plan, const struct config *config)
+{
+	memset(plan, 0, sizeof(*plan));
+	plan->config = config;
+	plan->n_nodes = config->n_nodes;
+	/* One step can bring each node at most a start, a signal, a kill and two changes of state. */
+	plan->capacity = config->n_nodes * 8 + 16;
+	plan->nodes = calloc(plan->n_nodes ? plan->n_nodes : 1, sizeof(*plan->nodes));
+	plan->queue = calloc(plan->capacity, sizeof(*plan->queue));
+	plan->starters = calloc(plan->n_nodes + 1, sizeof(*plan->starters));
+	if (!plan->nodes || !plan->queue || !plan->starters || graph_init(&plan->graph, config) < 0) {
+		plan_deinit(plan);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < plan->n_nodes; i++) {
+		plan->nodes[i].config = &config->nodes[i];
+		if (config->nodes[i].kind == NODE_SERVICE && !config->nodes[i].enabled)
+			plan->nodes[i].state = NODE_DISABLED;
+	}
+	for (size_t i = 0; i < plan->n_nodes; i++)
+		if (plan->nodes[i].state != NODE_DISABLED)
+			enable(plan, i);
+	for (size_t i = 0; i < plan->n_nodes; i++) {
+		plan->nodes[i].seen = false;
+		plan->n_open += plan_counts(&plan->nodes[i]) && !plan_settled(plan->nodes[i].state);
+		graph_mark(&plan->graph, i);
+	}
+	plan->unjudged = true;
+	return 0;
+}
+
+void plan_deinit(struct plan *plan)
+{
+	free(plan->nodes);
+	free(plan->queue);
+	free(plan->starters);
+	graph_deinit(&plan->graph);
+	memset(plan, 0, sizeof(*plan));
+}
+
+void plan_seed(struct plan *plan, uint64_t seed)
+{
+	plan->random = seed;
+}
+
+int plan_find(const struct plan *plan, const char *name, size_t *ret)
+{
+	return graph_find(&plan->graph, plan->config, name, ret);
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Implements birth.h. What can fail without need fails before the clone; the child has its exit status alone. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <gantry/role.h>
+#include <gantry/stage.h>
+
+#include "birth.h"
+#include "init/launch/launch.h"
+
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
+#endif
+#ifndef CLONE_CLEAR_SIGHAND
+#define CLONE_CLEAR_SIGHAND 0x100000000ULL
+#endif
+
+#define LAST_SIGNAL 64
+
+static struct rlimit descriptors;
+
+void birth_init(void)
+{
+	getrlimit(RLIMIT_NOFILE, &descriptors);
+}
+
+/* By the kernel's own call, since libc keeps some signals to itself. */
+void birth_default_signals(void)
+{
+	static const struct {
+		void *handler;
+		unsigned long flags;
+		void *restorer;
+		uint64_t mask;
+	} by_default;
+	sigset_t none;
+
+	for (int sig = 1; sig <= LAST_SIGNAL; sig++)
+		syscall(SYS_rt_sigaction, sig, &by_default, NULL, sizeof(by_default.mask));
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* The binary, by the path that it was started with; looked for late, since /proc is mounted late. */
+static const char *self(void)
+{
+	static char path[PATH_MAX];
+	ssize_t n = path[0] ? 0 : readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	if (!path[0] && n <= 0)
+		return GANTRY_BINARY;
+	return path;
+}
+
+_Noreturn static void become(const struct birth *birth, const char *binary)
+{
+	static char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+	const char *argv[BIRTH_ARGS_MAX + 2] = {GANTRY_BINARY};
+	sigset_t none;
+
+	for (size_t n = 0; n < BIRTH_ARGS_MAX && birth->argv[n]; n++)
+		argv[n + 1] = birth->argv[n];
+	setsid();
+	if (dup2(birth->null_fd, 0) < 0 || dup2(birth->out_fd, 1) < 0 || dup2(birth->err_fd, 2) < 0 ||
+	    dup3(birth->channel_fd, 3, birth->service ? O_CLOEXEC : 0) < 0)
+		_exit(STAGE_AGAIN);
+	if (birth->options_fd >= 0 && dup2(birth->options_fd, 4) < 0)
+		_exit(STAGE_AGAIN);
+	if (birth->payload_fd >= 0 && dup2(birth->payload_fd, 5) < 0)
+		_exit(STAGE_AGAIN);
+	syscall(SYS_close_range, birth->payload_fd >= 0 ? 6 : birth->options_fd >= 0 ? 5 : 4, ~0U, 0);
+	if (birth->options_fd >= 0)
+		lseek(4, 0, SEEK_SET);
+	if (descriptors.rlim_max)
+		setrlimit(RLIMIT_NOFILE, &descriptors);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (birth->service) {
+		prctl(PR_SET_NAME, "launch");
+		launch_service(birth->service);
+	}
+	execve(binary, (char *const *)argv, environment);
+	dprintf(2, "cannot execute %s: %s\n", binary, strerror(errno));
+	_exit(STAGE_NEVER);
+}
+
+/* In its cgroup, unless that cannot be had. */
+static pid_t clone_into(int cgroup_fd, uint64_t flags, uint64_t exit_signal)
+{
+	struct clone_args args = {.flags = flags, .exit_signal = exit_signal};
+	pid_t pid;
+
+	if (cgroup_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)cgroup_fd;
+		pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+		if (pid >= 0 || (errno != EBUSY && errno != EOPNOTSUPP && errno != ENODEV && errno != EACCES))
+			return pid;
+		args.flags = flags;
+		args.cgroup = 0;
+	}
+	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+pid_t birth_clone(const struct birth *birth, bool for_parent)
+{
+	const char *binary = self();
+	pid_t pid;
+
+	/* A child of the parent's sends the signal that the caller itself will send at its end: SIGCHLD. */
+	pid = clone_into(birth->cgroup_fd, CLONE_CLEAR_SIGHAND | (for_parent ? CLONE_PARENT : 0),
+			 for_parent ? 0 : SIGCHLD);
+	if (pid == 0)
+		become(birth, binary);
+	return pid < 0 ? -errno : pid;
+}

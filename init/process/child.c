@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Implements child.h. One way of reaping for all: SIGCHLD, then waitpid() for any until nothing is left; PID 1 alone
+ * reaps, so a pid in the table is never somebody else's. Reports and output of a child are read to the end before its
+ * exit is told, so that its last words are not lost.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cgroup.h"
+#include "forkserver.h"
+#include "init/event/event.h"
+#include "init/event/eventsock.h"
+#include "init/lib/loop.h"
+#include "logpipe.h"
+#include "output.h"
+#include "row.h"
+
+#define REAP_BUDGET 4096	/* processes reaped in one turn, of which children: */
+#define REAP_BATCH  64
+#define REPORTS_AT_THE_END 1024
+
+/* What a child can say, apart: as long as it says nothing, its pages are never touched, and so are none. */
+struct words {
+	char reason[NODE_REASON_MAX], text[NODE_REASON_MAX], line[OUTPUT_LINE_SIZE];
+	char takes[CHILD_TAKES_MAX][ARTIFACT_NAME_MAX];
+};
+
+#define HASH_SIZE 1024
+
+static struct child *children;
+static size_t n_children, n_used;
+static struct child *by_pid[HASH_SIZE], *unused;
+
+/* PID 1 takes as many descriptors as it may have. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int child_init(size_t n)
+{
+	struct words *words;
+
+	raise_descriptor_limit();
+	children = calloc(n, sizeof(*children));
+	words = calloc(n, sizeof(*words));
+	if (!children || !words)
+		return -ENOMEM;
+	n_children = n;
+	for (size_t i = n; i-- > 0;) {
+		struct child *child = &children[i];
+
+		child->report.fd = child->output.pipe.fd = -1;
+		child->reason = words[i].reason;
+		child->text = words[i].text;
+		child->line = words[i].line;
+		child->takes = words[i].takes;
+		child->next = unused;
+		unused = child;
+	}
+	return 0;
+}
+
+pid_t child_pid(const struct child *child)
+{
+	return child->ended ? 0 : child->pid;
+}
+
+size_t child_node(const struct child *child)
+{
+	return child->spec.node;
+}
+
+const char *child_last_text(const struct child *child)
+{
+	if (child->spec.logged)
+		logpipe_last_line(child->spec.node, child->text);
+	return child->text;
+}
+
+struct child *child_by_pid(pid_t pid)
+{
+	struct child *child = by_pid[(unsigned)pid % HASH_SIZE];
+
+	while (child && child->pid != pid)
+		child = child->next;
+	return child;
+}
+
+size_t child_count(void)
+{
+	return n_used;
+}
+
+struct child *child_rows(size_t *ret_n)
+{
+	*ret_n = n_children;
+	return children;
+}
+
+static void use(struct child *child, pid_t pid)
+{
+	struct child **bucket = &by_pid[(unsigned)pid % HASH_SIZE];
+
+	unused = child->next;
+	child->next = *bucket;
+	*bucket = child;
+	child->pid = pid;
+	child->used = true;
+	n_used++;
+}
+
+/* Its pid may be another's from now on. */
+static void forget_pid(struct child *child)
+{
+	struct child **at = &by_pid[(unsigned)child->pid % HASH_SIZE];
+
+	while (*at != child)
+		at = &(*at)->next;
+	*at = child->next;
+}
+
+/* Its pid and words stay readable until the row is used again. */
+static void release(struct child *child)
+{
+	child->next = unused;
+	unused = child;
+	child->used = false;
+	n_used--;
+	child_forget_takes(child);
+}
+
+/* ---- birth and death ------------------------------------------------------------------------------------------ */
+
+static struct birth birth_of(const struct child_spec *spec, int out_fd, int err_fd, int channel_fd)
+{
+	return (struct birth){
+		.argv = spec->argv, .service = spec->service,
+		.out_fd = out_fd, .err_fd = err_fd, .channel_fd = channel_fd, .options_fd = spec->options_fd,
+		.payload_fd = spec->payload_fd > 0 ? spec->payload_fd : -1, .cgroup_fd = spec->cgroup_fd,
+	};
+}
+
+static void close_pair(int pair[2])
+{
+	for (int i = 0; i < 2; i++)
+		if (pair[i] >= 0)
+			close(pair[i]);
+}
+
+/* Written only where there is something: see struct words. */
+static void forget_words(struct child *child)
+{
+	if (child->reason[0])
+		child->reason[0] = '\0';
+	if (child->text[0])
+		child->text[0] = '\0';
+}
+
+/* Where the child prints to: a pipe that is read here, or those of its log. 0 or negative errno. */
+static int open_output(struct child *child, int pair[2], int *ret_out, int *ret_err)
+{
+	if (child->spec.logged)
+		return logpipe_open(child->spec.node, ret_out, ret_err);
+	if (pipe2(pair, O_CLOEXEC) < 0 || fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0)
+		return -errno;
+	*ret_out = *ret_err = pair[1];
+	return output_begin(&child->output, pair[0], child->spec.quiet ? NULL : child->spec.source, child->text,
+			    child->line);
+}
+
+/* All that PID 1 needs is made before the fork; if any of it is missing, nothing has happened. */
+int child_start(const struct child_spec *spec, struct child **ret)
+{
+	int channel[2] = {-1, -1}, output[2] = {-1, -1}, out = -1, err = -1;
+	struct child *child = unused;
+	struct birth birth;
+	pid_t pid;
+	int r;
+
+	if (!child)
+		return -EAGAIN;
+	*child = (struct child){
+		.next = child->next, .reason = child->reason, .text = child->text, .line = child->line,
+		.takes = child->takes, .spec = *spec,
+		.report = {.fd = -1, .ready = child_report_ready}, .output = OUTPUT_NONE,
+	};
+	forget_words(child);
+	if (spec->channel_fd < 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0) {
+		r = -errno;
+		goto out;
+	}
+	r = open_output(child, output, &out, &err);
+	if (r == 0 && channel[0] >= 0)
+		r = loop_add(&child->report, channel[0], EPOLLIN);
+	if (r < 0)
+		goto out;
+	birth = birth_of(spec, out, err, channel[1] >= 0 ? channel[1] : spec->channel_fd);
+	pid = forkserver_start(&birth);
+	if (pid < 0) {
+		r = pid;
+		goto out;
+	}
+	use(child, pid);
+	output[0] = channel[0] = -1;
+	*ret = child;
+	r = 0;
+out:
+	if (r < 0) {
+		output_cancel(&child->output);
+		loop_remove(&child->report);
+	}
+	close_pair(output);
+	close_pair(channel);
+	return r;
+}
+
+static const char *cgroup_name(const struct child_spec *spec)
+{
+	return spec->cgroup ? spec->cgroup : spec->node != CHILD_NO_NODE ? spec->source : NULL;
+}
+
+static bool kill_cgroup(struct child *child)
+{
+	if (child->spec.kill)
+		return child->spec.kill(child);
+	return cgroup_name(&child->spec) && cgroup_kill(cgroup_name(&child->spec));
+}
+
+void child_signal(struct child *child, int sig)
+{
+	if (sig == SIGKILL && kill_cgroup(child))
+		return;
+	if (child->ended)
+		return;
+	/* Its process group is its session (setsid above); before that ran, the process alone. */
+	if (sig != SIGKILL || kill(-child->pid, sig) < 0)
+		kill(child->pid, sig);
+}
+
+static void tell_exit(void *with)
+{
+	struct child *child = with;
+	struct plan_exit how = {.status = -1};
+	struct child_spec spec = child->spec;
+
+	if (WIFEXITED(child->status))
+		how.status = WEXITSTATUS(child->status);
+	else
+		how.signal = WTERMSIG(child->status);
+	how.skipped = child->skipped;
+	/* A process that failed without a reason of its own is described by the last line it printed. */
+	how.reason = child->reason[0] ? child->reason : how.status != 0 ? child_last_text(child) : NULL;
+	release(child);
+	spec.exited(child, &how);
+}
+
+static void ended(struct child *child, int status)
+{
+	struct child_spec spec = child->spec;
+
+	child->ended = true;
+	child->status = status;
+	forget_pid(child);
+	child_read_reports(child, REPORTS_AT_THE_END);
+	/* What it left behind must not live on, nor keep the pipe open. */
+	if (spec.kept ? !cgroup_present() : cgroup_name(&spec) && !cgroup_kill(cgroup_name(&spec)))
+		kill(-child->pid, SIGKILL);
+	output_end(&child->output);
+	child_close_report(child);
+	if (spec.logged)
+		logpipe_ended(spec.node, status != 0 && !child->reason[0], tell_exit, child);
+	else
+		tell_exit(child);
+}
+
+static struct loop_timer reap_again;
+
+static void reap_on(struct loop_timer *timer)
+{
+	(void)timer;
+	child_reap();
+}
+
+/*
+ * The kernel looks through all children for one that has ended, which beside a thousand services is most of the cost.
+ * A crowd of orphans has numbers one after the other, and by its number a process is found at once.
+ */
+static pid_t reap_one(pid_t last, int *ret_status)
+{
+	pid_t pid = last > 0 ? waitpid(last + 1, ret_status, WNOHANG) : 0;
+
+	return pid > 0 ? pid : waitpid(-1, ret_status, WNOHANG);
+}
+
+/* A bounded number in one turn: whoever forks faster than we reap must not have the loop for himself. */
+void child_reap(void)
+{
+	struct {
+		struct child *child;
+		int status;
+	} gone[REAP_BATCH];
+	size_t n_gone = 0;
+	int status, n = 0;
+	pid_t pid = 0;
+
+	eventsock_drain();	/* while /proc still says whose those are that have ended */
+	while (n++ < REAP_BUDGET && n_gone < REAP_BATCH && (pid = reap_one(pid, &status)) > 0) {
+		struct child *child = child_by_pid(pid);
+
+		if (!child) {
+			forkserver_reaped(pid, status);
+			continue;
+		}
+		gone[n_gone].child = child;
+		gone[n_gone++].status = status;
+	}
+	if (n_gone)
+		eventsock_drain();	/* what they said between the first look and their end */
+	for (size_t i = 0; i < n_gone; i++)
+		ended(gone[i].child, gone[i].status);
+	if (pid > 0) {
+		reap_again.fire = reap_on;
+		loop_arm(&reap_again, loop_now_ns());
+	}
+}

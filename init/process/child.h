@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * PID 1's processes: starts a role of this binary with exactly the descriptors it names, reads what it reports and
+ * prints, and reaps it - and every orphan that the kernel hands to PID 1. The table is fixed; a child costs its row,
+ * a socket and a pipe. Nothing a child sends can make PID 1 wait or grow.
+ */
+#ifndef INIT_PROCESS_CHILD_H
+#define INIT_PROCESS_CHILD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include <gantry/report.h>
+
+#include "init/plan/plan.h"
+
+#define CHILD_NO_NODE ((size_t)-1)
+
+struct child;
+
+struct child_spec {
+	const char *source;		/* name in events; must stay valid */
+	const char *const *argv;	/* after the binary: {"stage", "disk", "disk", NULL} */
+	size_t node;			/* or CHILD_NO_NODE */
+	const char *service;		/* its object: launch it (launch.h) instead of executing argv; NULL: execute */
+	int options_fd;			/* descriptor 4; -1: none. Stays the caller's */
+	int channel_fd;			/* descriptor 3 when it is not a report socket; -1: make one. The caller's */
+	int cgroup_fd;			/* -1: none. The caller's */
+	const char *cgroup;		/* its name, when that is not a node's source; NULL: none; must stay valid */
+	bool quiet;			/* what it prints becomes no events; the last line is kept */
+	int payload_fd;			/* descriptor 5; 0: none. The caller's */
+	bool kept;			/* what is left in its cgroup is exited()'s to end, not killed at once */
+	bool logged;			/* what it prints is read by the role service-log (logpipe.h), not here */
+	/* SIGKILL to all of its cgroup, if that is not simply cgroup_kill(); false: there is none. NULL: it is. */
+	bool (*kill)(struct child *child);
+	/* Called once, after the process was reaped and all it had reported was read. */
+	void (*exited)(struct child *child, const struct plan_exit *how);
+	/* REPORT_STARTED came, or a service that is launched closed its socket without a reason; may be NULL. */
+	void (*started)(struct child *child);
+	/*
+	 * An artifact came, in a sealed memfd; true: fd is taken over. NULL: a node's is the plan's (artifact.h), any
+	 * other is dropped.
+	 */
+	bool (*given)(struct child *child, const char *name, int fd);
+	/* As artifact_take(), which it stands for if it is there. */
+	int (*take)(struct child *child, const char *name, int *ret_fd);
+	/* REPORT_CHANGED or REPORT_FLAGS came: strings, each ended by NUL. NULL: they are dropped, and counted. */
+	void (*told)(struct child *child, enum report_kind kind, const char *strings, size_t size);
+};
+
+/* Room for n children; blocks the signals that the loop reads. 0 or negative errno. */
+int child_init(size_t n);
+
+/* 0 and the child, or negative errno: nothing was started. */
+int child_start(const struct child_spec *spec, struct child **ret);
+
+void child_signal(struct child *child, int sig);
+pid_t child_pid(const struct child *child);
+size_t child_node(const struct child *child);
+const char *child_last_text(const struct child *child);
+
+/* The live child with this pid, or NULL. */
+struct child *child_by_pid(pid_t pid);
+size_t child_count(void);
+
+/* Reaps everything that has ended; call on SIGCHLD. */
+void child_reap(void);
+
+/* Answers artifact requests that can now be answered; call after the plan has moved. */
+void child_answer_takes(void);
+
+#endif

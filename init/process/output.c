@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Implements output.h. */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "init/event/event.h"
+#include "output.h"
+
+#define TURN_BUDGET 32		/* reads of one process in one turn of the loop */
+#define LINES_BURST 1000	/* lines that become events, per process ... */
+#define LINES_RATE  100		/* ... and per second after that */
+#define SECOND_NS   1000000000LL
+
+void output_keep_text(char *to, const char *bytes, size_t size)
+{
+	if (size >= NODE_REASON_MAX)
+		size = NODE_REASON_MAX - 1;
+	for (size_t i = 0; i < size; i++)
+		to[i] = (unsigned char)bytes[i] < 0x20 || bytes[i] == 0x7f ? ' ' : bytes[i];
+	to[size] = '\0';
+}
+
+static void end_line(struct output *output)
+{
+	if (!output->line_size)
+		return;
+	output_keep_text(output->text, output->line, output->line_size);
+	if (output->source && output->lines_left) {
+		output->lines_left--;
+		event_add(EVENT_INFO, EVENT_MESSAGE, output->source, output->line, output->line_size, NULL, 0);
+	} else if (output->source) {
+		output->lines_dropped++;
+	}
+	output->line_size = 0;
+}
+
+static void say_dropped(struct output *output)
+{
+	if (output->lines_dropped)
+		event_say(EVENT_WARNING, output->source, "prints too much: %lu lines dropped", output->lines_dropped);
+	output->lines_dropped = 0;
+}
+
+static void refill(struct loop_timer *timer)
+{
+	struct output *output = (struct output *)((char *)timer - offsetof(struct output, refill));
+
+	say_dropped(output);
+	output->lines_left += LINES_RATE;
+	if (output->lines_left < LINES_BURST)
+		loop_arm(timer, loop_now_ns() + SECOND_NS);
+	else
+		output->lines_left = LINES_BURST;
+}
+
+static void take(struct output *output, const char *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (bytes[i] == '\n') {
+			end_line(output);
+			output->line_cut = false;
+		} else if (output->line_size < OUTPUT_LINE_SIZE) {
+			output->line[output->line_size++] = bytes[i];
+		} else if (!output->line_cut) {
+			end_line(output);
+			output->line_cut = true;
+			output->line[output->line_size++] = bytes[i];
+		}
+	}
+	if (output->lines_left < LINES_BURST && !output->refill.armed)
+		loop_arm(&output->refill, loop_now_ns() + SECOND_NS);
+}
+
+/* False: at its end. */
+static bool read_pipe(struct output *output)
+{
+	char bytes[4096];
+
+	for (int i = 0; i < TURN_BUDGET; i++) {
+		ssize_t n = read(output->pipe.fd, bytes, sizeof(bytes));
+
+		if (n > 0)
+			take(output, bytes, (size_t)n);
+		else if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return true;
+		else
+			return false;
+	}
+	return true;
+}
+
+static void close_pipe(struct output *output)
+{
+	int fd = output->pipe.fd;
+
+	loop_remove(&output->pipe);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void ready(struct loop_source *source, uint32_t events)
+{
+	struct output *output = (struct output *)((char *)source - offsetof(struct output, pipe));
+
+	(void)events;
+	if (!read_pipe(output))
+		close_pipe(output);
+}
+
+int output_begin(struct output *output, int fd, const char *source, char *text, char *line)
+{
+	*output = (struct output){.pipe = {.fd = -1, .ready = ready}, .refill = {.fire = refill}, .source = source,
+				  .text = text, .line = line, .lines_left = LINES_BURST};
+	return loop_add(&output->pipe, fd, EPOLLIN);
+}
+
+void output_cancel(struct output *output)
+{
+	loop_remove(&output->pipe);
+}
+
+void output_end(struct output *output)
+{
+	if (output->pipe.fd >= 0)
+		read_pipe(output);
+	end_line(output);
+	say_dropped(output);
+	loop_disarm(&output->refill);
+	close_pipe(output);
+}

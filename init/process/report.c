@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a child says over its report socket (gantry/report.h): events, progress, its result, artifacts given and asked
+ * for. Each datagram is checked whole before anything of it counts; one that is malformed is dropped and counted.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <gantry/report.h>
+
+#include "init/event/event.h"
+#include "init/node/artifact.h"
+#include "init/node/facts.h"
+#include "output.h"
+#include "row.h"
+
+#define TURN_BUDGET 32		/* messages of one child in one turn of the loop */
+
+static size_t n_takes;
+
+void child_close_report(struct child *child)
+{
+	int fd = child->report.fd;
+
+	loop_remove(&child->report);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void send_answer(struct child *child, enum report_kind kind, const char *name, int fd)
+{
+	struct report_head head = {.kind = (uint16_t)kind, .size = (uint32_t)strlen(name)};
+	struct iovec parts[] = {{&head, sizeof(head)}, {(void *)name, strlen(name)}};
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+
+	if (fd >= 0) {
+		struct cmsghdr *c;
+
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		c = CMSG_FIRSTHDR(&message);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	}
+	if (sendmsg(child->report.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		event_count_drop(child->spec.source);
+}
+
+/* True: answered, one way or the other. */
+static bool answer_take(struct child *child, const char *name)
+{
+	int fd = -1;
+	int r = child->spec.take ? child->spec.take(child, name, &fd) : artifact_take(child->spec.node, name, &fd);
+
+	if (r == -EAGAIN)
+		return false;
+	if (r == -EPERM)
+		event_say(EVENT_WARNING, child->spec.source, "asked for artifact %s, which it may not take", name);
+	send_answer(child, r == 0 ? REPORT_TAKEN : REPORT_ABSENT, name, fd);
+	if (fd >= 0)
+		close(fd);
+	return true;
+}
+
+void child_answer_takes(void)
+{
+	size_t n;
+	struct child *children = child_rows(&n);
+
+	for (size_t i = 0; n_takes && i < n; i++) {
+		struct child *child = &children[i];
+
+		if (!child->used || child->report.fd < 0)
+			continue;
+		for (size_t k = 0; k < CHILD_TAKES_MAX; k++)
+			if (child->takes[k][0] && answer_take(child, child->takes[k])) {
+				child->takes[k][0] = '\0';
+				n_takes--;
+			}
+	}
+}
+
+void child_forget_takes(struct child *child)
+{
+	for (size_t k = 0; k < CHILD_TAKES_MAX; k++) {
+		if (child->takes[k][0]) {
+			child->takes[k][0] = '\0';
+			n_takes--;
+		}
+	}
+}
+
+static bool take(struct child *child, const char *name)
+{
+	if (child->spec.node == CHILD_NO_NODE)
+		return false;
+	if (answer_take(child, name))
+		return true;
+	for (size_t k = 0; k < CHILD_TAKES_MAX; k++) {
+		if (!child->takes[k][0] || !strcmp(child->takes[k], name)) {
+			n_takes += !child->takes[k][0];
+			snprintf(child->takes[k], ARTIFACT_NAME_MAX, "%s", name);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool give(struct child *child, const char *name, int *fd)
+{
+	int r;
+
+	if (*fd < 0)
+		return false;
+	if (child->spec.given || child->spec.node == CHILD_NO_NODE) {
+		if (!child->spec.given || !artifact_is_sealed(*fd) || !child->spec.given(child, name, *fd))
+			return false;
+		*fd = -1;
+		return true;
+	}
+	r = artifact_give(child->spec.node, name, *fd);
+	if (r < 0) {
+		event_say(EVENT_WARNING, child->spec.source, "artifact %s refused: %s", name,
+			  r == -EPERM ? "this stage type does not give it" :
+			  r == -EINVAL ? "not a sealed memfd" : "too large");
+		return true;
+	}
+	*fd = -1;
+	return true;
+}
+
+/* A name: 1 to ARTIFACT_NAME_MAX - 1 bytes of [a-z0-9-]. */
+static bool name_of(const char *body, size_t size, char *ret)
+{
+	if (!size || size >= ARTIFACT_NAME_MAX)
+		return false;
+	for (size_t i = 0; i < size; i++)
+		if (!((body[i] >= 'a' && body[i] <= 'z') || (body[i] >= '0' && body[i] <= '9') || body[i] == '-'))
+			return false;
+	memcpy(ret, body, size);
+	ret[size] = '\0';
+	return true;
+}
+
+static bool progress(struct child *child, const struct report_head *head, const char *body)
+{
+	struct report_progress p;
+	char fields[160];
+	size_t n;
+
+	if (head->size < sizeof(p))
+		return false;
+	memcpy(&p, body, sizeof(p));
+	n = (size_t)snprintf(fields, sizeof(fields), "done=%llu%cper_second=%llu%c", (unsigned long long)p.done, 0,
+			     (unsigned long long)p.per_second, 0);
+	if (p.total)
+		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "total=%llu%c", (unsigned long long)p.total, 0);
+	if (p.eta_s != UINT32_MAX)
+		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "eta_s=%u%c", p.eta_s, 0);
+	output_keep_text(child->text, body + sizeof(p), head->size - sizeof(p));
+	facts_take_progress(child->spec.node, &p, body + sizeof(p), head->size - sizeof(p));
+	event_add(head->level, EVENT_PROGRESS, child->spec.source, body + sizeof(p), head->size - sizeof(p), fields, n);
+	return true;
+}
+
+static bool message(struct child *child, const struct report_head *head, const char *body, int *fd)
+{
+	const char *end = memchr(body, '\0', head->size);
+	size_t text = end ? (size_t)(end - body) : head->size;
+	char name[ARTIFACT_NAME_MAX];
+
+	if (head->level >= EVENT_LEVEL_MAX)
+		return false;
+	switch (head->kind) {
+	case REPORT_EVENT:
+		output_keep_text(child->text, body, text);
+		event_add(head->level, EVENT_MESSAGE, child->spec.source, body, text, end ? end + 1 : NULL,
+			  end ? head->size - text - 1 : 0);
+		return true;
+	case REPORT_PROGRESS:
+		return progress(child, head, body);
+	case REPORT_RESULT:
+		output_keep_text(child->reason, body, text);
+		child->skipped = head->flags & REPORT_SKIPPED;
+		return true;
+	case REPORT_GIVE:
+		return name_of(body, head->size, name) && give(child, name, fd);
+	case REPORT_TAKE:
+		return name_of(body, head->size, name) && take(child, name);
+	case REPORT_CHANGED:
+	case REPORT_FLAGS:
+		if (!child->spec.told || !head->size || body[head->size - 1])
+			return false;
+		child->spec.told(child, (enum report_kind)head->kind, body, head->size);
+		return true;
+	case REPORT_FACTS:
+		return facts_take(child->spec.node, body, head->size);
+	case REPORT_STARTED:
+		if (child->spec.started)
+			child->spec.started(child);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* One datagram. 1: taken; 0: none there; -1: the other side is gone. */
+static int read_report(struct child *child)
+{
+	union {
+		struct report_head head;
+		char bytes[REPORT_DATAGRAM_MAX + 1];
+	} buffer;
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int) * 4)];
+	} control;
+	struct iovec part = {buffer.bytes, sizeof(buffer.bytes)};
+	struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
+			     .msg_controllen = sizeof(control.bytes)};
+	ssize_t n = recvmsg(child->report.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	int fds[4], n_fds = 0;
+	bool good;
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -1;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; at + CMSG_LEN(sizeof(int)) <= c->cmsg_len && n_fds < 4; at += sizeof(int))
+			memcpy(&fds[n_fds++], CMSG_DATA(c) + at, sizeof(int));
+	}
+	if (n == 0 && !n_fds)
+		return -1;
+	good = (size_t)n >= sizeof(buffer.head) && !(msg.msg_flags & MSG_TRUNC) &&
+	       buffer.head.size == (size_t)n - sizeof(buffer.head) && n_fds <= 1;
+	if (good) {
+		int fd = n_fds ? fds[0] : -1;
+
+		good = message(child, &buffer.head, buffer.bytes + sizeof(buffer.head), &fd);
+		if (n_fds)
+			fds[0] = fd;
+	}
+	for (int i = 0; i < n_fds; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	if (!good)
+		event_count_drop(child->spec.source);
+	return 1;
+}
+
+void child_read_reports(struct child *child, int most)
+{
+	for (int i = 0; i < most && child->report.fd >= 0; i++) {
+		int r = read_report(child);
+
+		if (r == 0)
+			return;
+		if (r < 0) {
+			child_close_report(child);
+			if (child->spec.service && child->spec.started && !child->reason[0])
+				child->spec.started(child);
+			return;
+		}
+	}
+}
+
+void child_report_ready(struct loop_source *source, uint32_t events)
+{
+	(void)events;
+	child_read_reports((struct child *)((char *)source - offsetof(struct child, report)), TURN_BUDGET);
+}

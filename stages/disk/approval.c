@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The partition is known by its name in sysfs, so no partition table is parsed here; the kernel has done it. It holds
+ * the policy file from its first byte, filled up with zeros: no file system, so none has to be trusted with a mount.
+ */
+#define _GNU_SOURCE
+#include "approval.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/rsa.h>
+
+#include <gantry/cleanup.h>
+
+#include "luksmetadata.h"
+#include "stages/lib/backoff.h"
+#include "stages/lib/document.h"
+#include "stages/lib/file.h"
+#include "stages/lib/hex.h"
+#include "uevent.h"
+
+#define KEY_FILE_MAX 4096
+#define PATIENCE_MS  3000	/* the boot disk is there before we are, or it never comes */
+#define EXPONENT     65537
+
+static void put_json(struct json_object **json)
+{
+	json_object_put(*json);
+}
+
+int approval_read_key(const char *path, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX])
+{
+	_cleanup_(cleanup_free) char *text = NULL;
+	uint8_t modulus[TPM_RSA_SIZE], exponent[4] = {0};
+	mbedtls_pk_context key;
+	size_t size;
+	int r;
+
+	r = file_read(AT_FDCWD, path, KEY_FILE_MAX, &text, &size);
+	if (r < 0) {
+		snprintf(why, APPROVAL_WHY_MAX, "policy key %.100s: %s", path, strerror(-r));
+		return r;
+	}
+	mbedtls_pk_init(&key);
+	if (mbedtls_pk_parse_public_key(&key, (const unsigned char *)text, size + 1) != 0 ||
+	    mbedtls_pk_get_type(&key) != MBEDTLS_PK_RSA || mbedtls_pk_get_bitlen(&key) != TPM_RSA_SIZE * 8 ||
+	    mbedtls_rsa_export_raw(mbedtls_pk_rsa(key), modulus, sizeof(modulus), NULL, 0, NULL, 0, NULL, 0, exponent,
+				   sizeof(exponent)) != 0 ||
+	    ((uint32_t)exponent[0] << 24 | exponent[1] << 16 | exponent[2] << 8 | exponent[3]) != EXPONENT) {
+		snprintf(why, APPROVAL_WHY_MAX, "policy key %.100s is not an RSA public key of 2048 bits in PEM", path);
+		r = -EBADMSG;
+	} else {
+		memcpy(ret->modulus, modulus, sizeof(modulus));
+	}
+	mbedtls_pk_free(&key);
+	return r;
+}
+
+static const char *text_of(struct json_object *object, const char *name)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, name, &value) && json_object_is_type(value, json_type_string) ?
+		json_object_get_string(value) : "";
+}
+
+static int bad(char *why, const char *text)
+{
+	snprintf(why, APPROVAL_WHY_MAX, "signed policy: %s", text);
+	return -EBADMSG;
+}
+
+int approval_parse(const char *text, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX])
+{
+	_cleanup_(put_json) struct json_object *root = NULL;
+	struct tpm_approval approval = *ret;
+	struct json_object *version;
+	char error[APPROVAL_WHY_MAX - 32];
+	size_t size;
+
+	if (document_parse(text, strlen(text), &root, error, sizeof(error)) < 0)
+		return bad(why, error);
+	if (!json_object_object_get_ex(root, "version", &version) || !json_object_is_type(version, json_type_int))
+		return bad(why, "it has no version");
+	if (json_object_get_int64(version) != (int64_t)approval.version) {
+		snprintf(why, APPROVAL_WHY_MAX, "signed policy: it is for version %lld, this image is version %u",
+			 (long long)json_object_get_int64(version), approval.version);
+		return -EBADMSG;
+	}
+	if (!hex_decode(text_of(root, "policy"), approval.policy, sizeof(approval.policy)))
+		return bad(why, "its digest is malformed");
+	if (luks_base64_decode(text_of(root, "signature"), approval.signature, sizeof(approval.signature), &size) < 0 ||
+	    size != sizeof(approval.signature))
+		return bad(why, "its signature is malformed");
+	approval.is_signed = true;
+	*ret = approval;
+	return 0;
+}
+
+/* "/dev/sda2", if that block device is the partition. */
+static bool is_partition(const char *sys, const char *name, char path[64])
+{
+	static const char wanted[] = "\nPARTNAME=" APPROVAL_PARTITION "\n";
+	char file[PATH_MAX], text[4096] = "\n";
+	_cleanup_(cleanup_close) int fd = -1;
+	ssize_t n;
+
+	if (name[0] == '.' || strlen(name) > 32 ||
+	    snprintf(file, sizeof(file), "%s/class/block/%s/uevent", sys, name) >= (int)sizeof(file))
+		return false;
+	fd = open(file, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text + 1, sizeof(text) - 2);
+	if (n < 0)
+		return false;
+	text[n + 1] = '\0';
+	if (!strstr(text, wanted))
+		return false;
+	snprintf(path, 64, "/dev/%.32s", name);
+	return true;
+}
+
+static int look(const char *sys, char path[64])
+{
+	_cleanup_(cleanup_closedir) DIR *dir = NULL;
+	char directory[PATH_MAX];
+	struct dirent *entry;
+
+	snprintf(directory, sizeof(directory), "%s/class/block", sys);
+	dir = opendir(directory);
+	while (dir && (entry = readdir(dir)))
+		if (is_partition(sys, entry->d_name, path))
+			return 1;
+	return 0;
+}
+
+static int read_policy(const char *path, struct tpm_approval *ret, char *why)
+{
+	_cleanup_(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[APPROVAL_SIZE_MAX + 1];
+	ssize_t n = fd < 0 ? -1 : pread(fd, text, APPROVAL_SIZE_MAX, 0);
+
+	if (n < 0) {
+		int r = -errno;
+
+		snprintf(why, APPROVAL_WHY_MAX, "signed policy on %s: %s", path, strerror(-r));
+		return r;
+	}
+	text[n] = '\0';
+	if (!text[0]) {
+		snprintf(why, APPROVAL_WHY_MAX, "no signed policy: %s is empty", path);
+		return -ENOENT;
+	}
+	return approval_parse(text, ret, why);
+}
+
+int approval_find(const char *sys, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX])
+{
+	_cleanup_(cleanup_close) int events = -1;
+	int64_t until = time_now_ms() + PATIENCE_MS;
+	char path[64];
+	int r = uevent_open(&events);
+
+	while (r == 0 && look(sys, path) == 0) {
+		if (time_now_ms() >= until) {
+			snprintf(why, APPROVAL_WHY_MAX, "no signed policy: no partition " APPROVAL_PARTITION);
+			return -ENOENT;
+		}
+		r = uevent_wait(events, "block", until);
+	}
+	if (r < 0) {
+		snprintf(why, APPROVAL_WHY_MAX, "signed policy: %s", strerror(-r));
+		return r;
+	}
+	return read_policy(path, ret, why);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The signed policy of this image (docs/upgrade.md): the key is a file of the measured image, what it signed lies on
+ * the boot disk, where anybody can change it. Nothing in it is trusted before the TPM has verified the signature; a
+ * changed one is as good as none.
+ */
+#ifndef STAGES_DISK_APPROVAL_H
+#define STAGES_DISK_APPROVAL_H
+
+#include "tpmseal.h"
+
+#define APPROVAL_WHY_MAX   192
+#define APPROVAL_SIZE_MAX  (16u << 10)	/* bytes of the policy file */
+#define APPROVAL_PARTITION "gantry-policy"
+
+/* The key: a PEM file with an RSA 2048 public key. -EBADMSG or another errno with the reason. */
+int approval_read_key(const char *path, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX]);
+
+/*
+ * The signed part: looks for the partition and waits a moment for it. ret->version is this image's, and a policy for
+ * another one is refused. 0: ret->is_signed; -ENOENT: there is none; -EBADMSG: it is malformed or for another version.
+ */
+int approval_find(const char *sys, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX]);
+
+/* The policy file's text (NUL-terminated); 0 or -EBADMSG. */
+int approval_parse(const char *text, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX]);
+
+#endif

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Stage `disk`: finds the data disk, opens it, or formats it if and only if it is blank or given up by name, and
+ * mounts it. A disk that cannot be opened is left as it is, to the byte, and the boot is held with the reason of each
+ * key source.
+ *
+ * It may be killed anywhere and started again: what it has done by then is seen on the disk, in the TPM, and in the
+ * kernel's list of volumes, not remembered.
+ */
+#define _GNU_SOURCE
+#include "disk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+#include <linux/fs.h>
+
+#include <gantry/cleanup.h>
+
+#include "intent.h"
+#include "stages/lib/backoff.h"
+#include "stages/lib/options.h"
+#include "stages/lib/report.h"
+#include "stages/lib/tpm.h"
+
+#define SIZE_MIN       (64u << 20)	/* bytes; below that there is no point in a file system */
+#define PCRS_DEFAULT   (TPM_SIGNED_PCRS | 1u << TPM_PCR_CLOSE)
+#define COMMIT_DEFAULT 5
+#define VERSION_MAX    1000
+#define LUN_DEFAULT    10
+
+static const struct find_roots roots = {"/sys", "/proc"};
+
+static void close_luks(struct luks **luks)
+{
+	luks_close(*luks);
+}
+
+static void read_rule(const struct stage_context *context, struct work *w)
+{
+	static const struct {
+		const char *option;
+		enum find_by by;
+	} texts[] = {{"serial", FIND_SERIAL}, {"wwid", FIND_WWID}};
+	int64_t nsid = option_integer(context, "nsid", 0);
+
+	w->rule = (struct find_rule){.by = FIND_LUN, .number = (unsigned)option_integer(context, "lun", LUN_DEFAULT)};
+	if (nsid)
+		w->rule = (struct find_rule){.by = FIND_NSID, .number = (unsigned)nsid};
+	if (option_boolean(context, "largest", false))
+		w->rule = (struct find_rule){.by = FIND_LARGEST};
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		const char *text = option_string(context, texts[i].option, NULL);
+
+		if (text)
+			w->rule = (struct find_rule){.by = texts[i].by, .text = text};
+	}
+	find_text(&w->rule, w->rule_text);
+}
+
+static size_t read_sources(const struct stage_context *context, const char *option,
+			   const struct key_source *ret[KEY_SOURCES_MAX])
+{
+	size_t n, used = 0;
+	struct json_object *list = option_array(context, option, &n);
+
+	for (size_t i = 0; i < n && used < KEY_SOURCES_MAX; i++) {
+		ret[used] = key_source_named(json_object_get_string(json_object_array_get_idx(list, i)));
+		used += ret[used] != NULL;
+	}
+	return used;
+}
+
+static void read_options(struct stage_context *context, struct work *w)
+{
+	struct json_object *list;
+	size_t n;
+
+	w->context = context;
+	read_rule(context, w);
+	w->name = option_string(context, "name", "persistent");
+	w->mount = option_string(context, "mount", "/persistent");
+	w->may_format = option_boolean(context, "format", true);
+	w->use_intent = strcmp(option_string(context, "intent", "tpm"), "tpm") == 0;
+	w->force_serial = option_string(context, "force_serial", NULL);
+	w->force_uuid = option_string(context, "force_uuid", "");
+	w->wait_ms = option_integer(context, "wait_s", 0) * 1000;
+	w->place.tcti = option_string(context, "tcti", TPM_TCTI_DEFAULT);
+	w->place.policy_key = option_string(context, "policy_key", NULL);
+	w->place.approval.version = (unsigned)option_integer(context, "version", 0);
+	w->place.artifact_wait_ms = -1;
+	list = option_array(context, "pcrs", &n);
+	for (size_t i = 0; i < n; i++)
+		w->place.pcrs |= 1u << json_object_get_int(json_object_array_get_idx(list, i));
+	if (!w->place.pcrs)
+		w->place.pcrs = PCRS_DEFAULT;
+	w->n_keys = read_sources(context, "keys", w->keys);
+	if (!w->n_keys) {
+		w->keys[w->n_keys++] = key_source_named("tpm2");
+		w->keys[w->n_keys++] = key_source_named("hub");
+	}
+	w->n_enroll = read_sources(context, "enroll", w->enroll);
+	w->ext4.commit_s = (unsigned)option_integer(context, "commit_s", COMMIT_DEFAULT);
+	w->ext4.discard = option_boolean(context, "discard", false);
+	snprintf(w->device, sizeof(w->device), "/dev/mapper/%s", w->name);
+}
+
+void disk_tell_found(const struct work *w)
+{
+	report_fact("device", "%s", w->disk.path);
+	report_fact("size_bytes", "%" PRIu64, w->disk.size);
+	report_fact("rule", "%s", w->rule_text);
+	if (w->disk.model[0])
+		report_fact("model", "%s", w->disk.model);
+	if (w->disk.serial[0])
+		report_fact("serial", "%s", w->disk.serial);
+}
+
+void disk_tell_volume(const char *uuid, const char *opened_by, bool formatted)
+{
+	report_fact("luks_uuid", "%s", uuid);
+	report_fact("opened_by", "%s", opened_by);
+	report_fact("formatted", "%s", formatted ? "true" : "false");
+}
+
+const char *disk_text(const struct work *w, char text[FIND_WHY_MAX + DISK_NAME_MAX + 4])
+{
+	snprintf(text, FIND_WHY_MAX + DISK_NAME_MAX + 4, "%s (%s)", w->disk.name, w->rule_text);
+	return text;
+}
+
+void disk_add_reason(struct work *w, const struct key_source *source, int error, const char *why)
+{
+	size_t used = strlen(w->reasons);
+
+	snprintf(w->reasons + used, sizeof(w->reasons) - used, "%s%s: %s", used ? "; " : "", source->name, why);
+	w->worth_retry |= key_error_may_pass(error);
+	report_event(EVENT_WARNING, "key source %s: %s", source->name, why);
+}
+
+int disk_leave(const struct work *w, const char *why)
+{
+	char text[FIND_WHY_MAX + DISK_NAME_MAX + 4];
+
+	report_result("%s left untouched: %s", disk_text(w, text), why);
+	return w->worth_retry ? STAGE_AGAIN : STAGE_NEVER;
+}
+
+int disk_give_up(const struct work *w, int result, const char *why)
+{
+	char text[FIND_WHY_MAX + DISK_NAME_MAX + 4];
+
+	(void)luks_deactivate(w->name);
+	report_result("%s: %s", disk_text(w, text), why);
+	return result;
+}
+
+/* The UUID that a header of whatever LUKS version shows, trusted or not; empty: there is no header. */
+static void shown_uuid(int fd, char ret[41])
+{
+	char sector[512];
+
+	ret[0] = '\0';
+	if (pread(fd, sector, sizeof(sector), 0) != (ssize_t)sizeof(sector) ||
+	    (memcmp(sector, "LUKS\xba\xbe", 6) != 0 && memcmp(sector, "SKUL\xba\xbe", 6) != 0))
+		return;
+	memcpy(ret, sector[168] ? sector + 168 : "none", sector[168] ? 40 : sizeof("none"));
+	ret[40] = '\0';
+}
+
+/*
+ * Whether the configuration gives this very disk up. For a volume it must name the volume too: that name is gone once
+ * the disk is formatted, so the same configuration cannot do it a second time.
+ */
+static bool is_given_up(const struct work *w)
+{
+	char uuid[41];
+
+	if (!w->force_serial || !w->disk.serial[0] || strcmp(w->force_serial, w->disk.serial) != 0)
+		return false;
+	shown_uuid(w->fd, uuid);
+	return strcmp(uuid, w->force_uuid) == 0;
+}
+
+/* A disk that is neither ours nor blank, and will not become so by another try. */
+static int refuse(struct work *w, const char *why)
+{
+	char text[FIND_WHY_MAX + DISK_NAME_MAX + 4];
+
+	if (w->worth_retry || !w->may_format || !is_given_up(w))
+		return disk_leave(w, why);
+	report_event(EVENT_WARNING, "%s, serial %s, is given up by the configuration, though it is not blank: %s",
+		     disk_text(w, text), w->disk.serial, why);
+	w->reasons[0] = '\0';
+	return disk_format(w, "given up", true);
+}
+
+static int take_up_blank(struct work *w)
+{
+	char why[DISK_WHY_MAX], refused[DISK_WHY_MAX + 32];
+	int r = blank_check(w->fd, w->disk.size, why);
+
+	if (r < 0) {
+		w->worth_retry = true;
+		snprintf(refused, sizeof(refused), "cannot be read: %s", strerror(-r));
+		return disk_leave(w, refused);
+	}
+	if (r == 0) {
+		snprintf(refused, sizeof(refused), "neither blank nor ours: %s", why);
+		return refuse(w, refused);
+	}
+	if (!w->may_format)
+		return disk_leave(w, "blank, and formatting is switched off");
+	if (w->disk.size < SIZE_MIN)
+		return disk_leave(w, "blank, and too small to format");
+	return disk_format(w, "blank", false);
+}
+
+/* Our own mark is on it: it has no data yet. */
+static int take_up_unfinished(struct work *w, int unfinished, const char *why)
+{
+	char text[FIND_WHY_MAX + DISK_NAME_MAX + 4];
+
+	if (unfinished < 0) {
+		w->worth_retry = key_error_may_pass(unfinished) || unfinished == -ENOENT;
+		return disk_leave(w, why);
+	}
+	if (unfinished == 0)
+		return refuse(w, "its formatting was never finished, and this machine has no record that it began it");
+	report_event(EVENT_NOTICE, "%s: formatting was cut off and begins again", disk_text(w, text));
+	return w->may_format ? disk_format(w, "unfinished", false) :
+			       disk_leave(w, "unfinished, and formatting is switched off");
+}
+
+/* What is on the disk decides. */
+static int take_up(struct work *w)
+{
+	_cleanup_(close_luks) struct luks *luks = NULL;
+	char why[DISK_WHY_MAX] = "", refused[DISK_WHY_MAX + 32], text[FIND_WHY_MAX + DISK_NAME_MAX + 4];
+	bool has_mark;
+	int r;
+
+	report_event(EVENT_INFO, "%s is there, %llu bytes%s%s", disk_text(w, text), (unsigned long long)w->disk.size,
+		     w->disk.serial[0] ? ", serial " : "", w->disk.serial);
+	r = disk_is_unfinished(w, &has_mark, why);
+	if (has_mark || r < 0)
+		return take_up_unfinished(w, r, why);
+	r = luks_open(w->fd, w->disk.path, w->disk.size, &luks, why);
+	if (r < 0) {
+		w->worth_retry = r != -EBADMSG;
+		snprintf(refused, sizeof(refused), "LUKS2 header %s%s", r == -EBADMSG ? "refused: " : "", why);
+		return refuse(w, refused);
+	}
+	if (r == 0)
+		return take_up_blank(w);
+	r = disk_open(w, luks);
+	return r == -ENOKEY ? refuse(w, w->reasons) : r;
+}
+
+/* The disk below our active volume, for what is known of it. */
+static int disk_below(struct work *w)
+{
+	_cleanup_(cleanup_closedir) DIR *dir = NULL;
+	struct dirent *entry;
+	struct stat st;
+	char path[96];
+
+	if (stat(w->device, &st) < 0 || !S_ISBLK(st.st_mode))
+		return -ENODEV;
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/slaves", major(st.st_rdev), minor(st.st_rdev));
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			return find_describe(&roots, entry->d_name, &w->disk);
+	return -ENODEV;
+}
+
+/*
+ * A volume that an attempt before this one left open: goes on with it, if it is the one whose header is on the disk.
+ * Otherwise it was being formatted, and is closed. -ENODEV: begin as usual.
+ */
+static int take_up_open(struct work *w)
+{
+	_cleanup_(close_luks) struct luks *luks = NULL;
+	char why[DISK_WHY_MAX];
+	int r;
+
+	r = disk_below(w);
+	if (r == 0) {
+		w->fd = open(w->disk.path, O_RDONLY | O_CLOEXEC);
+		r = w->fd < 0 ? -errno : luks_open(w->fd, w->disk.path, w->disk.size, &luks, why);
+	}
+	if (r > 0 && luks_is_active(w->name, luks_header_of(luks)->uuid))
+		return disk_resume(w, luks);
+	if (w->fd >= 0)
+		close(w->fd);
+	w->fd = -1;
+	r = luks_deactivate(w->name);
+	if (r == 0)
+		return -ENODEV;
+	report_result("volume %s is left from before and cannot be closed: %s", w->name, strerror(-r));
+	return STAGE_AGAIN;
+}
+
+static int run(struct stage_context *context)
+{
+	struct work w = {.fd = -1, .started_ms = time_now_ms()};
+	int r;
+
+	read_options(context, &w);
+	if (ext4_is_mounted(w.device, w.mount)) {
+		report_result("%s: already mounted", w.mount);
+		return STAGE_DONE;
+	}
+	r = access(w.device, F_OK) == 0 ? take_up_open(&w) : -ENODEV;
+	if (r == -ENODEV) {
+		r = disk_find(&w);
+		if (r == STAGE_DONE)
+			r = take_up(&w);
+	}
+	if (w.fd >= 0)
+		close(w.fd);
+	return r;
+}
+
+static bool has(struct json_object *options, const char *name)
+{
+	return json_object_object_get_ex(options, name, NULL);
+}
+
+static bool lists(struct json_object *options, const char *name, const char *source)
+{
+	struct json_object *list;
+
+	if (!json_object_object_get_ex(options, name, &list))
+		return false;
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		if (strcmp(json_object_get_string(json_object_array_get_idx(list, i)), source) == 0)
+			return true;
+	return false;
+}
+
+static const char *check(struct json_object *options)
+{
+	static const char *const rules[] = {"lun", "nsid", "serial", "wwid", "largest"};
+	size_t given = 0;
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
+		given += has(options, rules[i]);
+	if (given > 1)
+		return "may have only one of \"lun\", \"nsid\", \"serial\", \"wwid\", \"largest\"";
+	if ((lists(options, "keys", "tpm2-signed") || lists(options, "enroll", "tpm2-signed")) &&
+	    !(has(options, "policy_key") && has(options, "version")))
+		return "\"tpm2-signed\" needs \"policy_key\" and \"version\"";
+	/* The keyslot of one would let in what the version keeps out of the other. */
+	if (lists(options, "enroll", "tpm2-signed") && lists(options, "enroll", "tpm2"))
+		return "may not enroll both \"tpm2\" and \"tpm2-signed\"";
+	if (has(options, "policy_key") != has(options, "version"))
+		return "\"policy_key\" and \"version\" go together";
+	if (has(options, "force_uuid") && !has(options, "force_serial"))
+		return "\"force_uuid\" needs \"force_serial\"";
+	return NULL;
+}
+
+static const char *const key_names[] = {"tpm2", "tpm2-signed", "hub", "recovery", "tpm2-nv", NULL};
+static const char *const enroll_names[] = {"tpm2", "tpm2-signed", "hub", "recovery", NULL};
+static const char *const intent_names[] = {"tpm", "none", NULL};
+static const char *const scheduler_names[] = {"none", "mq-deadline", "kyber", "bfq", NULL};
+
+static const struct stage_option options[] = {
+	{"lun", OPTION_INTEGER, .minimum = 0, .maximum = 16383},
+	{"nsid", OPTION_INTEGER, .minimum = 1, .maximum = UINT32_MAX},
+	{"serial", OPTION_STRING, .minimum = 1, .maximum = DISK_ID_MAX - 1},
+	{"wwid", OPTION_STRING, .minimum = 1, .maximum = DISK_ID_MAX - 1},
+	{"largest", OPTION_BOOLEAN, .required = false},
+	{"wait_s", OPTION_INTEGER, .minimum = 0, .maximum = 31536000},
+	{"keys", OPTION_STRINGS, .minimum = 1, .maximum = KEY_SOURCES_MAX, .choices = key_names},
+	{"enroll", OPTION_STRINGS, .minimum = 1, .maximum = KEY_SOURCES_MAX, .choices = enroll_names},
+	{"pcrs", OPTION_INTEGERS, .minimum = 0, .maximum = 23},
+	{"tcti", OPTION_STRING, .minimum = 1, .maximum = 255},
+	{"policy_key", OPTION_STRING, .minimum = 2, .maximum = 255},
+	{"version", OPTION_INTEGER, .minimum = 1, .maximum = VERSION_MAX},
+	{"format", OPTION_BOOLEAN, .required = false},
+	{"intent", OPTION_STRING, .choices = intent_names},
+	{"force_serial", OPTION_STRING, .minimum = 1, .maximum = DISK_ID_MAX - 1},
+	{"force_uuid", OPTION_STRING, .minimum = 1, .maximum = 40},
+	{"name", OPTION_STRING, .minimum = 1, .maximum = 64},
+	{"mount", OPTION_STRING, .minimum = 2, .maximum = 255},
+	{"commit_s", OPTION_INTEGER, .minimum = 1, .maximum = 3600},
+	{"discard", OPTION_BOOLEAN, .required = false},
+	{"scheduler", OPTION_STRING, .choices = scheduler_names},
+	{"read_ahead_kb", OPTION_INTEGER, .minimum = 0, .maximum = 16384},
+	{"queue_depth", OPTION_INTEGER, .minimum = 1, .maximum = 4096},
+	{"swap_bytes", OPTION_INTEGER, .minimum = 0, .maximum = INT64_C(1) << 43},
+	{"directories", OPTION_OBJECTS, .minimum = 1, .maximum = 64, .members = disk_directory_options},
+	{0},
+};
+
+static const char *const takes[] = {KEY_ARTIFACT, RECOVERY_ARTIFACT, NULL};
+
+const struct stage stage_disk = {
+	.type = "disk",
+	.takes = takes,
+	.options = options,
+	.check = check,
+	.deadline_s = 0,
+	.retry_limit = 5,
+	.capabilities = UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_MKNOD | UINT64_C(1) << CAP_SYS_RESOURCE |
+			UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER,
+	.execs = true,
+	.filter = STAGE_FILTER_MOUNTS,
+	.run = run,
+};

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Programs are started without a shell, with a fixed environment, and die with the stage: a mke2fs that outlives a
+ * killed stage would still be writing when the next attempt opens the disk. Nothing is written lazily by them that
+ * the kernel could not do later: inode tables and journal are left to be zeroed in the background.
+ */
+#define _GNU_SOURCE
+#include "ext4.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gantry/cleanup.h>
+
+#include "stages/lib/report.h"
+
+#define EXT4_BLOCK   4096
+#define EXIT_NO_EXEC 127
+#define PATIENCE_OPTIONS "nodiscard,lazy_itable_init=1,lazy_journal_init=1"
+
+/* Documentation/filesystems/ext4/super.rst of the kernel; little-endian. */
+#define SUPERBLOCK       1024	/* offset on the device */
+#define BLOCKS_LOW       0x04
+#define LOG_BLOCK_SIZE   0x18
+#define MAGIC            0x38
+#define STATE            0x3a
+#define STATE_VALID      1	/* and neither "errors detected" nor "orphans being recovered" */
+#define INCOMPAT         0x60
+#define INCOMPAT_RECOVER 0x4
+#define INCOMPAT_64BIT   0x80
+#define BLOCKS_HIGH      0x150
+
+#define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)	/* include/uapi/linux/ext4.h of the kernel */
+
+/* e2fsck(8), EXIT CODE: bits. */
+#define E2FSCK_CORRECTED   1
+#define E2FSCK_REBOOT      2
+#define E2FSCK_UNCORRECTED 4
+
+static char *const environment[] = {"PATH=/sbin:/bin", "LC_ALL=C", NULL};
+
+static _Noreturn void run_child(const char *const argv[], int output, pid_t parent)
+{
+	int null = open("/dev/null", O_RDONLY);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent || dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0)
+		_exit(EXIT_NO_EXEC);
+	execve(argv[0], (char *const *)argv, environment);
+	_exit(EXIT_NO_EXEC);
+}
+
+/* Each line of output is an event; the first and the last one with words stay for the reason. */
+struct output {
+	char first[160], last[160];
+};
+
+static void tell_output(int fd, const char *program, struct output *ret)
+{
+	_cleanup_(cleanup_fclose) FILE *file = fdopen(fd, "r");
+	char line[256];
+
+	if (!file) {
+		close(fd);
+		return;
+	}
+	while (fgets(line, sizeof(line), file)) {
+		size_t length = strcspn(line, "\n"), skip;
+
+		while (length && (line[length - 1] == ' ' || line[length - 1] == '\b'))
+			length--;
+		line[length] = '\0';
+		skip = strspn(line, " \t");
+		if (!line[skip])
+			continue;
+		report_event(EVENT_DEBUG, "%s: %s", program, line + skip);
+		snprintf(ret->last, sizeof(ret->last), "%.159s", line + skip);
+		if (!ret->first[0])
+			memcpy(ret->first, ret->last, sizeof(ret->first));
+	}
+}
+
+/* The exit status, or negative errno: -ENOENT without the program, -EINTR when a signal ended it. */
+static int run(const char *const argv[], struct output *ret)
+{
+	const char *program = strrchr(argv[0], '/') + 1;
+	pid_t parent = getpid(), pid;
+	int output[2], status;
+
+	*ret = (struct output){0};
+	if (access(argv[0], X_OK) < 0 || pipe2(output, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid < 0) {
+		int r = -errno;
+
+		close(output[0]);
+		close(output[1]);
+		return r;
+	}
+	if (pid == 0)
+		run_child(argv, output[1], parent);
+	close(output[1]);
+	tell_output(output[0], program, ret);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	if (!WIFEXITED(status))
+		return -EINTR;
+	return WEXITSTATUS(status) == EXIT_NO_EXEC ? -ENOEXEC : WEXITSTATUS(status);
+}
+
+static int explain(const char *program, int status, const char *last, char *why)
+{
+	if (status < 0)
+		snprintf(why, EXT4_WHY_MAX, "%s: %s", program, strerror(-status));
+	else
+		snprintf(why, EXT4_WHY_MAX, "%s ended with %d: %.110s", program, status, last[0] ? last : "no output");
+	return status < 0 ? status : -EIO;
+}
+
+int ext4_make(const char *device, uint64_t size, const char *label, char why[EXT4_WHY_MAX])
+{
+	struct output output;
+	char blocks[24];
+	const char *argv[] = {
+		"/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "1", "-L", label, "-E", PATIENCE_OPTIONS,
+		device, blocks, NULL,
+	};
+	int r;
+
+	snprintf(blocks, sizeof(blocks), "%" PRIu64, size / EXT4_BLOCK);
+	r = run(argv, &output);
+	return r == 0 ? 0 : explain("mke2fs", r, output.last, why);
+}
+
+static bool read_superblock(const char *device, uint8_t ret[1024])
+{
+	_cleanup_(cleanup_close) int fd = open(device, O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0 && pread(fd, ret, 1024, SUPERBLOCK) == 1024 && ret[MAGIC] == 0x53 && ret[MAGIC + 1] == 0xef;
+}
+
+static bool has_superblock(const char *device)
+{
+	uint8_t superblock[1024];
+
+	return read_superblock(device, superblock);
+}
+
+bool ext4_is_clean(const char *device)
+{
+	uint8_t superblock[1024];
+
+	return read_superblock(device, superblock) && superblock[STATE] == STATE_VALID && superblock[STATE + 1] == 0 &&
+	       !(superblock[INCOMPAT] & INCOMPAT_RECOVER);
+}
+
+int ext4_check(const char *device, char why[EXT4_WHY_MAX])
+{
+	const char *argv[] = {"/sbin/e2fsck", "-p", device, NULL};
+	struct output output;
+	int r;
+
+	if (!has_superblock(device)) {
+		snprintf(why, EXT4_WHY_MAX, "there is no ext4 file system in it");
+		return -EUCLEAN;
+	}
+	r = run(argv, &output);
+	if (r == 0)
+		return 0;
+	/* "Reboot" is for a mounted root; this one is not mounted, so what is repaired is repaired. */
+	if (r > 0 && !(r & ~(E2FSCK_CORRECTED | E2FSCK_REBOOT)))
+		return 1;
+	/* What it asks for comes last, what stopped it first. */
+	explain("e2fsck", r, r >= 0 && r & E2FSCK_UNCORRECTED ? output.last : output.first, why);
+	if (r < 0)
+		return r;
+	return r & E2FSCK_UNCORRECTED ? -EUCLEAN : -EAGAIN;
+}
+
+static int make_directories(const char *directory)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s", directory) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	for (char *p = path + 1;; p++) {
+		char c = *p;
+
+		if (c && c != '/')
+			continue;
+		*p = '\0';
+		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		if (!c)
+			return 0;
+		*p = c;
+	}
+}
+
+int ext4_mount(const char *device, const char *directory, const struct ext4_options *options)
+{
+	char text[96];
+	int r = make_directories(directory);
+
+	if (r < 0)
+		return r;
+	snprintf(text, sizeof(text), "errors=remount-ro,commit=%u%s", options->commit_s,
+		 options->discard ? ",discard" : ",nodiscard");
+	if (mount(device, directory, "ext4", MS_NOATIME | MS_NODEV | MS_NOSUID, text) < 0)
+		return -errno;
+	return 0;
+}
+
+static uint32_t little_endian(const uint8_t *p)
+{
+	return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+int ext4_grow(const char *device, const char *directory, uint64_t size)
+{
+	_cleanup_(cleanup_close) int inside = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	uint8_t superblock[1024];
+	uint64_t blocks, block_size, wanted;
+
+	if (inside < 0)
+		return -errno;
+	if (!read_superblock(device, superblock))
+		return -EIO;
+	block_size = 1024ull << (little_endian(superblock + LOG_BLOCK_SIZE) & 7);
+	blocks = little_endian(superblock + BLOCKS_LOW);
+	if (superblock[INCOMPAT] & INCOMPAT_64BIT)
+		blocks |= (uint64_t)little_endian(superblock + BLOCKS_HIGH) << 32;
+	if (size < blocks * block_size + EXT4_GROW_MIN)
+		return 0;
+	wanted = size / block_size;
+	return ioctl(inside, EXT4_IOC_RESIZE_FS, &wanted) < 0 ? -errno : 1;
+}
+
+bool ext4_is_mounted(const char *device, const char *directory)
+{
+	char parent[PATH_MAX];
+	struct stat node, inside, above;
+
+	snprintf(parent, sizeof(parent), "%s/..", directory);
+	return stat(device, &node) == 0 && stat(directory, &inside) == 0 && stat(parent, &above) == 0 &&
+	       S_ISBLK(node.st_mode) && inside.st_dev == node.st_rdev && above.st_dev != inside.st_dev;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The file system on the opened volume: made by mke2fs, checked by e2fsck, mounted. Their output becomes events,
+ * line by line. All calls block for as long as the programs take.
+ */
+#ifndef STAGES_DISK_EXT4_H
+#define STAGES_DISK_EXT4_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define EXT4_WHY_MAX 160
+
+/* Makes a file system of that size on the device, whatever is there. 0 or negative errno with the reason. */
+int ext4_make(const char *device, uint64_t size, const char *label, char why[EXT4_WHY_MAX]);
+
+/*
+ * Whether the superblock says that it was unmounted in order and no error was ever seen: then e2fsck -p would look
+ * at the same bytes and say the same.
+ */
+bool ext4_is_clean(const char *device);
+
+/*
+ * e2fsck -p, by its exit status. 0: clean; 1: it repaired something (also where it asks for a reboot, which is for a
+ * mounted root); -EUCLEAN: it needs a person; -EAGAIN: it was stopped, or failed for lack of memory and the like.
+ * Anything else: it could not be run.
+ */
+int ext4_check(const char *device, char why[EXT4_WHY_MAX]);
+
+/* How it is mounted, beside noatime, nodev and nosuid; docs/disk.md says why. */
+struct ext4_options {
+	unsigned commit_s;	/* how often metadata goes to the disk; 0: the kernel's default */
+	bool discard;		/* the disk is told what is not used any more */
+};
+
+/* Mounts on the directory, which is made if missing. 0 or negative errno. */
+int ext4_mount(const char *device, const char *directory, const struct ext4_options *options);
+
+/*
+ * Lets a mounted file system grow to that many bytes of its device, if it is smaller by more than EXT4_GROW_MIN.
+ * 1: it has grown; 0: there was nothing to do; negative errno: it stays as it is.
+ */
+#define EXT4_GROW_MIN (16u << 20)
+int ext4_grow(const char *device, const char *directory, uint64_t size);
+
+/* Whether the directory is a mount point of that device. */
+bool ext4_is_mounted(const char *device, const char *directory);
+
+#endif

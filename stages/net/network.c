@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Stage `network`: sets lo up and waits until the machine has what "the network is there" means: a NIC, its link,
+ * an IPv4 address, a default route through it, and resolv.conf. It asks nothing and configures nothing else:
+ * dhcpcd runs as a service beside it. Every wait is a notification (rtnetlink, inotify); what is still missing is
+ * said every ten seconds and stands as the result, so that the deadline finds the right reason.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <gantry/cleanup.h>
+#include <gantry/stage.h>
+
+#include "netlink.h"
+#include "stages/lib/backoff.h"
+#include "stages/lib/options.h"
+#include "stages/lib/report.h"
+
+#define SAY_EVERY_MS    10000
+#define RESOLV_CONF_MAX 16384
+
+struct wait {
+	const char *interface;
+	const char *resolv_conf;
+	int netlink;
+	int inotify;
+	struct netlink_view view;
+	char missing[256];	/* what is missing; empty: nothing */
+};
+
+/* At least one nameserver line counts; an empty file is dhcpcd's or our hook's first half. */
+static bool has_nameserver(const char *path)
+{
+	static char text[RESOLV_CONF_MAX + 1];
+	_cleanup_(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, text, RESOLV_CONF_MAX);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	return strncmp(text, "nameserver ", 11) == 0 || strstr(text, "\nnameserver ");
+}
+
+static void look(struct wait *w)
+{
+	const struct netlink_link *nic = netlink_nic(&w->view, w->interface);
+
+	w->missing[0] = '\0';
+	if (!nic && w->interface[0])
+		snprintf(w->missing, sizeof(w->missing), "no network interface named %s", w->interface);
+	else if (!nic)
+		snprintf(w->missing, sizeof(w->missing), "no network interface");
+	else if (!(nic->flags & IFF_UP))
+		snprintf(w->missing, sizeof(w->missing), "%s is down", nic->name);
+	else if (!(nic->flags & IFF_RUNNING))
+		snprintf(w->missing, sizeof(w->missing), "%s has no link", nic->name);
+	else if (!netlink_address(&w->view, nic->index))
+		snprintf(w->missing, sizeof(w->missing), "no IPv4 address on %s", nic->name);
+	else if (!netlink_default_route(&w->view, nic->index))
+		snprintf(w->missing, sizeof(w->missing), "no default route on %s", nic->name);
+	else if (w->resolv_conf[0] && !has_nameserver(w->resolv_conf))
+		snprintf(w->missing, sizeof(w->missing), "no nameserver in %s", w->resolv_conf);
+}
+
+static void say_result(const struct wait *w)
+{
+	const struct netlink_link *nic = netlink_nic(&w->view, w->interface);
+	const struct netlink_address *address = netlink_address(&w->view, nic->index);
+	const struct netlink_route *route = netlink_default_route(&w->view, nic->index);
+	char a[INET_ADDRSTRLEN], g[INET_ADDRSTRLEN];
+
+	inet_ntop(AF_INET, &address->address, a, sizeof(a));
+	inet_ntop(AF_INET, &route->gateway, g, sizeof(g));
+	report_fact("interface", "%s", nic->name);
+	report_fact("address", "%s/%u", a, address->prefix);
+	if (route->gateway.s_addr)
+		report_fact("gateway", "%s", g);
+	if (route->gateway.s_addr)
+		report_result("%s/%u via %s on %s", a, address->prefix, g, nic->name);
+	else
+		report_result("%s/%u on %s", a, address->prefix, nic->name);
+}
+
+/* Watches the directory, because resolv.conf is replaced by rename. */
+static int watch_resolv_conf(struct wait *w)
+{
+	char directory[256];
+	const char *slash = strrchr(w->resolv_conf, '/');
+	size_t n = slash ? (size_t)(slash - w->resolv_conf) : 0;
+
+	w->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (w->inotify < 0)
+		return -errno;
+	if (!w->resolv_conf[0])
+		return 0;
+	if (n >= sizeof(directory))
+		return -ENAMETOOLONG;
+	snprintf(directory, sizeof(directory), "%.*s", (int)n, w->resolv_conf);
+	if (inotify_add_watch(w->inotify, slash ? n ? directory : "/" : ".",
+			      IN_MOVED_TO | IN_CLOSE_WRITE | IN_ONLYDIR) < 0)
+		return -errno;
+	return 0;
+}
+
+static void drain(int fd)
+{
+	char buffer[4096];
+
+	while (read(fd, buffer, sizeof(buffer)) > 0)
+		;
+}
+
+/* One turn: sleeps until something changed or it is time to say what is missing. 0 or negative errno. */
+static int wait_change(struct wait *w, int64_t until)
+{
+	struct pollfd p[2] = {
+		{.fd = w->netlink, .events = POLLIN},
+		{.fd = w->inotify, .events = POLLIN},
+	};
+	int64_t left = until - time_now_ms();
+
+	if (poll(p, 2, left > 0 ? (int)left : 0) < 0)
+		return errno == EINTR ? 0 : -errno;
+	if (p[1].revents)
+		drain(w->inotify);
+	return p[0].revents ? netlink_follow(w->netlink, &w->view) : 0;
+}
+
+static int wait_network(struct wait *w)
+{
+	char said[sizeof(w->missing)] = "";
+	int64_t started = time_now_ms();
+	int64_t next = started + SAY_EVERY_MS;
+	int r;
+
+	for (;;) {
+		look(w);
+		if (!w->missing[0])
+			return 0;
+		if (strcmp(said, w->missing) != 0) {
+			memcpy(said, w->missing, sizeof(said));
+			report_result("%s", w->missing);
+			report_event(EVENT_DEBUG, "waiting: %s", w->missing);
+		}
+		r = wait_change(w, next);
+		if (r < 0)
+			return r;
+		if (time_now_ms() >= next) {
+			report_event(EVENT_WARNING, "after %d s: %s", (int)((time_now_ms() - started) / 1000),
+				     w->missing);
+			next += SAY_EVERY_MS;
+		}
+	}
+}
+
+static int lo_up(struct wait *w)
+{
+	for (size_t i = 0; i < NETLINK_LINKS_MAX; i++) {
+		const struct netlink_link *l = &w->view.links[i];
+
+		if (l->index && (l->flags & IFF_LOOPBACK))
+			return l->flags & IFF_UP ? 0 : netlink_set_up(w->netlink, &w->view, l->index);
+	}
+	return -ENODEV;
+}
+
+static int run(struct stage_context *context)
+{
+	static struct wait w;
+	int r;
+
+	w.interface = option_string(context, "interface", "");
+	w.resolv_conf = option_string(context, "resolv_conf", "/etc/resolv.conf");
+	r = watch_resolv_conf(&w);
+	if (r < 0) {
+		report_result("%s: not watched: %s", w.resolv_conf, strerror(-r));
+		return STAGE_AGAIN;
+	}
+	w.netlink = netlink_open();
+	r = w.netlink < 0 ? w.netlink : netlink_refresh(w.netlink, &w.view);
+	if (r < 0) {
+		report_result("rtnetlink: %s", strerror(-r));
+		return STAGE_AGAIN;
+	}
+	r = lo_up(&w);
+	if (r < 0)
+		report_event(EVENT_WARNING, "lo not set up: %s", strerror(-r));
+	r = wait_network(&w);
+	if (r < 0) {
+		report_result("rtnetlink: %s", strerror(-r));
+		return STAGE_AGAIN;
+	}
+	say_result(&w);
+	return STAGE_DONE;
+}
+
+static const struct stage_option options[] = {
+	{.name = "interface", .type = OPTION_STRING, .maximum = IFNAMSIZ - 1},
+	{.name = "resolv_conf", .type = OPTION_STRING, .maximum = 255},
+	{0},
+};
+
+const struct stage stage_network = {
+	.type = "network",
+	.options = options,
+	.deadline_s = 120,
+	.retry_limit = 0,
+	.capabilities = UINT64_C(1) << CAP_NET_ADMIN,
+	.run = run,
+};

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The lines of a text of our own that was left on a disk: each is whole or not there, and a number is spelled in one
+ * way only.
+ */
+#ifndef STAGES_SNAPSHOT_LINES_H
+#define STAGES_SNAPSHOT_LINES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct lines {
+	const char *at, *end;	/* what has not been read yet */
+};
+
+/*
+ * The next line without its '\n', copied; false at the end, for a cut line, an embedded NUL or one that is
+ * too long.
+ */
+bool lines_next(struct lines *in, char *ret, size_t room);
+
+/* A decimal number with ends_with behind it, and what follows that. 0 or -EBADMSG. ret_rest may be NULL. */
+int lines_number(const char *text, char ends_with, uint64_t *ret, const char **ret_rest);
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From the store's list to the directory's plan. The worker that reads the list writes a manifest into a
+ * memfd; it is dead before anybody reads that, and the manifest's own parser is the only one that runs with
+ * privileges.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <gantry/cleanup.h>
+
+#include "snapshot.h"
+#include "stages/lib/backoff.h"
+#include "stages/lib/report.h"
+
+/* Waits for the end of a planning job; troubles on the way are told, until patience is out. */
+static int await_plan(struct snapshot *s, struct worker *worker, struct worker_answer *ret)
+{
+	int64_t until = time_now_ms() + s->settings->patience_ms;
+
+	for (;;) {
+		struct pollfd wait = { .fd = worker->socket, .events = POLLIN };
+		int64_t left = until - time_now_ms();
+		int r;
+
+		if (left <= 0 || poll(&wait, 1, (int)left) == 0) {
+			report_result("no plan for %" PRId64 " s: %s", s->settings->patience_ms / 1000,
+				      *s->trouble ? s->trouble : "store does not answer");
+			return STAGE_AGAIN;
+		}
+		r = worker_hear(worker, ret);
+		if (r == -EAGAIN)
+			continue;
+		if (r) {
+			report_result("planning worker ended: %s", strerror(-r));
+			return STAGE_AGAIN;
+		}
+		if (ret->kind != ANSWER_TROUBLE)
+			return SNAPSHOT_GO_ON;
+		snapshot_tell_trouble(s, ret->text);
+	}
+}
+
+static int read_plan(int fd, struct manifest *ret, char reason[static S3_ERROR_MAX])
+{
+	struct stat st;
+	void *text;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size <= 0 || st.st_size > MANIFEST_SIZE_MAX)
+		return -EBADMSG;
+	text = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (text == MAP_FAILED)
+		return -errno;
+	r = manifest_parse(text, (size_t)st.st_size, ret, reason);
+	munmap(text, (size_t)st.st_size);
+	return r;
+}
+
+/*
+ * Has a worker list the store, and checks what it wrote once it is dead and can write no more. `name`: that
+ * snapshot again, or NULL for the newest. -ENOENT in *ret_missing: there is no such snapshot.
+ */
+static int make_plan(struct snapshot *s, const char *name, struct manifest *ret, bool *ret_missing)
+{
+	const struct snapshot_settings *settings = s->settings;
+	struct worker_task task = {
+		.store = &settings->store, .prefix = settings->prefix, .latest = settings->latest,
+	};
+	_cleanup_(cleanup_close) int fd = memfd_create("plan", MFD_CLOEXEC);
+	struct worker_job job = { .kind = JOB_PLAN };
+	char reason[S3_ERROR_MAX] = "";
+	struct worker_answer a;
+	struct worker worker = { 0 };
+	int r;
+
+	*ret_missing = false;
+	snprintf(job.name, sizeof(job.name), "%s", name ? name : "");
+	r = fd < 0 ? -errno : worker_start(&task, &s->received[0], &worker);
+	if (!r)
+		r = worker_give(&worker, &job, fd);
+	if (r) {
+		worker_end(&worker, NULL, NULL);
+		report_result("worker not started: %s", strerror(-r));
+		return STAGE_AGAIN;
+	}
+	r = await_plan(s, &worker, &a);
+	worker_end(&worker, NULL, NULL);
+	if (r != SNAPSHOT_GO_ON)
+		return r;
+	if (a.kind == ANSWER_CHANGED) {
+		report_result("%s", a.text);
+		*ret_missing = true;
+		return STAGE_AGAIN;
+	}
+	if (a.kind != ANSWER_DONE)
+		return snapshot_end_refused(&a);
+	r = read_plan(fd, ret, reason);
+	if (r) {
+		report_result("plan refused: %s", *reason ? reason : strerror(-r));
+		return r == -ENOMEM ? STAGE_AGAIN : STAGE_NEVER;
+	}
+	ret->left_out = a.left_out;
+	return SNAPSHOT_GO_ON;
+}
+
+static int adopt_plan(struct snapshot *s, struct manifest *plan)
+{
+	char size[32];
+	int r;
+
+	blocks_adopt(plan, &s->manifest);
+	manifest_free(&s->manifest);
+	s->manifest = *plan;
+	*plan = (struct manifest){ 0 };
+	r = directory_adopt(&s->directory, &s->manifest);
+	if (r)
+		return snapshot_end_disk(r, s->directory.reason);
+	report_event(EVENT_INFO, "snapshot %s: %zu files, %s", s->manifest.name, s->manifest.count,
+		     snapshot_human(s->manifest.total, size));
+	if (s->manifest.left_out)
+		report_event(EVENT_DEBUG, "%u node-local files of the snapshot are left out", s->manifest.left_out);
+	return SNAPSHOT_GO_ON;
+}
+
+/*
+ * The store no longer has what the plan says: the same snapshot again if it is still there, else the newest.
+ */
+int snapshot_plan(struct snapshot *s)
+{
+	struct manifest plan = { 0 };
+	bool missing = false;
+	int r = SNAPSHOT_GO_ON;
+
+	if (*s->manifest.name)
+		r = make_plan(s, s->manifest.name, &plan, &missing);
+	if (!*s->manifest.name || missing) {
+		if (missing)
+			report_event(EVENT_WARNING, "snapshot %s is gone from the store; taking the newest",
+				     s->manifest.name);
+		r = make_plan(s, NULL, &plan, &missing);
+	}
+	return r == SNAPSHOT_GO_ON ? adopt_plan(s, &plan) : r;
+}

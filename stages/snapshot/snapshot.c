@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The snapshot stage: a database from an S3 store into a directory, whole or not at all. This process
+ * decides, keeps plan and journal, and tells the progress; workers without privileges (worker.c) do
+ * all that touches the network. Cut anywhere, the next attempt goes on from the journal; docs/snapshot.md
+ * says how.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <gantry/cleanup.h>
+
+#include "pick.h"
+#include "snapshot.h"
+#include "stages/lib/backoff.h"
+#include "stages/lib/options.h"
+#include "stages/lib/report.h"
+
+#define PATIENCE_S         600	/* without one new byte, an attempt ends */
+#define PLANS_MAX          4	/* in one attempt; a snapshot that changes more often is not one */
+#define SPACE_MARGIN       (UINT64_C(16) << 20)
+#define CA_DEFAULT         "/etc/ssl/certs/ca-certificates.crt"
+
+/* --- settings --- */
+
+static int find_owner(const struct stage_context *context, struct snapshot_settings *s)
+{
+	const char *user = option_string(context, "user", ""), *group = option_string(context, "group", "");
+	struct passwd *p = *user ? getpwnam(user) : NULL;
+	struct group *g = *group ? getgrnam(group) : NULL;
+
+	if (*user && !p) {
+		report_result("user \"%s\" does not exist", user);
+		return STAGE_NEVER;
+	}
+	if (*group && !g) {
+		report_result("group \"%s\" does not exist", group);
+		return STAGE_NEVER;
+	}
+	s->uid = p ? p->pw_uid : (uid_t)-1;
+	s->gid = g ? g->gr_gid : p ? p->pw_gid : (gid_t)-1;
+	return SNAPSHOT_GO_ON;
+}
+
+static int take_secrets(const struct stage_context *context, struct snapshot_settings *s)
+{
+	const char *paths[SNAPSHOT_SECRETS + 1] = {
+		[ENDPOINT] = option_string(context, "endpoint", "rclone.bucket_endpoint"),
+		[ACCESS_KEY] = option_string(context, "access_key", "rclone.access_key_id"),
+		[SECRET_KEY] = option_string(context, "secret_key", "rclone.secret_access_key"),
+	};
+	_cleanup_(cleanup_close) int fd = -1;
+	const char *missing = NULL;
+	int r;
+
+	r = report_take("config", -1, &fd);
+	if (r) {
+		report_result("no configuration: %s", r == -ENOENT ? "its stage ended without one" : strerror(-r));
+		return r == -ENOENT ? STAGE_NEVER : STAGE_AGAIN;
+	}
+	r = pick_strings(fd, paths, s->secrets, &missing);
+	if (r == -ENOENT) {
+		report_result("configuration has no text at \"%s\"", missing);
+		return STAGE_NEVER;
+	}
+	if (r) {
+		report_result("configuration not readable: %s", strerror(-r));
+		return STAGE_AGAIN;
+	}
+	s->store.endpoint = (const char *)s->secrets[ENDPOINT].bytes;
+	s->store.access_key = (const char *)s->secrets[ACCESS_KEY].bytes;
+	s->store.secret_key = (const char *)s->secrets[SECRET_KEY].bytes;
+	return SNAPSHOT_GO_ON;
+}
+
+static int read_settings(const struct stage_context *context, struct snapshot_settings *s)
+{
+	const char *ca = option_string(context, "ca", "");
+
+	s->prefix = option_string(context, "prefix", "");
+	s->latest = option_string(context, "latest", "latest_version.meta.txt");
+	s->directory = option_string(context, "directory", NULL);
+	s->store.bucket = option_string(context, "bucket", NULL);
+	s->store.region = option_string(context, "region", "auto");
+	s->store.ca_file = *ca ? ca : CA_DEFAULT;
+	s->connections = (unsigned)option_integer(context, "connections", 4);
+	s->chunk_blocks = (uint64_t)option_integer(context, "chunk_mib", 32);
+	s->patience_ms = option_integer(context, "patience_s", PATIENCE_S) * 1000;
+	/* Either would only make keys that no store has. */
+	if (*s->prefix == '/' || (*s->prefix && s->prefix[strlen(s->prefix) - 1] == '/')) {
+		report_result("prefix \"%s\" begins or ends with a slash", s->prefix);
+		return STAGE_NEVER;
+	}
+	if (*s->directory != '/') {
+		report_result("directory \"%s\" is not absolute", s->directory);
+		return STAGE_NEVER;
+	}
+	return find_owner(context, s);
+}
+
+static void wipe_settings(struct snapshot_settings *s)
+{
+	for (int i = 0; i < SNAPSHOT_SECRETS; i++)
+		secret_wipe(&s->secrets[i]);
+}
+
+static int check_space(struct snapshot *s)
+{
+	uint64_t needed, available;
+	char n[32], a[32];
+	int r = directory_space(&s->directory, &s->manifest, &needed, &available);
+
+	if (r)
+		return snapshot_end_disk(r, s->directory.reason);
+	if (!needed || needed + SPACE_MARGIN <= available)
+		return SNAPSHOT_GO_ON;
+	report_result("%s: snapshot %s needs %s more, %s are free", s->directory.path, s->manifest.name,
+		      snapshot_human(needed + SPACE_MARGIN, n), snapshot_human(available, a));
+	return STAGE_NEVER;
+}
+
+/* --- the stage --- */
+
+/* What is in the directory decides: nothing to do, go on, or begin. */
+static int begin(struct snapshot *s)
+{
+	enum directory_standing standing;
+	char size[32];
+	int r = directory_look(&s->directory, &standing);
+
+	if (r)
+		return snapshot_end_disk(r, s->directory.reason);
+	switch (standing) {
+	case DIRECTORY_COMPLETE:
+		report_fact("directory", "%s", s->directory.path);
+		report_fact("snapshot", "%s", s->directory.reason);
+		report_skipped("snapshot %s is complete", s->directory.reason);
+		return STAGE_DONE;
+	case DIRECTORY_POPULATED:
+		report_event(EVENT_WARNING, "%s holds %s, which no snapshot of ours put there: left alone",
+			     s->directory.path, s->directory.reason);
+		report_skipped("%s is already populated", s->directory.path);
+		return STAGE_DONE;
+	case DIRECTORY_DAMAGED:
+		report_result("%s holds %s, but its state in %s makes no sense: remove the one or the other",
+			      s->directory.path, s->directory.reason, MANIFEST_STATE);
+		return STAGE_NEVER;
+	case DIRECTORY_PARTIAL:
+		r = directory_load(&s->directory, &s->manifest);
+		if (r)
+			return snapshot_end_disk(r, s->directory.reason);
+		report_event(EVENT_INFO, "snapshot %s: going on, %s are here", s->manifest.name,
+			     snapshot_human(s->manifest.done, size));
+		return SNAPSHOT_GO_ON;
+	default:
+		return SNAPSHOT_GO_ON;
+	}
+}
+
+/* A plan from other options (another prefix) is not ours to follow. */
+static bool plan_fits(const struct snapshot *s)
+{
+	char source[S3_KEY_MAX + 1];
+
+	snprintf(source, sizeof(source), "%s%s%s/", s->settings->prefix, *s->settings->prefix ? "/" : "",
+		 s->manifest.name);
+	return !strcmp(source, s->manifest.source);
+}
+
+static void tell_facts(const struct snapshot *s)
+{
+	report_fact("directory", "%s", s->settings->directory);
+	report_fact("snapshot", "%s", s->manifest.name);
+	report_fact("files", "%zu", s->manifest.count);
+	report_fact("size_bytes", "%" PRIu64, s->manifest.total);
+}
+
+static int synchronise(struct snapshot *s)
+{
+	int r = SNAPSHOT_GO_ON;
+
+	if (s->manifest.count && !plan_fits(s)) {
+		report_event(EVENT_WARNING, "snapshot %s was begun from elsewhere; beginning anew", s->manifest.name);
+		manifest_free(&s->manifest);
+	}
+	s->replan = !s->manifest.count;
+	for (unsigned plans = 0; r == SNAPSHOT_GO_ON; ) {
+		if (s->replan) {
+			if (plans++ == PLANS_MAX) {
+				report_result("snapshot %s changes while it is fetched", s->manifest.name);
+				return STAGE_AGAIN;
+			}
+			s->replan = false;
+			r = snapshot_plan(s);
+		}
+		if (r == SNAPSHOT_GO_ON) {
+			tell_facts(s);
+			r = check_space(s);
+		}
+		if (r == SNAPSHOT_GO_ON)
+			r = snapshot_fetch(s);
+		if (r == SNAPSHOT_GO_ON && !s->replan)
+			return blocks_complete(&s->manifest) ? SNAPSHOT_GO_ON : STAGE_AGAIN;
+	}
+	return r;
+}
+
+static int finish(struct snapshot *s)
+{
+	int64_t took_ms = time_now_ms() - s->began_ms;
+	char size[32];
+	int r = directory_finish(&s->directory, &s->manifest);
+
+	if (r)
+		return snapshot_end_disk(r, s->directory.reason);
+	report_result("snapshot %s: %zu files, %s in %" PRId64 ".%" PRId64 " s", s->manifest.name,
+		      s->manifest.count, snapshot_human(s->manifest.total, size), took_ms / 1000, took_ms % 1000 / 100);
+	return STAGE_DONE;
+}
+
+static int sync_into_directory(const struct stage_context *context, struct snapshot_settings *settings)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+	size_t shared_size = SNAPSHOT_CONNECTIONS * sizeof(*s->received);
+	void *shared = mmap(NULL, shared_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int r;
+
+	if (!s || shared == MAP_FAILED) {
+		free(s);
+		report_result("out of memory");
+		return STAGE_AGAIN;
+	}
+	s->settings = settings;
+	s->received = shared;
+	s->began_ms = time_now_ms();
+	r = directory_open(&s->directory, settings->directory, settings->uid, settings->gid);
+	r = r ? snapshot_end_disk(r, s->directory.reason) : begin(s);
+	/* The configuration is waited for only where there is something to fetch. */
+	if (r == SNAPSHOT_GO_ON)
+		r = take_secrets(context, settings);
+	if (r == SNAPSHOT_GO_ON)
+		r = synchronise(s);
+	if (r == SNAPSHOT_GO_ON)
+		r = finish(s);
+	snapshot_end_workers(s);
+	directory_close(&s->directory);
+	manifest_free(&s->manifest);
+	munmap(shared, shared_size);
+	free(s);
+	return r;
+}
+
+static int run(struct stage_context *context)
+{
+	struct snapshot_settings settings = { 0 };
+	int r = read_settings(context, &settings);
+
+	if (r == SNAPSHOT_GO_ON)
+		r = sync_into_directory(context, &settings);
+	wipe_settings(&settings);
+	return r;
+}
+
+static const struct stage_option options[] = {
+	{ .name = "endpoint", .type = OPTION_STRING, .minimum = 1, .maximum = 255 },
+	{ .name = "access_key", .type = OPTION_STRING, .minimum = 1, .maximum = 255 },
+	{ .name = "secret_key", .type = OPTION_STRING, .minimum = 1, .maximum = 255 },
+	{ .name = "region", .type = OPTION_STRING, .minimum = 1, .maximum = 40 },
+	{ .name = "bucket", .type = OPTION_STRING, .required = true, .minimum = 3, .maximum = 63 },
+	{ .name = "prefix", .type = OPTION_STRING, .maximum = 512 },
+	{ .name = "latest", .type = OPTION_STRING, .minimum = 1, .maximum = 255 },
+	{ .name = "directory", .type = OPTION_STRING, .required = true, .minimum = 2, .maximum = 1024 },
+	{ .name = "user", .type = OPTION_STRING, .maximum = 64 },
+	{ .name = "group", .type = OPTION_STRING, .maximum = 64 },
+	{ .name = "connections", .type = OPTION_INTEGER, .minimum = 1, .maximum = SNAPSHOT_CONNECTIONS },
+	{ .name = "chunk_mib", .type = OPTION_INTEGER, .minimum = 1, .maximum = 1024 },
+	{ .name = "patience_s", .type = OPTION_INTEGER, .minimum = 1, .maximum = 86400 },
+	{ .name = "ca", .type = OPTION_STRING, .maximum = 1024 },
+	{ .name = NULL },
+};
+
+static const char *const takes[] = { "config", NULL };
+
+const struct stage stage_snapshot = {
+	.type = "snapshot",
+	.takes = takes,
+	.options = options,
+	.deadline_s = 0,
+	.retry_limit = 0,
+	/*
+	 * The directory belongs to the database's user; workers become nobody, and to kill them, or to have
+	 * them killed by the kernel when this process dies, takes CAP_KILL.
+	 */
+	.capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER |
+			UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_SETUID | UINT64_C(1) << CAP_SETGID,
+	.run = run,
+};

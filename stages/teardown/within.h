@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * System calls that may never return, in a process of their own: umount, sync or an ioctl on a device that hangs puts
+ * the caller into a sleep that no signal ends. The one who waits goes on without it; the process stays behind, and
+ * what it does is still done should the device come back.
+ */
+#ifndef STAGES_TEARDOWN_WITHIN_H
+#define STAGES_TEARDOWN_WITHIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* In the child: 0 or negative errno. */
+typedef int (*within_work)(const void *argument);
+
+struct within {
+	pid_t pid;	/* 0: none */
+	int fd;		/* its pidfd */
+};
+
+/* Starts work(argument). 0 or negative errno: nothing was started. */
+int within_start(struct within *child, within_work work, const void *argument);
+
+/* Waits at most timeout_ms: what work returned, -ETIMEDOUT (it still runs; ask again), or -EIO if it was killed. */
+int within_wait(struct within *child, int timeout_ms);
+
+/* Gives up waiting for it: asks it to end and forgets it. */
+void within_leave(struct within *child);
+
+/* All of it: what work returned, or -ETIMEDOUT and it was left behind. */
+int within(within_work work, const void *argument, int timeout_ms);
+
+#endif
