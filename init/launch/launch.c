@@ -39,7 +39,6 @@
 
 #define SERVICE_SIZE_MAX (1u << 20)
 #define GROUPS_MAX       64
-#define NOTIFY_PATH      "/run/gantry/notify"
 #define PATH_DEFAULT     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define PASSWD_PATH      "/etc/passwd"
 #define GROUP_PATH       "/etc/group"
@@ -305,7 +304,7 @@ static char **make_environment(struct json_object *service)
 		}
 	}
 	if (notify)
-		add_variable(&variables[i++], "NOTIFY_SOCKET", NOTIFY_PATH);
+		add_variable(&variables[i++], "NOTIFY_SOCKET", NOTIFY_SOCKET);
 	if (alive) {
 		snprintf(usec, sizeof(usec), "%.0f", json_object_get_double(alive) * 1e6);
 		add_variable(&variables[i++], "WATCHDOG_USEC", usec);

@@ -15,6 +15,7 @@
 #include "artifact.h"
 #include "cgroup-node.h"
 #include "init/lib/loop.h"
+#include "init/lib/memfd.h"
 #include "init/plan/starts.h"
 #include "init/process/child.h"
 #include "init/process/logpipe.h"
@@ -158,7 +159,7 @@ static void make_options(void)
 {
 	for (size_t i = 0; i < config->n_nodes; i++)
 		options[i] = config->nodes[i].kind == NODE_SERVICE && !config->nodes[i].prepare_ms ? -1 :
-				  artifact_memfd("options", config->nodes[i].json, config->nodes[i].json_size);
+				  memfd_sealed("options", config->nodes[i].json, config->nodes[i].json_size);
 }
 
 int nodes_init(const struct config *with, struct plan *for_plan)

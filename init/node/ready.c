@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <gantry/role.h>
+
 #include "init/control/boot.h"
 #include "init/event/event.h"
 #include "init/event/sender.h"

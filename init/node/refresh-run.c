@@ -14,6 +14,7 @@
 #include "init/control/boot.h"
 #include "init/event/event.h"
 #include "init/lib/loop.h"
+#include "init/lib/memfd.h"
 #include "init/plan/refresh.h"
 #include "init/process/cgroup.h"
 #include "refresh-run.h"
@@ -211,7 +212,7 @@ static int take(struct child *child, const char *name, int *ret_fd)
 	if (strcmp(name, fetches ? DIGEST_ARTIFACT : CONFIG))
 		return -EPERM;
 	fd = fetches ? artifact_now(DIGEST_ARTIFACT) : step_old ? artifact_now(KEPT_ARTIFACT) :
-	     artifact_reopen(candidate[DOCUMENT]);
+	     memfd_reopen(candidate[DOCUMENT]);
 	if (fd < 0)
 		return -ENOENT;
 	*ret_fd = fd;

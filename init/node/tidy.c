@@ -11,6 +11,7 @@
 #include "init/control/boot.h"
 #include "init/event/event.h"
 #include "init/lib/loop.h"
+#include "init/lib/memfd.h"
 #include "init/process/cgroup.h"
 #include "init/process/child.h"
 #include "tidy.h"
@@ -171,7 +172,7 @@ static int make_storage_options(void)
 		at += 1 + node->json_size;
 	}
 	text[at++] = ']';
-	fd = artifact_memfd("options", text, at);
+	fd = memfd_sealed("options", text, at);
 	free(text);
 	return fd;
 }

@@ -11,6 +11,7 @@
 
 #include "artifact.h"
 #include "init/lib/loop.h"
+#include "init/lib/memfd.h"
 #include "init/process/child.h"
 #include "when-ready.h"
 
@@ -40,7 +41,7 @@ int when_ready_init(const struct config *with, struct plan *for_plan)
 	for (size_t i = 0; i < config->n_nodes; i++) {
 		const char *steps = config->nodes[i].when_ready;
 
-		works[i].steps = steps ? artifact_memfd("steps", steps, strlen(steps)) : -1;
+		works[i].steps = steps ? memfd_sealed("steps", steps, strlen(steps)) : -1;
 	}
 	return 0;
 }

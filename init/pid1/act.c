@@ -22,6 +22,7 @@
 #include "init/control/control.h"
 #include "init/event/event.h"
 #include "init/lib/loop.h"
+#include "init/lib/memfd.h"
 #include "init/node/artifact.h"
 #include "init/node/cgroup-node.h"
 #include "init/node/refresh-run.h"
@@ -152,7 +153,7 @@ static void replace(int *fd, int by)
 
 static void hand_copy(const char *role, enum control_hand hand, int fd)
 {
-	int copy = fd >= 0 ? artifact_reopen(fd) : -1;
+	int copy = fd >= 0 ? memfd_reopen(fd) : -1;
 
 	if (copy >= 0)
 		control_hand(role, hand, copy);
@@ -413,11 +414,10 @@ int64_t act_upload(const char *name, int fd)
 
 	for (size_t i = 0; i < config->n_uploads; i++) {
 		const struct config_upload *upload = &config->uploads[i];
-		struct stat st;
 
 		if (strcmp(upload->name, name))
 			continue;
-		if (!artifact_is_sealed(fd) || fstat(fd, &st) < 0 || st.st_size > upload->max_bytes) {
+		if (memfd_check(fd, (size_t)upload->max_bytes) < 0) {
 			close(fd);
 			return -EINVAL;
 		}
@@ -440,7 +440,7 @@ int64_t act_password(const char *stored, size_t size)
 
 	if (password_fd < 0)
 		return -EAGAIN;
-	fd = artifact_memfd("password", stored, size);
+	fd = memfd_sealed("password", stored, size);
 	if (fd < 0)
 		return fd;
 	act = prepare(ACT_PASSWORD, NULL, fd, &r);
@@ -524,9 +524,9 @@ void act_init(const struct config *with)
 	for (size_t i = 0; i < ACTS_MAX; i++)
 		acts[i].payload = -1;
 	if (config->api_json)
-		api_options = artifact_memfd("api", config->api_json, strlen(config->api_json));
+		api_options = memfd_sealed("api", config->api_json, strlen(config->api_json));
 	if (config->log_json)
-		log_options = artifact_memfd("log", config->log_json, strlen(config->log_json));
+		log_options = memfd_sealed("log", config->log_json, strlen(config->log_json));
 	if (config->logs_json)
-		logs_options = artifact_memfd("logs", config->logs_json, strlen(config->logs_json));
+		logs_options = memfd_sealed("logs", config->logs_json, strlen(config->logs_json));
 }

@@ -12,6 +12,7 @@
 #include "init/control/control.h"
 #include "init/event/event.h"
 #include "init/lib/loop.h"
+#include "init/lib/memfd.h"
 #include "init/node/artifact.h"
 #include "init/process/child.h"
 #include "init/process/logpipe.h"
@@ -152,7 +153,7 @@ static void configure(struct daemon *daemon, const char *json)
 	daemon->again.fire = again;
 	daemon->configured = json != NULL;
 	if (json)
-		daemon->options_fd = artifact_memfd(daemon->name, json, strlen(json));
+		daemon->options_fd = memfd_sealed(daemon->name, json, strlen(json));
 }
 
 void daemon_init(const char *api_json, const char *log_json, bool service_log)

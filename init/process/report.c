@@ -12,6 +12,7 @@
 #include <gantry/report.h>
 
 #include "init/event/event.h"
+#include "init/lib/memfd.h"
 #include "init/node/artifact.h"
 #include "init/node/facts.h"
 #include "output.h"
@@ -122,7 +123,7 @@ static bool give(struct child *child, const char *name, int *fd)
 	if (*fd < 0)
 		return false;
 	if (child->spec.given || child->spec.node == CHILD_NO_NODE) {
-		if (!child->spec.given || !artifact_is_sealed(*fd) || !child->spec.given(child, name, *fd))
+		if (!child->spec.given || memfd_check(*fd, ARTIFACT_SIZE_MAX) < 0 || !child->spec.given(child, name, *fd))
 			return false;
 		*fd = -1;
 		return true;
