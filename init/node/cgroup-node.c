@@ -19,10 +19,9 @@
 #include "init/config/cgroup.h"
 #include "init/event/event.h"
 #include "init/lib/loop.h"
-#include "init/pid1/act.h"
 
 #define NO_NODE    ((size_t)-1)
-#define LEFT_MAX   (ACTS_MAX + 32)	/* rows beside one a node: acts' cgroups, and those left to themselves */
+#define LEFT_MAX   32	/* rows beside those asked for: cgroups left to themselves */
 #define TURN_READS 8
 
 struct life {
@@ -411,7 +410,7 @@ const struct cgroup_usage *cgroup_node_usage(size_t node)
 	return &life->usage;
 }
 
-int cgroup_node_init(const struct config *with, void (*gone)(size_t node))
+int cgroup_node_init(const struct config *with, size_t others, void (*gone)(size_t node))
 {
 	int fd;
 
@@ -420,7 +419,7 @@ int cgroup_node_init(const struct config *with, void (*gone)(size_t node))
 	bound_timer.fire = bound_over;
 	look_timer.fire = look_again;
 	source.ready = inotify_ready;
-	n_leaving = config->n_nodes + LEFT_MAX;
+	n_leaving = config->n_nodes + others + LEFT_MAX;
 	lives = calloc(config->n_nodes + 1, sizeof(*lives));
 	leaving = calloc(n_leaving, sizeof(*leaving));
 	if (!lives || !leaving)

@@ -33,7 +33,7 @@ static struct child **children;		/* the live process of each node, or NULL */
 static int *options;			/* sealed memfd of each stage and container; -1: any other service */
 static struct ending {
 	bool waiting;			/* its process was reaped, its cgroup is not empty yet */
-	struct plan_exit how;
+	struct process_exit how;
 	char reason[NODE_REASON_MAX];
 } *endings;
 static struct starts starts;
@@ -48,7 +48,7 @@ void nodes_gone(size_t node)
 	refresh_run_ended(node);
 	if (config->nodes[node].stage && config->nodes[node].stage->refresh == STAGE_FETCHES)
 		refresh_run_config_ended(node, ending->how.status == STAGE_DONE);
-	plan_exited(plan, node, &ending->how, loop_now_ns());
+	plan_ended(plan, node, &ending->how, loop_now_ns());
 }
 
 /* Told to stop, all of it, and its grace is not over: what is left may still end by itself. */
@@ -58,13 +58,13 @@ static bool may_end(size_t node)
 }
 
 /* podman tells of its container's end as a shell does. */
-static bool died_by_kill(size_t node, const struct plan_exit *how)
+static bool died_by_kill(size_t node, const struct process_exit *how)
 {
 	return (how->status < 0 && how->signal == SIGKILL) ||
 	       (config->nodes[node].prepare_ms && how->status == 128 + SIGKILL);
 }
 
-static void node_exited(struct child *child, const struct plan_exit *how)
+static void node_exited(struct child *child, const struct process_exit *how)
 {
 	size_t node = child_node(child);
 	struct ending *ending = &endings[node];
@@ -125,7 +125,7 @@ static void start_node(size_t index)
 	int r = cgroup_node_open(index, &spec.cgroup_fd, reason, sizeof(reason));
 
 	if (r < 0) {
-		plan_exited(plan, index, &(struct plan_exit){.status = STAGE_NEVER, .reason = reason}, loop_now_ns());
+		plan_ended(plan, index, &(struct process_exit){.status = STAGE_NEVER, .reason = reason}, loop_now_ns());
 		return;
 	}
 	spec.cgroup = cgroup_node_name(index);

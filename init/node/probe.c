@@ -87,7 +87,7 @@ static struct probe *probe_of(const struct child *child)
 	return NULL;
 }
 
-static void exited(struct child *child, const struct plan_exit *how)
+static void exited(struct child *child, const struct process_exit *how)
 {
 	struct probe *probe = probe_of(child);
 	char why[160];

@@ -11,7 +11,6 @@
 
 #include "artifact.h"
 #include "cgroup-node.h"
-#include "init/control/boot.h"
 #include "init/event/event.h"
 #include "init/lib/loop.h"
 #include "init/lib/memfd.h"
@@ -249,7 +248,7 @@ static bool is_complete(void)
 	return candidate[DOCUMENT] >= 0 && candidate[KEPT] >= 0 && candidate[DIGEST] >= 0;
 }
 
-static void step_exited(struct child *child, const struct plan_exit *how)
+static void step_exited(struct child *child, const struct process_exit *how)
 {
 	struct refresh_input input = {.kind = REFRESH_ENDED, .outcome = REFRESH_BAD};
 	char reason[NODE_REASON_MAX];
@@ -438,7 +437,7 @@ void refresh_run_turn(void)
 {
 	if (!config->refreshes)
 		return;
-	if (boot_stopping()) {
+	if (plan->state == BOOT_STOPPING) {
 		feed(&(struct refresh_input){.kind = REFRESH_STOP});
 		return;
 	}
@@ -447,13 +446,13 @@ void refresh_run_turn(void)
 	feed(&(struct refresh_input){.kind = REFRESH_TURN});
 }
 
-int boot_refresh(void)
+int refresh_run_begin(void)
 {
 	int r;
 
 	if (!config->refreshes)
 		return -EOPNOTSUPP;
-	if (boot_stopping())
+	if (plan->state == BOOT_STOPPING)
 		return -ESHUTDOWN;
 	if (machine.state == REFRESH_IDLE)
 		look_at_plan();
@@ -475,7 +474,7 @@ static void put_digest(char ret[65])
 		snprintf(ret + 2 * i, 3, "%02x", digest[i]);
 }
 
-bool boot_refresh_status(struct control_refresh *ret)
+bool refresh_run_status(struct control_refresh *ret)
 {
 	if (!config->refreshes)
 		return false;

@@ -8,7 +8,6 @@
 
 #include "artifact.h"
 #include "cgroup-node.h"
-#include "init/control/boot.h"
 #include "init/event/event.h"
 #include "init/lib/loop.h"
 #include "init/lib/memfd.h"
@@ -45,7 +44,7 @@ static void not_done(const char *why)
 		event_say(EVENT_WARNING, config->nodes[running].name, "what is left of it is not removed: %s", why);
 }
 
-static void exited(struct child *with, const struct plan_exit *how)
+static void exited(struct child *with, const struct process_exit *how)
 {
 	(void)with;
 	child = NULL;
@@ -87,13 +86,13 @@ static void start(size_t what)
 
 static void start_next(void)
 {
-	for (size_t i = 0; i < config->n_nodes && !child && !boot_stopping(); i++) {
+	for (size_t i = 0; i < config->n_nodes && !child && plan->state != BOOT_STOPPING; i++) {
 		if (!rows[i].due)
 			continue;
 		rows[i].due = false;
 		start(i);
 	}
-	if (storage_due && !child && !boot_stopping()) {
+	if (storage_due && !child && plan->state != BOOT_STOPPING) {
 		storage_due = false;
 		start(STORAGE);
 	}

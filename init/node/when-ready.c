@@ -47,7 +47,7 @@ int when_ready_init(const struct config *with, struct plan *for_plan)
 }
 
 /* Of a service that has ended meanwhile, nobody wants to hear. */
-static void steps_exited(struct child *child, const struct plan_exit *how)
+static void steps_exited(struct child *child, const struct process_exit *how)
 {
 	char why[NODE_REASON_MAX];
 	size_t node = 0;

@@ -27,6 +27,7 @@
 #include "init/node/cgroup-node.h"
 #include "init/node/refresh-run.h"
 #include "init/process/child.h"
+#include "shutdown.h"
 
 #define STORE_NS      (30 * 1000000000LL)	/* a disk that takes no file within this takes none at all */
 #define BOOT_LOG_NS   (60 * 1000000000LL)
@@ -181,7 +182,7 @@ static struct act *act_of(const struct child *child)
 	return NULL;
 }
 
-static void exited(struct child *child, const struct plan_exit *how)
+static void exited(struct child *child, const struct process_exit *how)
 {
 	struct act *act = act_of(child);
 	bool good = how->status == 0;
@@ -251,7 +252,7 @@ static struct act *prepare(enum act_kind kind, const char *name, int payload, in
 	for (size_t i = 0; i < ACTS_MAX; i++)
 		if (acts[i].used && kind == ACT_PASSWORD && acts[i].kind == kind)
 			goto refused;
-	if (boot_stopping()) {
+	if (shutdown_begun()) {
 		*ret_error = -ESHUTDOWN;
 		goto refused;
 	}
@@ -305,7 +306,7 @@ static void end_machine(struct loop_timer *timer)
 	};
 
 	(void)timer;
-	boot_shutdown(kinds[end_by->verb], ACT_SOURCE, end_by->name);
+	shutdown_begin(kinds[end_by->verb], ACT_SOURCE, end_by->name);
 }
 
 /* The first one that asks decides which end it is. */
@@ -357,7 +358,7 @@ static int64_t begin_refresh(struct act *act)
 	int r;
 
 	act->refreshes = true;
-	r = boot_refresh();
+	r = refresh_run_begin();
 	if (r < 0) {
 		say_failure(act, r == -EINPROGRESS ? "a refresh is running" :
 				 r == -ENODATA ? "the boot has not used its configuration yet" : strerror(-r), NULL);

@@ -46,7 +46,7 @@ const char *daemon_name(enum daemon_role role)
 	return daemons[role].name;
 }
 
-static void exited(struct child *child, const struct plan_exit *how)
+static void exited(struct child *child, const struct process_exit *how)
 {
 	struct daemon *daemon = NULL;
 

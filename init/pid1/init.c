@@ -28,6 +28,7 @@
 #include "init/event/eventsock.h"
 #include "init/event/fifo.h"
 #include "init/event/sender.h"
+#include "init/launch/launch.h"
 #include "init/lib/config.h"
 #include "init/lib/loop.h"
 #include "init/node/artifact.h"
@@ -39,12 +40,14 @@
 #include "init/node/refresh-run.h"
 #include "init/node/tidy.h"
 #include "init/node/when-ready.h"
+#include "init/node/whose.h"
 #include "init/plan/plan.h"
 #include "init/process/birth.h"
 #include "init/process/child.h"
 #include "init/process/forkserver.h"
 #include "init/process/image.h"
 #include "init/process/logpipe.h"
+#include "requests.h"
 #include "shutdown.h"
 #include "signals.h"
 #include "watchdog.h"
@@ -224,7 +227,7 @@ static void turn(void)
 
 /* ---- the end -------------------------------------------------------------------------------------------------- */
 
-static void teardown_exited(struct child *child, const struct plan_exit *how)
+static void teardown_exited(struct child *child, const struct process_exit *how)
 {
 	(void)child;
 	teardown = NULL;
@@ -295,7 +298,7 @@ static void power_button(void)
 static void stop_signal(int sig, int sender)
 {
 	const char *name = sig == SIGINT ? "SIGINT" : sig == SIGPWR ? "SIGPWR" : "SIGTERM";
-	const char *node = sender > 0 ? boot_node_of_pid(sender) : NULL;
+	const char *node = sender > 0 ? whose_pid(sender) : NULL;
 	char by[96];
 
 	if (sender <= 0)
@@ -355,6 +358,10 @@ static uid_t api_uid(void)
 	return user ? user->pw_uid : (uid_t)-1;
 }
 
+static const struct child_nodes child_reports = {
+	.give = artifact_give, .take = artifact_take, .facts = facts_take, .progress = facts_take_progress,
+};
+
 static void begin_plan(const char *config_error)
 {
 	/* API, logger, teardown, and room for an exit not yet seen */
@@ -369,16 +376,18 @@ static void begin_plan(const char *config_error)
 	if (nodes_init(config, &plan) < 0)
 		abort();	/* no memory before the first process: nothing can be done here */
 	boot_init(config, &plan, started_ns);
+	whose_init(&plan);
 	prepare("artifacts", artifact_init(&plan));
 	prepare("facts", facts_init(config->n_nodes));
-	prepare("children", child_init(config->n_nodes + when_ready_children(config) + probe_count(config) + extra));
-	prepare("cgroups", cgroup_node_init(config, nodes_gone));
+	prepare("children", child_init(config->n_nodes + when_ready_children(config) + probe_count(config) + extra,
+				       &child_reports));
+	prepare("cgroups", cgroup_node_init(config, ACTS_MAX, nodes_gone));
 	prepare("probes", probe_init(&plan, probe_answered));
 	prepare("readiness", ready_init(&plan, when_ready_begin));
 	prepare("when_ready", when_ready_init(config, &plan));
-	control_init(CONTROL_PATH, api_uid());
+	control_init(CONTROL_PATH, api_uid(), &requests);
 	sender_limit(config->event_rate_per_s, config->event_burst);
-	eventsock_init(EVENT_SOCKET);
+	eventsock_init(EVENT_SOCKET, whose_pid);
 	if (config->fifo)
 		fifo_init(config->fifo);
 	button_init(power_button);
@@ -410,8 +419,8 @@ _Noreturn void init_main(int argc, char **argv)
 	started_ns = loop_now_ns();
 	image_forget_foreign();
 	reserve_descriptors();
-	birth_init();
-	forkserver_begin();
+	birth_init(launch_service);
+	forkserver_begin(launch_prepare);
 	good = config_load(config_path(argc, argv), &config, error, sizeof(error)) == 0;
 	if (!good)
 		config = empty_config();

@@ -12,8 +12,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "init/control/boot.h"
 #include "init/plan/plan.h"
+
+enum shutdown_kind {
+	SHUTDOWN_POWEROFF,
+	SHUTDOWN_REBOOT,
+	SHUTDOWN_HALT,
+	SHUTDOWN_KIND_MAX,
+};
 
 /* The children that are no nodes; each may be absent. */
 struct shutdown_hooks {

@@ -15,6 +15,7 @@
 
 #include "graph.h"
 #include "init/lib/config.h"
+#include "init/lib/exit.h"
 
 #define PLAN_STAGE_GRACE_MS 2000	/* of a stage, between SIGTERM and SIGKILL */
 
@@ -91,14 +92,6 @@ struct plan {
 	size_t head, count, capacity;
 };
 
-/* How a node's process ended. */
-struct plan_exit {
-	int status;		/* exit status, or -1 when killed by `signal` */
-	int signal;
-	bool skipped;		/* REPORT_RESULT carried REPORT_SKIPPED */
-	const char *reason;	/* from REPORT_RESULT or the last line it printed; may be NULL */
-};
-
 /* Allocates for the configuration's nodes; config must outlive the plan. 0 or -ENOMEM. */
 int plan_init(struct plan *plan, const struct config *config);
 void plan_deinit(struct plan *plan);
@@ -119,7 +112,7 @@ bool plan_next(struct plan *plan, struct plan_action *ret);
 int64_t plan_due_ns(const struct plan *plan);
 
 /* Inputs. */
-void plan_exited(struct plan *plan, size_t node, const struct plan_exit *how, int64_t now);
+void plan_ended(struct plan *plan, size_t node, const struct process_exit *how, int64_t now);
 void plan_ready(struct plan *plan, size_t node, int64_t now);
 /* The service said that it is alive (WATCHDOG=1). */
 void plan_alive(struct plan *plan, size_t node, int64_t now);
@@ -152,7 +145,7 @@ void plan_hurry(struct plan *plan, int64_t grace_ns, int64_t now);
 bool plan_preparing(const struct plan_node *node);
 
 /* How a node's process ended, in one line, with its own reason where it gave one; init/plan/text.c. */
-void plan_describe(const struct plan_node *node, const struct plan_exit *how, char *text, size_t size);
+void plan_describe(const struct plan_node *node, const struct process_exit *how, char *text, size_t size);
 const char *node_state_name(enum node_state state);
 const char *boot_state_name(enum boot_state state);
 

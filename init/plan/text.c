@@ -35,7 +35,7 @@ static const char *signal_word(int sig)
 }
 
 /* One line that says how it ended, with the program's own reason where it gave one. */
-void plan_describe(const struct plan_node *node, const struct plan_exit *how, char *text, size_t size)
+void plan_describe(const struct plan_node *node, const struct process_exit *how, char *text, size_t size)
 {
 	const char *own = how->reason && how->reason[0] ? how->reason : NULL;
 	const char *word = signal_word(how->signal);

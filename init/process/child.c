@@ -37,6 +37,7 @@ struct words {
 
 #define HASH_SIZE 1024
 
+const struct child_nodes *child_nodes;
 static struct child *children;
 static size_t n_children, n_used;
 static struct child *by_pid[HASH_SIZE], *unused;
@@ -52,11 +53,12 @@ static void raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int child_init(size_t n)
+int child_init(size_t n, const struct child_nodes *nodes)
 {
 	struct words *words;
 
 	raise_descriptor_limit();
+	child_nodes = nodes;
 	children = calloc(n, sizeof(*children));
 	words = calloc(n, sizeof(*words));
 	if (!children || !words)
@@ -84,6 +86,11 @@ pid_t child_pid(const struct child *child)
 size_t child_node(const struct child *child)
 {
 	return child->spec.node;
+}
+
+void *child_with(const struct child *child)
+{
+	return child->spec.with;
 }
 
 const char *child_last_text(const struct child *child)
@@ -256,7 +263,7 @@ void child_signal(struct child *child, int sig)
 static void tell_exit(void *with)
 {
 	struct child *child = with;
-	struct plan_exit how = {.status = -1};
+	struct process_exit how = {.status = -1};
 	struct child_spec spec = child->spec;
 
 	if (WIFEXITED(child->status))

@@ -13,8 +13,6 @@
 
 #include "init/event/event.h"
 #include "init/lib/memfd.h"
-#include "init/node/artifact.h"
-#include "init/node/facts.h"
 #include "output.h"
 #include "row.h"
 
@@ -60,7 +58,8 @@ static void send_answer(struct child *child, enum report_kind kind, const char *
 static bool answer_take(struct child *child, const char *name)
 {
 	int fd = -1;
-	int r = child->spec.take ? child->spec.take(child, name, &fd) : artifact_take(child->spec.node, name, &fd);
+	int r = child->spec.take ? child->spec.take(child, name, &fd) : 
+		child_nodes->take(child->spec.node, name, &fd);
 
 	if (r == -EAGAIN)
 		return false;
@@ -128,7 +127,7 @@ static bool give(struct child *child, const char *name, int *fd)
 		*fd = -1;
 		return true;
 	}
-	r = artifact_give(child->spec.node, name, *fd);
+	r = child_nodes->give(child->spec.node, name, *fd);
 	if (r < 0) {
 		event_say(EVENT_WARNING, child->spec.source, "artifact %s refused: %s", name,
 			  r == -EPERM ? "this stage type does not give it" :
@@ -168,7 +167,8 @@ static bool progress(struct child *child, const struct report_head *head, const 
 	if (p.eta_s != UINT32_MAX)
 		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "eta_s=%u%c", p.eta_s, 0);
 	output_keep_text(child->text, body + sizeof(p), head->size - sizeof(p));
-	facts_take_progress(child->spec.node, &p, body + sizeof(p), head->size - sizeof(p));
+	if (child->spec.node != CHILD_NO_NODE)
+		child_nodes->progress(child->spec.node, &p, body + sizeof(p), head->size - sizeof(p));
 	event_add(head->level, EVENT_PROGRESS, child->spec.source, body + sizeof(p), head->size - sizeof(p), fields, n);
 	return true;
 }
@@ -204,7 +204,8 @@ static bool message(struct child *child, const struct report_head *head, const c
 		child->spec.told(child, (enum report_kind)head->kind, body, head->size);
 		return true;
 	case REPORT_FACTS:
-		return facts_take(child->spec.node, body, head->size);
+		return child->spec.node != CHILD_NO_NODE &&
+		       child_nodes->facts(child->spec.node, body, head->size);
 	case REPORT_STARTED:
 		if (child->spec.started)
 			child->spec.started(child);

@@ -13,7 +13,6 @@
 
 #include "child.h"
 #include "init/lib/loop.h"
-#include "init/node/artifact.h"
 #include "output.h"
 
 #define CHILD_TAKES_MAX 4
@@ -33,6 +32,8 @@ struct child {
 	char *line;			/* what it prints, as far as it goes */
 	char (*takes)[ARTIFACT_NAME_MAX];	/* CHILD_TAKES_MAX artifacts it waits for; "": none */
 };
+
+extern const struct child_nodes *child_nodes;
 
 /* All rows, used or not. */
 struct child *child_rows(size_t *ret_n);

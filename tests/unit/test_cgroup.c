@@ -73,7 +73,7 @@ static void start(void)
 	put("gantry/app/memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n");
 	CHECK_INT(loop_init(), 0);
 	CHECK_INT(event_init(100), 0);
-	CHECK_INT(cgroup_node_init(&plan, gone), 0);
+	CHECK_INT(cgroup_node_init(&plan, 8, gone), 0);
 }
 
 static void run(size_t node)

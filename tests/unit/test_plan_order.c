@@ -255,7 +255,7 @@ TEST(a_follower_that_refuses_to_end_delays_what_it_needs_by_its_grace_only)
 	manual(f, 0, false);
 	wait_until_due(f);
 	CHECK_INT(f->last_signal[1], SIGKILL);
-	plan_exited(&f->plan, 1, &(struct plan_exit){.status = -1, .signal = SIGKILL}, f->now);
+	plan_ended(&f->plan, 1, &(struct process_exit){.status = -1, .signal = SIGKILL}, f->now);
 	turn(f);
 	CHECK_INT(f->last_signal[0], SIGTERM);
 	finish(f);
