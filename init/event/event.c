@@ -17,7 +17,6 @@
 #define WAKES_MAX       4
 #define KEY_MAX         32
 #define DROP_REPORT_NS  1000000000
-#define FIELDS_ROOM     (2 * EVENT_FIELDS_MAX)	/* before cleaning */
 
 static struct ring ring;
 static void (*wakes[WAKES_MAX])(void);
@@ -143,38 +142,39 @@ void event_add(enum event_level level, enum event_kind kind, const char *source,
 	wake_readers();
 }
 
-void event_say(enum event_level level, const char *source, const char *fmt, ...)
+static void say(enum event_level level, const char *source, const struct fields *fields, const char *fmt, va_list args)
 {
 	char text[EVENT_TEXT_MAX + 8];	/* more than fits, so that the cut is made between characters */
-	va_list args;
-	int n;
+	int n = vsnprintf(text, sizeof(text), fmt, args);
 
-	va_start(args, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
 	if (n < 0)
 		n = 0;
-	event_add(level, EVENT_MESSAGE, source, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1, NULL, 0);
+	event_add(level, EVENT_MESSAGE, source, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1,
+		  fields ? fields->bytes : NULL, fields ? fields->size : 0);
 }
 
-void event_state(enum event_level level, const char *source, const char *state, ...)
+void event_say(enum event_level level, const char *source, const char *fmt, ...)
 {
-	char fields[FIELDS_ROOM];
-	size_t used = 0;
-	const char *field;
 	va_list args;
 
-	va_start(args, state);
-	while ((field = va_arg(args, const char *)) != NULL && used < sizeof(fields)) {
-		size_t n = strlen(field) + 1;
-
-		if (n > sizeof(fields) - used)
-			n = sizeof(fields) - used;
-		memcpy(fields + used, field, n);
-		used += n;
-	}
+	va_start(args, fmt);
+	say(level, source, NULL, fmt, args);
 	va_end(args);
-	event_add(level, EVENT_STATE, source, state, strlen(state), fields, used);
+}
+
+void event_tell(enum event_level level, const char *source, const struct fields *fields, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	say(level, source, fields, fmt, args);
+	va_end(args);
+}
+
+void event_state(enum event_level level, const char *source, const char *state, const struct fields *fields)
+{
+	event_add(level, EVENT_STATE, source, state, strlen(state), fields ? fields->bytes : NULL,
+		  fields ? fields->size : 0);
 }
 
 void event_levels(uint64_t ret[EVENT_LEVEL_MAX])

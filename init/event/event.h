@@ -13,6 +13,8 @@
 
 #include <gantry/event.h>
 
+#include "fields.h"
+
 /* Allocates the ring for at most `entries` events. 0 or negative errno. Before it, events go to the console only. */
 int event_init(size_t entries);
 
@@ -20,8 +22,12 @@ int event_init(size_t entries);
 void event_say(enum event_level level, const char *source, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* A state word with fields: event_state(EVENT_INFO, "disk", "running", "attempt=1", "text=...", NULL). */
-void event_state(enum event_level level, const char *source, const char *state, ...) __attribute__((sentinel));
+/* The same with fields. */
+void event_tell(enum event_level level, const char *source, const struct fields *fields, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* A state word, with fields or NULL. */
+void event_state(enum event_level level, const char *source, const char *state, const struct fields *fields);
 
 /* Any event; text and fields need no terminator; fields: "key=value" NUL each, checked and cut here. */
 void event_add(enum event_level level, enum event_kind kind, const char *source, const char *text, size_t text_size,

@@ -23,7 +23,7 @@
 #define CONFIG  CONFIG_ARTIFACT
 
 enum flag {
-	FLAG_UNTOLD,
+	FLAG_UNREPORTED,
 	FLAG_TRUE,
 	FLAG_FALSE,
 	FLAG_MISSING,
@@ -65,12 +65,12 @@ static void feed(const struct refresh_input *input);
 static void take_flag(const char *text)
 {
 	const char *word = strrchr(text, '=');
-	enum flag flag = FLAG_UNTOLD;
+	enum flag flag = FLAG_UNREPORTED;
 
 	for (size_t i = 1; word && i < sizeof(flag_words) / sizeof(*flag_words); i++)
 		if (!strcmp(word + 1, flag_words[i]))
 			flag = (enum flag)i;
-	for (size_t i = 0; flag != FLAG_UNTOLD && i < config->n_nodes; i++) {
+	for (size_t i = 0; flag != FLAG_UNREPORTED && i < config->n_nodes; i++) {
 		const char *key = config->nodes[i].enabled_if;
 
 		if (key && strlen(key) == (size_t)(word - text) && !strncmp(key, text, strlen(key)))
@@ -81,14 +81,14 @@ static void take_flag(const char *text)
 static void forget_flags(void)
 {
 	for (size_t i = 0; i < config->n_nodes; i++)
-		services[i].flag = FLAG_UNTOLD;
+		services[i].flag = FLAG_UNREPORTED;
 }
 
 /* The document is the current one: what it says about switches counts. Whatever is not true is false. */
 static void apply_flags(void)
 {
 	static const char *const words[] = {
-		[FLAG_UNTOLD] = "%s was not told by the config stage",
+		[FLAG_UNREPORTED] = "the config stage did not report %s",
 		[FLAG_TRUE] = "%s is true",
 		[FLAG_FALSE] = "%s is false",
 		[FLAG_MISSING] = "%s is not in the configuration",
@@ -342,23 +342,23 @@ static void tell(const struct refresh_action *action)
 	static const char *const words[] = REFRESH_OUTCOME_NAMES;
 	enum event_level level = !action->loud ? EVENT_DEBUG : action->outcome == REFRESH_BAD ? EVENT_WARNING :
 				 action->outcome == REFRESH_GOOD ? EVENT_NOTICE : EVENT_INFO;
-	char text[NODE_REASON_MAX + 64], fields[64];
-	size_t n;
+	char text[NODE_REASON_MAX + 64];
+	struct fields fields = {0};
 
-	n = (size_t)snprintf(fields, sizeof(fields), "refresh=%s%c", words[action->outcome], 0);
+	fields_add(&fields, "refresh", "%s", words[action->outcome]);
 	if (action->outcome == REFRESH_GOOD) {
-		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "files=%zu%c", changed_files, 0);
+		fields_add(&fields, "files", "%zu", changed_files);
 		snprintf(text, sizeof(text), "configuration refreshed, %zu files changed", changed_files);
 	} else if (action->outcome == REFRESH_SAME) {
 		snprintf(text, sizeof(text), "configuration is unchanged");
 	} else {
-		snprintf(text, sizeof(text), "configuration is not refreshed, the old one stays: %s", machine.reason);
+		snprintf(text, sizeof(text), "refresh failed, keeping the current configuration: %s", machine.reason);
 	}
 	note(action->outcome);
 	drop_candidate();
 	forget_flags();
 	forget_changes();
-	event_add(level, EVENT_MESSAGE, "gantry", text, strlen(text), fields, n);
+	event_tell(level, "gantry", &fields, "%s", text);
 	if (tell_end)
 		tell_end(action->outcome != REFRESH_BAD, action->outcome == REFRESH_BAD ? machine.reason : text);
 }

@@ -79,23 +79,21 @@ static void say(enum event_level level, const struct act *act, const char *resul
 static void say(enum event_level level, const struct act *act, const char *result, const char *error,
 		const char *fmt, ...)
 {
-	char text[EVENT_TEXT_MAX + 8], fields[EVENT_FIELDS_MAX];
-	size_t n = 0;
+	char text[EVENT_TEXT_MAX + 8];
+	struct fields fields = {0};
 	va_list args;
-	int size;
 
 	va_start(args, fmt);
-	size = vsnprintf(text, sizeof(text), fmt, args);
+	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	if (act->kind <= ACT_UPLOAD)
-		n = (size_t)snprintf(fields, sizeof(fields), "%s=%s%c", kind_fields[act->kind], act->name, 0);
-	n += (size_t)snprintf(fields + n, sizeof(fields) - n, "id=%" PRId64 "%c", act->id, 0);
+		fields_add(&fields, kind_fields[act->kind], "%s", act->name);
+	fields_add(&fields, "id", "%" PRId64, act->id);
 	if (result)
-		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "result=%s%c", result, 0);
+		fields_add(&fields, "result", "%s", result);
 	if (error)
-		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "error=%.200s%c", error, 0);
-	event_add(level, EVENT_MESSAGE, ACT_SOURCE, text, size < 0 ? 0 : (size_t)size < sizeof(text) ? (size_t)size :
-		  sizeof(text) - 1, fields, n);
+		fields_add(&fields, "error", "%.200s", error);
+	event_tell(level, ACT_SOURCE, &fields, "%s", text);
 }
 
 static void say_success(const struct act *act)

@@ -93,37 +93,28 @@ static enum event_level state_level(const struct plan_node *node, enum node_stat
 static void say_node(const struct plan_action *action)
 {
 	const struct plan_node *node = &plan.nodes[action->node];
-	char attempt[32], next[32], text[NODE_REASON_MAX + 8];
-	const char *fields[4] = {NULL};
-	size_t n = 0;
+	struct fields fields = {0};
 
-	if (action->state == NODE_RUNNING && node->attempts > 1) {
-		snprintf(attempt, sizeof(attempt), "attempt=%u", node->attempts);
-		fields[n++] = attempt;
-	}
-	if (action->state == NODE_RETRYING && action->state == node->state) {
-		snprintf(next, sizeof(next), "next_s=%.1f", (double)(node->next_ns - loop_now_ns()) / 1e9);
-		fields[n++] = next;
-	}
-	if (action->state == node->state && node->reason[0]) {
-		snprintf(text, sizeof(text), "text=%s", node->reason);
-		fields[n++] = text;
-	}
-	event_state(state_level(node, action->state), node->config->name, node_state_name(action->state), fields[0],
-		    fields[1], fields[2], NULL);
+	if (action->state == NODE_RUNNING && node->attempts > 1)
+		fields_add(&fields, "attempt", "%u", node->attempts);
+	if (action->state == NODE_RETRYING && action->state == node->state)
+		fields_add(&fields, "next_s", "%.1f", (double)(node->next_ns - loop_now_ns()) / 1e9);
+	if (action->state == node->state && node->reason[0])
+		fields_add(&fields, "text", "%s", node->reason);
+	event_state(state_level(node, action->state), node->config->name, node_state_name(action->state), &fields);
 }
 
 static void say_boot(void)
 {
-	char text[NODE_REASON_MAX + 8], elapsed[48];
+	struct fields fields = {0};
 
 	if (plan.state == BOOT_HELD) {
-		snprintf(text, sizeof(text), "text=%s", plan.reason);
+		fields_add(&fields, "text", "%s", plan.reason);
 		artifact_give_text("held-reason", plan.reason);
-		event_state(EVENT_ERROR, "gantry", "held", text, NULL);
+		event_state(EVENT_ERROR, "gantry", "held", &fields);
 	} else if (plan.state == BOOT_BOOTED) {
-		snprintf(elapsed, sizeof(elapsed), "elapsed_s=%.3f", (double)(loop_now_ns() - started_ns) / 1e9);
-		event_state(EVENT_NOTICE, "gantry", "booted", elapsed, NULL);
+		fields_add(&fields, "elapsed_s", "%.3f", (double)(loop_now_ns() - started_ns) / 1e9);
+		event_state(EVENT_NOTICE, "gantry", "booted", &fields);
 	} else if (plan.state == BOOT_BOOTING) {
 		event_state(EVENT_NOTICE, "gantry", "booting", NULL);
 	}

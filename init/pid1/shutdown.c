@@ -77,29 +77,20 @@ static double took_s(enum phase from, enum phase to)
 /* The last event in the persistent log: the next boot's logger looks for it (init/log/lastboot.h). */
 static void write_record(void)
 {
-	char how[24], by[80], why[144], unclean[176], took[4][40];
-	const char *fields[9] = {NULL};
-	size_t n = 0;
+	struct fields fields = {0};
 
-	snprintf(how, sizeof(how), "for=%s", kind_names[kind]);
-	snprintf(by, sizeof(by), "by=%s", requested_by);
-	snprintf(took[0], sizeof(took[0]), "took_s=%.3f", (double)(loop_now_ns() - phases.first_ns) / 1e9);
-	snprintf(took[1], sizeof(took[1]), "services_s=%.3f", took_s(PHASE_NODES, PHASE_NODES));
-	snprintf(took[2], sizeof(took[2]), "api_s=%.3f", took_s(PHASE_API, PHASE_API));
-	snprintf(took[3], sizeof(took[3]), "processes_s=%.3f", took_s(PHASE_TERM, PHASE_KILL));
-	fields[n++] = how;
-	fields[n++] = not_clean[0] ? "clean=false" : "clean=true";
-	for (int i = 0; i < 4; i++)
-		fields[n++] = took[i];
-	fields[n++] = by;
-	snprintf(why, sizeof(why), "reason=%s", requested_why);
+	fields_add(&fields, "for", "%s", kind_names[kind]);
+	fields_add(&fields, "clean", "%s", not_clean[0] ? "false" : "true");
+	fields_add(&fields, "took_s", "%.3f", (double)(loop_now_ns() - phases.first_ns) / 1e9);
+	fields_add(&fields, "services_s", "%.3f", took_s(PHASE_NODES, PHASE_NODES));
+	fields_add(&fields, "api_s", "%.3f", took_s(PHASE_API, PHASE_API));
+	fields_add(&fields, "processes_s", "%.3f", took_s(PHASE_TERM, PHASE_KILL));
+	fields_add(&fields, "by", "%s", requested_by);
 	if (requested_why[0])
-		fields[n++] = why;
-	snprintf(unclean, sizeof(unclean), "not_clean=%s", not_clean);
+		fields_add(&fields, "reason", "%s", requested_why);
 	if (not_clean[0])
-		fields[n] = unclean;
-	event_state(not_clean[0] ? EVENT_WARNING : EVENT_NOTICE, "gantry", "down", fields[0], fields[1], fields[2],
-		    fields[3], fields[4], fields[5], fields[6], fields[7], fields[8], NULL);
+		fields_add(&fields, "not_clean", "%s", not_clean);
+	event_state(not_clean[0] ? EVENT_WARNING : EVENT_NOTICE, "gantry", "down", &fields);
 }
 
 /* ---- the end -------------------------------------------------------------------------------------------------- */
@@ -137,10 +128,10 @@ _Noreturn static void end(void)
 
 static void say_end(void)
 {
-	char took[32];
+	struct fields fields = {0};
 
-	snprintf(took, sizeof(took), "took_s=%.3f", (double)(loop_now_ns() - phases.first_ns) / 1e9);
-	event_state(EVENT_NOTICE, "gantry", kind_names[kind], took, NULL);
+	fields_add(&fields, "took_s", "%.3f", (double)(loop_now_ns() - phases.first_ns) / 1e9);
+	event_state(EVENT_NOTICE, "gantry", kind_names[kind], &fields);
 }
 
 /* ---- the phases ----------------------------------------------------------------------------------------------- */
@@ -358,7 +349,7 @@ static void again(enum shutdown_kind how, const char *by, int64_t now)
 void shutdown_begin(enum shutdown_kind how, const char *by, const char *reason)
 {
 	int64_t now = loop_now_ns();
-	char by_field[96], kind_field[32];
+	struct fields fields = {0};
 
 	if (shutdown_begun()) {
 		again(how, by, now);
@@ -368,11 +359,11 @@ void shutdown_begin(enum shutdown_kind how, const char *by, const char *reason)
 	requests = 1;
 	snprintf(requested_by, sizeof(requested_by), "%s", by);
 	snprintf(requested_why, sizeof(requested_why), "%s", reason ? reason : "");
-	snprintf(by_field, sizeof(by_field), "by=%s", by);
-	snprintf(kind_field, sizeof(kind_field), "for=%s", kind_names[kind]);
+	fields_add(&fields, "for", "%s", kind_names[kind]);
+	fields_add(&fields, "by", "%s", by);
 	if (reason && reason[0])
 		event_say(EVENT_NOTICE, "gantry", "%s requested by %s: %s", kind_names[kind], by, reason);
-	event_state(EVENT_NOTICE, "gantry", "stopping", kind_field, by_field, NULL);
+	event_state(EVENT_NOTICE, "gantry", "stopping", &fields);
 	phases_begin(&phases, plan->config->shutdown_timeout_ms * 1000000LL, now);
 	arm();
 	plan_shutdown(plan, now);

@@ -4,6 +4,7 @@
  * for. Each datagram is checked whole before anything of it counts; one that is malformed is dropped and counted.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -154,22 +155,22 @@ static bool name_of(const char *body, size_t size, char *ret)
 static bool progress(struct child *child, const struct report_head *head, const char *body)
 {
 	struct report_progress p;
-	char fields[160];
-	size_t n;
+	struct fields fields = {0};
 
 	if (head->size < sizeof(p))
 		return false;
 	memcpy(&p, body, sizeof(p));
-	n = (size_t)snprintf(fields, sizeof(fields), "done=%llu%cper_second=%llu%c", (unsigned long long)p.done, 0,
-			     (unsigned long long)p.per_second, 0);
+	fields_add(&fields, "done", "%" PRIu64, p.done);
+	fields_add(&fields, "per_second", "%" PRIu64, p.per_second);
 	if (p.total)
-		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "total=%llu%c", (unsigned long long)p.total, 0);
+		fields_add(&fields, "total", "%" PRIu64, p.total);
 	if (p.eta_s != UINT32_MAX)
-		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "eta_s=%u%c", p.eta_s, 0);
+		fields_add(&fields, "eta_s", "%u", p.eta_s);
 	output_keep_text(child->text, body + sizeof(p), head->size - sizeof(p));
 	if (child->spec.node != CHILD_NO_NODE)
 		child_nodes->progress(child->spec.node, &p, body + sizeof(p), head->size - sizeof(p));
-	event_add(head->level, EVENT_PROGRESS, child->spec.source, body + sizeof(p), head->size - sizeof(p), fields, n);
+	event_add(head->level, EVENT_PROGRESS, child->spec.source, body + sizeof(p), head->size - sizeof(p),
+		  fields.bytes, fields.size);
 	return true;
 }
 

@@ -188,7 +188,7 @@ class Refusal(unittest.TestCase):
     """What goes wrong changes nothing, and says why."""
 
     def stays(self, pid1, why, before):
-        self.assertRegex(pid1.refresh(1), "^configuration is not refreshed, the old one stays: " + why)
+        self.assertRegex(pid1.refresh(1), "^refresh failed, keeping the current configuration: " + why)
         self.assertEqual(pid1.pids(), before)
         self.assertEqual([pid1.read(f"{n}.conf") for n in ("alpha", "beta", "gamma")], ["a1", "b1", "c1"])
 
@@ -378,7 +378,7 @@ class Timer(unittest.TestCase):
             # each further failure doubles the wait
             self.assertGreater(told[2].time - told[1].time, 1.3 * (told[1].time - told[0].time))
             pid1.hub(document="{", allowed=True)
-            pid1.wait("gantry", "configuration is not refreshed, the old one stays: config: configuration refused",
+            pid1.wait("gantry", "refresh failed, keeping the current configuration: config: configuration refused",
                       kind="message")
             self.assertEqual(len([e for e in pid1.find("gantry", "configuration is not refreshed", kind="message")
                                   if e.level == "warning"]), 2)

@@ -2,7 +2,7 @@
 /*
  * The event ring, the cleaning of what comes in, and the three forms in which an event is read.
  */
-/* links: init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c */
+/* links: init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -230,8 +230,12 @@ TEST(too_many_fields_are_cut)
 
 TEST(the_console_line_has_the_text_field_last)
 {
+	struct fields fields = {0};
+
 	CHECK_INT(event_init(10), 0);
-	event_state(EVENT_INFO, "network", "done", "text=10.0.0.4/24 via 10.0.0.1 on eth0", "attempt=1", NULL);
+	fields_add(&fields, "text", "%s", "10.0.0.4/24 via 10.0.0.1 on eth0");
+	fields_add(&fields, "attempt", "%d", 1);
+	event_state(EVENT_INFO, "network", "done", &fields);
 	CHECK_STR(line_of(1), "info network state: done attempt=1 text=10.0.0.4/24 via 10.0.0.1 on eth0\n");
 	event_state(EVENT_NOTICE, "gantry", "booted", NULL);
 	CHECK_STR(line_of(2), "notice gantry state: booted\n");
@@ -244,8 +248,11 @@ TEST(the_console_line_has_the_text_field_last)
 
 TEST(the_old_message_names_the_source_unless_it_came_from_outside)
 {
+	struct fields fields = {0};
+
 	CHECK_INT(event_init(10), 0);
-	event_state(EVENT_INFO, "disk", "done", "text=opened", NULL);
+	fields_add(&fields, "text", "opened");
+	event_state(EVENT_INFO, "disk", "done", &fields);
 	event_add(EVENT_INFO, EVENT_MESSAGE, "fifo", "foo", 3, NULL, 0);
 	event_add(EVENT_INFO, EVENT_MESSAGE, "http", "bar", 3, NULL, 0);
 	CHECK_STR(form(1, event_message), "[disk] done text=opened");
