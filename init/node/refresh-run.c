@@ -10,13 +10,12 @@
 #include <gantry/cleanup.h>
 
 #include "artifact.h"
-#include "cgroup-node.h"
 #include "init/event/event.h"
 #include "init/lib/loop.h"
 #include "init/lib/memfd.h"
 #include "init/plan/refresh.h"
-#include "init/process/cgroup.h"
 #include "refresh-run.h"
+#include "task.h"
 
 #define CGROUP  "refresh.step"	/* no node's name has a dot */
 #define STEP_NS (300 * 1000000000LL)	/* of a stage without a deadline of its own */
@@ -47,7 +46,10 @@ static void (*tell_end)(bool good, const char *text);
 static struct refresh machine;
 static size_t *node_of;			/* of machine.stages */
 static struct service *services;	/* by node */
-static struct child *step;		/* the process of the latest REFRESH_RUN */
+static void step_ended(struct task *task, const struct process_exit *how);
+
+static struct task step = {.cgroup = CGROUP, .ended = step_ended};	/* the process of the latest REFRESH_RUN */
+static size_t step_node;
 static bool step_old;			/* it works with the old document */
 /* The new document, until it is the current one, and what is kept of it. */
 enum {DOCUMENT, KEPT, DIGEST, PARTS};
@@ -248,13 +250,12 @@ static bool is_complete(void)
 	return candidate[DOCUMENT] >= 0 && candidate[KEPT] >= 0 && candidate[DIGEST] >= 0;
 }
 
-static void step_exited(struct child *child, const struct process_exit *how)
+static void step_ended(struct task *task, const struct process_exit *how)
 {
 	struct refresh_input input = {.kind = REFRESH_ENDED, .outcome = REFRESH_BAD};
 	char reason[NODE_REASON_MAX];
 
-	step = NULL;
-	cgroup_discard(CGROUP);
+	(void)task;
 	if (how->reason && *how->reason)
 		snprintf(reason, sizeof(reason), "%s", how->reason);
 	else if (how->status < 0)
@@ -271,7 +272,7 @@ static void step_exited(struct child *child, const struct process_exit *how)
 	else if (how->status == STAGE_DONE)
 		input.reason = "it gave no configuration";
 	event_say(machine.state == REFRESH_MEASURING || machine.state == REFRESH_APPLYING ? EVENT_INFO : EVENT_DEBUG,
-		  config->nodes[child_node(child)].name, "refresh, %s: %s", phase_names[machine.state], reason);
+		  config->nodes[step_node].name, "refresh, %s: %s", phase_names[machine.state], reason);
 	feed(&input);
 }
 
@@ -282,21 +283,16 @@ static void start(const struct refresh_action *action)
 	const struct config_node *node = &config->nodes[index];
 	const char *const argv[] = {"stage", node->stage->type, node->name, modes[action->mode], NULL};
 	struct child_spec spec = {.source = node->name, .argv = argv, .node = index, .options_fd = options[index],
-				  .channel_fd = -1, .cgroup_fd = -1, .cgroup = CGROUP,
-				  .exited = step_exited, .given = given, .take = take, .told = refresh_run_told};
+				  .channel_fd = -1, .given = given, .take = take, .told = refresh_run_told};
 	int r;
 
 	step_old = action->old;
-	if (cgroup_make(CGROUP) == 0)
-		spec.cgroup_fd = cgroup_open(CGROUP);
-	r = child_start(&spec, &step);
-	if (spec.cgroup_fd >= 0)
-		close(spec.cgroup_fd);
+	step_node = index;
+	r = task_start(&step, &spec, 0);
 	if (r < 0) {
 		char reason[NODE_REASON_MAX];
 
 		snprintf(reason, sizeof(reason), "not started: %s", strerror(-r));
-		step = NULL;
 		feed(&(struct refresh_input){.kind = REFRESH_ENDED, .outcome = REFRESH_BAD, .reason = reason});
 	}
 }
@@ -379,8 +375,7 @@ static void perform(const struct refresh_action *action)
 		start(action);
 		break;
 	case REFRESH_KILL:
-		if (step)
-			child_signal(step, SIGKILL);
+		task_kill(&step);
 		break;
 	case REFRESH_WARN:
 		warn(action->stage);

@@ -38,6 +38,7 @@
 #include "init/node/probe.h"
 #include "init/node/ready.h"
 #include "init/node/refresh-run.h"
+#include "init/node/task.h"
 #include "init/node/tidy.h"
 #include "init/node/when-ready.h"
 #include "init/node/whose.h"
@@ -59,7 +60,6 @@ static struct config *config;
 static struct plan plan;
 static struct loop_timer plan_timer;
 static int64_t started_ns;
-static struct child *teardown;
 static bool nodes_down;
 
 static void nothing(struct loop_timer *timer)
@@ -165,17 +165,6 @@ static void perform(const struct plan_action *action)
 	}
 }
 
-static bool are_met(const uint16_t *needs, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		enum node_state state = plan.nodes[needs[i]].state;
-
-		if (state != NODE_DONE && state != NODE_SKIPPED && state != NODE_READY)
-			return false;
-	}
-	return true;
-}
-
 /* The plan moves on as far as it can. An action may make more of them. */
 static void follow_plan(void)
 {
@@ -201,12 +190,7 @@ static void turn(void)
 	follow_plan();		/* one that could not be started is news, too */
 	child_answer_takes();
 	artifact_expire();
-	if (!shutdown_begun() && are_met(config->log_needs, config->n_log_needs))
-		daemon_want(DAEMON_LOGGER);
-	if (are_met(config->logs_needs, config->n_logs_needs))
-		logpipe_open_directory();
-	if (!shutdown_begun() && are_met(config->api_needs, config->n_api_needs))
-		act_load();
+	daemon_turn(shutdown_begun());
 	refresh_run_turn();
 	shutdown_step();
 	due = nodes_waiting() ? loop_now_ns() : plan_due_ns(&plan);
@@ -215,68 +199,6 @@ static void turn(void)
 	else
 		loop_disarm(&plan_timer);
 }
-
-/* ---- the end -------------------------------------------------------------------------------------------------- */
-
-static void teardown_exited(struct child *child, const struct process_exit *how)
-{
-	(void)child;
-	teardown = NULL;
-	if (how->status != 0)
-		event_say(EVENT_ERROR, "teardown", "ended badly (%s %d)%s%s", how->status < 0 ? "signal" : "status",
-			  how->status < 0 ? how->signal : how->status, how->reason ? ": " : "",
-			  how->reason ? how->reason : "");
-}
-
-static bool teardown_start(const char *word)
-{
-	static char argument[24];	/* read in the child, before this comes again */
-	const char *const argv[] = {"teardown", argument, NULL};
-	struct child_spec spec = {.source = "teardown", .argv = argv, .node = CHILD_NO_NODE, .options_fd = -1,
-				  .channel_fd = -1, .cgroup_fd = -1, .exited = teardown_exited};
-
-	snprintf(argument, sizeof(argument), "%s", word);
-	return child_start(&spec, &teardown) == 0;
-}
-
-static bool teardown_running(void)
-{
-	return teardown != NULL;
-}
-
-static void teardown_kill(void)
-{
-	if (teardown)
-		child_signal(teardown, SIGKILL);
-}
-
-static bool api_stop(int sig)
-{
-	bool http = daemon_stop(DAEMON_API, sig), tls = daemon_stop(DAEMON_API_TLS, sig);
-
-	/* No service runs any more, so their log ends here, too; by itself, once all is written. */
-	logpipe_finish();
-	return daemon_stop(DAEMON_SERVICE_LOG, 0) || http || tls;
-}
-
-static pid_t logger_pid(void)
-{
-	return daemon_pid(DAEMON_LOGGER);
-}
-
-static bool logger_stop(int sig)
-{
-	return daemon_stop(DAEMON_LOGGER, sig);
-}
-
-static const struct shutdown_hooks shutdown_hooks = {
-	.api_stop = api_stop,
-	.logger_pid = logger_pid,
-	.logger_stop = logger_stop,
-	.teardown_start = teardown_start,
-	.teardown_running = teardown_running,
-	.teardown_kill = teardown_kill,
-};
 
 /* ---- requests to stop ------------------------------------------------------------------------------------------ */
 
@@ -383,12 +305,13 @@ static void begin_plan(const char *config_error)
 		fifo_init(config->fifo);
 	button_init(power_button);
 	watchdog_init(config->watchdog_device, config->watchdog_timeout_ms);
-	shutdown_init(&plan, &shutdown_hooks);
+	shutdown_init(&plan);
 	refresh_run_init(config, &plan, nodes_options(), nodes_children());
 	tidy_init(config, &plan, nodes_options());
 	act_init(config);
 	prepare("logs", logpipe_init(config));
-	daemon_init(config->api_json, config->log_json, logpipe_active());
+	daemon_init(config, &plan, act_load);
+	daemon_turn(false);		/* the API before all others */
 	plan_timer.fire = nothing;
 	if (config_error) {
 		snprintf(plan.reason, sizeof(plan.reason), "configuration: %.*s", NODE_REASON_MAX - 20, config_error);
@@ -397,9 +320,6 @@ static void begin_plan(const char *config_error)
 		plan.ended_ns = loop_now_ns();
 		say_boot();
 	}
-	daemon_want(DAEMON_SERVICE_LOG);
-	daemon_want(DAEMON_API);
-	daemon_want(DAEMON_API_TLS);
 }
 
 _Noreturn void init_main(int argc, char **argv)

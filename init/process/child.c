@@ -37,9 +37,8 @@ struct words {
 
 #define HASH_SIZE 1024
 
-const struct child_nodes *child_nodes;
 static struct child *children;
-static size_t n_children, n_used;
+static size_t n_used;
 static struct child *by_pid[HASH_SIZE], *unused;
 
 /* PID 1 takes as many descriptors as it may have. */
@@ -58,12 +57,11 @@ int child_init(size_t n, const struct child_nodes *nodes)
 	struct words *words;
 
 	raise_descriptor_limit();
-	child_nodes = nodes;
 	children = calloc(n, sizeof(*children));
 	words = calloc(n, sizeof(*words));
 	if (!children || !words)
 		return -ENOMEM;
-	n_children = n;
+	child_report_init(children, n, nodes);
 	for (size_t i = n; i-- > 0;) {
 		struct child *child = &children[i];
 
@@ -86,6 +84,11 @@ pid_t child_pid(const struct child *child)
 size_t child_node(const struct child *child)
 {
 	return child->spec.node;
+}
+
+void child_disown(struct child *child)
+{
+	child->spec.with = NULL;
 }
 
 void *child_with(const struct child *child)
@@ -112,12 +115,6 @@ struct child *child_by_pid(pid_t pid)
 size_t child_count(void)
 {
 	return n_used;
-}
-
-struct child *child_rows(size_t *ret_n)
-{
-	*ret_n = n_children;
-	return children;
 }
 
 static void use(struct child *child, pid_t pid)

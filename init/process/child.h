@@ -20,6 +20,9 @@
 
 struct child;
 
+/* What a child of no node begins with. */
+#define CHILD_OF_NONE .node = CHILD_NO_NODE, .options_fd = -1, .channel_fd = -1, .cgroup_fd = -1
+
 struct child_spec {
 	const char *source;		/* name in events; must stay valid */
 	const char *const *argv;	/* after the binary: {"stage", "disk", "disk", NULL} */
@@ -72,6 +75,9 @@ void child_signal(struct child *child, int sig);
 pid_t child_pid(const struct child *child);
 size_t child_node(const struct child *child);
 void *child_with(const struct child *child);
+
+/* From now on child_with() is NULL: its owner is gone. */
+void child_disown(struct child *child);
 const char *child_last_text(const struct child *child);
 
 /* The live child with this pid, or NULL. */

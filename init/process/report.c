@@ -19,7 +19,16 @@
 
 #define TURN_BUDGET 32		/* messages of one child in one turn of the loop */
 
-static size_t n_takes;
+static const struct child_nodes *nodes;
+static struct child *rows;
+static size_t n_rows, n_takes;
+
+void child_report_init(struct child *with, size_t n, const struct child_nodes *with_nodes)
+{
+	rows = with;
+	n_rows = n;
+	nodes = with_nodes;
+}
 
 void child_close_report(struct child *child)
 {
@@ -60,7 +69,7 @@ static bool answer_take(struct child *child, const char *name)
 {
 	int fd = -1;
 	int r = child->spec.take ? child->spec.take(child, name, &fd) : 
-		child_nodes->take(child->spec.node, name, &fd);
+		nodes->take(child->spec.node, name, &fd);
 
 	if (r == -EAGAIN)
 		return false;
@@ -74,11 +83,8 @@ static bool answer_take(struct child *child, const char *name)
 
 void child_answer_takes(void)
 {
-	size_t n;
-	struct child *children = child_rows(&n);
-
-	for (size_t i = 0; n_takes && i < n; i++) {
-		struct child *child = &children[i];
+	for (size_t i = 0; n_takes && i < n_rows; i++) {
+		struct child *child = &rows[i];
 
 		if (!child->used || child->report.fd < 0)
 			continue;
@@ -128,7 +134,7 @@ static bool give(struct child *child, const char *name, int *fd)
 		*fd = -1;
 		return true;
 	}
-	r = child_nodes->give(child->spec.node, name, *fd);
+	r = nodes->give(child->spec.node, name, *fd);
 	if (r < 0) {
 		event_say(EVENT_WARNING, child->spec.source, "artifact %s refused: %s", name,
 			  r == -EPERM ? "this stage type does not give it" :
@@ -168,7 +174,7 @@ static bool progress(struct child *child, const struct report_head *head, const 
 		fields_add(&fields, "eta_s", "%u", p.eta_s);
 	output_keep_text(child->text, body + sizeof(p), head->size - sizeof(p));
 	if (child->spec.node != CHILD_NO_NODE)
-		child_nodes->progress(child->spec.node, &p, body + sizeof(p), head->size - sizeof(p));
+		nodes->progress(child->spec.node, &p, body + sizeof(p), head->size - sizeof(p));
 	event_add(head->level, EVENT_PROGRESS, child->spec.source, body + sizeof(p), head->size - sizeof(p),
 		  fields.bytes, fields.size);
 	return true;
@@ -206,7 +212,7 @@ static bool message(struct child *child, const struct report_head *head, const c
 		return true;
 	case REPORT_FACTS:
 		return child->spec.node != CHILD_NO_NODE &&
-		       child_nodes->facts(child->spec.node, body, head->size);
+		       nodes->facts(child->spec.node, body, head->size);
 	case REPORT_STARTED:
 		if (child->spec.started)
 			child->spec.started(child);
