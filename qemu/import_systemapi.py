@@ -167,8 +167,8 @@ def take_template(source):
             source.text = source.text[:hosts.end()] + "[]" + "\n" * value.count("\n") + source.text[end:]
     if "{{" in source.text:
         line = source.line_at(source.text.index("{{"))
-        source.fail(line, "", "a mustache tag: only general.tls_cert_hosts may depend on the hub's document; all other keys decide "
-                              "what the machine does and are measured")
+        source.fail(line, "", "a mustache tag: only general.tls_cert_hosts may depend on the hub's document; all other keys "
+                              "decide what the machine does and are measured")
     for line in lines or []:
         if not TAG.sub("", line).isprintable() or (not TAG.search(line) and not good_host(line)):
             source.wrong("general", "tls_cert_hosts", f"{line!r} is not a host name or address")
@@ -267,7 +267,8 @@ class Importer:
         if entries > RING_MAX:
             self.source.wrong("general", "log_max_entries", f"at most {RING_MAX}")
         if entries == 0:
-            self.note("general.log_max_entries", f"events.ring is {OLD_ENTRIES}, the default of the older System API; Gantry's default is 2000")
+            self.note("general.log_max_entries", f"events.ring is {OLD_ENTRIES}, the older System API's default; "
+                                                 "Gantry's is 2000")
         elif entries < RING_MIN:
             self.note("general.log_max_entries", f"events.ring is {RING_MIN}, the minimum")
         return max(entries or OLD_ENTRIES, RING_MIN)
@@ -468,7 +469,8 @@ def main(arguments=None):
     parser.add_argument("--boot", metavar="FILE", help="boot.json to merge it into; the result is printed without comments")
     parser.add_argument("--root", metavar="DIR", help=f"the image's root folder, for {TEMPLATE}")
     parser.add_argument("--relative-to", metavar="DIR", help="the folder in the image that relative paths start from")
-    parser.add_argument("--shell", metavar="PATH", default="/bin/sh", help="the shell that runs the actions: SHELL_TO_USE of the older System API")
+    parser.add_argument("--shell", metavar="PATH", default="/bin/sh",
+                        help="the shell that runs the actions: the older System API's SHELL_TO_USE")
     options = parser.parse_args(arguments)
     for name in ("relative_to", "shell"):
         if (getattr(options, name) or "/").startswith("/") is False:

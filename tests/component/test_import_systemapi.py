@@ -307,7 +307,8 @@ class ImportTest(unittest.TestCase):
                 ('["x",\n{{#a}} "{{.}}"]', 3, "the section 'a' is not closed"),
                 ('["x",\n{{/a}}]', 3, "{{/a}}: closes a section that is not open"),
                 ('[{{#a}}{{#b}}{{/a}}{{/b}}]', 2, "{{/a}}: closes a section that is not open"),
-                ('["{{a"]', 2, "'{{a' is not a host name or address"), ('["{{a}}", "b c"]', 2, "'b c' is not a host name or address"),
+                ('["{{a"]', 2, "'{{a' is not a host name or address"),
+                ('["{{a}}", "b c"]', 2, "'b c' is not a host name or address"),
                 ('["{{a}}\\n"]', 2, r"'{{a}}\n' is not a host name or address"),
                 ('["{{a}}", 1]', 2, "must be a list of strings"), ('["{{a}}"', 3, "must be a list of strings")):
             with self.subTest(value=value):
