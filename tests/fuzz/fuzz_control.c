@@ -11,7 +11,6 @@
 #include "init/pid1/act.h"
 #include "init/control/boot.h"
 #include "init/lib/client.h"
-#include "init/event/console.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
@@ -46,12 +45,6 @@ void loop_arm(struct loop_timer *timer, int64_t due_ns)
 {
 	(void)timer;
 	(void)due_ns;
-}
-
-void console_direct(const void *record, size_t size)
-{
-	(void)record;
-	(void)size;
 }
 
 const char *boot_node_of_pid(int pid)
