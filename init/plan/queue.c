@@ -1,53 +1,60 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements starts.h. */
+/* Implements queue.h: a ring, and a flag a node that says whether it is in it. */
 #include <errno.h>
 #include <stdlib.h>
 
-#include "starts.h"
+#include "queue.h"
 
-int starts_init(struct starts *starts, size_t n)
+int queue_init(struct queue *queue, size_t n)
 {
-	starts->capacity = n ? n : 1;
-	starts->nodes = calloc(starts->capacity, sizeof(*starts->nodes));
-	starts->waits = calloc(starts->capacity, sizeof(*starts->waits));
-	return starts->nodes && starts->waits ? 0 : -ENOMEM;
+	*queue = (struct queue){.capacity = n ? n : 1};
+	queue->nodes = calloc(queue->capacity, sizeof(*queue->nodes));
+	queue->queued = calloc(queue->capacity, sizeof(*queue->queued));
+	return queue->nodes && queue->queued ? 0 : -ENOMEM;
 }
 
-static uint16_t *at(struct starts *starts, size_t i)
+void queue_deinit(struct queue *queue)
 {
-	return &starts->nodes[(starts->head + i) % starts->capacity];
+	free(queue->nodes);
+	free(queue->queued);
+	*queue = (struct queue){0};
 }
 
-void starts_add(struct starts *starts, size_t node)
+static uint16_t *at(struct queue *queue, size_t i)
 {
-	if (starts->waits[node])
+	return &queue->nodes[(queue->head + i) % queue->capacity];
+}
+
+void queue_add(struct queue *queue, size_t node)
+{
+	if (queue->queued[node])
 		return;
-	starts->waits[node] = true;
-	*at(starts, starts->count++) = (uint16_t)node;
+	queue->queued[node] = true;
+	*at(queue, queue->count++) = (uint16_t)node;
 }
 
-bool starts_next(struct starts *starts, size_t *ret)
+bool queue_next(struct queue *queue, size_t *ret)
 {
-	if (!starts->count)
+	if (!queue->count)
 		return false;
-	*ret = *at(starts, 0);
-	starts->waits[*ret] = false;
-	starts->head = (starts->head + 1) % starts->capacity;
-	starts->count--;
+	*ret = *at(queue, 0);
+	queue->queued[*ret] = false;
+	queue->head = (queue->head + 1) % queue->capacity;
+	queue->count--;
 	return true;
 }
 
-/* Seldom, so the ring is closed up by hand. */
-bool starts_remove(struct starts *starts, size_t node)
+/* Rare enough that the ring need not be linked: the nodes behind it move up. */
+bool queue_remove(struct queue *queue, size_t node)
 {
 	size_t to = 0;
 
-	if (!starts->waits[node])
+	if (!queue->queued[node])
 		return false;
-	for (size_t i = 0; i < starts->count; i++)
-		if (*at(starts, i) != node)
-			*at(starts, to++) = *at(starts, i);
-	starts->count = to;
-	starts->waits[node] = false;
+	for (size_t i = 0; i < queue->count; i++)
+		if (*at(queue, i) != node)
+			*at(queue, to++) = *at(queue, i);
+	queue->count = to;
+	queue->queued[node] = false;
 	return true;
 }
