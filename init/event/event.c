@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Saying things inside PID 1. Every event is cleaned, numbered and put in the ring here and nowhere else; then the
- * readers are woken. No call fails, waits or allocates, so anything may say anything at any time.
+ * Implements event.h. Every event is cleaned, numbered and added to the ring here and nowhere else; then the readers
+ * are woken. No call fails, waits or allocates, so any code may add an event at any time, even before event_init():
+ * there is a small ring from the start.
  */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#include "console.h"
 #include "event.h"
 #include "init/lib/loop.h"
 #include "init/lib/ring.h"
@@ -17,8 +17,12 @@
 #define WAKES_MAX       4
 #define KEY_MAX         32
 #define DROP_REPORT_NS  1000000000
+#define EARLY_ENTRIES   32
 
-static struct ring ring;
+static struct ring_entry early_index[EARLY_ENTRIES];
+static char early_bytes[8 * EVENT_RECORD_MAX];
+static struct ring ring = {.index = early_index, .entries = EARLY_ENTRIES,
+			   .bytes = early_bytes, .size = sizeof(early_bytes)};
 static void (*wakes[WAKES_MAX])(void);
 static size_t n_wakes;
 static bool waking, wake_again;
@@ -30,7 +34,18 @@ static struct loop_timer drop_timer;
 
 int event_init(size_t entries)
 {
-	return ring_init(&ring, entries);
+	char record[EVENT_RECORD_MAX];
+	uint64_t seq = 0;
+	struct ring whole;
+	int r = ring_init(&whole, entries);
+	size_t size;
+
+	if (r < 0)
+		return r;
+	for (; (size = event_read(&seq, record)) > 0; seq++)
+		ring_add(&whole, record, size);
+	ring = whole;
+	return 0;
 }
 
 uint64_t event_last(void)
@@ -133,10 +148,6 @@ void event_add(enum event_level level, enum event_kind kind, const char *source,
 	head.fields_size = (uint16_t)event_clean_fields(p, EVENT_FIELDS_MAX, fields, fields_size);
 	p += head.fields_size;
 	memcpy(record, &head, sizeof(head));
-	if (!ring.index) {
-		console_direct(record, (size_t)(p - record));
-		return;
-	}
 	levels[head.level]++;
 	ring_add(&ring, record, (size_t)(p - record));
 	wake_readers();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Saying things inside PID 1, and the ring that keeps them. One byte ring of fixed size, allocated before the loop
- * starts; readers hold a sequence number, never a pointer. Adding never fails, never waits and never allocates: the
- * oldest events make room.
+ * The events of PID 1 and the ring that keeps the newest ones. The ring has a fixed size and is allocated before the
+ * loop starts; readers hold a sequence number, never a pointer. Adding an event never fails, waits or allocates: the
+ * oldest events are evicted.
  */
 #ifndef INIT_EVENT_EVENT_H
 #define INIT_EVENT_EVENT_H
@@ -15,7 +15,10 @@
 
 #include "fields.h"
 
-/* Allocates the ring for at most `entries` events. 0 or negative errno. Before it, events go to the console only. */
+/*
+ * Allocates the ring for at most `entries` events. 0 or negative errno. Events added earlier are kept in a small static
+ * ring and move to the new one; if the allocation fails, the small ring stays in use.
+ */
 int event_init(size_t entries);
 
 /* A message, printf-like. Source: a node's name or "gantry". Bytes that are not printable UTF-8 are replaced. */

@@ -16,7 +16,7 @@
 #include "cgroup-node.h"
 #include "init/lib/loop.h"
 #include "init/lib/memfd.h"
-#include "init/plan/starts.h"
+#include "init/plan/queue.h"
 #include "init/process/child.h"
 #include "init/process/logpipe.h"
 #include "nodes.h"
@@ -36,7 +36,8 @@ static struct ending {
 	struct process_exit how;
 	char reason[NODE_REASON_MAX];
 } *endings;
-static struct starts starts;
+/* Nodes that the plan has started and PID 1 has not yet: see nodes_turn(). */
+static struct queue starts;
 
 void nodes_gone(size_t node)
 {
@@ -146,7 +147,7 @@ static void start_node(size_t index)
 
 void nodes_signal(size_t node, int sig)
 {
-	if (starts_remove(&starts, node))
+	if (queue_remove(&starts, node))
 		start_node(node);
 	if (sig == SIGKILL && !children[node])
 		cgroup_node_kill(node);	/* its process has ended, others of its cgroup have not */
@@ -169,7 +170,7 @@ int nodes_init(const struct config *with, struct plan *for_plan)
 	children = calloc(config->n_nodes + 1, sizeof(*children));
 	options = calloc(config->n_nodes + 1, sizeof(*options));
 	endings = calloc(config->n_nodes + 1, sizeof(*endings));
-	if (!children || !options || !endings || starts_init(&starts, config->n_nodes) < 0)
+	if (!children || !options || !endings || queue_init(&starts, config->n_nodes) < 0)
 		return -ENOMEM;
 	make_options();
 	return 0;
@@ -187,14 +188,18 @@ struct child *const *nodes_children(void)
 
 void nodes_start(size_t node)
 {
-	starts_add(&starts, node);
+	queue_add(&starts, node);
 }
 
+/*
+ * A few at a time: a thousand forks in one turn would keep every client of PID 1 waiting, and each process would be
+ * copied with the descriptors of the others. What happens meanwhile is seen before the next ones.
+ */
 void nodes_turn(void)
 {
 	size_t node;
 
-	for (int i = 0; i < STARTS_IN_A_TURN && starts_next(&starts, &node); i++)
+	for (int i = 0; i < STARTS_IN_A_TURN && queue_next(&starts, &node); i++)
 		start_node(node);
 }
 

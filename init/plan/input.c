@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "input.h"
 #include "node.h"
+#include "text.h"
 
 /* When PID 1 itself could not start a process. */
 #define NOT_STARTED_RETRY_NS (1000 * PLAN_MS)

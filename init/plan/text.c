@@ -3,7 +3,8 @@
 #include <signal.h>
 #include <stdio.h>
 
-#include "plan.h"
+#include "node.h"
+#include "text.h"
 
 static const char *const node_states[] = NODE_STATE_NAMES;
 static const char *const boot_states[] = BOOT_STATE_NAMES;

@@ -9,7 +9,6 @@
 
 #include "init/control/boot.h"
 #include "init/control/control.c"
-#include "init/event/console.h"
 #include "init/lib/client.h"
 #include "init/node/refresh-run.h"
 #include "init/node/whose.h"
@@ -50,12 +49,6 @@ void loop_arm(struct loop_timer *timer, int64_t due_ns)
 {
 	(void)timer;
 	(void)due_ns;
-}
-
-void console_direct(const void *record, size_t size)
-{
-	(void)record;
-	(void)size;
 }
 
 const char *whose_pid(int pid)

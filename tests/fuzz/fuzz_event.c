@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "init/event/console.h"
 #include "init/event/event.h"
 #include "init/lib/eventtext.h"
 #include "init/lib/loop.h"
@@ -24,12 +23,6 @@ void loop_arm(struct loop_timer *timer, int64_t due_ns)
 {
 	(void)timer;
 	(void)due_ns;
-}
-
-void console_direct(const void *record, size_t size)
-{
-	(void)record;
-	(void)size;
 }
 
 static void check(bool good)

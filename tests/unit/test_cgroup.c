@@ -8,7 +8,6 @@
 #include "init/process/cgroup.c"
 #include "init/node/cgroup-node.c"
 
-#include "init/event/console.h"
 #include "init/lib/eventtext.h"
 #include "loop_until.h"
 #include "test.h"
@@ -19,12 +18,6 @@ static struct config_node nodes[] = {{.name = (char *)"app", .kind = NODE_SERVIC
 static struct config plan = {.nodes = nodes, .n_nodes = 2};
 static uint64_t wanted;
 static char reason[NODE_REASON_MAX];
-
-void console_direct(const void *record, size_t size)
-{
-	(void)record;
-	(void)size;
-}
 
 static void put(const char *path, const char *text)
 {

@@ -10,12 +10,6 @@
 
 #define TAKE(node, bytes) facts_take(node, bytes, sizeof(bytes))
 
-void console_direct(const void *record, size_t size)
-{
-	(void)record;
-	(void)size;
-}
-
 static void check(size_t node, const char *expected, size_t size)
 {
 	const char *facts = NULL;
