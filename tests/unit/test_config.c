@@ -2,7 +2,7 @@
 /*
  * The configuration: what a good file becomes, and for each kind of error the exact line that is said.
  */
-/* links: init/config/cgroup.c init/config/check.c init/config/format.c init/config/image.c init/config/keys.c init/config/container-keys.c init/config/launch.c init/config/plan.c init/config/refresh.c init/config/print.c init/config/load.c init/config/jsonpos.c init/lib/pool.c init/lib/words.c init/config/shutdown.c init/plan/phases.c init/lib/json.c init/lib/utf8.c */
+/* links: init/config/cgroup.c init/config/check.c init/config/format.c init/config/image.c init/config/keys.c init/config/container-keys.c init/config/launch.c init/config/plan.c init/config/refresh.c init/config/print.c init/config/load.c init/config/jsonpos.c init/lib/pool.c init/lib/words.c init/config/shutdown.c init/plan/phases.c init/lib/json.c init/lib/utf8.c init/lib/member.c init/config/build.c init/config/fill.c */
 /* libs: json-c */
 #include <errno.h>
 #include <signal.h>
@@ -55,7 +55,8 @@ TEST(a_good_file_becomes_a_plan)
 	CHECK_STR(c->fifo, "/run/gantry/fifo");
 	CHECK_INT(c->event_rate_per_s, 0);
 	CHECK_INT(c->event_burst, 5);
-	CHECK_STR(c->api_json, "{\"listen\":\"[::]:3535\"}");
+	CHECK_STR(c->api_json, "{\"listen\":\"[::]:3535\",\"connections\":1024,\"connections_per_address\":256,"
+		  "\"before_unlock\":\"events\",\"password_hash\":\"sha256\",\"tls_hosts\":[\"localhost\"],\"tls_create\":true}");
 	CHECK_INT(c->n_log_needs, 1);
 	CHECK_INT(c->log_needs[0], 2);
 	CHECK(c->logs);
