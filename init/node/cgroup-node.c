@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "cgroup-node.h"
-#include "init/config/cgroup.h"
 #include "init/event/event.h"
 #include "init/lib/loop.h"
 
@@ -320,10 +319,11 @@ static int make(size_t node, char *reason, size_t reason_size)
 	if (cgroup_make(life->name) < 0)
 		return 1;
 	for (size_t i = 0; i < with->n_cgroup; i++) {
-		const char *file = with->cgroup[i].name, *value = with->cgroup[i].value;
+		const struct config_setting *setting = &with->cgroup[i];
+		const char *file = setting->name, *value = setting->value;
 		int r = cgroup_set(life->name, file, value);
 
-		if (r == -ENOENT && cgroup_setting_known(file)) {
+		if (r == -ENOENT && setting->known) {
 			event_say(EVENT_WARNING, with->name,
 				  "cgroup %s: this kernel has no such limit; it runs without", file);
 		} else if (r < 0) {

@@ -12,7 +12,7 @@
 #include "loop_until.h"
 #include "test.h"
 
-static struct config_pair limit = {(char *)"memory.max", (char *)"64M"};
+static struct config_setting limit = {(char *)"memory.max", (char *)"64M", true};
 static struct config_node nodes[] = {{.name = (char *)"app", .kind = NODE_SERVICE, .cgroup = &limit, .n_cgroup = 1},
 				     {.name = (char *)"bare", .kind = NODE_SERVICE}};
 static struct config plan = {.nodes = nodes, .n_nodes = 2};
@@ -189,6 +189,7 @@ TEST(without_a_known_limit_the_service_runs_and_says_so)
 	close(fd);
 	CHECK(cgroup_node_end(0, false));
 	limit.name = (char *)"memory.maks";
+	limit.known = false;
 	CHECK_INT(cgroup_node_open(0, &fd, reason, sizeof(reason)), -EINVAL);
 	CHECK_STR(reason, "cgroup memory.maks: \"64M\" refused: No such file or directory");
 	CHECK_INT(fd, -1);
