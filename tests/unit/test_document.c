@@ -4,7 +4,7 @@
  * changed on the way.
  */
 /* links: stages/lib/document.c stages/lib/base64.c */
-/* libs: json-c */
+/* libs: json-c mbedtls */
 #include "stages/lib/base64.h"
 #include "stages/lib/document.h"
 #include "test.h"
