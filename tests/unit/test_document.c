@@ -5,6 +5,7 @@
  */
 /* links: stages/lib/document.c stages/lib/base64.c init/lib/json.c init/lib/utf8.c */
 /* libs: json-c */
+/* libs: json-c mbedtls */
 #include "stages/lib/base64.h"
 #include "stages/lib/document.h"
 #include "test.h"

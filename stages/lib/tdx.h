@@ -4,8 +4,8 @@
  * sysfs where the kernel has it, and where the fields that we name lie. Whether a quote is genuine is for a verifier
  * elsewhere; here only its form is checked.
  */
-#ifndef STAGES_EVIDENCE_TDX_H
-#define STAGES_EVIDENCE_TDX_H
+#ifndef STAGES_LIB_TDX_H
+#define STAGES_LIB_TDX_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,8 +4,8 @@
  * "runtime" JSON that it vouches for by digest. Layout as found on real machines, docs/stages.md; numbers are
  * little-endian. Parsing copies nothing: the struct points into the caller's bytes.
  */
-#ifndef STAGES_EVIDENCE_HCL_H
-#define STAGES_EVIDENCE_HCL_H
+#ifndef STAGES_CLOUD_HCL_H
+#define STAGES_CLOUD_HCL_H
 
 #include <stddef.h>
 #include <stdint.h>

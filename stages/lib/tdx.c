@@ -18,7 +18,7 @@
 
 #include <gantry/cleanup.h>
 
-#include "stages/lib/backoff.h"
+#include "backoff.h"
 
 #define QUOTE_HEADER_SIZE 48
 #define QUOTE_BODY_SIZE   584

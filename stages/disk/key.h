@@ -3,8 +3,8 @@
  * Where the disk's key comes from. Each source is a name of the options `keys` and `enroll`, a way to get the key of
  * an existing volume, and a way to get one for a new keyslot; each has a keyslot of its own, which a token names.
  */
-#ifndef STAGES_DISK_DISKKEY_H
-#define STAGES_DISK_DISKKEY_H
+#ifndef STAGES_DISK_KEY_H
+#define STAGES_DISK_KEY_H
 
 #include <stdbool.h>
 #include <stdint.h>

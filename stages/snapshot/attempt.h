@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of the snapshot stage share: the settings, and one attempt with its directory, plan and
- * workers. Every step returns SNAPSHOT_GO_ON, or, once it has reported why, how the attempt ends (enum
- * stage_result).
+ * One attempt of the stage: its settings, directory, plan and workers, and what it reports. Every step of snapshot.c,
+ * plan.c and fetch.c returns SNAPSHOT_GO_ON, or, once it has reported why, how the attempt ends (enum stage_result).
  */
-#ifndef STAGES_SNAPSHOT_SNAPSHOT_H
-#define STAGES_SNAPSHOT_SNAPSHOT_H
+#ifndef STAGES_SNAPSHOT_ATTEMPT_H
+#define STAGES_SNAPSHOT_ATTEMPT_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -49,18 +48,10 @@ struct snapshot {
 	char trouble[S3_ERROR_MAX];
 };
 
-/* plan.c: a worker lists the store; the plan becomes that of the directory. */
-int snapshot_plan(struct snapshot *s);
-
-/* fetch.c: until everything is here, or (s->replan) the store no longer has what the plan says. */
-int snapshot_fetch(struct snapshot *s);
-void snapshot_end_workers(struct snapshot *s);
-
-/* tell.c */
-const char *snapshot_human(uint64_t bytes, char ret[static 32]);		/* "64 MiB" */
-void snapshot_tell_progress(struct snapshot *s, int64_t elapsed_ms);
-void snapshot_tell_trouble(struct snapshot *s, const char *text);		/* at once, then now and again */
-int snapshot_end_refused(const struct worker_answer *a);
-int snapshot_end_disk(int result, const char *text);
+const char *attempt_human(uint64_t bytes, char ret[static 32]);		/* "64 MiB" */
+void attempt_tell_progress(struct snapshot *s, int64_t elapsed_ms);
+void attempt_tell_trouble(struct snapshot *s, const char *text);	/* the first at once, later ones rarely */
+int attempt_end_refused(const struct worker_answer *a);
+int attempt_end_disk(int result, const char *text);
 
 #endif

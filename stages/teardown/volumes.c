@@ -5,7 +5,7 @@
  * of its cipher: the key goes with the old table.
  */
 #define _GNU_SOURCE
-#include "teardown.h"
+#include "volumes.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -69,14 +69,14 @@ static int resume(const void *name)
 	return dm_do(DM_DEVICE_RESUME, name) ? 0 : -EIO;
 }
 
-void teardown_resume(void)
+void volumes_resume(void)
 {
 	static struct names names;
 
 	if (!present())
 		return;
 	list_names(&names);
-	for (size_t i = 0; i < names.n && teardown_left_ms() > 0; i++) {
+	for (size_t i = 0; i < names.n && within_left_ms() > 0; i++) {
 		int r = within(resume, names.list[i], CALL_MS);
 
 		if (r == 0)
@@ -119,11 +119,11 @@ static int remove_device(const void *name)
 
 static bool close_device(const char *name)
 {
-	int64_t until = time_now_ms() + TEARDOWN_BUSY_MS;
+	int64_t until = time_now_ms() + WITHIN_BUSY_MS;
 	int r;
 
-	while ((r = within(remove_device, name, CALL_MS)) == -EBUSY && time_now_ms() < until && teardown_left_ms() > 0)
-		time_wait_ms(TEARDOWN_AGAIN_MS);
+	while ((r = within(remove_device, name, CALL_MS)) == -EBUSY && time_now_ms() < until && within_left_ms() > 0)
+		time_wait_ms(WITHIN_AGAIN_MS);
 	if (r == 0) {
 		report_event(EVENT_INFO, "closed volume %s", name);
 		return true;
@@ -135,7 +135,7 @@ static bool close_device(const char *name)
 	return false;
 }
 
-bool teardown_close_devices(void)
+bool volumes_close(void)
 {
 	static struct names names;
 	bool all = true;

@@ -4,12 +4,13 @@
  * once and then rarely, with a count; and how an attempt ends.
  */
 #define _GNU_SOURCE
+#include "attempt.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "snapshot.h"
 #include "stages/lib/backoff.h"
 #include "stages/lib/report.h"
 
@@ -26,7 +27,7 @@ static unsigned unit_of(uint64_t bytes)
 	return unit;
 }
 
-const char *snapshot_human(uint64_t bytes, char ret[static 32])
+const char *attempt_human(uint64_t bytes, char ret[static 32])
 {
 	unsigned unit = unit_of(bytes);
 
@@ -45,7 +46,7 @@ static uint64_t bytes_here(const struct snapshot *s)
 	return bytes < s->manifest.total ? bytes : s->manifest.total;
 }
 
-void snapshot_tell_progress(struct snapshot *s, int64_t elapsed_ms)
+void attempt_tell_progress(struct snapshot *s, int64_t elapsed_ms)
 {
 	uint64_t here = bytes_here(s), total = s->manifest.total;
 	unsigned unit = unit_of(total);
@@ -65,7 +66,7 @@ void snapshot_tell_progress(struct snapshot *s, int64_t elapsed_ms)
 }
 
 /* A store that fails is told at once, and then now and again. */
-void snapshot_tell_trouble(struct snapshot *s, const char *text)
+void attempt_tell_trouble(struct snapshot *s, const char *text)
 {
 	int64_t now = time_now_ms();
 
@@ -81,7 +82,7 @@ void snapshot_tell_trouble(struct snapshot *s, const char *text)
 	s->troubles = 0;
 }
 
-int snapshot_end_refused(const struct worker_answer *a)
+int attempt_end_refused(const struct worker_answer *a)
 {
 	report_result("%s", a->text);
 	/*
@@ -91,7 +92,7 @@ int snapshot_end_refused(const struct worker_answer *a)
 	return a->result == -EPERM || a->result == -EINVAL ? STAGE_NEVER : STAGE_AGAIN;
 }
 
-int snapshot_end_disk(int result, const char *text)
+int attempt_end_disk(int result, const char *text)
 {
 	report_result("%s", text);
 	switch (result) {

@@ -3,13 +3,13 @@
  * What we ask of Azure's instance metadata service: to have a TDREPORT turned into a quote (there the paravisor owns
  * the processor's interface, and configfs-tsm gives none).
  */
-#ifndef STAGES_EVIDENCE_IMDS_H
-#define STAGES_EVIDENCE_IMDS_H
+#ifndef STAGES_CLOUD_IMDS_H
+#define STAGES_CLOUD_IMDS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tdx.h"
+#include "stages/lib/tdx.h"
 
 /*
  * 0 with *ret, the caller's to free; or negative errno with one line in error: as http_perform(), -EIO another

@@ -12,7 +12,7 @@
 
 #include <mbedtls/sha256.h>
 
-#include "tdx.h"
+#include "stages/lib/tdx.h"
 
 #define AT_REPORT      32
 #define AT_RUNTIME     1216	/* data size, version, report type, hash type, variable size: 5 numbers */
