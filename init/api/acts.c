@@ -103,38 +103,19 @@ static void begun(void *with, int64_t result)
 			end(w, ended[i].good, ended[i].error);
 }
 
-/* The value of a field, copied; "" if there is none. */
-static void field(const struct event_view *e, const char *name, char *out, size_t room)
-{
-	size_t n = strlen(name);
-	const char *at = e->fields, *last = at + e->head.fields_size;
-
-	out[0] = '\0';
-	while (at < last) {
-		size_t size = strnlen(at, (size_t)(last - at));
-
-		if (size > n && at[n] == '=' && !memcmp(at, name, n))
-			snprintf(out, room, "%.*s", (int)(size - n - 1), at + n + 1);
-		at += size + 1;
-	}
-}
-
 /* Called for each event that PID 1 tells. */
 static void see(const struct event_view *e)
 {
-	char id[24], result[16];
+	const char *id = event_field(e, "id"), *result = event_field(e, "result"), *error = event_field(e, "error");
 	struct ended *row;
 
-	if (e->head.source_size != strlen(SOURCE) || memcmp(e->source, SOURCE, strlen(SOURCE)))
-		return;
-	field(e, "result", result, sizeof(result));
-	field(e, "id", id, sizeof(id));
-	if (!result[0] || !id[0])
+	if (e->head.source_size != strlen(SOURCE) || memcmp(e->source, SOURCE, strlen(SOURCE)) ||
+	    !id || !*id || !result || !*result)
 		return;
 	row = &ended[n_ended++ % ENDED_MAX];
 	row->id = strtoll(id, NULL, 10);
 	row->good = !strcmp(result, "success");
-	field(e, "error", row->error, sizeof(row->error));
+	snprintf(row->error, sizeof(row->error), "%s", error ? error : "");
 	for (size_t i = 0; i < WAITING_MAX; i++) {
 		struct waiting *w = &waitings[i];
 

@@ -130,12 +130,7 @@ int64_t status_uptime_ns(const struct status *status, const struct control_node 
 
 const char *status_fact(const struct status_facts *facts, const char *name)
 {
-	size_t n = strlen(name);
-
-	for (const char *f = facts->bytes; f < facts->bytes + facts->size; f += strlen(f) + 1)
-		if (strncmp(f, name, n) == 0 && f[n] == '=')
-			return f + n + 1;
-	return NULL;
+	return text_field(facts->bytes, facts->size, name);
 }
 
 /* -12.25: as JSON writes it, and short enough for every reader's numbers. */
