@@ -29,6 +29,7 @@
 #include "init/lib/eventtext.h"
 #include "init/show/status.h"
 #include "logs.h"
+#include "screen.h"
 
 #define ANSWER_TIMEOUT_S 10
 #define LINE_WORDS_MAX   64
@@ -151,7 +152,7 @@ static int run_status(const struct command *command, int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "--json") == 0)
 		status_json(&t, &status);
 	else
-		status_table(&t, &status);
+		screen_status(&t, &status);
 	return put(&t);
 }
 
@@ -169,7 +170,7 @@ static int run_chart(const struct command *command, int argc, char **argv)
 		return complain(command->name, r);
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
 		size.ws_col = columns ? (unsigned short)atoi(columns) : 100;
-	status_chart(&t, &status, size.ws_col < 40 ? 40 : size.ws_col > 250 ? 250 : size.ws_col);
+	screen_chart(&t, &status, size.ws_col < 40 ? 40 : size.ws_col > 250 ? 250 : size.ws_col);
 	return put(&t);
 }
 
