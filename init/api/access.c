@@ -39,7 +39,7 @@ struct address {
 };
 
 struct hash {
-	const struct request *request;	/* to resume; NULL: a new password's, or whoever waited is gone */
+	struct request *request;	/* to resume; NULL: the hash is of a new password */
 	bool used;
 	struct password with;
 	struct password_work work;
@@ -120,7 +120,7 @@ static void say_wrong(struct request *request, struct address *a)
 
 static void finish(struct hash *h)
 {
-	struct request *request = (struct request *)h->request;
+	struct request *request = h->request;
 	char text[PASSWORD_STORED_MAX];
 
 	if (h->done) {
@@ -130,6 +130,7 @@ static void finish(struct hash *h)
 	} else if (request) {
 		bool good = set && stored.slow && password_equal(h->work.sum, stored.hash, sizeof(stored.hash));
 
+		request->kept = NULL;
 		request->credentials = good ? CREDENTIALS_RIGHT : CREDENTIALS_WRONG;
 		if (good) {
 			memcpy(right, h->key, sizeof(right));
@@ -169,11 +170,10 @@ static struct hash *begin(const struct password *with, const void *password, siz
 	return NULL;
 }
 
-void access_forget(const struct request *request)
+/* The client is gone. */
+static void forget(void *hash)
 {
-	for (size_t i = 0; i < HASHES_MAX; i++)
-		if (hashes[i].used && hashes[i].request == request)
-			mbedtls_platform_zeroize(&hashes[i], sizeof(hashes[i]));
+	mbedtls_platform_zeroize(hash, sizeof(struct hash));
 }
 
 int access_new_password(const void *password, size_t size, void (*done)(void *with, const char *stored), void *with)
@@ -245,6 +245,8 @@ static enum verdict check_slow(struct request *request, const unsigned char *pas
 	if (!h)
 		return VERDICT_BUSY;
 	h->request = request;
+	request->kept = h;
+	request->release = forget;
 	memcpy(h->key, key, sizeof(h->key));
 	request->credentials = CREDENTIALS_CHECKED;
 	request_suspend(request);
@@ -281,11 +283,10 @@ static enum verdict check_credentials(struct request *request, unsigned char *cr
 
 static enum verdict before_known(const struct request *request)
 {
-	bool alive = request->route && !strcmp(request->route->path, "/livez");
+	enum access access = request->route->access;
+	bool shown = access == ACCESS_ALIVE || (access == ACCESS_READ && !options->nothing_before_unlock);
 
-	if (alive || (!options->nothing_before_unlock && (!request->route || request->route->access == ACCESS_READ)))
-		return VERDICT_ALLOWED;
-	return VERDICT_LOCKED;
+	return shown ? VERDICT_ALLOWED : VERDICT_LOCKED;
 }
 
 /* A browser that has the password sends it wherever another site's page sends the browser; it says so, though. */
@@ -293,7 +294,7 @@ static bool is_foreign(struct request *request)
 {
 	const char *site = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "Sec-Fetch-Site");
 
-	return request->route && request->route->access == ACCESS_ACT && site && strcmp(site, "same-origin") &&
+	return request->route->access == ACCESS_ACT && site && strcmp(site, "same-origin") &&
 	       strcmp(site, "none");
 }
 

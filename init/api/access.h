@@ -29,7 +29,6 @@ int access_init(const struct api_options *options);
 /* What is stored, in a memfd that stays the caller's; empty: no password is set. */
 void access_stored(int fd);
 
-/* request->route may be NULL. */
 enum verdict access_check(struct request *request);
 
 /* What is stored is known, or there is no place for a password: before that nothing of the disk is shown. */
@@ -37,8 +36,5 @@ bool access_known(void);
 
 /* What to store for a new password. done gets it once it is worked out, NUL-terminated; -EBUSY: too many at once. */
 int access_new_password(const void *password, size_t size, void (*done)(void *with, const char *stored), void *with);
-
-/* Whoever waits for a slow hash and is gone. */
-void access_forget(const struct request *request);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "access.h"
 #include "acts.h"
+#include "answers.h"
 #include "init/lib/eventtext.h"
 #include "pid1.h"
 
@@ -19,7 +20,7 @@
 #define WAITING_MAX   64
 #define ENDED_MAX     64
 #define ERROR_MAX     256
-#define PASSWORD_MAX  4096	/* bytes of a new one */
+#define UNKNOWN_UPLOAD_MAX 65536	/* bytes that are read and thrown away */
 #define SEALS         (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 /* A request between being passed on and being answered. It outlives a client that goes away. */
@@ -28,7 +29,7 @@ struct waiting {
 	struct request *request;	/* NULL: nobody waits any more */
 	int64_t id;			/* 0: PID 1 has not said yet */
 	int64_t result;			/* PID 1's negative errno */
-	bool accepted;			/* asynchronous: that is all there is to say */
+	bool async;			/* answered when the act has begun, not when it has ended */
 	bool ended, good;
 	char error[ERROR_MAX];
 };
@@ -45,33 +46,29 @@ static struct waiting waitings[WAITING_MAX];
 static struct ended ended[ENDED_MAX];
 static size_t n_ended;
 
-static struct waiting *waiting_of(const struct request *request)
+/* The client is gone. */
+static void forget(void *with)
 {
-	for (size_t i = 0; i < WAITING_MAX; i++)
-		if (waitings[i].used && waitings[i].request == request)
-			return &waitings[i];
-	return NULL;
+	struct waiting *w = with;
+
+	w->request = NULL;
+	w->used = w->id == 0 && w->result == 0;	/* begun() will still come */
 }
 
+/* A row, kept by the request from now on; NULL: all are in use. */
 static struct waiting *wait_for(struct request *request)
 {
 	for (size_t i = 0; i < WAITING_MAX; i++) {
-		if (waitings[i].used)
+		struct waiting *w = &waitings[i];
+
+		if (w->used)
 			continue;
-		waitings[i] = (struct waiting){.used = true, .request = request};
-		return &waitings[i];
+		*w = (struct waiting){.used = true, .request = request};
+		request->kept = w;
+		request->release = forget;
+		return w;
 	}
 	return NULL;
-}
-
-void acts_forget(const struct request *request)
-{
-	struct waiting *w = waiting_of(request);
-
-	if (!w)
-		return;
-	w->request = NULL;
-	w->used = w->id == 0 && w->result == 0;	/* begun() will still come */
 }
 
 static void end(struct waiting *w, bool good, const char *error)
@@ -80,15 +77,6 @@ static void end(struct waiting *w, bool good, const char *error)
 	w->good = good;
 	snprintf(w->error, sizeof(w->error), "%s", error);
 	request_resume(w->request);
-}
-
-/* Actions alone may take long. */
-static bool is_async(struct request *request)
-{
-	size_t size;
-	const char *value = request_argument(request, "async", &size);
-
-	return request->route->answer == answer_action && size > 0 && !(size == 1 && value[0] == '0');
 }
 
 /* PID 1 has begun the act, or not. */
@@ -106,8 +94,7 @@ static void begun(void *with, int64_t result)
 		return;
 	}
 	w->id = result;
-	w->accepted = is_async(w->request);
-	if (w->accepted) {
+	if (w->async) {
 		request_resume(w->request);
 		return;
 	}
@@ -116,55 +103,37 @@ static void begun(void *with, int64_t result)
 			end(w, ended[i].good, ended[i].error);
 }
 
-/* The value of a field, copied; "" if there is none. */
-static void field(const struct event_view *e, const char *name, char *out, size_t room)
-{
-	size_t n = strlen(name);
-	const char *at = e->fields, *last = at + e->head.fields_size;
-
-	out[0] = '\0';
-	while (at < last) {
-		size_t size = strnlen(at, (size_t)(last - at));
-
-		if (size > n && at[n] == '=' && !memcmp(at, name, n))
-			snprintf(out, room, "%.*s", (int)(size - n - 1), at + n + 1);
-		at += size + 1;
-	}
-}
-
 /* Called for each event that PID 1 tells. */
 static void see(const struct event_view *e)
 {
-	char id[24], result[16];
+	const char *id = event_field(e, "id"), *result = event_field(e, "result"), *error = event_field(e, "error");
 	struct ended *row;
 
-	if (e->head.source_size != strlen(SOURCE) || memcmp(e->source, SOURCE, strlen(SOURCE)))
-		return;
-	field(e, "result", result, sizeof(result));
-	field(e, "id", id, sizeof(id));
-	if (!result[0] || !id[0])
+	if (e->head.source_size != strlen(SOURCE) || memcmp(e->source, SOURCE, strlen(SOURCE)) ||
+	    !id || !*id || !result || !*result)
 		return;
 	row = &ended[n_ended++ % ENDED_MAX];
 	row->id = strtoll(id, NULL, 10);
 	row->good = !strcmp(result, "success");
-	field(e, "error", row->error, sizeof(row->error));
+	snprintf(row->error, sizeof(row->error), "%s", error ? error : "");
 	for (size_t i = 0; i < WAITING_MAX; i++) {
 		struct waiting *w = &waitings[i];
 
-		if (w->used && w->request && w->id == row->id && !w->accepted && !w->ended)
+		if (w->used && w->request && w->id == row->id && !w->async && !w->ended)
 			end(w, row->good, row->error);
 	}
 }
 
 /* Passes the request on; the answer function is called again when there is something to say. */
-static enum MHD_Result begin(struct request *request, enum control_kind kind, const char *body, size_t size, int fd)
+static enum MHD_Result begin(struct request *request, enum control_kind kind, const char *name, int fd, bool async)
 {
 	struct waiting *w = wait_for(request);
 
 	if (!w)
 		return respond_unavailable(request);
-	if (pid1_act(kind, body, size, fd, begun, w) < 0) {
-		w->used = false;
+	w->async = async;
+	if (pid1_act(kind, name, strlen(name), fd, begun, w) < 0) {
+		w->result = -EBUSY;
 		return respond_unavailable(request);
 	}
 	return request_suspend(request);
@@ -228,41 +197,49 @@ enum MHD_Result answer_actions(struct request *request)
 	return respond_text(request, MHD_HTTP_OK, TYPE_JSON);
 }
 
+static bool is_async(struct request *request)
+{
+	size_t size;
+	const char *value = request_argument(request, "async", &size);
+
+	return size > 0 && !(size == 1 && value[0] == '0');
+}
+
 enum MHD_Result answer_action(struct request *request)
 {
-	struct waiting *w = waiting_of(request);
+	struct waiting *w = request->kept;
 
 	if (!w)
-		return begin(request, CONTROL_ACTION, request->name, strlen(request->name), -1);
+		return begin(request, CONTROL_ACTION, request->name, -1, is_async(request));
 	if (w->result < 0)
 		return respond_not_begun(request, w->result, "Specified action not configured");
-	if (w->accepted)
+	if (w->async)
 		return respond_accepted(request, w->id);
 	if (!w->good)
 		return respond_failed(request, "Failed to execute action", request->name, w->error);
 	return respond_constant(request, MHD_HTTP_OK, TYPE_JSON, "{\"message\":\"Action executed successfully\"}\n");
 }
 
-static const struct api_upload *upload_of(const struct request *request)
+static const struct api_upload *upload_of(const char *name)
 {
 	for (size_t i = 0; i < options->n_uploads; i++)
-		if (!strcmp(options->uploads[i].name, request->name))
+		if (!strcmp(options->uploads[i].name, name))
 			return &options->uploads[i];
 	return NULL;
 }
 
-/* An unknown one is refused with its own words, after a body that is not kept. */
-size_t upload_body_max(const struct request *request)
+/* The body of an unknown upload is read as well, so that the client hears what is wrong. */
+size_t upload_max(const char *name)
 {
-	const struct api_upload *upload = upload_of(request);
+	const struct api_upload *upload = upload_of(name);
 
-	return upload ? upload->max_bytes : 1 << 16;
+	return upload ? upload->max_bytes : UNKNOWN_UPLOAD_MAX;
 }
 
 enum MHD_Result answer_upload(struct request *request)
 {
-	const struct api_upload *upload = upload_of(request);
-	struct waiting *w = waiting_of(request);
+	const struct api_upload *upload = upload_of(request->name);
+	struct waiting *w = request->kept;
 
 	if (!upload)
 		return respond_error(request, MHD_HTTP_BAD_REQUEST, "Specified file upload not configured");
@@ -271,7 +248,7 @@ enum MHD_Result answer_upload(struct request *request)
 	if (!w) {
 		if (fcntl(request->body_fd, F_ADD_SEALS, SEALS) < 0)
 			return respond_unavailable(request);
-		return begin(request, CONTROL_UPLOAD, request->name, strlen(request->name), request->body_fd);
+		return begin(request, CONTROL_UPLOAD, request->name, request->body_fd, false);
 	}
 	if (w->result < 0)
 		return respond_not_begun(request, w->result, "Specified file upload not configured");
@@ -282,12 +259,6 @@ enum MHD_Result answer_upload(struct request *request)
 	text_json(&request->text, upload->path, strlen(upload->path));
 	text_printf(&request->text, ",\"size_bytes\":\"%zu\"}\n", request->body_size);
 	return respond_text(request, MHD_HTTP_OK, TYPE_JSON);
-}
-
-size_t password_body_max(const struct request *request)
-{
-	(void)request;
-	return PASSWORD_MAX;
 }
 
 /* The hash of the new password is there. */
@@ -326,7 +297,7 @@ static enum MHD_Result begin_password(struct request *request)
 
 enum MHD_Result answer_password(struct request *request)
 {
-	struct waiting *w = waiting_of(request);
+	struct waiting *w = request->kept;
 
 	if (!options->password_file[0])
 		return respond_error(request, MHD_HTTP_NOT_IMPLEMENTED, "Basic auth secret path is not configured");

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Answers that need PID 1: the request is suspended until it has spoken.
- */
+/* Implements ask.h. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <gantry/event.h>
 
+#include "answers.h"
+#include "ask.h"
 #include "init/show/status.h"
 #include "pid1.h"
-#include "request.h"
 
 static void posted(void *with, int result)
 {
@@ -47,8 +46,8 @@ static void collected(void *with, const struct status *status)
 	request_resume(request);
 }
 
-bool request_status(struct request *request, size_t room, void (*write)(struct text *t, const struct status *status),
-		    enum MHD_Result *ret)
+bool ask_status(struct request *request, size_t room, void (*write)(struct text *t, const struct status *status),
+		enum MHD_Result *ret)
 {
 	if (request->asked && request->result >= 0)
 		return true;
@@ -63,7 +62,7 @@ enum MHD_Result answer_status(struct request *request)
 {
 	enum MHD_Result result;
 
-	if (!request_status(request, STATUS_JSON_MAX, status_json, &result))
+	if (!ask_status(request, STATUS_JSON_MAX, status_json, &result))
 		return result;
 	return respond_text(request, MHD_HTTP_OK, TYPE_JSON);
 }

@@ -9,6 +9,7 @@
 
 #include <gantry/control.h>
 
+#include "answers.h"
 #include "bootlog.h"
 #include "init/lib/loop.h"
 #include "init/show/logback.h"
@@ -123,7 +124,7 @@ static enum MHD_Result respond_found(struct request *request, struct bootlog *b)
 
 	if (!response)
 		return respond_unavailable(request);
-	request->bootlog = NULL;
+	request->kept = NULL;
 	return respond(request, MHD_HTTP_OK, b->json ? TYPE_JSON : TYPE_TEXT, response);
 }
 
@@ -131,7 +132,7 @@ static enum MHD_Result begin(struct request *request, struct bootlog *b)
 {
 	if (!b)
 		return respond_unavailable(request);
-	request->bootlog = b;
+	request->kept = b;
 	request->release = destroy;
 	wait_for_more(b);
 	return MHD_YES;
@@ -140,7 +141,7 @@ static enum MHD_Result begin(struct request *request, struct bootlog *b)
 /* Something has come, or PID 1 has answered. none: what there is none of. */
 static enum MHD_Result go_on(struct request *request, const char *none)
 {
-	struct bootlog *b = request->bootlog;
+	struct bootlog *b = request->kept;
 	char found;
 	ssize_t n;
 
@@ -166,7 +167,7 @@ enum MHD_Result answer_boot_log(struct request *request, const struct filter *fi
 {
 	struct bootlog_request what = {.filter = *filter, .json = json};
 
-	return request->bootlog ? go_on(request, "No such boot in the log") :
+	return request->kept ? go_on(request, "No such boot in the log") :
 	       begin(request, ask(request, CONTROL_BOOT_LOG, "", &what, sizeof(what), json));
 }
 
@@ -189,7 +190,7 @@ enum MHD_Result answer_service_log(struct request *request)
 {
 	uint32_t lines;
 
-	if (request->bootlog)
+	if (request->kept)
 		return go_on(request, "No log of such a service");
 	if (!take_lines(request, &lines))
 		return respond_error(request, MHD_HTTP_BAD_REQUEST, "Malformed argument: lines");

@@ -22,7 +22,4 @@ struct bootlog_request {
 
 enum MHD_Result answer_boot_log(struct request *request, const struct filter *filter, bool json);
 
-/* What a service printed: likewise, but that a number of lines (uint32_t) goes over the socket first. */
-enum MHD_Result answer_service_log(struct request *request);
-
 #endif

@@ -137,15 +137,11 @@ static bool source_matches(const struct filter *filter, const struct event_view 
 /* Its fields say which action it belongs to: action=NAME id=ID. */
 static bool action_matches(const struct filter *filter, const struct event_view *e)
 {
-	bool named = false, same = false;
+	const char *value = event_field(e, "id");
 	uint64_t id;
 
-	for (const char *f = e->fields; f < e->fields + e->head.fields_size; f += strlen(f) + 1) {
-		named |= strncmp(f, "action=", 7) == 0;
-		same |= strncmp(f, "id=", 3) == 0 && filter_number(&id, f + 3, strlen(f + 3)) == 0 &&
-			id == filter->action;
-	}
-	return named && same;
+	return event_field(e, "action") && value && filter_number(&id, value, strlen(value)) == 0 &&
+	       id == filter->action;
 }
 
 bool filter_matches(const struct filter *filter, const struct event_view *e)

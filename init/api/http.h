@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The HTTP side: routes and their answers, over libmicrohttpd. It never sees a network socket; connections come in
- * by http_serve() as ends of socket pairs.
+ * HTTP over libmicrohttpd, for a table of routes. It never sees a network socket; connections come in by http_serve()
+ * as ends of socket pairs.
  */
 #ifndef INIT_API_HTTP_H
 #define INIT_API_HTTP_H
@@ -9,10 +9,10 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-#include "options.h"
+#include "request.h"
 
-/* After loop_init(). 0 or negative errno. */
-int http_init(const struct api_options *options);
+/* After loop_init(). The table is used as long as the process lives. 0 or negative errno. */
+int http_init(size_t connections, const struct route *table, size_t n);
 
 /* Takes over fd, whose other end is a client. 0 or negative errno with fd closed. */
 int http_serve(int fd, const struct sockaddr *peer, socklen_t peer_size);

@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "access.h"
+#include "answers.h"
 #include "bootlog.h"
 #include "filter.h"
 #include "pid1.h"
 #include "pieces.h"
-#include "request.h"
 
 #define PIECE_SIZE 8192
 
@@ -20,11 +20,6 @@ struct listing {
 	uint64_t next, last;
 	bool json, begun, ended;
 	struct pieces pieces;
-};
-
-struct taking {
-	struct filter *filter;
-	struct text words;	/* what is wrong */
 };
 
 /* Puts the next event, or the end, into the listing's text. False: nothing is left. */
@@ -80,30 +75,6 @@ static uint64_t first_of_newest(const struct filter *filter, uint64_t last)
 		at--;
 	}
 	return first;
-}
-
-static enum MHD_Result take_argument(void *with, enum MHD_ValueKind kind, const char *name, size_t name_size,
-				     const char *value, size_t size)
-{
-	struct taking *taking = with;
-
-	(void)kind;
-	if (filter_argument(taking->filter, name, name_size, value, size) == 0)
-		return MHD_YES;
-	text_put(&taking->words, "Malformed argument: ");
-	text_add(&taking->words, name, name_size);	/* one of the names that filter.c knows */
-	return MHD_NO;
-}
-
-const char *request_filter(struct request *request, struct filter *ret)
-{
-	static char words[64];
-	struct taking taking = {.filter = ret, .words = {.bytes = words, .room = sizeof(words) - 1}};
-
-	*ret = (struct filter){0};
-	MHD_get_connection_values_n(request->connection, MHD_GET_ARGUMENT_KIND, take_argument, &taking);
-	words[taking.words.size] = '\0';
-	return taking.words.size > 0 ? words : NULL;
 }
 
 static enum MHD_Result list_events(struct request *request, bool json)

@@ -15,12 +15,14 @@
 #include <gantry/role.h>
 
 #include "access.h"
+#include "acts.h"
 #include "confine.h"
 #include "http.h"
 #include "init/lib/loop.h"
 #include "options.h"
 #include "peer.h"
 #include "pid1.h"
+#include "routes.h"
 #include "stop.h"
 
 #define ADDRESS_SPACE (512u << 20)
@@ -79,6 +81,8 @@ int api_main(int argc, char **argv)
 	r = confine(&confinement, &what);
 	if (r < 0)
 		return fail(what, strerror(-r));
+	peer_init(http_serve);
+	acts_init(&options);
 	r = loop_init();
 	if (r == 0)
 		r = stop_init(NULL, http_idle, STOP_MS);
@@ -87,7 +91,7 @@ int api_main(int argc, char **argv)
 	if (r == 0)
 		r = access_init(&options);
 	if (r == 0)
-		r = http_init(&options);
+		r = http_init(options.connections, routes, n_routes);
 	if (r == 0)
 		r = pid1_follow();
 	if (r < 0)

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answers.h"
+#include "ask.h"
 #include "init/show/status.h"
-#include "request.h"
 
 #define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
 #define METRICS_MAX  (1u << 20)
@@ -364,7 +365,7 @@ enum MHD_Result answer_metrics(struct request *request)
 {
 	enum MHD_Result result;
 
-	if (!request_status(request, METRICS_MAX, put_families, &result))
+	if (!ask_status(request, METRICS_MAX, put_families, &result))
 		return result;
 	return respond_text(request, MHD_HTTP_OK, TYPE_METRICS);
 }

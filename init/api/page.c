@@ -5,8 +5,9 @@
  * speak to nobody else.
  */
 #include "accept.h"
+#include "answers.h"
+#include "ask.h"
 #include "chart.h"
-#include "request.h"
 
 #define TYPE_HTML   "text/html; charset=utf-8"
 #define TYPE_CSS    "text/css; charset=utf-8"
@@ -86,7 +87,7 @@ enum MHD_Result answer_boot_chart(struct request *request)
 {
 	enum MHD_Result result;
 
-	if (!request_status(request, CHART_MAX, chart_svg, &result))
+	if (!ask_status(request, CHART_MAX, chart_svg, &result))
 		return result;
 	return respond_policy(request, TYPE_SVG, CHART_POLICY, response_of_text(request));
 }

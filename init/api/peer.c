@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "http.h"
 #include "init/lib/fdpass.h"
 #include "init/lib/loop.h"
 #include "peer.h"
@@ -16,6 +15,7 @@
 #define FDS_MAX         (4 * LINK_SLOTS_MAX)
 
 static struct loop_source source = LOOP_SOURCE_INIT;
+static int (*on_connection)(int fd, const struct sockaddr *peer, socklen_t peer_size);
 static link_word *states;
 static uint32_t slots;
 static int owners[LINK_SLOTS_MAX];	/* slot -> the descriptor that may speak for it */
@@ -58,7 +58,7 @@ static void add(const struct link_message *message, int fd)
 	}
 	owners[message->slot] = fd;
 	slot_of[fd] = (uint16_t)(message->slot + 1);
-	http_serve(fd, (const struct sockaddr *)&message->peer, message->peer_size);
+	on_connection(fd, (const struct sockaddr *)&message->peer, message->peer_size);
 }
 
 /* False: there is nothing more now. */
@@ -98,6 +98,11 @@ static void ready(struct loop_source *s, uint32_t events)
 	for (int i = 0; i < MESSAGES_A_TURN && s->fd >= 0; i++)
 		if (!receive())
 			return;
+}
+
+void peer_init(int (*serve)(int fd, const struct sockaddr *peer, socklen_t peer_size))
+{
+	on_connection = serve;
 }
 
 void peer_use(int fd)

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * api's side of the link (link.h): takes connections and hands them to HTTP, and tells where each stands.
+ * api's side of the link (link.h): receives connections and reports the state of each.
  */
 #ifndef INIT_API_PEER_H
 #define INIT_API_PEER_H
 
 #include "link.h"
 
-/* Takes over fd, the pair's end; one that was there before is dropped. */
+/* `serve` gets each connection and takes over its descriptor. */
+void peer_init(int (*serve)(int fd, const struct sockaddr *peer, socklen_t peer_size));
+
+/* Takes over fd, the pair's end; an earlier one is closed. */
 void peer_use(int fd);
 
 /* HTTP's descriptor `fd` has come to this state. */

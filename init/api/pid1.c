@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PID 1 answers requests one after the other and in order, so a queue of callbacks is all there is to remember. The
- * socket's own buffer holds the requests; when it is full the HTTP client is told to come back.
+ * PID 1 answers requests one after the other and in order, so a queue of callbacks is all that is remembered of them.
+ * The socket's own buffer holds the requests; while it is full HTTP clients get 503.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "init/lib/client.h"
 #include "init/lib/eventtext.h"
-#include "init/lib/fdpass.h"
 #include "init/lib/loop.h"
 #include "pid1.h"
 
@@ -80,25 +79,11 @@ static void learn_newest(void *with, const struct status *s)
 	newest_known = added = true;
 }
 
-static int request(enum control_kind kind, unsigned flags, int64_t argument, const void *body, size_t size, int fd)
-{
-	struct control_head head = {.kind = kind, .flags = (uint16_t)flags, .size = (uint32_t)size,
-				    .argument = argument};
-	struct iovec iov[] = {{&head, sizeof(head)}, {(void *)body, size}};
-	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
-	union fd_room room = {0};
-
-	if (source.fd < 0)
-		return -ENOTCONN;
-	if (fd >= 0)
-		fd_attach(&message, &room, fd);
-	return sendmsg(source.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 static int request_answered(enum control_kind kind, unsigned flags, int64_t argument, const void *body, size_t size,
 			    int fd, struct pending done)
 {
-	int r = n_pending == PENDING_MAX ? -EBUSY : request(kind, flags, argument, body, size, fd);
+	int r = source.fd < 0 ? -ENOTCONN : n_pending == PENDING_MAX ? -EBUSY :
+		client_request_with(source.fd, kind, flags, argument, body, size, fd);
 
 	if (r == 0)
 		pending[(first_pending + n_pending++) % PENDING_MAX] = done;
@@ -198,28 +183,18 @@ static void take_all(struct loop_source *s)
 {
 	for (int i = 0; i < MESSAGES_A_TURN; i++) {
 		struct control_message message;
-		struct iovec iov[] = {{&message.head, sizeof(message.head)}, {message.body, CONTROL_BODY_MAX}};
-		union fd_room room;
-		struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
-		int attached;
-		ssize_t n;
+		int attached, r = client_receive_with(s->fd, &message, &attached);
 
-		fd_expect(&m, &room);
-		n = recvmsg(s->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-		attached = n >= 0 ? fd_attached(&m) : -1;
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		if (r == -EAGAIN)
 			return;
-		if (n <= 0) {
+		if (r == -EBADMSG)
+			continue;
+		if (r <= 0) {
 			loop_remove(s);
 			on_gone();
 			return;
 		}
-		if ((size_t)n >= sizeof(message.head) && !(m.msg_flags & MSG_TRUNC) &&
-		    message.head.size == (size_t)n - sizeof(message.head)) {
-			message.body[message.head.size] = '\0';
-			take(&message, &attached);
-		}
+		take(&message, &attached);
 		if (attached >= 0)
 			close(attached);
 	}
@@ -239,12 +214,14 @@ int pid1_init(int fd, void (*gone)(void), void (*handed)(enum control_hand hand,
 	on_gone = gone;
 	on_hand = handed;
 	source.ready = ready;
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return -errno;
 	return loop_add(&source, fd, EPOLLIN);
 }
 
 int pid1_follow(void)
 {
-	int r = request(CONTROL_EVENTS, CONTROL_FOLLOW, 1, NULL, 0, -1);
+	int r = client_request(source.fd, CONTROL_EVENTS, CONTROL_FOLLOW, 1, NULL, 0);
 
 	return r < 0 ? r : pid1_status(learn_newest, NULL);
 }

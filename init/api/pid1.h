@@ -28,7 +28,7 @@ int pid1_follow(void);
 /* Called for each event as it comes. */
 void pid1_on_event(void (*seen)(const struct event_view *e));
 
-/* api-tls: the SHA-256 of the certificate in use, for the status. */
+/* api-tls: the SHA-256 of the certificate in use, 64 hex digits, for the status. 0 or negative errno. */
 int pid1_certificate(const char *sha256);
 
 /* The events seen so far; empty until PID 1 has told how many it keeps. */
@@ -55,9 +55,6 @@ void pid1_on_events(void (*added)(void));
  */
 int pid1_post(int level, bool outside, const char *text, size_t size, void (*done)(void *with, int result),
 	      void *with);
-
-/* Tells the fingerprint of the certificate, 64 hex digits, which status shows. 0 or negative errno. */
-int pid1_certificate(const char *sha256);
 
 /* done gets the collected status, valid during the call, or NULL. */
 int pid1_status(void (*done)(void *with, const struct status *status), void *with);

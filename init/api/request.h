@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One request on its way through the HTTP side: what http.c has found out about it, and what the files with the
- * answers need to answer it. An answer either queues a response (respond*), or suspends the request and is called
- * again once request_resume() was called; `asked` tells it which of the two calls it is.
+ * One request on its way through the HTTP side: what http.c knows about it, and what an answer needs. An answer either
+ * queues a response (respond*), or suspends the request and is called again after request_resume(); `asked` says which
+ * of the two calls it is. A new route is a row in routes.c, a function in answers.h, and its entry in
+ * docs/openapi.yaml; what it asks of PID 1 is a request of gantry/control.h, sent by pid1.h.
  */
 #ifndef INIT_API_REQUEST_H
 #define INIT_API_REQUEST_H
@@ -22,10 +23,18 @@
 struct request;
 struct status;
 
-/* What a client must be allowed to do. */
+/* When a route is answered. Once a password is stored, every route also needs that. */
 enum access {
-	ACCESS_READ,	/* open before the disk is, if boot.json says so */
-	ACCESS_ACT,	/* changes the machine: only once the stored password is known */
+	ACCESS_ALIVE,	/* always */
+	ACCESS_READ,	/* before the disk is open unless boot.json has api.before_unlock "nothing" */
+	ACCESS_ACT,	/* never before the disk is open, and not if another site's page caused the request */
+};
+
+/* What becomes of a request's body. */
+enum body {
+	BODY_IGNORED,	/* read and thrown away */
+	BODY_TEXT,	/* in request->text */
+	BODY_FILE,	/* in a memfd, request->body_fd */
 };
 
 /* Where the check of the credentials stands. */
@@ -38,23 +47,21 @@ enum credentials {
 
 struct route {
 	const char *path;	/* with a trailing "/": and one more segment, the request's `name` */
-	const char *allow;	/* methods, as in the Allow header: "GET" or "GET, POST" */
+	const char *methods;	/* as in the Allow header: "GET" or "GET, POST"; NULL: any */
 	enum access access;
+	enum body body;
+	size_t body_max;	/* bytes; 0: HTTP's own limit */
+	size_t (*body_max_of)(const char *name);	/* instead of body_max, where the limit depends on the name */
 	enum MHD_Result (*answer)(struct request *request);
-	/*
-	 * Of a body that the answer wants in request->text, or request->body_fd: its limit; NULL: bodies are thrown
-	 * away.
-	 */
-	size_t (*body_max)(const struct request *request);
-	bool body_to_file;	/* into a memfd */
 };
 
 struct request {
-	const struct route *route;	/* NULL: no such path */
+	const struct route *route;
 	struct MHD_Connection *connection;
 	const char *method;
 	const char *name;		/* what follows the route's path; "" if nothing does */
-	size_t body_size;
+	bool allowed;			/* the route has this method */
+	size_t body_max, body_size;
 	int body_fd;			/* -1: none */
 	int body_error;			/* it could not be kept */
 	enum credentials credentials;
@@ -62,10 +69,10 @@ struct request {
 	bool asked;
 	int result;			/* for the answer's own use between its two calls */
 	struct text text;		/* likewise; freed with the request */
-	size_t status_room;		/* request_status()'s, while it waits */
+	size_t status_room;		/* ask_status()'s, while it waits */
 	void (*status_write)(struct text *t, const struct status *status);
-	void *bootlog;			/* bootlog.c's, while it waits; given to `release` with the request */
-	void (*release)(void *bootlog);
+	void *kept;			/* likewise; given to `release` when the request ends */
+	void (*release)(void *kept);
 };
 
 /* Each takes over `response` (NULL: no memory) and returns what MHD wants. type may be NULL. */
@@ -90,46 +97,17 @@ enum MHD_Result respond_locked(struct request *request);
 /* The value of a query argument, not NUL-terminated; "" with size 0 if it is absent. */
 const char *request_argument(struct request *request, const char *name, size_t *ret_size);
 
-enum MHD_Result request_suspend(struct request *request);
-void request_resume(struct request *request);
-
-/*
- * For an answer made of PID 1's status: true once `write` has put it into request->text, `room` bytes at the most.
- * False: *ret is what MHD wants now; the answer is called again, or there is nothing more to be said. ask.c.
- */
-bool request_status(struct request *request, size_t room, void (*write)(struct text *t, const struct status *status),
-		    enum MHD_Result *ret);
-
-/* The arguments of a request for events; NULL, or what is wrong with them, valid until the next call. listing.c. */
+/* The arguments of a request for events. NULL, or the error message, valid until the next call. */
 struct filter;
 const char *request_filter(struct request *request, struct filter *ret);
 
-/* listing.c: the events as a JSON array or as lines. */
-enum MHD_Result answer_events(struct request *request);
-enum MHD_Result answer_logs(struct request *request);
+/* HTTP's descriptor of the connection, or -1. */
+int connection_fd(struct MHD_Connection *connection);
 
-/* stream.c: the events as they come. */
-enum MHD_Result answer_stream(struct request *request);
+enum MHD_Result request_suspend(struct request *request);
+void request_resume(struct request *request);
 
-/* ask.c: what PID 1 is asked. */
-enum MHD_Result answer_new_event(struct request *request);
-enum MHD_Result answer_status(struct request *request);
-
-/* acts.c: what changes the machine. */
-enum MHD_Result answer_actions(struct request *request);
-enum MHD_Result answer_action(struct request *request);
-enum MHD_Result answer_upload(struct request *request);
-enum MHD_Result answer_password(struct request *request);
-size_t upload_body_max(const struct request *request);
-size_t password_body_max(const struct request *request);
-/* metrics.c: for Prometheus. */
-enum MHD_Result answer_metrics(struct request *request);
-
-/* page.c: what a browser is shown. */
-enum MHD_Result answer_root(struct request *request);
-enum MHD_Result answer_page_script(struct request *request);
-enum MHD_Result answer_page_style(struct request *request);
-enum MHD_Result answer_page_icon(struct request *request);
-enum MHD_Result answer_boot_chart(struct request *request);
+/* True if a request was resumed since the last call: libmicrohttpd has work. */
+bool requests_resumed(void);
 
 #endif

@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answers.h"
 #include "filter.h"
 #include "init/lib/loop.h"
 #include "pid1.h"
 #include "pieces.h"
-#include "request.h"
 
 #define STREAMS_MAX  64
 #define HEARTBEAT_NS 15000000000LL	/* conn.c cuts off an answer that is silent for 30 s */
@@ -197,9 +197,7 @@ static bool make_room(void)
 	if (n_streams < STREAMS_MAX)
 		return true;
 	for (struct stream *s = streams; s; s = s->next) {
-		const union MHD_ConnectionInfo *info = MHD_get_connection_info(s->request->connection,
-									       MHD_CONNECTION_INFO_CONNECTION_FD);
-		struct pollfd p = {.fd = info ? info->connect_fd : -1, .events = POLLRDHUP};
+		struct pollfd p = {.fd = connection_fd(s->request->connection), .events = POLLRDHUP};
 
 		s->gone |= poll(&p, 1, 0) > 0;
 		there += !s->gone;

@@ -29,6 +29,7 @@
 #include "init/lib/eventtext.h"
 #include "init/show/status.h"
 #include "logs.h"
+#include "screen.h"
 
 #define ANSWER_TIMEOUT_S 10
 #define LINE_WORDS_MAX   64
@@ -151,7 +152,7 @@ static int run_status(const struct command *command, int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "--json") == 0)
 		status_json(&t, &status);
 	else
-		status_table(&t, &status);
+		screen_status(&t, &status);
 	return put(&t);
 }
 
@@ -169,7 +170,7 @@ static int run_chart(const struct command *command, int argc, char **argv)
 		return complain(command->name, r);
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
 		size.ws_col = columns ? (unsigned short)atoi(columns) : 100;
-	status_chart(&t, &status, size.ws_col < 40 ? 40 : size.ws_col > 250 ? 250 : size.ws_col);
+	screen_chart(&t, &status, size.ws_col < 40 ? 40 : size.ws_col > 250 ? 250 : size.ws_col);
 	return put(&t);
 }
 
@@ -257,26 +258,12 @@ static int run_named(const struct command *command, int argc, char **argv)
 	return ask_and_tell(argv[1], command->kind, 0, argv[1], strlen(argv[1]));
 }
 
-/* The value of the field "refresh" is "" until the event that ends one. */
-static bool ends_refresh(const struct event_view *e, bool *ret_good)
-{
-	static const char name[] = "refresh=";
-	const char *at = e->fields, *last = at + e->head.fields_size;
-
-	for (; at < last; at += strnlen(at, (size_t)(last - at)) + 1) {
-		if ((size_t)(last - at) <= strlen(name) || strncmp(at, name, strlen(name)))
-			continue;
-		*ret_good = strcmp(at + strlen(name), "failed") != 0;
-		return true;
-	}
-	return false;
-}
-
 /* Each step has a deadline in PID 1, so the end comes. */
 static int wait_refresh(int fd, int64_t first, bool *ret_good)
 {
 	for (int r = client_request(fd, CONTROL_EVENTS, CONTROL_FOLLOW, first, NULL, 0);;) {
 		struct control_message message;
+		const char *outcome;
 		struct event_view e;
 
 		if (r >= 0)
@@ -287,7 +274,9 @@ static int wait_refresh(int fd, int64_t first, bool *ret_good)
 			return message.head.argument < 0 ? (int)message.head.argument : -EPIPE;
 		if (message.head.kind != CONTROL_EVENT || event_view(&e, message.body, message.head.size) < 0)
 			continue;
-		if (ends_refresh(&e, ret_good)) {
+		outcome = event_field(&e, "refresh");	/* "" until the event that ends one */
+		if (outcome && *outcome) {
+			*ret_good = strcmp(outcome, "failed") != 0;
 			fprintf(*ret_good ? stdout : stderr, "%.*s\n", (int)e.head.text_size, e.text);
 			return 0;
 		}

@@ -41,6 +41,11 @@ int event_view(struct event_view *ret, const void *record, size_t size)
 	return 0;
 }
 
+const char *event_field(const struct event_view *e, const char *name)
+{
+	return text_field(e->fields, e->head.fields_size, name);
+}
+
 static const char *next_field(const struct event_view *e, const char *field)
 {
 	const char *next = field ? field + strlen(field) + 1 : e->fields;

@@ -22,6 +22,9 @@ struct event_view {
 /* 0; -EBADMSG: sizes do not add up, or a level, kind or field that no event has. */
 int event_view(struct event_view *ret, const void *record, size_t size);
 
+/* A field's value, or NULL. */
+const char *event_field(const struct event_view *e, const char *name);
+
 /* "[   12.345678] LEVEL SOURCE KIND: TEXT key=value" with newline; docs/events.md. */
 void event_console_line(struct text *t, const struct event_view *e);
 

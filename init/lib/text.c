@@ -96,3 +96,13 @@ void text_json(struct text *t, const char *bytes, size_t size)
 {
 	quote(t, bytes, size, "\"\\<>&");
 }
+
+const char *text_field(const char *fields, size_t size, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *f = fields; f < fields + size; f += strlen(f) + 1)
+		if (strncmp(f, name, n) == 0 && f[n] == '=')
+			return f + n + 1;
+	return NULL;
+}

@@ -28,4 +28,7 @@ void text_quote(struct text *t, const char *bytes, size_t size);
 /* A JSON string with its quotes; as Go's encoder does, <, > and & are escaped too. bytes: valid UTF-8. */
 void text_json(struct text *t, const char *bytes, size_t size);
 
+/* The value of `name` in `size` bytes of NAME=VALUE strings, each ended by NUL (fields, facts); NULL: there is none. */
+const char *text_field(const char *fields, size_t size, const char *name);
+
 #endif

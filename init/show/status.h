@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where the boot stands, as gantryctl and the API show it: collected from the answers to CONTROL_STATUS, written as
- * a JSON document, a table or a chart.
+ * The state of the boot, collected from the answers to CONTROL_STATUS, and its JSON document: for gantryctl, which also
+ * prints it (ctl/screen.h), and for the API, which also draws it (api/chart.h) and measures it (api/metrics.c).
  */
 #ifndef INIT_SHOW_STATUS_H
 #define INIT_SHOW_STATUS_H
@@ -60,9 +60,5 @@ bool status_is_number(const char *value);
 
 /* The document of docs/status.schema.json; status-json.c. */
 void status_json(struct text *t, const struct status *status);
-void status_table(struct text *t, const struct status *status);
-
-/* One bar a stage and service, `columns` wide. */
-void status_chart(struct text *t, const struct status *status, size_t columns);
 
 #endif

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""docs/openapi.yaml against the server: its paths are those of http.c's table, every status code that it names is
+"""docs/openapi.yaml against the server: its paths are those of the table in routes.c, every status code that it names is
 provoked with a real PID 1, and an answer that it does not describe, in code, header, type or body, fails the test."""
 
 import json
@@ -199,13 +199,13 @@ def source(name):
 
 
 def routes():
-    """http.c's table: path -> (Allow, read or act)."""
-    table = re.search(r"routes\[\] = \{\n(.*?)\n\};", source("http.c"), re.S)[1]
-    found = {path: ("GET", "read") for path in re.findall(r'SHOW\("([^"]+)"', table)}
-    for path, allow, access in re.findall(r'\{\.path = "([^"]+)", \.allow = "([^"]+)", \.access = ACCESS_(\w+)', table):
-        found[path + "{name}" if len(path) > 1 and path.endswith("/") else path] = (allow, access.lower())
-    if len(found) != table.count("SHOW(") + table.count(".path ="):
-        raise AssertionError("http.c's table has a row that this test does not understand")
+    """The table of routes.c: path -> (methods, access, whether a body is read)."""
+    table = re.search(r"routes\[\] = \{\n(.*?)\n\};", source("routes.c"), re.S)[1]
+    found = {}
+    for path, methods, access, rest in re.findall(r'^\t\{"([^"]+)", "([^"]+)", ACCESS_(\w+)(, .*)\},', table, re.M):
+        found[path + "{name}" if len(path) > 1 and path.endswith("/") else path] = (methods, access.lower(), "BODY_" in rest)
+    if len(found) != table.count("{"):
+        raise AssertionError("the table of routes.c has a row that this test does not understand")
     return found
 
 
@@ -252,7 +252,8 @@ class Form(unittest.TestCase):
     def test_its_paths_methods_and_access_are_those_of_the_server_s_table(self):
         table = routes()
         self.assertGreater(len(table), 15)
-        described = {path: (item["x-allow"], item["x-access"]) for path, item in self.content["paths"].items()}
+        described = {path: (item["x-allow"], item["x-access"], "requestBody" in item.get("post", {}))
+                     for path, item in self.content["paths"].items()}
         self.assertEqual(described, table)
         for path, item in self.content["paths"].items():
             self.assertEqual([m for m in METHODS if m in item], item["x-allow"].lower().split(", "), path)
@@ -440,7 +441,7 @@ class Live(unittest.TestCase):
         with Machine({**config, "api": api()}, files={"events.log": NEWER}) as machine:
             machine.unlocked()
             paths = self.document.content["paths"]
-            self.every(machine, 200, paths=[p for p, item in paths.items() if item["x-access"] == "read"])
+            self.every(machine, 200, paths=[p for p, item in paths.items() if item["x-access"] != "act"])
             self.reading(machine)
             self.acting(machine)
             self.other_methods(machine)
@@ -475,7 +476,7 @@ class Live(unittest.TestCase):
         paths = self.document.content["paths"]
         disk = stage("disk", "read line < /t/gate")
         for before in "events", "nothing":
-            shut = [p for p, item in paths.items() if p != "/livez" and (item["x-access"] == "act" or before == "nothing")]
+            shut = [p for p, item in paths.items() if item["x-access"] in (("read", "act") if before == "nothing" else ("act",))]
             config = api(needs=["disk"], before_unlock=before)
             log = {"directory": "/t", "max_bytes": 1 << 20, "needs": ["disk"]}
             with Machine(boot([disk], [service("svc")], api=config, log=log), files={"secret": stored("secret")}) as machine:

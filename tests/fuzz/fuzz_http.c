@@ -7,8 +7,8 @@
  */
 /* links: init/api/http.c init/api/access.c init/api/password.c init/api/acts.c init/api/ask.c init/api/accept.c */
 /* links: init/api/bootlog.c init/api/chart.c init/api/filter.c init/api/listing.c init/api/metrics.c init/api/page.c */
-/* links: init/api/pieces.c init/api/stream.c init/api/peer.c init/lib/eventtext.c init/lib/ring.c init/show/status.c */
-/* links: init/show/status-json.c init/lib/text.c init/lib/utf8.c */
+/* links: init/api/pieces.c init/api/request.c init/api/routes.c init/api/stream.c init/lib/eventtext.c */
+/* links: init/lib/ring.c init/api/peer.c init/show/status.c init/show/status-json.c init/lib/text.c init/lib/utf8.c */
 /* libs: microhttpd mbedtls */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,10 +27,12 @@
 #include <gantry/control.h>
 
 #include "init/api/access.h"
+#include "init/api/acts.h"
 #include "init/api/bootlog.h"
 #include "init/api/http.h"
 #include "init/api/identity.h"
 #include "init/api/pid1.h"
+#include "init/api/routes.h"
 #include "init/api/stop.h"
 #include "init/lib/loop.h"
 
@@ -413,7 +415,8 @@ static void begin(uint8_t which)
 
 	if (!begun) {
 		signal(SIGPIPE, SIG_IGN);
-		must(ring_init(&ring, 64) == 0 && http_init(&options) == 0, "the start");
+		must(ring_init(&ring, 64) == 0 && http_init(options.connections, routes, n_routes) == 0, "the start");
+		acts_init(&options);
 		add_event("test", "an event", 8, "", 0);
 		begun = true;
 	}

@@ -3,8 +3,10 @@
  * The control socket with real peers in the same process: who may do what, cursors that survive slow readers, and
  * requests that are not of this protocol.
  */
-/* links: init/control/control.c init/control/answer.c init/control/request.c init/pid1/requests.c init/lib/client.c init/show/status.c init/show/status-json.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/process/processes.c init/lib/procfs.c init/lib/unixsock.c */
+/* links: init/control/control.c init/control/answer.c init/control/request.c init/pid1/requests.c init/lib/client.c init/show/status.c init/show/status-json.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/process/processes.c init/lib/procfs.c init/lib/unixsock.c init/ctl/screen.c */
 #include "control_boot.h"
+
+#include "init/ctl/screen.h"
 
 TEST(past_events_are_sent_once_and_then_the_end)
 {
@@ -94,8 +96,8 @@ TEST(the_status_has_every_node_even_if_the_socket_takes_few_at_a_time)
 	text_add(&t, "", 1);
 	CHECK(strncmp(t.bytes, "{\"boot\":{\"state\":\"booted\",\"reason\":\"\",\"hostname\":\"h\"", 50) == 0);
 	CHECK(strstr(t.bytes, "\"name\":\"node-198\",\"type\":\"exec\",\"state\":\"done\"") != NULL);
-	status_table(&chart, &status);
-	status_chart(&chart, &status, 80);
+	screen_status(&chart, &status);
+	screen_chart(&chart, &status, 80);
 	text_add(&chart, "", 1);
 	CHECK(strstr(chart.bytes, "2.50 s done\n") != NULL);
 	free(t.bytes);

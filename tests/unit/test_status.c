@@ -3,8 +3,9 @@
  * What a reader makes of PID 1's answers: messages that are not whole are refused, facts keep their types whatever
  * their values look like, and the three forms show what was told.
  */
-/* links: init/show/status.c init/show/status-json.c init/lib/text.c init/lib/utf8.c */
+/* links: init/ctl/screen.c init/show/status.c init/show/status-json.c init/lib/text.c init/lib/utf8.c */
 #include "init/plan/refresh.h"
+#include "init/ctl/screen.h"
 #include "init/show/status.h"
 #include "test.h"
 
@@ -47,7 +48,7 @@ static const char *json(void)
 static const char *table(void)
 {
 	shown = (struct text)TEXT_GROWING(STATUS_JSON_MAX);
-	status_table(&shown, &status);
+	screen_status(&shown, &status);
 	text_add(&shown, "", 1);
 	return shown.bytes;
 }
