@@ -38,6 +38,12 @@ def waits(seconds):
     return mark
 
 
+def alone(test):
+    """Of a test whose figures are worth nothing while another one runs: tests/run.py starts it when it has the machine to itself."""
+    test.alone = True
+    return test
+
+
 def run(*command, **more):
     """The output of a command that must succeed."""
     return subprocess.run(command, check=True, capture_output=True, text=True, **more).stdout

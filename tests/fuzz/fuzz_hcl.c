@@ -2,7 +2,7 @@
 /*
  * The paravisor's report in the vTPM, and the form of a quote.
  */
-/* links: stages/evidence/hcl.c stages/evidence/tdx.c stages/lib/backoff.c */
+/* links: evidence stages/lib */
 /* libs: mbedtls */
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * JSON from somebody else: what is exactly RFC 8259 is taken, everything else refused with its place, and nothing is
  * changed on the way.
  */
-/* links: stages/lib/document.c stages/lib/base64.c */
+/* links: stages/lib */
 /* libs: json-c */
 #include "stages/lib/base64.h"
 #include "stages/lib/document.h"

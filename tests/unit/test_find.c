@@ -3,7 +3,7 @@
  * Which disk is taken for the configured one, in made-up copies of /sys and /proc: by SCSI LUN, by NVMe namespace, and
  * never one that is the system's or in use.
  */
-/* links: stages/disk/find.c stages/lib/printable.c */
+/* links: disk stages/lib */
 #include <stdarg.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>

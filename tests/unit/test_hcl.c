@@ -3,7 +3,7 @@
  * The paravisor's report and the form of a TD quote. Reports that the emulated platform makes are read in the
  * component and boot tests; here are the edges.
  */
-/* links: stages/evidence/hcl.c stages/evidence/tdx.c stages/lib/backoff.c */
+/* links: evidence stages/lib */
 /* libs: mbedtls */
 #include <mbedtls/sha256.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Nodes that wait for their turn to be started: each once, in order, and none that is not wanted any more. */
-/* links: init/plan/starts.c */
+/* links: plan */
 #include <stdlib.h>
 
 #include "init/plan/starts.h"

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import unittest
 
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))
 sys.path.insert(0, REPO)
 from qemu import image  # noqa: E402

@@ -6,7 +6,7 @@ import os
 import sys
 import unittest
 
-REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 sys.path[:0] = [REPOSITORY, os.path.join(REPOSITORY, "tests", "bench")]
 import api
 import disks

@@ -8,7 +8,7 @@ import sys
 import time
 import unittest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from pid1 import SCALE, Pid1, boot, service  # noqa: E402
 
 RECVFROM = "45"         # of x86-64

@@ -14,11 +14,11 @@ from support import TOP, temporary_folder
 sys.path.insert(0, TOP)
 from tests import run  # noqa: E402
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SOUND = f"""
 import os, signal, subprocess, sys, unittest
 sys.path.append("{HERE}")
-from support import waits
+from support import alone, waits
 
 class Tests(unittest.TestCase):
     seen = []
@@ -58,6 +58,10 @@ class Tests(unittest.TestCase):
     def test_waits(self):
         pass
 
+    @alone
+    def test_alone(self):
+        pass
+
     def test_works(self):
         while sum(os.times()[:2]) < 0.2:
             pass
@@ -68,15 +72,17 @@ class Tests(unittest.TestCase):
 class Runner(unittest.TestCase):
     def setUp(self):
         folder = temporary_folder(self)
-        os.makedirs(os.path.join(folder, "tests/kind"))
-        for name, text in (("sound", SOUND), ("broken", "import nothing_of_this_name")):
-            with open(os.path.join(folder, f"tests/kind/test_{name}.py"), "w", encoding="ascii") as file:
+        os.makedirs(os.path.join(folder, "tests/kind/room"))
+        other = "import unittest\nfrom test_sound import SOUND_ONE\nclass Other(unittest.TestCase):\n    def test_it(self):\n        pass\n"
+        for name, text in (("test_sound", "SOUND_ONE = 1\n" + SOUND), ("test_broken", "import nothing_of_this_name"),
+                           ("room/test_other", other), ("room/test_sound", "")):
+            with open(os.path.join(folder, f"tests/kind/{name}.py"), "w", encoding="ascii") as file:
                 file.write(text)
         os.chdir(folder)
         self.server = run.ForkServer("kind")
         self.addCleanup(self.server.close)
         tests, self.failures = self.server.list()
-        self.tests = {name: test for name, test, _, _ in tests}
+        self.tests = {name: test for name, test, *_ in tests}
         self.marks = {name: marks for name, _, *marks in tests if any(marks)}
 
     def one(self, name, timeout=20):
@@ -88,10 +94,15 @@ class Runner(unittest.TestCase):
             self.assertTrue(ended, f"process {pid} lives on")
 
     def test_every_test_is_listed_and_a_module_that_cannot_be_imported_is_a_failure(self):
-        self.assertEqual(len(self.tests), 10)
-        self.assertEqual(self.marks, {"kind/test_sound.test_waits": [7, None], "kind/test_sound.test_shares": [0, "it"]})
-        self.assertEqual([(failure.name, failure.verdict) for failure in self.failures], [("kind/test_broken", "FAIL")])
-        self.assertIn("No module named 'nothing_of_this_name'", self.failures[0].output)
+        self.assertEqual(len(self.tests), 12)
+        self.assertIn("kind/room/test_other.test_it", self.tests)
+        self.assertEqual(self.marks, {"kind/test_sound.test_waits": [7, None, False], "kind/test_sound.test_shares": [0, "it", False],
+                                      "kind/test_sound.test_alone": [0, None, True]})
+        failures = {failure.name: failure for failure in self.failures}
+        self.assertEqual({name: failure.verdict for name, failure in failures.items()},
+                         {"kind/test_broken": "FAIL", "kind/room/test_sound": "FAIL"})
+        self.assertIn("No module named 'nothing_of_this_name'", failures["kind/test_broken"].output)
+        self.assertIn("has the same name", failures["kind/room/test_sound"].output)
 
     def test_each_has_a_process_a_session_and_a_network_of_its_own(self):
         networks = set()
@@ -108,7 +119,7 @@ class Runner(unittest.TestCase):
         status, output, _, _ = self.one("test_is_skipped")
         self.assertEqual((status, output.splitlines()[-1]), (0, "skipped: of no use"))
         self.assertEqual(self.one("test_dies")[0], -11)
-        self.assertEqual(self.server.run(20, test="tests.kind.test_sound.Tests.test_of_another_name")[0], 1)
+        self.assertEqual(self.server.run(20, test="test_sound.Tests.test_of_another_name")[0], 1)
         self.assertEqual(self.server.run(20, command=["/bin/sh", "-c", "echo said; exit 3"])[:2], (3, "said\n"))
 
     def test_nothing_stays_of_one_that_ended_and_of_one_that_does_not(self):
@@ -138,7 +149,7 @@ class Order(unittest.TestCase):
         running, ended, most, lock = [], [], {}, threading.Lock()
         together = threading.Condition(lock)
 
-        def job(name, beside=1, waits_s=0):
+        def job(name, beside=1, waits_s=0, alone=False):
             """Ends when as many as may be beside it have been, or after a moment."""
             def work():
                 with together:
@@ -150,19 +161,20 @@ class Order(unittest.TestCase):
                     running.remove(name)
                     ended.append(name)
                 return [run.Result(name, "ok")]
-            return run.Job(name.split("/")[0], name, work, waits_s)
+            return run.Job(name.split("/")[0], name, work, waits_s, alone=alone)
 
-        jobs = [job("build/test_reproducible.a", 1), *(job(f"boot/test_x.{i}", 2) for i in range(4)),
-                *(job(f"component/test_page.{i}", 3) for i in range(4)), *(job(f"component/test_x.{i}", 5) for i in range(20)),
+        jobs = [job("build/test_x.a", 1, alone=True), job("component/test_x.alone", 1, alone=True), *(job(f"boot/test_x.{i}", 2) for i in range(4)),
+                *(job(f"component/api/test_page.{i}", 3) for i in range(4)), *(job(f"component/test_x.{i}", 5) for i in range(20)),
                 job("component/test_x.waits", 3, 9)]
         report = run.Report()
         with contextlib.redirect_stdout(io.StringIO()):
             run.run_all(jobs, 2, report)
         self.assertEqual(sorted(ended), sorted(one.name for one in jobs))
         self.assertEqual(report.count["ok"], len(jobs))
-        self.assertEqual(most["build/test_reproducible.a"], 0)
+        self.assertEqual((most["build/test_x.a"], most["component/test_x.alone"]), (0, 0))
+        self.assertEqual(set(ended[:2]), {"build/test_x.a", "component/test_x.alone"})
         self.assertLessEqual(max(most[f"boot/test_x.{i}"] for i in range(4)), 1)
-        self.assertLessEqual(max(most[f"component/test_page.{i}"] for i in range(4)), 2)        # one of them only waits
+        self.assertLessEqual(max(most[f"component/api/test_page.{i}"] for i in range(4)), 2)        # one of them only waits
         self.assertIn(max(most[f"component/test_x.{i}"] for i in range(20)), (2, 3))
 
 

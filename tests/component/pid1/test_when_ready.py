@@ -5,7 +5,7 @@ import os
 import sys
 import unittest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from pid1 import Pid1, boot, service  # noqa: E402
 
 USERS = [{"name": "reth", "uid": 1001, "gid": 1001, "groups": ["eth"]}]

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import unittest
 
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))
 IMAGE = os.path.join(REPO, "qemu", "boot", "boot.json")
 

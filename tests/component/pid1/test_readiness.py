@@ -6,7 +6,7 @@ import sys
 import time
 import unittest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from pid1 import Pid1, boot, service  # noqa: E402
 from support import waits  # noqa: E402
 

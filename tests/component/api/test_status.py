@@ -16,7 +16,7 @@ from pid1 import Pid1, boot, service, stage
 from support import waits
 from test_api import Api
 
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 API = {"listen": "127.0.0.1:3535", "tls_hosts": ["localhost"]}
 STATES = ["waiting", "running", "retrying", "ready", "done", "skipped", "stopping", "stopped", "disabled", "failed", "blocked"]
 SAMPLE = re.compile(r'([a-z_0-9]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (\S+)$')

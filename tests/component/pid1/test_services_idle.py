@@ -9,7 +9,7 @@ import tempfile
 import time
 import unittest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from pid1 import REPO, SCALE, Pid1, boot, service  # noqa: E402
 
 ORPHANS = 100000
