@@ -43,7 +43,7 @@ def tests_in(suite):
 def import_all(kind, server):
     """Modules import one another by their bare names, from whichever folder of the kind."""
     top = f"tests/{kind}"
-    paths = sorted(glob.glob(f"{top}/**/test_*.py", recursive=True))
+    paths = sorted(glob.glob(f"{top}/**/test_*.py", recursive=True), key=lambda path: (path.count("/"), path))
     sys.path[:0] = [".", top, *sorted({os.path.dirname(path) for path in paths} - {top})]
     seen = {}
     for path in paths:

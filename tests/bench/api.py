@@ -68,13 +68,15 @@ def network_of(pid):
             os.setns(ours.fileno(), os.CLONE_NEWNET)
 
 
+# an API that takes clients without a limit an address
+CONFIG = boot(api={"listen": f"127.0.0.1:{PORT}", "tls_hosts": ["localhost"], "connections": 2048, "connections_per_address": 2048},
+              events={"fifo": "/run/events.fifo", "rate_per_s": 0})
+
+
 @contextlib.contextmanager
 def gantry():
-    """PID 1 that has booted, with an API that takes clients without a limit an address."""
-    config = boot(api={"listen": f"127.0.0.1:{PORT}", "tls_hosts": ["localhost"], "connections": 2048,
-                       "connections_per_address": 2048},
-                  events={"fifo": "/run/events.fifo", "rate_per_s": 0})
-    with Pid1(config) as pid1:
+    """PID 1 that has booted."""
+    with Pid1(CONFIG) as pid1:
         pid1.wait("gantry", "booted")
         pid1.wait("system-api", "listens on", kind="message")
         for pid in (pid1.pid, *roles(pid1).values()):
@@ -260,7 +262,7 @@ def load_figures(pid1, loads, samples, say, note):
 
 def event_figures(samples, say):
     """In a PID 1 that nobody follows."""
-    with Pid1(boot(events={"fifo": "/run/events.fifo", "rate_per_s": 0})) as pid1:
+    with Pid1(events.CONFIG) as pid1:
         pid1.wait("gantry", "booted")
         return load_figures(pid1, events.loads(EVENTS), samples, say, "no API, processors as they come")
 

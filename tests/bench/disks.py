@@ -135,8 +135,8 @@ class Run(dict):
     others = 0.0
 
 
-def run(cpus, samples, with_options):
-    """What fio found in one guest with so many processors."""
+def steps_of(samples, with_options):
+    """The configuration, with all that fio does in one guest, and its files."""
     config = image.read_config(os.path.join(image.REPOSITORY, "qemu", "boot", "boot.json"))
     config["services"], config["stages"] = [], [one for one in config["stages"] if one["name"] == "disk"]
     config["stages"][0]["options"]["keys"] = ["tpm2"]
@@ -148,8 +148,14 @@ def run(cpus, samples, with_options):
     if with_options:
         mount_options(steps, samples)
     steps.run(debian.command("tar", "-C", OUT, "-cf", f"/dev/lun/{RESULTS}", "."))
+    return steps
+
+
+def run(cpus, samples, with_options):
+    """What fio found in one guest with so many processors."""
+    steps = steps_of(samples, with_options)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        return boot(folder, config, steps.files, cpus)
+        return boot(folder, steps.config, steps.files, cpus)
 
 
 def boot(folder, config, files, cpus):

@@ -12,7 +12,8 @@ import subprocess
 import tempfile
 import time
 
-SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
+from support import PATIENCE
+
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 KEYS = {"Tab": "\ue004", "Enter": "\ue007", "Escape": "\ue00c", "Space": "\ue00d", "End": "\ue010", "Home": "\ue011",
         "Up": "\ue013", "PageUp": "\ue00e"}
@@ -44,7 +45,7 @@ class Browser:
         self.process = answer["capabilities"].get("goog:processID")
 
     def call(self, method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60 * SCALE)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60 * PATIENCE)
         try:
             connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
             value = json.loads(connection.getresponse().read())["value"]
@@ -82,13 +83,13 @@ class Browser:
 
     def wait(self, condition, what, timeout=10):
         """Until the JavaScript expression is true; its value."""
-        deadline = time.monotonic() + timeout * SCALE
+        deadline = time.monotonic() + timeout * PATIENCE
         while time.monotonic() < deadline:
             value = self.script(f"return {condition}")
             if value:
                 return value
             time.sleep(0.05)
-        raise AssertionError(f"did not happen within {timeout * SCALE:g} s: {what}; the page: {self.text('body')}")
+        raise AssertionError(f"did not happen within {timeout * PATIENCE:g} s: {what}; the page: {self.text('body')}")
 
     def element(self, selector):
         return self.do("element", {"using": "css selector", "value": selector})[ELEMENT]

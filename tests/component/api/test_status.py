@@ -11,9 +11,9 @@ import unittest
 
 import jsonschema
 
-from fake_control import SCALE, wait_for
+from fake_control import wait_for
 from pid1 import Pid1, boot, service, stage
-from support import waits
+from support import PATIENCE, SCALE, waits
 from test_api import Api
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -52,7 +52,7 @@ def samples(text):
 def promtool(test, body):
     if not shutil.which("promtool"):
         test.skipTest("promtool is not there: the format is checked by this test's own parser alone")
-    r = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, text=True, timeout=30 * SCALE)
+    r = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, text=True, timeout=30 * PATIENCE)
     test.assertEqual((r.returncode, r.stdout + r.stderr), (0, ""))
 
 
@@ -220,12 +220,12 @@ class StatusTest(unittest.TestCase):
             if node["duration_s"] is None:
                 self.assertIsNone(duration)
             else:
-                self.assertAlmostEqual(duration, node["duration_s"], delta=2 * SCALE if node["pid"] else 1e-5)
+                self.assertAlmostEqual(duration, node["duration_s"], delta=2 * PATIENCE if node["pid"] else 1e-5)
         self.assertEqual(value("stage_state", stage="bad", state="failed"), 1)
         self.assertEqual(value("stage_state", stage="behind", state="blocked"), 1)
         self.assertEqual(value("service_restarts_total", service="reth"), 1)
         self.assertAlmostEqual(value("service_uptime_seconds", service="reth"), status["services"][0]["uptime_s"],
-                               delta=2 * SCALE)
+                               delta=2 * PATIENCE)
         self.assertEqual(value("service_uptime_seconds", service="off"), 0)
         self.assertEqual((value("stage_progress_bytes", stage="told"), value("stage_progress_total_bytes", stage="told")),
                          (10, 40))

@@ -8,7 +8,8 @@ import tempfile
 import unittest
 
 import fake_control
-from fake_control import FakeControl, INIT, SCALE
+from fake_control import FakeControl, INIT
+from support import PATIENCE
 
 
 class Ctl(unittest.TestCase):
@@ -28,7 +29,7 @@ class Ctl(unittest.TestCase):
 
     def run_as(self, *argv, name="gantryctl", **more):
         return subprocess.run([name, *argv], executable=INIT, env={"GANTRY_CONTROL": self.path}, capture_output=True,
-                              text=True, timeout=20 * SCALE, **more)
+                              text=True, timeout=20 * PATIENCE, **more)
 
     def test_status_is_a_table_and_a_json_document(self):
         r = self.run_as("status")
@@ -75,7 +76,7 @@ class Ctl(unittest.TestCase):
         self.control.add("after")
         self.assertIn("after", process.stdout.readline())
         self.control.close()
-        self.assertEqual(process.wait(10 * SCALE), 0)
+        self.assertEqual(process.wait(10 * PATIENCE), 0)
 
     def test_start_stop_restart_and_post(self):
         for verb, kind in ("start", fake_control.START), ("stop", fake_control.STOP), ("restart", fake_control.RESTART):
@@ -114,7 +115,7 @@ class Ctl(unittest.TestCase):
         def close_all():
             os.closerange(0, 256)
         r = subprocess.run(["/sbin/poweroff"], executable=INIT, env={"GANTRY_CONTROL": self.path}, preexec_fn=close_all,
-                           close_fds=False, timeout=20 * SCALE)
+                           close_fds=False, timeout=20 * PATIENCE)
         self.assertEqual(r.returncode, 0)
         self.assertEqual(self.acts, [(fake_control.POWEROFF, b"")])
 

@@ -7,8 +7,8 @@ import subprocess
 import tempfile
 import unittest
 
-from fake_control import FakeControl, wait_for, SCALE
-from support import waits
+from fake_control import FakeControl, wait_for
+from support import PATIENCE, waits
 
 
 class LoggerTest(unittest.TestCase):
@@ -36,7 +36,7 @@ class LoggerTest(unittest.TestCase):
 
     def end(self, logger):
         logger.close()
-        self.assertEqual(logger.process.wait(10 * SCALE), 0)
+        self.assertEqual(logger.process.wait(10 * PATIENCE), 0)
 
 
 class Log(LoggerTest):

@@ -13,9 +13,10 @@ import unittest
 
 import jsonschema
 
-from fake_control import SCALE, wait_for
+from fake_control import wait_for
 from machine import Answer
 from pid1 import REPO, Pid1, boot, service, stage
+from support import PATIENCE
 from test_status import promtool, samples, schema
 
 HUB = """
@@ -421,9 +422,9 @@ class Visible(unittest.TestCase):
         found = {(name, *(value for _, value in labels)): n for (name, labels), n in samples(body).items() if "_refresh_" in name}
         self.assertEqual({result: found.pop(("gantry_refresh_runs_total", result)) for result in refresh["runs"]},
                          refresh["runs"])
-        self.assertAlmostEqual(found.pop(("gantry_refresh_success_age_seconds",)), now - refresh["success_s"], delta=5 * SCALE)
+        self.assertAlmostEqual(found.pop(("gantry_refresh_success_age_seconds",)), now - refresh["success_s"], delta=5 * PATIENCE)
         if refresh["next_s"] is not None:
-            self.assertAlmostEqual(found.pop(("gantry_refresh_next_seconds",)), refresh["next_s"] - now, delta=5 * SCALE)
+            self.assertAlmostEqual(found.pop(("gantry_refresh_next_seconds",)), refresh["next_s"] - now, delta=5 * PATIENCE)
         self.assertEqual(found, {})
         return refresh, next(line for line in pid1.ctl("status").stdout.splitlines() if line.startswith("configuration: "))
 
@@ -440,8 +441,8 @@ class Visible(unittest.TestCase):
             pid1.wait("system-api", "listens on", kind="message")
             boot_s = pid1.find("config", "done")[0].time
             now, line = self.look(pid1)
-            self.assertAlmostEqual(now.pop("success_s"), boot_s, delta=0.5 * SCALE)
-            self.assertAlmostEqual(now.pop("next_s"), 3000 + pid1.find("render", "done")[0].time, delta=SCALE)
+            self.assertAlmostEqual(now.pop("success_s"), boot_s, delta=0.5 * PATIENCE)
+            self.assertAlmostEqual(now.pop("next_s"), 3000 + pid1.find("render", "done")[0].time, delta=PATIENCE)
             self.assertEqual(now, {"state": "idle", "sha256": digest(), "ended_s": None, "result": None, "reason": "",
                                    "runs": {"changed": 0, "unchanged": 0, "failed": 0}})
             self.assertRegex(line, rf"^configuration: {digest()[:12]}, up to date \d+ s ago; the next in \d+ s$")
@@ -474,7 +475,7 @@ class Visible(unittest.TestCase):
             self.assertIsNone(now["next_s"])
             self.assertRegex(line, "; refresh failed .*; now: fetch$")
             pid1.peer.send_signal(signal.SIGCONT)
-            self.assertEqual(asked.wait(20 * SCALE), 1)
+            self.assertEqual(asked.wait(20 * PATIENCE), 1)
 
             pid1.hub(allowed=False)
             pid1.refresh(1)

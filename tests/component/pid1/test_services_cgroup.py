@@ -7,8 +7,8 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from pid1 import SCALE, Pid1, boot, service, stage  # noqa: E402
-from support import waits  # noqa: E402
+from pid1 import Pid1, boot, service, stage  # noqa: E402
+from support import PATIENCE, assert_within, waits  # noqa: E402
 
 # Two forks and a session of its own: no parent, no process group and no terminal ties it to the service any more.
 ESCAPE = r"""
@@ -49,7 +49,7 @@ while not os.path.exists("/t/let-go"): time.sleep(0.05)
 
 
 def until(gantry, condition, timeout=20):
-    script = f"for i in $(seq {int(timeout * SCALE * 20)}); do {condition} && exit 0; sleep 0.05; done; exit 1"
+    script = f"for i in $(seq {int(timeout * PATIENCE * 20)}); do {condition} && exit 0; sleep 0.05; done; exit 1"
     return gantry.inside("sh", "-c", script, timeout=timeout + 5).returncode == 0
 
 
@@ -76,7 +76,7 @@ class Ends(unittest.TestCase):
             begin = time.monotonic()
             gantry.ctl("stop", "app")
             gantry.wait("app", "stopped")
-            self.assertLess(time.monotonic() - begin, 5 * SCALE)    # the grace is for the main process
+            assert_within(self, time.monotonic() - begin, 0, 5)     # the grace is for the main process
             self.assertEqual(self.alive(gantry, "one", "two"), [])
             self.assertEqual(folders(gantry), [])
 
@@ -90,7 +90,7 @@ class Ends(unittest.TestCase):
             stopping, stopped = gantry.wait("app", "stopping"), gantry.wait("app", "stopped")
             self.assertTrue(os.path.exists(os.path.join(gantry.shared, "one.end")))
             self.assertGreater(stopped.time - stopping.time, 1.4)
-            self.assertLess(stopped.time - stopping.time, 30 * SCALE)
+            assert_within(self, stopped.time - stopping.time, 1.5, 28.5)
             self.assertEqual(folders(gantry), [])
 
     def test_with_stop_to_all_the_grace_is_for_all_and_ends(self):
@@ -100,7 +100,7 @@ class Ends(unittest.TestCase):
             gantry.ctl("stop", "app")
             stopping, stopped = gantry.wait("app", "stopping"), gantry.wait("app", "stopped")
             self.assertGreater(stopped.time - stopping.time, 1.9)
-            self.assertLess(stopped.time - stopping.time, 8 * SCALE)
+            assert_within(self, stopped.time - stopping.time, 2, 6)
             self.assertEqual(self.alive(gantry, "one"), [])
 
     def test_with_stop_to_main_the_others_hear_nothing_of_it(self):

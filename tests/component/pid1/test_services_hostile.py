@@ -12,7 +12,8 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import within  # noqa: E402
-from pid1 import SCALE, Pid1, boot, service, stage  # noqa: E402
+from pid1 import Pid1, boot, service, stage  # noqa: E402
+from support import PATIENCE  # noqa: E402
 
 SIGNALS = 100_000
 
@@ -75,7 +76,7 @@ def status(gantry):
 
 def eventually(look, wanted, timeout=20):
     """What `look` gives when it is as wanted, or at last."""
-    end = time.monotonic() + timeout * SCALE
+    end = time.monotonic() + timeout * PATIENCE
     while (found := look()) != wanted and time.monotonic() < end:
         time.sleep(0.1)
     return found
@@ -179,7 +180,7 @@ class Storm(unittest.TestCase):
             status(gantry)
             before, resident = self.figures(gantry), resident_kib(gantry)
 
-            done = gantry.inside("python3", "/t/storm.py", str(seed), str(SIGNALS), str(60 * SCALE), timeout=80)
+            done = gantry.inside("python3", "/t/storm.py", str(seed), str(SIGNALS), str(60 * PATIENCE), timeout=80)
             sent, kills = map(int, done.stdout.split())
             self.assertGreaterEqual(sent, SIGNALS, "the machine was too slow for so many")
             self.assertGreater(kills, SIGNALS / 200)

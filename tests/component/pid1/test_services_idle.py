@@ -10,7 +10,8 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from pid1 import REPO, SCALE, Pid1, boot, service  # noqa: E402
+from pid1 import REPO, Pid1, boot, service  # noqa: E402
+from support import PATIENCE, SCALE  # noqa: E402
 
 ORPHANS = 100000
 IDLE_SECONDS = 3
@@ -49,7 +50,7 @@ class Idle(unittest.TestCase):
 class Orphans(unittest.TestCase):
     def told(self, fifo):
         """The letter of the next record (member.c)."""
-        self.assertTrue(select.select([fifo], [], [], 60 * SCALE)[0], "it told nothing")
+        self.assertTrue(select.select([fifo], [], [], 60 * PATIENCE)[0], "it told nothing")
         return os.read(fifo, 16)[8:9]
 
     def test_a_hundred_thousand_orphans_are_all_reaped(self):
@@ -64,7 +65,7 @@ class Orphans(unittest.TestCase):
             os.close(os.open(gantry.shared + "/go", os.O_WRONLY))
             self.assertEqual(self.told(fifo), b"o")
             os.close(fifo)
-            end, left = time.monotonic() + 20 * SCALE, None
+            end, left = time.monotonic() + 20 * PATIENCE, None
             while left != []:
                 self.assertLess(time.monotonic(), end, f"left: {left}")
                 states = gantry.inside("ps", "-eo", "stat,pid").stdout.splitlines()

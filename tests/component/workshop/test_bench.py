@@ -1,17 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How `make bench` presents figures: with canned ones. What they are in truth, no test says."""
+"""`make bench`: each configuration of it is one that Gantry takes, each part of it that boots nothing runs, in its smallest form
+(boot/test_bench boots the others), and figures are presented as they should be, with canned ones. What they are in truth, no
+test says."""
 
 import json
 import os
 import sys
 import unittest
+from unittest import mock
+
+from support import temporary_folder, waits
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 sys.path[:0] = [REPOSITORY, os.path.join(REPOSITORY, "tests", "bench")]
 import api
+import bench
 import disks
+import events
 import figures
+import logs
+import services
 from figures import Figure
+from qemu import image
 
 
 def canned():
@@ -20,6 +30,39 @@ def canned():
             Figure("Scenarios", "modules", "s", "the event `modules loaded`", [0.512]),
             Figure("Sizes", "a name that is much longer than any column of a terminal has room for, by far" * 2, "MB",
                    "word " * 60, [2.2])]
+
+
+class Parts(unittest.TestCase):
+    def said(self, text):
+        print(text)
+
+    def test_every_configuration_is_one_that_gantry_takes(self):
+        path = os.path.join(temporary_folder(self), "boot.json")
+        for name, config in bench.configurations().items():
+            with self.subTest(name), open(path, "w", encoding="utf-8") as file:
+                json.dump(config, file)
+                file.flush()
+                image.check_config(os.path.join(image.BUILD, "init"), path)
+
+    @waits(30)
+    def test_the_api_s_part_runs(self):
+        with mock.patch.multiple(api, WRK_SECONDS=3, WARM_SECONDS=1, STREAM_SECONDS=1, EVENTS=1000, CONNECTIONS=(0, 4)):
+            found, _ = api.measure(1, self.said)
+        self.assertEqual({figure.section for figure in found}, {
+            "System API: memory", "System API: requests", "System API: events in", "System API: event to stream"})
+        self.assertNotIn([], [figure.samples for figure in found])
+
+    @waits(60)
+    def test_the_services_part_runs(self):
+        with mock.patch.multiple(services, SIZES=(2, 3), RESTARTS=4, RESTARTING=2, ORPHANS=20, IDLE_SECONDS=0.1, RESTART_SECONDS=20):
+            found, _ = services.measure(1, self.said)
+        self.assertEqual(len({figure.name for figure in found}), len(found))
+        self.assertEqual({len(figure.beside) for figure in found}, {1, 3})      # only finit has chains
+
+    def test_events_and_floods_of_output_are_measured(self):
+        with mock.patch.object(sys, "argv", ["events.py", "400"]):
+            events.main()
+        logs.measure(1, 5)
 
 
 class Figures(unittest.TestCase):
