@@ -25,6 +25,7 @@ from watch import processor_seconds
 PORT, NGINX_PORT = 3535, 3536
 ALIVE = b'{"status":"ok"}\n'
 LOAD = (sys.executable, os.path.join(HERE, "apiload.py"))
+START_SECONDS = 20
 WRK_SECONDS = 6
 WARM_SECONDS = 2              # by then all connections are open
 STREAM_SECONDS = 5
@@ -108,13 +109,18 @@ def nginx():
 
 
 def roles(pid1):
-    """{name: pid} of the two roles."""
-    found = {}
-    with open(f"/proc/{pid1.pid}/task/{pid1.pid}/children", encoding="ascii") as file:
-        for child in file.read().split():
-            with open(f"/proc/{child}/comm", encoding="ascii") as comm:
-                found[comm.read().strip()] = int(child)
-    return {name: found[name] for name in ROLES}
+    """{name: pid} of the two roles; each has its name only once it runs."""
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        found = {}
+        with open(f"/proc/{pid1.pid}/task/{pid1.pid}/children", encoding="ascii") as file:
+            for child in file.read().split():
+                with contextlib.suppress(OSError), open(f"/proc/{child}/comm", encoding="ascii") as comm:
+                    found[comm.read().strip()] = int(child)
+        if set(ROLES) <= set(found):
+            return {name: found[name] for name in ROLES}
+        time.sleep(0.01)
+    raise OSError(f"the roles of the API do not run: {', '.join(found)}")
 
 
 def cpu_seconds(pid):

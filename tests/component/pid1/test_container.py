@@ -257,10 +257,10 @@ class ContainerTest(unittest.TestCase):
 
     @waits(5)
     def test_a_registry_that_is_not_there_is_a_reason_after_the_deadline(self):
-        box = self.container(needs=(), pull_deadline_s=4, ready_deadline_s=1)
+        box = self.container(needs=(), pull_deadline_s=6, ready_deadline_s=1)
         with self.start(box) as gantry:
             retrying = gantry.wait("box", "retrying", timeout=40)
-            self.assertRegex(retrying.text, "not pulled in 4 s, [23] attempts: .*connection refused")
+            self.assertRegex(retrying.text, "not pulled in 6 s, [23] attempts: .*connection refused")
             self.assertGreater(retrying.time - gantry.find("box", "running")[0].time, 2)
 
     @waits(8)
