@@ -3,7 +3,7 @@
  * A cgroup's files as the kernel writes them, here in an ordinary folder: what is read of them, what of it is said, and
  * what stays unknown. (How a cgroup comes to its end needs real ones: tests/component/test_services_cgroup.py.)
  */
-/* links: init/config/cgroup.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/lib/procfs.c */
+/* links: init/config event init/lib */
 #define CGROUP_ROOT "."
 #include "init/process/cgroup.c"
 #include "init/node/cgroup-node.c"
