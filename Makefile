@@ -248,8 +248,8 @@ LINT_C := $(SOURCES) $(wildcard qemu/guest/*.c tests/unit/*.c tests/fuzz/*.c)
 LINT_PYTHON := $(sort $(wildcard .ci/*.py) $(shell grep -lE '^\#!.*python' .ci/* 2>/dev/null) $(shell find qemu tests -name '*.py' 2>/dev/null))
 LINT_SHELL := $(shell grep -lE '^\#!.*sh$$' .ci/* 2>/dev/null)
 
-.PHONY: lint-gcc lint-clang lint-cppcheck lint-python lint-shell lint-text
-lint: lint-gcc lint-clang lint-cppcheck lint-python lint-shell lint-text
+.PHONY: lint-gcc lint-clang lint-cppcheck lint-python lint-shell lint-text lint-rooms
+lint: lint-gcc lint-clang lint-cppcheck lint-python lint-shell lint-text lint-rooms
 
 lint-gcc: $(LINT_C:%=build/lint/gcc/%)
 lint-clang: $(LINT_C:%=build/lint/clang/%)
@@ -280,6 +280,10 @@ lint-shell:
 
 lint-text:
 	$(call say,TEXT)python3 .ci/lint-text
+
+# Calls between rooms are seen in the symbols of the objects.
+lint-rooms: $(OBJECTS)
+	$(call say,ROOMS)python3 .ci/lint-rooms
 
 -include $(shell find build/obj build/tests/obj build/fuzz/obj build/lint -name '*.d' 2>/dev/null)
 endif
