@@ -17,11 +17,12 @@
 #include <sys/random.h>
 
 #include <json-c/json.h>
-#include <mbedtls/base64.h>
 
 #include <gantry/cleanup.h>
 
 #include "approval.h"
+#include "init/lib/base64.h"
+#include "init/lib/hex.h"
 #include "luksmetadata.h"
 #include "stages/lib/report.h"
 #include "stages/lib/tpm.h"
@@ -71,14 +72,11 @@ static int no_key(char *why, const char *text)
 static int base64_secret(const struct secret *bytes, struct secret *ret)
 {
 	_cleanup_secret_ struct secret text = {0};
-	size_t room = (bytes->size + 2) / 3 * 4 + 1, length;
-	int r = secret_new(room, &text);
+	int r = secret_new(BASE64_SIZE(bytes->size), &text);
 
 	if (r < 0)
 		return r;
-	if (mbedtls_base64_encode(text.bytes, room, &length, bytes->bytes, bytes->size) != 0)
-		return -EINVAL;
-	text.size = length;
+	text.size = base64_encode(bytes->bytes, bytes->size, false, (char *)text.bytes);
 	*ret = text;
 	text = (struct secret){0};
 	return 0;
@@ -91,7 +89,8 @@ static int blob_of_token(struct json_object *token, struct tpm_blob *ret)
 
 	if (!json_object_object_get_ex(token, "tpm2-blob", &text) || !json_object_is_type(text, json_type_string))
 		return -EBADMSG;
-	return luks_base64_decode(json_object_get_string(text), ret->bytes, sizeof(ret->bytes), &ret->size);
+	return base64_decode(json_object_get_string(text), (size_t)json_object_get_string_len(text), false, ret->bytes,
+			     sizeof(ret->bytes), &ret->size);
 }
 
 /* The PCRs that a token of systemd's form names; 0: none, or not in a way that is understood. */
@@ -183,10 +182,12 @@ static int get_signed(struct key_place *place, const struct luks_header *header,
 
 static int add_base64(struct json_object *object, const char *name, const void *bytes, size_t size)
 {
-	_cleanup_(cleanup_free) char *text = NULL;
-	int r = luks_base64_encode(bytes, size, &text);
+	_cleanup_(cleanup_free) char *text = malloc(BASE64_SIZE(size));
 
-	return r < 0 ? r : json_object_object_add(object, name, json_object_new_string(text)) < 0 ? -ENOMEM : 0;
+	if (!text)
+		return -ENOMEM;
+	base64_encode(bytes, size, false, text);
+	return json_object_object_add(object, name, json_object_new_string(text)) < 0 ? -ENOMEM : 0;
 }
 
 /* What systemd's own tools need to unseal it without us. */
@@ -194,13 +195,12 @@ static int add_systemd_members(struct json_object *token, struct tpm *tpm, uint3
 {
 	_cleanup_(cleanup_free) uint8_t *srk = NULL;
 	struct json_object *list = json_object_new_array();
-	char hex[2 * TPM_DIGEST_SIZE + 1];
+	char hex[HEX_SIZE(TPM_DIGEST_SIZE)];
 	bool is_rsa = false;
 	size_t size = 0;
 	int r;
 
-	for (size_t i = 0; i < TPM_DIGEST_SIZE; i++)
-		sprintf(hex + 2 * i, "%02x", digest[i]);
+	hex_encode(digest, TPM_DIGEST_SIZE, hex);
 	for (int i = 0; i < 24; i++)
 		if (pcrs & 1u << i)
 			json_object_array_add(list, json_object_new_int(i));

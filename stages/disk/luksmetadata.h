@@ -21,9 +21,6 @@ struct json_object *luks_metadata_token(const struct luks_header *header, const 
 /* Whether some token names that keyslot. */
 bool luks_metadata_names(const struct luks_header *header, int keyslot);
 
-/* base64 with padding, as JSON carries bytes. Decoding refuses anything else, -EBADMSG; larger: -EMSGSIZE. */
-int luks_base64_encode(const void *bytes, size_t size, char **ret);
-int luks_base64_decode(const char *text, void *ret_bytes, size_t maximum, size_t *ret_size);
 
 /* Writes the reason, made printable; returns -EBADMSG. */
 int luks_refuse(char why[LUKS_WHY_MAX], const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -5,7 +5,7 @@
  * before the next one. Whatever comes, each request is over soon after its client, and nothing is passed on as an act
  * unless the client has named it, and may do it.
  */
-/* links: init/api/http.c init/api/access.c init/api/password.c init/api/acts.c init/api/ask.c init/api/accept.c */
+/* links: init/api/http.c init/api/access.c init/api/password.c init/api/acts.c init/api/ask.c init/api/accept.c init/lib/base64.c init/lib/hex.c */
 /* links: init/api/bootlog.c init/api/chart.c init/api/filter.c init/api/listing.c init/api/metrics.c init/api/page.c */
 /* links: init/api/pieces.c init/api/stream.c init/api/peer.c init/lib/eventtext.c init/lib/ring.c init/show/status.c */
 /* links: init/show/status-json.c init/lib/text.c init/lib/utf8.c */

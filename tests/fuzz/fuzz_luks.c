@@ -4,7 +4,7 @@
  * rest is the JSON metadata, put into two well-formed copies with right checksums, since no fuzzer guesses those. What
  * is accepted must keep to its bounds, and its token must be readable.
  */
-/* links: stages/disk/luksheader.c stages/disk/luksmetadata.c stages/lib/document.c stages/lib/printable.c */
+/* links: stages/disk/luksheader.c stages/disk/luksmetadata.c init/lib/base64.c stages/lib/document.c stages/lib/printable.c */
 /* libs: json-c mbedtls */
 #include <endian.h>
 #include <stdlib.h>
@@ -13,6 +13,7 @@
 #include <json-c/json.h>
 #include <mbedtls/sha256.h>
 
+#include "init/lib/base64.h"
 #include "stages/disk/luksmetadata.h"
 
 #define COPY 16384
@@ -60,7 +61,8 @@ static void use(const struct luks_header *header)
 		return;
 	check(keyslot >= 0 && header->keyslots & 1u << keyslot);
 	if (json_object_object_get_ex(token, "tpm2-blob", &blob) && json_object_is_type(blob, json_type_string))
-		(void)luks_base64_decode(json_object_get_string(blob), bytes, sizeof(bytes), &size);
+		(void)base64_decode(json_object_get_string(blob), (size_t)json_object_get_string_len(blob), false, bytes,
+				    sizeof(bytes), &size);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
