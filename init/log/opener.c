@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements the opener of ring.h. */
+/* Implements opener.h. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -7,10 +7,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "init/config/check.h"
 #include "init/lib/account.h"
 #include "init/lib/fdpass.h"
-#include "ring.h"
+#include "opener.h"
 
 #define GROUP_PATH "/etc/group"
 

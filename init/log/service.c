@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,23 +19,24 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <poll.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <gantry/role.h>
 
+#include "channel.h"
+#include "confine.h"
 #include "format.h"
 #include "init/lib/bucket.h"
 #include "init/lib/eventtext.h"
-#include "init/lib/fdpass.h"
 #include "init/lib/logtail.h"
 #include "init/lib/utf8.h"
+#include "opener.h"
 #include "ring.h"
+#include "writer.h"
 
 #define NICE          10
 #define READS_A_TURN  16
-#define SAY_WAIT_MS   50	/* for PID 1 to take an event */
 #define REPORT_MS     1000	/* between two reports of lines that did not become events */
 #define FINISH_MS     1000	/* for what services that have ended left in their pipes */
 #define THREAD_STACK  (256 * 1024)
@@ -70,39 +70,7 @@ static bool finishing;
 static int64_t finish_ms;
 static char now_text[40];	/* RFC 3339, of this turn */
 
-/* ---- to PID 1 --------------------------------------------------------------------------------------------------- */
-
-/* False: PID 1 did not take it in time. */
-static bool tell(enum log_kind kind, size_t node, uint32_t argument, const void *body, size_t size)
-{
-	struct log_head head = {.kind = (uint16_t)kind, .node = (uint16_t)node, .size = (uint32_t)size,
-				.argument = argument};
-	struct iovec parts[] = {{&head, sizeof(head)}, {(void *)body, size}};
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-
-	for (int i = 0; i < 2; i++) {
-		struct pollfd p = {.fd = LOG_CHANNEL_FD, .events = POLLOUT};
-
-		if (sendmsg(LOG_CHANNEL_FD, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-			return true;
-		if (i == 0 && errno == EAGAIN)
-			poll(&p, 1, SAY_WAIT_MS);
-	}
-	return false;
-}
-
-void log_say(enum event_level level, size_t node, const char *fmt, ...)
-{
-	char text[512];
-	va_list args;
-	int n;
-
-	va_start(args, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	if (n > 0)
-		tell(LOG_SAY, node, level, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
-}
+/* ---- into the rings --------------------------------------------------------------------------------------------- */
 
 /* Sends a line as an event, at the rate that PID 1 allows the processes whose output it reads itself. */
 static void make_event(size_t node, const char *text, size_t size)
@@ -112,17 +80,15 @@ static void make_event(size_t node, const char *text, size_t size)
 	int64_t now_ms = log_now_ms();
 
 	if (r->events_lost && now_ms - r->events_lost_ms >= REPORT_MS) {
-		log_say(EVENT_WARNING, node, "prints too much: %lu lines are no events", r->events_lost);
+		logchannel_say(EVENT_WARNING, node, "prints too much: %lu lines are no events", r->events_lost);
 		r->events_lost = 0;
 	}
 	if (bucket_take(&r->events, &limit, now_ms * 1000000) &&
-	    tell(LOG_LINE, node, 0, text, size < EVENT_TEXT_MAX ? size : EVENT_TEXT_MAX))
+	    logchannel_send(LOG_LINE, node, 0, text, size < EVENT_TEXT_MAX ? size : EVENT_TEXT_MAX))
 		return;
 	if (r->events_lost++ == 0)
 		r->events_lost_ms = now_ms;
 }
-
-/* ---- into the rings --------------------------------------------------------------------------------------------- */
 
 static size_t format(const struct logged *n, char *out, const char *stream, const char *text, size_t size,
 		     bool partial)
@@ -188,7 +154,7 @@ static void lose(size_t node, const struct logsplit_line *line, const char *why)
 	struct reader *r = readers[node];
 
 	if (!r->said_lost)
-		log_say(EVENT_WARNING, node, "log: lines are dropped: %s", why);
+		logchannel_say(EVENT_WARNING, node, "log: lines are dropped: %s", why);
 	r->said_lost = true;
 	r->lost_lines++;
 	r->lost_bytes += line->taken;
@@ -200,7 +166,7 @@ static void found_room(size_t node)
 	struct reader *r = readers[node];
 
 	if (r->said_lost)
-		log_say(EVENT_WARNING, node, "log: %" PRIu64 " lines (%" PRIu64 " bytes) were dropped", r->lost_lines,
+		logchannel_say(EVENT_WARNING, node, "log: %" PRIu64 " lines (%" PRIu64 " bytes) were dropped", r->lost_lines,
 			r->lost_bytes);
 	r->said_lost = false;
 	r->lost_lines = r->lost_bytes = 0;
@@ -314,7 +280,7 @@ static void end_process(size_t node)
 
 	r->end_due = !read_rest(node);
 	if (!r->end_due)
-		tell(LOG_READ, node, r->end, NULL, 0);
+		logchannel_send(LOG_READ, node, r->end, NULL, 0);
 }
 
 /* There may be room again, or it is no use to wait for it. */
@@ -382,7 +348,7 @@ static void take_pipe(const struct log_head *head, const struct log_service *ser
 	if (r == 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
 		r = -errno;
 	if (r < 0) {
-		log_say(EVENT_ERROR, head->node, "log: %s", strerror(-r));
+		logchannel_say(EVENT_ERROR, head->node, "log: %s", strerror(-r));
 		close(fd);
 		return;
 	}
@@ -420,29 +386,13 @@ static void take_message(const struct log_head *head, const void *body, int fd)
 	}
 }
 
-/* One message. 1: taken; 0: there is none; negative: the channel is closed. body: LOG_BODY_MAX bytes, aligned. */
-static int receive(struct log_head *head, void *body, int *ret_fd, int flags)
-{
-	struct iovec parts[] = {{head, sizeof(*head)}, {body, LOG_BODY_MAX}};
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-	union fd_room room = {0};
-	ssize_t n;
-
-	fd_expect(&message, &room);
-	n = recvmsg(LOG_CHANNEL_FD, &message, flags | MSG_CMSG_CLOEXEC);
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	*ret_fd = fd_attached(&message);
-	return (size_t)n >= sizeof(*head) && head->size == (size_t)n - sizeof(*head) ? 1 : -ECONNRESET;
-}
-
 static bool take_messages(void)
 {
 	_Alignas(8) char body[LOG_BODY_MAX];
 	struct log_head head;
 	int fd, r;
 
-	while ((r = receive(&head, body, &fd, MSG_DONTWAIT)) > 0)
+	while ((r = logchannel_receive(&head, body, &fd, MSG_DONTWAIT)) > 0)
 		take_message(&head, body, fd);
 	return r == 0;
 }
@@ -508,7 +458,7 @@ static int take_hello(void)
 	int fd = -1, r;
 
 	do
-		r = receive(&head, body, &fd, 0);
+		r = logchannel_receive(&head, body, &fd, 0);
 	while (r == 0);
 	if (r < 0 || head.kind != LOG_HELLO || head.size != sizeof(hello) || fd < 0)
 		return -EBADMSG;

@@ -6,13 +6,25 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "channel.h"
+#include "confine.h"
 #include "init/lib/words.h"
-#include "ring.h"
+#include "opener.h"
+#include "writer.h"
 
 static char chunk[LOGRING_CHUNK];
 static int directory = -1;
+
+int64_t log_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 /* Until it works or nobody wants it any more. Called with the lock held; false: there will be no directory. */
 static bool open_directory(struct logshare *share)
@@ -32,9 +44,9 @@ static bool open_directory(struct logshare *share)
 			r = logconfine_files(directory);
 		}
 		if (r < 0 && !said)
-			log_say(EVENT_ERROR, LOG_NOBODY, "the logs' directory: %s; trying again", strerror(-r));
+			logchannel_say(EVENT_ERROR, LOG_NOBODY, "the logs' directory: %s; trying again", strerror(-r));
 		else if (r >= 0 && said)
-			log_say(EVENT_NOTICE, LOG_NOBODY, "the logs' directory: works again");
+			logchannel_say(EVENT_NOTICE, LOG_NOBODY, "the logs' directory: works again");
 		said = said || r < 0;
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec += LOG_RETRY_MS / 1000;
@@ -65,9 +77,9 @@ static void wake_readers(struct logshare *share)
 static void tell(struct logged *n, size_t node, int r)
 {
 	if (r < 0 && !n->failing)
-		log_say(EVENT_ERROR, node, "log: %s.log: %s; trying again", n->service.name, strerror(-r));
+		logchannel_say(EVENT_ERROR, node, "log: %s.log: %s; trying again", n->service.name, strerror(-r));
 	else if (r >= 0 && n->failing)
-		log_say(EVENT_NOTICE, node, "log: %s.log: works again", n->service.name);
+		logchannel_say(EVENT_NOTICE, node, "log: %s.log: works again", n->service.name);
 }
 
 /* Called with the lock held. */
