@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A reader for exactly one shape. What a string becomes is never longer than how it is written, and key=value NUL is
- * never longer than "key":value with its quotes and comma: so the two buffers, each as large as the largest input, need
- * no check for room. A name is decoded behind the fields that are there, and stays there only if it is one.
+ * Implements eventjson.h. A decoded string is never longer than its JSON form, and key=value NUL is never longer than
+ * "key":value with its comma: so the two buffers, each as large as the largest input, need no check for room. A name is
+ * decoded behind the fields read so far, and stays there only if it is a field.
  */
 #include <stdint.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 struct input {
 	const char *at, *end;
 	struct eventjson *ret;
-	unsigned members;	/* bits: which were there */
+	unsigned members;	/* a bit for each that was read */
 	unsigned n_fields;
 };
 
@@ -72,7 +72,7 @@ static int32_t read_hex(struct input *in)
 	return value;
 }
 
-/* What follows "\u", the second half of a pair included; 0: not a character, or NUL. */
+/* The character after "\u", with the second half of a surrogate pair; 0: not a character, or NUL. */
 static uint32_t read_unicode(struct input *in)
 {
 	int32_t c = read_hex(in), low;
@@ -87,7 +87,7 @@ static uint32_t read_unicode(struct input *in)
 	return low >= 0xdc00 && low <= 0xdfff ? 0x10000u + (uint32_t)((c - 0xd800) << 10 | (low - 0xdc00)) : 0;
 }
 
-/* What follows a backslash; 0: no such escape. */
+/* The character after a backslash; 0: no such escape. */
 static uint32_t read_escape(struct input *in)
 {
 	static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
@@ -218,7 +218,7 @@ static bool read_field(struct input *in)
 	char *field = e->fields + e->fields_size;
 	size_t key, value;
 
-	if (in->n_fields++ == EVENTJSON_FIELDS_MAX)	/* looking for doubles takes the square of it */
+	if (in->n_fields++ == EVENTJSON_FIELDS_MAX)	/* the search for duplicates takes quadratic time */
 		return false;
 	if (!read_string(in, field, &key) || !good_key(field, key) || !take(in, ':'))
 		return false;

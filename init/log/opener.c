@@ -15,7 +15,7 @@
 
 #define GROUP_PATH "/etc/group"
 
-/* How each answer looks: 0 with the descriptor attached, or negative errno. */
+/* Each answer is 0 with the descriptor attached, or negative errno. */
 static int open_directory(const struct log_hello *hello)
 {
 	gid_t gid = 0;
@@ -51,7 +51,7 @@ int logopener_start(const struct log_hello *hello, int *ret_socket)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	signal(SIGCHLD, SIG_IGN);	/* it is not waited for */
+	signal(SIGCHLD, SIG_IGN);	/* the kernel reaps it */
 	pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Role `service-log`: reads what services print and writes NAME.log (docs/logs.md). PID 1 hands it the pipes and keeps
- * them, so this process may crash at any time. It runs as nobody else does, without network, and each service has
- * fixed buffers here: who floods is slowed down to what the disk takes; where no disk takes anything, lines are
- * dropped, counted, and the count is said as an event and in the log itself.
+ * Role `service-log`: reads the services' output and writes NAME.log (docs/logs.md). PID 1 passes the pipes and keeps
+ * them open, so this process may crash at any time. It runs as a user of its own, without network, and with fixed
+ * buffers for each service: a service that floods is slowed down to the speed of the disk; while the disk accepts
+ * nothing, lines are dropped and counted, and the count is reported as an event and in the log itself.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +38,7 @@
 #define NICE          10
 #define READS_A_TURN  16
 #define REPORT_MS     1000	/* between two reports of lines that did not become events */
-#define FINISH_MS     1000	/* for what services that have ended left in their pipes */
+#define FINISH_MS     1000	/* to read what ended services left in their pipes */
 #define THREAD_STACK  (256 * 1024)
 #define BASE_MEMORY   (64 << 20)
 #define NODE_MEMORY   (LOGRING_SIZE + sizeof(struct reader) + 16384)
@@ -49,16 +49,16 @@ struct stream {
 	struct logsplit split;
 };
 
-/* What the reader has of a node; allocated with its first pipe. */
+/* The reader's state of a node; allocated with its first pipe. */
 struct reader {
 	struct stream streams[LOG_STREAMS];
-	uint64_t lost_lines, lost_bytes;	/* dropped since the log last said so */
+	uint64_t lost_lines, lost_bytes;	/* dropped since the last report in the log */
 	bool said_lost;
 	struct bucket events;
 	unsigned long events_lost;	/* since the last report */
 	int64_t events_lost_ms;		/* when the first of them was */
-	uint32_t end;			/* LOG_ENDED came for this one ... */
-	bool end_due;			/* ... and is not answered yet */
+	uint32_t end;			/* argument of the last LOG_ENDED ... */
+	bool end_due;			/* ... which is not answered yet */
 };
 
 static struct logshare share = {.lock = PTHREAD_MUTEX_INITIALIZER, .readers_event = -1, .opener = -1};
@@ -80,7 +80,7 @@ static void make_event(size_t node, const char *text, size_t size)
 	int64_t now_ms = log_now_ms();
 
 	if (r->events_lost && now_ms - r->events_lost_ms >= REPORT_MS) {
-		logchannel_say(EVENT_WARNING, node, "prints too much: %lu lines are no events", r->events_lost);
+		logchannel_say(EVENT_WARNING, node, "prints too much: %lu lines did not become events", r->events_lost);
 		r->events_lost = 0;
 	}
 	if (bucket_take(&r->events, &limit, now_ms * 1000000) &&
@@ -97,18 +97,18 @@ static size_t format(const struct logged *n, char *out, const char *stream, cons
 	       logformat_text(out, text, size);
 }
 
-/* Why a line without room is dropped, rather than waited for; NULL: the disk takes lines, there will be room. */
+/* Why a line that does not fit must be dropped; NULL: the writer makes progress, so wait for room. */
 static const char *why_drop(const struct logged *n)
 {
 	if (n->failing)
 		return n->why;
 	if (log_now_ms() - share.progress_ms <= LOG_PATIENCE_MS)
 		return NULL;
-	return share.open ? "the disk takes nothing" : share.open_wanted ? "the directory cannot be written to yet" :
+	return share.open ? "the disk accepts no writes" : share.open_wanted ? "the directory is not writable yet" :
 	       "its disk is not open yet";
 }
 
-/* How many lines are missing at this place. */
+/* The line in the log that says how many are missing. */
 static size_t format_gap(const struct logged *n, const struct reader *r, char *out)
 {
 	char text[128];
@@ -124,7 +124,7 @@ enum put {
 	PUT_WAIT,
 };
 
-/* `line` and, before it, what is missing. */
+/* Puts `line` into the ring and, before it, the line about missing ones. */
 static enum put put(size_t node, const char *line, size_t size, const char **ret_why)
 {
 	struct logged *n = &share.nodes[node];
@@ -154,7 +154,7 @@ static void lose(size_t node, const struct logsplit_line *line, const char *why)
 	struct reader *r = readers[node];
 
 	if (!r->said_lost)
-		logchannel_say(EVENT_WARNING, node, "log: lines are dropped: %s", why);
+		logchannel_say(EVENT_WARNING, node, "log: dropping lines: %s", why);
 	r->said_lost = true;
 	r->lost_lines++;
 	r->lost_bytes += line->taken;
@@ -166,13 +166,13 @@ static void found_room(size_t node)
 	struct reader *r = readers[node];
 
 	if (r->said_lost)
-		logchannel_say(EVENT_WARNING, node, "log: %" PRIu64 " lines (%" PRIu64 " bytes) were dropped", r->lost_lines,
-			r->lost_bytes);
+		logchannel_say(EVENT_WARNING, node, "log: %" PRIu64 " lines (%" PRIu64 " bytes) were dropped",
+			       r->lost_lines, r->lost_bytes);
 	r->said_lost = false;
 	r->lost_lines = r->lost_bytes = 0;
 }
 
-/* False: it must wait for the writer. */
+/* False: the line must wait for the writer. */
 static bool take_line(size_t node, size_t stream, const struct logsplit_line *line)
 {
 	static char clean[LOG_CLEAN_MAX], formatted[LOG_FORMATTED_MAX];
@@ -212,7 +212,7 @@ static void want(size_t node, size_t stream, bool on)
 	epoll_ctl(epoll_fd, EPOLL_CTL_MOD, s->fd, &event);
 }
 
-/* Takes the lines that are there. False: the ring is full, the stream paused. */
+/* Takes all complete lines. False: the ring is full, the stream paused. */
 static bool take_lines(size_t node, size_t stream, bool last)
 {
 	struct stream *s = &readers[node]->streams[stream];
@@ -228,7 +228,7 @@ static bool take_lines(size_t node, size_t stream, bool last)
 	return true;
 }
 
-/* Reads at most `size` bytes, or as many as there are. False: paused. */
+/* Reads at most `size` bytes. False: paused. */
 static bool read_stream(size_t node, size_t stream, size_t size)
 {
 	struct stream *s = &readers[node]->streams[stream];
@@ -256,7 +256,7 @@ static void read_ready(size_t node, size_t stream)
 		read_stream(node, stream, READS_A_TURN * LOG_LINE_MAX);
 }
 
-/* The process has ended: what it left in its pipes, and a last line without an end. False: paused. */
+/* After the end of the process: reads the rest of its pipes and a last line without newline. False: paused. */
 static bool read_rest(size_t node)
 {
 	bool all = true;
@@ -283,7 +283,7 @@ static void end_process(size_t node)
 		logchannel_send(LOG_READ, node, r->end, NULL, 0);
 }
 
-/* There may be room again, or it is no use to wait for it. */
+/* Takes lines of paused streams: there may be room again, or waiting has become pointless. */
 static void resume(void)
 {
 	for (size_t i = 0; i < share.n_nodes; i++) {
@@ -409,7 +409,7 @@ static void read_clock(void)
 	now_text[t.size < sizeof(now_text) ? t.size : sizeof(now_text) - 1] = '\0';
 }
 
-/* All that services left behind is in the rings; or it is too late for more. */
+/* All output of ended services is in the rings, or the time for that is over. */
 static bool finished(void)
 {
 	bool all = true;
@@ -516,7 +516,7 @@ int service_log_main(int argc, char **argv)
 	(void)argv;
 	prctl(PR_SET_NAME, "gantry-log");
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGTERM, SIG_IGN);	/* it ends when PID 1 says so, after the last service */
+	signal(SIGTERM, SIG_IGN);	/* it ends on LOG_FINISH, after the last service */
 	signal(SIGINT, SIG_IGN);
 	setpriority(PRIO_PROCESS, 0, NICE);
 	r = take_hello();

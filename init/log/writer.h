@@ -21,20 +21,20 @@
 
 struct logged {
 	struct log_service service;
-	struct logring *ring;		/* NULL: not known yet */
+	struct logring *ring;		/* NULL: no pipe of it yet */
 	struct logfile file;		/* the writer's */
-	int64_t retry_ms;		/* the writer's: not before this; 0: at once */
+	int64_t retry_ms;		/* the writer's: time of the next attempt; 0: at once */
 	bool failing;
-	char why[96];			/* of failing */
+	char why[96];			/* the error, while failing */
 };
 
-/* Guarded by its lock but for what never changes. */
+/* The lock guards all members that change. */
 struct logshare {
 	pthread_mutex_t lock;
 	pthread_cond_t work;
 	struct logged *nodes;
 	size_t n_nodes;
-	int64_t progress_ms;		/* when the writer last got on, or began */
+	int64_t progress_ms;		/* when the writer last made progress, or began */
 	bool open_wanted, open;		/* the directory */
 	bool finish;
 	bool readers_wait;
