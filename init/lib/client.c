@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One request, one datagram; one message, one datagram. What PID 1 sends is checked all the same: a reader should
- * not depend on its writer being right.
+ * Implements client.h. Each request and each message is one datagram. The messages of PID 1 are checked although PID 1
+ * is trusted: a reader should not depend on its writer being right.
  */
 #include <errno.h>
 #include <string.h>

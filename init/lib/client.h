@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * The caller's side of the control protocol, blocking: gantryctl and the logger. The API has its own loop and uses
- * only the checks.
- */
+/* The client side of the control protocol, blocking; for gantryctl and the logger. The API has its own loop. */
 #ifndef INIT_LIB_CLIENT_H
 #define INIT_LIB_CLIENT_H
 
