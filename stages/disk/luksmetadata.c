@@ -140,7 +140,8 @@ static bool is_base64(struct json_object *object, const char *name, size_t maxim
 	uint8_t bytes[SALT_MAX];
 	size_t size;
 
-	return text && maximum <= sizeof(bytes) && base64_decode(text, strlen(text), false, bytes, maximum, &size) == 0 && size;
+	return text && maximum <= sizeof(bytes) &&
+	       base64_decode(text, strlen(text), false, bytes, maximum, &size) == 0 && size;
 }
 
 /* "0" to "7", or -1. */

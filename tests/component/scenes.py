@@ -62,7 +62,7 @@ def held():
     nodes[4] = stage("disk", FAILED, 1.0, 14.1, why)
     nodes[7] = stage("snapshot", BLOCKED, reason="dependency disk failed")
     nodes[8] = stage("tune", DONE, 12.8, 13.1)
-    nodes[10:12] = [service("reth", BLOCKED, reason="dependency snapshot is blocked"), service("rbuilder", BLOCKED, reason="dependency snapshot is blocked")]
+    nodes[10:12] = [service(name, BLOCKED, reason="dependency snapshot is blocked") for name in ("reth", "rbuilder")]
     return boot, nodes
 
 
