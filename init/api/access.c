@@ -2,7 +2,6 @@
 /* Implements access.h. Tables are fixed; a slow hash gets a millisecond or two in each turn of the loop. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <mbedtls/base64.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/sha256.h>
 #include <netinet/in.h>
@@ -17,6 +16,7 @@
 #include "access.h"
 #include "address.h"
 #include "identity.h"
+#include "init/lib/base64.h"
 #include "init/lib/loop.h"
 #include "password.h"
 #include "pid1.h"
@@ -208,7 +208,7 @@ static size_t credentials_of(struct request *request, unsigned char *out, size_t
 
 	if (!header || strncasecmp(header, "Basic ", 6) != 0)
 		return 0;
-	return mbedtls_base64_decode(out, room, &n, (const unsigned char *)header + 6, strlen(header + 6)) == 0 ? n : 0;
+	return base64_decode(header + 6, strlen(header + 6), false, out, room, &n) == 0 ? n : 0;
 }
 
 /* Of the credentials and of what is stored, so that it ends with either. */

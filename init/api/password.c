@@ -6,33 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "init/lib/hex.h"
 #include "password.h"
 
 #define SLOW_PREFIX    "pbkdf2-sha256$"
 #define ITERATIONS_MAX 10000000
-
-static int nibble(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool from_hex(unsigned char *out, const char *hex, size_t bytes)
-{
-	for (size_t i = 0; i < bytes; i++) {
-		int high = nibble(hex[2 * i]), low = high < 0 ? -1 : nibble(hex[2 * i + 1]);
-
-		if (low < 0)
-			return false;
-		out[i] = (unsigned char)(high << 4 | low);
-	}
-	return true;
-}
-
-static void to_hex(char *out, const unsigned char *bytes, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		snprintf(out + 2 * i, 3, "%02x", bytes[i]);
-}
 
 static int parse_slow(struct password *p, const char *at)
 {
@@ -44,7 +22,7 @@ static int parse_slow(struct password *p, const char *at)
 		return -EINVAL;
 	p->slow = true;
 	p->iterations = (uint32_t)iterations;
-	return from_hex(p->salt, end + 1, 16) && from_hex(p->hash, end + 34, 32) ? 0 : -EINVAL;
+	return hex_begins(end + 1, p->salt, 16) && hex_decode(end + 34, p->hash, 32) ? 0 : -EINVAL;
 }
 
 int password_parse(struct password *ret, const char *stored, size_t size)
@@ -60,7 +38,7 @@ int password_parse(struct password *ret, const char *stored, size_t size)
 	if (!strncmp(text, SLOW_PREFIX, strlen(SLOW_PREFIX)))
 		r = parse_slow(&p, text + strlen(SLOW_PREFIX));
 	else
-		r = size == 64 && from_hex(p.hash, text, 32) ? 0 : -EINVAL;
+		r = hex_decode(text, p.hash, 32) ? 0 : -EINVAL;
 	if (r == 0)
 		*ret = p;
 	return r;
@@ -92,7 +70,7 @@ void password_fast(const void *password, size_t size, const char *salt, char *st
 	unsigned char sum[32];
 
 	fast(password, size, salt, sum);
-	to_hex(stored, sum, sizeof(sum));
+	hex_encode(sum, sizeof(sum), stored);
 }
 
 bool password_matches_fast(const struct password *p, const void *password, size_t size, const char *salt)
@@ -160,9 +138,9 @@ bool password_go_on(struct password_work *work, uint32_t iterations)
 
 void password_slow(const struct password *p, char *stored)
 {
-	char salt[33], hash[65];
+	char salt[HEX_SIZE(16)], hash[HEX_SIZE(32)];
 
-	to_hex(salt, p->salt, sizeof(p->salt));
-	to_hex(hash, p->hash, sizeof(p->hash));
+	hex_encode(p->salt, sizeof(p->salt), salt);
+	hex_encode(p->hash, sizeof(p->hash), hash);
 	snprintf(stored, PASSWORD_STORED_MAX, SLOW_PREFIX "%u$%s$%s", p->iterations, salt, hash);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The console: a cursor into the ring and at most one line under way. The device is in the loop only while it does
- * not take more, so a hung-up terminal cannot make the loop spin; one that fails is closed and tried again later.
+ * Implements console.h: a cursor into the ring and at most one unfinished line. The device is in the loop only while it
+ * accepts no more bytes, so a hung-up terminal cannot make the loop spin; after an error it is closed and opened later.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,7 @@ static size_t line_size, line_done;
 static struct loop_source waiting = LOOP_SOURCE_INIT;
 static struct loop_timer reopen_timer;
 
-/* A description of our own, so that O_NONBLOCK does not reach whoever shares descriptor 2. */
+/* A file description of our own, so that O_NONBLOCK does not affect processes that share descriptor 2. */
 static int open_device(void)
 {
 	int flags = O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
@@ -59,7 +59,7 @@ static void lose_device(void)
 	loop_arm(&reopen_timer, loop_now_ns() + REOPEN_NS);
 }
 
-/* Puts the next line into `line`; false if there is nothing to say. */
+/* Puts the next line into `line`; false if there is none. */
 static bool next_line(void)
 {
 	char record[EVENT_RECORD_MAX];
@@ -122,7 +122,7 @@ static void pump_and_wait(int lines)
 	} else if (r == -EAGAIN || r > 0) {
 		waiting.ready = ready;
 		if (waiting.fd < 0 && loop_add(&waiting, fd, EPOLLOUT) < 0)
-			while (r > 0)	/* not pollable: a plain file, which always takes it */
+			while (r > 0)	/* not pollable: a plain file, which never blocks */
 				r = pump(LINES_A_TURN);
 	} else {
 		lose_device();
@@ -183,7 +183,7 @@ void console_flush(int64_t due_ns)
 		if (r == -EAGAIN && poll(&p, 1, left_ms(due_ns)) < 0 && errno != EINTR)
 			break;
 	}
-	/* What the terminal's driver holds would be lost by reboot(2); it has no notification, so it is asked. */
+	/* reboot(2) would lose the bytes in the terminal driver's queue; it does not notify, so poll its size. */
 	while (fd >= 0 && ioctl(fd, TIOCOUTQ, &queued) == 0 && queued > 0 && left_ms(due_ns) > 0)
 		nanosleep(&(struct timespec){.tv_nsec = DRAIN_STEP_MS * 1000000}, NULL);
 }

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a local process says, on the event socket or through gantryctl: text, text with a syslog level in front
- * ("<4>the disk is slow"), or a JSON object (eventjson.h). What is none of these in full is text, so that nothing
- * that a program said is lost.
+ * A datagram on the event socket or from gantryctl: text, text with a syslog level in front ("<4>the disk is slow"), or
+ * a JSON object (eventjson.h). A malformed object counts as text, so that no message of a program is lost.
  */
 #ifndef INIT_EVENT_DATAGRAM_H
 #define INIT_EVENT_DATAGRAM_H
 
 #include "eventjson.h"
 
-#define DATAGRAM_MAX EVENTJSON_MAX	/* what is longer is cut, and so is text */
+#define DATAGRAM_MAX EVENTJSON_MAX	/* longer datagrams are cut and count as text */
 
 struct datagram {
 	enum event_level level;

@@ -69,7 +69,7 @@ void event_on_add(void (*wake)(void))
 		wakes[n_wakes++] = wake;
 }
 
-/* A reader that says something while it is woken is woken once more, not for ever. */
+/* A reader that adds an event while it is woken is woken once more, not endlessly. */
 static void wake_readers(void)
 {
 	if (waking) {

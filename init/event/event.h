@@ -21,7 +21,7 @@
  */
 int event_init(size_t entries);
 
-/* A message, printf-like. Source: a node's name or "gantry". Bytes that are not printable UTF-8 are replaced. */
+/* A message, printf-like. source: a node's name or "gantry". Bytes that are not printable UTF-8 are replaced. */
 void event_say(enum event_level level, const char *source, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -32,7 +32,7 @@ void event_tell(enum event_level level, const char *source, const struct fields 
 /* A state word, with fields or NULL. */
 void event_state(enum event_level level, const char *source, const char *state, const struct fields *fields);
 
-/* Any event; text and fields need no terminator; fields: "key=value" NUL each, checked and cut here. */
+/* Any event. Text and fields need no terminator; fields are "key=value", each ended by NUL, checked and cut here. */
 void event_add(enum event_level level, enum event_kind kind, const char *source, const char *text, size_t text_size,
 	       const char *fields, size_t fields_size);
 
@@ -46,25 +46,25 @@ size_t event_read(uint64_t *seq, void *record);
 bool event_is_field(const char *field, size_t size);
 
 /*
- * Copies what has the form key=value, cleaned, at most `room` bytes; the value that no longer fits is cut, the fields
- * after it are left out. Returns the size.
+ * Copies the valid fields, cleaned, at most `room` bytes; the first value that does not fit is cut, the fields after it
+ * are left out. Returns the size.
  */
 size_t event_clean_fields(char *out, size_t room, const char *fields, size_t size);
 
-/* How many events of each level the ring has taken, kept until now or not. */
+/* How many events of each level were added, including evicted ones. */
 void event_levels(uint64_t ret[EVENT_LEVEL_MAX]);
 
 uint64_t event_last(void);
 size_t event_entries(void);
 
-/* Drops that must not be silent: counted here, said once a second at most as one event "N messages dropped". */
+/* Counts a dropped message; at most once a second an event "N messages dropped" reports the count. */
 void event_count_drop(const char *source);
-uint64_t event_drops(void);	/* of both kinds */
+uint64_t event_drops(void);	/* counted by either function */
 
-/* A drop that whoever counts it says itself. */
+/* Counts a dropped message that the caller itself reports. */
 void event_count_told_drop(void);
 
-/* Called by event_add after each event; readers (console, subscribers) register here before the loop starts. */
+/* Registers a function that event_add() calls after each event; for readers, before the loop starts. */
 void event_on_add(void (*wake)(void));
 
 #endif

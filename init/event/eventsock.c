@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The event socket's reader. Each turn takes a bounded number of datagrams: a flood fills the socket's queue and makes
- * its senders wait, not the loop.
+ * Implements eventsock.h. Each turn reads a bounded number of datagrams: a flood fills the socket's queue and blocks
+ * its senders, not the loop.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,8 +26,8 @@
 static struct loop_source source = LOOP_SOURCE_INIT;
 static const char *(*whose)(int pid);
 
-/* Where no datagram comes, its bytes are never touched: what is written for each call lies apart. */
-static char bytes[DATAGRAMS_A_CALL][DATAGRAM_MAX + 1];	/* one more: what is longer is seen to be so */
+/* Pages of buffers that no datagram reaches are never touched; what each call writes is in arrays of its own. */
+static char bytes[DATAGRAMS_A_CALL][DATAGRAM_MAX + 1];	/* one more, to recognize longer datagrams */
 static union {
 	struct cmsghdr align;
 	char bytes[CMSG_SPACE(sizeof(struct ucred))];
@@ -35,9 +35,7 @@ static union {
 static struct iovec parts[DATAGRAMS_A_CALL];
 static struct mmsghdr messages[DATAGRAMS_A_CALL];
 
-/*
- * Whom a pid belongs to is read from /proc, so what was found is kept; for one turn only, because pids are used again.
- */
+/* A cache of the nodes of pids, which are read from /proc; for one turn only, because pids are reused. */
 #define NAMES_KEPT 16
 static struct {
 	int pid;
@@ -120,7 +118,7 @@ void eventsock_drain(void)
 
 static int bind_socket(const char *path)
 {
-	int queue = open(QUEUE_PATH, O_WRONLY | O_CLOEXEC);	/* taken by sockets at their creation; 10 is few */
+	int queue = open(QUEUE_PATH, O_WRONLY | O_CLOEXEC);	/* read at a socket's creation; the default is 10 */
 
 	if (queue >= 0) {
 		(void)!dprintf(queue, "%d", QUEUE_LENGTH);

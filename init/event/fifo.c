@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The legacy FIFO's reader. Lines are put together in one buffer of the size of an event's text; what is longer is
- * cut and the rest of that line thrown away. A tail without newline becomes an event after a second of silence, so
- * that it is not glued to the next writer's line.
+ * Implements fifo.h. Lines are assembled in a buffer as large as an event's text; a longer line is cut. A last line
+ * without newline becomes an event after a second of silence, so that it is not joined with the next writer's line.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -93,7 +92,7 @@ static int open_fifo(const char *path)
 	int fd, r;
 
 	if (mkfifo(path, 0666) == 0)
-		(void)!chmod(path, 0666);	/* whatever the umask is */
+		(void)!chmod(path, 0666);	/* regardless of the umask */
 	else if (errno != EEXIST)
 		return -errno;
 	if (lstat(path, &st) < 0)
@@ -118,7 +117,7 @@ int fifo_init(const char *path)
 	source.ready = ready;
 	r = loop_take(&source, open_fifo(path), EPOLLIN);
 	if (r < 0)
-		event_say(EVENT_ERROR, "gantry", "event fifo %s: %s", path,
-			  r == -ENXIO ? "exists and is not a fifo" : strerror(-r));
+		event_say(EVENT_ERROR, "gantry", "event FIFO %s: %s", path,
+			  r == -ENXIO ? "exists and is not a FIFO" : strerror(-r));
 	return r;
 }

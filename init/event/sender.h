@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How much of the ring one sender may fill. A token bucket for each that says something over the event socket or the
- * FIFO: who says more than the rate, once its burst is used up, goes on unhindered, but what it says is dropped and
- * counted, and the count is said once a second in its name. So one program gone wild does not wash away what all
- * others said.
+ * The rate limit of each sender on the event socket and the FIFO. Events above it are dropped and counted, and once a
+ * second the count becomes an event with the sender as its source. The sender is not blocked. So a program that floods
+ * does not push the events of all others out of the ring.
  */
 #ifndef INIT_EVENT_SENDER_H
 #define INIT_EVENT_SENDER_H
@@ -13,16 +12,16 @@
 
 struct sender;
 
-/* Both are events; per_s 0: no limit. Until it is called there is none. */
+/* Sets the limit of every sender, in events; per_s 0, and before the first call: no limit. */
 void sender_limit(int64_t per_s, int64_t burst);
 
 /*
- * The sender of this name, which is the events' source. Never NULL: the table is bounded, the one not heard of for the
- * longest time makes room. Valid until the next call.
+ * The sender of this name, which is its events' source. Never NULL: the table is bounded, and a new sender evicts the
+ * one that was silent longest. Valid until the next call.
  */
 struct sender *sender_find(const char *name);
 
-/* True: one more may become an event. False: it is counted as dropped. now_ns: CLOCK_BOOTTIME. */
+/* True: one more event may be added. False: it is counted as dropped. now_ns: CLOCK_BOOTTIME. */
 bool sender_may(struct sender *sender, int64_t now_ns);
 
 #endif

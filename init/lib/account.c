@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * passwd(5) and group(5), read a line at a time. Numbers are decimal and whole, or the line does not count: a
- * name never turns into uid 0 because its line was damaged.
+ * Implements account.h: passwd(5) and group(5), read line by line. A line whose number is not entirely decimal is
+ * skipped: a damaged line never turns a name into uid 0.
  */
 #include <errno.h>
 #include <limits.h>

@@ -19,7 +19,7 @@ struct bucket {
 	int64_t full_ns;	/* when it will be full again */
 };
 
-/* Takes one token; false if there is none. now_ns: any clock that does not go back, always the same one for a bucket. */
+/* Takes one token; false if there is none. now_ns: of a monotonic clock, the same one in all calls for a bucket. */
 bool bucket_take(struct bucket *bucket, const struct bucket_limit *limit, int64_t now_ns);
 
 #endif

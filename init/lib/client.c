@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Each request and each message is one datagram. Messages of PID 1 are checked as well: a reader does not rely on its
- * writer being right.
+ * Implements client.h. Each request and each message is one datagram. The messages of PID 1 are checked although PID 1
+ * is trusted: a reader should not depend on its writer being right.
  */
 #include <errno.h>
 #include <string.h>

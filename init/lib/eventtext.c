@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Events into text. Texts were cleaned on their way into the ring, so only quoting is left to do here.
- */
+/* Implements eventtext.h. Texts were cleaned when the event was added to the ring, so this only quotes. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -14,7 +12,7 @@
 static const char *const level_names[] = EVENT_LEVEL_NAMES;
 static const char *const kind_names[] = EVENT_KIND_NAMES;
 
-/* Where the words are an outsider's own, the old message is those words and nothing else. */
+/* Sources whose older message is the client's text alone. */
 static const char *const outside[] = {"fifo", "http"};
 
 int event_view(struct event_view *ret, const void *record, size_t size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An event as people and programs read it: the console line, the JSON object (log, API, gantryctl --json) and the
- * one-line message of the older System API. One place, so that every reader shows the same words.
+ * The text forms of an event: the console line, the JSON object (log, API, gantryctl --json) and the one-line message
+ * of the older System API. They are in one place, so that all readers show the same text.
  */
 #ifndef INIT_LIB_EVENTTEXT_H
 #define INIT_LIB_EVENTTEXT_H
@@ -19,7 +19,7 @@ struct event_view {
 #define EVENT_LINE_MAX 4096
 #define EVENT_JSON_MAX 24576
 
-/* 0; -EBADMSG: sizes do not add up, or a level, kind or field that no event has. */
+/* 0; -EBADMSG: the sizes do not add up, or the level, kind or a field is invalid. */
 int event_view(struct event_view *ret, const void *record, size_t size);
 
 /* A field's value, or NULL. */
@@ -28,10 +28,10 @@ const char *event_field(const struct event_view *e, const char *name);
 /* "[   12.345678] LEVEL SOURCE KIND: TEXT key=value" with newline; docs/events.md. */
 void event_console_line(struct text *t, const struct event_view *e);
 
-/* One JSON object, without newline: received_at, message, then what else is known. */
+/* One JSON object, without newline, as in docs/event.schema.json. */
 void event_json(struct text *t, const struct event_view *e);
 
-/* What the older System API calls the message: TEXT key=value, with the source in front unless it came from outside. */
+/* The message of the older System API: TEXT key=value, with the source in front unless it is "http" or "fifo". */
 void event_message(struct text *t, const struct event_view *e);
 
 /* "RFC3339 \t message\n": the older System API's text format. */

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * One descriptor along with a message (SCM_RIGHTS, unix(7)): what every sender and receiver of such messages does
- * alike.
- */
+/* Passing one descriptor with a message (SCM_RIGHTS, unix(7)). */
 #ifndef INIT_LIB_FDPASS_H
 #define INIT_LIB_FDPASS_H
 
 #include <string.h>
 #include <sys/socket.h>
 
-/* Room for one, zeroed before use; the kernel closes what does not fit. */
+/* Room for one descriptor, zeroed before use; the kernel closes further ones. */
 union fd_room {
 	struct cmsghdr head;
 	char bytes[CMSG_SPACE(sizeof(int))];

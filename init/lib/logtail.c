@@ -5,7 +5,7 @@
 #include "logtail.h"
 #include "utf8.h"
 
-#define READ_TRIES 4	/* a page that is written to all the time is taken as it is: it is checked in any case */
+#define READ_TRIES 4	/* then a torn copy is used: it is checked in any case */
 
 void logtail_add(struct logtail *tail, const char *text, size_t size)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What PID 1 and the role service-log say to each other: SOCK_SEQPACKET, one message a datagram, a head and `size`
- * bytes of body. The last lines of every service lie in memory that both see (logtail.h), so that no message is
- * needed for them.
+ * The protocol between PID 1 and the role service-log, over SOCK_SEQPACKET: each datagram is a message of a head and
+ * `size` bytes of body. The last lines of every service need no messages: they are in shared memory (logtail.h).
  */
 #ifndef INIT_LIB_LOGWIRE_H
 #define INIT_LIB_LOGWIRE_H
@@ -20,18 +19,18 @@ enum log_kind {
 	/* PID 1 to the role */
 	LOG_HELLO = 1,	/* the first; body: struct log_hello; attached: a memfd with a struct logtail for each node */
 	LOG_PIPE,	/* body: struct log_service; argument: enum log_stream; attached: the end to read from */
-	LOG_OPEN,	/* what the directory needs is there */
-	LOG_ENDED,	/* the node's process has ended; argument: which end that is */
-	LOG_FINISH,	/* write out what there is, and end */
+	LOG_OPEN,	/* the nodes in `logs.needs` are done: open the directory */
+	LOG_ENDED,	/* the node's process has ended; argument: number of that end, returned in LOG_READ */
+	LOG_FINISH,	/* write all remaining lines, then exit */
 	/* the role to PID 1 */
-	LOG_READ,	/* what was in the node's pipes at its end `argument` has been read */
+	LOG_READ,	/* the node's pipes have been read up to its end `argument` */
 	LOG_LINE,	/* body: a line of the node, to become an event */
-	LOG_SAY,	/* body: an event's text, about the node or, LOG_NOBODY, the role itself; argument: its level */
+	LOG_SAY,	/* body: text of an event about the node or, LOG_NOBODY, the role itself; argument: its level */
 	LOG_KIND_MAX,
 };
 
 enum log_stream {
-	LOG_STDOUT,	/* or both, where the log does not tell them apart */
+	LOG_STDOUT,	/* or both outputs, in the format `text` */
 	LOG_STDERR,
 	LOG_STREAMS,
 };
@@ -45,15 +44,15 @@ struct log_head {
 
 struct log_hello {
 	uint32_t nodes;
-	uint32_t again;		/* not the first process of this boot: what its predecessor held is gone */
+	uint32_t again;		/* not the first process of this boot: unwritten lines of the previous one are lost */
 	char directory[LOG_PATH_MAX];
 	char group[NODE_NAME_MAX];	/* of the files */
 };
 
 struct log_service {
 	char name[NODE_NAME_MAX];
-	int64_t max_bytes;	/* of one file */
-	uint32_t files;		/* in all */
+	int64_t max_bytes;	/* per file */
+	uint32_t files;		/* including NAME.log */
 	uint8_t json;
 	uint8_t events;
 	uint8_t reserved[2];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements loop.h. Sources that are removed during a batch are struck out of that batch, so a callback may remove
- * any source, itself included. Timers are a sorted list: there are as many as nodes, and they seldom change.
+ * Implements loop.h. A source that is removed during a batch is deleted from that batch, so a callback may remove any
+ * source, including its own. Timers are a sorted list: there are about as many as nodes, and they rarely change.
  */
 #include <errno.h>
 #include <string.h>

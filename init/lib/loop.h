@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one event loop of PID 1: level-triggered epoll over descriptors, and timers on one timerfd of CLOCK_BOOTTIME.
- * Sources and timers are embedded in their owners; the loop allocates nothing and forgets what is removed at once,
- * even from within a callback.
+ * The event loop of PID 1: level-triggered epoll over descriptors, and timers on one timerfd of CLOCK_BOOTTIME. Sources
+ * and timers are embedded in their owners; the loop allocates nothing. A removed source or timer is never called again,
+ * even if it is removed from within a callback.
  */
 #ifndef INIT_LIB_LOOP_H
 #define INIT_LIB_LOOP_H
@@ -33,10 +33,10 @@ int64_t loop_now_ns(void);
 /* Creates epoll and timerfd. 0 or negative errno. */
 int loop_init(void);
 
-/* Adds source->ready for fd with EPOLLIN and the like; 0 for none yet. 0 or negative errno; fd stays the caller's. */
+/* Adds source->ready for fd; events: EPOLLIN and others, 0: none yet. 0 or negative errno; fd stays the caller's. */
 int loop_add(struct loop_source *source, int fd, uint32_t events);
 
-/* The same, of a descriptor that is closed on failure; a negative errno in its place comes back. */
+/* The same, but closes fd on failure; a negative errno in place of fd is returned. */
 int loop_take(struct loop_source *source, int fd, uint32_t events);
 void loop_want(struct loop_source *source, uint32_t events);
 void loop_remove(struct loop_source *source);
@@ -45,11 +45,11 @@ void loop_remove(struct loop_source *source);
 void loop_arm(struct loop_timer *timer, int64_t due_ns);
 void loop_disarm(struct loop_timer *timer);
 
-/* Runs until loop_stop(); after every batch of events calls `after` (may be NULL), where the plan takes its steps. */
+/* Runs until loop_stop(); calls `after` (may be NULL) after every batch of events. */
 void loop_run(void (*after)(void));
 void loop_stop(void);
 
-/* How long each turn so far was away from waiting. */
+/* Durations of the turns so far, without the waiting. */
 const struct control_turns *loop_turns(void);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Chunks of the kernel's, and not of malloc(): what stays for good does not lie between what is freed soon, which would
- * then keep its pages; and a page of a chunk that is not used yet is no memory.
+ * Implements pool.h with mmap() instead of malloc(): long-lived memory does not fragment the heap, whose pages can then
+ * be released, and an untouched page of a chunk uses no memory.
  */
 #include <stdint.h>
 #include <string.h>
@@ -17,7 +17,7 @@ struct pool_chunk {
 	size_t size;
 };
 
-_Static_assert(sizeof(struct pool_chunk) % ALIGNMENT == 0, "what follows a chunk's head is aligned");
+_Static_assert(sizeof(struct pool_chunk) % ALIGNMENT == 0, "the memory after a chunk's head is aligned");
 
 static size_t rounded(size_t size, size_t to)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements procfs.h; a file is opened for each look, for a process and its number come and go. */
+/* Implements procfs.h. A file is opened for each call, because pids are reused. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>

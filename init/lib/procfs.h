@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * What procfs says of one process. The kernel answers from memory, at once and in one piece, so PID 1 may ask in its
- * loop.
- */
+/* Reads files of one process in /proc. The kernel answers from memory without blocking, so PID 1's loop may call it. */
 #ifndef INIT_LIB_PROCFS_H
 #define INIT_LIB_PROCFS_H
 
@@ -10,10 +7,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/*
- * What /proc/PID/FILE begins with, as much as fits, and a NUL. False: there is no such process, no descriptor to be had
- * now, or nothing in it.
- */
+/* The beginning of /proc/PID/FILE, as much as fits, with a NUL. False: it cannot be opened, or is empty. */
 bool procfs_read(pid_t pid, const char *file, char *ret, size_t size);
 
 #endif

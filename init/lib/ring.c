@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The byte ring. Records are stored back to back and cut at the end of the buffer, so no byte is wasted and the
- * only bookkeeping is an index of where each one starts. Sequence numbers only grow but may have gaps (in a copy
- * whose source was faster), so a lookup first guesses as if there were none and then searches by halves.
+ * Implements ring.h. Records are stored back to back and wrap at the end of the buffer; an index has the start of each.
+ * Sequence numbers only grow but may have gaps (in a copy that was too slow for its source), so a lookup first guesses
+ * as if there were no gaps and then does a binary search.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A byte ring of event records (struct event_head and its strings), allocated once. PID 1 keeps the events of this
- * boot in one; the API keeps its copy in another. Adding evicts the oldest and cannot fail; readers ask by sequence
- * number, so a slow reader holds nothing back and can tell what it missed.
+ * A byte ring of event records (struct event_head and its strings), allocated once. PID 1 keeps the events of this boot
+ * in one; the API has a copy in another. Adding evicts the oldest records and cannot fail; readers ask by sequence
+ * number, so a slow reader delays nothing and can tell what it missed.
  */
 #ifndef INIT_LIB_RING_H
 #define INIT_LIB_RING_H
@@ -28,19 +28,19 @@ struct ring {
 };
 
 /*
- * Room for `entries` records of 256 bytes on average, and never for less than 64 of the largest. The memory is
- * mapped, so it costs only what has been used. 0 or negative errno. ring_free() accepts a zeroed ring.
+ * Room for `entries` records of 256 bytes on average, and at least for 64 of the largest. The memory is mapped, so
+ * unused pages cost nothing. 0 or negative errno. ring_free() accepts a zeroed ring.
  */
 int ring_init(struct ring *ring, size_t entries);
 void ring_free(struct ring *ring);
 
-/* Adds a record of at most EVENT_RECORD_MAX bytes; its seq must be above ring->last. Anything else is ignored. */
+/* Adds a record of at most EVENT_RECORD_MAX bytes whose seq is above ring->last; other records are ignored. */
 void ring_add(struct ring *ring, const void *record, size_t size);
 
-/* Copies the first record with at least *seq, sets *seq to its number, returns its size; 0: there is none yet. */
+/* Copies the first record with at least *seq, sets *seq to its number and returns its size; 0: there is none. */
 size_t ring_read(const struct ring *ring, uint64_t *seq, void *record);
 
-/* Likewise the last record with at most *seq; 0: there is none any more. */
+/* The same with the last record of at most *seq. */
 size_t ring_read_back(const struct ring *ring, uint64_t *seq, void *record);
 
 #endif

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * The bounded text buffer. After the first piece that did not fit nothing more is added, so a cut text never has a
- * hole in it.
- */
+/* Implements text.h. After the first piece that does not fit nothing more is added, so a cut text has no gaps. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Text put together in a bounded buffer: nothing overflows, what does not fit is cut and remembered as cut.
- */
+/* Text in a bounded buffer: text that does not fit is cut, and `cut` is set. */
 #ifndef INIT_LIB_TEXT_H
 #define INIT_LIB_TEXT_H
 
@@ -11,7 +9,7 @@
 struct text {
 	char *bytes;
 	size_t size, room;
-	size_t limit;	/* above 0: bytes is malloc'ed and grows up to this; freed by the owner */
+	size_t limit;	/* above 0: bytes is malloc'ed, grows up to this and is freed by the owner */
 	bool cut;
 };
 
@@ -25,7 +23,7 @@ void text_printf(struct text *t, const char *fmt, ...) __attribute__((format(pri
 /* In double quotes, with a backslash before quotes and backslashes. */
 void text_quote(struct text *t, const char *bytes, size_t size);
 
-/* A JSON string with its quotes; as Go's encoder does, <, > and & are escaped too. bytes: valid UTF-8. */
+/* A JSON string with its quotes; like Go's encoder it also escapes <, > and &. bytes: valid UTF-8. */
 void text_json(struct text *t, const char *bytes, size_t size);
 
 /* The value of `name` in `size` bytes of NAME=VALUE strings, each ended by NUL (fields, facts); NULL: there is none. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements unixsock.h. Credentials are asked for before there is an address: no datagram comes without them. */
+/* Implements unixsock.h. SO_PASSCRED is set before bind(), so no datagram arrives without credentials. */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One pass over hostile bytes, one decision a character. Every event text goes through here once, on its way into
- * the ring, so that no reader has to think about what is in it.
+ * Implements utf8.h: one pass, one decision per character. Every event text is cleaned here once, when it is added to
+ * the ring, so that readers need not check it.
  */
 #include <stdbool.h>
 #include <stdint.h>

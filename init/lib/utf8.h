@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Makes hostile bytes fit for a terminal, a JSON string and a log line.
- */
+/* UTF-8, and cleaning hostile bytes for a terminal, a JSON string and a log line. */
 #ifndef INIT_LIB_UTF8_H
 #define INIT_LIB_UTF8_H
 
@@ -9,9 +7,9 @@
 #include <stdint.h>
 
 /*
- * Writes at most `room` bytes of valid UTF-8 to out (no terminator) and returns how many; cut between characters.
- * Tab, newline and carriage return become a space; terminal colour sequences vanish; other control characters,
- * invalid bytes, line separators and direction overrides become U+FFFD. in and out must not overlap.
+ * Writes at most `room` bytes of valid UTF-8 to out (no terminator) and returns how many; cut between characters. Tab,
+ * newline and carriage return become a space; terminal colour sequences are removed; other control characters, invalid
+ * bytes, line separators and direction overrides become U+FFFD. in and out must not overlap.
  */
 size_t utf8_clean(char *out, size_t room, const char *in, size_t size);
 

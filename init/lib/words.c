@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Texts of errors, for messages that go on after a colon.
- */
+/* Implements words.h. */
 #include <stdio.h>
 #include <string.h>
 

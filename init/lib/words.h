@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An errno in the style of all texts of Gantry: strerror() with a small first letter, but for abbreviations
- * ("I/O error"). The result is overwritten by the next call.
+ * The text of an errno in the style of Gantry's messages: strerror() with a lower-case first letter, except for
+ * abbreviations ("I/O error"). The next call overwrites the result.
  */
 #ifndef INIT_LIB_WORDS_H
 #define INIT_LIB_WORDS_H

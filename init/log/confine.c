@@ -12,9 +12,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "confine.h"
+#include "init/config/check.h"
 #include "init/config/format.h"
 #include "init/lib/restrict.h"
-#include "ring.h"
 
 #define FS_ALL_1        ((1ULL << 13) - 1)	/* linux/landlock.h: what its first version knows */
 #define FS_OF_DIRECTORY (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | \

@@ -20,7 +20,7 @@ static void name_of(const struct logfile *file, unsigned age, char *out)
 		snprintf(out, NAME_MAX_, "%s.log.%u", file->name, age);
 }
 
-/* Those of a time when there were more of them. */
+/* Removes files of an earlier configuration that kept more. */
 static void remove_surplus(const struct logfile *file, int directory)
 {
 	char name[NAME_MAX_];
@@ -31,7 +31,7 @@ static void remove_surplus(const struct logfile *file, int directory)
 	}
 }
 
-/* After a power cut or a kill the last line may be torn: it is ended, so that the next one is whole. */
+/* After a power cut or a kill the last line may be torn: ends it, so that the next one begins on a line of its own. */
 static int end_torn_line(struct logfile *file)
 {
 	char last = '\n';
@@ -155,7 +155,7 @@ int logfile_directory_of(const char *path, uint32_t uid, uint32_t gid)
 
 	if (fd < 0)
 		return fd;
-	/* The group's bit: new files are the group's, though who makes them is not in it. */
+	/* Set-group-ID: new files belong to the group, though the role is not a member. */
 	if (geteuid() == 0 && (fchown(fd, uid, gid) < 0 || fchmod(fd, 02750) < 0)) {
 		r = -errno;
 		close(fd);

@@ -30,7 +30,7 @@ bool logsplit_next(struct logsplit *split, bool last, struct logsplit_line *ret)
 	size_t size = split->end - split->begin;
 	const char *newline;
 
-	/* The newline after a piece that ended just where it had to be cut is not a line of its own. */
+	/* A newline right after a piece of the largest size ends that line and is not an empty one. */
 	if (split->cut && size > 0 && at[0] == '\n') {
 		split->begin++;
 		split->cut = false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements lastboot.h. Only a line that has the record's word in it is taken apart: a log has many. */
+/* Implements lastboot.h. Only lines that contain the text "down" are parsed: a log has many lines. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
@@ -70,7 +70,7 @@ size_t lastboot_fields(const struct lastboot *last, char *ret, size_t room)
 	if (!last->ended)
 		return t.size;
 	for (const char *f = last->fields; f < last->fields + last->fields_size; f += strlen(f) + 1)
-		if (strlen(f) + 1 <= room - t.size)	/* what does not fit is left out whole */
+		if (strlen(f) + 1 <= room - t.size)	/* a field that does not fit is left out */
 			text_add(&t, f, strlen(f) + 1);
 	return t.size;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How the boot before this one ended, out of the persistent log: it has an event "down" of PID 1 as its last words, or
- * it did not end in order. Lines go in from the oldest to the newest.
+ * How the previous boot ended, from the persistent log: a boot that was shut down in order has an event "down" of
+ * PID 1. Lines go in from the oldest to the newest.
  */
 #ifndef INIT_LOG_LASTBOOT_H
 #define INIT_LOG_LASTBOOT_H
@@ -12,26 +12,26 @@
 #include "init/show/logline.h"
 
 struct lastboot {
-	const char *running;		/* id of the boot that runs; the owner's */
-	bool any;			/* there was one before it */
-	bool over;			/* lines are of the running boot */
-	bool ended;			/* it has a record */
+	const char *running;		/* boot_id of the running boot; set by the owner */
+	bool any;			/* the log has an earlier boot */
+	bool over;			/* the current line belongs to the running boot */
+	bool ended;			/* it has an event "down" */
 	char id[LOG_BOOT_ID_MAX];
 	size_t fields_size;
-	char fields[EVENT_FIELDS_MAX];	/* of the record */
+	char fields[EVENT_FIELDS_MAX];	/* of that event */
 	size_t last_size;
-	char last[LOG_LINE_MAX];	/* its record, or the newest of its lines */
+	char last[LOG_LINE_MAX];	/* that event, or the newest line of the boot */
 };
 
-/* The next line, which begins a boot. */
+/* Takes the next line, a boot line. */
 void lastboot_boot(struct lastboot *last, const struct log_boot *boot);
 
-/* Any other line. */
+/* Takes the next line of another kind. */
 void lastboot_line(struct lastboot *last, const char *line, size_t size);
 
 /*
- * "key=value" NUL each: in_order, at, and if there is a record what it says. The size, 0: no boot before this one is
- * known. Whatever the disk held, these are fields of an event.
+ * Fields "key=value", each ended by NUL: in_order, at, and the fields of the event "down". Returns the size, 0 if the
+ * log has no earlier boot. The result is valid fields of an event whatever is on the disk.
  */
 size_t lastboot_fields(const struct lastboot *last, char *ret, size_t room);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Role `logger`: the persistent log. It follows the events from the first one and appends a JSON object a line to
- * DIRECTORY/events.log; two files share the byte budget, so the log rotates by one rename. Each boot starts with a
- * line of its own. A power cut tears at most the last line and the last second. While the disk refuses, it stops
- * reading and tries again: PID 1's ring keeps what fits, and a gap is written down.
+ * Role `logger`: the persistent event log. It follows the events from the first one and appends each as a line of JSON
+ * to DIRECTORY/events.log; two files share the byte budget, so the log rotates by one rename. Each boot begins with a
+ * boot line. A power cut costs at most the last second and tears at most the last line. While the disk fails, it stops
+ * reading and tries again: PID 1's ring keeps the newest events, and a gap is recorded in the log.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +31,7 @@
 
 #define LOG_NAME        "events.log"
 #define LOG_OLD_NAME    "events.log.1"
-#define LOG_SHORT_NAME  "events.log.new"	/* while a file that is too large is made shorter */
+#define LOG_SHORT_NAME  "events.log.new"	/* while an oversized file is being shortened */
 #define READ_FLAGS      (O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
 #define OPTIONS_MAX     65536
 #define MAX_BYTES_LEAST 65536
@@ -61,7 +61,7 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Standard error is a pipe to PID 1, each line an event. Said once when it begins and once when it is over. */
+/* Reports an error once when it begins and once when it is over; each line on standard error becomes an event. */
 static int disk_result(struct log *log, const char *what, int r)
 {
 	if (r < 0 && !log->failing)
@@ -72,7 +72,7 @@ static int disk_result(struct log *log, const char *what, int r)
 	return r;
 }
 
-/* At offset `at` of the buffer: before the events that are to follow it. */
+/* Inserts the boot line at offset `at` of the buffer. */
 static void add_boot_line(struct log *log, size_t at, bool continued)
 {
 	char line[512];
@@ -109,7 +109,7 @@ static int open_file(struct log *log)
 	return 0;
 }
 
-/* Copies a file from `at` on, but for the rest of a line there, which is only a part of one. 0 or negative errno. */
+/* Copies a file from the first whole line at or after `at`. 0 or negative errno. */
 static int copy_from(struct log *log, int from, off_t at, int to)
 {
 	bool begun = false;
@@ -132,7 +132,7 @@ static int copy_from(struct log *log, int from, off_t at, int to)
 	return n < 0 || fsync(to) < 0 ? -errno : 0;
 }
 
-/* Of a file that is too large, from a time with a larger budget, the newest part is kept. 0 or negative errno. */
+/* Cuts a file of a larger budget in an earlier boot down to its newest lines. 0 or negative errno. */
 static int shorten(struct log *log, const char *name)
 {
 	_cleanup_(cleanup_close) int from = openat(log->directory, name, READ_FLAGS);
@@ -153,8 +153,8 @@ static int shorten(struct log *log, const char *name)
 }
 
 /*
- * Where an earlier logger of this boot was in a file: this boot's events go on after it. True if the file ends within
- * this boot.
+ * Finds the last event of this boot that an earlier logger wrote to the file: this logger continues after it. True if
+ * the file ends with lines of this boot.
  */
 static bool scan(struct log *log, int fd, int64_t size)
 {
@@ -184,7 +184,7 @@ static bool scan(struct log *log, int fd, int64_t size)
 	return ours;
 }
 
-/* The older file may be all that this boot has: if the logger was killed between a rename and the next line. */
+/* If a logger was killed between a rename and the next line, only the older file has lines of this boot. */
 static bool scan_old(struct log *log)
 {
 	_cleanup_(cleanup_close) int fd = openat(log->directory, LOG_OLD_NAME, READ_FLAGS);
@@ -193,7 +193,7 @@ static bool scan_old(struct log *log)
 	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && scan(log, fd, st.st_size);
 }
 
-/* Goes on where the log ends: a torn line is ended, and there is a boot line if there must be one. */
+/* Prepares the end of the log for appending: ends a torn line, adds a boot line if needed. */
 static void go_on(struct log *log)
 {
 	bool before = scan_old(log), ours = scan(log, log->fd, log->size);
@@ -205,7 +205,7 @@ static void go_on(struct log *log)
 		add_boot_line(log, log->used, before);
 }
 
-/* PID 1 cannot read the disk; it answers at once. */
+/* Reports the previous shutdown to PID 1, which does not read the disk itself. */
 static void tell_last_shutdown(const struct log *log)
 {
 	struct control_message answer;
@@ -259,7 +259,7 @@ static int sync_now(struct log *log)
 	return fdatasync(log->fd) < 0 ? -errno : 0;
 }
 
-/* One step that may be repeated: open, rotate, write, in this order. */
+/* Opens, rotates and writes as needed; may be repeated after a failure. */
 static int settle(struct log *log)
 {
 	int r;
@@ -304,7 +304,7 @@ static void add_gap(struct log *log, int64_t lost)
 		log->used += (size_t)n;
 }
 
-/* Reads while there is something and room for the largest line. 1: go on; 0: end of file; negative errno. */
+/* Reads messages while there is room for the largest line. 1: go on; 0: end of file; negative errno. */
 static int take_messages(struct log *log)
 {
 	size_t room = log->limit < BUFFER_ROOM ? (size_t)log->limit : BUFFER_ROOM;
@@ -340,7 +340,7 @@ static int follow(struct log *log)
 		int64_t left = log->dirty ? log->sync_due_ms - now_ms() : -1;
 		struct pollfd p = {.fd = CONTROL_FD, .events = POLLIN};
 
-		if (stuck) {	/* an end of file cannot be waited for apart from data, so ask for a hang-up alone */
+		if (stuck) {	/* do not wait for data, only for a hang-up */
 			p.events = 0;
 			if (poll(&p, 1, RETRY_MS) > 0)
 				return settle(log);
@@ -378,7 +378,7 @@ static int read_options(struct log *log, char **ret_path)
 	return *ret_path ? 0 : -EINVAL;
 }
 
-/* True: PID 1 has hung up while we waited. */
+/* True: PID 1 has hung up. */
 static bool wait_for_hangup(int timeout_ms)
 {
 	struct pollfd p = {.fd = CONTROL_FD, .events = 0};
@@ -386,7 +386,7 @@ static bool wait_for_hangup(int timeout_ms)
 	return poll(&p, 1, timeout_ms) > 0;
 }
 
-/* Until the disk takes a log: an end here would only have PID 1 start us again. False: no need any more. */
+/* Retries until the log is open: if the role ended, PID 1 would only start it again. False: PID 1 has hung up. */
 static bool open_log(struct log *log, const char *path)
 {
 	for (;;) {
@@ -395,7 +395,7 @@ static bool open_log(struct log *log, const char *path)
 		if (r > 0)
 			log->directory = r;
 		if (r >= 0 && (shorten(log, LOG_OLD_NAME) < 0 || shorten(log, LOG_NAME) < 0))
-			fprintf(stderr, "persistent log: it is larger than it may be, and could not be made shorter\n");
+			fprintf(stderr, "persistent log: exceeds log.max_bytes and could not be shortened\n");
 		if (r >= 0)
 			r = open_file(log);
 		if (disk_result(log, path, r < 0 ? r : 0) == 0)
@@ -407,7 +407,7 @@ static bool open_log(struct log *log, const char *path)
 
 int logger_main(int argc, char **argv)
 {
-	static struct log log;	/* all zeros, or its buffer were in the binary */
+	static struct log log;	/* all zeros, so that its buffer is not in the binary */
 	_cleanup_(cleanup_free) char *path = NULL;
 	int r;
 
@@ -417,7 +417,7 @@ int logger_main(int argc, char **argv)
 	log.next = 1;
 	prctl(PR_SET_NAME, "gantry-logger");
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGTERM, SIG_IGN);	/* it ends by the end of file, after the last event */
+	signal(SIGTERM, SIG_IGN);	/* it ends at the end of file, after the last event */
 	signal(SIGINT, SIG_IGN);
 	setvbuf(stderr, NULL, _IOLBF, 0);	/* one line, one event */
 	log_boot_id(log.boot_id);

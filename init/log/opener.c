@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements the opener of ring.h. */
+/* Implements opener.h. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -7,14 +7,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "file.h"
+#include "init/config/check.h"
 #include "init/config/format.h"
 #include "init/lib/account.h"
 #include "init/lib/fdpass.h"
-#include "ring.h"
+#include "opener.h"
 
 #define GROUP_PATH "/etc/group"
 
-/* How each answer looks: 0 with the descriptor attached, or negative errno. */
+/* Each answer is 0 with the descriptor attached, or negative errno. */
 static int open_directory(const struct log_hello *hello)
 {
 	gid_t gid = 0;
@@ -50,7 +52,7 @@ int logopener_start(const struct log_hello *hello, int *ret_socket)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	signal(SIGCHLD, SIG_IGN);	/* it is not waited for */
+	signal(SIGCHLD, SIG_IGN);	/* the kernel reaps it */
 	pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements the rings of ring.h. */
+/* Implements ring.h. */
 #include <string.h>
-#include <time.h>
 
 #include "ring.h"
-
-int64_t log_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 size_t logring_room(const struct logring *ring)
 {

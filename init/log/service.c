@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Role `service-log`: reads what services print and writes NAME.log (docs/logs.md). PID 1 hands it the pipes and keeps
- * them, so this process may crash at any time. It runs as nobody else does, without network, and each service has
- * fixed buffers here: who floods is slowed down to what the disk takes; where no disk takes anything, lines are
- * dropped, counted, and the count is said as an event and in the log itself.
+ * Role `service-log`: reads the services' output and writes NAME.log (docs/logs.md). PID 1 passes the pipes and keeps
+ * them open, so this process may crash at any time. It runs as a user of its own, without network, and with fixed
+ * buffers for each service: a service that floods is slowed down to the speed of the disk; while the disk accepts
+ * nothing, lines are dropped and counted, and the count is reported as an event and in the log itself.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,25 +19,26 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <poll.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <gantry/role.h>
 
+#include "channel.h"
+#include "confine.h"
 #include "format.h"
 #include "init/lib/bucket.h"
 #include "init/lib/eventtext.h"
-#include "init/lib/fdpass.h"
 #include "init/lib/logtail.h"
 #include "init/lib/utf8.h"
+#include "opener.h"
 #include "ring.h"
+#include "writer.h"
 
 #define NICE          10
 #define READS_A_TURN  16
-#define SAY_WAIT_MS   50	/* for PID 1 to take an event */
 #define REPORT_MS     1000	/* between two reports of lines that did not become events */
-#define FINISH_MS     1000	/* for what services that have ended left in their pipes */
+#define FINISH_MS     1000	/* to read what ended services left in their pipes */
 #define THREAD_STACK  (256 * 1024)
 #define BASE_MEMORY   (64 << 20)
 #define NODE_MEMORY   (LOGRING_SIZE + sizeof(struct reader) + 16384)
@@ -49,16 +49,16 @@ struct stream {
 	struct logsplit split;
 };
 
-/* What the reader has of a node; allocated with its first pipe. */
+/* The reader's state of a node; allocated with its first pipe. */
 struct reader {
 	struct stream streams[LOG_STREAMS];
-	uint64_t lost_lines, lost_bytes;	/* dropped since the log last said so */
+	uint64_t lost_lines, lost_bytes;	/* dropped since the last report in the log */
 	bool said_lost;
 	struct bucket events;
 	unsigned long events_lost;	/* since the last report */
 	int64_t events_lost_ms;		/* when the first of them was */
-	uint32_t end;			/* LOG_ENDED came for this one ... */
-	bool end_due;			/* ... and is not answered yet */
+	uint32_t end;			/* argument of the last LOG_ENDED ... */
+	bool end_due;			/* ... which is not answered yet */
 };
 
 static struct logshare share = {.lock = PTHREAD_MUTEX_INITIALIZER, .readers_event = -1, .opener = -1};
@@ -70,39 +70,7 @@ static bool finishing;
 static int64_t finish_ms;
 static char now_text[40];	/* RFC 3339, of this turn */
 
-/* ---- to PID 1 --------------------------------------------------------------------------------------------------- */
-
-/* False: PID 1 did not take it in time. */
-static bool tell(enum log_kind kind, size_t node, uint32_t argument, const void *body, size_t size)
-{
-	struct log_head head = {.kind = (uint16_t)kind, .node = (uint16_t)node, .size = (uint32_t)size,
-				.argument = argument};
-	struct iovec parts[] = {{&head, sizeof(head)}, {(void *)body, size}};
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-
-	for (int i = 0; i < 2; i++) {
-		struct pollfd p = {.fd = LOG_CHANNEL_FD, .events = POLLOUT};
-
-		if (sendmsg(LOG_CHANNEL_FD, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-			return true;
-		if (i == 0 && errno == EAGAIN)
-			poll(&p, 1, SAY_WAIT_MS);
-	}
-	return false;
-}
-
-void log_say(enum event_level level, size_t node, const char *fmt, ...)
-{
-	char text[512];
-	va_list args;
-	int n;
-
-	va_start(args, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	if (n > 0)
-		tell(LOG_SAY, node, level, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
-}
+/* ---- into the rings --------------------------------------------------------------------------------------------- */
 
 /* Sends a line as an event, at the rate that PID 1 allows the processes whose output it reads itself. */
 static void make_event(size_t node, const char *text, size_t size)
@@ -112,17 +80,15 @@ static void make_event(size_t node, const char *text, size_t size)
 	int64_t now_ms = log_now_ms();
 
 	if (r->events_lost && now_ms - r->events_lost_ms >= REPORT_MS) {
-		log_say(EVENT_WARNING, node, "prints too much: %lu lines are no events", r->events_lost);
+		logchannel_say(EVENT_WARNING, node, "prints too much: %lu lines did not become events", r->events_lost);
 		r->events_lost = 0;
 	}
 	if (bucket_take(&r->events, &limit, now_ms * 1000000) &&
-	    tell(LOG_LINE, node, 0, text, size < EVENT_TEXT_MAX ? size : EVENT_TEXT_MAX))
+	    logchannel_send(LOG_LINE, node, 0, text, size < EVENT_TEXT_MAX ? size : EVENT_TEXT_MAX))
 		return;
 	if (r->events_lost++ == 0)
 		r->events_lost_ms = now_ms;
 }
-
-/* ---- into the rings --------------------------------------------------------------------------------------------- */
 
 static size_t format(const struct logged *n, char *out, const char *stream, const char *text, size_t size,
 		     bool partial)
@@ -131,18 +97,18 @@ static size_t format(const struct logged *n, char *out, const char *stream, cons
 	       logformat_text(out, text, size);
 }
 
-/* Why a line without room is dropped, rather than waited for; NULL: the disk takes lines, there will be room. */
+/* Why a line that does not fit must be dropped; NULL: the writer makes progress, so wait for room. */
 static const char *why_drop(const struct logged *n)
 {
 	if (n->failing)
 		return n->why;
 	if (log_now_ms() - share.progress_ms <= LOG_PATIENCE_MS)
 		return NULL;
-	return share.open ? "the disk takes nothing" : share.open_wanted ? "the directory cannot be written to yet" :
+	return share.open ? "the disk accepts no writes" : share.open_wanted ? "the directory is not writable yet" :
 	       "its disk is not open yet";
 }
 
-/* How many lines are missing at this place. */
+/* The line in the log that says how many are missing. */
 static size_t format_gap(const struct logged *n, const struct reader *r, char *out)
 {
 	char text[128];
@@ -158,7 +124,7 @@ enum put {
 	PUT_WAIT,
 };
 
-/* `line` and, before it, what is missing. */
+/* Puts `line` into the ring and, before it, the line about missing ones. */
 static enum put put(size_t node, const char *line, size_t size, const char **ret_why)
 {
 	struct logged *n = &share.nodes[node];
@@ -188,7 +154,7 @@ static void lose(size_t node, const struct logsplit_line *line, const char *why)
 	struct reader *r = readers[node];
 
 	if (!r->said_lost)
-		log_say(EVENT_WARNING, node, "log: lines are dropped: %s", why);
+		logchannel_say(EVENT_WARNING, node, "log: dropping lines: %s", why);
 	r->said_lost = true;
 	r->lost_lines++;
 	r->lost_bytes += line->taken;
@@ -200,13 +166,13 @@ static void found_room(size_t node)
 	struct reader *r = readers[node];
 
 	if (r->said_lost)
-		log_say(EVENT_WARNING, node, "log: %" PRIu64 " lines (%" PRIu64 " bytes) were dropped", r->lost_lines,
-			r->lost_bytes);
+		logchannel_say(EVENT_WARNING, node, "log: %" PRIu64 " lines (%" PRIu64 " bytes) were dropped",
+			       r->lost_lines, r->lost_bytes);
 	r->said_lost = false;
 	r->lost_lines = r->lost_bytes = 0;
 }
 
-/* False: it must wait for the writer. */
+/* False: the line must wait for the writer. */
 static bool take_line(size_t node, size_t stream, const struct logsplit_line *line)
 {
 	static char clean[LOG_CLEAN_MAX], formatted[LOG_FORMATTED_MAX];
@@ -246,7 +212,7 @@ static void want(size_t node, size_t stream, bool on)
 	epoll_ctl(epoll_fd, EPOLL_CTL_MOD, s->fd, &event);
 }
 
-/* Takes the lines that are there. False: the ring is full, the stream paused. */
+/* Takes all complete lines. False: the ring is full, the stream paused. */
 static bool take_lines(size_t node, size_t stream, bool last)
 {
 	struct stream *s = &readers[node]->streams[stream];
@@ -262,7 +228,7 @@ static bool take_lines(size_t node, size_t stream, bool last)
 	return true;
 }
 
-/* Reads at most `size` bytes, or as many as there are. False: paused. */
+/* Reads at most `size` bytes. False: paused. */
 static bool read_stream(size_t node, size_t stream, size_t size)
 {
 	struct stream *s = &readers[node]->streams[stream];
@@ -290,7 +256,7 @@ static void read_ready(size_t node, size_t stream)
 		read_stream(node, stream, READS_A_TURN * LOG_LINE_MAX);
 }
 
-/* The process has ended: what it left in its pipes, and a last line without an end. False: paused. */
+/* After the end of the process: reads the rest of its pipes and a last line without newline. False: paused. */
 static bool read_rest(size_t node)
 {
 	bool all = true;
@@ -314,10 +280,10 @@ static void end_process(size_t node)
 
 	r->end_due = !read_rest(node);
 	if (!r->end_due)
-		tell(LOG_READ, node, r->end, NULL, 0);
+		logchannel_send(LOG_READ, node, r->end, NULL, 0);
 }
 
-/* There may be room again, or it is no use to wait for it. */
+/* Takes lines of paused streams: there may be room again, or waiting has become pointless. */
 static void resume(void)
 {
 	for (size_t i = 0; i < share.n_nodes; i++) {
@@ -382,7 +348,7 @@ static void take_pipe(const struct log_head *head, const struct log_service *ser
 	if (r == 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
 		r = -errno;
 	if (r < 0) {
-		log_say(EVENT_ERROR, head->node, "log: %s", strerror(-r));
+		logchannel_say(EVENT_ERROR, head->node, "log: %s", strerror(-r));
 		close(fd);
 		return;
 	}
@@ -420,29 +386,13 @@ static void take_message(const struct log_head *head, const void *body, int fd)
 	}
 }
 
-/* One message. 1: taken; 0: there is none; negative: the channel is closed. body: LOG_BODY_MAX bytes, aligned. */
-static int receive(struct log_head *head, void *body, int *ret_fd, int flags)
-{
-	struct iovec parts[] = {{head, sizeof(*head)}, {body, LOG_BODY_MAX}};
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-	union fd_room room = {0};
-	ssize_t n;
-
-	fd_expect(&message, &room);
-	n = recvmsg(LOG_CHANNEL_FD, &message, flags | MSG_CMSG_CLOEXEC);
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	*ret_fd = fd_attached(&message);
-	return (size_t)n >= sizeof(*head) && head->size == (size_t)n - sizeof(*head) ? 1 : -ECONNRESET;
-}
-
 static bool take_messages(void)
 {
 	_Alignas(8) char body[LOG_BODY_MAX];
 	struct log_head head;
 	int fd, r;
 
-	while ((r = receive(&head, body, &fd, MSG_DONTWAIT)) > 0)
+	while ((r = logchannel_receive(&head, body, &fd, MSG_DONTWAIT)) > 0)
 		take_message(&head, body, fd);
 	return r == 0;
 }
@@ -459,7 +409,7 @@ static void read_clock(void)
 	now_text[t.size < sizeof(now_text) ? t.size : sizeof(now_text) - 1] = '\0';
 }
 
-/* All that services left behind is in the rings; or it is too late for more. */
+/* All output of ended services is in the rings, or the time for that is over. */
 static bool finished(void)
 {
 	bool all = true;
@@ -508,7 +458,7 @@ static int take_hello(void)
 	int fd = -1, r;
 
 	do
-		r = receive(&head, body, &fd, 0);
+		r = logchannel_receive(&head, body, &fd, 0);
 	while (r == 0);
 	if (r < 0 || head.kind != LOG_HELLO || head.size != sizeof(hello) || fd < 0)
 		return -EBADMSG;
@@ -566,7 +516,7 @@ int service_log_main(int argc, char **argv)
 	(void)argv;
 	prctl(PR_SET_NAME, "gantry-log");
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGTERM, SIG_IGN);	/* it ends when PID 1 says so, after the last service */
+	signal(SIGTERM, SIG_IGN);	/* it ends on LOG_FINISH, after the last service */
 	signal(SIGINT, SIG_IGN);
 	setpriority(PRIO_PROCESS, 0, NICE);
 	r = take_hello();

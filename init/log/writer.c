@@ -1,20 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The thread of the role service-log that may wait for a disk. It takes from the rings in turn, a chunk of each; what
- * a disk refuses is said once and tried again, and stays in the ring meanwhile.
+ * Implements writer.h: the thread of the role service-log that may block on a disk. It takes a chunk of each ring in
+ * turn. An error of the disk is reported once, and the write is tried again; the lines stay in the ring meanwhile.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "channel.h"
+#include "confine.h"
 #include "init/lib/words.h"
-#include "ring.h"
+#include "opener.h"
+#include "writer.h"
 
 static char chunk[LOGRING_CHUNK];
 static int directory = -1;
 
-/* Until it works or nobody wants it any more. Called with the lock held; false: there will be no directory. */
+int64_t log_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Tries until it succeeds or the role ends. Called with the lock held; false: there is no directory. */
 static bool open_directory(struct logshare *share)
 {
 	bool said = false;
@@ -32,9 +44,9 @@ static bool open_directory(struct logshare *share)
 			r = logconfine_files(directory);
 		}
 		if (r < 0 && !said)
-			log_say(EVENT_ERROR, LOG_NOBODY, "the logs' directory: %s; trying again", strerror(-r));
+			logchannel_say(EVENT_ERROR, LOG_NOBODY, "log directory: %s; trying again", strerror(-r));
 		else if (r >= 0 && said)
-			log_say(EVENT_NOTICE, LOG_NOBODY, "the logs' directory: works again");
+			logchannel_say(EVENT_NOTICE, LOG_NOBODY, "log directory: works again");
 		said = said || r < 0;
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec += LOG_RETRY_MS / 1000;
@@ -65,9 +77,9 @@ static void wake_readers(struct logshare *share)
 static void tell(struct logged *n, size_t node, int r)
 {
 	if (r < 0 && !n->failing)
-		log_say(EVENT_ERROR, node, "log: %s.log: %s; trying again", n->service.name, strerror(-r));
+		logchannel_say(EVENT_ERROR, node, "log: %s.log: %s; trying again", n->service.name, strerror(-r));
 	else if (r >= 0 && n->failing)
-		log_say(EVENT_NOTICE, node, "log: %s.log: works again", n->service.name);
+		logchannel_say(EVENT_NOTICE, node, "log: %s.log: works again", n->service.name);
 }
 
 /* Called with the lock held. */
@@ -80,7 +92,7 @@ static void write_chunk(struct logshare *share, size_t node)
 	pthread_mutex_unlock(&share->lock);
 	r = logfile_write(&n->file, directory, chunk, size, &written);
 	tell(n, node, r);
-	if (r == -ENOENT)	/* the directory itself was removed: the next process of this role makes a new one */
+	if (r == -ENOENT)	/* the directory was removed: the next process of this role makes a new one */
 		_exit(1);
 	pthread_mutex_lock(&share->lock);
 	logring_drop(n->ring, written);
@@ -92,7 +104,7 @@ static void write_chunk(struct logshare *share, size_t node)
 		wake_readers(share);
 }
 
-/* True: something was done. *ret_due_ms: when to try what was refused; 0: nothing was. */
+/* True: something was written. *ret_due_ms: when to retry a failed write; 0: none failed. */
 static bool one_round(struct logshare *share, int64_t *ret_due_ms)
 {
 	bool done = false;
@@ -118,7 +130,7 @@ static void wait_for_work(struct logshare *share, int64_t due_ms)
 	int64_t left_ms = due_ms ? due_ms - log_now_ms() : 0;
 	struct timespec until;
 
-	share->progress_ms = INT64_MAX;	/* nobody waits for a writer that has nothing to do */
+	share->progress_ms = INT64_MAX;	/* an idle writer is not late */
 	if (!due_ms) {
 		pthread_cond_wait(&share->work, &share->lock);
 	} else if (left_ms > 0) {

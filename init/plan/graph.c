@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements graph.h: adjacency in one array, a ring, and a binary heap that knows where each node is in it. */
+/* Implements graph.h: adjacency in one array, a queue, and a binary heap that knows the place of each node. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph.h"
 
-/* ---- who waits for whom ----------------------------------------------------------------------------------------- */
+/* ---- dependents ------------------------------------------------------------------------------------------------- */
 
 static void count_edges(uint32_t *counts, const uint16_t *on, size_t n)
 {
@@ -83,7 +83,7 @@ int graph_find(const struct plan_graph *graph, const struct config *config, cons
 	return -ENOENT;
 }
 
-/* ---- what to look at -------------------------------------------------------------------------------------------- */
+/* ---- marked nodes ----------------------------------------------------------------------------------------------- */
 
 void graph_mark(struct plan_graph *graph, size_t node)
 {
@@ -95,7 +95,7 @@ bool graph_next_marked(struct plan_graph *graph, size_t *ret)
 	return queue_next(&graph->marked, ret);
 }
 
-/* ---- when ------------------------------------------------------------------------------------------------------- */
+/* ---- due times -------------------------------------------------------------------------------------------------- */
 
 static void place(struct plan_graph *graph, size_t at, uint16_t node)
 {
@@ -150,7 +150,7 @@ void graph_set_due(struct plan_graph *graph, size_t node, int64_t due_ns)
 			return;
 		place(graph, at - 1, last);
 	}
-	/* Whichever stands there now may be too early or too late for its place. */
+	/* The node at this place may have to move either way. */
 	rise(graph, at - 1);
 	sink(graph, at - 1);
 }

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * What happens to the plan from outside: a process ended, became ready, is alive or not; somebody wants a node
- * started or stopped. Each input notes what it means for its node and marks it; the step does the rest.
- */
+/* Implements input.h. Each input records what it means for its node and marks it; the step does the rest. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +8,7 @@
 #include "node.h"
 #include "text.h"
 
-/* When PID 1 itself could not start a process. */
+/* After PID 1 itself failed to start a process. */
 #define NOT_STARTED_RETRY_NS (1000 * PLAN_MS)
 
 /* ---- how a process ends ----------------------------------------------------------------------------------------- */
@@ -27,7 +24,7 @@ static void stage_exited(struct plan *plan, struct plan_node *node, const struct
 	plan_fail_or_retry(plan, node, !node->overdue && how->status == STAGE_NEVER, why, now);
 }
 
-/* It ended as a service should, as far as its status says. */
+/* Whether it ended successfully. */
 static bool ended_well(const struct plan_node *node, const struct process_exit *how, bool was_ready)
 {
 	enum ready_kind kind = node->config->ready;
@@ -36,8 +33,8 @@ static bool ended_well(const struct plan_node *node, const struct process_exit *
 	       (was_ready || kind == READY_STARTED || kind == READY_EXIT);
 }
 
-/* podman, too, ends with 125 when it could not do something: of a container only the launcher's word counts. */
-static bool said_never(const struct plan_node *node, const struct process_exit *how)
+/* podman exits with 125 on errors of its own: for a container 125 counts only before its program was executed. */
+static bool is_final(const struct plan_node *node, const struct process_exit *how)
 {
 	return how->status == STAGE_NEVER && (!node->config->prepare_ms || !node->launched_ns);
 }
@@ -49,7 +46,7 @@ static void service_exited(struct plan *plan, struct plan_node *node, const stru
 
 	if (was_ready && now - node->ended_ns >= node->config->stable_ms * PLAN_MS)
 		node->attempts = 1;
-	if (!node->overdue && node->ending != ENDING_FAILED && said_never(node, how)) {
+	if (!node->overdue && node->ending != ENDING_FAILED && is_final(node, how)) {
 		plan_fail_or_retry(plan, node, true, why, now);
 		return;
 	}
@@ -67,7 +64,7 @@ static void stopped(struct plan *plan, struct plan_node *node, const char *why, 
 	node->ended_ns = now;
 	node->attempts = 0;
 	if (node->restart && node->follows)
-		plan_set_state(plan, node, NODE_WAITING, "until what it needs is ready again");
+		plan_set_state(plan, node, NODE_WAITING, "until its dependencies are ready again");
 	else if (node->restart)
 		plan_set_state(plan, node, NODE_WAITING, "restart");
 	else if (node->disable)
@@ -83,7 +80,7 @@ void plan_ended(struct plan *plan, size_t index, const struct process_exit *how,
 		(node->state == NODE_STOPPING && node->ending != ENDING_ASKED && node->ended_ns);
 	char why[NODE_REASON_MAX];
 
-	/* Why it was ended says more than how. */
+	/* The reason for stopping it says more than its exit status. */
 	if (node->state == NODE_STOPPING && node->ending == ENDING_FAILED && !node->overdue)
 		memcpy(why, node->reason, sizeof(why));
 	else
@@ -101,7 +98,7 @@ void plan_ended(struct plan *plan, size_t index, const struct process_exit *how,
 		stage_exited(plan, node, how, why, now);
 	}
 	node->overdue = false;
-	/* What it needs may have waited for it to end first. */
+	/* Its dependencies may have waited for it to end first. */
 	for (size_t i = 0; i < node->config->n_needs; i++)
 		graph_mark(&plan->graph, node->config->needs[i]);
 }
@@ -117,14 +114,14 @@ void plan_not_started(struct plan *plan, size_t index, const char *why, int64_t 
 	plan_set_state(plan, node, NODE_RETRYING, "not started: %s", why);
 }
 
-/* ---- what a service says, and what is found out about it -------------------------------------------------------- */
+/* ---- readiness and health --------------------------------------------------------------------------------------- */
 
 void plan_launched(struct plan *plan, size_t index, int64_t now)
 {
 	struct plan_node *node = &plan->nodes[index];
 
 	node->launched_ns = now;
-	plan_mark(plan, node);	/* its deadline is another one now */
+	plan_mark(plan, node);	/* its deadline has changed */
 }
 
 void plan_ready(struct plan *plan, size_t index, int64_t now)
@@ -140,7 +137,7 @@ void plan_ready(struct plan *plan, size_t index, int64_t now)
 
 void plan_alive(struct plan *plan, size_t index, int64_t now)
 {
-	/* Its time stays where it was in the heap: when that comes, the step sees that there is a later one. */
+	/* Its place in the heap stays: when the old time comes, the step finds the later one. */
 	plan->nodes[index].alive_ns = now;
 }
 
@@ -177,14 +174,14 @@ void plan_stopping(struct plan *plan, size_t index, int64_t now)
 
 	if (node->state != NODE_READY || !node->process || plan->state == BOOT_STOPPING)
 		return;
-	ends(plan, node, ENDING_ITSELF, "by itself");
+	ends(plan, node, ENDING_ITSELF, "reported STOPPING=1");
 	node->told = true;
 	node->kill_ns = now + (node->config->stop_grace_ms > 0 ? node->config->stop_grace_ms * PLAN_MS : 1);
 }
 
-/* ---- what somebody wants ---------------------------------------------------------------------------------------- */
+/* ---- operators -------------------------------------------------------------------------------------------------- */
 
-/* What was blocked by a node that gets another chance gets one too. */
+/* Nodes that this one blocked wait again, now that it may start again. */
 static void unblock(struct plan *plan, size_t index)
 {
 	const uint16_t *dependents;
@@ -223,7 +220,7 @@ static void pull_one(struct plan *plan, size_t index)
 	}
 }
 
-/* Starts what the node needs and wants and what those do, where somebody had stopped it or nobody started it yet. */
+/* Starts the needs and wants of the node, and theirs, that are stopped or disabled. */
 static void pull_in(struct plan *plan, size_t index)
 {
 	struct plan_node *node = &plan->nodes[index];
@@ -299,14 +296,14 @@ int plan_stop(struct plan *plan, size_t index, bool again, int64_t now)
 	return 0;
 }
 
-/* ---- what the configuration says -------------------------------------------------------------------------------- */
+/* ---- the configuration ------------------------------------------------------------------------------------------ */
 
 static void switch_on(struct plan *plan, size_t index)
 {
 	struct plan_node *node = &plan->nodes[index];
 
 	if (node->state == NODE_STOPPING && node->disable)
-		node->restart = true;	/* which goes before disable */
+		node->restart = true;	/* takes precedence over disable */
 	if (node->state != NODE_DISABLED)
 		return;
 	node->attempts = 0;
@@ -322,7 +319,7 @@ static void switch_off(struct plan *plan, struct plan_node *node, const char *wh
 	case NODE_DISABLED:
 		return;
 	case NODE_STOPPING:
-		/* Unless somebody asked for its stop, and not for a new start: then it stays stopped. */
+		/* An operator stopped it and did not ask for a restart: it stays stopped. */
 		if (!node->restart && node->ending == ENDING_ASKED)
 			return;
 		node->disable = true;

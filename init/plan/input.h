@@ -10,27 +10,27 @@
 
 void plan_ended(struct plan *plan, size_t node, const struct process_exit *how, int64_t now);
 void plan_ready(struct plan *plan, size_t node, int64_t now);
-/* The service said that it is alive (WATCHDOG=1). */
+/* The service sent a keep-alive (WATCHDOG=1). */
 void plan_alive(struct plan *plan, size_t node, int64_t now);
-/* It appeared ready, but what had to be done then failed: it is stopped, and that counts as its failure. */
+/* A when_ready step failed: the service is stopped, and that counts as its failure. */
 void plan_unready(struct plan *plan, size_t node, const char *why, int64_t now);
-/* The service is there but does not work: it is stopped, and that counts as its failure. */
+/* A health check failed: the service is stopped, and that counts as its failure. */
 void plan_unhealthy(struct plan *plan, size_t node, const char *why, int64_t now);
-/* The service said that it ends by itself (STOPPING=1); it has its grace for that. */
+/* The service reported that it is ending (STOPPING=1); it has its stop_grace_s for that. */
 void plan_stopping(struct plan *plan, size_t node, int64_t now);
-/* The program was executed. From here a service has its ready_deadline_s, if preparing it has a deadline of its own. */
+/* The program was executed. A service whose preparation has its own deadline has ready_deadline_s from here on. */
 void plan_launched(struct plan *plan, size_t node, int64_t now);
-/* PID 1 had no process or descriptor to give: tried again soon, and not counted as the node's failure. */
+/* PID 1 could not start a process (no descriptor, no memory): tried again soon, not counted as the node's failure. */
 void plan_not_started(struct plan *plan, size_t node, const char *why, int64_t now);
 /*
- * 0, -EINVAL, -EALREADY, -ESHUTDOWN as in boot.h. A start also starts what the node needs and wants, if that was
- * stopped or is disabled; a stop first stops what follows the node.
+ * 0, -EINVAL, -EALREADY, -ESHUTDOWN as in boot.h. A start also starts the node's needs and wants that are stopped or
+ * disabled; a stop first stops the nodes that follow this one. again: start it once it has stopped.
  */
 int plan_start(struct plan *plan, size_t node, int64_t now);
 int plan_stop(struct plan *plan, size_t node, bool again, int64_t now);
 /*
- * The configuration says whether a service (enabled_if) is to run; only a change of that does anything. What was
- * stopped by hand stays stopped, what was started by hand though it is off runs until it is switched on and off again.
+ * The configuration switches a service (enabled_if) on or off; only a change has an effect. A service stopped by an
+ * operator stays stopped; one started by an operator while off runs until it is switched on and off again.
  */
 void plan_enable(struct plan *plan, size_t node, bool on, const char *why);
 

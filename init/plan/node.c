@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements node.h: the change of state, which is the one place where the plan's counters and marks are kept,
- * the start, the request to end, and when a failed node is tried again.
+ * Implements node.h: the change of state (the one place that updates the plan's counters and marks), the start, the
+ * stop, and when a failed node is tried again.
  */
 #include <signal.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@ void plan_push(struct plan *plan, enum plan_action_kind kind, size_t node, int s
 {
 	struct plan_action *action;
 
-	/* The owner drains the queue after every input, so it cannot fill; were it ever full, the oldest news goes. */
+	/* The owner drains the queue after every input, so it cannot fill; were it full, the oldest action is lost. */
 	if (plan->count == plan->capacity) {
 		plan->head = (plan->head + 1) % plan->capacity;
 		plan->count--;
@@ -70,7 +70,7 @@ const char *plan_state_words(enum node_state state)
 	case NODE_FAILED:   return "failed";
 	case NODE_BLOCKED:  return "is blocked";
 	case NODE_DISABLED: return "is disabled";
-	case NODE_STOPPING: return "stops";
+	case NODE_STOPPING: return "is stopping";
 	case NODE_STOPPED:  return "was stopped";
 	default:            return "is not ready";
 	}
@@ -140,7 +140,7 @@ void plan_tell(struct plan *plan, struct plan_node *node, int64_t now)
 		plan_push(plan, PLAN_SIGNAL, plan_index(plan, node),
 			  plan_is_service(node) ? config->stop_signal : SIGTERM);
 	grace = grace > 0 ? grace : 1;
-	/* Who asks twice does not give it more time. */
+	/* A second request does not extend the grace. */
 	if (!node->kill_ns || now + grace < node->kill_ns)
 		node->kill_ns = now + grace;
 	node->told = true;
@@ -149,7 +149,7 @@ void plan_tell(struct plan *plan, struct plan_node *node, int64_t now)
 
 /* ---- trying again ----------------------------------------------------------------------------------------------- */
 
-/* splitmix64: good enough for what only has to differ between machines, and the same everywhere for one seed. */
+/* splitmix64: the jitter only has to differ between machines, and be reproducible from its seed. */
 static uint64_t random_next(struct plan *plan)
 {
 	uint64_t z = plan->random += 0x9e3779b97f4a7c15ULL;
@@ -159,7 +159,7 @@ static uint64_t random_next(struct plan *plan)
 	return z ^ (z >> 31);
 }
 
-/* min * 2^(attempts-1), at most max; and longer by up to the jitter, so that what failed together comes back apart. */
+/* min * 2^(attempts-1), at most max, plus up to the jitter: nodes that failed together retry at different times. */
 static int64_t wait_ns(struct plan *plan, const struct plan_node *node, bool slow)
 {
 	const struct config_node *config = node->config;
@@ -176,7 +176,7 @@ static int64_t wait_ns(struct plan *plan, const struct plan_node *node, bool slo
 	return delay;
 }
 
-/* Counts one more restart. True: they are too many for the time they came in. */
+/* Counts a restart. True: more than `burst` within burst_ms. */
 static bool is_burst(struct plan_node *node, int64_t now)
 {
 	const struct config_node *config = node->config;
@@ -203,7 +203,7 @@ void plan_fail_or_retry(struct plan *plan, struct plan_node *node, bool never, c
 	if (burst)
 		snprintf(often, sizeof(often), "; more than %u restarts in %lld s%s", config->burst,
 			 (long long)(config->burst_ms / 1000), config->burst_fails ? "" : ", slowed down");
-	room = NODE_REASON_MAX - 1 - (int)strlen(often);	/* what is added is the last to be cut */
+	room = NODE_REASON_MAX - 1 - (int)strlen(often);	/* the addition is never cut */
 	if (never || (config->retry_limit && node->attempts >= config->retry_limit) || (burst && config->burst_fails)) {
 		plan_set_state(plan, node, NODE_FAILED, "%.*s%s", room, why, often);
 		return;

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements phases.h. A phase's time is the most it may take, but never what the ones after it need at least: so one
- * that overruns takes from nobody but itself.
+ * Implements phases.h. A phase has at most its own maximum, and never the minimum of the phases after it: so a phase
+ * that overruns takes no time from the others.
  */
 #include <string.h>
 
 #include "phases.h"
 
 #define MS 1000000LL
-#define FORCE_MS 1500	/* from SIGKILL for the nodes until PID 1 goes on without those that do not end */
+#define FORCE_MS 1500	/* from SIGKILL for the nodes until PID 1 goes on without those that survive it */
 
 static const struct {
 	const char *name;
-	int least_ms;	/* kept for it, whatever came before */
-	int most_ms;	/* 0: all that the later phases do not need */
+	int least_ms;	/* reserved for it */
+	int most_ms;	/* 0: all the time that the later phases do not need */
 } table[PHASE_MAX] = {
 	[PHASE_NODES] = {"services", 0, 0},
 	[PHASE_API] = {"api", 1000, 1000},
@@ -28,7 +28,7 @@ static const struct {
 
 _Static_assert(FORCE_MS + 1000 + 2000 + 1500 + 2000 + 500 + 20000 + 1000 + 500 == PHASES_TAIL_MS, "all of the table");
 
-/* What the phases from `from` on need at least, in a whole that is too short for that in proportion. */
+/* The minimum of the phases from `from` on, reduced in proportion if the whole is too short. */
 static int64_t least_ns(const struct phases *p, enum phase from)
 {
 	int64_t sum = from <= PHASE_NODES ? FORCE_MS * MS : 0;
@@ -51,7 +51,7 @@ static void enter(struct phases *p, enum phase next, int64_t now)
 		p->due_ns = end_ns - least_ns(p, PHASE_NODES);
 	else
 		p->due_ns = end_ns - least_ns(p, next + 1);
-	if (next == PHASE_EMERGENCY)	/* its moment is its own, also when it comes late */
+	if (next == PHASE_EMERGENCY)	/* it has its full time even if it begins late */
 		p->due_ns = now + least_ns(p, PHASE_EMERGENCY) - least_ns(p, PHASE_END);
 	else if (most_ns && p->due_ns > now + most_ns)
 		p->due_ns = now + most_ns;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements plan.h's step: a fixed point that looks at the nodes which are marked until none is. An input marks its
- * node, a change of state marks all that may wait for it, and a time that comes marks whose it is; so a step costs
- * what has changed. input.c has what happens to a node from outside.
+ * Implements plan.h. A step looks at marked nodes until no node is marked. An input marks its node, a change of state
+ * marks every node that may wait for it, and a due time marks its node: so a step costs as much as has changed.
  */
 #include <errno.h>
 #include <signal.h>
@@ -13,7 +12,7 @@
 #include "node.h"
 #include "plan.h"
 
-/* A process that SIGKILL does not end hangs in the kernel: a shutdown goes on without it after this. */
+/* A process that survives SIGKILL hangs in the kernel: after this time a shutdown goes on without it. */
 #define STUCK_NS (2000 * PLAN_MS)
 
 /* Starts it once no node is marked any more: a need that is about to stop must not be taken for ready. */
@@ -22,7 +21,7 @@ static void start_later(struct plan *plan, struct plan_node *node)
 	queue_add(&plan->starters, plan_index(plan, node));
 }
 
-/* A waiting node: can it start, or can it never? */
+/* Starts a waiting node if it may start, blocks it if it never can. */
 static void step_waiting(struct plan *plan, struct plan_node *node, bool start, int64_t now)
 {
 	const struct config_node *config = node->config;
@@ -33,7 +32,7 @@ static void step_waiting(struct plan *plan, struct plan_node *node, bool start, 
 		const struct plan_node *need = &plan->nodes[config->needs[i]];
 
 		if (plan_hopeless(need->state)) {
-			plan_set_state(plan, node, NODE_BLOCKED, "needs %s, which %s", need->config->name,
+			plan_set_state(plan, node, NODE_BLOCKED, "dependency %s %s", need->config->name,
 				       plan_state_words(need->state));
 			return;
 		}
@@ -53,7 +52,7 @@ static void step_waiting(struct plan *plan, struct plan_node *node, bool start, 
 		start_later(plan, node);
 }
 
-/* A service that the node follows and that is not ready, or NULL. */
+/* The first service that the node follows (follows_needs) and that is not ready, or NULL. */
 static const struct plan_node *lost_need(const struct plan *plan, const struct plan_node *node)
 {
 	for (size_t i = 0; node->config->follows_needs && i < node->config->n_needs; i++) {
@@ -65,7 +64,7 @@ static const struct plan_node *lost_need(const struct plan *plan, const struct p
 	return NULL;
 }
 
-/* What follows the node and still has a process: the node ends after it. */
+/* Whether a node that follows this one still has a process: then this one ends after it. */
 static bool is_followed(const struct plan *plan, size_t index)
 {
 	const uint16_t *dependents;
@@ -96,7 +95,7 @@ static void step_state(struct plan *plan, size_t index, bool start, int64_t now)
 		if (now < node->next_ns || node->process)
 			break;
 		if (lost)
-			plan_set_state(plan, node, NODE_WAITING, "needs %s, which %s", lost->config->name,
+			plan_set_state(plan, node, NODE_WAITING, "dependency %s %s", lost->config->name,
 				       plan_state_words(lost->state));
 		else if (start)
 			plan_begin(plan, node, now);
@@ -108,7 +107,7 @@ static void step_state(struct plan *plan, size_t index, bool start, int64_t now)
 		if (!lost || !node->process)
 			break;
 		node->restart = node->follows = true;
-		plan_set_state(plan, node, NODE_STOPPING, "needs %s, which %s", lost->config->name,
+		plan_set_state(plan, node, NODE_STOPPING, "dependency %s %s", lost->config->name,
 			       plan_state_words(lost->state));
 		break;
 	case NODE_STOPPING:
@@ -127,13 +126,13 @@ static void went_down(struct plan *plan, const uint16_t *on, size_t n)
 			graph_mark(&plan->graph, on[i]);
 }
 
-/* When a shutdown gives a killed process up; 0: it need not. */
+/* When a shutdown stops waiting for a killed process; 0: nothing to wait for. */
 static int64_t stuck_ns(const struct plan_node *node)
 {
 	return node->killed_ns && node->process && !node->down ? node->killed_ns + STUCK_NS : 0;
 }
 
-/* The shutdown's walk: a node is told to stop once everything that depends on it is down. */
+/* Shutdown order: a node is asked to stop once every node that depends on it is down. */
 static void step_down(struct plan *plan, size_t index, int64_t now)
 {
 	struct plan_node *node = &plan->nodes[index];
@@ -142,7 +141,7 @@ static void step_down(struct plan *plan, size_t index, int64_t now)
 	if (node->down || node->up)
 		return;
 	if (stuck)
-		plan_set_state(plan, node, NODE_STOPPING, "does not end even when killed: left behind");
+		plan_set_state(plan, node, NODE_STOPPING, "still running after SIGKILL: left behind");
 	if (!node->process || stuck) {
 		node->down = true;
 		plan->n_down++;
@@ -246,7 +245,7 @@ static void set_boot(struct plan *plan, enum boot_state state, int64_t now)
 	plan_push(plan, PLAN_BOOT, 0, 0);
 }
 
-/* Of several, the first that failed gives the reason, and a failure goes before what it blocks. */
+/* The node that the boot is held for: the one that failed first, or else one that is blocked. */
 static const struct plan_node *worst(const struct plan *plan)
 {
 	const struct plan_node *bad = NULL;
@@ -286,7 +285,7 @@ static void hold(struct plan *plan, int64_t now)
 			graph_mark(&plan->graph, i);
 }
 
-/* Held as long as something required has failed for good. */
+/* The boot is held as long as a required node has failed for good. */
 static void judge_boot(struct plan *plan, int64_t now)
 {
 	if (plan->broken || !plan->unjudged)
@@ -307,7 +306,7 @@ void plan_step(struct plan *plan, int64_t now)
 {
 	size_t index;
 
-	/* Times first: what is found dead now is not ready any more for who waits for it. */
+	/* Times first: a service whose watchdog expires now must not count as ready for those that wait for it. */
 	while (graph_next_due(&plan->graph, now, &index))
 		step_times(plan, index, now);
 	do {
@@ -362,7 +361,7 @@ void plan_shutdown(struct plan *plan, int64_t now)
 
 		plan->nodes[i].down = false;
 		plan->nodes[i].up = (unsigned)graph_dependents(&plan->graph, i, &dependents);
-		/* Killed earlier and still there: once more, so that it is found to be stuck. */
+		/* Killed before the shutdown and still running: kill it again, so that it is found stuck. */
 		if (plan->nodes[i].process && plan->nodes[i].told && !plan->nodes[i].kill_ns)
 			plan->nodes[i].kill_ns = now;
 		graph_mark(&plan->graph, i);
@@ -384,7 +383,7 @@ void plan_hurry(struct plan *plan, int64_t grace_ns, int64_t now)
 	}
 }
 
-/* An enabled service starts with the boot, and with it what is not enabled but wanted by it. */
+/* An enabled service starts at boot, and with it every service that it needs or wants, enabled or not. */
 static void enable(struct plan *plan, size_t index)
 {
 	struct plan_node *node = &plan->nodes[index];
@@ -404,7 +403,7 @@ int plan_init(struct plan *plan, const struct config *config)
 	memset(plan, 0, sizeof(*plan));
 	plan->config = config;
 	plan->n_nodes = config->n_nodes;
-	/* One step can bring each node at most a start, a signal, a kill and two changes of state. */
+	/* In one step a node causes at most a start, a signal, a kill and two changes of state. */
 	plan->capacity = config->n_nodes * 8 + 16;
 	plan->nodes = calloc(plan->n_nodes ? plan->n_nodes : 1, sizeof(*plan->nodes));
 	plan->queue = calloc(plan->capacity, sizeof(*plan->queue));

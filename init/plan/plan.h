@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The boot plan as a pure state machine: nodes (stages and services), what they need, deadlines, retries, backoff,
- * held, and the order of stopping. It starts nothing itself: inputs go in with the time they happened, actions come
- * out of a bounded queue, and PID 1 performs them. So the whole of it is tested without a process.
+ * The boot plan as a pure state machine: nodes (stages and services), their dependencies, deadlines, retries with
+ * backoff, the held boot and the order of stopping. It performs nothing itself: inputs go in with the time they
+ * happened, actions come out of a bounded queue, and PID 1 performs them. So all of it is tested without a process.
  */
 #ifndef INIT_PLAN_PLAN_H
 #define INIT_PLAN_PLAN_H
@@ -19,19 +19,19 @@
 int plan_init(struct plan *plan, const struct config *config);
 void plan_deinit(struct plan *plan);
 
-/* All that is random comes from this number; without it, from 0. */
+/* Seeds the jitter; without it the seed is 0. */
 void plan_seed(struct plan *plan, uint64_t seed);
 
 /* The node with this name: 0 or -ENOENT. */
 int plan_find(const struct plan *plan, const char *name, size_t *ret);
 
-/* Moves on everything that can move at `now`: call after inputs and when plan_due_ns() has come. */
+/* Performs every transition that is due at `now`: call after inputs and at plan_due_ns(). */
 void plan_step(struct plan *plan, int64_t now);
 
 /* Takes one action from the queue. */
 bool plan_next(struct plan *plan, struct plan_action *ret);
 
-/* When plan_step() has something to do although no input comes; 0: never. */
+/* When plan_step() must be called next even without an input; 0: never. */
 int64_t plan_due_ns(const struct plan *plan);
 
 /* Stops every node, each after the nodes that depend on it; ends with PLAN_DOWN. */

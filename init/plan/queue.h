@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A first-in, first-out queue of node indexes, each in it at most once. Bounded by the number of nodes: it never fills. */
+/* A FIFO of node indexes, each in it at most once. It has room for all nodes, so it never overflows. */
 #ifndef INIT_PLAN_QUEUE_H
 #define INIT_PLAN_QUEUE_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements refresh.h. Each phase is a walk over the stages of one part; refresh_step() starts the next process of the
- * walk, or enters the next phase. Helpers first, public functions last.
+ * Implements refresh.h. Each phase runs the stages of one part in turn; refresh_step() starts the next process of the
+ * phase, or enters the next phase. Helpers first, public functions last.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@ static struct refresh_action *push(struct refresh_actions *ret, enum refresh_act
 	return action;
 }
 
-/* 0..1; xorshift64: it only spreads many machines over time. */
+/* 0..1, by xorshift64: it only spreads the refreshes of many machines over time. */
 static double chance(struct refresh *r)
 {
 	r->random ^= r->random << 13;
@@ -28,7 +28,7 @@ static double chance(struct refresh *r)
 	return (double)(r->random >> 11) / (double)(1ULL << 53);
 }
 
-/* After failures in a row twice as long each, but no longer than an hour, unless every_ns is. */
+/* The wait doubles with each failure in a row, up to an hour or every_ns, whichever is longer. */
 static void schedule(struct refresh *r, int64_t now)
 {
 	int64_t wait = r->every_ns, most = wait > HOUR_NS ? wait : HOUR_NS;
@@ -87,7 +87,7 @@ static void begin(struct refresh *r, int64_t now, struct refresh_actions *ret)
 	run(r, 0, STAGE_REFRESH, false, now, ret);
 }
 
-/* The walk of each phase, and what follows it. */
+/* The part of the stages that each phase runs, how, and the next phase. */
 static const struct phase {
 	enum stage_refresh part;
 	enum stage_mode mode;
@@ -98,7 +98,7 @@ static const struct phase {
 	[REFRESH_APPLYING] = {STAGE_RENDERS, STAGE_APPLY, REFRESH_IDLE},
 };
 
-/* Starts the next process of the walk from stage `from` on; the last walk ends in success. */
+/* Starts the next process of this phase from stage `from` on, or of the next phases; after the last one it succeeds. */
 static void walk(struct refresh *r, size_t from, int64_t now, struct refresh_actions *ret)
 {
 	while (r->state != REFRESH_IDLE) {
@@ -118,7 +118,7 @@ static void walk(struct refresh *r, size_t from, int64_t now, struct refresh_act
 	over(r, REFRESH_GOOD, now, ret);
 }
 
-/* The other way round: the one that failed may have renamed a part of its files, so it is the first. */
+/* In reverse order, beginning with the stage that failed: it may have renamed a part of its files. */
 static void undo(struct refresh *r, int64_t now, struct refresh_actions *ret)
 {
 	r->state = REFRESH_UNDOING;
@@ -140,7 +140,7 @@ static void ended(struct refresh *r, const struct refresh_input *input, int64_t 
 	const struct refresh_stage *stage = &r->stages[r->at];
 	char late[64];
 
-	snprintf(late, sizeof(late), "not done within %g s", (double)stage->deadline_ns / 1e9);
+	snprintf(late, sizeof(late), "did not finish within %g s", (double)stage->deadline_ns / 1e9);
 	r->process = false;
 	if (r->state == REFRESH_UNDOING) {
 		if (bad)
@@ -175,7 +175,7 @@ static void stop(struct refresh *r, struct refresh_actions *ret)
 	if (r->process)
 		push(ret, REFRESH_KILL);
 	if (r->state != REFRESH_IDLE) {
-		snprintf(r->reason, sizeof(r->reason), "the machine is stopping");
+		snprintf(r->reason, sizeof(r->reason), "the machine is shutting down");
 		push(ret, REFRESH_TELL)->outcome = REFRESH_BAD;
 	}
 	r->state = REFRESH_OVER;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A change of the configuration while the machine runs, as a pure state machine: the new document is fetched, checked
- * by every stage that renders files from it, measured, applied, and only then becomes the current one. Inputs go in
+ * The refresh of the configuration while the machine runs, as a pure state machine: the new document is fetched,
+ * checked by every stage that renders files from it, measured, applied, and then becomes the current one. Inputs go in
  * with the time they happened, actions come out, and refresh-run.c performs them: tests need no process and no clock.
  */
 #ifndef INIT_PLAN_REFRESH_H
@@ -18,8 +18,8 @@
 #define REFRESH_ACTIONS_MAX 4
 
 enum refresh_input_kind {
-	REFRESH_TURN,		/* time has passed, or the plan has moved */
-	REFRESH_ASK,		/* somebody wants it now; only while refresh_may() is 0 */
+	REFRESH_TURN,		/* time has passed, or the plan has changed */
+	REFRESH_ASK,		/* a client requests a refresh; only while refresh_may() is 0 */
 	REFRESH_ENDED,		/* the process of the latest REFRESH_RUN has ended, or could not be started */
 	REFRESH_STOP,		/* the machine is stopping */
 };
@@ -33,9 +33,9 @@ struct refresh_input {
 enum refresh_action_kind {
 	REFRESH_RUN,		/* start stages[stage] in `mode`; with the old document if `old` */
 	REFRESH_KILL,		/* end that process; REFRESH_ENDED follows as always */
-	REFRESH_WARN,		/* say that stages[stage] failed (reason), though it stops nothing */
+	REFRESH_WARN,		/* report that stages[stage] failed; the refresh goes on */
 	REFRESH_COMMIT,		/* the candidate becomes the current configuration */
-	REFRESH_TELL,		/* it is over: outcome, reason; loud: not only for who debugs */
+	REFRESH_TELL,		/* the refresh has ended: report outcome and reason; loud: above level debug */
 };
 
 struct refresh_action {
@@ -57,8 +57,8 @@ struct refresh_stage {
 	enum stage_refresh part;
 	bool required;
 	int64_t deadline_ns;	/* for one step of it */
-	bool runs;		/* the owner's, set while idle: it takes part in the next refresh */
-	bool had;		/* likewise: it has ended well, so there is an old state to go back to */
+	bool runs;		/* set by the owner while idle: it takes part in the next refresh */
+	bool had;		/* likewise: it has succeeded before, so it can be rendered from the old document */
 	bool touched;
 };
 
@@ -70,24 +70,24 @@ struct refresh {
 	uint64_t random;		/* seed, not 0 */
 
 	enum refresh_state state;
-	bool open;			/* the owner's: the boot has got so far that a refresh disturbs nothing */
-	bool asked;			/* this one was asked for */
+	bool open;			/* set by the owner: the boot is far enough for a refresh */
+	bool asked;			/* a client requested this one */
 	bool process, overdue;
 	size_t at;			/* index of the stage whose process runs */
 	unsigned failures;		/* in a row */
-	int64_t due_ns;			/* when the next one begins; 0: not by time */
+	int64_t due_ns;			/* when the next one begins; 0: only on request */
 	int64_t deadline_ns;		/* of the process */
 	char reason[NODE_REASON_MAX];	/* of this one's failure */
-	char said[NODE_REASON_MAX];	/* the failure that was last told aloud; "": none since it last went well */
+	char said[NODE_REASON_MAX];	/* the last failure reported; "": none since the last success */
 };
 
-/* 0: REFRESH_ASK may come now; -EINPROGRESS: one is running; -ENODATA: the boot is not there yet; -ESHUTDOWN. */
+/* 0: REFRESH_ASK is allowed; -EINPROGRESS: one is running; -ENODATA: the boot is not far enough; -ESHUTDOWN. */
 int refresh_may(const struct refresh *r);
 
-/* One input; what is to be done is in *ret, in this order. */
+/* Takes one input; *ret has the actions to perform, in order. */
 void refresh_step(struct refresh *r, const struct refresh_input *input, int64_t now, struct refresh_actions *ret);
 
-/* When REFRESH_TURN has something to do although nothing else happens; 0: never. */
+/* When REFRESH_TURN is due next even without other inputs; 0: never. */
 int64_t refresh_due_ns(const struct refresh *r);
 
 #endif

@@ -19,8 +19,8 @@
 enum plan_action_kind {
 	PLAN_START,	/* start a process for node */
 	PLAN_SIGNAL,	/* send `signal` to the node's process (a service's SIGKILL means its whole cgroup) */
-	PLAN_CHANGED,	/* node's state changed: tell it */
-	PLAN_BOOT,	/* the boot's state changed: tell it */
+	PLAN_CHANGED,	/* node's state changed: report it */
+	PLAN_BOOT,	/* the boot's state changed: report it */
 	PLAN_HELD_OVER,	/* the configured action of a held boot is due */
 	PLAN_DOWN,	/* a shutdown has ended every node */
 };
@@ -32,17 +32,17 @@ struct plan_action {
 	enum node_state state;		/* PLAN_CHANGED: the new one; the node may have moved on since */
 };
 
-/* Why a service that is stopping ends, when nobody asked for it. */
+/* Why a service is stopping. */
 enum plan_ending {
-	ENDING_ASKED,
-	ENDING_FAILED,		/* its watchdog found it dead */
-	ENDING_ITSELF,		/* it said so */
+	ENDING_ASKED,		/* an operator, a shutdown or the plan stops it */
+	ENDING_FAILED,		/* its watchdog expired, or its preparation or health check failed */
+	ENDING_ITSELF,		/* it reported STOPPING=1 */
 };
 
 struct plan_node {
 	const struct config_node *config;
 	enum node_state state;
-	char reason[NODE_REASON_MAX];	/* why it is in this state, or its last result */
+	char reason[NODE_REASON_MAX];	/* of this state, or its last result */
 	unsigned attempts;		/* starts since the last success or manual start */
 	unsigned starts;		/* starts in all */
 	int64_t started_ns, first_started_ns, ended_ns, next_ns;
@@ -52,17 +52,17 @@ struct plan_node {
 	bool process;			/* a process exists, or is about to */
 	bool overdue;			/* killed because of its deadline */
 	bool restart;			/* start again once stopped */
-	bool follows;			/* stopping, because what it needs does */
-	bool told;			/* stopping: it was asked to end; before, its followers are */
-	bool disable;			/* disabled, not stopped, once it has ended */
+	bool follows;			/* stopping because a dependency is */
+	bool told;			/* stopping: it has its stop signal; its followers are stopped first */
+	bool disable;			/* once it has ended its state is disabled, not stopped */
 	enum {SWITCH_NONE, SWITCH_ON, SWITCH_OFF} switched;	/* by plan_enable() */
 	enum plan_ending ending;
-	int64_t alive_ns;		/* when it last said that it is alive, or became ready */
-	int64_t burst_ns;		/* when the restarts that are counted began */
+	int64_t alive_ns;		/* its last keep-alive, or when it became ready */
+	int64_t burst_ns;		/* when the counting of restarts began */
 	unsigned restarts;		/* since then */
-	bool down;			/* during a shutdown: ended, with all that depends on it */
-	unsigned up;			/* during a shutdown: how many nodes that depend on it are not down */
-	bool seen;			/* by the walk that pulls in what a start needs */
+	bool down;			/* during a shutdown: ended, and so has every node that depends on it */
+	unsigned up;			/* during a shutdown: number of nodes that depend on it and are not down */
+	bool seen;			/* by the walk over a start's dependencies */
 };
 
 struct plan {
@@ -72,14 +72,14 @@ struct plan {
 	struct plan_graph graph;
 	struct queue starters;		/* nodes to start once no node is marked any more */
 	uint64_t random;		/* for jitter: seeded by plan_seed() */
-	size_t n_bad, n_open;		/* required nodes that failed or are blocked; that are not at an end */
-	bool unjudged;			/* one of those has changed */
+	size_t n_bad, n_open;		/* required nodes: failed or blocked; not settled */
+	bool unjudged;			/* n_bad or n_open has changed */
 	size_t n_down;
 	enum boot_state state;
 	bool held_once;			/* stages of `when: held` may run */
-	bool broken;			/* there is no plan (bad configuration): held, whatever the nodes say */
+	bool broken;			/* bad configuration: held, whatever the states of nodes */
 	bool hurry;			/* second shutdown request, or its deadline is near */
-	int64_t hurry_grace_ns;		/* the most that is left to anyone then */
+	int64_t hurry_grace_ns;		/* the longest grace then */
 	char reason[NODE_REASON_MAX];	/* why held */
 	int64_t ended_ns;		/* first time booted or held */
 	int64_t held_due_ns;		/* when the held action is due; 0: not */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The plan in words: its states by name, and how a process ended in one line. */
+/* Implements text.h. */
 #include <signal.h>
 #include <stdio.h>
 
@@ -27,7 +27,7 @@ static const char *signal_word(int sig)
 	case SIGSEGV: return "SIGSEGV";
 	case SIGABRT: return "SIGABRT";
 	case SIGBUS:  return "SIGBUS";
-	case SIGSYS:  return "SIGSYS, a forbidden system call";
+	case SIGSYS:  return "SIGSYS (forbidden system call)";
 	case SIGFPE:  return "SIGFPE";
 	case SIGILL:  return "SIGILL";
 	case SIGPIPE: return "SIGPIPE";
@@ -35,7 +35,6 @@ static const char *signal_word(int sig)
 	}
 }
 
-/* One line that says how it ended, with the program's own reason where it gave one. */
 void plan_describe(const struct plan_node *node, const struct process_exit *how, char *text, size_t size)
 {
 	const char *own = how->reason && how->reason[0] ? how->reason : NULL;
@@ -58,7 +57,7 @@ void plan_describe(const struct plan_node *node, const struct process_exit *how,
 	else if (how->status < 0)
 		snprintf(text, size, "killed by signal %d%s%s", how->signal, own ? ": " : "", own ? own : "");
 	else if (unready)
-		snprintf(text, size, "ended before it was ready: %s", own ? own : "exit status 0");
+		snprintf(text, size, "exited before it was ready: %s", own ? own : "exit status 0");
 	else if (own)
 		snprintf(text, size, "%s", own);
 	else if (!service && how->status == STAGE_DONE)

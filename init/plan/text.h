@@ -5,7 +5,7 @@
 
 #include "state.h"
 
-/* How a node's process ended, in one line, with its own reason where it gave one; init/plan/text.c. */
+/* How a node's process ended, in one line, with the program's own reason if it gave one. */
 void plan_describe(const struct plan_node *node, const struct process_exit *how, char *text, size_t size);
 const char *node_state_name(enum node_state state);
 const char *boot_state_name(enum boot_state state);

@@ -10,18 +10,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stages/lib/base64.h"
+#include "init/lib/base64.h"
 #include "stages/lib/document.h"
 #include "stages/lib/http.h"
 
 #define URL        "http://169.254.169.254/acc/tdquote"
 #define TIMEOUT_MS 30000
 
+static int decode(struct json_object *text, uint8_t **ret, size_t *ret_size)
+{
+	size_t length = (size_t)json_object_get_string_len(text), room = BASE64_BYTES(length);
+
+	*ret = malloc(room);
+	return *ret ? base64_decode(json_object_get_string(text), length, true, *ret, room, ret_size) : -ENOMEM;
+}
+
 static int parse_answer(const struct http_response *response, uint8_t **ret, size_t *ret_size, char *error,
 			size_t error_size)
 {
 	struct json_object *document = NULL, *text = NULL;
-	char *bytes = NULL;
+	uint8_t *bytes = NULL;
 	size_t size = 0;
 	int r;
 
@@ -31,16 +39,15 @@ static int parse_answer(const struct http_response *response, uint8_t **ret, siz
 	r = -EBADMSG;
 	snprintf(error, error_size, "the answer holds no quote");
 	if (json_object_object_get_ex(document, "quote", &text) && json_object_is_type(text, json_type_string))
-		r = base64_decode(json_object_get_string(text), (size_t)json_object_get_string_len(text), true, &bytes,
-				  &size);
+		r = decode(text, &bytes, &size);
 	json_object_put(document);
-	if (r < 0)
-		return r;
-	if (!tdx_quote_valid(bytes, size)) {
+	if (r == 0 && !tdx_quote_valid(bytes, size))
+		r = -EBADMSG;
+	if (r < 0) {
 		free(bytes);
-		return -EBADMSG;
+		return r;
 	}
-	*ret = (uint8_t *)bytes;
+	*ret = bytes;
 	*ret_size = size;
 	return 0;
 }

@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stages/lib/base64.h"
+#include "init/lib/base64.h"
+#include "init/lib/base64.h"
+#include "template.h"
 
 #define SUFFIX "#base64"
 
@@ -21,9 +23,10 @@ static int copy_value(struct json_object *value, struct json_object **ret, char 
 static int copy_member(struct json_object *from, struct json_object *to, const char *key, struct json_object *value,
 		       char *error, size_t error_size)
 {
-	size_t n = strlen(key), suffix = strlen(SUFFIX), size;
+	size_t n = strlen(key), suffix = strlen(SUFFIX), text_size = (size_t)json_object_get_string_len(value);
+	size_t room = BASE64_BYTES(text_size), size = 0;
 	struct json_object *copy = NULL;
-	char *name, *bytes = NULL;
+	char *name, *bytes;
 	int r;
 
 	if (n <= suffix || strcmp(key + n - suffix, SUFFIX) != 0) {
@@ -31,13 +34,13 @@ static int copy_member(struct json_object *from, struct json_object *to, const c
 		return r < 0 ? r : json_object_object_add(to, key, copy) < 0 ? -ENOMEM : 0;
 	}
 	name = strndup(key, n - suffix);
-	if (!name)
-		return -ENOMEM;
-	r = json_object_is_type(value, json_type_string) ?
-		base64_decode(json_object_get_string(value), (size_t)json_object_get_string_len(value), false, &bytes,
-			      &size) : -EBADMSG;
-	if (r < 0) {
+	bytes = malloc(room);
+	r = !name || !bytes ? -ENOMEM : !json_object_is_type(value, json_type_string) ? -EBADMSG :
+		base64_decode(json_object_get_string(value), text_size, false, bytes, room, &size);
+	if (r == -EBADMSG) {
 		snprintf(error, error_size, "%.100s: not base64", key);
+	} else if (r < 0) {
+		;	/* no memory */
 	} else if (json_object_object_get_ex(from, name, NULL)) {
 		snprintf(error, error_size, "%.100s: there is a key %.100s too", key, name);
 		r = -EBADMSG;

@@ -21,9 +21,11 @@
 #include <gantry/cleanup.h>
 
 #include "approval.h"
+#include "init/lib/base64.h"
+#include "init/lib/hex.h"
 #include "luksmetadata.h"
-#include "stages/lib/base64.h"
-#include "stages/lib/hex.h"
+#include "init/lib/base64.h"
+#include "init/lib/hex.h"
 #include "stages/lib/report.h"
 #include "stages/lib/tpm.h"
 #include "stages/lib/tpmnv.h"
@@ -89,7 +91,8 @@ static int blob_of_token(struct json_object *token, struct tpm_blob *ret)
 
 	if (!json_object_object_get_ex(token, "tpm2-blob", &text) || !json_object_is_type(text, json_type_string))
 		return -EBADMSG;
-	return base64_decode_into(json_object_get_string(text), ret->bytes, sizeof(ret->bytes), &ret->size);
+	return base64_decode(json_object_get_string(text), (size_t)json_object_get_string_len(text), false, ret->bytes,
+			     sizeof(ret->bytes), &ret->size);
 }
 
 /* The PCRs that a token of systemd's form names; 0: none, or not in a way that is understood. */

@@ -17,7 +17,8 @@
 
 #include <json-c/json.h>
 
-#include "stages/lib/base64.h"
+#include "init/lib/base64.h"
+#include "init/lib/base64.h"
 #include "stages/lib/document.h"
 #include "stages/lib/printable.h"
 
@@ -140,7 +141,8 @@ static bool is_base64(struct json_object *object, const char *name, size_t maxim
 	uint8_t bytes[SALT_MAX];
 	size_t size;
 
-	return text && maximum <= sizeof(bytes) && base64_decode_into(text, bytes, maximum, &size) == 0 && size;
+	return text && maximum <= sizeof(bytes) &&
+	       base64_decode(text, strlen(text), false, bytes, maximum, &size) == 0 && size;
 }
 
 /* "0" to "7", or -1. */

@@ -59,6 +59,7 @@ struct json_object *luks_metadata_token(const struct luks_header *header, const 
 /* Whether some token names that keyslot. */
 bool luks_metadata_names(const struct luks_header *header, int keyslot);
 
+
 /* Writes the reason, made printable; returns -EBADMSG. */
 int luks_refuse(char why[LUKS_WHY_MAX], const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

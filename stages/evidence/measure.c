@@ -18,9 +18,9 @@
 #include <gantry/report.h>
 #include <gantry/stage.h>
 
+#include "init/lib/hex.h"
 #include "platform.h"
 #include "stages/lib/backoff.h"
-#include "stages/lib/hex.h"
 #include "stages/lib/options.h"
 #include "stages/lib/report.h"
 #include "stages/lib/secret.h"

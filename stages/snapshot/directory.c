@@ -26,7 +26,7 @@
 
 #include "journal.h"
 #include "stages/lib/file.h"
-#include "stages/lib/hex.h"
+#include "init/lib/hex.h"
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1

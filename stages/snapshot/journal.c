@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "init/lib/hex.h"
 #include "journal.h"
 #include "lines.h"
-#include "stages/lib/hex.h"
 
 #define JOURNAL_MAGIC "gantry-snapshot-journal 1 "
 

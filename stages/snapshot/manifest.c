@@ -11,10 +11,10 @@
 
 #include <mbedtls/sha256.h>
 
+#include "init/lib/hex.h"
 #include "lines.h"
 #include "manifest.h"
 #include "percent.h"
-#include "stages/lib/hex.h"
 #include "stages/lib/printable.h"
 
 #define MANIFEST_MAGIC "gantry-snapshot-manifest 1\n"

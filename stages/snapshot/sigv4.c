@@ -13,7 +13,7 @@
 #include <mbedtls/md.h>
 #include <mbedtls/sha256.h>
 
-#include "stages/lib/hex.h"
+#include "init/lib/hex.h"
 
 static void hash_text(mbedtls_sha256_context *sha, const char *text)
 {

@@ -3,7 +3,7 @@
  * Any bytes behind a right first line of a journal: only runs inside files are marked, the counts agree with the
  * marks, and writing would go on at the end of a line.
  */
-/* links: snapshot stages/lib */
+/* links: snapshot stages/lib init/lib */
 /* libs: mbedtls */
 #include <stdint.h>
 #include <stdlib.h>

@@ -13,9 +13,10 @@
 #include <json-c/json.h>
 #include <mbedtls/sha256.h>
 
+#include "init/lib/base64.h"
 #include "stages/disk/luksheader.h"
 #include "stages/disk/luksmetadata.h"
-#include "stages/lib/base64.h"
+#include "init/lib/base64.h"
 
 #define COPY 16384
 #define DEVICE (1u << 30)
@@ -62,7 +63,8 @@ static void use(const struct luks_header *header)
 		return;
 	check(keyslot >= 0 && header->keyslots & 1u << keyslot);
 	if (json_object_object_get_ex(token, "tpm2-blob", &blob) && json_object_is_type(blob, json_type_string))
-		(void)base64_decode_into(json_object_get_string(blob), bytes, sizeof(bytes), &size);
+		(void)base64_decode(json_object_get_string(blob), (size_t)json_object_get_string_len(blob), false, bytes,
+				    sizeof(bytes), &size);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

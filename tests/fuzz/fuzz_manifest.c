@@ -3,7 +3,7 @@
  * Any bytes as the text of a manifest: what is accepted is exactly what would be written again, and its paths stay
  * inside the directory. The same bytes as the name of the newest snapshot: one word without a slash.
  */
-/* links: snapshot stages/lib */
+/* links: snapshot stages/lib init/lib */
 /* libs: mbedtls */
 #include <stdint.h>
 #include <stdlib.h>

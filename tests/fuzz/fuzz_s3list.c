@@ -3,7 +3,7 @@
  * Any bytes as an answer to a list, and as an error document: what is handed over keeps its bounds, and a manifest
  * made of it comes back from its own text.
  */
-/* links: snapshot stages/lib */
+/* links: snapshot stages/lib init/lib */
 /* libs: expat mbedtls */
 #include <stdint.h>
 #include <stdlib.h>

@@ -6,7 +6,8 @@
 /* links: stages/lib init/lib */
 /* libs: json-c */
 /* libs: json-c mbedtls */
-#include "stages/lib/base64.h"
+#include "init/lib/base64.h"
+/* libs: json-c */
 #include "stages/lib/document.h"
 #include "test.h"
 
@@ -154,45 +155,4 @@ TEST(a_path_leads_through_objects_only)
 	CHECK_INT(document_get(document, "a.", &value), 0);
 	CHECK_INT(document_get(document, ".a", &value), 0);
 	json_object_put(document);
-}
-
-/* ---- base64, which values in such documents are written in ---- */
-
-TEST(base64_goes_both_ways_in_both_alphabets)
-{
-	static const struct {
-		const char *bytes, *text, *url;
-	} cases[] = {
-		{"", "", ""}, {"f", "Zg==", "Zg"}, {"fo", "Zm8=", "Zm8"}, {"foo", "Zm9v", "Zm9v"},
-		{"foob", "Zm9vYg==", "Zm9vYg"}, {"\xff\xef\xbe", "/+++", "_---"},
-	};
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		char text[64], *back = NULL;
-		size_t size;
-
-		CHECK_INT(base64_encode(cases[i].bytes, strlen(cases[i].bytes), false, text), strlen(cases[i].text));
-		CHECK_STR(text, cases[i].text);
-		CHECK_INT(base64_decode(text, strlen(text), false, &back, &size), 0);
-		CHECK_STR(back, cases[i].bytes);
-		free(back);
-		CHECK_INT(base64_encode(cases[i].bytes, strlen(cases[i].bytes), true, text), strlen(cases[i].url));
-		CHECK_STR(text, cases[i].url);
-		CHECK_INT(base64_decode(text, strlen(text), true, &back, &size), 0);
-		CHECK_STR(back, cases[i].bytes);
-		free(back);
-	}
-}
-
-TEST(base64_that_is_not_canonical_is_refused)
-{
-	static const char *const texts[] = {"Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Zm 8=", "Zm8\n", "Zg==Zg==", "-_==", "====", "="};
-	static const char *const urls[] = {"Z", "Zg==", "Zh", "Zm9v+", "Zm9vZ"};
-	char *back = NULL;
-	size_t size;
-
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		CHECK_INT(base64_decode(texts[i], strlen(texts[i]), false, &back, &size), -EBADMSG);
-	for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++)
-		CHECK_INT(base64_decode(urls[i], strlen(urls[i]), true, &back, &size), -EBADMSG);
 }

@@ -58,7 +58,7 @@ TEST(another_kind_of_file_is_refused_with_an_event)
 	fd = open(path, O_CREAT | O_WRONLY, 0600);
 	close(fd);
 	CHECK_INT(fifo_init(path), -ENXIO);
-	CHECK(strstr(text_of(1), "exists and is not a fifo") != NULL);
+	CHECK(strstr(text_of(1), "exists and is not a FIFO") != NULL);
 	unlink(path);
 	CHECK_INT(symlink("/dev/null", path), 0);
 	CHECK_INT(fifo_init(path), -ENXIO);

@@ -8,7 +8,7 @@
 #define _GNU_SOURCE
 #include "stages/disk/luksheader.h"
 #include "stages/disk/luksmetadata.h"
-#include "stages/lib/base64.h"
+#include "init/lib/base64.h"
 #include "luks_disk.h"
 
 /* Opens what is on the disk, as luks_open() says; the result only. */
@@ -267,21 +267,4 @@ TEST(header_of_a_larger_disk_is_refused_on_a_tiny_one)
 	CHECK_INT(luks_open(fd, path, 2u << 20, &luks, why), -EBADMSG);
 	CHECK(strstr(why, "behind the end") != NULL);
 	remove_disk(fd);
-}
-
-TEST(base64_is_strict)
-{
-	uint8_t bytes[8];
-	char text[BASE64_SIZE(4)];
-	size_t size = 0;
-
-	CHECK_INT(base64_encode("\0\1\2\3", 4, false, text), 8);
-	CHECK_STR(text, "AAECAw==");
-	CHECK_INT(base64_decode_into(text, bytes, sizeof(bytes), &size), 0);
-	CHECK_INT(size, 4);
-	CHECK_INT(base64_decode_into("AAECAw=", bytes, sizeof(bytes), &size), -EBADMSG);
-	CHECK_INT(base64_decode_into("AAE\nAw==", bytes, sizeof(bytes), &size), -EBADMSG);
-	CHECK_INT(base64_decode_into("AAECAx==", bytes, sizeof(bytes), &size), -EBADMSG);
-	CHECK_INT(base64_decode_into("AA*CAw==", bytes, sizeof(bytes), &size), -EBADMSG);
-	CHECK_INT(base64_decode_into("AAECAwQFBgcICQ==", bytes, sizeof(bytes), &size), -EMSGSIZE);
 }

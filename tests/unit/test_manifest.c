@@ -3,7 +3,7 @@
  * The plan and its journal: which paths may be written, that text and meaning are one to one, and that a journal
  * cut or damaged anywhere never claims a block that was not done.
  */
-/* links: snapshot stages/lib */
+/* links: snapshot stages/lib init/lib */
 /* libs: mbedtls */
 #include <stdio.h>
 #include <stdlib.h>

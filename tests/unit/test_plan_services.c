@@ -34,7 +34,7 @@ TEST(a_service_that_ends_before_it_is_ready_has_failed_whatever_its_status)
 	begin(f);
 	ends(f, 0, 0);
 	CHECK_INT(state(f, 0), NODE_RETRYING);
-	CHECK_STR(f->plan.nodes[0].reason, "ended before it was ready: exit status 0");
+	CHECK_STR(f->plan.nodes[0].reason, "exited before it was ready: exit status 0");
 	CHECK_INT(state(f, 1), NODE_WAITING);
 	finish(f);
 }

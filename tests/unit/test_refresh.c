@@ -185,7 +185,7 @@ TEST(each_process_has_its_deadline)
 	turned(&r, 92 * S, "");
 	CHECK_INT(refresh_due_ns(&r), 0);
 	ended(&r, REFRESH_GOOD, "", 92 * S, "tell failed loud");	/* it came too late, whatever it says */
-	CHECK_STR(r.reason, "config: not done within 90 s");
+	CHECK_STR(r.reason, "config: did not finish within 90 s");
 	asked(&r, 100 * S, "refresh config");
 	ended(&r, REFRESH_GOOD, "", 101 * S, "check one");
 	CHECK_INT(refresh_due_ns(&r), 161 * S);
@@ -214,7 +214,7 @@ TEST(a_stop_kills_it_and_nothing_begins_again)
 	r.every_ns = 300 * S;
 	asked(&r, S, "refresh config");
 	must(&r, &(struct refresh_input){.kind = REFRESH_STOP}, 2 * S, "kill, tell failed");
-	CHECK_STR(r.reason, "the machine is stopping");
+	CHECK_STR(r.reason, "the machine is shutting down");
 	ended(&r, REFRESH_GOOD, "", 2 * S, "");
 	asked(&r, 2 * S, "");
 	turned(&r, 10000 * S, "");

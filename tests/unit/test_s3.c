@@ -2,7 +2,7 @@
 /*
  * What is made of a store's lists and errors, and the signature against AWS' published examples. No network.
  */
-/* links: snapshot stages/lib */
+/* links: snapshot stages/lib init/lib */
 /* libs: expat curl mbedtls */
 #include <stdio.h>
 #include <stdlib.h>

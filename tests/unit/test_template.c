@@ -3,7 +3,7 @@
  * The official mustache specification, read from its own JSON files where they are at hand, and our own cases: what
  * the specification leaves open, where we are stricter, and how errors are told.
  */
-/* links: stages/config stages/lib */
+/* links: stages/config stages/lib init/lib */
 /* libs: json-c mbedtls */
 /* libs: json-c */
 #define _GNU_SOURCE

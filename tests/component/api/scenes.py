@@ -60,9 +60,9 @@ def held():
     why = "disk lun 10: LUKS2 header refused: cipher \"cipher_null-ecb\" is not aes-xts-plain64; the disk was left untouched"
     boot.update(state=HELD, now_s=412.0, ended_s=14.2, reason="disk: " + why)
     nodes[4] = stage("disk", FAILED, 1.0, 14.1, why)
-    nodes[7] = stage("snapshot", BLOCKED, reason="needs disk")
+    nodes[7] = stage("snapshot", BLOCKED, reason="dependency disk failed")
     nodes[8] = stage("tune", DONE, 12.8, 13.1)
-    nodes[10:12] = [service("reth", BLOCKED, reason="needs snapshot"), service("rbuilder", BLOCKED, reason="needs snapshot")]
+    nodes[10:12] = [service(name, BLOCKED, reason="dependency snapshot is blocked") for name in ("reth", "rbuilder")]
     return boot, nodes
 
 

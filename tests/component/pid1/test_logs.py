@@ -141,7 +141,7 @@ class Trouble(unittest.TestCase):
                                      "echo end; touch /t/printed; exec sleep 1000")],
                     stages=[stage("disk", "while [ ! -e /t/go ]; do sleep 0.05; done")],
                     logs={"needs": ["disk"]}) as gantry:
-            gantry.wait("much", "log: lines are dropped: its disk is not open yet", kind="message")
+            gantry.wait("much", "log: dropping lines: its disk is not open yet", kind="message")
             wait_for(lambda: os.path.exists(os.path.join(gantry.shared, "printed")), "all to be printed", 60)
             wait_for(lambda: gantry.status("much")["last_lines"][-1:] == ["end"], "the last line")
             self.assertFalse(os.path.exists(gantry.path("")))
@@ -193,7 +193,7 @@ class Trouble(unittest.TestCase):
         with Logged([service("one", script, needs=["disk"])], stages=[stage("disk", prepare)],
                     logs={"needs": ["disk"]}) as gantry:
             gantry.wait("one", "log: one.log: No space left on device; trying again", kind="message")
-            gantry.wait("one", "log: lines are dropped: no space left on device", kind="message")
+            gantry.wait("one", "log: dropping lines: no space left on device", kind="message")
             wait_for(lambda: os.path.exists(os.path.join(gantry.shared, "printed")), "the service to go on", 60)
             wait_for(lambda: gantry.status("one")["last_lines"][-1:] == ["tick"], "the last line")
             gantry.inside("rm", "/t/log/ballast")
@@ -207,10 +207,10 @@ class Trouble(unittest.TestCase):
     def test_a_directory_that_cannot_be_is_said_and_tried_again(self):
         with Logged([service("one", "echo hello; exec sleep 1000")], stages=[stage("disk", "touch /t/log")],
                     logs={"needs": ["disk"]}) as gantry:
-            gantry.wait("service-log", "the logs' directory: Not a directory; trying again", kind="message")
+            gantry.wait("service-log", "log directory: Not a directory; trying again", kind="message")
             gantry.wait("one", "ready")
             os.unlink(gantry.path("")[:-1])
-            gantry.wait("service-log", "the logs' directory: works again", kind="message")
+            gantry.wait("service-log", "log directory: works again", kind="message")
             gantry.wait_text("one.log", "hello")
 
     def test_a_directory_that_vanishes_is_made_again(self):
@@ -377,7 +377,7 @@ class Flood(unittest.TestCase):
                 slowest = max(slowest, time.monotonic() - start)
             assert_within(self, slowest, 0, 2)
             wait_for(lambda: gantry.text("calm.log").count("tick") > before + 10, "the other log")
-            self.assertEqual(gantry.find("flood", "log: lines are dropped", "message"), [])
+            self.assertEqual(gantry.find("flood", "log: dropping lines", "message"), [])
             with open(f"/proc/{gantry.role()}/status", encoding="ascii") as file:
                 rss = next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
             self.assertLess(rss, 8192)

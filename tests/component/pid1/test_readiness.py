@@ -105,7 +105,7 @@ class Exit(unittest.TestCase):
         plan = [service("db", "exit 0", ready={"fd": 3}, restart={"policy": "on-failure", "min_s": 0.1}),
                 service("app", needs=["db"])]
         with Pid1(boot(services=plan)) as gantry:
-            self.assertIn("ended before it was ready", gantry.wait("db", "retrying", count=2).text)
+            self.assertIn("exited before it was ready", gantry.wait("db", "retrying", count=2).text)
             self.assertEqual(gantry.states("app"), [])
 
 

@@ -42,7 +42,7 @@ class Order(unittest.TestCase):
                 service("app", needs=["db"], follows_needs=True)]
         with Pid1(boot(services=plan)) as gantry:
             stopping = gantry.wait("app", "stopping")
-            self.assertIn("needs db, which is not ready", stopping.text)
+            self.assertIn("dependency db is not ready", stopping.text)
             gantry.wait("app", "ready", count=2)
             self.assertGreater(gantry.wait("app", "running", count=2).time, gantry.wait("db", "ready", count=2).time)
 

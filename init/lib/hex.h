@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Bytes as lower-case hex digits: digests, measurements, signatures. One text for any bytes. */
-#ifndef STAGES_LIB_HEX_H
-#define STAGES_LIB_HEX_H
+#ifndef INIT_LIB_HEX_H
+#define INIT_LIB_HEX_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,7 +11,10 @@
 /* Writes text and NUL to ret (HEX_SIZE(size) bytes). */
 void hex_encode(const void *bytes, size_t size, char *ret);
 
-/* False, and ret untouched: the text is not that of exactly `size` bytes. */
+/* False, and ret undefined: the text does not begin with the digits of `size` bytes. */
+bool hex_begins(const char *text, void *ret, size_t size);
+
+/* The same of a text that has nothing behind them. */
 bool hex_decode(const char *text, void *ret, size_t size);
 
 #endif
