@@ -40,11 +40,6 @@
 
 static const struct find_roots roots = {"/sys", "/proc"};
 
-static void close_luks(struct luks **luks)
-{
-	luks_close(*luks);
-}
-
 static void read_rule(const struct stage_context *context, struct work *w)
 {
 	static const struct {
@@ -194,7 +189,7 @@ static int take_up_unfinished(struct work *w, int unfinished, const char *why)
 /* What is on the disk decides. */
 static int take_up(struct work *w)
 {
-	_cleanup_(close_luks) struct luks *luks = NULL;
+	_cleanup_(cleanup_luks) struct luks *luks = NULL;
 	char why[DISK_WHY_MAX] = "", refused[DISK_WHY_MAX + 32], text[FIND_WHY_MAX + DISK_NAME_MAX + 4];
 	bool has_mark;
 	int r;
@@ -240,7 +235,7 @@ static int disk_below(struct work *w)
  */
 static int take_up_open(struct work *w)
 {
-	_cleanup_(close_luks) struct luks *luks = NULL;
+	_cleanup_(cleanup_luks) struct luks *luks = NULL;
 	char why[DISK_WHY_MAX];
 	int r;
 

@@ -23,15 +23,10 @@
 #include "stages/lib/report.h"
 #include "stages/lib/tpmnv.h"
 
-static void close_tpm(struct tpm **tpm)
-{
-	tpm_close(*tpm);
-}
-
 /* What has the TPM know that the disk is open: nothing that runs later in this boot can unseal the key. */
 int disk_close_keys(const struct work *w, const char *uuid, char why[DISK_WHY_MAX])
 {
-	_cleanup_(close_tpm) struct tpm *tpm = NULL;
+	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	static const uint8_t untouched[TPM_DIGEST_SIZE];
 	uint8_t digest[TPM_DIGEST_SIZE], now[TPM_DIGEST_SIZE];
 	struct intent intent;

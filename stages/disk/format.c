@@ -33,16 +33,6 @@ struct new_slot {
 	char *token;
 };
 
-static void close_tpm(struct tpm **tpm)
-{
-	tpm_close(*tpm);
-}
-
-static void close_luks(struct luks **luks)
-{
-	luks_close(*luks);
-}
-
 static void free_slots(struct new_slot (*slots)[KEY_SOURCES_MAX])
 {
 	for (size_t i = 0; i < KEY_SOURCES_MAX; i++) {
@@ -53,7 +43,7 @@ static void free_slots(struct new_slot (*slots)[KEY_SOURCES_MAX])
 
 int disk_is_unfinished(struct work *w, bool *ret_has_mark, char why[DISK_WHY_MAX])
 {
-	_cleanup_(close_tpm) struct tpm *tpm = NULL;
+	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	uint8_t sector[INTENT_MARK_SIZE], mark[INTENT_MARK_SIZE];
 	struct intent intent;
 	int r;
@@ -142,7 +132,7 @@ static int wipe_edges(const struct work *w, int fd)
 /* Record and mark: from here on this disk is ours to begin again. */
 static int begin(const struct work *w, int fd, bool forced, char why[DISK_WHY_MAX])
 {
-	_cleanup_(close_tpm) struct tpm *tpm = NULL;
+	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	uint8_t mark[INTENT_MARK_SIZE] = {0};
 	struct intent intent;
 	int r;
@@ -202,7 +192,7 @@ static int fill(struct work *w, struct luks *luks, int disk, char why[DISK_WHY_M
 int disk_format(struct work *w, const char *state, bool forced)
 {
 	_cleanup_(free_slots) struct new_slot made[KEY_SOURCES_MAX] = {0};
-	_cleanup_(close_luks) struct luks *luks = NULL;
+	_cleanup_(cleanup_luks) struct luks *luks = NULL;
 	_cleanup_(cleanup_close) int fd = -1;
 	struct luks_slot slots[KEY_SOURCES_MAX];
 	char why[DISK_WHY_MAX] = "", how[96], names[64], text[FIND_WHY_MAX + DISK_NAME_MAX + 4];

@@ -38,11 +38,6 @@
 #define TOKEN_HUB      "gantry-hub"
 #define TOKEN_RECOVERY "gantry-recovery"
 
-static void close_tpm(struct tpm **tpm)
-{
-	tpm_close(*tpm);
-}
-
 static void put_json(struct json_object **json)
 {
 	json_object_put(*json);
@@ -133,7 +128,7 @@ static int ready_approval(struct key_place *place, char *why)
 static int unseal(struct key_place *place, const struct tpm_policy *policy, struct json_object *token,
 		  struct secret *ret_key, char *why)
 {
-	_cleanup_(close_tpm) struct tpm *tpm = NULL;
+	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	_cleanup_secret_ struct secret bytes = {0};
 	struct tpm_blob blob;
 	int r;
@@ -236,7 +231,7 @@ static int make_sealed(struct key_place *place, const struct tpm_policy *policy,
 		       struct secret *ret_key, char **ret_token, char *why)
 {
 	_cleanup_(put_json) struct json_object *token = NULL;
-	_cleanup_(close_tpm) struct tpm *tpm = NULL;
+	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	_cleanup_secret_ struct secret bytes = {0}, again = {0};
 	uint8_t digest[TPM_DIGEST_SIZE];
 	struct tpm_blob blob;
@@ -375,7 +370,7 @@ static int make_recovery(struct key_place *place, struct secret *ret_key, char *
 static int get_nv(struct key_place *place, const struct luks_header *header, struct secret *ret_key, int *ret_keyslot,
 		  char why[KEY_WHY_MAX])
 {
-	_cleanup_(close_tpm) struct tpm *tpm = NULL;
+	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	_cleanup_secret_ struct secret key = {0};
 	int r;
 

@@ -118,11 +118,6 @@ struct luks *luks_close(struct luks *luks)
 	return NULL;
 }
 
-static void close_luks(struct luks **luks)
-{
-	luks_close(*luks);
-}
-
 const struct luks_header *luks_header_of(const struct luks *luks)
 {
 	return &luks->header;
@@ -213,7 +208,7 @@ static int check_loaded(struct luks *luks, char *why)
 
 int luks_open(int fd, const char *path, uint64_t size, struct luks **ret, char why[LUKS_WHY_MAX])
 {
-	_cleanup_(close_luks) struct luks *luks = NULL;
+	_cleanup_(cleanup_luks) struct luks *luks = NULL;
 	int r;
 
 	why[0] = '\0';
@@ -308,7 +303,7 @@ static int format_header(struct luks *luks, const char *path, const struct luks_
 int luks_format(const char *path, const struct luks_slot *slots, size_t n_slots, struct luks **ret,
 		char why[LUKS_WHY_MAX])
 {
-	_cleanup_(close_luks) struct luks *luks = NULL;
+	_cleanup_(cleanup_luks) struct luks *luks = NULL;
 	int r;
 
 	r = new_luks(&luks);
@@ -439,7 +434,7 @@ static int remove_replaced(struct luks *changed, const struct luks_change *chang
 /* A second volume object over a copy of the header that may be changed. */
 static int copy_volume(struct luks *luks, struct luks **ret)
 {
-	_cleanup_(close_luks) struct luks *copy = NULL;
+	_cleanup_(cleanup_luks) struct luks *copy = NULL;
 	int r;
 
 	r = new_luks(&copy);
@@ -509,7 +504,7 @@ static void adopt(struct luks *luks, struct luks *changed)
 
 int luks_change(struct luks *luks, const struct luks_change *change, int fd, char why[LUKS_WHY_MAX])
 {
-	_cleanup_(close_luks) struct luks *changed = NULL;
+	_cleanup_(cleanup_luks) struct luks *changed = NULL;
 	int r, added = change->named;
 
 	r = copy_volume(luks, &changed);

@@ -45,6 +45,11 @@ int luks_format(const char *path, const struct luks_slot *slots, size_t n_slots,
 
 struct luks *luks_close(struct luks *luks);	/* takes NULL, returns NULL; an active volume stays active */
 
+static inline void cleanup_luks(struct luks **luks)	/* for _cleanup_() */
+{
+	luks_close(*luks);
+}
+
 /* The checked header of a volume from luks_open(). */
 const struct luks_header *luks_header_of(const struct luks *luks);
 

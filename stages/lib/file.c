@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,6 +41,18 @@ int file_read(int directory, const char *name, size_t maximum, char **ret, size_
 	bytes[st.st_size] = '\0';
 	*ret = bytes;
 	*ret_size = (size_t)st.st_size;
+	return 0;
+}
+
+int file_read_line(const char *path, char *ret, size_t size)
+{
+	_cleanup_(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, ret, size - 1);
+
+	if (n < 0)
+		return -errno;
+	ret[n] = '\0';
+	ret[strcspn(ret, "\n")] = '\0';
 	return 0;
 }
 

@@ -19,6 +19,9 @@
  */
 int file_read(int directory, const char *name, size_t maximum, char **ret, size_t *ret_size);
 
+/* The first line of a file of the kernel (sysfs, procfs), without its newline, cut to size. 0 or negative errno. */
+int file_read_line(const char *path, char *ret, size_t size);
+
 /* All of them, or negative errno: -EIO where nothing more is taken, or is there. */
 int file_write(int fd, const void *bytes, size_t size);
 int file_write_at(int fd, const void *bytes, size_t size, uint64_t offset);

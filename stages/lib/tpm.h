@@ -24,6 +24,11 @@ struct tpm;
 int tpm_open(const char *tcti, struct tpm **ret);
 struct tpm *tpm_close(struct tpm *tpm);	/* takes NULL, returns NULL */
 
+static inline void cleanup_tpm(struct tpm **tpm)	/* for _cleanup_() */
+{
+	tpm_close(*tpm);
+}
+
 /* Which command failed last and how, in one line: `TPM2_Unseal: policy not met (0x99d)`. Empty at first. */
 const char *tpm_reason(const struct tpm *tpm);
 
