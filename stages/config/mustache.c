@@ -222,7 +222,7 @@ static int end_section(struct parser *s, const struct token *token)
 	const struct token *begin;
 
 	if (s->depth == 0)
-		return refuse(s, token->at, "end of section %.*s that was not begun",
+		return refuse(s, token->at, "end of section %.*s, which is not open",
 			      (int)token->size, token->text);
 	begin = &s->p->tokens[s->stack[s->depth - 1]];
 	if (begin->size != token->size || memcmp(begin->text, token->text, token->size) != 0)

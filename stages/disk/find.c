@@ -288,7 +288,7 @@ static const char *use_of(const struct find_roots *roots, const char *directory,
 	if (is_mounted(roots, number))
 		return "mounted";
 	if (is_swap(roots, name))
-		return "swapped on";
+		return "in use as swap";
 	if (is_held(directory))
 		return "held by another device";
 	return NULL;
@@ -394,7 +394,7 @@ int find_disk(const struct find_roots *roots, const struct find_rule *rule,
 		any = true;
 	}
 	if (other[0]) {
-		snprintf(why, FIND_WHY_MAX, "%s and %s both fit", found.name, other);
+		snprintf(why, FIND_WHY_MAX, "%s and %s both match", found.name, other);
 		return -EEXIST;
 	}
 	if (any)

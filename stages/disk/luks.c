@@ -200,7 +200,7 @@ static int check_loaded(struct luks *luks, char *why)
 	if (crypt_get_volume_key_size(luks->device) != KEY_SIZE ||
 	    crypt_get_sector_size(luks->device) != (int)luks->header.sector_size ||
 	    crypt_get_data_offset(luks->device) != luks->header.data_offset / 512) {
-		snprintf(why, LUKS_WHY_MAX, "libcryptsetup reads it differently");
+		snprintf(why, LUKS_WHY_MAX, "libcryptsetup reads the header differently");
 		return -EBADMSG;
 	}
 	return 1;
@@ -520,7 +520,7 @@ int luks_change(struct luks *luks, const struct luks_change *change, int fd, cha
 		return changed ? explain(changed, "new keyslot", r, why) : explain(luks, "copy of the header", r, why);
 	r = write_change(luks, changed, fd);
 	if (r < 0)
-		snprintf(why, LUKS_WHY_MAX, "writing the header: %s", strerror(-r));
+		snprintf(why, LUKS_WHY_MAX, "header not written: %s", strerror(-r));
 	else
 		adopt(luks, changed);
 	return r;

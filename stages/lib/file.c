@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The order in file_replace() is the point: content on the disk before the name leads to it, and the name on
- * the disk before anybody builds on it.
+ * The order in file_replace() is the point: content on the disk before the name leads to it, and the name on the disk
+ * before the call returns.
  */
 #define _GNU_SOURCE
 #include "file.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whole files in a directory that is held open: read within a bound, and replaced so that after a power cut
- * there is the old content or the new, never a mixture. No symlink is followed at the name itself. And all of some
- * bytes, whatever signals come and however little is taken at once.
+ * Whole files in an open directory: read up to a maximum size, and replaced so that after a power cut they hold the
+ * old content or the new, never a mixture. The last path component may not be a symlink. And reads and writes of all
+ * bytes, across signals and short counts.
  */
 #ifndef STAGES_LIB_FILE_H
 #define STAGES_LIB_FILE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Intel TDX as a guest sees it: the TDREPORT by ioctl of /dev/tdx_guest, quotes by configfs-tsm, RTMR extension by
- * sysfs where the kernel has it, and where the fields that we name lie. Whether a quote is genuine is for a verifier
- * elsewhere; here only its form is checked.
+ * sysfs where the kernel has it, and the offsets of the fields that are used. Only the form of a quote is checked
+ * here; a remote verifier checks that it is genuine.
  */
 #ifndef STAGES_LIB_TDX_H
 #define STAGES_LIB_TDX_H

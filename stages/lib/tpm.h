@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The TPM as the stages use it: open it, read and extend PCRs; tpmnv.h has its memory, tpmseal.h its seals. Every call
- * blocks for as long as the TPM takes (milliseconds; a second when it makes its storage root key). TPM and TSS codes
- * become a negative errno and one line of text in tpmesys.c and nowhere else.
+ * The TPM as the stages use it: open it, read and extend PCRs; tpmnv.h has its NV memory, tpmseal.h sealed keys. Every
+ * call blocks for as long as the TPM takes (milliseconds; a second when it makes its storage root key). TPM and TSS
+ * codes become a negative errno and one line of text in tpmesys.c and nowhere else.
  */
 #ifndef STAGES_LIB_TPM_H
 #define STAGES_LIB_TPM_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The snapshot on the disk. In DIRECTORY/.gantry-snapshot (root's, 0700) lie the manifest, the journal and
- * the files that are not whole yet; a file gets its own name only when every file is whole and on the disk,
- * and the mark `complete` comes last. No symlink is followed below DIRECTORY, nothing there is replaced or
- * deleted but what lies in that folder.
+ * The snapshot on the disk. In DIRECTORY/.gantry-snapshot (root's, 0700) lie the manifest, the journal and the files
+ * that are not whole yet; a file gets its own name only when every file is whole and on the disk, and the mark
+ * `complete` comes last. No symlink is followed below DIRECTORY, and only files of that folder are replaced or
+ * deleted.
  */
 #ifndef STAGES_SNAPSHOT_DIRECTORY_H
 #define STAGES_SNAPSHOT_DIRECTORY_H

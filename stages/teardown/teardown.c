@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The teardown role, the last process of a shutdown: swap off, file systems unmounted, device-mapper devices closed,
- * so that nothing is lost and no key stays in the kernel. Everybody else is dead by now. Each call that a broken
- * device could hold for ever is made by a child (within.h): one that hangs costs itself and what depends on it.
- * What is still busy after a moment is made read-only or frozen, so that it is clean, and detached. reboot(2) is PID
- * 1's.
+ * so that nothing is lost and no key stays in the kernel. No other process is left. Each call that a broken device
+ * could hold for ever is made by a child (within.h): one that hangs costs itself and what depends on it. What is still
+ * busy after a moment is made read-only or frozen, so that it is clean, and detached. reboot(2) is PID 1's.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -168,7 +167,7 @@ static int unmount(const struct mount *mount)
 		return -ENOMEM;
 	}
 	n_jobs++;
-	report_event(EVENT_INFO, "unmounting %s takes a while", mount->path);
+	report_event(EVENT_INFO, "unmounting %s is slow, going on with the others", mount->path);
 	return r;
 }
 
@@ -263,7 +262,7 @@ static bool unmount_all(void)
 		wait_for_jobs(WITHIN_AGAIN_MS);
 	}
 	for (size_t i = 0; i < n_jobs; i++)
-		report_event(EVENT_ERROR, "unmounting %s hangs, left behind", jobs[i].path);
+		report_event(EVENT_ERROR, "unmounting %s did not finish, left behind", jobs[i].path);
 	return false;
 }
 
@@ -347,6 +346,7 @@ int teardown_main(int argc, char **argv)
 		emergency();
 	if (machine)
 		tpm_shutdown();
-	report_result(clean ? "file systems unmounted, volumes closed" : "not all could be unmounted and closed");
+	report_result(clean ? "file systems unmounted, volumes closed" :
+			      "some file systems or volumes could not be unmounted or closed");
 	return 0;
 }
