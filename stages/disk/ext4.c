@@ -127,7 +127,8 @@ static int explain(const char *program, int status, const char *last, char *why)
 	if (status < 0)
 		snprintf(why, EXT4_WHY_MAX, "%s: %s", program, strerror(-status));
 	else
-		snprintf(why, EXT4_WHY_MAX, "%s exited with status %d: %.110s", program, status, last[0] ? last : "no output");
+		snprintf(why, EXT4_WHY_MAX, "%s exited with status %d: %.110s", program, status,
+			 last[0] ? last : "no output");
 	return status < 0 ? status : -EIO;
 }
 

@@ -58,8 +58,9 @@ int disk_is_unfinished(struct work *w, bool *ret_has_mark, char why[DISK_WHY_MAX
 		return 0;
 	r = tpm_open(w->place.tcti, &tpm);
 	if (r < 0) {
-		snprintf(why, DISK_WHY_MAX, "formatting was interrupted, but its record cannot be read: no TPM at %s: %s",
-			 w->place.tcti, strerror(-r));
+		snprintf(why, DISK_WHY_MAX,
+			 "formatting was interrupted, but its record cannot be read: no TPM at %s: %s", w->place.tcti,
+			 strerror(-r));
 		return r;
 	}
 	r = intent_read(tpm, &intent);

@@ -264,7 +264,8 @@ static int authorize(struct tpm *tpm, ESYS_TR session, const struct tpm_approval
 			  Esys_VerifySignature(tpm->esys, key, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
 					       &signed_digest, &signature, &ticket));
 	if (r < 0 && r != -EAGAIN) {
-		r = tpm_refuse(tpm, -EKEYREJECTED, "the signature of the policy does not verify with this image's policy key");
+		r = tpm_refuse(tpm, -EKEYREJECTED,
+			       "the signature of the policy does not verify with this image's policy key");
 	} else if (r == 0) {
 		r = tpm_translate(tpm, "TPM2_PolicyAuthorize",
 				  Esys_PolicyAuthorize(tpm->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,

@@ -83,8 +83,8 @@ int disk_wait(struct work *w)
 		int64_t now = time_now_ms();
 
 		if (w->wait_ms && now - start >= w->wait_ms) {
-			report_result("disk %s did not appear within %" PRId64 " s%s%s", w->rule_text, w->wait_ms / 1000,
-				      why[0] ? ": " : "", why);
+			report_result("disk %s did not appear within %" PRId64 " s%s%s", w->rule_text,
+				      w->wait_ms / 1000, why[0] ? ": " : "", why);
 			return STAGE_NEVER;
 		}
 		if (now >= say) {

@@ -185,7 +185,8 @@ static int write_state(const struct lease *l)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "nameserver=%s\n", l->servers[i]);
 	for (size_t i = 0; clouds[i] && i < CLOUDS_MAX; i++)
 		if (l->platform[i][0])
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s=%s\n", clouds[i]->lease_key, l->platform[i]);
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s=%s\n", clouds[i]->lease_key,
+					      l->platform[i]);
 	return replace(DHCP_STATE, text, n);
 }
 

@@ -30,7 +30,8 @@ static int await_plan(struct snapshot *s, struct worker *worker, struct worker_a
 		int r;
 
 		if (left <= 0 || poll(&wait, 1, (int)left) == 0) {
-			report_result("no list of the snapshot after %" PRId64 " s: %s", s->settings->patience_ms / 1000,
+			report_result("no list of the snapshot after %" PRId64 " s: %s",
+				      s->settings->patience_ms / 1000,
 				      *s->trouble ? s->trouble : "store does not answer");
 			return STAGE_AGAIN;
 		}

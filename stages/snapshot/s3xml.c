@@ -259,7 +259,7 @@ int s3xml_pages(s3xml_fetch_fn fetch, void *fetch_context, const char *prefix,
 			return 0;
 		/* Without progress on every page a bad store could keep the list going for ever. */
 		if (!page.objects || !strcmp(page.token, token)) {
-			snprintf(reason, S3_ERROR_MAX, "list refused: page without objects, or with the same token again");
+			snprintf(reason, S3_ERROR_MAX, "list refused: page without objects, or the same token again");
 			return -EBADMSG;
 		}
 		memcpy(token, page.token, sizeof(token));

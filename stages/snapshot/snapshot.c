@@ -64,7 +64,8 @@ static int take_secrets(const struct stage_context *context, struct snapshot_set
 
 	r = report_take("config", -1, &fd);
 	if (r) {
-		report_result("no configuration: %s", r == -ENOENT ? "the config stage ended without one" : strerror(-r));
+		report_result("no configuration: %s",
+			      r == -ENOENT ? "the config stage ended without one" : strerror(-r));
 		return r == -ENOENT ? STAGE_NEVER : STAGE_AGAIN;
 	}
 	r = pick_strings(fd, paths, s->secrets, &missing);
@@ -189,7 +190,8 @@ static int synchronise(struct snapshot *s)
 	int r = SNAPSHOT_GO_ON;
 
 	if (s->manifest.count && !plan_fits(s)) {
-		report_event(EVENT_WARNING, "snapshot %s was started from another prefix; starting again", s->manifest.name);
+		report_event(EVENT_WARNING, "snapshot %s was started from another prefix; starting again",
+			     s->manifest.name);
 		manifest_free(&s->manifest);
 	}
 	s->replan = !s->manifest.count;
