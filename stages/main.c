@@ -111,7 +111,7 @@ static int keep_capabilities(uint64_t mask)
 	return syscall(SYS_capset, &header, sets) < 0 ? -errno : 0;
 }
 
-/* Whoever holds an artifact locks its whole memory: a parser's copies of a secret lie anywhere on the heap. */
+/* A stage that holds an artifact locks its whole memory: a parser's copies of a secret lie anywhere on the heap. */
 static int enter_sandbox(const struct stage *stage)
 {
 	int r;

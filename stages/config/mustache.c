@@ -163,7 +163,7 @@ static bool is_standalone(const struct parser *s, const struct tag *tag, const c
 	return true;
 }
 
-/* A name is ".", or components separated by single dots; white space inside it is somebody's mistake. */
+/* A name is ".", or components separated by single dots; white space inside it is an error. */
 static int check_name(struct parser *s, const struct tag *tag)
 {
 	if (tag->size == 0)

@@ -316,7 +316,7 @@ static int take_artifact(const struct key_place *place, const char *artifact, st
 	return r;
 }
 
-/* Its own keyslot where a token names it, else any: a volume that somebody else made has no such token. */
+/* Its own keyslot where a token names it, else any: a volume of another program has no such token. */
 static int get_artifact(struct key_place *place, const struct luks_header *header, const char *artifact,
 			const char *type, struct secret *ret_key, int *ret_keyslot, char *why)
 {

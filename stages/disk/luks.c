@@ -135,7 +135,7 @@ static int init_device(struct luks *luks, const char *path)
 
 	snprintf(luks->path, sizeof(luks->path), "%s", path);
 	snprintf(header_path, sizeof(header_path), "/proc/self/fd/%d", luks->header_fd);
-	/* Nobody else knows this header, so there is nobody to lock it against. */
+	/* No other process has this header, so it needs no lock. */
 	(void)crypt_metadata_locking(NULL, 0);
 	crypt_set_log_callback(NULL, log_message, luks);
 	r = crypt_init_data_device(&luks->device, header_path, path);
@@ -147,7 +147,7 @@ static int init_device(struct luks *luks, const char *path)
 	return 0;
 }
 
-/* The header copies and the keyslots they name, and nothing else, in a file that nobody can change any more. */
+/* The header copies and the keyslots they name, and nothing else, in a sealed memfd. */
 static int copy_header(int fd, uint64_t size, struct luks *luks, char *why)
 {
 	_cleanup_(cleanup_free) uint8_t *head = malloc(LUKS_HEAD_SIZE);

@@ -67,7 +67,7 @@ int luks_activate(struct luks *luks, const char *name, bool discards, char why[L
 
 /*
  * Writes the header of a volume from luks_format() to the disk, the first sector of the primary copy last: before
- * that last write, which a disk does whole or not at all, there is no volume for anybody, after it there is one.
+ * that last write, which a disk does whole or not at all, the disk holds no volume, after it a complete one.
  */
 int luks_commit(struct luks *luks, int fd);
 

@@ -75,7 +75,7 @@ static int enroll(struct work *w, struct luks *luks, const struct key_source *so
 	return r < 0 ? r : change(w, luks, &wanted, why);
 }
 
-/* The volume was made by somebody else, and this keyslot turned out to be the source's. */
+/* Another program made the volume, and the source's key opened this keyslot, which no token names yet. */
 static int name_keyslot(struct work *w, struct luks *luks, const struct key_source *source, int opened, char *why)
 {
 	char token[96];

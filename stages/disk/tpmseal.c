@@ -99,7 +99,7 @@ static int load_key(struct tpm *tpm, const struct tpm_approval *approval, ESYS_T
 	return r;
 }
 
-/* PolicyAuthorize for the sealed object: in a trial session nobody looks at policy and ticket. */
+/* PolicyAuthorize for the sealed object: a trial session checks neither policy nor ticket. */
 static int trial_authorize(struct tpm *tpm, ESYS_TR session, const struct tpm_approval *approval)
 {
 	static const TPM2B_DIGEST any;

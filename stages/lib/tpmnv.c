@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Attributes are fixed: an index that is there with others is somebody else's, or of an older form, and is not trusted
- * with our record. A counter that is removed and made again does not start lower: the TPM begins it at the highest
+ * Attributes are fixed: an existing index with others belongs to another program or an older version, and is not
+ * used. A counter that is removed and made again does not start lower: the TPM begins it at the highest
  * value that any counter ever had (TPM 2.0 library part 1, section 37.2.4).
  */
 #define _GNU_SOURCE
@@ -18,7 +18,7 @@
 
 #define RECORD_ATTRIBUTES (TPMA_NV_OWNERWRITE | TPMA_NV_OWNERREAD | TPMA_NV_NO_DA)
 
-/* Everybody may read it, because TPM2_PolicyNV does so by the index's own empty authorisation. */
+/* Readable without authorisation, because TPM2_PolicyNV does so by the index's own empty authorisation. */
 #define COUNTER_ATTRIBUTES (TPM2_NT_COUNTER << TPMA_NV_TPM2_NT_SHIFT | TPMA_NV_OWNERWRITE | TPMA_NV_AUTHWRITE | \
 			    TPMA_NV_OWNERREAD | TPMA_NV_AUTHREAD | TPMA_NV_NO_DA)
 

@@ -104,8 +104,7 @@ void directory_close(struct directory *d)
 }
 
 /*
- * Whoever owns DIRECTORY could put something else in place of our folder; then it is not ours and not
- * trusted.
+ * The owner of DIRECTORY could replace the state folder: one that another user owns or can write to is not trusted.
  */
 static int open_state(struct directory *d)
 {
@@ -258,8 +257,7 @@ int directory_look(struct directory *d, enum directory_standing *ret)
 		*ret = DIRECTORY_PARTIAL;
 	} else {
 		/*
-		 * Emptied since, or cut before the plan stood: begin. With files in it, nobody can say what
-		 * they are.
+		 * Emptied since, or interrupted before there was a plan: begin. Files in it are of unknown origin.
 		 */
 		r = look_for_others(d, ret);
 		if (!r && *ret == DIRECTORY_POPULATED)

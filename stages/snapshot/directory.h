@@ -23,10 +23,10 @@ struct directory {
 
 enum directory_standing {
 	DIRECTORY_EMPTY,	/* nothing in it but node-local files */
-	DIRECTORY_PARTIAL,	/* a snapshot that we began; directory_load() gives it */
+	DIRECTORY_PARTIAL,	/* a partial snapshot, which directory_load() reads */
 	DIRECTORY_COMPLETE,	/* reason holds the snapshot's name */
-	DIRECTORY_POPULATED,	/* by somebody else, we were never here; reason names an entry */
-	DIRECTORY_DAMAGED,	/* we were here, our state makes no sense, and there are files; reason names one */
+	DIRECTORY_POPULATED,	/* files, but no state folder; reason names an entry */
+	DIRECTORY_DAMAGED,	/* files, and an invalid state folder; reason names a file */
 };
 
 #define DIRECTORY_CLOSED { .fd = -1, .state_fd = -1, .parts_fd = -1, .journal_fd = -1 }

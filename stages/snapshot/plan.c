@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * From the store's list to the directory's plan. The worker that reads the list writes a manifest into a memfd; it is
- * dead before anybody reads that, and the manifest's own parser is the only one that runs with privileges.
+ * killed before the memfd is read, and the manifest's own parser is the only one that runs with privileges.
  */
 #define _GNU_SOURCE
 #include "plan.h"

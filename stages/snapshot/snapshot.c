@@ -299,8 +299,8 @@ const struct stage stage_snapshot = {
 	.deadline_s = 0,
 	.retry_limit = 0,
 	/*
-	 * The directory belongs to the database's user; workers become nobody, and to kill them, or to have
-	 * them killed by the kernel when this process dies, takes CAP_KILL.
+	 * The directory belongs to the database's user; workers run as user 65534, and killing them, also by the
+	 * kernel when this process dies, needs CAP_KILL.
 	 */
 	.capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER |
 			UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_SETUID | UINT64_C(1) << CAP_SETGID,

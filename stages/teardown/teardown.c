@@ -103,7 +103,7 @@ static bool may_stay(const char *path)
 
 /* ---- unmounting ----------------------------------------------------------------------------------------------- */
 
-/* A file system that somebody has frozen would be left so: unmounted, but not closed. */
+/* A file system that is still frozen would be unmounted, but not closed. */
 static void thaw(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
@@ -120,7 +120,7 @@ static int call_umount(const void *argument)
 
 	if (machine && !mount->fuse)
 		thaw(mount->path);
-	/* Whoever served it is dead; and with this, whoever still waits for an answer gets an error. */
+	/* Its server is dead; with this, processes that still wait for an answer get an error. */
 	return umount2(mount->path, UMOUNT_NOFOLLOW | (mount->fuse ? MNT_FORCE : 0)) < 0 ? -errno : 0;
 }
 
@@ -211,7 +211,7 @@ static size_t for_each_mount(int (*each)(const struct mount *mount))
 
 /*
  * Of a mount that stays busy, what is in memory goes to the disk and nothing follows. Where PID 1 is not the machine's
- * own, the file system may be somebody else's too: then only the mount is changed. -EALREADY: frozen.
+ * own, the file system may be mounted elsewhere, too: then only the mount is changed. -EALREADY: frozen.
  */
 static int call_keep_clean(const void *path)
 {
