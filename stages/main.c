@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The stage role: /init stage TYPE NAME. Finds the type, reads its options from descriptor 4, gives up every power
- * that the type does not list, and only then lets the stage run. What goes wrong before `run` is our own mistake or
- * an image that does not fit together: no retry helps, so it ends with STAGE_NEVER and a reason.
+ * that the type does not list, and only then lets the stage run. What goes wrong before `run` is our own mistake or an
+ * image that does not fit together: no retry helps, so it ends with STAGE_NEVER and a reason.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -111,7 +111,7 @@ static int keep_capabilities(uint64_t mask)
 	return syscall(SYS_capset, &header, sets) < 0 ? -errno : 0;
 }
 
-/* Whoever holds an artifact locks its whole memory: a parser's copies of a secret lie anywhere on the heap. */
+/* A stage that holds an artifact locks its whole memory: a parser's copies of a secret lie anywhere on the heap. */
 static int enter_sandbox(const struct stage *stage)
 {
 	int r;
@@ -190,6 +190,6 @@ int stage_main(int argc, char **argv)
 	}
 	r = stage->run(&context);
 	if (r != STAGE_DONE && !report_has_result())
-		report_result("ended with status %d and no reason", r);
+		report_result("stage exited with status %d without a reason", r);
 	return r;
 }

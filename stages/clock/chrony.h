@@ -2,7 +2,7 @@
 /*
  * Asks chronyd how well the clock is set: the TRACKING command of its monitoring protocol, version 6 (chrony's
  * candm.h), over the daemon's Unix socket or UDP on loopback. Building and reading the datagrams is apart from the
- * sockets. chronyd offers no notification, so whoever wants to wait must ask again.
+ * sockets. chronyd offers no notification: the caller polls.
  */
 #ifndef STAGES_CLOCK_CHRONY_H
 #define STAGES_CLOCK_CHRONY_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Stage `clock`: done once chronyd, which runs as a service, has a reference and the clock is within a bound of it.
- * chronyd tells nobody when that happens, so it is asked on a timer: often while a boot hangs on it, less and less
- * often later. What follows when it never happens is the image's choice: a warning, or a failed stage.
+ * chronyd offers no notification, so it is polled: often while the boot waits for it, less often later. If it never
+ * synchronises, the image's `on_timeout` decides: a warning, or a failed stage.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -54,7 +54,7 @@ static int ask(struct clock *c)
 		/* We run because the network is there: a chronyd that was started before need not find out itself. */
 		r = chrony_online(&c->chrony, ANSWER_MS);
 		if (r < 0 && r != -ETIMEDOUT)
-			report_event(EVENT_DEBUG, "chronyd not told that its sources can be reached: %s", strerror(-r));
+			report_event(EVENT_DEBUG, "chronyd not set online: %s", strerror(-r));
 	}
 	c->open = true;
 	r = chrony_ask(&c->chrony, ANSWER_MS, &c->tracking);
@@ -71,9 +71,9 @@ static bool look(struct clock *c)
 	int r = ask(c);
 
 	if (r == -ENOENT || r == -ECONNREFUSED)
-		snprintf(c->missing, sizeof(c->missing), "chronyd is not there (%s)", c->address);
+		snprintf(c->missing, sizeof(c->missing), "chronyd is not running (%s)", c->address);
 	else if (r == -EPROTONOSUPPORT)
-		snprintf(c->missing, sizeof(c->missing), "chronyd speaks another version of its protocol");
+		snprintf(c->missing, sizeof(c->missing), "chronyd uses an unsupported protocol version");
 	else if (r < 0)
 		snprintf(c->missing, sizeof(c->missing), "chronyd does not answer (%s): %s", c->address, strerror(-r));
 	else if (!chrony_has_reference(&c->tracking))
@@ -100,7 +100,7 @@ static int end_without(const struct clock *c, const char *on_timeout, int timeou
 		report_result("%s after %d s", c->missing, timeout_s);
 		return STAGE_AGAIN;
 	}
-	report_event(EVENT_WARNING, "%s after %d s: the boot goes on with the clock as it is", c->missing, timeout_s);
+	report_event(EVENT_WARNING, "%s after %d s: continuing with the clock as it is", c->missing, timeout_s);
 	report_fact("synchronised", "false");
 	report_result("not synchronised: %s", c->missing);
 	return STAGE_DONE;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stage `azure`: tells the platform that this machine is provisioned (Ready), or why it is not (NotReady with the
- * reason that the boot is held for). Goal state first, then one health report that gives its ids back. Transient
- * failures are tried again in this attempt, 1 to 15 s apart; the attempt's own patience ends with exit 75, so the
- * plan's retries go on from there.
+ * Stage `azure`: reports to the platform that this machine is provisioned (Ready), or why not (NotReady with the
+ * reason of the held boot). It reads the goal state, then posts one health report with the ids found there. Transient
+ * failures are retried within the attempt, 1 to 15 s apart; when its time is over the attempt exits with 75, and the
+ * plan retries the stage.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -128,7 +128,7 @@ static enum outcome post_health(struct azure *a)
 
 	n = health_format(&a->goalstate, a->description[0] ? a->description : NULL, body, sizeof(body));
 	if (n < 0) {
-		snprintf(a->failure, sizeof(a->failure), "health report does not fit");
+		snprintf(a->failure, sizeof(a->failure), "health report is too long");
 		return OUTCOME_STOP;
 	}
 	request.body_size = (size_t)n;

@@ -6,17 +6,16 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <gantry/cleanup.h>
 
 #include "cloud.h"
 #include "hcl.h"
 #include "imds.h"
+#include "stages/lib/file.h"
 #include "stages/lib/tpmnv.h"
 
 #define ASSET_TAG      "7783-7084-3265-9085-8269-3286-77"
@@ -30,15 +29,9 @@
 
 static bool has_tag(void)
 {
-	_cleanup_(cleanup_close) int fd = open(ASSET_TAG_FILE, O_RDONLY | O_CLOEXEC);
-	char text[128];
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	char tag[128];
 
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-	return strcmp(text, ASSET_TAG) == 0;
+	return file_read_line(ASSET_TAG_FILE, tag, sizeof(tag)) == 0 && strcmp(tag, ASSET_TAG) == 0;
 }
 
 static bool find_report(struct tpm *tpm, uint8_t ret[TDX_REPORT_SIZE], char why[CLOUD_WHY_MAX])

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Values are found by their whole path (protocol of the wireserver, docs/stages.md), so that an element of the same
- * name elsewhere changes nothing. Several role instances would make "which one are we?" a guess: refused.
+ * name elsewhere changes nothing. A goal state with several role instances is refused: none of them is known to be
+ * this machine.
  */
 #define _GNU_SOURCE
 #include "goalstate.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The two XML documents of Azure's wireserver: the goal state that it hands out, of which three values matter, and
- * the health report that gives them back with the machine's state. Parsing takes bytes of bounded size, refuses
- * document types and entities altogether, and never guesses: a value that is missing or odd is a refusal.
+ * The two XML documents of Azure's wireserver: the goal state that it hands out, of which three values matter, and the
+ * health report that gives them back with the machine's state. Parsing takes bytes of bounded size, refuses document
+ * types and entities, and fails if a value is missing or malformed.
  */
 #ifndef STAGES_CLOUD_GOALSTATE_H
 #define STAGES_CLOUD_GOALSTATE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sizes are checked before anything they bound is read. Only SHA-256 binding is known (hash type 1): it is what
- * every TDX machine has; another one is refused rather than left unchecked.
+ * Sizes are checked before anything they bound is read. Only SHA-256 binding (hash type 1) is supported, which every
+ * TDX machine has; another one is refused rather than left unchecked.
  */
 #define _GNU_SOURCE
 #include "hcl.h"
@@ -42,7 +42,7 @@ int hcl_parse(const void *bytes, size_t size, struct hcl_report *ret, char *erro
 		return refuse(error, error_size, "not an HCL report");
 	json_size = get32(p + AT_RUNTIME + 16);
 	if (json_size == 0 || json_size > size - AT_JSON || get32(p + AT_RUNTIME) != json_size + 20)
-		return refuse(error, error_size, "size of the runtime claims does not fit");
+		return refuse(error, error_size, "size of the runtime claims is wrong");
 	r.type = get32(p + AT_RUNTIME + 8);
 	r.runtime = (const char *)p + AT_JSON;
 	r.runtime_size = json_size;

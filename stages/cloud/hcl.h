@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The attestation report that Azure's paravisor leaves in the vTPM (NV 0x01400001): a hardware report, and the
- * "runtime" JSON that it vouches for by digest. Layout as found on real machines, docs/stages.md; numbers are
+ * "runtime" JSON whose digest is in that report. Layout as found on real machines, docs/stages.md; numbers are
  * little-endian. Parsing copies nothing: the struct points into the caller's bytes.
  */
 #ifndef STAGES_CLOUD_HCL_H

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * One POST. The Content-Type must be exactly application/json: with a charset behind it the service answers 415.
- */
+/* One POST. The Content-Type must be exactly application/json: with a charset behind it the service answers 415. */
 #define _GNU_SOURCE
 #include "imds.h"
 
@@ -37,7 +35,7 @@ static int parse_answer(const struct http_response *response, uint8_t **ret, siz
 	if (r < 0)
 		return r;
 	r = -EBADMSG;
-	snprintf(error, error_size, "the answer holds no quote");
+	snprintf(error, error_size, "the answer has no valid quote");
 	if (json_object_object_get_ex(document, "quote", &text) && json_object_is_type(text, json_type_string))
 		r = decode(text, &bytes, &size);
 	json_object_put(document);
@@ -74,14 +72,14 @@ int imds_get_quote(const uint8_t report[TDX_REPORT_SIZE], uint8_t **ret, size_t 
 	if (r < 0) {
 		snprintf(error, error_size, "%s", response.error);
 	} else if (response.status != 200) {
-		snprintf(error, error_size, "answered %ld", response.status);
+		snprintf(error, error_size, "HTTP status %ld", response.status);
 		r = -EIO;
 	} else {
 		r = parse_answer(&response, ret, ret_size, error, error_size);
 	}
 	http_response_free(&response);
 	if (r == 0 && memcmp(tdx_quote_reportdata(*ret), report + TDX_REPORTDATA_AT, TDX_REPORTDATA_SIZE) != 0) {
-		snprintf(error, error_size, "the quote is not about this report");
+		snprintf(error, error_size, "the quote does not match the report");
 		free(*ret);
 		r = -EBADMSG;
 	}

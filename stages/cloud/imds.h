@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What we ask of Azure's instance metadata service: to have a TDREPORT turned into a quote (there the paravisor owns
- * the processor's interface, and configfs-tsm gives none).
+ * Quotes from Azure's instance metadata service, which converts a TDREPORT into one. On Azure the paravisor owns the
+ * processor's interface, so configfs-tsm is not available.
  */
 #ifndef STAGES_CLOUD_IMDS_H
 #define STAGES_CLOUD_IMDS_H

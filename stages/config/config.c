@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stage `config`: fetches the node's configuration from BuilderHub, whole and valid or not at all, and hands it on
- * as the artifact `config`; the disk key in it, if there is one, byte for byte as `disk-key`, and a secret to recover
- * the disk by as `disk-recovery`. One request an attempt: the plan tries again for ever, since a refusal is normal
- * until an operator has allowed the node. The document is a secret: it is said how long it is, never what is in it.
+ * Stage `config`: fetches the node's configuration from BuilderHub, whole and valid or not at all, and passes it on as
+ * the artifact `config`; the disk key in it, if there is one, byte for byte as `disk-key`, and a secret to recover the
+ * disk by as `disk-recovery`. One request an attempt: the plan tries again for ever, since a refusal is normal until
+ * an operator has allowed the node. The document is a secret: its length is reported, never its content.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -82,7 +82,7 @@ static int check_options(const struct fetch *f)
 		return 0;
 	if (strncmp(f->url, "http://", 7) == 0 && is_loopback(f->url))
 		return 0;
-	report_result("url: https with a pinned CA, or http on loopback, is needed");
+	report_result("url must be https with a pinned CA, or http on loopback");
 	return STAGE_NEVER;
 }
 

@@ -42,7 +42,7 @@ static int copy_member(struct json_object *from, struct json_object *to, const c
 	} else if (r < 0) {
 		;	/* no memory */
 	} else if (json_object_object_get_ex(from, name, NULL)) {
-		snprintf(error, error_size, "%.100s: there is a key %.100s too", key, name);
+		snprintf(error, error_size, "%.100s: key %.100s exists, too", key, name);
 		r = -EBADMSG;
 	} else {
 		copy = json_object_new_string_len(bytes, (int)size);

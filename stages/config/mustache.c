@@ -163,7 +163,7 @@ static bool is_standalone(const struct parser *s, const struct tag *tag, const c
 	return true;
 }
 
-/* A name is ".", or components separated by single dots; white space inside it is somebody's mistake. */
+/* A name is ".", or components separated by single dots; white space inside it is an error. */
 static int check_name(struct parser *s, const struct tag *tag)
 {
 	if (tag->size == 0)
@@ -222,7 +222,7 @@ static int end_section(struct parser *s, const struct token *token)
 	const struct token *begin;
 
 	if (s->depth == 0)
-		return refuse(s, token->at, "end of section %.*s that was not begun",
+		return refuse(s, token->at, "end of section %.*s, which is not open",
 			      (int)token->size, token->text);
 	begin = &s->p->tokens[s->stack[s->depth - 1]];
 	if (begin->size != token->size || memcmp(begin->text, token->text, token->size) != 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Stage `render`: templates of the image and the fetched configuration become files, all or none. Every file is
- * rendered and written under a temporary name first; only when the last one was written are they renamed into
- * place. A refusal names template, line and key, and leaves every file as it was. On a machine that runs only files
- * that differ are touched, and PID 1 is told which; in check mode it is told, and that is all.
+ * rendered and written under a temporary name first; only when the last one was written are they renamed into place. A
+ * refusal names template, line and key, and leaves every file as it was. On a machine that runs only files that differ
+ * are replaced, and PID 1 gets their list; in check mode PID 1 gets the list and nothing is replaced.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -106,7 +106,7 @@ static int take_document(struct render *r)
 
 	result = report_take("config", -1, &fd);
 	if (result == -ENOENT) {
-		report_result("there is no configuration");
+		report_result("the config stage gave no configuration");
 		return STAGE_NEVER;
 	}
 	if (result == 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The tokens of a template are walked with a stack of contexts that lives on the C stack. A partial is parsed when it
- * is reached, since which one that is can depend on the document.
+ * is reached, since its name can depend on the document.
  */
 #define _GNU_SOURCE
 #include "template.h"
@@ -173,7 +173,7 @@ static int check_value(struct render *r, const struct mustache *p, const struct 
 		if ((c >= ' ' && c != 0x7F) || (t->kind == TOKEN_RAW && (c == '\n' || c == '\t')))
 			continue;
 		snprintf(reason, sizeof(reason), "value has a control character (0x%02x)%s", c,
-			 c == '\n' || c == '\t' ? "; a raw tag would take it" : "");
+			 c == '\n' || c == '\t' ? "; allowed in a raw tag" : "");
 		return fail_key(r, p, t, -EBADMSG, reason);
 	}
 	return 0;
@@ -194,9 +194,9 @@ static int render_value(struct render *r, const struct mustache *p, const struct
 		size = (size_t)json_object_get_string_len(value);
 		break;
 	case json_type_object:
-		return fail_key(r, p, t, -EBADMSG, "is an object, not a text");
+		return fail_key(r, p, t, -EBADMSG, "is an object, not a string");
 	case json_type_array:
-		return fail_key(r, p, t, -EBADMSG, "is a list, not a text");
+		return fail_key(r, p, t, -EBADMSG, "is a list, not a string");
 	default:
 		bytes = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
 		if (!bytes)

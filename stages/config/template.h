@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Mustache, the whole of its specification but the optional modules: interpolation, sections, inverted sections,
- * comments, partials, delimiters. A template is code of the image: an error in its syntax is refused with line,
- * column and reason, never guessed around. A key that the document lacks is the empty text, as the specification
- * says. Details, and where we are stricter: docs/templates.md.
+ * comments, partials, delimiters. A template is code of the image: an error in its syntax is refused with line, column
+ * and reason. A missing key renders as empty text, as the specification says. Details, and what is stricter than the
+ * specification: docs/templates.md.
  */
 #ifndef STAGES_CONFIG_TEMPLATE_H
 #define STAGES_CONFIG_TEMPLATE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The partition is known by its name in sysfs, so no partition table is parsed here; the kernel has done it. It holds
- * the policy file from its first byte, filled up with zeros: no file system, so none has to be trusted with a mount.
+ * The partition is found by its name in sysfs: the kernel has parsed the partition table. It holds the policy file
+ * from its first byte, padded with zeros: without a file system, no hostile one is ever mounted.
  */
 #define _GNU_SOURCE
 #include "approval.h"
@@ -92,18 +92,18 @@ int approval_parse(const char *text, struct tpm_approval *ret, char why[APPROVAL
 	if (document_parse(text, strlen(text), &root, error, sizeof(error)) < 0)
 		return bad(why, error);
 	if (!json_object_object_get_ex(root, "version", &version) || !json_object_is_type(version, json_type_int))
-		return bad(why, "it has no version");
+		return bad(why, "no version");
 	if (json_object_get_int64(version) != (int64_t)approval.version) {
-		snprintf(why, APPROVAL_WHY_MAX, "signed policy: it is for version %lld, this image is version %u",
+		snprintf(why, APPROVAL_WHY_MAX, "signed policy is for version %lld, but this image is version %u",
 			 (long long)json_object_get_int64(version), approval.version);
 		return -EBADMSG;
 	}
 	if (!hex_decode(text_of(root, "policy"), approval.policy, sizeof(approval.policy)))
-		return bad(why, "its digest is malformed");
+		return bad(why, "digest is malformed");
 	text = text_of(root, "signature");
 	if (base64_decode(text, strlen(text), false, approval.signature, sizeof(approval.signature), &size) < 0 ||
 	    size != sizeof(approval.signature))
-		return bad(why, "its signature is malformed");
+		return bad(why, "signature is malformed");
 	approval.is_signed = true;
 	*ret = approval;
 	return 0;

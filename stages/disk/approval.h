@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The signed policy of this image (docs/upgrade.md): the key is a file of the measured image, what it signed lies on
- * the boot disk, where anybody can change it. Nothing in it is trusted before the TPM has verified the signature; a
- * changed one is as good as none.
+ * The signed policy of this image (docs/upgrade.md). The public key is a file of the measured image; the signed policy
+ * lies on the boot disk, where the host can change it, and is not trusted before the TPM has verified its signature.
  */
 #ifndef STAGES_DISK_APPROVAL_H
 #define STAGES_DISK_APPROVAL_H

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Whether a disk is blank: the only disk that may ever be formatted. In doubt it is not.
- */
+/* Whether a disk is blank, and so may be formatted. In doubt it is not. */
 #ifndef STAGES_DISK_BLANK_H
 #define STAGES_DISK_BLANK_H
 

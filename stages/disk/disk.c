@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stage `disk`: finds the data disk, opens it, or formats it if and only if it is blank or given up by name, and
+ * Stage `disk`: finds the data disk, opens it, or formats it if and only if it is blank or force_serial names it, and
  * mounts it. A disk that cannot be opened is left as it is, to the byte, and the boot is held with the reason of each
  * key source.
  *
@@ -39,11 +39,6 @@
 #define LUN_DEFAULT    10
 
 static const struct find_roots roots = {"/sys", "/proc"};
-
-static void close_luks(struct luks **luks)
-{
-	luks_close(*luks);
-}
 
 static void read_rule(const struct stage_context *context, struct work *w)
 {
@@ -148,7 +143,7 @@ static int refuse(struct work *w, const char *why)
 
 	if (w->worth_retry || !w->may_format || !is_given_up(w))
 		return work_leave(w, why);
-	report_event(EVENT_WARNING, "%s, serial %s, is given up by the configuration, though it is not blank: %s",
+	report_event(EVENT_WARNING, "%s, serial %s, is not blank, but force_serial names it: %s",
 		     work_text(w, text), w->disk.serial, why);
 	w->reasons[0] = '\0';
 	return disk_format(w, "given up", true);
@@ -169,9 +164,9 @@ static int take_up_blank(struct work *w)
 		return refuse(w, refused);
 	}
 	if (!w->may_format)
-		return work_leave(w, "blank, and formatting is switched off");
+		return work_leave(w, "blank, but \"format\" is false");
 	if (w->disk.size < SIZE_MIN)
-		return work_leave(w, "blank, and too small to format");
+		return work_leave(w, "blank, but too small to format");
 	return disk_format(w, "blank", false);
 }
 
@@ -185,21 +180,21 @@ static int take_up_unfinished(struct work *w, int unfinished, const char *why)
 		return work_leave(w, why);
 	}
 	if (unfinished == 0)
-		return refuse(w, "its formatting was never finished, and this machine has no record that it began it");
-	report_event(EVENT_NOTICE, "%s: formatting was cut off and begins again", work_text(w, text));
+		return refuse(w, "its formatting was interrupted, but the TPM of this machine has no record of it");
+	report_event(EVENT_NOTICE, "%s: formatting was interrupted, starting again", work_text(w, text));
 	return w->may_format ? disk_format(w, "unfinished", false) :
-			       work_leave(w, "unfinished, and formatting is switched off");
+			       work_leave(w, "its formatting was interrupted, but \"format\" is false");
 }
 
 /* What is on the disk decides. */
 static int take_up(struct work *w)
 {
-	_cleanup_(close_luks) struct luks *luks = NULL;
+	_cleanup_(cleanup_luks) struct luks *luks = NULL;
 	char why[DISK_WHY_MAX] = "", refused[DISK_WHY_MAX + 32], text[FIND_WHY_MAX + DISK_NAME_MAX + 4];
 	bool has_mark;
 	int r;
 
-	report_event(EVENT_INFO, "%s is there, %llu bytes%s%s", work_text(w, text), (unsigned long long)w->disk.size,
+	report_event(EVENT_INFO, "found %s, %llu bytes%s%s", work_text(w, text), (unsigned long long)w->disk.size,
 		     w->disk.serial[0] ? ", serial " : "", w->disk.serial);
 	r = disk_is_unfinished(w, &has_mark, why);
 	if (has_mark || r < 0)
@@ -240,7 +235,7 @@ static int disk_below(struct work *w)
  */
 static int take_up_open(struct work *w)
 {
-	_cleanup_(close_luks) struct luks *luks = NULL;
+	_cleanup_(cleanup_luks) struct luks *luks = NULL;
 	char why[DISK_WHY_MAX];
 	int r;
 
@@ -257,7 +252,7 @@ static int take_up_open(struct work *w)
 	r = luks_deactivate(w->name);
 	if (r == 0)
 		return -ENODEV;
-	report_result("volume %s is left from before and cannot be closed: %s", w->name, strerror(-r));
+	report_result("volume %s of an earlier attempt cannot be closed: %s", w->name, strerror(-r));
 	return STAGE_AGAIN;
 }
 
@@ -315,7 +310,7 @@ static const char *check(struct json_object *options)
 	if (lists(options, "enroll", "tpm2-signed") && lists(options, "enroll", "tpm2"))
 		return "may not enroll both \"tpm2\" and \"tpm2-signed\"";
 	if (has(options, "policy_key") != has(options, "version"))
-		return "\"policy_key\" and \"version\" go together";
+		return "\"policy_key\" and \"version\" need each other";
 	if (has(options, "force_uuid") && !has(options, "force_serial"))
 		return "\"force_uuid\" needs \"force_serial\"";
 	return NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Programs are started without a shell, with a fixed environment, and die with the stage: a mke2fs that outlives a
- * killed stage would still be writing when the next attempt opens the disk. Nothing is written lazily by them that
- * the kernel could not do later: inode tables and journal are left to be zeroed in the background.
+ * killed stage would still be writing when the next attempt opens the disk. Nothing is written lazily by them that the
+ * kernel could not do later: inode tables and journal are left to be zeroed in the background.
  */
 #define _GNU_SOURCE
 #include "ext4.h"
@@ -127,7 +127,8 @@ static int explain(const char *program, int status, const char *last, char *why)
 	if (status < 0)
 		snprintf(why, EXT4_WHY_MAX, "%s: %s", program, strerror(-status));
 	else
-		snprintf(why, EXT4_WHY_MAX, "%s ended with %d: %.110s", program, status, last[0] ? last : "no output");
+		snprintf(why, EXT4_WHY_MAX, "%s exited with status %d: %.110s", program, status,
+			 last[0] ? last : "no output");
 	return status < 0 ? status : -EIO;
 }
 
@@ -175,7 +176,7 @@ int ext4_check(const char *device, char why[EXT4_WHY_MAX])
 	int r;
 
 	if (!has_superblock(device)) {
-		snprintf(why, EXT4_WHY_MAX, "there is no ext4 file system in it");
+		snprintf(why, EXT4_WHY_MAX, "volume holds no ext4 file system");
 		return -EUCLEAN;
 	}
 	r = run(argv, &output);

@@ -24,6 +24,7 @@
 #include <gantry/cleanup.h>
 
 #include "stages/cloud/cloud.h"
+#include "stages/lib/file.h"
 #include "stages/lib/printable.h"
 
 #define SCSI_TYPE_DISK 0
@@ -39,26 +40,10 @@ static void __attribute__((format(printf, 2, 3))) make_path(char path[PATH_MAX],
 	va_end(arguments);
 }
 
-/* The first line of a small file, without its end. */
-static int read_line(const char *path, char *ret, size_t size)
-{
-	_cleanup_(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	n = read(fd, ret, size - 1);
-	if (n < 0)
-		return -errno;
-	ret[n] = '\0';
-	ret[strcspn(ret, "\n")] = '\0';
-	return 0;
-}
-
 static int read_number(const char *path, uint64_t *ret)
 {
 	char line[32], *end;
-	int r = read_line(path, line, sizeof(line));
+	int r = file_read_line(path, line, sizeof(line));
 
 	if (r < 0)
 		return r;
@@ -77,7 +62,7 @@ static int read_device(const char *directory, dev_t *ret)
 	int r;
 
 	make_path(path, "%s/dev", directory);
-	r = read_line(path, line, sizeof(line));
+	r = file_read_line(path, line, sizeof(line));
 	if (r < 0)
 		return r;
 	if (sscanf(line, "%u:%u", &major, &minor) != 2)
@@ -131,14 +116,14 @@ static void read_identity(const char *block, struct disk *disk)
 	read_scsi_serial(block, disk->serial);
 	for (size_t i = 0; i < 2; i++) {
 		make_path(path, "%s/%s", block, serials[i]);
-		if (!disk->serial[0] && read_line(path, disk->serial, sizeof(disk->serial)) < 0)
+		if (!disk->serial[0] && file_read_line(path, disk->serial, sizeof(disk->serial)) < 0)
 			disk->serial[0] = '\0';
 		make_path(path, "%s/%s", block, wwids[i]);
-		if (!disk->wwid[0] && read_line(path, disk->wwid, sizeof(disk->wwid)) < 0)
+		if (!disk->wwid[0] && file_read_line(path, disk->wwid, sizeof(disk->wwid)) < 0)
 			disk->wwid[0] = '\0';
 	}
 	make_path(path, "%s/device/model", block);
-	if (read_line(path, disk->model, sizeof(disk->model)) < 0)
+	if (file_read_line(path, disk->model, sizeof(disk->model)) < 0)
 		disk->model[0] = '\0';
 	tidy(disk->serial);
 	tidy(disk->wwid);
@@ -179,7 +164,7 @@ static bool see_nvme(const char *block, struct seen *ret)
 	if (read_number(path, &hidden) == 0 && hidden)
 		return false;
 	make_path(path, "%s/device/model", block);
-	if (read_line(path, model, sizeof(model)) < 0)
+	if (file_read_line(path, model, sizeof(model)) < 0)
 		return true;
 	for (size_t i = 0; clouds[i] && !ret->passed_over; i++)
 		if (clouds[i]->nvme_use)
@@ -303,7 +288,7 @@ static const char *use_of(const struct find_roots *roots, const char *directory,
 	if (is_mounted(roots, number))
 		return "mounted";
 	if (is_swap(roots, name))
-		return "swapped on";
+		return "in use as swap";
 	if (is_held(directory))
 		return "held by another device";
 	return NULL;
@@ -409,7 +394,7 @@ int find_disk(const struct find_roots *roots, const struct find_rule *rule,
 		any = true;
 	}
 	if (other[0]) {
-		snprintf(why, FIND_WHY_MAX, "%s and %s both fit", found.name, other);
+		snprintf(why, FIND_WHY_MAX, "%s and %s both match", found.name, other);
 		return -EEXIST;
 	}
 	if (any)

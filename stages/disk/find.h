@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which block device is the configured disk. Looks into sysfs only, once, and waits for nothing; the caller
- * subscribes to uevents first and looks again after each. In doubt it is not the disk.
+ * Which block device is the configured disk. Scans sysfs once, without waiting: the caller subscribes to uevents first
+ * and scans again after each. In doubt a disk is not the configured one.
  */
 #ifndef STAGES_DISK_FIND_H
 #define STAGES_DISK_FIND_H

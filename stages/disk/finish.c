@@ -23,15 +23,10 @@
 #include "stages/lib/report.h"
 #include "stages/lib/tpmnv.h"
 
-static void close_tpm(struct tpm **tpm)
-{
-	tpm_close(*tpm);
-}
-
 /* What has the TPM know that the disk is open: nothing that runs later in this boot can unseal the key. */
 int disk_close_keys(const struct work *w, const char *uuid, char why[DISK_WHY_MAX])
 {
-	_cleanup_(close_tpm) struct tpm *tpm = NULL;
+	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	static const uint8_t untouched[TPM_DIGEST_SIZE];
 	uint8_t digest[TPM_DIGEST_SIZE], now[TPM_DIGEST_SIZE];
 	struct intent intent;
@@ -40,7 +35,7 @@ int disk_close_keys(const struct work *w, const char *uuid, char why[DISK_WHY_MA
 
 	r = tpm_open(w->place.tcti, &tpm);
 	if (r == -ENOENT) {
-		report_event(EVENT_DEBUG, "no TPM: there is nothing to close");
+		report_event(EVENT_DEBUG, "no TPM: no sealed keys to close");
 		return 0;
 	}
 	if (r < 0) {
@@ -59,7 +54,7 @@ int disk_close_keys(const struct work *w, const char *uuid, char why[DISK_WHY_MA
 	if (r == 0 && w->use_intent && intent_read(tpm, &intent) > 0 && intent_is_for(&intent, &w->disk))
 		r = intent_clear(tpm);
 	if (r < 0)
-		snprintf(why, DISK_WHY_MAX, "the keys cannot be closed: %s", tpm_reason(tpm));
+		snprintf(why, DISK_WHY_MAX, "sealed keys not closed for this boot: %s", tpm_reason(tpm));
 	return r;
 }
 
@@ -87,9 +82,9 @@ static void grow(const struct work *w)
 		return;
 	r = ext4_grow(w->device, w->mount, bytes - BLANK_EDGE);
 	if (r > 0)
-		report_event(EVENT_NOTICE, "file system has grown to %s", size_text(bytes - BLANK_EDGE, size));
+		report_event(EVENT_NOTICE, "file system grown to %s", size_text(bytes - BLANK_EDGE, size));
 	else if (r < 0)
-		report_event(EVENT_WARNING, "file system cannot grow to %s: %s", size_text(bytes - BLANK_EDGE, size),
+		report_event(EVENT_WARNING, "file system not grown to %s: %s", size_text(bytes - BLANK_EDGE, size),
 			     strerror(-r));
 }
 
@@ -102,7 +97,7 @@ int disk_finish(struct work *w, const char *how)
 	disk_tune(w);
 	clean = ext4_is_clean(w->device);
 	if (!clean)
-		report_event(EVENT_NOTICE, "the file system was not closed in order: checking it");
+		report_event(EVENT_NOTICE, "file system was not unmounted cleanly: running e2fsck");
 	r = clean ? 0 : ext4_check(w->device, why);
 	if (r == -EAGAIN || r == -EINTR) {	/* the volume stays open for the next attempt */
 		report_result("%s: %s", work_text(w, text), why);

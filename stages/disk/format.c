@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Makes the volume on a disk that is blank, or that the configuration gives up by name. The order is the safety:
- * the keys first, because without one nothing is begun; then the record in the TPM; then the mark in the disk's first
+ * Makes the volume on a disk that is blank, or that the configuration gives up by name. The order is the safety: the
+ * keys first, because without one nothing is begun; then the record in the TPM; then the mark in the disk's first
  * sector; the file system behind it; and the header last, whose first sector takes the mark's place. A power cut
  * before the mark leaves a blank disk, one after it a disk that mark and record say is ours to begin again, and one
  * after the header a whole volume. Without a record (`intent`: none) there is no mark either: the disk reads as blank
@@ -33,16 +33,6 @@ struct new_slot {
 	char *token;
 };
 
-static void close_tpm(struct tpm **tpm)
-{
-	tpm_close(*tpm);
-}
-
-static void close_luks(struct luks **luks)
-{
-	luks_close(*luks);
-}
-
 static void free_slots(struct new_slot (*slots)[KEY_SOURCES_MAX])
 {
 	for (size_t i = 0; i < KEY_SOURCES_MAX; i++) {
@@ -53,7 +43,7 @@ static void free_slots(struct new_slot (*slots)[KEY_SOURCES_MAX])
 
 int disk_is_unfinished(struct work *w, bool *ret_has_mark, char why[DISK_WHY_MAX])
 {
-	_cleanup_(close_tpm) struct tpm *tpm = NULL;
+	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	uint8_t sector[INTENT_MARK_SIZE], mark[INTENT_MARK_SIZE];
 	struct intent intent;
 	int r;
@@ -68,13 +58,14 @@ int disk_is_unfinished(struct work *w, bool *ret_has_mark, char why[DISK_WHY_MAX
 		return 0;
 	r = tpm_open(w->place.tcti, &tpm);
 	if (r < 0) {
-		snprintf(why, DISK_WHY_MAX, "the record of its unfinished formatting cannot be read: no TPM at %s: %s",
-			 w->place.tcti, strerror(-r));
+		snprintf(why, DISK_WHY_MAX,
+			 "formatting was interrupted, but its record cannot be read: no TPM at %s: %s", w->place.tcti,
+			 strerror(-r));
 		return r;
 	}
 	r = intent_read(tpm, &intent);
 	if (r < 0)
-		snprintf(why, DISK_WHY_MAX, "the record of its unfinished formatting cannot be read: %s",
+		snprintf(why, DISK_WHY_MAX, "formatting was interrupted, but its record cannot be read: %s",
 			 tpm_reason(tpm));
 	if (r <= 0)
 		return r;
@@ -88,7 +79,7 @@ static int make_key(struct work *w, const struct key_source *source, struct new_
 	int r = source->make ? source->make(&w->place, &slot->key, &slot->token, why) : -EOPNOTSUPP;
 
 	if (r < 0)
-		work_add_reason(w, source, r, source->make ? why : "only opens volumes");
+		work_add_reason(w, source, r, source->make ? why : "this source only opens existing volumes");
 	else
 		*ret = (struct luks_slot){.key = &slot->key, .cost = source->cost, .token = slot->token};
 	return r;
@@ -142,7 +133,7 @@ static int wipe_edges(const struct work *w, int fd)
 /* Record and mark: from here on this disk is ours to begin again. */
 static int begin(const struct work *w, int fd, bool forced, char why[DISK_WHY_MAX])
 {
-	_cleanup_(close_tpm) struct tpm *tpm = NULL;
+	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	uint8_t mark[INTENT_MARK_SIZE] = {0};
 	struct intent intent;
 	int r;
@@ -170,7 +161,7 @@ static int begin(const struct work *w, int fd, bool forced, char why[DISK_WHY_MA
 	if (r == 0 && fdatasync(fd) < 0)
 		r = -errno;
 	if (r < 0)
-		snprintf(why, DISK_WHY_MAX, "writing to the disk: %s", strerror(-r));
+		snprintf(why, DISK_WHY_MAX, "write to the disk failed: %s", strerror(-r));
 	return r;
 }
 
@@ -195,14 +186,14 @@ static int fill(struct work *w, struct luks *luks, int disk, char why[DISK_WHY_M
 		return r;
 	r = fsync(volume) < 0 ? -errno : luks_commit(luks, disk);
 	if (r < 0)
-		snprintf(why, DISK_WHY_MAX, "writing the header: %s", strerror(-r));
+		snprintf(why, DISK_WHY_MAX, "header not written: %s", strerror(-r));
 	return r;
 }
 
 int disk_format(struct work *w, const char *state, bool forced)
 {
 	_cleanup_(free_slots) struct new_slot made[KEY_SOURCES_MAX] = {0};
-	_cleanup_(close_luks) struct luks *luks = NULL;
+	_cleanup_(cleanup_luks) struct luks *luks = NULL;
 	_cleanup_(cleanup_close) int fd = -1;
 	struct luks_slot slots[KEY_SOURCES_MAX];
 	char why[DISK_WHY_MAX] = "", how[96], names[64], text[FIND_WHY_MAX + DISK_NAME_MAX + 4];

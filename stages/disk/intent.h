@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is being formatted: a record in the TPM, which no disk can forge, and a mark in the disk's first sector, which
- * no other disk has. Only where both are there and fit each other is a disk that is not blank ours to overwrite: then
- * a power cut caught us formatting it. The record is written before the first byte of the disk, the mark is that
- * first byte, and the finished header takes its place.
+ * Which disk is being formatted: a record in the TPM, which no disk can forge, and a mark in the disk's first sector,
+ * which no other disk has. If both exist and match, a power cut interrupted the formatting, and the disk may be
+ * overwritten although it is not blank. The record is written first, then the mark, before any other byte of the disk;
+ * the finished header replaces the mark.
  */
 #ifndef STAGES_DISK_INTENT_H
 #define STAGES_DISK_INTENT_H

@@ -3,8 +3,8 @@
  * `tpm2`: 64 random bytes, sealed to PCR values. `tpm2-signed`: the same, sealed to what a key signs. Their sealed
  * blobs lie in tokens of the LUKS2 header, so they go where the disk goes; the passphrase is the base64 text of the
  * bytes, as systemd-cryptenroll makes it, so that its tools read what is in its own token format. `hub` and
- * `recovery`: the bytes of an artifact, as they are. `tpm2-nv`: what the shell init kept in the TPM's plain memory.
- * A key is in locked memory from birth to death.
+ * `recovery`: the bytes of an artifact, as they are. `tpm2-nv`: what the shell init kept in the TPM's plain memory. A
+ * key is in locked memory from birth to death.
  */
 #define _GNU_SOURCE
 #include "key.h"
@@ -32,18 +32,13 @@
 
 #define TPM_KEY_SIZE  64
 #define SAY_EVERY_MS  10000
-#define SHELL_NV      0x01500016u	/* where the shell init kept its key: letters and digits, in the clear */
+#define SHELL_NV      0x01500016u	/* where the shell init stored its key: letters and digits, in the clear */
 #define SHELL_NV_SIZE 64
 
 #define TOKEN_TPM2     "systemd-tpm2"	/* systemd's src/shared/tpm2-util.c, tpm2_make_luks2_json() */
 #define TOKEN_SIGNED   "gantry-tpm2-signed"
 #define TOKEN_HUB      "gantry-hub"
 #define TOKEN_RECOVERY "gantry-recovery"
-
-static void close_tpm(struct tpm **tpm)
-{
-	tpm_close(*tpm);
-}
 
 static void put_json(struct json_object **json)
 {
@@ -136,7 +131,7 @@ static int ready_approval(struct key_place *place, char *why)
 static int unseal(struct key_place *place, const struct tpm_policy *policy, struct json_object *token,
 		  struct secret *ret_key, char *why)
 {
-	_cleanup_(close_tpm) struct tpm *tpm = NULL;
+	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	_cleanup_secret_ struct secret bytes = {0};
 	struct tpm_blob blob;
 	int r;
@@ -239,7 +234,7 @@ static int make_sealed(struct key_place *place, const struct tpm_policy *policy,
 		       struct secret *ret_key, char **ret_token, char *why)
 {
 	_cleanup_(put_json) struct json_object *token = NULL;
-	_cleanup_(close_tpm) struct tpm *tpm = NULL;
+	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	_cleanup_secret_ struct secret bytes = {0}, again = {0};
 	uint8_t digest[TPM_DIGEST_SIZE];
 	struct tpm_blob blob;
@@ -305,11 +300,11 @@ static int take_artifact(const struct key_place *place, const char *artifact, st
 		waited += SAY_EVERY_MS;
 		if (place->artifact_wait_ms >= 0 && waited >= place->artifact_wait_ms)
 			break;
-		report_event(EVENT_INFO, "waits for %s from the hub", artifact);
+		report_event(EVENT_INFO, "waiting for %s from the hub", artifact);
 	}
 	if (r < 0) {
 		if (r == -ENOENT || r == -ETIMEDOUT)
-			snprintf(why, KEY_WHY_MAX, "no %s came from the hub", artifact);
+			snprintf(why, KEY_WHY_MAX, "the hub did not provide %s", artifact);
 		else
 			snprintf(why, KEY_WHY_MAX, "%s: %s", artifact, strerror(-r));
 		return r;
@@ -324,7 +319,7 @@ static int take_artifact(const struct key_place *place, const char *artifact, st
 	return r;
 }
 
-/* Its own keyslot where a token names it, else any: a volume that somebody else made has no such token. */
+/* Its own keyslot where a token names it, else any: a volume of another program has no such token. */
 static int get_artifact(struct key_place *place, const struct luks_header *header, const char *artifact,
 			const char *type, struct secret *ret_key, int *ret_keyslot, char *why)
 {
@@ -378,7 +373,7 @@ static int make_recovery(struct key_place *place, struct secret *ret_key, char *
 static int get_nv(struct key_place *place, const struct luks_header *header, struct secret *ret_key, int *ret_keyslot,
 		  char why[KEY_WHY_MAX])
 {
-	_cleanup_(close_tpm) struct tpm *tpm = NULL;
+	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	_cleanup_secret_ struct secret key = {0};
 	int r;
 
@@ -393,10 +388,10 @@ static int get_nv(struct key_place *place, const struct luks_header *header, str
 		return r;
 	}
 	if (key.size != SHELL_NV_SIZE)
-		return no_key(why, "what is at 0x01500016 is not 64 letters and digits");
+		return no_key(why, "TPM NV index 0x01500016 does not hold a 64-character alphanumeric key");
 	for (size_t i = 0; i < key.size; i++)
 		if (!isalnum(key.bytes[i]))
-			return no_key(why, "what is at 0x01500016 is not 64 letters and digits");
+			return no_key(why, "TPM NV index 0x01500016 does not hold a 64-character alphanumeric key");
 	*ret_key = key;
 	key = (struct secret){0};
 	return 0;

@@ -118,11 +118,6 @@ struct luks *luks_close(struct luks *luks)
 	return NULL;
 }
 
-static void close_luks(struct luks **luks)
-{
-	luks_close(*luks);
-}
-
 const struct luks_header *luks_header_of(const struct luks *luks)
 {
 	return &luks->header;
@@ -140,7 +135,7 @@ static int init_device(struct luks *luks, const char *path)
 
 	snprintf(luks->path, sizeof(luks->path), "%s", path);
 	snprintf(header_path, sizeof(header_path), "/proc/self/fd/%d", luks->header_fd);
-	/* Nobody else knows this header, so there is nobody to lock it against. */
+	/* No other process has this header, so it needs no lock. */
 	(void)crypt_metadata_locking(NULL, 0);
 	crypt_set_log_callback(NULL, log_message, luks);
 	r = crypt_init_data_device(&luks->device, header_path, path);
@@ -152,7 +147,7 @@ static int init_device(struct luks *luks, const char *path)
 	return 0;
 }
 
-/* The header copies and the keyslots they name, and nothing else, in a file that nobody can change any more. */
+/* The header copies and the keyslots they name, and nothing else, in a sealed memfd. */
 static int copy_header(int fd, uint64_t size, struct luks *luks, char *why)
 {
 	_cleanup_(cleanup_free) uint8_t *head = malloc(LUKS_HEAD_SIZE);
@@ -205,7 +200,7 @@ static int check_loaded(struct luks *luks, char *why)
 	if (crypt_get_volume_key_size(luks->device) != KEY_SIZE ||
 	    crypt_get_sector_size(luks->device) != (int)luks->header.sector_size ||
 	    crypt_get_data_offset(luks->device) != luks->header.data_offset / 512) {
-		snprintf(why, LUKS_WHY_MAX, "libcryptsetup reads it differently");
+		snprintf(why, LUKS_WHY_MAX, "libcryptsetup reads the header differently");
 		return -EBADMSG;
 	}
 	return 1;
@@ -213,7 +208,7 @@ static int check_loaded(struct luks *luks, char *why)
 
 int luks_open(int fd, const char *path, uint64_t size, struct luks **ret, char why[LUKS_WHY_MAX])
 {
-	_cleanup_(close_luks) struct luks *luks = NULL;
+	_cleanup_(cleanup_luks) struct luks *luks = NULL;
 	int r;
 
 	why[0] = '\0';
@@ -308,7 +303,7 @@ static int format_header(struct luks *luks, const char *path, const struct luks_
 int luks_format(const char *path, const struct luks_slot *slots, size_t n_slots, struct luks **ret,
 		char why[LUKS_WHY_MAX])
 {
-	_cleanup_(close_luks) struct luks *luks = NULL;
+	_cleanup_(cleanup_luks) struct luks *luks = NULL;
 	int r;
 
 	r = new_luks(&luks);
@@ -439,7 +434,7 @@ static int remove_replaced(struct luks *changed, const struct luks_change *chang
 /* A second volume object over a copy of the header that may be changed. */
 static int copy_volume(struct luks *luks, struct luks **ret)
 {
-	_cleanup_(close_luks) struct luks *copy = NULL;
+	_cleanup_(cleanup_luks) struct luks *copy = NULL;
 	int r;
 
 	r = new_luks(&copy);
@@ -509,7 +504,7 @@ static void adopt(struct luks *luks, struct luks *changed)
 
 int luks_change(struct luks *luks, const struct luks_change *change, int fd, char why[LUKS_WHY_MAX])
 {
-	_cleanup_(close_luks) struct luks *changed = NULL;
+	_cleanup_(cleanup_luks) struct luks *changed = NULL;
 	int r, added = change->named;
 
 	r = copy_volume(luks, &changed);
@@ -525,7 +520,7 @@ int luks_change(struct luks *luks, const struct luks_change *change, int fd, cha
 		return changed ? explain(changed, "new keyslot", r, why) : explain(luks, "copy of the header", r, why);
 	r = write_change(luks, changed, fd);
 	if (r < 0)
-		snprintf(why, LUKS_WHY_MAX, "writing the header: %s", strerror(-r));
+		snprintf(why, LUKS_WHY_MAX, "header not written: %s", strerror(-r));
 	else
 		adopt(luks, changed);
 	return r;

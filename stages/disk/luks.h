@@ -45,6 +45,11 @@ int luks_format(const char *path, const struct luks_slot *slots, size_t n_slots,
 
 struct luks *luks_close(struct luks *luks);	/* takes NULL, returns NULL; an active volume stays active */
 
+static inline void cleanup_luks(struct luks **luks)	/* for _cleanup_() */
+{
+	luks_close(*luks);
+}
+
 /* The checked header of a volume from luks_open(). */
 const struct luks_header *luks_header_of(const struct luks *luks);
 
@@ -62,7 +67,7 @@ int luks_activate(struct luks *luks, const char *name, bool discards, char why[L
 
 /*
  * Writes the header of a volume from luks_format() to the disk, the first sector of the primary copy last: before
- * that last write, which a disk does whole or not at all, there is no volume for anybody, after it there is one.
+ * that last write, which a disk does whole or not at all, the disk holds no volume, after it a complete one.
  */
 int luks_commit(struct luks *luks, int fd);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Format: LUKS2 On-Disk Format Specification 1.1.x (gitlab.com/cryptsetup/LUKS2-docs). Here are the binary header and
- * its two copies; what the metadata in them may say is luksmetadata.c's. One good copy is enough, since a power cut may
- * catch the other one being written; the newer of two counts, as for libcryptsetup. The host could choose an older one
- * as well by rolling the disk back.
+ * its two copies; what the metadata in them may say is luksmetadata.c's. One good copy is enough, since a power cut
+ * may interrupt the write of the other; the newer of two counts, as for libcryptsetup. The host can choose an older
+ * one in any case, by rolling the disk back.
  */
 #define _GNU_SOURCE
 #include "luksheader.h"
@@ -72,8 +72,8 @@ int64_t luks_header_size(const void *bytes, size_t size, char why[LUKS_WHY_MAX])
 	if (!primary)
 		return 0;
 	if (be16toh(header->version) != 2)
-		return luks_refuse(why, "version %u", be16toh(header->version));
-	return luks_refuse(why, "header size %" PRIu64, be64toh(header->copy_size));
+		return luks_refuse(why, "version %u is not supported", be16toh(header->version));
+	return luks_refuse(why, "header size %" PRIu64 " is not supported", be64toh(header->copy_size));
 }
 
 /* The checksum covers the whole copy with its own field as zeros. */
@@ -116,7 +116,7 @@ static int choose_copy(const uint8_t *bytes, size_t size, enum luks_copies *ret,
 		if (memcmp(bytes + LUKS_BINARY_SIZE, bytes + size / 2 + LUKS_BINARY_SIZE,
 			   size / 2 - LUKS_BINARY_SIZE) != 0 ||
 		    memcmp(first->uuid, second->uuid, sizeof(first->uuid)) != 0)
-			return luks_refuse(why, "its two copies differ");
+			return luks_refuse(why, "the two copies differ");
 		*ret = LUKS_COPIES_BOTH;
 	} else if (good && other) {
 		*ret = be64toh(first->sequence) > be64toh(second->sequence) ? LUKS_COPIES_PRIMARY :
@@ -153,7 +153,7 @@ int luks_header_check(const void *bytes, size_t size, uint64_t device_size, cons
 	if (expected < 0)
 		return (int)expected;
 	if (expected == 0 || (uint64_t)expected != size)
-		return luks_refuse(why, "it is cut off");
+		return luks_refuse(why, "header is truncated");
 	r = choose_copy(bytes, size, &header.copies, why);
 	if (r < 0)
 		return r;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The LUKS2 header as hostile input: a parser that knows only the shapes we open, and refuses all else with a
- * reason. It works on a copy in memory, before libcryptsetup sees a byte, and touches no device. What the metadata in
- * it says of tokens is in luksmetadata.h.
+ * The LUKS2 header as hostile input: a parser that accepts only the forms this stage opens, and refuses all others
+ * with a reason. It works on a copy in memory, before libcryptsetup sees a byte, and touches no device. What the
+ * metadata in it says of tokens is in luksmetadata.h.
  */
 #ifndef STAGES_DISK_LUKSHEADER_H
 #define STAGES_DISK_LUKSHEADER_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The host can write anything into the metadata: a null cipher that leaves the data in the clear, a segment somewhere
- * else, a key derivation that takes a year, reencryption that makes libcryptsetup rewrite the disk. So every object may
- * have exactly the members that are named here, with the values a healthy volume has, whether we made it or cryptsetup
- * with its defaults.
+ * else, a key derivation that takes a year, reencryption that makes libcryptsetup rewrite the disk. So every object
+ * may have exactly the members that are named here, with the values a healthy volume has, whether we made it or
+ * cryptsetup with its defaults.
  */
 #define _GNU_SOURCE
 #include "luksmetadata.h"
@@ -53,10 +53,10 @@ int luks_metadata_parse(const char *text, size_t size, struct json_object **ret,
 	int r;
 
 	if (length == size)
-		return luks_refuse(why, "metadata has no end");
+		return luks_refuse(why, "metadata is not NUL-terminated");
 	for (size_t i = length; i < size; i++)
 		if (text[i])
-			return luks_refuse(why, "bytes behind the metadata");
+			return luks_refuse(why, "bytes after the end of the metadata");
 	r = document_parse(text, length, ret, error, sizeof(error));
 	return r == -EBADMSG ? luks_refuse(why, "metadata is not a JSON object: %.90s", error) : r;
 }
@@ -186,7 +186,7 @@ static int check_segment(struct json_object *segments, const struct luks_expect 
 		return luks_refuse(why, "cipher \"%.48s\"", cipher ? cipher : "");
 	if (!only_members(segment, " type offset size iv_tweak encryption sector_size ") ||
 	    !is_text(segment, "type", "crypt"))
-		return luks_refuse(why, "segment is of an unknown kind");
+		return luks_refuse(why, "segment is of an unsupported type");
 	if (!number_of(segment, "sector_size", 0, 1 << 20, &sector) || (sector != 512 && sector != 4096))
 		return luks_refuse(why, "sector size %" PRId64, sector);
 	header->sector_size = (unsigned)sector;
@@ -194,9 +194,9 @@ static int check_segment(struct json_object *segments, const struct luks_expect 
 		return luks_refuse(why, "segment does not cover the disk");
 	if (!size_of(segment, "offset", DATA_OFFSET_MAX, &header->data_offset) ||
 	    (header->data_offset != DATA_OFFSET_OURS && header->data_offset != DATA_OFFSET_CRYPTSETUP))
-		return luks_refuse(why, "segment offset");
+		return luks_refuse(why, "segment offset is not 2 or 16 MiB");
 	if (header->data_offset >= device_size)
-		return luks_refuse(why, "segment begins behind the end of the disk");
+		return luks_refuse(why, "segment begins beyond the end of the disk");
 	return 0;
 }
 
@@ -232,25 +232,25 @@ static int check_keyslot(struct json_object *keyslot, unsigned index, const stru
 
 	if (!only_members(keyslot, " type key_size priority af area kdf ") ||
 	    !is_text(keyslot, "type", "luks2") || !af || !area)
-		return luks_refuse(why, "keyslot %u is of an unknown kind", index);
+		return luks_refuse(why, "keyslot %u is of an unsupported type", index);
 	if (!number_of(keyslot, "key_size", expect->key_size, expect->key_size, &n))
-		return luks_refuse(why, "keyslot %u: key size", index);
+		return luks_refuse(why, "keyslot %u: key size is not that of the cipher", index);
 	if (json_object_object_get_ex(keyslot, "priority", NULL) && !number_of(keyslot, "priority", 0, 2, &n))
-		return luks_refuse(why, "keyslot %u: priority", index);
+		return luks_refuse(why, "keyslot %u: priority is not 0 to 2", index);
 	if (!only_members(af, " type stripes hash ") || !is_text(af, "type", "luks1") || !is_hash(af, "hash") ||
 	    !number_of(af, "stripes", STRIPES, STRIPES, &n))
-		return luks_refuse(why, "keyslot %u: anti-forensic splitter", index);
+		return luks_refuse(why, "keyslot %u: anti-forensic splitter is not supported", index);
 	if (!kdf_is_known(member(keyslot, "kdf", json_type_object)))
-		return luks_refuse(why, "keyslot %u: key derivation", index);
+		return luks_refuse(why, "keyslot %u: key derivation is not supported, or out of bounds", index);
 	if (!only_members(area, " type offset size encryption key_size ") || !is_text(area, "type", "raw") ||
 	    !is_text(area, "encryption", expect->cipher) || !number_of(area, "key_size", 32, 64, &n) ||
 	    (n != 32 && n != 64))
-		return luks_refuse(why, "keyslot %u: area encryption", index);
+		return luks_refuse(why, "keyslot %u: area encryption is not that of the segment", index);
 	if (!size_of(area, "offset", DATA_OFFSET_MAX, &place->offset) ||
 	    !size_of(area, "size", DATA_OFFSET_MAX, &place->size) || place->offset % ALIGNMENT ||
 	    place->size % ALIGNMENT || place->offset < 2 * header->copy_size ||
 	    place->size < (uint64_t)expect->key_size * STRIPES || place->offset + place->size > header->data_offset)
-		return luks_refuse(why, "keyslot %u: area", index);
+		return luks_refuse(why, "keyslot %u: area is misplaced or of the wrong size", index);
 	for (unsigned i = 0; i < LUKS_KEYSLOTS_MAX; i++)
 		if (header->keyslots & 1u << i && areas_overlap(place, &header->areas[i]))
 			return luks_refuse(why, "keyslots %u and %u overlap", i, index);
@@ -265,7 +265,7 @@ static int check_keyslots(struct json_object *keyslots, const struct luks_expect
 		int index = number_of_key(key, LUKS_KEYSLOTS_MAX), r;
 
 		if (index < 0 || !json_object_is_type(keyslot, json_type_object))
-			return luks_refuse(why, "keyslot \"%.16s\"", key);
+			return luks_refuse(why, "keyslot \"%.16s\" is not numbered 0 to 7", key);
 		r = check_keyslot(keyslot, (unsigned)index, expect, header, why);
 		if (r < 0)
 			return r;
@@ -286,7 +286,7 @@ static int check_digest(struct json_object *digests, unsigned keyslots, char *wh
 	    !is_text(digest, "type", "pbkdf2") || !is_hash(digest, "hash") || !is_base64(digest, "salt", SALT_MAX) ||
 	    !is_base64(digest, "digest", 64) ||
 	    !number_of(digest, "iterations", PBKDF2_ITERATIONS_MIN, PBKDF2_ITERATIONS_MAX, &n))
-		return luks_refuse(why, "digest is of an unknown kind");
+		return luks_refuse(why, "digest is of an unsupported type");
 	if (!segments || json_object_array_length(segments) != 1 ||
 	    !json_object_is_type(json_object_array_get_idx(segments, 0), json_type_string) ||
 	    strcmp(json_object_get_string(json_object_array_get_idx(segments, 0)), "0") != 0)
@@ -307,7 +307,7 @@ static int check_tokens(struct json_object *tokens, unsigned keyslots, char *why
 
 		if (number_of_key(key, LUKS_TOKENS_MAX) < 0 || !type || strlen(type) > 64 ||
 		    !keyslot_list(token, keyslots, &served))
-			return luks_refuse(why, "token \"%.16s\"", key);
+			return luks_refuse(why, "token \"%.16s\" is malformed", key);
 	}
 	return 0;
 }
@@ -344,10 +344,10 @@ static int check_config(struct json_object *config, const struct luks_header *he
 		return luks_refuse(why, "unknown flags or requirements");
 	if (!size_of(config, "json_size", LUKS_COPY_MAX, &json_size) ||
 	    json_size != header->copy_size - LUKS_BINARY_SIZE)
-		return luks_refuse(why, "metadata size");
+		return luks_refuse(why, "metadata size is not that of the header");
 	if (!size_of(config, "keyslots_size", DATA_OFFSET_MAX, &keyslots_size) ||
 	    keyslots_size > header->data_offset - 2 * header->copy_size)
-		return luks_refuse(why, "keyslots size");
+		return luks_refuse(why, "keyslots area is too large");
 	return 0;
 }
 
@@ -362,7 +362,7 @@ int luks_metadata_check(struct luks_header *header, const struct luks_expect *ex
 	int r;
 
 	if (!config || !digests || !keyslots || !segments || !tokens || json_object_object_length(header->json) != 5)
-		return luks_refuse(why, "metadata is of an unknown shape");
+		return luks_refuse(why, "metadata does not consist of the five known objects");
 	r = check_segment(segments, expect, device_size, header, why);
 	if (r == 0)
 		r = check_config(config, header, why);

@@ -75,7 +75,7 @@ static int enroll(struct work *w, struct luks *luks, const struct key_source *so
 	return r < 0 ? r : change(w, luks, &wanted, why);
 }
 
-/* The volume was made by somebody else, and this keyslot turned out to be the source's. */
+/* Another program made the volume, and the source's key opened this keyslot, which no token names yet. */
 static int name_keyslot(struct work *w, struct luks *luks, const struct key_source *source, int opened, char *why)
 {
 	char token[96];
@@ -106,9 +106,9 @@ static void enroll_all(struct work *w, struct luks *luks, const struct key_sourc
 		else
 			continue;
 		if (r == 0)
-			report_event(EVENT_NOTICE, "%s has a keyslot now", source->name);
+			report_event(EVENT_NOTICE, "added a keyslot for %s", source->name);
 		else
-			report_event(EVENT_WARNING, "no keyslot for %s: %s", source->name, why);
+			report_event(EVENT_WARNING, "keyslot for %s not added: %s", source->name, why);
 		if (r == -EIO)	/* it is not known which copy of the header is whole: none is written over */
 			break;
 	}
@@ -163,7 +163,7 @@ int disk_resume(struct work *w, struct luks *luks)
 	char why[DISK_WHY_MAX] = "";
 	int r;
 
-	report_event(EVENT_INFO, "volume %s is open already", w->name);
+	report_event(EVENT_INFO, "volume %s is already open", w->name);
 	work_tell_found(w);
 	report_fact("luks_uuid", "%s", luks_header_of(luks)->uuid);
 	r = disk_close_keys(w, luks_header_of(luks)->uuid, why);

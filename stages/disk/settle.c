@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What an opened volume needs besides its mount: the queues set for random reads, a swap file, directories for the
- * services. A tuning that the kernel refuses is told and no more; a swap file that cannot be had is a warning; a
- * directory that cannot be made fails the stage, since services build on it.
+ * services. A queue setting that the kernel refuses is a debug event; a swap file that cannot be made is a warning; a
+ * directory that cannot be made fails the stage, since services need it.
  */
 #define _GNU_SOURCE
 #include "settle.h"

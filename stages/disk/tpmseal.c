@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The sealed object has no password: its policy is the only way in, and it does not count for the TPM's lockout
- * (NODA), so that a wrong image cannot lock out the right one. The PCR values to seal to are read once and go into
- * the policy as values, PCR 15 as zeros; so nothing that changes meanwhile can get in. To unseal, TPM2_PolicyPCR
- * takes the values as they are, and every try makes all its sessions anew.
+ * (NODA), so that a wrong image cannot lock out the right one. The PCR values to seal to are read once and go into the
+ * policy as values, PCR 15 as zeros; so nothing that changes meanwhile can get in. To unseal, TPM2_PolicyPCR takes the
+ * values as they are, and every try makes all its sessions anew.
  */
 #define _GNU_SOURCE
 #include "tpmseal.h"
@@ -99,7 +99,7 @@ static int load_key(struct tpm *tpm, const struct tpm_approval *approval, ESYS_T
 	return r;
 }
 
-/* PolicyAuthorize for the sealed object: in a trial session nobody looks at policy and ticket. */
+/* PolicyAuthorize for the sealed object: a trial session checks neither policy nor ticket. */
 static int trial_authorize(struct tpm *tpm, ESYS_TR session, const struct tpm_approval *approval)
 {
 	static const TPM2B_DIGEST any;
@@ -174,7 +174,7 @@ static int blob_unpack(struct tpm *tpm, const struct tpm_blob *blob, TPM2B_PRIVA
 	    public->publicArea.objectAttributes != SEALED_ATTRIBUTES ||
 	    public->publicArea.authPolicy.size != TPM_DIGEST_SIZE ||
 	    public->publicArea.parameters.keyedHashDetail.scheme.scheme != TPM2_ALG_NULL)
-		return tpm_refuse(tpm, -EBADMSG, "sealed blob is of another kind");
+		return tpm_refuse(tpm, -EBADMSG, "sealed blob is of an unexpected type");
 	return 0;
 }
 
@@ -225,7 +225,7 @@ int tpm_seal(struct tpm *tpm, const struct tpm_policy *policy, const void *bytes
 	int r;
 
 	if (size == 0 || size > TPM_SEAL_MAX || (!policy->approval && (policy->pcrs == 0 || policy->pcrs >> 24)))
-		return tpm_refuse(tpm, -EINVAL, "nothing that can be sealed");
+		return tpm_refuse(tpm, -EINVAL, "data or policy cannot be sealed");
 	r = tpm_srk_open(tpm, &srk);
 	if (r == 0 && policy->approval)
 		r = tpm_counter_raise(tpm, TPM_VERSION_NV, policy->approval->version);
@@ -264,7 +264,8 @@ static int authorize(struct tpm *tpm, ESYS_TR session, const struct tpm_approval
 			  Esys_VerifySignature(tpm->esys, key, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
 					       &signed_digest, &signature, &ticket));
 	if (r < 0 && r != -EAGAIN) {
-		r = tpm_refuse(tpm, -EKEYREJECTED, "the policy's signature is not by this image's policy key");
+		r = tpm_refuse(tpm, -EKEYREJECTED,
+			       "the signature of the policy does not verify with this image's policy key");
 	} else if (r == 0) {
 		r = tpm_translate(tpm, "TPM2_PolicyAuthorize",
 				  Esys_PolicyAuthorize(tpm->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,

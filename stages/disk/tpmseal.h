@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A few bytes sealed under the TPM's storage root key, to come back only in a boot that a policy allows. Two
- * policies: PCR values as they are now, and PCR values that somebody's key has signed, with a version that may not be
- * lower than the highest that ever ran here. Both want PCR 15 as the boot began: who extends it closes the seals for
- * the rest of the boot.
+ * A few bytes sealed under the TPM's storage root key, to come back only in a boot that a policy allows. Two policies:
+ * the present PCR values, and PCR values signed by a key, with a version not lower than the highest that ever ran on
+ * this machine. Both require PCR 15 to be zero: extending it closes the seals for the rest of the boot.
  */
 #ifndef STAGES_DISK_TPMSEAL_H
 #define STAGES_DISK_TPMSEAL_H
@@ -26,7 +25,7 @@ struct tpm_blob {
 	uint8_t bytes[TPM_BLOB_MAX];
 };
 
-/* What somebody's key says of an image: docs/upgrade.md. */
+/* The signed policy of an image: docs/upgrade.md. */
 struct tpm_approval {
 	uint8_t modulus[TPM_RSA_SIZE];	/* of the key, big-endian; its exponent is 65537 */
 	unsigned version;		/* of this image */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Kernel uevents: who subscribes before looking around misses nothing. Only the kernel's own messages are taken,
- * never those of another process on the same netlink group.
+ * Kernel uevents. A caller that subscribes before it scans sysfs misses none. Messages of other processes on the same
+ * netlink group are ignored.
  */
 #ifndef STAGES_DISK_UEVENT_H
 #define STAGES_DISK_UEVENT_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Waits for the disk: subscribes to uevents first and then looks, so that nothing comes unseen between the two, and
- * looks again after each uevent. A disk that goes while it is looked at has not come. What it waits for is said every
- * ten seconds.
+ * Waits for the disk: subscribes to uevents first and scans then, so that no disk is missed in between, and scans
+ * again after each uevent. A disk that disappears meanwhile counts as not found. Every ten seconds it reports the disk
+ * it waits for.
  */
 #define _GNU_SOURCE
 #include "wait.h"
@@ -41,7 +41,7 @@ static const char *refuse(const struct disk *disk)
 	_cleanup_(cleanup_close) int fd = open(disk->path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return "going away";
+		return "being removed";
 	return starts_as_luks(fd) || blank_is_boot_disk(fd) <= 0 ? NULL : "the boot disk";
 }
 
@@ -57,7 +57,7 @@ static int look(struct work *w, char why[FIND_WHY_MAX])
 		return r;
 	fd = open(w->disk.path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode) || st.st_rdev != w->disk.number) {
-		snprintf(why, FIND_WHY_MAX, "%s is going away", w->disk.name);
+		snprintf(why, FIND_WHY_MAX, "%s is being removed", w->disk.name);
 		return 0;
 	}
 	if (ioctl(fd, BLKGETSIZE64, &w->disk.size) < 0)
@@ -83,13 +83,13 @@ int disk_wait(struct work *w)
 		int64_t now = time_now_ms();
 
 		if (w->wait_ms && now - start >= w->wait_ms) {
-			report_result("disk %s did not come in %" PRId64 " s%s%s", w->rule_text, w->wait_ms / 1000,
-				      why[0] ? ": " : "", why);
+			report_result("disk %s did not appear within %" PRId64 " s%s%s", w->rule_text,
+				      w->wait_ms / 1000, why[0] ? ": " : "", why);
 			return STAGE_NEVER;
 		}
 		if (now >= say) {
-			report_event(EVENT_INFO, "waits for disk %s%s%s", w->rule_text, why[0] ? ": " : "", why);
-			report_result("disk %s did not come%s%s", w->rule_text, why[0] ? ": " : "", why);
+			report_event(EVENT_INFO, "waiting for disk %s%s%s", w->rule_text, why[0] ? ": " : "", why);
+			report_result("disk %s did not appear%s%s", w->rule_text, why[0] ? ": " : "", why);
 			say = now + SAY_EVERY_MS;
 		}
 		r = uevent_wait(events, "block", w->wait_ms && start + w->wait_ms < say ? start + w->wait_ms : say);

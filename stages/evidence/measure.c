@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stage `measure`: says what kind of machine this is, reads its report and a quote through the interfaces that a
- * verifier's evidence comes from, and records the digest of an artifact where nobody can take it back: PCR 14 of the
- * vTPM, or RTMR 3. Extending cannot be undone or repeated, so it is the last act: every retry comes before it.
+ * Stage `measure`: reports which platform this machine runs on, reads its report and a quote through the interfaces
+ * that a verifier's evidence comes from, and records the digest of an artifact where it cannot be taken back: PCR 14
+ * of the vTPM, or RTMR 3. Extending cannot be undone or repeated, so it is the last act: every retry comes before it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -162,7 +162,7 @@ static int take_artifact(struct measure *m, const char *artifact)
 	int r = report_take(artifact, -1, &fd);
 
 	if (r == -ENOENT) {
-		report_result("there is no artifact %s to measure", artifact);
+		report_result("artifact %s is not available, nothing to measure", artifact);
 		return STAGE_NEVER;
 	}
 	if (r == 0)
@@ -205,7 +205,7 @@ static int extend_rtmr(struct measure *m, const char *artifact, bool required)
 	mbedtls_sha512(m->artifact.bytes, m->artifact.size, digest, 1);
 	r = tdx_extend_rtmr3(digest);
 	if (r == -ENOENT && !required) {
-		report_event(EVENT_NOTICE, "this kernel offers no RTMR: %s is not recorded", artifact);
+		report_event(EVENT_NOTICE, "kernel has no RTMR interface: %s not recorded", artifact);
 		report_result("platform %s, nothing extended", m->found.name);
 		return STAGE_DONE;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A half of the signs is not a platform: a chassis tag without a report is a plain virtual machine, and is told as
- * what it is.
+ * A machine with only some signs of a platform is a plain one: a chassis tag without a report, a TDX device without
+ * configfs-tsm.
  */
 #define _GNU_SOURCE
 #include "platform.h"
@@ -23,7 +23,7 @@ static bool detect_tdx(struct platform_found *f)
 
 void platform_detect(struct tpm *tpm, struct platform_found *ret)
 {
-	*ret = (struct platform_found){.name = "plain", .why = "neither Azure's signs nor TDX's"};
+	*ret = (struct platform_found){.name = "plain", .why = "no known cloud, no TDX device"};
 	for (size_t i = 0; clouds[i]; i++) {
 		if (clouds[i]->find_report && clouds[i]->find_report(tpm, ret->report, ret->why)) {
 			ret->cloud = clouds[i];

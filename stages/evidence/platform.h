@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What kind of machine this is, found by what is really there and not by configuration. Azure comes first: there a
- * TDX machine has no usable configfs-tsm, and its report lies in the vTPM.
+ * Which platform this machine runs on, detected and not configured. Clouds come first: on Azure a TDX machine has no
+ * usable configfs-tsm, and its report lies in the vTPM.
  */
 #ifndef STAGES_EVIDENCE_PLATFORM_H
 #define STAGES_EVIDENCE_PLATFORM_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The order in file_replace() is the point: content on the disk before the name leads to it, and the name on
- * the disk before anybody builds on it.
+ * The order in file_replace() is the point: content on the disk before the name leads to it, and the name on the disk
+ * before the call returns.
  */
 #define _GNU_SOURCE
 #include "file.h"
@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,6 +41,18 @@ int file_read(int directory, const char *name, size_t maximum, char **ret, size_
 	bytes[st.st_size] = '\0';
 	*ret = bytes;
 	*ret_size = (size_t)st.st_size;
+	return 0;
+}
+
+int file_read_line(const char *path, char *ret, size_t size)
+{
+	_cleanup_(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, ret, size - 1);
+
+	if (n < 0)
+		return -errno;
+	ret[n] = '\0';
+	ret[strcspn(ret, "\n")] = '\0';
 	return 0;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whole files in a directory that is held open: read within a bound, and replaced so that after a power cut
- * there is the old content or the new, never a mixture. No symlink is followed at the name itself. And all of some
- * bytes, whatever signals come and however little is taken at once.
+ * Whole files in an open directory: read up to a maximum size, and replaced so that after a power cut they hold the
+ * old content or the new, never a mixture. The last path component may not be a symlink. And reads and writes of all
+ * bytes, across signals and short counts.
  */
 #ifndef STAGES_LIB_FILE_H
 #define STAGES_LIB_FILE_H
@@ -18,6 +18,9 @@
  * errno.
  */
 int file_read(int directory, const char *name, size_t maximum, char **ret, size_t *ret_size);
+
+/* The first line of a file of the kernel (sysfs, procfs), without its newline, cut to size. 0 or negative errno. */
+int file_read_line(const char *path, char *ret, size_t size);
 
 /* All of them, or negative errno: -EIO where nothing more is taken, or is there. */
 int file_write(int fd, const void *bytes, size_t size);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * HTTP and HTTPS requests that cannot hang, grow or wander: every one has a connect timeout, an end of
- * patience and a bound on the bytes it takes; no proxy and no redirect is followed; https needs a pinned CA
- * file. All calls block, so this is for stages, never for PID 1. CURLcode becomes an errno here and nowhere
- * else.
+ * Bounded HTTP and HTTPS requests: each has a connect timeout, a total or stall timeout and a maximum size of the
+ * answer; no proxy and no redirect is followed; https needs a pinned CA file. All calls block, so this is for stages,
+ * never for PID 1. CURLcode becomes an errno here and nowhere else.
  */
 #ifndef STAGES_LIB_HTTP_H
 #define STAGES_LIB_HTTP_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements printable.h: ASCII alone, because what is printable beyond it depends on who looks. */
+/* Implements printable.h: ASCII only, because terminals differ in what else they print. */
 #include "printable.h"
 
 void printable_copy(const char *text, char *ret, size_t room)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Words from a disk, a store or a document that are to stand in an event or a log: they may be read there, but do
- * nothing to who reads them.
+ * Makes text from a disk, a store or a document safe to print in an event or a log: no control characters, no escape
+ * sequences.
  */
 #ifndef STAGES_LIB_PRINTABLE_H
 #define STAGES_LIB_PRINTABLE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * configfs-tsm gives each request its own directory; `generation` counts the writes to it, so a count other than our
- * own says that the quote may answer somebody else's bytes. Sources: Linux Documentation/ABI/testing/configfs-tsm,
+ * configfs-tsm gives each request its own directory; `generation` counts the writes to it, so another count than
+ * ours means that the quote may be for bytes of another process. Sources: Linux Documentation/ABI/testing/configfs-tsm,
  * Intel TDX module ABI (TDREPORT_STRUCT), Intel DCAP quote format version 4.
  */
 #define _GNU_SOURCE

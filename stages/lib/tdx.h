@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Intel TDX as a guest sees it: the TDREPORT by ioctl of /dev/tdx_guest, quotes by configfs-tsm, RTMR extension by
- * sysfs where the kernel has it, and where the fields that we name lie. Whether a quote is genuine is for a verifier
- * elsewhere; here only its form is checked.
+ * sysfs where the kernel has it, and the offsets of the fields that are used. Only the form of a quote is checked
+ * here; a remote verifier checks that it is genuine.
  */
 #ifndef STAGES_LIB_TDX_H
 #define STAGES_LIB_TDX_H
@@ -36,8 +36,8 @@ int tdx_get_report(const uint8_t reportdata[TDX_REPORTDATA_SIZE], uint8_t ret[TD
 
 /*
  * A quote from configfs-tsm, in a directory of our own. *ret is the caller's to free. -ENOENT: the kernel has no
- * configfs-tsm or no provider; -EBUSY: somebody else kept writing to our directory; -EPROTO: another provider's.
- * The host has 30 s to answer, and the call lasts as long; passing troubles are tried three times.
+ * configfs-tsm or no provider; -EBUSY: another process kept writing to our directory; -EPROTO: another provider's.
+ * The host has 30 s to answer, and the call lasts as long; transient failures are retried, three times in all.
  */
 int tdx_get_quote(const uint8_t reportdata[TDX_REPORTDATA_SIZE], uint8_t **ret, size_t *ret_size);
 

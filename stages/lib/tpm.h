@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The TPM as the stages use it: open it, read and extend PCRs; tpmnv.h has its memory, tpmseal.h its seals. Every call
- * blocks for as long as the TPM takes (milliseconds; a second when it makes its storage root key). TPM and TSS codes
- * become a negative errno and one line of text in tpmesys.c and nowhere else.
+ * The TPM as the stages use it: open it, read and extend PCRs; tpmnv.h has its NV memory, tpmseal.h sealed keys. Every
+ * call blocks for as long as the TPM takes (milliseconds; a second when it makes its storage root key). TPM and TSS
+ * codes become a negative errno and one line of text in tpmesys.c and nowhere else.
  */
 #ifndef STAGES_LIB_TPM_H
 #define STAGES_LIB_TPM_H
@@ -23,6 +23,11 @@ struct tpm;
  */
 int tpm_open(const char *tcti, struct tpm **ret);
 struct tpm *tpm_close(struct tpm *tpm);	/* takes NULL, returns NULL */
+
+static inline void cleanup_tpm(struct tpm **tpm)	/* for _cleanup_() */
+{
+	tpm_close(*tpm);
+}
 
 /* Which command failed last and how, in one line: `TPM2_Unseal: policy not met (0x99d)`. Empty at first. */
 const char *tpm_reason(const struct tpm *tpm);

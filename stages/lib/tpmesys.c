@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ESYS calls in the order the TPM wants them. Whatever carries a secret goes through a session salted with the
- * storage root key and with parameter encryption, so a listener between the TPM and this process learns nothing.
+ * ESYS calls in the order the TPM wants them. Whatever carries a secret goes through a session salted with the storage
+ * root key and with parameter encryption, so a listener between the TPM and this process learns nothing.
  */
 #define _GNU_SOURCE
 #include "tpmesys.h"
@@ -22,7 +22,7 @@ static const struct {
 	{TPM2_RC_PCR_CHANGED, -EAGAIN, "a PCR changed meanwhile"},
 	{TPM2_RC_RETRY, -EAGAIN, "busy"},
 	{TPM2_RC_YIELDED, -EAGAIN, "busy"},
-	{TPM2_RC_TESTING, -EAGAIN, "testing itself"},
+	{TPM2_RC_TESTING, -EAGAIN, "self-test is running"},
 	{TPM2_RC_NV_RATE, -EAGAIN, "writes too often"},
 	{TPM2_RC_LOCKOUT, -EBUSY, "in lockout"},
 	{TPM2_RC_FAILURE, -EIO, "in failure mode"},
@@ -66,7 +66,7 @@ int tpm_translate(struct tpm *tpm, const char *command, TSS2_RC rc)
 				break;
 			}
 	} else if (code == TSS2_BASE_RC_IO_ERROR || code == TSS2_BASE_RC_NO_CONNECTION) {
-		text = "no answer";
+		text = "TPM does not answer";
 	} else if (code == TSS2_BASE_RC_TRY_AGAIN) {
 		error = -EAGAIN;
 		text = "busy";

@@ -12,7 +12,7 @@
 #include <tss2/tss2_esys.h>
 
 #define TPM_SRK       0x81000001u	/* storage root key: TCG TPM v2.0 Provisioning Guidance, section 7.5.1 */
-#define TPM_TRIES_MAX 8			/* of a whole act, when a PCR changed in the middle or the TPM asks to come again */
+#define TPM_TRIES_MAX 8			/* of a whole act, when a PCR changed meanwhile or the TPM is busy */
 
 struct tpm {
 	ESYS_CONTEXT *esys;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Attributes are fixed: an index that is there with others is somebody else's, or of an older form, and is not
- * trusted with our record. A counter that is removed and made again does not start lower: the TPM begins it at the
- * highest value that any counter ever had (TPM 2.0 library part 1, section 37.2.4).
+ * Attributes are fixed: an existing index with others belongs to another program or an older version, and is not
+ * used. A counter that is removed and made again does not start lower: the TPM begins it at the highest
+ * value that any counter ever had (TPM 2.0 library part 1, section 37.2.4).
  */
 #define _GNU_SOURCE
 #include "tpmnv.h"
@@ -18,7 +18,7 @@
 
 #define RECORD_ATTRIBUTES (TPMA_NV_OWNERWRITE | TPMA_NV_OWNERREAD | TPMA_NV_NO_DA)
 
-/* Everybody may read it, because TPM2_PolicyNV does so by the index's own empty authorisation. */
+/* Readable without authorisation, because TPM2_PolicyNV does so by the index's own empty authorisation. */
 #define COUNTER_ATTRIBUTES (TPM2_NT_COUNTER << TPMA_NV_TPM2_NT_SHIFT | TPMA_NV_OWNERWRITE | TPMA_NV_AUTHWRITE | \
 			    TPMA_NV_OWNERREAD | TPMA_NV_AUTHREAD | TPMA_NV_NO_DA)
 
@@ -57,7 +57,7 @@ static int read_all(struct tpm *tpm, ESYS_TR index, ESYS_TR session, uint8_t *by
 			return r;
 		if (part->size != want) {
 			tpm_wipe_free(part, sizeof(*part));
-			return tpm_refuse(tpm, -EIO, "TPM2_NV_Read: fewer bytes than asked for");
+			return tpm_refuse(tpm, -EIO, "TPM2_NV_Read: fewer bytes than requested");
 		}
 		memcpy(bytes + done, part->buffer, want);
 		tpm_wipe_free(part, sizeof(*part));
@@ -226,9 +226,9 @@ int tpm_counter_read(struct tpm *tpm, uint32_t index, uint64_t *ret)
 	if (r < 0)
 		return r;
 	if ((public.attributes & ~TPMA_NV_WRITTEN) != COUNTER_ATTRIBUTES || public.dataSize != sizeof(*ret))
-		r = tpm_refuse(tpm, -ENOENT, "NV index is not a counter of ours");
+		r = tpm_refuse(tpm, -ENOENT, "NV index is not a version counter");
 	else if (!(public.attributes & TPMA_NV_WRITTEN))
-		r = tpm_refuse(tpm, -ENOENT, "counter was never raised");
+		r = tpm_refuse(tpm, -ENOENT, "counter is not initialized");
 	else
 		r = read_counter(tpm, handle, ret);
 	tpm_forget(tpm, handle);

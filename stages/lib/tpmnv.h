@@ -3,7 +3,7 @@
  * The TPM's own memory: small records that survive a power cut and that no disk can roll back. Two kinds are made
  * here: ordinary ones, and counters, which only ever rise. All by the owner's empty authorisation, so code that runs
  * later on this machine can remove or raise them too: what is kept here protects against the disk and against
- * accidents, and whoever relies on it fails closed.
+ * accidents, and callers fail closed.
  */
 #ifndef STAGES_LIB_TPMNV_H
 #define STAGES_LIB_TPMNV_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Role dhcp-hook: what dhcpcd runs as its script on every change of a lease. The environment holds bytes that a DHCP
- * server chose, so each value is parsed and printed anew; what does not parse is left out and said. Files are
- * replaced by rename: a reader sees the old lease or the new one, never a half.
+ * Role dhcp-hook: what dhcpcd runs as its script on every change of a lease. The environment holds bytes chosen by a
+ * DHCP server, so each value is parsed and formatted again; a value that does not parse is ignored. Files are replaced
+ * by rename: a reader sees the old lease or the new one, never a part.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -49,7 +49,7 @@ struct lease {
 
 static void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* One datagram, one event. Nobody listens before PID 1 has its socket: then the lease file alone tells. */
+/* One datagram, one event. Before PID 1 has its socket, only the lease file is written. */
 static void say(const char *fmt, ...)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = EVENT_SOCKET};
@@ -129,7 +129,7 @@ static void parse_lease(struct lease *l)
 		if (parse_address(p, l->servers[l->n_servers]))
 			l->n_servers++;
 		else
-			say("dhcp: a name server that is no IPv4 address was left out");
+			say("dhcp: ignored a name server that is not an IPv4 address");
 	}
 	routers = strdup(getenv("new_routers") ? getenv("new_routers") : "");
 	if (routers) {
@@ -185,7 +185,8 @@ static int write_state(const struct lease *l)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "nameserver=%s\n", l->servers[i]);
 	for (size_t i = 0; clouds[i] && i < CLOUDS_MAX; i++)
 		if (l->platform[i][0])
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s=%s\n", clouds[i]->lease_key, l->platform[i]);
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s=%s\n", clouds[i]->lease_key,
+					      l->platform[i]);
 	return replace(DHCP_STATE, text, n);
 }
 

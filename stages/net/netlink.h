@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the kernel says about links, IPv4 addresses and default routes, kept as small tables that follow rtnetlink's
- * messages. Feeding bytes is apart from the socket, so that the tables are tested without a network. Bounded: what
- * does not fit the tables is not followed (a guest has one or two NICs).
+ * The kernel's links, IPv4 addresses and default routes, as small tables that follow rtnetlink's messages. Parsing is
+ * separate from the socket, so that the tables are tested without a network. Bounded: what does not fit the tables is
+ * not followed (a guest has one or two NICs).
  */
 #ifndef STAGES_NET_NETLINK_H
 #define STAGES_NET_NETLINK_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stage `network`: sets lo up and waits until the machine has what "the network is there" means: a NIC, its link,
- * an IPv4 address, a default route through it, and resolv.conf. It asks nothing and configures nothing else:
- * dhcpcd runs as a service beside it. Every wait is a notification (rtnetlink, inotify); what is still missing is
- * said every ten seconds and stands as the result, so that the deadline finds the right reason.
+ * Stage `network`: sets lo up and waits until the network is usable: a NIC, its link, an IPv4 address, a default route
+ * through it, and resolv.conf. It configures nothing else: dhcpcd runs as a service beside it. It waits by
+ * notification (rtnetlink, inotify); the first missing item is reported every ten seconds and is the stage's result
+ * until then, so that a deadline ends it with the right reason.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements blocks.h with the two bitmaps of a sealed manifest: what is done, and what somebody is fetching. Every
- * change keeps the counts of file and manifest true, so that how far it is costs nothing to ask.
+ * Implements blocks.h with the two bitmaps of a sealed manifest: blocks that are done, and blocks that a worker
+ * fetches. Every change updates the counts of file and manifest, so reading the progress costs nothing.
  */
 #include <errno.h>
 #include <string.h>

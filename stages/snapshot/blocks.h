@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * How much of a snapshot is here: the blocks of a sealed manifest's files, each missing, taken by somebody who fetches
- * it, or done.
- */
+/* The progress of a snapshot: each block of a sealed manifest's files is missing, taken by a worker, or done. */
 #ifndef STAGES_SNAPSHOT_BLOCKS_H
 #define STAGES_SNAPSHOT_BLOCKS_H
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Each step leaves a state from which the next boot can tell where it was: the plan replaces the old one by
- * rename, a part has its full size from the start, the journal is written anew when it is loaded (so what it
- * says and what lies there agree), and only a directory without a plan of ours is judged by what else it
- * holds.
+ * Each step leaves a state from which the next boot can tell where it was: the plan replaces the old one by rename, a
+ * part has its full size from the start, the journal is written anew when it is loaded (so what it says and what lies
+ * there agree), and only a directory without a plan of ours is judged by what else it holds.
  */
 #define _GNU_SOURCE
 #include "directory.h"
@@ -105,8 +104,7 @@ void directory_close(struct directory *d)
 }
 
 /*
- * Whoever owns DIRECTORY could put something else in place of our folder; then it is not ours and not
- * trusted.
+ * The owner of DIRECTORY could replace the state folder: one that another user owns or can write to is not trusted.
  */
 static int open_state(struct directory *d)
 {
@@ -120,7 +118,7 @@ static int open_state(struct directory *d)
 	if (fstat(d->state_fd, &st) < 0 || fstat(d->fd, &here) < 0)
 		return fail_errno(d, "reading", MANIFEST_STATE);
 	if (st.st_uid != geteuid() || st.st_mode & 022)
-		return fail(d, -EPERM, "%s/%s belongs to somebody else", d->path, MANIFEST_STATE);
+		return fail(d, -EPERM, "%s/%s is owned or writable by another user", d->path, MANIFEST_STATE);
 	if (st.st_dev != here.st_dev)
 		return fail(d, -EXDEV, "%s/%s is another file system", d->path, MANIFEST_STATE);
 	d->parts_fd = open_directory(d->state_fd, "parts");
@@ -259,8 +257,7 @@ int directory_look(struct directory *d, enum directory_standing *ret)
 		*ret = DIRECTORY_PARTIAL;
 	} else {
 		/*
-		 * Emptied since, or cut before the plan stood: begin. With files in it, nobody can say what
-		 * they are.
+		 * Emptied since, or interrupted before there was a plan: begin. Files in it are of unknown origin.
 		 */
 		r = look_for_others(d, ret);
 		if (!r && *ret == DIRECTORY_POPULATED)
@@ -539,7 +536,7 @@ static int give_name(struct directory *d, struct manifest *m, uint32_t index)
 		if (has_size(parent, leaf, file->size))
 			return 0;
 		if (file->size)
-			return fail(d, -ENODATA, "%s: part of %.160s is lost", d->path, file->path);
+			return fail(d, -ENODATA, "%s: part of %.160s is missing", d->path, file->path);
 		fd = directory_open_part(d, m, index);
 		if (fd < 0)
 			return fd;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The snapshot on the disk. In DIRECTORY/.gantry-snapshot (root's, 0700) lie the manifest, the journal and
- * the files that are not whole yet; a file gets its own name only when every file is whole and on the disk,
- * and the mark `complete` comes last. No symlink is followed below DIRECTORY, nothing there is replaced or
- * deleted but what lies in that folder.
+ * The snapshot on the disk. In DIRECTORY/.gantry-snapshot (root's, 0700) lie the manifest, the journal and the files
+ * that are not whole yet; a file gets its own name only when every file is whole and on the disk, and the mark
+ * `complete` comes last. No symlink is followed below DIRECTORY, and only files of that folder are replaced or
+ * deleted.
  */
 #ifndef STAGES_SNAPSHOT_DIRECTORY_H
 #define STAGES_SNAPSHOT_DIRECTORY_H
@@ -23,10 +23,10 @@ struct directory {
 
 enum directory_standing {
 	DIRECTORY_EMPTY,	/* nothing in it but node-local files */
-	DIRECTORY_PARTIAL,	/* a snapshot that we began; directory_load() gives it */
+	DIRECTORY_PARTIAL,	/* a partial snapshot, which directory_load() reads */
 	DIRECTORY_COMPLETE,	/* reason holds the snapshot's name */
-	DIRECTORY_POPULATED,	/* by somebody else, we were never here; reason names an entry */
-	DIRECTORY_DAMAGED,	/* we were here, our state makes no sense, and there are files; reason names one */
+	DIRECTORY_POPULATED,	/* files, but no state folder; reason names an entry */
+	DIRECTORY_DAMAGED,	/* files, and an invalid state folder; reason names a file */
 };
 
 #define DIRECTORY_CLOSED { .fd = -1, .state_fd = -1, .parts_fd = -1, .journal_fd = -1 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The monitor: hands runs of blocks to the workers, journals what they have finished, and watches that the
- * transfer goes on. One poll over their sockets and a timer; a worker that ends gives its run back.
+ * The monitor: hands runs of blocks to the workers, journals what they have finished, and watches that the transfer
+ * goes on. One poll over their sockets and a timer; a worker that ends gives its run back.
  */
 #define _GNU_SOURCE
 #include "fetch.h"
@@ -35,7 +35,7 @@ static int start_run(struct snapshot *s, struct worker *worker, const struct blo
 	worker->run = *run;
 	if (!r || r == -EPIPE)
 		return SNAPSHOT_GO_ON;
-	report_result("worker not reached: %s", strerror(-r));
+	report_result("worker did not take a job: %s", strerror(-r));
 	return STAGE_AGAIN;
 }
 
@@ -91,11 +91,11 @@ static int hear(struct snapshot *s, struct worker *worker)
 		worker_end(worker, &status, &signalled);
 		if (had_run)
 			blocks_give_back(&s->manifest, &run);
-		report_event(EVENT_WARNING, "worker %s %d", r == -EBADMSG ? "answered nonsense; ended by" :
+		report_event(EVENT_WARNING, "worker %s %d", r == -EBADMSG ? "sent an invalid answer; ended by signal" :
 			     signalled ? "ended by signal" : "ended with status", status);
 		if (++s->deaths <= WORKER_DEATHS_MAX)
 			return SNAPSHOT_GO_ON;
-		report_result("workers ended %u times", s->deaths);
+		report_result("workers died %u times", s->deaths);
 		return STAGE_AGAIN;
 	}
 	switch (a.kind) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The journal of a sync: which blocks lie safely on the disk. Plain text, a first line that names the manifest, then
- * one line a run; read back as strictly as anything from outside.
+ * The journal of a sync: which blocks are synced to the disk. Plain text: a first line that names the manifest, then
+ * one line per run of blocks; parsed as strictly as untrusted input.
  */
 #ifndef STAGES_SNAPSHOT_JOURNAL_H
 #define STAGES_SNAPSHOT_JOURNAL_H

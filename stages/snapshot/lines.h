@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The lines of a text of our own that was left on a disk: each is whole or not there, and a number is spelled in one
- * way only.
+ * The lines of a text file of this stage: an incomplete line is not accepted, and a number has exactly one spelling.
  */
 #ifndef STAGES_SNAPSHOT_LINES_H
 #define STAGES_SNAPSHOT_LINES_H

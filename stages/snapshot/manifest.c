@@ -55,7 +55,7 @@ static const char *path_objection(const char *path)
 		if (size > 255)
 			return "has a component that is too long";
 		if (p == path && size == strlen(MANIFEST_STATE) && !strncmp(p, MANIFEST_STATE, size))
-			return "is in our own folder";
+			return "is in .gantry-snapshot";
 		if (++depth > MANIFEST_DEPTH_MAX)
 			return "is too deep";
 		if (!p[size])
@@ -138,7 +138,7 @@ int manifest_add(struct manifest *m, const char *path, const char *etag, uint64_
 	if (strlen(etag) > S3_ETAG_MAX || size > S3_SIZE_MAX || size > MANIFEST_TOTAL_MAX - m->total)
 		return refuse(reason, path, "is too large");
 	if (m->count == S3_OBJECTS_MAX)
-		return refuse(reason, path, "is one file too many");
+		return refuse(reason, path, "is beyond the maximum number of files");
 	if (m->count == m->room) {
 		size_t room = m->room ? m->room * 2 : 64;
 		struct manifest_file *grown = realloc(m->files, room * sizeof(*grown));
@@ -179,7 +179,7 @@ static int check_conflicts(const struct manifest *m, char *reason)
 		const char *path = m->files[i].path;
 
 		if (i && !strcmp(path, m->files[i - 1].path))
-			return refuse(reason, path, "is there twice");
+			return refuse(reason, path, "occurs twice");
 		for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
 			memcpy(above, path, (size_t)(slash - path));
 			above[slash - path] = '\0';

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a snapshot consists of: a name and a list of files, fixed once and known by the SHA-256 of its text, which is
- * read back as strictly as anything from outside. How much of it is here is counted in blocks of 1 MiB (blocks.h).
+ * The content of a snapshot: a name and a list of files, fixed once and identified by the SHA-256 of its text, which
+ * is parsed as strictly as untrusted input. Progress is counted in blocks of 1 MiB (blocks.h).
  */
 #ifndef STAGES_SNAPSHOT_MANIFEST_H
 #define STAGES_SNAPSHOT_MANIFEST_H

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A few strings out of a JSON artifact, without having the rest: the document is parsed in a child that hands
- * back only what was asked for and ends. So a stage that talks to a network never has the other secrets in
- * its memory.
+ * Reads a few strings of a JSON artifact: a child parses the document, returns the requested strings and exits. So a
+ * stage that uses the network never has the other secrets in its memory.
  */
 #ifndef STAGES_SNAPSHOT_PICK_H
 #define STAGES_SNAPSHOT_PICK_H

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From the store's list to the directory's plan. The worker that reads the list writes a manifest into a
- * memfd; it is dead before anybody reads that, and the manifest's own parser is the only one that runs with
- * privileges.
+ * From the store's list to the directory's plan. The worker that reads the list writes a manifest into a memfd; it is
+ * killed before the memfd is read, and the manifest's own parser is the only one that runs with privileges.
  */
 #define _GNU_SOURCE
 #include "plan.h"
@@ -31,7 +30,8 @@ static int await_plan(struct snapshot *s, struct worker *worker, struct worker_a
 		int r;
 
 		if (left <= 0 || poll(&wait, 1, (int)left) == 0) {
-			report_result("no plan for %" PRId64 " s: %s", s->settings->patience_ms / 1000,
+			report_result("no list of the snapshot after %" PRId64 " s: %s",
+				      s->settings->patience_ms / 1000,
 				      *s->trouble ? s->trouble : "store does not answer");
 			return STAGE_AGAIN;
 		}
@@ -128,7 +128,7 @@ static int adopt_plan(struct snapshot *s, struct manifest *plan)
 	report_event(EVENT_INFO, "snapshot %s: %zu files, %s", s->manifest.name, s->manifest.count,
 		     attempt_human(s->manifest.total, size));
 	if (s->manifest.left_out)
-		report_event(EVENT_DEBUG, "%u node-local files of the snapshot are left out", s->manifest.left_out);
+		report_event(EVENT_DEBUG, "skipping %u node-local files of the snapshot", s->manifest.left_out);
 	return SNAPSHOT_GO_ON;
 }
 

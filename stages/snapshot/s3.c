@@ -207,12 +207,12 @@ static int check_head(void *context, const struct http_response *head)
 	bool whole = g->first == 0 && g->last + 1 == g->object->size;
 
 	if (head->content_length >= 0 && (uint64_t)head->content_length != length)
-		g->wrong = "length of the answer is not what was asked for";
+		g->wrong = "Content-Length is not that of the requested range";
 	if (head->status == 200 && !whole)
-		g->wrong = "the store ignores ranges";
+		g->wrong = "store ignores the Range header";
 	else if (head->status == 206 && (head->first_from_content_range != g->first ||
 					 head->total_from_content_range != g->object->size))
-		g->wrong = "Content-Range is not what was asked for";
+		g->wrong = "Content-Range is not the requested range";
 	else if (head->status != 200 && head->status != 206)
 		g->wrong = "unexpected status";
 	return g->wrong ? -ESTALE : 0;
@@ -223,7 +223,7 @@ static int on_range_bytes(void *context, const void *bytes, size_t size)
 	struct range_get *g = context;
 
 	if (size > g->last - g->first + 1 - g->got) {
-		g->wrong = "more bytes than were asked for";
+		g->wrong = "more bytes than requested";
 		return -ESTALE;
 	}
 	g->got += size;
@@ -262,7 +262,7 @@ int s3_get_range(struct s3_client *client, const struct s3_object *object, uint6
 	} else if (answer.status != 200 && answer.status != 206) {
 		r = refused(client, what, &answer);
 	} else if (get.got != last - first + 1) {
-		snprintf(client->error, sizeof(client->error), "%.150s: answer ended early", what);
+		snprintf(client->error, sizeof(client->error), "%.150s: response ended early", what);
 		r = -ECONNRESET;
 	}
 	http_response_free(&answer);
@@ -327,13 +327,13 @@ static const char *store_objection(const struct s3_store *store)
 	else if (!strncasecmp(store->endpoint, "http://", 7))
 		host = store->endpoint + 7;
 	else
-		return "endpoint is neither http:// nor https://";
+		return "endpoint does not begin with http:// or https://";
 	size = strcspn(host, "/");
 	if (size == 0 || size > 255 || (host[size] && host[size + 1]))
-		return "endpoint is not just a host";
+		return "endpoint has more than scheme and host";
 	for (size_t i = 0; i < size; i++)
 		if (!percent_is_unreserved(host[i]) && !strchr(":[]", host[i]))
-			return "endpoint's host has a character that does not belong there";
+			return "host of the endpoint has an invalid character";
 	size = strlen(store->bucket);
 	if (size < 3 || size > 63 || store->bucket[0] == '.' ||
 	    strspn(store->bucket, "abcdefghijklmnopqrstuvwxyz0123456789.-") != size)
@@ -345,7 +345,7 @@ static const char *store_objection(const struct s3_store *store)
 		return "access key or secret key is empty";
 	for (const char *p = store->access_key; *p; p++)
 		if (*p <= ' ' || *p > '~' || *p == '/')
-			return "access key has a character that does not belong there";
+			return "access key has an invalid character";
 	return NULL;
 }
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The three things a snapshot needs of an S3 store: a small object whole, the list under a prefix, and a byte
- * range of one version of an object. Path style, header-signed (SigV4), read only. What a store answers is
- * hostile until it has passed the checks here and in s3xml.h: sizes, names and numbers are bounded, and a key is a
- * key, not yet a path.
+ * The three S3 requests of a snapshot: a small object, the list under a prefix, and a byte range of one version of an
+ * object. Path style, header-signed (SigV4), read only. An answer is hostile until it has passed the checks here and
+ * in s3xml.h, which bound sizes, names and numbers; a key is not yet checked as a path.
  */
 #ifndef STAGES_SNAPSHOT_S3_H
 #define STAGES_SNAPSHOT_S3_H

@@ -192,7 +192,7 @@ static int hand_over(struct page_parse *p)
 		if (o->key_size == 0 || o->key_size > S3_KEY_MAX || strlen(o->key) != o->key_size)
 			return refuse(p, "a key is empty or too long");
 		if (strncmp(o->key, p->prefix, prefix_size))
-			return refuse(p, "a key outside the prefix asked for");
+			return refuse(p, "a key is outside the requested prefix");
 		r = p->each(p->context, &(struct s3_object){ .key = o->key, .etag = o->etag, .size = o->size });
 		if (r < 0)
 			return r;
@@ -218,7 +218,7 @@ int s3xml_page(const void *bytes, size_t size, const char *prefix,
 	if (!r && (!p.is_list || !p.has_truncated))
 		r = refuse(&p, "no ListBucketResult with IsTruncated");
 	if (!r && ret->truncated && !*ret->token)
-		r = refuse(&p, "cut, but no NextContinuationToken");
+		r = refuse(&p, "truncated, but without NextContinuationToken");
 	if (!r && !ret->truncated)
 		ret->token[0] = '\0';
 	ret->objects = (unsigned)p.count;
@@ -257,9 +257,9 @@ int s3xml_pages(s3xml_fetch_fn fetch, void *fetch_context, const char *prefix,
 		}
 		if (!page.truncated)
 			return 0;
-		/* Every page must bring us on, or a bad store would hold us for ever. */
+		/* Without progress on every page a bad store could keep the list going for ever. */
 		if (!page.objects || !strcmp(page.token, token)) {
-			snprintf(reason, S3_ERROR_MAX, "list refused: it never ends");
+			snprintf(reason, S3_ERROR_MAX, "list refused: page without objects, or the same token again");
 			return -EBADMSG;
 		}
 		memcpy(token, page.token, sizeof(token));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a store says in XML, as hostile input: the pages of a list, and why it refuses. Every size, number and name
+ * The XML answers of a store, as hostile input: the pages of a list, and error documents. Every size, number and name
  * is bounded here. No network: the caller fetches the pages.
  */
 #ifndef STAGES_SNAPSHOT_S3XML_H

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The snapshot stage: a database from an S3 store into a directory, whole or not at all. This process
- * decides, keeps plan and journal, and tells the progress; workers without privileges (worker.c) do
- * all that touches the network. Cut anywhere, the next attempt goes on from the journal; docs/snapshot.md
- * says how.
+ * The snapshot stage: a database from an S3 store into a directory, whole or not at all. This process decides, keeps
+ * plan and journal, and tells the progress; workers without privileges (worker.c) do all that touches the network. Cut
+ * anywhere, the next attempt goes on from the journal; docs/snapshot.md says how.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -65,12 +64,13 @@ static int take_secrets(const struct stage_context *context, struct snapshot_set
 
 	r = report_take("config", -1, &fd);
 	if (r) {
-		report_result("no configuration: %s", r == -ENOENT ? "its stage ended without one" : strerror(-r));
+		report_result("no configuration: %s",
+			      r == -ENOENT ? "the config stage ended without one" : strerror(-r));
 		return r == -ENOENT ? STAGE_NEVER : STAGE_AGAIN;
 	}
 	r = pick_strings(fd, paths, s->secrets, &missing);
 	if (r == -ENOENT) {
-		report_result("configuration has no text at \"%s\"", missing);
+		report_result("configuration has no string at \"%s\"", missing);
 		return STAGE_NEVER;
 	}
 	if (r) {
@@ -147,19 +147,19 @@ static int begin(struct snapshot *s)
 		report_skipped("snapshot %s is complete", s->directory.reason);
 		return STAGE_DONE;
 	case DIRECTORY_POPULATED:
-		report_event(EVENT_WARNING, "%s holds %s, which no snapshot of ours put there: left alone",
+		report_event(EVENT_WARNING, "%s holds %s, which no snapshot contains: left untouched",
 			     s->directory.path, s->directory.reason);
 		report_skipped("%s is already populated", s->directory.path);
 		return STAGE_DONE;
 	case DIRECTORY_DAMAGED:
-		report_result("%s holds %s, but its state in %s makes no sense: remove the one or the other",
+		report_result("%s holds %s, but the state in %s is invalid: remove one of the two",
 			      s->directory.path, s->directory.reason, MANIFEST_STATE);
 		return STAGE_NEVER;
 	case DIRECTORY_PARTIAL:
 		r = directory_load(&s->directory, &s->manifest);
 		if (r)
 			return attempt_end_disk(r, s->directory.reason);
-		report_event(EVENT_INFO, "snapshot %s: going on, %s are here", s->manifest.name,
+		report_event(EVENT_INFO, "snapshot %s: resuming, %s already fetched", s->manifest.name,
 			     attempt_human(s->manifest.done, size));
 		return SNAPSHOT_GO_ON;
 	default:
@@ -190,14 +190,15 @@ static int synchronise(struct snapshot *s)
 	int r = SNAPSHOT_GO_ON;
 
 	if (s->manifest.count && !plan_fits(s)) {
-		report_event(EVENT_WARNING, "snapshot %s was begun from elsewhere; beginning anew", s->manifest.name);
+		report_event(EVENT_WARNING, "snapshot %s was started from another prefix; starting again",
+			     s->manifest.name);
 		manifest_free(&s->manifest);
 	}
 	s->replan = !s->manifest.count;
 	for (unsigned plans = 0; r == SNAPSHOT_GO_ON; ) {
 		if (s->replan) {
 			if (plans++ == PLANS_MAX) {
-				report_result("snapshot %s changes while it is fetched", s->manifest.name);
+				report_result("snapshot %s keeps changing while it is fetched", s->manifest.name);
 				return STAGE_AGAIN;
 			}
 			s->replan = false;
@@ -298,8 +299,8 @@ const struct stage stage_snapshot = {
 	.deadline_s = 0,
 	.retry_limit = 0,
 	/*
-	 * The directory belongs to the database's user; workers become nobody, and to kill them, or to have
-	 * them killed by the kernel when this process dies, takes CAP_KILL.
+	 * The directory belongs to the database's user; workers run as user 65534, and killing them, also by the
+	 * kernel when this process dies, needs CAP_KILL.
 	 */
 	.capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER |
 			UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_SETUID | UINT64_C(1) << CAP_SETGID,

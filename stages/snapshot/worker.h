@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The processes of the snapshot stage that talk to the store. Each is forked, has no capability, no other
- * descriptor than its job socket and the one file that comes with a job, and speaks to nobody but the store.
- * The stage gives a job and gets answers; what a worker says is checked against the job it has.
+ * The processes of the snapshot stage that talk to the store. Each is forked, has no capability, no other descriptor
+ * than its job socket and the one file that comes with a job, and connects only to the store. The stage sends jobs and
+ * gets answers, which it checks against the job.
  */
 #ifndef STAGES_SNAPSHOT_WORKER_H
 #define STAGES_SNAPSHOT_WORKER_H

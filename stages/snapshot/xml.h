@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Small XML documents from servers: element text by path, nothing else. A DTD (and so every entity of the
- * document's own) is refused; depth, path and text are bounded. Attributes, comments and processing
- * instructions are passed over; a namespace prefix is cut off, its meaning not looked at.
+ * Small XML documents from servers: element text by path, nothing else. A DTD (and so every entity of the document's
+ * own) is refused; depth, path and text are bounded. Attributes, comments and processing instructions are ignored; a
+ * namespace prefix is removed and not resolved.
  */
 #ifndef STAGES_SNAPSHOT_XML_H
 #define STAGES_SNAPSHOT_XML_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is mounted, as the kernel lists it: for the end of the machine, where all of it is undone. */
+/* The list of mounts, for the shutdown, which unmounts all of them. */
 #ifndef STAGES_TEARDOWN_MOUNTS_H
 #define STAGES_TEARDOWN_MOUNTS_H
 

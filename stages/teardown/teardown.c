@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The teardown role, the last process of a shutdown: swap off, file systems unmounted, device-mapper devices closed,
- * so that nothing is lost and no key stays in the kernel. Everybody else is dead by now. Each call that a broken
- * device could hold for ever is made by a child (within.h): one that hangs costs itself and what depends on it.
- * What is still busy after a moment is made read-only or frozen, so that it is clean, and detached. reboot(2) is PID
- * 1's.
+ * so that nothing is lost and no key stays in the kernel. No other process is left. Each call that a broken device
+ * could hold for ever is made by a child (within.h): one that hangs costs itself and what depends on it. What is still
+ * busy after a moment is made read-only or frozen, so that it is clean, and detached. reboot(2) is PID 1's.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -104,7 +103,7 @@ static bool may_stay(const char *path)
 
 /* ---- unmounting ----------------------------------------------------------------------------------------------- */
 
-/* A file system that somebody has frozen would be left so: unmounted, but not closed. */
+/* A file system that is still frozen would be unmounted, but not closed. */
 static void thaw(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
@@ -121,7 +120,7 @@ static int call_umount(const void *argument)
 
 	if (machine && !mount->fuse)
 		thaw(mount->path);
-	/* Whoever served it is dead; and with this, whoever still waits for an answer gets an error. */
+	/* Its server is dead; with this, processes that still wait for an answer get an error. */
 	return umount2(mount->path, UMOUNT_NOFOLLOW | (mount->fuse ? MNT_FORCE : 0)) < 0 ? -errno : 0;
 }
 
@@ -168,7 +167,7 @@ static int unmount(const struct mount *mount)
 		return -ENOMEM;
 	}
 	n_jobs++;
-	report_event(EVENT_INFO, "unmounting %s takes a while", mount->path);
+	report_event(EVENT_INFO, "unmounting %s is slow, going on with the others", mount->path);
 	return r;
 }
 
@@ -212,7 +211,7 @@ static size_t for_each_mount(int (*each)(const struct mount *mount))
 
 /*
  * Of a mount that stays busy, what is in memory goes to the disk and nothing follows. Where PID 1 is not the machine's
- * own, the file system may be somebody else's too: then only the mount is changed. -EALREADY: frozen.
+ * own, the file system may be mounted elsewhere, too: then only the mount is changed. -EALREADY: frozen.
  */
 static int call_keep_clean(const void *path)
 {
@@ -263,7 +262,7 @@ static bool unmount_all(void)
 		wait_for_jobs(WITHIN_AGAIN_MS);
 	}
 	for (size_t i = 0; i < n_jobs; i++)
-		report_event(EVENT_ERROR, "unmounting %s hangs, left behind", jobs[i].path);
+		report_event(EVENT_ERROR, "unmounting %s did not finish, left behind", jobs[i].path);
 	return false;
 }
 
@@ -347,6 +346,7 @@ int teardown_main(int argc, char **argv)
 		emergency();
 	if (machine)
 		tpm_shutdown();
-	report_result(clean ? "file systems unmounted, volumes closed" : "not all could be unmounted and closed");
+	report_result(clean ? "file systems unmounted, volumes closed" :
+			      "some file systems or volumes could not be unmounted or closed");
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The device-mapper half of the teardown. A suspended device is resumed first, since everything above it would wait
- * for it for ever; in the end all are removed, newest first, and one that cannot be gets a table of errors in place
- * of its cipher: the key goes with the old table.
+ * for it for ever; in the end all are removed, newest first, and one that cannot be gets a table of errors in place of
+ * its cipher: the key goes with the old table.
  */
 #define _GNU_SOURCE
 #include "volumes.h"
@@ -80,7 +80,7 @@ void volumes_resume(void)
 		int r = within(resume, names.list[i], CALL_MS);
 
 		if (r == 0)
-			report_event(EVENT_WARNING, "volume %s was suspended, resumed", names.list[i]);
+			report_event(EVENT_WARNING, "volume %s was suspended: resumed", names.list[i]);
 		else if (r != -EALREADY)
 			report_event(EVENT_ERROR, "volume %s is suspended and cannot be resumed", names.list[i]);
 	}
@@ -129,7 +129,7 @@ static bool close_device(const char *name)
 		return true;
 	}
 	if (within(replace_by_errors, name, CALL_MS) == 0)
-		report_event(EVENT_WARNING, "volume %s is still busy, its key is gone", name);
+		report_event(EVENT_WARNING, "volume %s is still busy: its key was removed", name);
 	else
 		report_event(EVENT_ERROR, "volume %s cannot be closed", name);
 	return false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The device-mapper devices at the end of the machine. Both calls keep to what is left of the role's time (within.h). */
+/* The device-mapper devices at shutdown. Both calls keep to the rest of the role's time (within.h). */
 #ifndef STAGES_TEARDOWN_VOLUMES_H
 #define STAGES_TEARDOWN_VOLUMES_H
 

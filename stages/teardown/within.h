@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * System calls that may never return, in a process of their own: umount, sync or an ioctl on a device that hangs puts
- * the caller into a sleep that no signal ends. The one who waits goes on without it; the process stays behind, and
- * what it does is still done should the device come back.
+ * the caller into a sleep that no signal ends. The caller stops waiting after a timeout; the process is left behind,
+ * and completes its call if the device recovers.
  */
 #ifndef STAGES_TEARDOWN_WITHIN_H
 #define STAGES_TEARDOWN_WITHIN_H

@@ -158,7 +158,7 @@ class Boot:
 
     def attached_at(self):
         """When it did come, in guest seconds after `zero`: by the two clocks at the first that the guest saw of it."""
-        there = self.guest.find("disk", kind="message", text="is there")[1]
+        there = self.guest.find("disk", kind="message", text="^found ")[1]
         return there.time - (self.guest.moment_of(there) - self.guest.attached) - self.zero
 
     def read_nodes(self):

@@ -31,7 +31,7 @@ LAYOUTS = {                     # what cryptsetup makes, and how much of the dis
     "huge": (("--luks2-metadata-size", "4m", "--luks2-keyslots-size", "4m"), 12 * MIB),
 }
 REFUSED = "header refused: "
-OPENED = "no ext4 file system in it"            # what is said of a volume that opened and holds nothing we know
+OPENED = "holds no ext4 file system"            # what is said of a volume that opened and holds nothing we know
 WRONG_KEY = "hub: wrong key"
 TOO_SHORT = "neither blank nor ours"            # to hold a header at all
 LENIENT = REFUSED + "|" + OPENED                # refused, or read as the sound part of it says
@@ -168,9 +168,9 @@ metadata("segment-behind-the-disk", "segment offset", *SEGMENT, "offset", value=
 metadata("segment-very-far", "segment offset", *SEGMENT, "offset", value=str(2 ** 64))
 metadata("segment-offset-negative", "segment offset", *SEGMENT, "offset", value="-4096")
 metadata("segment-moved", "segment offset", *SEGMENT, "offset", value=str(4 * MIB))
-metadata("segment-linear", "segment is of an unknown kind", *SEGMENT, "type", value="linear")
-metadata("segment-with-flags", "segment is of an unknown kind", *SEGMENT, "flags", value=["backup-final"])
-metadata("segment-with-integrity", "segment is of an unknown kind", *SEGMENT, "integrity", value={
+metadata("segment-linear", "segment is of an unsupported type", *SEGMENT, "type", value="linear")
+metadata("segment-with-flags", "segment is of an unsupported type", *SEGMENT, "flags", value=["backup-final"])
+metadata("segment-with-integrity", "segment is of an unsupported type", *SEGMENT, "integrity", value={
     "type": "hmac(sha256)", "journal_encryption": "none", "journal_integrity": "none"})
 metadata("sector-size-1024", "sector size 1024", *SEGMENT, "sector_size", value=1024)
 metadata("sector-size-0", "sector size 0", *SEGMENT, "sector_size", value=0)
@@ -178,7 +178,7 @@ metadata("iv-tweak", "segment does not cover", *SEGMENT, "iv_tweak", value="8")
 metadata("second-segment", "not exactly one segment", "segments", "1", value={
     "type": "linear", "offset": str(32 * MIB), "size": "dynamic"})
 metadata("no-segment", "not exactly one segment", "segments", value={})
-metadata("segments-as-a-list", "metadata is of an unknown shape", "segments", value=[])
+metadata("segments-as-a-list", "metadata does not consist of the five known objects", "segments", value=[])
 
 # Keyslots: what trying a key may cost and touch
 
@@ -197,12 +197,12 @@ metadata("keyslot-null-cipher", "keyslot 0: area encryption", *KEYSLOT, "area", 
 metadata("keyslot-key-size", "keyslot 0: key size", *KEYSLOT, "key_size", value=32)
 metadata("keyslot-no-stripes", "keyslot 0: anti-forensic splitter", *KEYSLOT, "af", "stripes", value=1)
 metadata("keyslot-priority", "keyslot 0: priority", *KEYSLOT, "priority", value=7)
-metadata("keyslot-in-the-header", "keyslot 0: area$", *KEYSLOT, "area", "offset", value="4096")
-metadata("keyslot-in-the-data", "keyslot 0: area$", *KEYSLOT, "area", "offset", value=str(2 * MIB))
-metadata("keyslot-into-the-data", "keyslot 0: area$", *KEYSLOT, "area", "offset", value=str(2 * MIB - 8192))
-metadata("keyslot-very-far", "keyslot 0: area$", *KEYSLOT, "area", "offset", value=str(2 ** 64 - 4096))
-metadata("keyslot-too-small", "keyslot 0: area$", *KEYSLOT, "area", "size", value="4096")
-metadata("keyslot-in-the-data-usual", "keyslot 0: area$", *KEYSLOT, "area", "offset", value=str(16 * MIB),
+metadata("keyslot-in-the-header", "keyslot 0: area is misplaced", *KEYSLOT, "area", "offset", value="4096")
+metadata("keyslot-in-the-data", "keyslot 0: area is misplaced", *KEYSLOT, "area", "offset", value=str(2 * MIB))
+metadata("keyslot-into-the-data", "keyslot 0: area is misplaced", *KEYSLOT, "area", "offset", value=str(2 * MIB - 8192))
+metadata("keyslot-very-far", "keyslot 0: area is misplaced", *KEYSLOT, "area", "offset", value=str(2 ** 64 - 4096))
+metadata("keyslot-too-small", "keyslot 0: area is misplaced", *KEYSLOT, "area", "size", value="4096")
+metadata("keyslot-in-the-data-usual", "keyslot 0: area is misplaced", *KEYSLOT, "area", "offset", value=str(16 * MIB),
          layout="usual")
 metadata("no-keyslot", "no keyslot", "keyslots", value={})
 
@@ -221,7 +221,7 @@ def _(header):
         header.metadata["digests"]["0"]["keyslots"].append(str(number))
 
 
-@header("reencryption-keyslot", "keyslot 1 is of an unknown kind")
+@header("reencryption-keyslot", "keyslot 1 is of an unsupported type")
 def _(header):
     keyslot = second_keyslot(header, type="reencrypt", mode="reencrypt", direction="forward", key_size=1)
     keyslot["area"] = {"type": "none", "offset": str(MIB), "size": "524288"}
@@ -235,7 +235,7 @@ metadata("digest-without-keyslot", "digest does not cover the keyslots", *DIGEST
 metadata("digest-of-missing-keyslot", "digest does not cover the keyslots", *DIGEST, "keyslots", value=["0", "3"])
 metadata("digest-without-segment", "digest does not cover the segment", *DIGEST, "segments", value=[])
 metadata("digest-of-another-segment", "digest does not cover the segment", *DIGEST, "segments", value=["1"])
-metadata("digest-takes-years", "digest is of an unknown kind", *DIGEST, "iterations", value=2 ** 31 - 1)
+metadata("digest-takes-years", "digest is of an unsupported type", *DIGEST, "iterations", value=2 ** 31 - 1)
 metadata("second-digest", "not exactly one digest", "digests", "1", value={
     "type": "pbkdf2", "keyslots": [], "segments": [], "hash": "sha256", "iterations": 1000, "salt": "AAAA",
     "digest": "AAAA"})
@@ -249,9 +249,9 @@ metadata("unknown-requirement", "unknown flags or requirements", "config", "requ
 metadata("unknown-flag", "unknown flags or requirements", "config", "flags", value=["something-new"])
 metadata("discards-allowed-by-flag", "unknown flags or requirements", "config", "flags",
          value=["allow-discards"])
-metadata("keyslots-area-too-large", "keyslots size", "config", "keyslots_size", value=str(32 * MIB))
+metadata("keyslots-area-too-large", "keyslots area is too large", "config", "keyslots_size", value=str(32 * MIB))
 metadata("metadata-size-other", "metadata size", "config", "json_size", value="4096")
-metadata("unknown-member", "metadata is of an unknown shape", "more", value={})
+metadata("unknown-member", "metadata does not consist of the five known objects", "more", value={})
 
 
 @header("digest-of-another-volume", says=WRONG_KEY)
@@ -350,17 +350,17 @@ def pad(text, size=0x4000 - BINARY):
 
 
 NOT_JSON = "metadata is not a JSON object"
-text("bytes-behind-the-metadata", "bytes behind", lambda text: text + b"\0secret")
+text("bytes-behind-the-metadata", "bytes after the end", lambda text: text + b"\0secret")
 text("bytes-after-the-object", NOT_JSON, lambda text: text + b" x")
 text("second-object", NOT_JSON, lambda text: text + b"{}")
-text("metadata-without-end", "metadata has no end", pad)
+text("metadata-without-end", "metadata is not NUL-terminated", pad)
 text("metadata-cut", NOT_JSON, lambda text: text[:-1])
 text("metadata-a-list", NOT_JSON, lambda text: b"[" + text + b"]")
 text("metadata-only-a-space", NOT_JSON, lambda text: b" ")
 text("metadata-deep", NOT_JSON, lambda text: text[:-1] + b',"more":' + b"[" * 2000 + b"]" * 2000 + b"}")
 text("metadata-deep-and-open", NOT_JSON, lambda text: b'{"a":' * 2000)
 text("metadata-not-utf-8", "", lambda text: text.replace(b'"crypt"', b'"cr\xff\xfept"'))
-text("nul-between", "bytes behind", lambda text: text.replace(b'"crypt"', b'"cr\0ypt"'))
+text("nul-between", "bytes after the end", lambda text: text.replace(b'"crypt"', b'"cr\0ypt"'))
 text("comment-inside", NOT_JSON, lambda text: b"/* */" + text)
 text("number-as-text", "", lambda text: text.replace(b'"iterations":1000', b'"iterations":"1000"'))
 text("number-with-fraction", "", lambda text: text.replace(b'"iterations":1000', b'"iterations":1000.5'))

@@ -53,7 +53,7 @@ class Upgrade(BootTest):
         self.assertIn("formatted, key by tpm2, hub", self.opened(first, tier=2))
         self.assertIn("sealed to other PCR values", self.held(alone, nic=False))
         self.assertIn("opened by hub", self.opened(second, tier=2))
-        self.assertIsNotNone(self.guest.find("disk", text="tpm2 has a keyslot now", kind="message"))
+        self.assertIsNotNone(self.guest.find("disk", text="added a keyslot for tpm2", kind="message"))
         self.assertIn("opened by tpm2", self.opened(second))
 
     def signed(self, version, keys, hostname=None, sign=True):
@@ -86,7 +86,7 @@ class Upgrade(BootTest):
         self.assertIn("no signed policy", self.held(unsigned, nic=False))
         forged = self.image(variation("forged", keys=["tpm2-signed"], policy_key=KEY_PATH, version=1),
                             files={KEY_PATH: self.read(keys[1])}, sign=others[0], version=1)
-        self.assertIn("not by this image's policy key", self.held(forged, nic=False))
+        self.assertIn("does not verify with this image's policy key", self.held(forged, nic=False))
         # A signature by the right key for another image: it goes with nobody else.
         stolen, source = self.signed(1, keys, "stolen", sign=False), self.signed(1, keys, "source")
         disk.write_disk(stolen, self.read(self.beside(stolen, "gantry.efi")), self.read(self.beside(source, "policy.json")))

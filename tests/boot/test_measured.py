@@ -60,7 +60,7 @@ class Measured(BootTest):
         self.platform()
         guest = self.boot(tier=2, boot_disk=self.image(at_the_boot_disk_s_lun))
         held = guest.wait_for("gantry", "held", timeout=90)
-        self.assertRegex(held.fields["text"], r"disk lun 0 did not come in 5 s: sd[a-z] is the boot disk")
+        self.assertRegex(held.fields["text"], r"disk lun 0 did not appear within 5 s: sd[a-z] is the boot disk")
 
     def test_measurements_json_is_that_of_the_image(self):
         with open(os.path.join(IMAGE, "gantry.efi"), "rb") as file:

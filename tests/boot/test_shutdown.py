@@ -96,7 +96,7 @@ class Shutdown(BootTest):
         guest = self.boot(disk=self.disk, change=change, nic=False)
         self.wait_booted(guest)
         self.assertIn("opened", guest.find("disk", "done")[1].fields["text"])
-        self.assert_no_line(guest, "not closed in order|repaired the file system")
+        self.assert_no_line(guest, "not unmounted cleanly|repaired the file system")
         self.assertLessEqual(kept, self.numbers(guest, "check", "have"))
         self.assertRegex(guest.wait_for("gantry", kind="message", text="previous boot").line, said_before)
         guest.kill()
@@ -118,7 +118,7 @@ class Shutdown(BootTest):
         self.assertTrue(guest.find("looker", "stopping", "left behind"), "the looker did not hang")
         self.assertTrue(guest.find("gantry", kind="message", text="SIGKILL to .* processes"), "nobody was outside")
         self.assertTrue(guest.find("teardown", kind="message", text="still busy, (made read-only|frozen): /persistent"))
-        self.assertTrue(guest.find("teardown", kind="message", text="its key is gone"))
+        self.assertTrue(guest.find("teardown", kind="message", text="its key was removed"))
         self.look(self.numbers(guest, "keeper", "kept"), "in order: poweroff by kernel", pcrs=PCRS)
 
     def test_a_suspended_volume_is_resumed_and_closed(self):
@@ -129,7 +129,7 @@ class Shutdown(BootTest):
         self.assertEqual(guest.wait_end(120), "guest-reset")
         self.assert_ended(guest, "reboot", 45)
         self.assertTrue(guest.find("keeper", "stopping", "left behind"), "the keeper did not hang")
-        self.assertTrue(guest.find("teardown", kind="message", text="persistent was suspended, resumed"))
+        self.assertTrue(guest.find("teardown", kind="message", text="persistent was suspended: resumed"))
         self.assertTrue(guest.find("teardown", kind="message", text="closed volume persistent"))
         # Who writes the log may have hung in the volume, too: then its last record is missing, and the boot says that.
         self.look(self.numbers(guest, "keeper", "kept"), "in order: reboot by ctrl-alt-del|unclean", pcrs=PCRS)

@@ -80,7 +80,7 @@ TEST(policy_file_is_taken_whole_or_not_at_all)
 {
 	CHECK_INT(parse(3, "{\"version\":3,\"policy\":\"" HEX32 "\",\"signature\":\"%s\",\"pcrs\":{}}", NULL), 0);
 	CHECK_INT(parse(4, "{\"version\":3,\"policy\":\"" HEX32 "\",\"signature\":\"%s\"}", NULL), -EBADMSG);
-	CHECK(strstr(why, "it is for version 3, this image is version 4") != NULL);
+	CHECK(strstr(why, "is for version 3, but this image is version 4") != NULL);
 	CHECK_INT(parse(3, "{\"version\":3,\"policy\":\"%s\",\"signature\":\"\"}", "abab"), -EBADMSG);
 	CHECK(strstr(why, "digest is malformed") != NULL);
 	CHECK_INT(parse(3, "{\"version\":3,\"policy\":\"" HEX32 "\",\"signature\":\"%s\"}", "AAEC"), -EBADMSG);

@@ -105,7 +105,7 @@ TEST(what_is_no_file_system_needs_a_person)
 	new_disk();
 	CHECK(!ext4_is_clean(path));
 	CHECK_INT(ext4_check(path, why), -EUCLEAN);
-	CHECK(strstr(why, "no ext4 file system in it") != NULL);
+	CHECK(strstr(why, "holds no ext4 file system") != NULL);
 	unlink(path);
 }
 
@@ -117,8 +117,8 @@ TEST(broken_file_system_needs_a_person)
 	memset(noise, 0xa5, sizeof(noise));
 	put(4096, noise, sizeof(noise));	/* the group descriptors and what follows */
 	CHECK_INT(ext4_check(path, why), -EUCLEAN);
-	CHECK(strncmp(why, "e2fsck ended with 4: ", 21) == 0 || strncmp(why, "e2fsck ended with 5: ", 21) == 0 ||
-	      strncmp(why, "e2fsck ended with 12: ", 22) == 0);
+	CHECK(strncmp(why, "e2fsck exited with status 4: ", 29) == 0 || strncmp(why, "e2fsck exited with status 5: ", 29) == 0 ||
+	      strncmp(why, "e2fsck exited with status 12: ", 30) == 0);
 	unlink(path);
 }
 
@@ -134,5 +134,5 @@ TEST(superblock_with_a_wrong_checksum_is_not_mounted)
 TEST(failure_to_make_one_tells_the_program_s_words)
 {
 	CHECK_INT(ext4_make("/tmp/no-such-folder/device", DISK_SIZE, "persistent", why), -EIO);
-	CHECK(strncmp(why, "mke2fs ended with 1: ", 21) == 0);
+	CHECK(strncmp(why, "mke2fs exited with status 1: ", 29) == 0);
 }

@@ -190,7 +190,7 @@ TEST(disk_in_use_is_passed_over)
 	new_root();
 	add_scsi("sda", "devices/pci/", "0:0:0:10", "8:0");
 	shell("echo '/dev/sda partition 1024 0 -2' >>%s/proc/swaps", root);
-	finds_none(10, "sda is swapped on");
+	finds_none(10, "sda is in use as swap");
 	new_root();
 	add_scsi("sda", "devices/pci/", "0:0:0:10", "8:0");
 	shell("touch %s/sys/block/sda/holders/dm-0", root);

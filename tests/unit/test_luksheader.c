@@ -105,8 +105,8 @@ TEST(moved_shrunk_or_doubled_segment_is_refused)
 	is_refused_edited("\"size\":\"dynamic\"", "\"size\":\"4096\"", "cover");
 	is_refused_edited("\"iv_tweak\":\"0\"", "\"iv_tweak\":\"8\"", "cover");
 	is_refused_edited("\"segments\":{\"0\":", "\"segments\":{\"1\":{},\"0\":", "one segment");
-	is_refused_edited("\"type\":\"crypt\"", "\"type\":\"linear\"", "unknown kind");
-	is_refused_edited("\"type\":\"crypt\"", "\"flags\":[\"backup\"],\"type\":\"crypt\"", "unknown kind");
+	is_refused_edited("\"type\":\"crypt\"", "\"type\":\"linear\"", "unsupported type");
+	is_refused_edited("\"type\":\"crypt\"", "\"flags\":[\"backup\"],\"type\":\"crypt\"", "unsupported type");
 }
 
 TEST(costly_or_unknown_key_derivation_is_refused)
@@ -129,9 +129,9 @@ TEST(flags_requirements_and_unknown_members_are_refused)
 	is_refused_edited("\"json_size\"", "\"flags\":{},\"json_size\"", "flags or requirements");
 	is_refused_edited("\"json_size\"", "\"requirements\":{\"mandatory\":[\"online-reencrypt\"]},\"json_size\"",
 			  "flags or requirements");
-	is_refused_edited("\"config\":", "\"more\":{},\"config\":", "unknown shape");
-	is_refused_edited("\"type\":\"luks2\"", "\"more\":1,\"type\":\"luks2\"", "unknown kind");
-	is_refused_edited("\"type\":\"luks2\"", "\"type\":\"reencrypt\"", "unknown kind");
+	is_refused_edited("\"config\":", "\"more\":{},\"config\":", "five known objects");
+	is_refused_edited("\"type\":\"luks2\"", "\"more\":1,\"type\":\"luks2\"", "unsupported type");
+	is_refused_edited("\"type\":\"luks2\"", "\"type\":\"reencrypt\"", "unsupported type");
 }
 
 TEST(keyslots_outside_their_area_or_overlapping_are_refused)
@@ -162,7 +162,7 @@ TEST(bytes_behind_the_metadata_are_refused)
 	seal_copy(copies);
 	seal_copy(copies + COPY);
 	CHECK_INT(pwrite(fd, copies, sizeof(copies), 0), sizeof(copies));
-	is_refused(fd, "bytes behind");
+	is_refused(fd, "bytes after the end");
 	remove_disk(fd);
 }
 
@@ -265,6 +265,6 @@ TEST(header_of_a_larger_disk_is_refused_on_a_tiny_one)
 
 	format(fd);
 	CHECK_INT(luks_open(fd, path, 2u << 20, &luks, why), -EBADMSG);
-	CHECK(strstr(why, "behind the end") != NULL);
+	CHECK(strstr(why, "beyond the end") != NULL);
 	remove_disk(fd);
 }

@@ -180,7 +180,7 @@ TEST(names_of_the_hub_document_work)
 TEST(a_control_character_in_a_value_is_refused)
 {
 	CHECK_INT(render_json("a\n b {{x.y}}", "{\"x\":{\"y\":\"1\\nroot=yes\"}}", TEMPLATE_PRINTABLE), -EBADMSG);
-	CHECK_STR(why, "t:2:4: x.y: value has a control character (0x0a); a raw tag would take it");
+	CHECK_STR(why, "t:2:4: x.y: value has a control character (0x0a); allowed in a raw tag");
 	CHECK_INT(render_json("{{{x}}}", "{\"x\":\"a\\u001b[2J\"}", TEMPLATE_PRINTABLE), -EBADMSG);
 	CHECK_STR(why, "t:1:1: x: value has a control character (0x1b)");
 }
@@ -194,9 +194,9 @@ TEST(a_raw_tag_takes_whole_lines)
 TEST(an_object_or_list_is_no_text)
 {
 	CHECK_INT(render_json("{{x}}", "{\"x\":{\"secret\":1}}", TEMPLATE_PRINTABLE), -EBADMSG);
-	CHECK_STR(why, "t:1:1: x: is an object, not a text");
+	CHECK_STR(why, "t:1:1: x: is an object, not a string");
 	CHECK_INT(render_json("{{x}}", "{\"x\":[1]}", TEMPLATE_PRINTABLE), -EBADMSG);
-	CHECK_STR(why, "t:1:1: x: is a list, not a text");
+	CHECK_STR(why, "t:1:1: x: is a list, not a string");
 }
 
 static const struct {
@@ -205,7 +205,7 @@ static const struct {
 	{"a{{b", "t:1:2: tag is not closed by }}"},
 	{"{{{b}}", "t:1:1: tag is not closed by }}}"},
 	{"x\n  {{#a}}\ny", "t:2:3: section a has no end"},
-	{"{{/a}}", "t:1:1: end of section a that was not begun"},
+	{"{{/a}}", "t:1:1: end of section a, which is not open"},
 	{"{{#a}}{{#b}}{{/a}}{{/b}}", "t:1:13: end of section a inside section b"},
 	{"{{}}", "t:1:1: tag has no name"},
 	{"{{ }}", "t:1:1: tag has no name"},
@@ -307,5 +307,5 @@ TEST(what_is_not_base64_is_refused_by_key)
 	check_view("{\"c#base64\":\"aGl=\"}", "c#base64: not base64");
 	check_view("{\"c#base64\":\"a===\"}", "c#base64: not base64");
 	check_view("{\"c#base64\":5}", "c#base64: not base64");
-	check_view("{\"c\":1,\"c#base64\":\"aGk=\"}", "c#base64: there is a key c too");
+	check_view("{\"c\":1,\"c#base64\":\"aGk=\"}", "c#base64: key c exists, too");
 }

@@ -17,13 +17,13 @@ NO_SUCH_LUN = 16000
 class Waiting(unittest.TestCase):
     def test_disk_that_never_comes_is_given_up_after_its_time_and_named(self):
         with Stage('disk', {'lun': NO_SUCH_LUN, 'wait_s': 1}) as stage:
-            stage.wait_event(f'waits for disk lun {NO_SUCH_LUN}')
+            stage.wait_event(f'waiting for disk lun {NO_SUCH_LUN}')
             self.assertEqual(stage.wait(), NEVER)
-            self.assertEqual(stage.result, f'disk lun {NO_SUCH_LUN} did not come in 1 s')
+            self.assertEqual(stage.result, f'disk lun {NO_SUCH_LUN} did not appear within 1 s')
 
     def test_a_stage_that_is_killed_while_it_waits_has_said_for_what(self):
         with Stage('disk', {'lun': NO_SUCH_LUN}) as stage:
-            stage.wait_result(f'disk lun {NO_SUCH_LUN} did not come')
+            stage.wait_result(f'disk lun {NO_SUCH_LUN} did not appear')
 
     def test_the_hub_s_key_is_not_asked_for_before_there_is_a_disk(self):
         with Stage('disk', {'lun': NO_SUCH_LUN, 'wait_s': 1, 'keys': ['hub']}, artifacts={'disk-key': b'secret'}) as stage:

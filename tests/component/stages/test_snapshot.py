@@ -144,7 +144,7 @@ class Cut(SnapshotTest):
         self.assert_complete()
         self.assertLess(sum(entry['sent'] for entry in self.store.requests(status=206)), total)
         self.assertEqual(self.store.count(contains='list-type'), 0, 'the plan was kept')
-        self.assertTrue('going on' in stage.texts())
+        self.assertTrue('resuming' in stage.texts())
 
     def test_a_pinned_snapshot_is_kept_when_the_newest_moves_on(self):
         self.store.faults.set('hang@mdbx.dat')
@@ -231,7 +231,7 @@ class Cut(SnapshotTest):
         largest = max(parts.iterdir(), key=lambda part: part.stat().st_size)
         largest.unlink()
         stage = self.run_stage()
-        self.assertIn('going on, 0 B', stage.texts())
+        self.assertIn('resuming, 0 B', stage.texts())
         self.assert_complete()
 
     def test_a_cut_while_files_get_their_names_is_finished(self):

@@ -119,7 +119,7 @@ class Liars(SnapshotTest):
             found = self.store.objects[BUCKET][urllib.parse.unquote(key)]
             return Response(200, headers={'ETag': found.etag}, stream=found.content.read(0, found.size), size=found.size)
         self.lie(whole)
-        self.assert_told('changes while it is fetched', 'the store ignores ranges')
+        self.assert_told('keeps changing while it is fetched', 'store ignores the Range header')
 
     def test_another_range(self):
         def shifted(request, response):
@@ -236,7 +236,7 @@ class Others(SnapshotTest):
             kept = path.read_bytes()
             path.write_bytes(kept[:-3])
             stage = self.run_stage(NEVER)
-            self.assertIn('makes no sense', stage.result)
+            self.assertIn('is invalid', stage.result)
             path.write_bytes(kept)
         self.assertTrue(self.run_stage().skipped)
 
@@ -253,7 +253,7 @@ class Others(SnapshotTest):
             self.skipTest('needs root')
         self.run_stage()
         os.chown(self.directory / STATE, 1001, 1001)
-        self.assertIn('belongs to somebody else', self.run_stage(NEVER).result)
+        self.assertIn('is owned or writable by another user', self.run_stage(NEVER).result)
 
     def test_rclone_finds_no_difference(self):
         if not shutil.which('rclone'):

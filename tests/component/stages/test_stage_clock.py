@@ -38,7 +38,7 @@ class Clock(PeerTest):
     def test_it_is_done_once_synchronised(self):
         self.started(NtpServer())
         with Stage('clock', {'socket': self.socket}) as stage:
-            stage.wait_result('chronyd is not there')
+            stage.wait_result('chronyd is not running')
             self.chronyd()
             self.assertEqual(stage.wait(40), DONE)
             self.assertRegex(stage.result, r'^offset [+-]0\.\d{6} s, stratum [45], source 10\.77\.0\.3$')
@@ -86,7 +86,7 @@ class Clock(PeerTest):
     def test_without_chronyd_it_fails_where_that_is_asked_for(self):
         with Stage('clock', {'socket': self.socket, 'timeout_s': 1, 'on_timeout': 'fail'}) as stage:
             self.assertEqual(stage.wait(), AGAIN)
-            self.assertEqual(stage.result, f'chronyd is not there ({self.socket}) after 1 s')
+            self.assertEqual(stage.result, f'chronyd is not running ({self.socket}) after 1 s')
 
 
 if __name__ == '__main__':

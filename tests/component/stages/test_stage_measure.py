@@ -88,7 +88,7 @@ class Measure(PeerTest):
         tcti = self.tpm()
         with Stage('measure', {'target': 'pcr14', 'tcti': tcti}, artifacts={'config': None}) as stage:
             self.assertEqual(stage.wait(), NEVER)
-            self.assertEqual(stage.result, 'there is no artifact config to measure')
+            self.assertEqual(stage.result, 'artifact config is not available, nothing to measure')
 
     def test_azure_is_found_with_report_and_quote(self):
         rtmrs = [tdx.test_measurement(f'rtmr{i}') for i in range(4)]

@@ -155,7 +155,7 @@ class Render(unittest.TestCase):
     def test_without_a_configuration_nothing_is_written(self):
         with Stage('render', {'files': [self.file(self.template('t', 'x'), 'one')]}, artifacts={'config': None}) as stage:
             self.assertEqual(stage.wait(), NEVER)
-            self.assertEqual(stage.result, 'there is no configuration')
+            self.assertEqual(stage.result, 'the config stage gave no configuration')
 
     def test_the_repository_s_own_sample_document_renders(self):
         folder = os.environ.get('GANTRY_TEST_DATA', '')
