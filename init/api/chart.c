@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Drawn to be read: a row a node, its name on the left, what it took and its state on the right, the reason below if it
- * is in trouble. A state is told by colour, by pattern and by word. Light or dark is the viewer's choice, made inside
- * the picture, so that it fits where it is embedded, too. Times count from the machine's start, as everywhere.
+ * One row per node: name on the left, duration and state on the right, the reason below if it failed, is blocked or
+ * retries. A state has a colour, a pattern and a word. Light or dark follows the viewer's preference by a media query
+ * in the picture, so it also fits where it is embedded. Times count from the machine's start, as everywhere.
  */
 #include <inttypes.h>
 #include <stdio.h>
