@@ -205,10 +205,10 @@ static void look(struct conn *c)
 	else if (c->out)
 		give_time(c, PROGRESS_NS);
 	else
-		c->due_ns = 0;	/* what is being done has a deadline of its own */
+		c->due_ns = 0;	/* what PID 1 is doing has its own deadline */
 }
 
-/* Sets c->in if there is something. Behind a record that was read to its end is nothing that epoll does not tell. */
+/* Sets c->in if there is data. After a record that was read completely, epoll reports the next one. */
 static int from_net(struct conn *c)
 {
 	struct buffer *b;
@@ -250,7 +250,7 @@ static int to_http(struct conn *c)
 	n = send(c->http_fd, c->in->bytes + c->in->done, c->in->size - c->in->done, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	c->in->done = n < 0 ? c->in->size : c->in->done + (size_t)n;	/* an error: HTTP wants no more of it */
+	c->in->done = n < 0 ? c->in->size : c->in->done + (size_t)n;	/* an error: HTTP has closed, so the rest is dropped */
 	if (c->in->done == c->in->size)
 		give_buffer(&c->in);
 	return 1;
@@ -363,7 +363,7 @@ static int run(struct conn *c)
 	return 0;
 }
 
-/* Not in the loop while nothing is wanted: epoll tells a hang-up all the same, again and again. */
+/* Not in the loop while no event is wanted: epoll would report a hang-up again and again. */
 static void want_http(struct conn *c, uint32_t events)
 {
 	if (!events)
@@ -374,7 +374,7 @@ static void want_http(struct conn *c, uint32_t events)
 		loop_add(&c->http, c->http_fd, events);
 }
 
-/* mbedTLS may hold bytes that epoll knows nothing of: `more` asks for a turn by way of a writable socket. */
+/* mbedTLS may hold bytes that epoll does not see: `more` requests a turn by waiting for a writable socket. */
 static void want(struct conn *c)
 {
 	bool reads = c->phase == PHASE_HANDSHAKE || c->phase == PHASE_LINGERING ||
