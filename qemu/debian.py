@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Programs of the build root for the guest: files for image.overlay(), each with the shared libraries it needs.
 
-The test image has no C library and no shell; this brings what Debian's own programs want, at the paths they look at: the
-ELF interpreter, the libraries that ldd names, and plugins that are named by hand, since nothing in a program says what
-it loads while it runs. Nothing is configured, and nothing is written on the way: a dict {path: (bytes, mode)}.
+The test image has no C library and no shell. So this module collects the files that Debian's programs need, at the paths
+where the programs look for them: the ELF interpreter, the libraries that ldd lists, and plugins. Plugins are named by hand,
+since a program does not declare what it loads at run time. The result is a dict {path: (bytes, mode)}; nothing is written.
 """
 
 import os
@@ -12,8 +12,8 @@ import shutil
 import subprocess
 
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"
-ENV = "/usr/bin/env"                # stages of type exec have no environment of their own
-# What systemd's programs and libcryptsetup's token plugin load for a TPM.
+ENV = "/usr/bin/env"                # exec stages cannot set an environment
+# Libraries that systemd's programs and libcryptsetup's token plugin load for a TPM.
 TPM2_PLUGINS = tuple(f"{LIBRARIES}/{name}" for name in (
     "libtss2-esys.so.0", "libtss2-mu.so.0", "libtss2-rc.so.0", "libtss2-tcti-device.so.0",
     "cryptsetup/libcryptsetup-token-systemd-tpm2.so"))
@@ -57,5 +57,5 @@ def command(path, *arguments, **environment):
 
 
 def cryptsetup(*arguments):
-    """Debian's cryptsetup: there is no udev in the guest that would make its nodes or that it could wait for."""
+    """Debian's cryptsetup, without udev: the guest has none to make device nodes or to wait for."""
     return command("cryptsetup", *arguments, DM_DISABLE_UDEV="1")

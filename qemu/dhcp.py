@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Azure's DHCP on a tap device: one lease with the options that QEMU's built-in server does not have, 245 (the
-wireserver's address) and 121 (classless routes), and leases short enough to be renewed while a test looks on.
-RFC 2131 as far as one client on one link needs it; every message is logged for the test to count."""
+"""Azure's DHCP server on a tap device. It offers options that QEMU's built-in server does not have, 245 (the wireserver's
+address) and 121 (classless routes), and leases short enough for a test to see a renewal. It implements RFC 2131 for one
+client on one link and logs every message, so that the test can count them."""
 
 import contextlib
 import ipaddress

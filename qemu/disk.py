@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writes the bootable disk: a GPT with an EFI system partition that holds one file, and one for the signed policy.
+"""Writes the bootable disk: a GPT with an EFI system partition that contains one file, and a partition for the signed policy.
 
-Everything in it is fixed by the file's bytes: identifiers, dates and layout are constants, so the same
-kernel image gives the same disk on any day and any machine. That is why partition table and FAT are
-written here and not by tools that take identifiers from a random source and dates from a clock.
-The policy (qemu/policy.py) lies raw in its partition, which is zero until there is one: nobody measures it, so a
-signature that is made later changes nothing else on the disk.
+The disk depends only on the bytes of that file: identifiers, dates and layout are constants, so the same kernel image gives
+the same disk on any day and any machine. So this module writes partition table and FAT itself, instead of tools that take
+identifiers from a random source and dates from a clock. The policy (qemu/policy.py) is raw in its partition, which is zero
+until a policy is signed. No component measures that partition, so a later signature changes nothing else on the disk.
 UEFI 2.10 section 5.3 (GPT), Microsoft FAT specification 1.03, Microsoft VHD specification 1.0.
 """
 
@@ -22,9 +21,9 @@ VHD_GUID = uuid.UUID("5eed0001-6f3a-4d0c-9a51-67616e747279")
 POLICY_GUID = uuid.UUID("c0ffee12-6f3a-4d0c-9a51-67616e747279")
 ESP_TYPE = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 POLICY_TYPE = uuid.UUID("6a6e7472-7967-4d0c-9a51-706f6c696379")
-POLICY_BYTES = 64 << 10            # of the partition, which begins on a whole MiB behind the ESP
+POLICY_BYTES = 64 << 10            # size of its partition, which begins at a whole MiB after the ESP
 FAT_SERIAL = 0x67616E74
-FAT_DATE = 0x0021                  # 1980-01-01, the first date FAT can say
+FAT_DATE = 0x0021                  # 1980-01-01, the earliest date that FAT can store
 VHD_TIME = 0                       # seconds since 2000-01-01
 
 FAT_RESERVED = 32

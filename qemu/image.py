@@ -5,8 +5,7 @@
 The initramfs is a table in this file plus the tree qemu/boot/root, written as newc cpio by our own code: sorted,
 without dates, with owners and modes from the table, never from the file system the build runs on. The configuration
 is checked by the very binary that will read it, and an invalid one is refused here, never on a machine without a
-console. Boot tests make their variations by appending a second, small cpio (overlay()), and whole images of those
-with variant().
+console. variant.py makes other images of it by appending a second, small cpio (overlay()).
 """
 
 import argparse
@@ -16,7 +15,6 @@ import json
 import lzma
 import os
 import re
-import shutil
 import stat
 import subprocess
 import sys
@@ -24,7 +22,7 @@ import tempfile
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, REPOSITORY)
-from qemu import disk, measure, pki, policy
+from qemu import disk, pki, uki
 
 BUILD = os.environ.get("GANTRY_BUILD", os.path.join(REPOSITORY, "build"))
 EFI_STUB = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
@@ -109,24 +107,6 @@ def overlay(files):
     for path, content in files.items():
         archive.file(path, *(content if isinstance(content, tuple) else (content,)))
     return archive.bytes()
-
-
-def initramfs_of(uki):
-    """{path without leading slash: content} of the files in a UKI's initramfs; of equal paths the last, as in Linux."""
-    data, files, at = measure.Image(uki).section(".initrd") or b"", {}, 0
-    while True:
-        while data[at:at + 4] == bytes(4):              # between archives
-            at += 4
-        if data[at:at + 6] != b"070701":
-            break
-        mode, size, name_size = (int(data[at + field:at + field + 8], 16) for field in (14, 54, 94))
-        content = at + (110 + name_size + 3) // 4 * 4
-        if stat.S_ISREG(mode):
-            files[data[at + 110:at + 110 + name_size - 1].decode()] = data[content:content + size]
-        at = content + (size + 3) // 4 * 4
-    if "etc/gantry/boot.json" not in files:
-        raise BuildError("there is no /etc/gantry/boot.json in the image")
-    return files
 
 
 def plain_json(text):
@@ -352,7 +332,7 @@ def write_new(path, content):
 def fingerprint(inputs, boot):
     """A hash of everything the image is made of: what has it already need not be built."""
     digest = hashlib.sha256()
-    paths = [os.path.join(REPOSITORY, "qemu", name) for name in ("image.py", "disk.py", "measure.py")]
+    paths = [os.path.join(REPOSITORY, "qemu", name) for name in ("image.py", "disk.py", "uki.py")]
     paths += [os.path.join(inputs.build, "init"), pki.path("hub-ca.pem")]
     paths += [os.path.join(inputs.build, "guest", name) for name in inputs.guest_programs()]
     paths += [os.path.join(where, name) for where, _, names in os.walk(boot) for name in names]
@@ -391,53 +371,9 @@ def build_all(inputs, boot, out):
     disk.write_disk(path("gantry.raw"), read_file(path("gantry.efi")))
     disk.write_vhd(path("gantry.vhd"), path("gantry.raw"))
     write_new(path("measurements.json"),
-              (json.dumps(measure.measurements(read_file(path("gantry.efi"))), indent=2) + "\n").encode())
+              (json.dumps(uki.measurements(read_file(path("gantry.efi"))), indent=2) + "\n").encode())
     for name in ("initramfs.cpio", "gantry.efi", "gantry.raw", "gantry.vhd"):
         print(f"  {os.path.relpath(path(name), REPOSITORY)} {os.path.getsize(path(name))} bytes", file=sys.stderr)
-
-
-def varied_initramfs(folder, change=None, files=None):
-    """The path of the standard image's initramfs with a changed configuration and further files, checked as usual.
-
-    CHANGE gets the configuration and changes it in place; FILES is as for overlay(). The result lies in FOLDER.
-    """
-    standard = os.path.join(BUILD, "image", "initramfs.cpio")
-    if change is None and not files:
-        return standard
-    files = dict(files or {})
-    if change:
-        config = read_config(os.path.join(REPOSITORY, "qemu", "boot", "boot.json"))
-        before = list(config["modules"])
-        change(config)
-        text = json.dumps(config, indent="\t")
-        path = os.path.join(folder, "boot.json")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-        check_config(os.path.join(BUILD, "init"), path)
-        files.setdefault("/etc/gantry/boot.json", text.encode())
-        if config["modules"] != before:
-            files = module_files(Inputs(BUILD), config["modules"]) | files
-    path = os.path.join(folder, "initramfs.cpio")
-    with open(standard, "rb") as base, open(path, "wb") as out:
-        shutil.copyfileobj(base, out)
-        out.write(overlay(files))
-    return path
-
-
-def variant(folder, change=None, files=None, sign=None, version=1):
-    """Another image than the standard one: gantry.efi and gantry.raw in FOLDER, with CHANGE and FILES as above.
-
-    SIGN: the path of a private key, which signs its disk policy for VERSION. Nothing is refused here that a test may
-    want to see refused by the machine. Returns the path of the disk.
-    """
-    os.makedirs(folder, exist_ok=True)
-    uki, raw = os.path.join(folder, "gantry.efi"), os.path.join(folder, "gantry.raw")
-    write_uki(Inputs(BUILD), varied_initramfs(folder, change, files), uki)
-    if sign:
-        policy.sign_image(folder, sign, version)
-    else:
-        disk.write_disk(raw, read_file(uki))
-    return raw
 
 
 def ensure():

@@ -5,12 +5,12 @@
     python3 qemu/import_systemapi.py systemapi-config.toml
     python3 qemu/import_systemapi.py systemapi-config.toml --boot boot.json > new-boot.json
 
-It runs when an image is built, never on the machine. Whatever cannot be kept as it was is refused, with file, line, key
-and reason, or said as a note on stderr; nothing is guessed. With --boot, the whole boot.json is printed, merged and held
-against `gantryctl check` of build/init, where that is built. Python 3.11 and nothing else is needed.
+It runs when an image is built, never on the machine. A setting that Gantry cannot represent is an error, with file, line,
+key and reason; one that changes its form or has no effect is a note on stderr. With --boot, the merged boot.json is printed,
+after `gantryctl check` of build/init, if that exists, has accepted it. It needs only Python 3.11.
 
-The file may be the mustache template that BuilderNet renders on the machine. What the hub's document says must not decide
-what the machine does, so tags are taken in `tls_cert_hosts` alone: those names become a template of their own.
+The input may be the mustache template that BuilderNet renders on the machine. The hub's document must not decide what the
+machine does, so tags are allowed only in `tls_cert_hosts`: those names become a template of their own.
 """
 
 import argparse
@@ -42,15 +42,15 @@ GENERAL = {
 TYPES = {str: "a string", bool: "a boolean", int: "an integer", list: "a list of strings"}
 TABLES = ("general", "actions", "file_uploads")
 NO_EFFECT = {
-    "log_json": "each reader of the events chooses its own form",
-    "log_debug": "readers choose by level",
-    "pprof": "there is no profiler in it",
+    "log_json": "each reader of the events chooses its own format",
+    "log_debug": "readers filter by level",
+    "pprof": "Gantry has no profiler",
     "http_read_timeout_ms": "Gantry's limits are fixed: docs/system-api.md, \"How it holds\"",
     "http_write_timeout_ms": "Gantry's limits are fixed: docs/system-api.md, \"How it holds\"",
 }
 
-# Commands that are what a verb of Gantry does. Where a service is named, only if boot.json has it; where the service that
-# fetches the hub's document is, only if boot.json has a refresh.
+# Commands that a verb of Gantry replaces. A command with a service only if boot.json has that service; one that fetches the
+# hub's document only if boot.json has a refresh.
 SYSTEMCTL = r"(?:sudo )?systemctl(?: --no-pager| --no-ask-password)*"
 VERBS = (
     (r"(?:/sbin/)?(?P<verb>reboot|poweroff|halt)", "@{verb}"),
@@ -68,11 +68,11 @@ HOST = re.compile(r"(?=.{1,63}$)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
 class ImportFailed(Exception):
-    """Why there is no configuration, as one line."""
+    """Why the import failed, in one line."""
 
 
 class Source:
-    """The file's text, and where in it each key stands: tomllib tells values, not lines."""
+    """The file's text, and the line of each key: tomllib reports values, not lines."""
 
     def __init__(self, path):
         self.path = path
@@ -89,7 +89,7 @@ class Source:
         raise ImportFailed(":".join([self.path, *([str(line)] if line else [])]) + f": {key + ': ' if key else ''}{why}")
 
     def line_of(self, table, key=None):
-        """0: not found, as for keys written in one of TOML's rarer ways."""
+        """The line of a table or key; 0: not found, as for keys in one of TOML's rarer notations."""
         inside = False
         for number, line in enumerate(self.text.split("\n"), 1):
             header = re.match(r"\s*\[\s*([\w.\"'-]+)\s*\]", line)
@@ -114,20 +114,20 @@ class Source:
 
 
 def check_tag(source, tag, offset, open_sections):
-    """A variable's or section's name, of the kinds that a list of names can use."""
+    """Checks a tag of the list: a variable, a section or a comment, with a valid name."""
     line, name = source.line_at(offset), tag["raw"] if tag["raw"] is not None else tag["name"]
     if tag["kind"] in (">", "="):
-        source.fail(line, "general.tls_cert_hosts", f"{tag[0]}: a partial or a change of delimiters is not taken here")
+        source.fail(line, "general.tls_cert_hosts", f"{tag[0]}: partials and changed delimiters are not supported")
     if tag["kind"] != "!" and not NAME.fullmatch(name):
-        source.fail(line, "general.tls_cert_hosts", f"{tag[0]}: is no mustache tag")
+        source.fail(line, "general.tls_cert_hosts", f"{tag[0]}: is not a mustache tag")
     if tag["kind"] in ("#", "^"):
         open_sections.append(name)
     elif tag["kind"] == "/" and (not open_sections or open_sections.pop() != name):
-        source.fail(line, "general.tls_cert_hosts", f"{tag[0]}: ends a section that is not open")
+        source.fail(line, "general.tls_cert_hosts", f"{tag[0]}: closes a section that is not open")
 
 
 def split_list(source, start):
-    """The list that begins at start: ([("string", text) or ("tag", tag)], the offset behind it)."""
+    """The list that begins at start: ([("string", text) or ("tag", tag)], the offset after it)."""
     items, offset, open_sections = [], start + 1, []
     while offset < len(source.text):
         rest = source.text[offset:]
@@ -144,7 +144,7 @@ def split_list(source, start):
             items.append(("string", tomllib.loads("x = " + string[0])["x"]))
         elif rest[0] == "]":
             if open_sections:
-                source.fail(source.line_at(offset), "general.tls_cert_hosts", f"the section {open_sections[-1]!r} is not ended")
+                source.fail(source.line_at(offset), "general.tls_cert_hosts", f"the section {open_sections[-1]!r} is not closed")
             return items, offset + 1
         elif not space:
             break
@@ -154,8 +154,8 @@ def split_list(source, start):
 
 def take_template(source):
     """
-    Takes the tags of tls_cert_hosts out of the text. Returns the template's lines, or None where there are none. The
-    text keeps its lines; a tag anywhere else is refused.
+    Replaces the tags of tls_cert_hosts in the text. Returns the lines of the template, or None if there are no tags. The
+    text keeps its number of lines; a tag anywhere else is an error.
     """
     hosts = re.search(r"^[ \t]*tls_cert_hosts[ \t]*=[ \t]*(?=\[)", source.text, re.M)
     lines = None
@@ -167,11 +167,11 @@ def take_template(source):
             source.text = source.text[:hosts.end()] + "[]" + "\n" * value.count("\n") + source.text[end:]
     if "{{" in source.text:
         line = source.line_at(source.text.index("{{"))
-        source.fail(line, "", "a mustache tag: only general.tls_cert_hosts may depend on the hub's document, as everything else "
-                              "decides what the machine does and is measured")
+        source.fail(line, "", "a mustache tag: only general.tls_cert_hosts may depend on the hub's document; all other keys "
+                              "decide what the machine does and are measured")
     for line in lines or []:
         if not TAG.sub("", line).isprintable() or (not TAG.search(line) and not good_host(line)):
-            source.wrong("general", "tls_cert_hosts", f"{line!r} is no host name or address")
+            source.wrong("general", "tls_cert_hosts", f"{line!r} is not a host name or address")
     return lines
 
 
@@ -195,11 +195,11 @@ def parse(source):
     for table in ("actions", "file_uploads"):
         for key, value in tables.get(table, {}).items():
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", key):
-                source.wrong(table, key, "a name has letters, digits, - and _, at most 63")
+                source.wrong(table, key, "a name consists of at most 63 letters, digits, - and _")
             if not isinstance(value, str):
                 source.wrong(table, key, "must be a string")
             if not value or "\0" in value:
-                source.wrong(table, key, "must not be empty" if not value else "must have no NUL")
+                source.wrong(table, key, "must not be empty" if not value else "must not contain NUL")
     return tables
 
 
@@ -225,7 +225,7 @@ def good_host(host):
 
 
 class Importer:
-    """One run: what is made of the tables, and what there is to say about it."""
+    """One run: the members of boot.json that the tables become, and the notes."""
 
     def __init__(self, source, options, services, refreshes):
         self.source, self.options, self.services, self.refreshes = source, options, services, refreshes
@@ -241,9 +241,9 @@ class Importer:
             value = os.path.normpath(value)
             self.note(f"{table}.{key}", f"is {value}")
         if not value.startswith("/"):
-            self.source.wrong(table, key, f"{value!r} is not an absolute path; --relative-to says what it is relative to")
+            self.source.wrong(table, key, f"{value!r} is not an absolute path; give its base folder with --relative-to")
         if value != os.path.normpath(value) or value == "/" or value.startswith("//"):
-            self.source.wrong(table, key, f"{value!r} has a \".\", \"..\", doubled or final /")
+            self.source.wrong(table, key, f"{value!r} contains \".\", \"..\", // or a final /")
         return value
 
     def listen(self, value):
@@ -252,7 +252,7 @@ class Importer:
             self.source.wrong("general", "listen_addr", f"{value!r} has no port from 1 to 65535")
         named = {"": "0.0.0.0", "localhost": "127.0.0.1"}.get(host)
         if named:
-            self.note("general.listen_addr", f"{value!r} is {named}:{port}: an address must be numeric")
+            self.note("general.listen_addr", f"{value!r} becomes {named}:{port}: an address must be numeric")
             return f"{named}:{port}"
         try:
             if host.startswith("["):
@@ -260,16 +260,17 @@ class Importer:
             else:
                 ipaddress.IPv4Address(host)
         except ValueError:
-            self.source.wrong("general", "listen_addr", f"{host!r} is no numeric address")
+            self.source.wrong("general", "listen_addr", f"{host!r} is not a numeric address")
         return value
 
     def ring(self, entries):
         if entries > RING_MAX:
             self.source.wrong("general", "log_max_entries", f"at most {RING_MAX}")
         if entries == 0:
-            self.note("general.log_max_entries", f"events.ring is {OLD_ENTRIES}, as the older one kept; Gantry's default is 2000")
+            self.note("general.log_max_entries", f"events.ring is {OLD_ENTRIES}, the older System API's default; "
+                                                 "Gantry's is 2000")
         elif entries < RING_MIN:
-            self.note("general.log_max_entries", f"events.ring is {RING_MIN}, the least")
+            self.note("general.log_max_entries", f"events.ring is {RING_MIN}, the minimum")
         return max(entries or OLD_ENTRIES, RING_MIN)
 
     def tls(self, general, template):
@@ -277,9 +278,9 @@ class Importer:
         create = general.get("tls_create_if_missing", False)
         hosts = general.get("tls_cert_hosts", [])
         if general.get("tls_enabled") is False:
-            self.source.wrong("general", "tls_enabled", "Gantry always speaks TLS; leave it out, and let clients use https")
+            self.source.wrong("general", "tls_enabled", "Gantry always uses TLS; remove this key and let clients use https")
         if "tls_enabled" not in general:
-            self.note("general.tls_enabled", "is absent; the older one then spoke plain HTTP, Gantry always speaks TLS")
+            self.note("general.tls_enabled", "is absent: the older System API then used plain HTTP, Gantry always uses TLS")
         if bool(cert) != bool(key):
             given, missing = ("tls_cert_path", "tls_key_path") if cert else ("tls_key_path", "tls_cert_path")
             self.source.wrong("general", given, f"needs {missing} too: both or none")
@@ -288,14 +289,14 @@ class Importer:
             self.api["tls_key"] = self.path("general", "tls_key_path", key)
             self.api["tls_create"] = create
         elif "tls_create_if_missing" in general and not create:
-            self.source.wrong("general", "tls_create_if_missing", "without tls_cert_path and tls_key_path there is none")
+            self.source.wrong("general", "tls_create_if_missing", "needs tls_cert_path and tls_key_path")
         else:
-            self.note("general.tls_cert_path", "is absent: a new certificate is made at each start and kept in memory")
+            self.note("general.tls_cert_path", "is absent: the API makes a new certificate in memory at each start")
         if len(hosts) > HOSTS_MAX:
             self.source.wrong("general", "tls_cert_hosts", f"at most {HOSTS_MAX} names")
         for host in hosts:
             if not good_host(host):
-                self.source.wrong("general", "tls_cert_hosts", f"{host!r} is no host name or address")
+                self.source.wrong("general", "tls_cert_hosts", f"{host!r} is not a host name or address")
         if hosts:
             self.api["tls_hosts"] = hosts
         if template is not None:
@@ -310,7 +311,7 @@ class Importer:
         self.api["password_file"] = self.path("general", "basic_auth_secret_path", path)
         if salt:
             self.api["password_salt"] = salt
-        self.api["password_hash"] = "sha256"    # what the older one stored; so passwords that are set stay valid
+        self.api["password_hash"] = "sha256"    # the older System API's format: passwords that are set stay valid
 
     def action(self, name, command):
         for pattern, verb in VERBS:
@@ -319,14 +320,14 @@ class Importer:
                 continue
             meant, service = verb.format(**found.groupdict()), found.groupdict().get("name")
             if meant == "@refresh-config" and not self.refreshes:
-                self.note(f"actions.{name}", f"{command!r} stays a shell command; it would be {meant!r} if boot.json had a "
+                self.note(f"actions.{name}", f"{command!r} stays a shell command; it would become {meant!r} if boot.json had a "
                                              "'refresh'")
                 break
             if service and service not in self.services:
-                self.note(f"actions.{name}", f"{command!r} stays a shell command; it would be {meant!r} if boot.json had the "
+                self.note(f"actions.{name}", f"{command!r} stays a shell command; it would become {meant!r} if boot.json had the "
                                              f"service {service!r}")
                 break
-            self.note(f"actions.{name}", f"{command!r} is {meant!r}")
+            self.note(f"actions.{name}", f"{command!r} becomes {meant!r}")
             return {"verb": meant}
         return {"command": [self.options.shell, "-c", command]}
 
@@ -355,7 +356,7 @@ class Importer:
 
 
 def once(pairs):
-    """An object's members; json alone would keep the last of two with one name, and hide that from gantryctl check."""
+    """An object's members; json would keep the last of two equal names and hide the first from gantryctl check."""
     members = dict(pairs)
     if len(members) != len(pairs):
         names = [name for name, _ in pairs]
@@ -373,12 +374,12 @@ def load_boot(path):
         raise ImportFailed(f"{path}: is not JSON: {error}") from None
     members = [("api", dict), ("events", dict), ("stages", list), ("services", list)]
     if not isinstance(boot, dict) or not all(isinstance(boot.get(name, kind()), kind) for name, kind in members):
-        raise ImportFailed(f"{path}: is no boot.json")
+        raise ImportFailed(f"{path}: is not a boot.json")
     return boot
 
 
 def disk_nodes(boot, api):
-    """Names of the disk stages that hold one of the files, in whose mount it lies."""
+    """Names of the disk stages whose mount contains one of the files."""
     paths = [api.get("password_file"), api.get("tls_certificate"), api.get("tls_key"),
              *(upload["path"] for upload in api.get("uploads", []))]
     found = []
@@ -391,11 +392,11 @@ def disk_nodes(boot, api):
 
 
 def merge(boot, importer, entry):
-    """The whole boot.json; what the import does not speak of stays as it is."""
+    """Merges the import into boot.json; all other members stay. Returns ENTRY if no render stage could take it."""
     needs = disk_nodes(boot, importer.api)
     if needs and "needs" not in boot.get("api", {}):
         importer.api["needs"] = needs
-        importer.note("api.needs", f"is {', '.join(needs)}: what holds the files")
+        importer.note("api.needs", f"is {', '.join(needs)}: the disk that the files are on")
     boot["api"] = boot.get("api", {}) | importer.api
     boot["events"] = boot.get("events", {}) | importer.events
     renders = [stage for stage in boot.get("stages", []) if isinstance(stage, dict) and stage.get("type") == "render"]
@@ -409,7 +410,7 @@ def merge(boot, importer, entry):
 
 
 def check(text):
-    """What `gantryctl check` has against it, or ''. None: there is no build/init to ask."""
+    """The error of `gantryctl check`, or ''. None: build/init does not exist."""
     if not os.access(INIT, os.X_OK):
         return None
     with tempfile.TemporaryDirectory() as folder:
@@ -431,7 +432,7 @@ def write_template(root, lines):
 
 
 def convert(options):
-    """Returns what is to be printed, and the notes."""
+    """Returns the text to print, and the notes."""
     source = Source(options.file)
     template = take_template(source)
     tables = parse(source)
@@ -447,16 +448,16 @@ def convert(options):
         entry = merge(boot, importer, entry)
         printed = boot
     elif importer.api.keys() & {"password_file", "tls_certificate", "uploads"}:
-        importer.note("api.needs", "name the stage there that opens the disk, if these files are on it")
+        importer.note("api.needs", "add the stage that opens the disk, if these files are on it")
     if entry:
         importer.note("general.tls_cert_hosts", f"a stage of type render needs this entry in its files: {json.dumps(entry)}")
     text = json.dumps(printed, indent="\t", ensure_ascii=False) + "\n"
     if options.boot:
         complaint = check(text)
         if complaint:
-            raise ImportFailed(f"gantryctl check refuses what came of it: {complaint}")
+            raise ImportFailed(f"gantryctl check refuses the merged boot.json: {complaint}")
         if complaint is None:
-            importer.note("boot.json", f"not checked: {INIT} is not there")
+            importer.note("boot.json", f"not checked: {INIT} does not exist")
     if template is not None:
         write_template(options.root, template)
     return text, importer.notes
@@ -465,10 +466,11 @@ def convert(options):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("file", help="systemapi-config.toml, or the mustache template it is rendered from")
-    parser.add_argument("--boot", metavar="FILE", help="boot.json to merge it into; the whole is printed, without comments")
+    parser.add_argument("--boot", metavar="FILE", help="boot.json to merge it into; the result is printed without comments")
     parser.add_argument("--root", metavar="DIR", help=f"the image's root folder, for {TEMPLATE}")
-    parser.add_argument("--relative-to", metavar="DIR", help="the folder, in the image, that relative paths are relative to")
-    parser.add_argument("--shell", metavar="PATH", default="/bin/sh", help="what runs the actions: the older one's SHELL_TO_USE")
+    parser.add_argument("--relative-to", metavar="DIR", help="the folder in the image that relative paths start from")
+    parser.add_argument("--shell", metavar="PATH", default="/bin/sh",
+                        help="the shell that runs the actions: the older System API's SHELL_TO_USE")
     options = parser.parse_args(arguments)
     for name in ("relative_to", "shell"):
         if (getattr(options, name) or "/").startswith("/") is False:

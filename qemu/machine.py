@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One virtual machine: QEMU driven over QMP, its TPM, its disks, and its console read as events.
+"""One virtual machine: QEMU controlled over QMP, its TPM, its disks, and its console parsed into events.
 
-Tier 1 starts the kernel directly (fast; with vmlinux, which need not be decompressed first, faster still), tier 2 the disk
-image through UEFI firmware (measured); that disk is LUN 0 beside the data disk, as on Azure. Everything runs in a private
-network namespace and dies with this process. Waiting is on conditions: the console and QMP are read by threads that wake
-who waits; nothing here sleeps or polls.
+Tier 1 starts the kernel directly (fast; faster with vmlinux, which needs no decompression). Tier 2 starts the disk image
+through UEFI firmware (measured); that disk is LUN 0 beside the data disk, as on Azure. Everything runs in a private network
+namespace and ends with this process. Threads read the console and QMP and wake up waiting callers; nothing sleeps or polls.
 """
 
 import collections
@@ -26,7 +25,7 @@ AZURE_ASSET_TAG = "7783-7084-3265-9085-8269-3286-77"
 DATA_LUN = 10
 DATA_SERIAL = "GANTRY-DATA-0001"
 API_PORT = 3535
-ABOVE_INITRD_MIB = 32                   # memory above a PVH kernel's initrd, for the ACPI tables and their like
+ABOVE_INITRD_MIB = 32                   # memory above a PVH kernel's initrd, for the ACPI tables and similar
 TIMEOUT_SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
 Event = collections.namedtuple("Event", "time level source kind text fields line")
@@ -65,7 +64,7 @@ class MachineError(Exception):
 
 
 def enter_private_network():
-    """From here on this process has a network of its own: loopback (still down), and nothing beyond it."""
+    """Moves this process into a network namespace of its own, with loopback (still down) and nothing else."""
     try:
         os.unshare(os.CLONE_NEWNET)
     except PermissionError:
@@ -77,28 +76,28 @@ def enter_private_network():
 
 
 def hardware_virtualisation():
-    """Only where the CPU itself has it: a /dev/kvm alone may be one that cannot run a stock kernel."""
+    """True if the CPU reports virtualisation and /dev/kvm can be opened: some /dev/kvm cannot run a stock kernel."""
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
         flags = next((line.split() for line in file if line.startswith("flags")), [])
     return ("vmx" in flags or "svm" in flags) and os.access("/dev/kvm", os.R_OK | os.W_OK)
 
 
 def start_bound(command, **arguments):
-    """Starts a process that is killed when this one ends, however it ends, and that Ctrl-C does not reach."""
+    """Starts a process that is killed when this one ends, in any way, and that does not receive Ctrl-C."""
     return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], start_new_session=True, **arguments)
 
 
 def make_tpm(folder):
-    """Manufactures a TPM with seeds of its own and with Azure's objects in it: FOLDER becomes its state."""
+    """Makes a TPM with new seeds and with Azure's objects; FOLDER becomes its state."""
     try:
         azure_tpm.provision(folder)
     except (azure_tpm.TpmError, OSError) as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise MachineError(f"no virtual TPM: {error}") from None
+        raise MachineError(f"cannot make a virtual TPM: {error}") from None
 
 
 def tpm_template(build):
-    """The folder with a manufactured TPM's state, made once; each machine starts from a copy."""
+    """The folder with the state of a new TPM, made once; each machine starts from a copy."""
     folder = os.path.abspath(os.path.join(build, "tpm"))
     os.makedirs(build, exist_ok=True)
     with open(folder + ".lock", "w", encoding="ascii") as lock:
@@ -116,13 +115,13 @@ def blank_disk(path, size):
 
 
 def foreign_disk(path, size):
-    """Somebody's file system."""
+    """A disk with a foreign file system (ext4)."""
     blank_disk(path, size)
     subprocess.run(["mke2fs", "-q", "-t", "ext4", path], check=True)
 
 
 def damage_luks(path):
-    """Garbage in both copies of the LUKS2 binary header, their magic kept; a disk without one gets the magic too."""
+    """Overwrites both copies of the LUKS2 binary header with garbage after the magic; a disk without LUKS gets the magic too."""
     garbage = hashlib.shake_128(b"damaged").digest(256)
     with open(path, "r+b") as file:
         for offset, magic in ((0, b"LUKS\xba\xbe"), (0x4000, b"SKUL\xba\xbe")):
@@ -133,7 +132,7 @@ def damage_luks(path):
 
 
 class Qmp:
-    """QEMU's control connection. Events go to `on_event`, in the reader's thread."""
+    """QEMU's control connection. Calls `on_event` for each event, in the reader's thread."""
 
     def __init__(self, connection, on_event):
         self.connection = connection
@@ -176,22 +175,22 @@ class Qmp:
         try:
             self.connection.sendall(json.dumps(request).encode() + b"\n")
         except OSError:
-            raise MachineError(f"{name}: QEMU has ended") from None
+            raise MachineError(f"QMP {name}: QEMU has ended") from None
         with self.changed:
             self.changed.wait_for(lambda: number in self.answers or self.closed, timeout * TIMEOUT_SCALE)
             answer = self.answers.pop(number, None)
         if answer is None:
-            raise MachineError(f"{name}: no answer from QEMU")
+            raise MachineError(f"QMP {name}: QEMU did not answer")
         if "error" in answer:
-            raise MachineError(f"{name}: {answer['error']['desc']}")
+            raise MachineError(f"QMP {name}: {answer['error']['desc']}")
         return answer["return"]
 
 
 class Machine:
-    """A machine and the folder that holds its state (TPM, firmware variables, disks) and logs.
+    """A machine and the folder with its state (TPM, firmware variables, disks) and logs.
 
-    A new Machine over the same folder is the same machine, switched on again. `more_disks` are {lun: path}, there from
-    the start, beside the data disk. `forward` are ports of the guest that 127.0.0.1 has too.
+    A new Machine over the same folder is the same machine, switched on again. `more_disks` are {lun: path}, attached from
+    the start beside the data disk. `forward` are ports of the guest that are forwarded from 127.0.0.1.
     """
 
     def __init__(self, folder, *, kernel=None, initrd=None, cmdline="console=ttyS0 quiet panic=-1", boot_disk=None,
@@ -207,13 +206,13 @@ class Machine:
         self.disk, self.attach_after, self.more_disks, self.cpus = disk, attach_after, dict(more_disks or {}), cpus
         self.api_port, self.ovmf_code, self.ovmf_vars, self.extra = api_port, ovmf_code, ovmf_vars, list(extra)
         self.on_line, self.forward = on_line, tuple(forward)
-        self.write_log = write_log              # a file that takes every write to the data disk (tests/boot/writelog.py)
+        self.write_log = write_log              # file that records every write to the data disk (tests/boot/writelog.py)
         self.changed = threading.Condition()
         self.lines, self.events, self.moments = [], [], []
         self.panic = self.shutdown_reason = None
         self.ended = False
         self.attached = None                    # host time of device_add
-        self.trouble = None                     # what went wrong outside the guest
+        self.trouble = None                     # an error outside the guest
         self.deleted = set()
         self.qemu = self.swtpm = self.qmp = None
         self.started = None
@@ -277,7 +276,7 @@ class Machine:
         return self
 
     def start_tpm(self):
-        """Starts swtpm on the folder's own TPM state, a copy of the template `tpm` on first use."""
+        """Starts swtpm on the folder's TPM state, which is copied from the template `tpm` on first use."""
         state = os.path.join(self.folder, "tpm")
         if not os.path.exists(state):
             shutil.copytree(self.tpm, state)
@@ -295,8 +294,8 @@ class Machine:
             with open(self.kernel, "rb") as file:
                 if file.read(4) != b"\x7fELF":
                     return ["-kernel", self.kernel, "-initrd", self.initrd, "-append", self.cmdline]
-            # QEMU would lay the initrd of a PVH kernel over the ACPI tables, where a TPM's event log is above them. Here the
-            # kernel finds it in memory that it takes for no RAM, and copies it.
+            # With a TPM, QEMU would place the initrd of a PVH kernel over the ACPI tables, which are below the TPM's event log.
+            # So it is loaded elsewhere, into memory that memmap= reserves; the kernel copies it from there.
             size, end = os.path.getsize(self.initrd), self.memory_mib - ABOVE_INITRD_MIB
             mib = (size >> 20) + 1
             place = f"{end - mib << 20:#x}"
@@ -341,7 +340,7 @@ class Machine:
             self.changed.notify_all()
 
     def kill(self):
-        """A power cut: nothing is told to the guest."""
+        """Kills QEMU: a power cut, without notice to the guest."""
         if self.qemu and self.qemu.poll() is None:
             self.qemu.kill()
         self.close()
@@ -356,7 +355,7 @@ class Machine:
             self.qemu.stdout.close()
         if self.swtpm:
             try:
-                self.swtpm.wait(5)              # ends by itself when QEMU is gone, its state written
+                self.swtpm.wait(5)              # ends by itself after QEMU, when its state is written
             except subprocess.TimeoutExpired:
                 self.swtpm.kill()
                 self.swtpm.wait()
@@ -396,7 +395,7 @@ class Machine:
             self.attach_disk()
         except MachineError as error:
             with self.changed:
-                self.trouble = f"the disk could not be attached: {error}"
+                self.trouble = f"cannot attach the disk: {error}"
                 self.changed.notify_all()
 
     def attach_disk(self):
@@ -423,7 +422,7 @@ class Machine:
     # Waiting
 
     def wait(self, condition, timeout, what):
-        """Returns what CONDITION() gives once it is not None; fails when the machine ends or time is up."""
+        """Returns the value of CONDITION() once it is not None; fails when the machine ends or the time is over."""
         result = []
 
         def satisfied():
@@ -436,7 +435,7 @@ class Machine:
             self.changed.wait_for(satisfied, timeout * TIMEOUT_SCALE)
         if result:
             return result[-1]
-        why = "the machine ended first" if self.ended else f"nothing within {timeout * TIMEOUT_SCALE:.0f} s"
+        why = "the machine ended first" if self.ended else f"not within {timeout * TIMEOUT_SCALE:.0f} s"
         if self.panic or self.trouble:
             why = f"kernel panic: {self.panic}" if self.panic else self.trouble
         tail = "\n  ".join(self.lines[-25:])
@@ -457,7 +456,7 @@ class Machine:
         return None
 
     def wait_for(self, source=None, state=None, text=None, level=None, timeout=30, since=0, despite_held=False, kind=None):
-        """The first event that matches, also one that came before this call. A held boot fails the wait at once."""
+        """The first matching event, including earlier ones. A held boot fails the wait at once."""
         what = " ".join(str(part) for part in (source, state, text and f"/{text}/", level) if part)
         expects_held = despite_held or state and re.fullmatch(state, "held")
 
@@ -472,16 +471,16 @@ class Machine:
         return self.wait(condition, timeout, what)
 
     def wait_line(self, pattern, timeout=30):
-        """The first console line, of whatever origin, that matches."""
+        """The first console line that matches, from any source."""
         return self.wait(lambda: next((found for line in self.lines if (found := re.search(pattern, line))), None),
                          timeout, f"line /{pattern}/")
 
     def wait_end(self, timeout=60):
-        """Waits until the machine is off; why: guest-shutdown, guest-reset, guest-panic, ... or crashed."""
+        """Waits until the machine is off; returns the reason: guest-shutdown, guest-reset, guest-panic, ... or crashed."""
         with self.changed:
             if not self.changed.wait_for(lambda: self.ended, timeout * TIMEOUT_SCALE):
                 tail = "\n  ".join(self.lines[-15:])
-                raise MachineError(f"still on after {timeout * TIMEOUT_SCALE:.0f} s; console ends with\n  {tail}")
+                raise MachineError(f"the machine is still on after {timeout * TIMEOUT_SCALE:.0f} s; console ends with\n  {tail}")
         self.close()
         return self.shutdown_reason or "crashed"
 

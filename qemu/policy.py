@@ -19,10 +19,9 @@ import os
 import struct
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from qemu import disk, measure
+from qemu import disk, image, uki
 from qemu.pki import x509
 
 PCRS = (4, 9, 11)
@@ -113,10 +112,10 @@ def sign(key, digest):
                    refusal=f"openssl could not sign with {key}")
 
 
-def document(uki, key, version):
-    """The policy file for the bytes of a UKI: canonical JSON."""
+def document(content, key, version):
+    """The policy file for CONTENT, the bytes of a UKI: canonical JSON."""
     check_version(version)
-    values = {pcr: measure.extend(events) for pcr, events in measure.predict(uki).items() if pcr in PCRS}
+    values = {pcr: uki.extend(events) for pcr, events in uki.predict(content).items() if pcr in PCRS}
     digest = approved(values, version)
     fields = {"version": version, "pcrs": {str(pcr): values[pcr].hex() for pcr in PCRS}, "policy": digest.hex(),
               "signature": base64.b64encode(sign(key, digest)).decode()}
@@ -133,20 +132,12 @@ def sign_image(folder, key, version):
 
     with open(path("lock"), "a", encoding="ascii") as lock:         # the image builder's
         fcntl.flock(lock, fcntl.LOCK_EX)
-        uki = read_file(path("gantry.efi"))
-        text = document(uki, key, version)
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            file.write(text)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path("policy.json"))
-        disk.write_disk(path("gantry.raw"), uki, text)
+        content = image.read_file(path("gantry.efi"))
+        text = document(content, key, version)
+        image.write_new(path("policy.json"), text)
+        disk.write_disk(path("gantry.raw"), content, text)
         if os.path.exists(path("gantry.vhd")):
             disk.write_vhd(path("gantry.vhd"), path("gantry.raw"))
-
-
-def read_file(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 def version_for(wanted, config):
@@ -186,16 +177,15 @@ def main():
     parser.add_argument("--key", required=True, help="RSA-2048 private key, PEM")
     parser.add_argument("--version", help=f"1 to {VERSION_MAX}; default: that of the image's stage disk, or 1")
     options = parser.parse_args()
-    from qemu import image
     try:
         spki = public_key(options.key)          # before anything is built, and once: it may ask for a passphrase
         folder = options.folder or image.ensure()
-        files = image.initramfs_of(read_file(os.path.join(folder, "gantry.efi")))
+        files = uki.initramfs_of(image.read_file(os.path.join(folder, "gantry.efi")))
         config = json.loads(image.plain_json(files["etc/gantry/boot.json"].decode()))
         check_key(options.key, spki, config, files)
         version = version_for(options.version, config)
         sign_image(folder, options.key, version)
-    except (PolicyError, measure.BadImage, image.BuildError, OSError, ValueError) as error:
+    except (PolicyError, uki.BadImage, image.BuildError, OSError, ValueError) as error:
         sys.exit(f"policy: {error}")
     print(f"  {os.path.relpath(folder)} is signed for version {version}", file=sys.stderr)
 

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`make run`: the emulated platform, a machine that boots the image on it, and the boot shown as it happens.
+"""`make run`: boots the image in a machine on the emulated platform, and shows the boot as it happens.
 
-  EXIT=1            power off after the boot; the exit status says how it went (see below)
+  EXIT=1            power off after the boot; the exit status is the result of the boot (see below)
   AGAIN=1           the machine of the last run: same image, disk and TPM; the key is unsealed, the snapshot kept
-  TIER=1|2          1: the kernel started directly; 2 (default): through firmware, measured
-  DISK_AFTER=8      seconds from PID 1's start until the data disk is attached; 0: there from the start; never
-  DISK=blank        what is on a new disk: blank (default), foreign, damaged (that also with AGAIN=1); or removed: it is
-                    blank, and goes away once it is in use
+  TIER=1|2          1: start the kernel directly; 2 (default): start it through firmware, measured
+  DISK_AFTER=8      seconds from PID 1's start until the data disk is attached; 0: from the start; never: not at all
+  DISK=blank        content of a new disk: blank (default), foreign, damaged (also with AGAIN=1); or removed: blank, and
+                    removed once it is in use
   FAULTS="hub=status:403:3 s3=drop_after:4M:2"      faults of the peers; `FAULTS=help` lists them
   SNAPSHOT=64M      size of the emulated reth snapshot
-  PORT=3535         where the System API answers on this machine
-  TIMEOUT=300       seconds until the boot counts as not succeeding
+  PORT=3535         port of the System API on this machine
+  TIMEOUT=300       seconds after which the boot counts as failed
 
 Exit status: 0 the boot succeeded; 2 held; 3 kernel panic; 4 time-out; 5 the machine ended by itself; 1 anything else.
 make prints that status and itself ends with 2 for every one that is not 0.
@@ -41,12 +41,12 @@ class Stop(Exception):
 
 
 def switch(name, default, convert, takes):
-    """One switch from the environment (make passes its variables on)."""
+    """The value of one switch, from the environment (make passes its variables on)."""
     text = os.environ.get(name, "") or default
     try:
         return convert(text)
     except (ValueError, KeyError):
-        raise ValueError(f"{name}={text}: {name} is {takes}") from None
+        raise ValueError(f"{name}={text}: {name} must be {takes}") from None
 
 
 def seconds(text):
@@ -63,7 +63,7 @@ def port_number(text):
 
 
 def peer_faults(text):
-    """PEER=FAULT words -> peer -> list of faults."""
+    """The words PEER=FAULT of TEXT as {peer: [fault]}."""
     chosen = {}
     for word in text.split():
         peer, equals, fault = word.partition("=")
@@ -93,7 +93,7 @@ def options():
 
 
 def outer_port(port):
-    """A listening socket of the network we come from; it stays there when this process moves into its own."""
+    """A listening socket in the host's network; it stays there when this process enters its own namespace."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -105,7 +105,7 @@ def outer_port(port):
 
 
 def relay(listener):
-    """Carries connections from outside to the guest's System API, which only the inner network reaches."""
+    """Relays connections from the host to the guest's System API, which is reachable only inside the namespace."""
 
     def pump(source, sink):
         with contextlib.suppress(OSError):
@@ -131,15 +131,15 @@ def relay(listener):
 
 
 def prepare(chosen):
-    """The run's folder: as the last run left it, or new with a blank disk and the image as it is now.
+    """The run's folder: that of the last run, or a new one with a new disk and the current image.
 
-    The image stays the machine's own: another one would be measured differently, and could not unseal the disk's key.
+    AGAIN=1 keeps the image of the last run: another image has other measurements and could not unseal the disk's key.
     """
     folder = os.environ.get("GANTRY_RUN", os.path.join(image.BUILD, "run"))
     disk_path = os.path.join(folder, "disk.raw")
     if chosen["again"]:
         if not os.path.exists(disk_path):
-            raise ValueError(f"AGAIN=1: there is no earlier run in {os.path.relpath(folder, REPOSITORY)}: make run first")
+            raise ValueError(f"AGAIN=1: no earlier run in {os.path.relpath(folder, REPOSITORY)}: run `make run` first")
     else:
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)
@@ -184,7 +184,7 @@ class Run:
             self.machine.remove_disk()
             self.say("the disk was removed")
         except machine.MachineError as error:
-            self.say(f"the disk was not removed: {error}")
+            self.say(f"cannot remove the disk: {error}")
 
     def say(self, text):
         with self.changed:
@@ -192,7 +192,7 @@ class Run:
             print(text, flush=True)
 
     def verdict(self):
-        """How the boot ended, or None while it goes on: (exit status, sentence)."""
+        """The result of the boot, (exit status, sentence), or None while it continues."""
         guest = self.machine
         if guest.find("gantry", "booted"):
             return SUCCESS, "booted"
@@ -205,7 +205,7 @@ class Run:
         return None
 
     def watch(self, until, timeout=None):
-        """Shows the boot until UNTIL() gives something, or time is up (None)."""
+        """Shows the boot until UNTIL() returns a value, or the time is over (None)."""
         limit = None if timeout is None else machine.time.monotonic() + timeout * machine.TIMEOUT_SCALE
         with self.changed:
             while (result := until()) is None:
@@ -221,7 +221,7 @@ class Run:
     def boot(self, address):
         status, why = self.watch(self.verdict, self.chosen["timeout"]) or (
             TIMEOUT, f"time-out: neither booted nor held after {self.chosen['timeout']:.0f} s")
-        if status == HELD:      # the events that follow say what was done about it
+        if status == HELD:      # the next events report the reaction
             self.watch(lambda: True if self.machine.ended or self.machine.find("azure-held", "done|failed") else None, 10)
         self.view.draw()
         self.view.drawn, self.view.live = 0, False      # the last picture stays
@@ -238,7 +238,7 @@ class Run:
     def power_off(self, status):
         if self.machine.ended:
             return status
-        for _ in range(12):         # a press before PID 1 listens is lost
+        for _ in range(12):         # a press before PID 1 reads the button is lost
             with contextlib.suppress(machine.MachineError):
                 self.machine.power_button()
             if self.watch(lambda: True if self.machine.ended else None, 5):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How a boot looks to whoever started it: one line a stage or service, redrawn in a terminal, plain lines elsewhere,
-and the boot chart in text at the end. It only reads events; what they mean for the run is run.py's business."""
+"""The display of a boot for `make run`: in a terminal one line per stage and service, redrawn; elsewhere plain lines; at
+the end the boot chart as text. It only reads events; run.py decides what they mean for the run."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ def size(count):
 
 
 class Node:
-    """Where one stage or service stands, from its events."""
+    """The state of one stage or service, from its events."""
 
     def __init__(self, name):
         self.name = name

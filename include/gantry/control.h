@@ -113,6 +113,20 @@ struct control_boot {
 	char last_shutdown[EVENT_FIELDS_MAX];	/* "key=value" NUL each (init/log/lastboot.h); nothing: not known */
 };
 
+/* Where a refresh stands. */
+enum refresh_state {
+	REFRESH_IDLE,
+	REFRESH_FETCHING,	/* the config stage gets the document; the same bytes as before end it here */
+	REFRESH_CHECKING,	/* each render stage renders it and writes nothing */
+	REFRESH_MEASURING,	/* what is about to be used is recorded first */
+	REFRESH_APPLYING,	/* each render stage writes its files, all or none */
+	REFRESH_UNDOING,	/* one could not: those that had are rendered from the old document again */
+	REFRESH_OVER,		/* the machine is stopping */
+	REFRESH_STATE_MAX,
+};
+
+#define REFRESH_STATE_NAMES {"idle", "fetch", "check", "measure", "apply", "undo", "stopping"}
+
 /* How a refresh ended. */
 enum refresh_outcome {
 	REFRESH_GOOD,
@@ -128,7 +142,7 @@ struct control_refresh {
 	int64_t ended_ns;		/* end of the latest refresh */
 	int64_t next_ns;		/* when the next one begins; 0: not by time, or one runs */
 	uint64_t runs[REFRESH_OUTCOME_MAX];
-	uint8_t state;			/* enum refresh_state (init/plan/refresh.h) */
+	uint8_t state;			/* enum refresh_state */
 	uint8_t outcome;		/* enum refresh_outcome, of the latest one */
 	char sha256[65];		/* hex, of the document in use; "": none yet */
 	char reserved[5];

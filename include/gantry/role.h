@@ -18,6 +18,7 @@ int steps_main(int argc, char **argv);			/* init/launch/steps.c */
 int ctl_main(int argc, char **argv);			/* gantryctl, and check; init/ctl/ctl.c */
 int power_main(int argc, char **argv);			/* poweroff, reboot, halt; init/ctl/ctl.c */
 
+#define NOTIFY_SOCKET  "/run/gantry/notify"	/* what a service finds as NOTIFY_SOCKET (sd_notify(3)) */
 #define GANTRY_BINARY  "/init"
 #define GANTRY_VERSION "0.1.0"
 

@@ -12,11 +12,9 @@
 
 #include <gantry/report.h>
 
+#include "init/lib/member.h"
 #include "link.h"
 #include "options.h"
-
-#define LISTEN_DEFAULT "0.0.0.0:3535"
-#define UPLOAD_BYTES   (16 << 20)
 
 /* "0.0.0.0:3535", "[::]:3535" or ":3535" (every address, both families). */
 static int parse_listen(struct api_options *o, const char *listen)
@@ -62,8 +60,6 @@ static void parse_hosts(struct api_options *o, struct json_object *hosts)
 		if (host && *host && strlen(host) < API_HOST_MAX)
 			snprintf(o->hosts[o->n_hosts++], API_HOST_MAX, "%s", host);
 	}
-	if (o->n_hosts == 0)
-		snprintf(o->hosts[o->n_hosts++], API_HOST_MAX, "localhost");
 }
 
 static bool is_host(const char *host)
@@ -100,14 +96,6 @@ bool api_hosts_parse(struct api_options *o, const char *text)
 	return true;
 }
 
-static struct json_object *member(struct json_object *object, const char *name)
-{
-	struct json_object *value = NULL;
-
-	json_object_object_get_ex(object, name, &value);
-	return value;
-}
-
 static void copy(char *to, size_t size, struct json_object *value)
 {
 	const char *string = value ? json_object_get_string(value) : "";
@@ -115,12 +103,17 @@ static void copy(char *to, size_t size, struct json_object *value)
 	snprintf(to, size, "%s", string && strlen(string) < size ? string : "");
 }
 
-static size_t number(struct json_object *object, const char *name, size_t fallback, size_t maximum)
+/* 1 to maximum; the check of boot.json sees to it, and adds the default. */
+static size_t number(struct json_object *object, const char *name, size_t maximum)
 {
-	struct json_object *value = member(object, name);
-	int64_t n = value ? json_object_get_int64(value) : 0;
+	int64_t n = json_object_get_int64(key_member(object, name));
 
-	return n < 1 || n > (int64_t)maximum ? fallback : (size_t)n;
+	return n < 1 ? 1 : n > (int64_t)maximum ? maximum : (size_t)n;
+}
+
+static bool is(struct json_object *value, const char *string)
+{
+	return value && !strcmp(json_object_get_string(value), string);
 }
 
 static size_t length(struct json_object *array, size_t maximum)
@@ -132,53 +125,48 @@ static size_t length(struct json_object *array, size_t maximum)
 
 static void parse_acts(struct api_options *o, struct json_object *object)
 {
-	struct json_object *actions = member(object, "actions"), *uploads = member(object, "uploads");
+	struct json_object *actions = key_member(object, "actions"), *uploads = key_member(object, "uploads");
 
 	o->n_actions = length(actions, CONFIG_ACTIONS_MAX);
 	for (size_t i = 0; i < o->n_actions; i++)
-		copy(o->actions[i], sizeof(o->actions[i]), member(json_object_array_get_idx(actions, i), "name"));
+		copy(o->actions[i], sizeof(o->actions[i]), key_member(json_object_array_get_idx(actions, i), "name"));
 	o->n_uploads = length(uploads, CONFIG_UPLOADS_MAX);
 	for (size_t i = 0; i < o->n_uploads; i++) {
 		struct json_object *upload = json_object_array_get_idx(uploads, i);
 
-		copy(o->uploads[i].name, sizeof(o->uploads[i].name), member(upload, "name"));
-		copy(o->uploads[i].path, sizeof(o->uploads[i].path), member(upload, "path"));
-		o->uploads[i].max_bytes = number(upload, "max_bytes", UPLOAD_BYTES, 64 << 20);
+		copy(o->uploads[i].name, sizeof(o->uploads[i].name), key_member(upload, "name"));
+		copy(o->uploads[i].path, sizeof(o->uploads[i].path), key_member(upload, "path"));
+		o->uploads[i].max_bytes = number(upload, "max_bytes", 64 << 20);
 	}
 }
 
 int api_options_parse(struct api_options *ret, const char *json, char *error, size_t error_size)
 {
-	struct json_object *object = json_tokener_parse(json), *value;
+	struct json_object *object = json_tokener_parse(json);
 	struct api_options *o = calloc(1, sizeof(*o));
-	const char *listen = LISTEN_DEFAULT;
+	const char *listen;
 	int r = -EINVAL;
 
 	if (!o || !json_object_is_type(object, json_type_object)) {
 		snprintf(error, error_size, "options are not a JSON object");
 		goto out;
 	}
-	value = member(object, "listen");
-	if (value && json_object_get_string(value))
-		listen = json_object_get_string(value);
-	r = parse_listen(o, listen);
+	listen = json_object_get_string(key_member(object, "listen"));
+	r = listen ? parse_listen(o, listen) : -EINVAL;
 	if (r < 0)
-		snprintf(error, error_size, "listen \"%.64s\": not ADDRESS:PORT", listen);
-	parse_hosts(o, member(object, "tls_hosts"));
+		snprintf(error, error_size, "listen \"%.64s\": not ADDRESS:PORT", listen ? listen : "");
+	parse_hosts(o, key_member(object, "tls_hosts"));
 	parse_acts(o, object);
-	o->connections = number(object, "connections", 1024, LINK_SLOTS_MAX);
-	o->connections_per_address = number(object, "connections_per_address", 256, LINK_SLOTS_MAX);
-	copy(o->hosts_file, sizeof(o->hosts_file), member(object, "tls_hosts_file"));
-	copy(o->certificate, sizeof(o->certificate), member(object, "tls_certificate"));
-	copy(o->key, sizeof(o->key), member(object, "tls_key"));
-	copy(o->password_file, sizeof(o->password_file), member(object, "password_file"));
-	copy(o->salt, sizeof(o->salt), member(object, "password_salt"));
-	value = member(object, "tls_create");
-	o->create = !value || json_object_get_boolean(value);
-	value = member(object, "password_hash");
-	o->slow_hash = value && !strcmp(json_object_get_string(value), "pbkdf2-sha256");
-	value = member(object, "before_unlock");
-	o->nothing_before_unlock = value && !strcmp(json_object_get_string(value), "nothing");
+	o->connections = number(object, "connections", LINK_SLOTS_MAX);
+	o->connections_per_address = number(object, "connections_per_address", LINK_SLOTS_MAX);
+	copy(o->hosts_file, sizeof(o->hosts_file), key_member(object, "tls_hosts_file"));
+	copy(o->certificate, sizeof(o->certificate), key_member(object, "tls_certificate"));
+	copy(o->key, sizeof(o->key), key_member(object, "tls_key"));
+	copy(o->password_file, sizeof(o->password_file), key_member(object, "password_file"));
+	copy(o->salt, sizeof(o->salt), key_member(object, "password_salt"));
+	o->create = json_object_get_boolean(key_member(object, "tls_create"));
+	o->slow_hash = is(key_member(object, "password_hash"), "pbkdf2-sha256");
+	o->nothing_before_unlock = is(key_member(object, "before_unlock"), "nothing");
 	if (r == 0)
 		*ret = *o;
 out:

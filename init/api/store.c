@@ -35,9 +35,10 @@
 
 #include "bootlog.h"
 #include "identity.h"
-#include "init/config/check.h"
+#include "init/config/format.h"
 #include "init/lib/account.h"
 #include "init/lib/fdpass.h"
+#include "init/lib/member.h"
 #include "init/show/logback.h"
 #include "init/show/logline.h"
 #include "logread.h"
@@ -48,11 +49,9 @@
 #define SEALS      (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 /* As in init/log/logger.c. */
-#define LOG_DIRECTORY "/persistent/gantry/log"
 #define LOG_NAME      "events.log"
 #define LOG_OLD_NAME  "events.log.1"
 
-#define LOGS_DIRECTORY "/var/log/gantry"	/* as in init/config/keys.c */
 
 static struct api_options options;
 
@@ -393,13 +392,13 @@ static int upload(const char *argument)
 
 /* ---- earlier boots -------------------------------------------------------------------------------------------- */
 
-static const char *log_directory(struct json_object *log, const char *otherwise)
+/* The directory in the options, for which descriptor 4 is boot.json's `log` or `logs`; NULL: it has no such object. */
+static const char *log_directory(void)
 {
-	struct json_object *directory;
+	static char json[65536];
+	ssize_t n = pread(OPTIONS_FD, json, sizeof(json) - 1, 0);
 
-	if (!json_object_object_get_ex(log, "directory", &directory))
-		return otherwise;
-	return json_object_get_string(directory);
+	return n < 0 ? NULL : json_object_get_string(key_member(json_tokener_parse(json), "directory"));
 }
 
 /* Drops root before reading, since a log on a disk is untrusted input. */
@@ -428,24 +427,18 @@ static int no_such_boot(void)
 	return 0;
 }
 
-/* Descriptor 4 is boot.json's `log` object here. */
 static int read_log(void)
 {
-	static char json[65536];
 	struct bootlog_request what;
 	char boot_id[LOG_BOOT_ID_MAX];
 	struct logread l = {.boot_id = boot_id, .filter = &what.filter, .before = (char[]){BOOTLOG_FOUND, 0}};
 	_cleanup_(cleanup_close) int directory = -1;
-	struct json_object *log;
-	const char *path;
-	ssize_t n = pread(OPTIONS_FD, json, sizeof(json) - 1, 0);
+	const char *path = log_directory();
 	int64_t r;
 
-	log = n < 0 ? NULL : json_tokener_parse(json);
-	path = log_directory(log, LOG_DIRECTORY);
-	directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	directory = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	if (directory < 0)
-		return errno == ENOENT ? no_such_boot() : fail(path, strerror(errno));
+		return !path || errno == ENOENT ? no_such_boot() : fail(path, strerror(errno));
 	l.newer = open_log(directory, LOG_NAME);
 	l.older = open_log(directory, LOG_OLD_NAME);
 	log_boot_id(boot_id);
@@ -463,21 +456,17 @@ static int read_log(void)
 
 /* ---- service logs ---------------------------------------------------------------------------------------------- */
 
-/* Descriptor 4 is boot.json's `logs` object here. */
 static int read_service_log(const char *name)
 {
-	static char json[65536];
 	static struct logback log;
 	uint32_t lines;
 	_cleanup_(cleanup_close) int directory = -1;
-	ssize_t n = pread(OPTIONS_FD, json, sizeof(json) - 1, 0);
-	struct json_object *logs = n < 0 ? NULL : json_tokener_parse(json);
-	const char *path = log_directory(logs, LOGS_DIRECTORY);
+	const char *path = log_directory();
 	FILE *out;
 	int r;
 
-	directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = directory < 0 ? -errno : logback_open(&log, directory, name);
+	directory = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	r = !path ? -ENOENT : directory < 0 ? -errno : logback_open(&log, directory, name);
 	if (r == -ENOENT)
 		return no_such_boot();
 	if (r == 0)

@@ -212,7 +212,7 @@ static int check_string(struct check *check, const struct place *place, struct j
 	}
 	if (key->choices)
 		return check_choice(check, place, string, key->choices);
-	if (key->format && !key->format->fits(check, string))
+	if (key->format && !key->format->fits(check->root, string))
 		return wrong_format(check, place, string, key->format);
 	return 0;
 }
@@ -319,7 +319,7 @@ static int check_string_map(struct check *check, const struct place *place, stru
 	json_object_object_foreach(map, name, value) {
 		struct place at = {.up = place, .key = name};
 
-		if (!key->format->fits(check, name))
+		if (!key->format->fits(check->root, name))
 			return check_fail_member(check, place, name, "%s %s", check_quote(quoted, name),
 						 key->format->wrong);
 		if (!json_object_is_type(value, json_type_string))
@@ -479,15 +479,6 @@ int check_options(struct check *check, const struct place *place, struct json_ob
 		if (option->required && (!object || !json_object_object_get_ex(object, option->name, NULL)))
 			return check_fail(check, place, "\"%s\" is missing", option->name);
 	return 0;
-}
-
-struct json_object *key_member(struct json_object *object, const char *name)
-{
-	struct json_object *value = NULL;
-
-	if (object)
-		json_object_object_get_ex(object, name, &value);
-	return value;
 }
 
 static const char *fallback(const struct keys *keys, const char *name)

@@ -14,6 +14,9 @@
 
 #include <gantry/stage.h>
 
+#include "format.h"
+#include "init/lib/config.h"
+#include "init/lib/member.h"
 #include "jsonpos.h"
 
 struct json_object;
@@ -35,17 +38,33 @@ enum key_type {
 
 #define KEY_REQUIRED 1
 #define KEY_ONE_OF   2	/* exactly one of the keys of this object that have the flag must be there */
+#define KEY_IMPLIED  4	/* an absent object means the defaults of its members */
+#define KEY_WRITTEN  8	/* the object goes to a role: an absent key is added with its default */
+#define KEY_PROGRAM  16	/* of a service that is a program: refused beside "container" */
+
+/* How a value is kept in the struct that its table fills. */
+enum key_as {
+	KEY_AS_NOTHING,
+	KEY_AS_STRING,		/* char *, as the lists below in the pool */
+	KEY_AS_JSON,		/* char *: compact */
+	KEY_AS_STRINGS,		/* char ** and a count */
+	KEY_AS_PAIRS,		/* struct config_pair * and a count */
+	KEY_AS_OBJECTS,		/* array of structs of item_size bytes, each filled by `members`, and a count */
+	KEY_AS_BOOL,
+	KEY_AS_INT,
+	KEY_AS_UNSIGNED,
+	KEY_AS_SIZE,
+	KEY_AS_INT64,
+	KEY_AS_DOUBLE,
+	KEY_AS_MS,		/* int64_t, of seconds */
+	KEY_AS_PERMILLE,	/* unsigned, of a fraction */
+	KEY_AS_CHOICE,		/* an enum in the order of `choices` */
+	KEY_AS_SECOND,		/* bool: the second of two choices */
+	KEY_AS_SIGNAL,		/* int */
+};
 
 struct check;
 struct place;
-
-/* A rule for strings that has a name. Messages: VALUE WRONG, as in: "run/x" is no absolute path. */
-struct format {
-	const char *name;
-	const char *wrong;
-	bool (*fits)(const struct check *check, const char *value);
-	const char *const *names;	/* all that fit, NULL-ended, for a hint at the nearest; NULL: too many */
-};
 
 struct key {
 	const char *name;		/* NULL ends a table */
@@ -56,7 +75,16 @@ struct key {
 	const char *const *choices;	/* strings: allowed values, NULL-ended */
 	const struct format *format;	/* of a string, of each of KEY_STRINGS, of the names of KEY_STRING_MAP */
 	const struct keys *members;	/* KEY_OBJECT, KEY_OBJECTS */
+	enum key_as as;
+	size_t into, count;		/* offsets of its place, and of its count */
+	size_t item_size;		/* KEY_AS_OBJECTS */
 };
+
+/* In a row: the place of its value. */
+#define IN(type, how, member)              .as = KEY_AS_##how, .into = offsetof(struct type, member)
+#define IN_LIST(type, how, member, number) IN(type, how, member), .count = offsetof(struct type, number)
+#define IN_NODE(how, member)               IN(config_node, how, member)
+#define IN_CONFIG(how, member)             IN(config, how, member)
 
 struct keys {
 	const struct key *keys;
@@ -119,39 +147,5 @@ const char *nearest_hint(const struct nearest *nearest, char *buffer);
 const char *key_string(struct json_object *object, const struct keys *keys, const char *name);
 double key_number(struct json_object *object, const struct keys *keys, const char *name);
 bool key_boolean(struct json_object *object, const struct keys *keys, const char *name);
-struct json_object *key_member(struct json_object *object, const char *name);	/* NULL: absent */
-
-/* keys.c */
-extern const struct keys config_keys, held_keys, shutdown_keys, events_keys, stage_keys, retry_keys, service_keys,
-	restart_keys, ready_keys, watchdog_keys, logs_keys, service_log_keys, api_keys, action_keys, upload_keys,
-	refresh_keys, change_keys, hardware_keys;
-const struct stage *stage_find(const char *type);
-
-/* launch.c: a service, or an action's command, whose keys are right one by one */
-int check_launch(struct check *check, const struct place *place, struct json_object *object);
-int check_step(struct check *check, const struct place *place, struct json_object *object);
-
-/* image.c: are the programs and templates of a right configuration in the image? */
-int check_image(struct check *check);
-
-/* container-keys.c */
-extern const struct keys container_keys, containers_keys, login_keys;
-/* a service that is a container has no key that only a program can have */
-int check_beside_container(struct check *check, const struct place *place, struct json_object *object);
-
-/* format.c */
-#define API_USER "gantry-api"	/* made by the image builder, like root */
-#define API_UID  900
-#define LOG_USER "gantry-log"	/* likewise; the role service-log */
-#define LOG_UID  901
-extern const struct format name_format, account_format, path_format, hostname_format, module_format, sysctl_format,
-	variable_format, mode_format, umask_format, cgroup_format, address_format, user_format, group_format,
-	act_format, verb_format, capability_format, document_key_format, image_format;
-extern const char *const signal_names[];	/* NULL-ended */
-int signal_number(const char *name);		/* "TERM" -> SIGTERM; -1: unknown */
-int limit_number(const char *name);		/* "nofile" -> RLIMIT_NOFILE; -1: unknown */
-int capability_number(const char *name);	/* "NET_ADMIN" -> 12; -1: unknown */
-const char *limit_name(size_t index);		/* NULL behind the last */
-bool address_split(const char *value, char *ret_host, size_t host_size, uint16_t *ret_port);
 
 #endif

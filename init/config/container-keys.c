@@ -10,8 +10,9 @@
 
 #include <json-c/json.h>
 
-#include "check.h"
-#include "init/container/container.h"
+#include <gantry/report.h>
+
+#include "container-keys.h"
 
 #define SMALL   "abcdefghijklmnopqrstuvwxyz"
 #define DIGITS  "0123456789"
@@ -69,11 +70,11 @@ static bool is_registry(const char *at, size_t n)
 	       strspn(at, SMALL DIGITS ".-") >= host && !memmem(at, host, "..", 2);
 }
 
-static bool fits_image(const struct check *check, const char *value)
+static bool fits_image(struct json_object *root, const char *value)
 {
 	const char *digest = strstr(value, DIGEST), *slash = strchr(value, '/'), *at;
 
-	(void)check;
+	(void)root;
 	if (!digest || !slash || slash > digest || digest - value > REFERENCE_MAX)
 		return false;
 	if (strspn(digest + strlen(DIGEST), DIGITS "abcdef") != DIGEST_DIGITS ||
@@ -92,7 +93,7 @@ static bool fits_image(const struct check *check, const char *value)
 }
 
 /* A path that podman does not take apart: it has no ':' and no ','. */
-static bool is_plain_path(const struct check *check, const char *at, size_t n)
+static bool is_plain_path(struct json_object *root, const char *at, size_t n)
 {
 	char path[1024];
 
@@ -100,29 +101,29 @@ static bool is_plain_path(const struct check *check, const char *at, size_t n)
 		return false;
 	memcpy(path, at, n);
 	path[n] = '\0';
-	return path_format.fits(check, path) && !strpbrk(path, ":,\\");
+	return path_format.fits(root, path) && !strpbrk(path, ":,\\");
 }
 
-static bool fits_volume(const struct check *check, const char *value)
+static bool fits_volume(struct json_object *root, const char *value)
 {
 	size_t source = strcspn(value, ":"), target;
 	const char *at = value + source + 1;
 
-	if (!value[source] || !is_plain_path(check, value, source))
+	if (!value[source] || !is_plain_path(root, value, source))
 		return false;
 	target = strcspn(at, ":");
-	return target > 1 && is_plain_path(check, at, target) && (!at[target] || !strcmp(at + target, ":ro"));
+	return target > 1 && is_plain_path(root, at, target) && (!at[target] || !strcmp(at + target, ":ro"));
 }
 
 /* [ADDRESS:]PORT:PORT[/udp] */
-static bool fits_publish(const struct check *check, const char *value)
+static bool fits_publish(struct json_object *root, const char *value)
 {
 	const char *inner = strrchr(value, ':');
 	char outer[80], host[64];
 	uint16_t port;
 	size_t n;
 
-	(void)check;
+	(void)root;
 	if (!inner || inner == value || (size_t)(inner - value) >= sizeof(outer))
 		return false;
 	n = strcspn(inner + 1, "/");
@@ -138,19 +139,19 @@ static bool is_account(const char *at, size_t n)
 	return n > 0 && n <= 31 && strspn(at, SMALL DIGITS "_-") >= n && at[0] != '-';
 }
 
-static bool fits_container_user(const struct check *check, const char *value)
+static bool fits_container_user(struct json_object *root, const char *value)
 {
 	size_t n = strcspn(value, ":");
 
-	(void)check;
+	(void)root;
 	return is_account(value, n) && (!value[n] || (is_account(value + n + 1, strlen(value + n + 1))));
 }
 
-static bool fits_tmpfs(const struct check *check, const char *value)
+static bool fits_tmpfs(struct json_object *root, const char *value)
 {
 	size_t n = strcspn(value, ":");
 
-	return n > 1 && is_plain_path(check, value, n) &&
+	return n > 1 && is_plain_path(root, value, n) &&
 	       (!value[n] || (value[n + 1] && strspn(value + n + 1, SMALL DIGITS "=,%") == strlen(value + n + 1)));
 }
 
@@ -165,22 +166,6 @@ static const struct format container_user_format = {
 	"container-user", "is no user of the image such as \"1000:1000\" or \"haproxy\"", fits_container_user, NULL};
 static const struct format tmpfs_format = {
 	"tmpfs", "is no tmpfs such as \"/tmp\" or \"/tmp:size=64m,mode=1777\"", fits_tmpfs, NULL};
-int check_beside_container(struct check *check, const struct place *place, struct json_object *object)
-{
-	static const char *const of_programs[] = {
-		"user", "group", "groups", "directory", "umask", "environment_file", "capabilities", "no_new_privs",
-		"private_tmp", "read_only", "seccomp",
-	};
-
-	for (size_t i = 0; i < sizeof(of_programs) / sizeof(of_programs[0]); i++)
-		if (key_member(object, of_programs[i]))
-			return check_fail_member(check, place, of_programs[i],
-						 "there is no \"%s\" beside \"container\"", of_programs[i]);
-	if (key_member(key_member(object, "ready"), "fd"))
-		return check_fail_member(check, place, "ready", "no descriptor reaches into a \"container\"");
-	return 0;
-}
-
 /* 127.x.y.z or localhost, with a port or without. */
 static bool is_loopback(const char *image)
 {
@@ -208,7 +193,8 @@ static const char *const networks[] = {"none", "host", "bridge", NULL};
 
 const struct keys login_keys = {(const struct key[]){
 	{.name = "username", .type = KEY_STRING, .flags = KEY_REQUIRED, .minimum = 1, .maximum = 255},
-	{.name = "artifact", .type = KEY_STRING, .format = &name_format, .fallback = CONTAINER_ARTIFACT},
+	{.name = "artifact", .type = KEY_STRING, .flags = KEY_WRITTEN, .format = &name_format,
+	 .fallback = CONFIG_ARTIFACT, IN_NODE(STRING, takes)},
 	{.name = "password", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &document_key_format},
 	{0}}, NULL};
 
@@ -216,20 +202,24 @@ const struct keys container_keys = {(const struct key[]){
 	{.name = "image", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &image_format},
 	{.name = "command", .type = KEY_STRINGS, .maximum = 256},
 	{.name = "volumes", .type = KEY_STRINGS, .maximum = 64, .format = &volume_format},
-	{.name = "network", .type = KEY_STRING, .choices = networks, .fallback = "none"},
+	{.name = "network", .type = KEY_STRING, .flags = KEY_WRITTEN, .choices = networks, .fallback = "none"},
 	{.name = "ports", .type = KEY_STRINGS, .maximum = 64, .format = &publish_format},
 	{.name = "user", .type = KEY_STRING, .format = &container_user_format},
 	{.name = "capabilities", .type = KEY_STRINGS, .maximum = 64, .format = &capability_format},
-	{.name = "read_only", .type = KEY_BOOLEAN, .fallback = "false"},
+	{.name = "read_only", .type = KEY_BOOLEAN, .flags = KEY_WRITTEN, .fallback = "false"},
 	{.name = "tmpfs", .type = KEY_STRINGS, .maximum = 16, .format = &tmpfs_format},
 	{.name = "login", .type = KEY_OBJECT, .members = &login_keys},
 	{.name = "ca", .type = KEY_STRING, .format = &path_format},
-	{.name = "plain_http", .type = KEY_BOOLEAN, .fallback = "false"},
-	{.name = "pull_deadline_s", .type = KEY_NUMBER, .minimum = 1, .maximum = 86400, .fallback = "600"},
+	{.name = "plain_http", .type = KEY_BOOLEAN, .flags = KEY_WRITTEN, .fallback = "false"},
+	{.name = "pull_deadline_s", .type = KEY_NUMBER, .flags = KEY_WRITTEN, .minimum = 1, .maximum = 86400,
+	 .fallback = "600", IN_NODE(MS, prepare_ms)},
 	{0}}, check_container};
 
 const struct keys containers_keys = {(const struct key[]){
-	{.name = "storage", .type = KEY_STRING, .format = &path_format, .fallback = CONTAINER_STORAGE},
-	{.name = "podman", .type = KEY_STRING, .format = &path_format, .fallback = CONTAINER_PODMAN},
-	{.name = "keep_unused_s", .type = KEY_NUMBER, .maximum = 31536000, .fallback = "600"},
+	{.name = "storage", .type = KEY_STRING, .flags = KEY_WRITTEN, .format = &path_format,
+	 .fallback = "/persistent/containers"},
+	{.name = "podman", .type = KEY_STRING, .flags = KEY_WRITTEN, .format = &path_format,
+	 .fallback = "/usr/bin/podman"},
+	{.name = "keep_unused_s", .type = KEY_NUMBER, .maximum = 31536000, .fallback = "600",
+	 IN_CONFIG(MS, keep_unused_ms)},
 	{0}}, NULL};

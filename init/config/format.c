@@ -16,9 +16,8 @@
 
 #include <gantry/plan.h>
 
-#include "check.h"
-#include "init/lib/config.h"
-#include "load.h"
+#include "format.h"
+#include "init/lib/member.h"
 
 #define NAME_CHARACTERS  "abcdefghijklmnopqrstuvwxyz0123456789-"
 #define UPPER_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -30,22 +29,22 @@ static bool consists_of(const char *value, const char *characters, size_t size_m
 	return n > 0 && n <= size_max && strspn(value, characters) == n;
 }
 
-static bool fits_name(const struct check *check, const char *value)
+static bool fits_name(struct json_object *root, const char *value)
 {
-	(void)check;
+	(void)root;
 	return value[0] >= 'a' && value[0] <= 'z' && consists_of(value, NAME_CHARACTERS, NODE_NAME_MAX - 1);
 }
 
-static bool fits_account(const struct check *check, const char *value)
+static bool fits_account(struct json_object *root, const char *value)
 {
-	(void)check;
+	(void)root;
 	return ((value[0] >= 'a' && value[0] <= 'z') || value[0] == '_') &&
 		consists_of(value, NAME_CHARACTERS "_", 31);
 }
 
-static bool fits_path(const struct check *check, const char *value)
+static bool fits_path(struct json_object *root, const char *value)
 {
-	(void)check;
+	(void)root;
 	if (value[0] != '/' || strlen(value) > 4000)
 		return false;
 	if (!value[1])
@@ -60,52 +59,52 @@ static bool fits_path(const struct check *check, const char *value)
 	return true;
 }
 
-static bool fits_hostname(const struct check *check, const char *value)
+static bool fits_hostname(struct json_object *root, const char *value)
 {
 	size_t n = strlen(value);
 
-	(void)check;
+	(void)root;
 	return consists_of(value, NAME_CHARACTERS UPPER_CHARACTERS ".", 63) && isalnum((unsigned char)value[0]) &&
 		isalnum((unsigned char)value[n - 1]) && !strstr(value, "..");
 }
 
-static bool fits_module(const struct check *check, const char *value)
+static bool fits_module(struct json_object *root, const char *value)
 {
-	(void)check;
+	(void)root;
 	return consists_of(value, NAME_CHARACTERS UPPER_CHARACTERS "_", 63);
 }
 
-static bool fits_sysctl(const struct check *check, const char *value)
+static bool fits_sysctl(struct json_object *root, const char *value)
 {
-	(void)check;
+	(void)root;
 	return consists_of(value, NAME_CHARACTERS UPPER_CHARACTERS "_./", 255) &&
 		isalnum((unsigned char)value[0]) && !strstr(value, "..") && !strstr(value, "//") &&
 		!strstr(value, "/.") && !strstr(value, "./") && !strchr("./", value[strlen(value) - 1]);
 }
 
-static bool fits_variable(const struct check *check, const char *value)
+static bool fits_variable(struct json_object *root, const char *value)
 {
-	(void)check;
+	(void)root;
 	return !isdigit((unsigned char)value[0]) &&
 		consists_of(value, "abcdefghijklmnopqrstuvwxyz" UPPER_CHARACTERS "_0123456789", 255);
 }
 
-static bool fits_mode(const struct check *check, const char *value)
+static bool fits_mode(struct json_object *root, const char *value)
 {
-	(void)check;
+	(void)root;
 	return strlen(value) >= 3 && consists_of(value, "01234567", 4);
 }
 
-static bool fits_umask(const struct check *check, const char *value)
+static bool fits_umask(struct json_object *root, const char *value)
 {
-	return fits_mode(check, value) && strtol(value, NULL, 8) <= 0777;
+	return fits_mode(root, value) && strtol(value, NULL, 8) <= 0777;
 }
 
-static bool fits_cgroup(const struct check *check, const char *value)
+static bool fits_cgroup(struct json_object *root, const char *value)
 {
 	static const char *const controllers[] = {"cpu.", "cpuset.", "hugetlb.", "io.", "memory.", "misc.", "pids."};
 
-	(void)check;
+	(void)root;
 	for (size_t i = 0; i < sizeof(controllers) / sizeof(controllers[0]); i++) {
 		size_t n = strlen(controllers[i]);
 
@@ -144,12 +143,12 @@ bool address_split(const char *value, char *ret_host, size_t host_size, uint16_t
 	return true;
 }
 
-static bool fits_address(const struct check *check, const char *value)
+static bool fits_address(struct json_object *root, const char *value)
 {
 	char host[64];
 	uint16_t port;
 
-	(void)check;
+	(void)root;
 	return address_split(value, host, sizeof(host), &port);
 }
 
@@ -159,9 +158,9 @@ static bool string_is(struct json_object *value, const char *string)
 }
 
 /* Is it the name of one of `users`, or, for groups, in one of their `groups`? The list may not be checked yet. */
-static bool in_users(const struct check *check, const char *value, bool group)
+static bool in_users(struct json_object *root, const char *value, bool group)
 {
-	struct json_object *users = key_member(check->root, "users");
+	struct json_object *users = key_member(root, "users");
 
 	if (!strcmp(value, "root") || !strcmp(value, API_USER))
 		return true;
@@ -184,30 +183,30 @@ static bool in_users(const struct check *check, const char *value, bool group)
 	return false;
 }
 
-static bool fits_user(const struct check *check, const char *value)
+static bool fits_user(struct json_object *root, const char *value)
 {
-	return in_users(check, value, false);
+	return in_users(root, value, false);
 }
 
-static bool fits_group(const struct check *check, const char *value)
+static bool fits_group(struct json_object *root, const char *value)
 {
-	return in_users(check, value, true);
+	return in_users(root, value, true);
 }
 
 /* Actions and uploads: what the older System API's had, as one segment of a path. */
-static bool fits_act(const struct check *check, const char *value)
+static bool fits_act(struct json_object *root, const char *value)
 {
 	size_t n = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
 
-	(void)check;
+	(void)root;
 	return n > 0 && !value[n] && n <= ACT_NAME_MAX;
 }
 
-static bool fits_verb(const struct check *check, const char *value)
+static bool fits_verb(struct json_object *root, const char *value)
 {
 	const char *argument;
 
-	(void)check;
+	(void)root;
 	return verb_parse(value, &argument) != VERB_NONE;
 }
 
@@ -272,9 +271,9 @@ int capability_number(const char *name)
 	return -1;
 }
 
-static bool fits_capability(const struct check *check, const char *value)
+static bool fits_capability(struct json_object *root, const char *value)
 {
-	(void)check;
+	(void)root;
 	return capability_number(value) >= 0;
 }
 
@@ -287,11 +286,11 @@ const struct format verb_format = {
 	"\"@refresh-config\"", fits_verb, NULL};
 
 /* Names between dots; none is empty. */
-static bool fits_document_key(const struct check *check, const char *value)
+static bool fits_document_key(struct json_object *root, const char *value)
 {
 	size_t n = strlen(value);
 
-	(void)check;
+	(void)root;
 	if (!n || n > 120 || value[0] == '.' || value[n - 1] == '.' || strstr(value, ".."))
 		return false;
 	for (size_t i = 0; i < n; i++)

@@ -15,7 +15,8 @@
 
 #include <gantry/cleanup.h>
 
-#include "check.h"
+#include "container-keys.h"
+#include "image.h"
 
 #define DISK_MOUNT "/persistent"	/* of stage type disk, without its option `mount` */
 

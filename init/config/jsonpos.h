@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where each value of a JSON text stands, and everything a JSON library lets pass: a strict scan that knows
- * the line of every value, so that an error found later in the parsed objects can still name its line.
- * Comments are allowed and replaced by blanks, so that what is parsed afterwards is plain JSON.
+ * The position of each value in a JSON text, so that an error found later in the parsed objects can name its line.
+ * Comments are allowed and replaced by blanks: the text is plain JSON afterwards.
  */
 #ifndef INIT_CONFIG_JSONPOS_H
 #define INIT_CONFIG_JSONPOS_H
@@ -10,9 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "init/lib/json.h"
+
 #define JSONPOS_DEPTH_MAX  16
 #define JSONPOS_VALUES_MAX 16384
-#define JSONPOS_ERROR_MAX  128
 
 struct jsonpos_value {
 	uint32_t parent;	/* index of the object or array it is in; the first value is its own */
@@ -26,16 +26,16 @@ struct jsonpos {
 	const char *text;
 	struct jsonpos_value *values;	/* in the order of the text; a parent is before what it holds */
 	size_t n_values;
-	uint32_t error_line;		/* after a failed scan: where, in which value, and why */
+	uint32_t error_line;		/* after a failed scan: its line, the value around it, the reason */
 	uint32_t error_value;
-	char error[JSONPOS_ERROR_MAX];
+	char error[JSON_ERROR_MAX];
 };
 
 /*
  * Scans size bytes of text, blanking its comments, and fills *pos, which keeps pointing into text. 0, -EINVAL
- * with the three error fields set, or -ENOMEM. Refused besides bad grammar: duplicate keys, escapes in keys,
- * NUL and lone surrogates in strings, invalid UTF-8, numbers of more than 18 digits, and what goes beyond the
- * limits above. jsonpos_deinit() is needed in every case.
+ * with the three error fields set, or -ENOMEM. Refused besides what json_scan() refuses: duplicate keys, escapes in
+ * keys, numbers with an exponent or more than 18 digits, and what exceeds the limits above. jsonpos_deinit() is needed
+ * in every case.
  */
 int jsonpos_scan(struct jsonpos *pos, char *text, size_t size);
 void jsonpos_deinit(struct jsonpos *pos);

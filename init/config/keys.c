@@ -9,8 +9,10 @@
 #include <json-c/json.h>
 
 #include "cgroup.h"
-#include "check.h"
+#include "container-keys.h"
 #include "init/lib/config.h"
+#include "keys.h"
+#include "launch.h"
 
 #define DAY_S 86400
 
@@ -61,7 +63,7 @@ static int check_probe(struct check *check, const struct place *place, struct js
 		if (value && json_object_get_double(value) < 0.001)
 			return check_fail_member(check, place, details[i], "\"%s\" must be at least 0.001", details[i]);
 	}
-	if (!command || (path_format.fits(check, program) && program[1]))
+	if (!command || (path_format.fits(check->root, program) && program[1]))
 		return 0;
 	return check_fail(check, &first, "%s %s", check_quote(quoted, program), path_format.wrong);
 }
@@ -141,9 +143,21 @@ static int check_command(struct check *check, const struct place *place, struct 
 	const char *program = json_object_get_string(json_object_array_get_idx(command, 0));
 	char quoted[CHECK_QUOTED_MAX];
 
-	if (path_format.fits(check, program) && program[1])
+	if (path_format.fits(check->root, program) && program[1])
 		return check_launch(check, place, object);
 	return check_fail(check, &at, "%s %s", check_quote(quoted, program), path_format.wrong);
+}
+
+/* A container brings its own program: what is set for one here would be ignored. */
+static int check_beside_container(struct check *check, const struct place *place, struct json_object *object)
+{
+	for (const struct key *key = service_keys.keys; key->name; key++)
+		if (key->flags & KEY_PROGRAM && key_member(object, key->name))
+			return check_fail_member(check, place, key->name, "\"%s\" cannot be set beside \"container\"",
+						 key->name);
+	if (key_member(key_member(object, "ready"), "fd"))
+		return check_fail_member(check, place, "ready", "\"fd\" does not work with \"container\"");
+	return 0;
 }
 
 static int check_service(struct check *check, const struct place *place, struct json_object *object)
@@ -255,8 +269,10 @@ static const char *const policies[] = {"always", "on-failure", "never", NULL};
 static const char *const change_actions[] = {"none", "signal", "restart", NULL};
 
 const struct keys held_keys = {(const struct key[]){
-	{.name = "action", .type = KEY_STRING, .choices = held_actions, .fallback = "hold"},
-	{.name = "delay_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "60"},
+	{.name = "action", .type = KEY_STRING, .choices = held_actions, .fallback = "hold",
+	 IN_CONFIG(CHOICE, held_action)},
+	{.name = "delay_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "60",
+	 IN_CONFIG(MS, held_delay_ms)},
 	{0}}, NULL};
 
 const struct keys shutdown_keys = {(const struct key[]){
@@ -264,61 +280,82 @@ const struct keys shutdown_keys = {(const struct key[]){
 	{0}}, NULL};
 
 const struct keys events_keys = {(const struct key[]){
-	{.name = "ring", .type = KEY_INTEGER, .minimum = 16, .maximum = 100000, .fallback = "2000"},
-	{.name = "fifo", .type = KEY_STRING, .format = &path_format},
-	{.name = "rate_per_s", .type = KEY_INTEGER, .minimum = 0, .maximum = 1000000, .fallback = "1000"},
-	{.name = "burst", .type = KEY_INTEGER, .minimum = 1, .maximum = 1000000, .fallback = "10000"},
+	{.name = "ring", .type = KEY_INTEGER, .minimum = 16, .maximum = 100000, .fallback = "2000",
+	 IN_CONFIG(SIZE, event_ring)},
+	{.name = "fifo", .type = KEY_STRING, .format = &path_format, IN_CONFIG(STRING, fifo)},
+	{.name = "rate_per_s", .type = KEY_INTEGER, .minimum = 0, .maximum = 1000000, .fallback = "1000",
+	 IN_CONFIG(INT64, event_rate_per_s)},
+	{.name = "burst", .type = KEY_INTEGER, .minimum = 1, .maximum = 1000000, .fallback = "10000",
+	 IN_CONFIG(INT64, event_burst)},
 	{0}}, NULL};
 
 static const struct keys log_keys = {(const struct key[]){
-	{.name = "directory", .type = KEY_STRING, .format = &path_format, .fallback = "/persistent/gantry/log"},
-	{.name = "max_bytes", .type = KEY_INTEGER, .minimum = 65536, .maximum = 1LL << 40, .fallback = "16777216"},
+	{.name = "directory", .type = KEY_STRING, .flags = KEY_WRITTEN, .format = &path_format,
+	 .fallback = "/persistent/gantry/log"},
+	{.name = "max_bytes", .type = KEY_INTEGER, .flags = KEY_WRITTEN, .minimum = 65536, .maximum = 1LL << 40,
+	 .fallback = "16777216"},
 	{.name = "needs", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
 	{0}}, NULL};
 
 const struct keys logs_keys = {(const struct key[]){
-	{.name = "directory", .type = KEY_STRING, .format = &path_format, .fallback = "/var/log/gantry"},
-	{.name = "group", .type = KEY_STRING, .format = &group_format, .fallback = "root"},
-	{.name = "max_bytes", .type = KEY_INTEGER, .minimum = 65536, .maximum = 1LL << 40, .fallback = "16777216"},
-	{.name = "files", .type = KEY_INTEGER, .minimum = 2, .maximum = 100, .fallback = "4"},
+	{.name = "directory", .type = KEY_STRING, .flags = KEY_WRITTEN, .format = &path_format,
+	 .fallback = "/var/log/gantry", IN_CONFIG(STRING, logs_directory)},
+	{.name = "group", .type = KEY_STRING, .flags = KEY_WRITTEN, .format = &group_format, .fallback = "root",
+	 IN_CONFIG(STRING, logs_group)},
+	{.name = "max_bytes", .type = KEY_INTEGER, .flags = KEY_WRITTEN, .minimum = 65536, .maximum = 1LL << 40,
+	 .fallback = "16777216"},
+	{.name = "files", .type = KEY_INTEGER, .flags = KEY_WRITTEN, .minimum = 2, .maximum = 100, .fallback = "4"},
 	{.name = "needs", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
 	{0}}, check_logs};
 
 /* Of the command's keys, all but the deadline are init/launch/launch.c's. */
 const struct keys action_keys = {(const struct key[]){
-	{.name = "name", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &act_format},
-	{.name = "verb", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &verb_format},
+	{.name = "name", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &act_format,
+	 IN(config_action, STRING, name)},
+	{.name = "verb", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &verb_format,
+	 IN(config_action, STRING, words)},
 	{.name = "command", .type = KEY_STRINGS, .flags = KEY_ONE_OF, .minimum = 1, .maximum = 64},
 	{.name = "user", .type = KEY_STRING, .format = &user_format, .fallback = "root"},
 	{.name = "group", .type = KEY_STRING, .format = &group_format},
 	{.name = "environment", .type = KEY_STRING_MAP, .format = &variable_format},
 	{.name = "directory", .type = KEY_STRING, .format = &path_format, .fallback = "/"},
-	{.name = "deadline_s", .type = KEY_NUMBER, .minimum = 1, .maximum = 3600, .fallback = "60"},
+	{.name = "deadline_s", .type = KEY_NUMBER, .minimum = 1, .maximum = 3600, .fallback = "60",
+	 IN(config_action, MS, deadline_ms)},
 	{0}}, check_action};
 
 const struct keys upload_keys = {(const struct key[]){
-	{.name = "name", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &act_format},
-	{.name = "path", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &path_format},
-	{.name = "max_bytes", .type = KEY_INTEGER, .minimum = 1, .maximum = 64 << 20, .fallback = "16777216"},
+	{.name = "name", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &act_format,
+	 IN(config_upload, STRING, name)},
+	{.name = "path", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &path_format,
+	 IN(config_upload, STRING, path)},
+	{.name = "max_bytes", .type = KEY_INTEGER, .flags = KEY_WRITTEN, .minimum = 1, .maximum = 64 << 20,
+	 .fallback = "16777216", IN(config_upload, INT64, max_bytes)},
 	{0}}, check_upload};
 
 const struct keys api_keys = {(const struct key[]){
-	{.name = "listen", .type = KEY_STRING, .format = &address_format, .fallback = "0.0.0.0:3535"},
-	{.name = "connections", .type = KEY_INTEGER, .minimum = 16, .maximum = 4096, .fallback = "1024"},
-	{.name = "connections_per_address", .type = KEY_INTEGER, .minimum = 4, .maximum = 4096, .fallback = "256"},
-	{.name = "before_unlock", .type = KEY_STRING, .choices = before_unlocks, .fallback = "events"},
+	{.name = "listen", .type = KEY_STRING, .flags = KEY_WRITTEN, .format = &address_format,
+	 .fallback = "0.0.0.0:3535"},
+	{.name = "connections", .type = KEY_INTEGER, .flags = KEY_WRITTEN, .minimum = 16, .maximum = 4096,
+	 .fallback = "1024"},
+	{.name = "connections_per_address", .type = KEY_INTEGER, .flags = KEY_WRITTEN, .minimum = 4, .maximum = 4096,
+	 .fallback = "256"},
+	{.name = "before_unlock", .type = KEY_STRING, .flags = KEY_WRITTEN, .choices = before_unlocks,
+	 .fallback = "events"},
 	{.name = "needs", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
 	{.name = "password_file", .type = KEY_STRING, .format = &path_format},
 	{.name = "password_salt", .type = KEY_STRING, .maximum = 256},
-	{.name = "password_hash", .type = KEY_STRING, .choices = password_hashes, .fallback = "sha256"},
-	{.name = "tls_hosts", .type = KEY_STRINGS, .minimum = 1, .maximum = 16, .format = &hostname_format,
-	 .fallback = "[\"localhost\"]"},
+	{.name = "password_hash", .type = KEY_STRING, .flags = KEY_WRITTEN, .choices = password_hashes,
+	 .fallback = "sha256"},
+	{.name = "tls_hosts", .type = KEY_STRINGS, .flags = KEY_WRITTEN, .minimum = 1, .maximum = 16,
+	 .format = &hostname_format, .fallback = "[\"localhost\"]"},
 	{.name = "tls_hosts_file", .type = KEY_STRING, .format = &path_format},
 	{.name = "tls_certificate", .type = KEY_STRING, .format = &path_format},
 	{.name = "tls_key", .type = KEY_STRING, .format = &path_format},
-	{.name = "tls_create", .type = KEY_BOOLEAN, .fallback = "true"},
-	{.name = "actions", .type = KEY_OBJECTS, .maximum = CONFIG_ACTIONS_MAX, .members = &action_keys},
-	{.name = "uploads", .type = KEY_OBJECTS, .maximum = CONFIG_UPLOADS_MAX, .members = &upload_keys},
+	{.name = "tls_create", .type = KEY_BOOLEAN, .flags = KEY_WRITTEN, .fallback = "true"},
+	{.name = "actions", .type = KEY_OBJECTS, .maximum = CONFIG_ACTIONS_MAX, .members = &action_keys,
+	 IN_LIST(config, OBJECTS, actions, n_actions), .item_size = sizeof(struct config_action)},
+	{.name = "uploads", .type = KEY_OBJECTS, .maximum = CONFIG_UPLOADS_MAX, .members = &upload_keys,
+	 IN_LIST(config, OBJECTS, uploads, n_uploads), .item_size = sizeof(struct config_upload)},
 	{0}}, check_api};
 
 static const struct keys user_keys = {(const struct key[]){
@@ -329,51 +366,68 @@ static const struct keys user_keys = {(const struct key[]){
 	{0}}, check_user};
 
 const struct keys retry_keys = {(const struct key[]){
-	{.name = "min_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "1"},
-	{.name = "max_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "60"},
-	{.name = "limit", .type = KEY_INTEGER, .minimum = 0, .maximum = 1000000},
+	{.name = "min_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "1",
+	 IN_NODE(MS, retry_min_ms)},
+	{.name = "max_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "60",
+	 IN_NODE(MS, retry_max_ms)},
+	{.name = "limit", .type = KEY_INTEGER, .minimum = 0, .maximum = 1000000, IN_NODE(UNSIGNED, retry_limit)},
 	{0}}, check_retry};
 
 const struct keys stage_keys = {(const struct key[]){
-	{.name = "name", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &name_format},
+	{.name = "name", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &name_format, IN_NODE(STRING, name)},
 	{.name = "type", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &name_format},
 	{.name = "needs", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
 	{.name = "after", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
-	{.name = "required", .type = KEY_BOOLEAN, .fallback = "true"},
-	{.name = "when", .type = KEY_STRING, .choices = whens, .fallback = "boot"},
-	{.name = "deadline_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 30 * DAY_S},
-	{.name = "retry", .type = KEY_OBJECT, .members = &retry_keys},
-	{.name = "options", .type = KEY_OPTIONS},
+	{.name = "required", .type = KEY_BOOLEAN, .fallback = "true", IN_NODE(BOOL, required)},
+	{.name = "when", .type = KEY_STRING, .choices = whens, .fallback = "boot", IN_NODE(CHOICE, when)},
+	{.name = "deadline_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 30 * DAY_S, IN_NODE(MS, deadline_ms)},
+	{.name = "retry", .type = KEY_OBJECT, .flags = KEY_IMPLIED, .members = &retry_keys},
+	{.name = "options", .type = KEY_OPTIONS, IN_NODE(JSON, json)},
 	{0}}, check_stage};
 
 const struct keys ready_keys = {(const struct key[]){
-	{.name = "path", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &path_format},
+	{.name = "path", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &path_format,
+	 IN_NODE(STRING, ready_path)},
 	{.name = "tcp", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &address_format},
 	{.name = "notify", .type = KEY_BOOLEAN, .flags = KEY_ONE_OF},
-	{.name = "fd", .type = KEY_INTEGER, .flags = KEY_ONE_OF, .minimum = 3, .maximum = 255},
+	{.name = "fd", .type = KEY_INTEGER, .flags = KEY_ONE_OF, .minimum = 3, .maximum = 255,
+	 IN_NODE(INT, ready_fd)},
 	{.name = "exec", .type = KEY_STRINGS, .flags = KEY_ONE_OF, .minimum = 1, .maximum = 64},
 	{.name = "exit", .type = KEY_BOOLEAN, .flags = KEY_ONE_OF},
-	{.name = "interval_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "1"},
-	{.name = "timeout_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 3600, .fallback = "5"},
+	{.name = "interval_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "1",
+	 IN_NODE(MS, ready_interval_ms)},
+	{.name = "timeout_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 3600, .fallback = "5",
+	 IN_NODE(MS, ready_timeout_ms)},
 	{0}}, check_ready};
 
 const struct keys watchdog_keys = {(const struct key[]){
-	{.name = "notify_s", .type = KEY_NUMBER, .flags = KEY_ONE_OF, .minimum = 0, .maximum = DAY_S},
+	{.name = "notify_s", .type = KEY_NUMBER, .flags = KEY_ONE_OF, .minimum = 0, .maximum = DAY_S,
+	 IN_NODE(MS, alive_ms)},
 	{.name = "exec", .type = KEY_STRINGS, .flags = KEY_ONE_OF, .minimum = 1, .maximum = 64},
-	{.name = "interval_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "10"},
-	{.name = "timeout_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 3600, .fallback = "5"},
-	{.name = "failures", .type = KEY_INTEGER, .minimum = 1, .maximum = 1000, .fallback = "3"},
+	{.name = "interval_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "10",
+	 IN_NODE(MS, health_interval_ms)},
+	{.name = "timeout_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 3600, .fallback = "5",
+	 IN_NODE(MS, health_timeout_ms)},
+	{.name = "failures", .type = KEY_INTEGER, .minimum = 1, .maximum = 1000, .fallback = "3",
+	 IN_NODE(UNSIGNED, health_failures)},
 	{0}}, check_watchdog};
 
 const struct keys restart_keys = {(const struct key[]){
-	{.name = "policy", .type = KEY_STRING, .choices = policies, .fallback = "always"},
-	{.name = "min_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "1"},
-	{.name = "max_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "60"},
-	{.name = "jitter", .type = KEY_NUMBER, .minimum = 0, .maximum = 1, .fallback = "0.1"},
-	{.name = "stable_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "10"},
-	{.name = "burst", .type = KEY_INTEGER, .minimum = 0, .maximum = 100000, .fallback = "10"},
-	{.name = "burst_s", .type = KEY_NUMBER, .minimum = 1, .maximum = DAY_S, .fallback = "60"},
-	{.name = "on_burst", .type = KEY_STRING, .choices = on_bursts, .fallback = "slow"},
+	{.name = "policy", .type = KEY_STRING, .choices = policies, .fallback = "always", IN_NODE(CHOICE, restart)},
+	{.name = "min_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "1",
+	 IN_NODE(MS, retry_min_ms)},
+	{.name = "max_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "60",
+	 IN_NODE(MS, retry_max_ms)},
+	{.name = "jitter", .type = KEY_NUMBER, .minimum = 0, .maximum = 1, .fallback = "0.1",
+	 IN_NODE(PERMILLE, retry_jitter_permille)},
+	{.name = "stable_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "10",
+	 IN_NODE(MS, stable_ms)},
+	{.name = "burst", .type = KEY_INTEGER, .minimum = 0, .maximum = 100000, .fallback = "10",
+	 IN_NODE(UNSIGNED, burst)},
+	{.name = "burst_s", .type = KEY_NUMBER, .minimum = 1, .maximum = DAY_S, .fallback = "60",
+	 IN_NODE(MS, burst_ms)},
+	{.name = "on_burst", .type = KEY_STRING, .choices = on_bursts, .fallback = "slow",
+	 IN_NODE(SECOND, burst_fails)},
 	{0}}, check_restart};
 
 /* Their defaults are init/launch/prestart.c's: PID 1 only passes the steps on. */
@@ -400,84 +454,103 @@ static const struct keys when_ready_keys = {(const struct key[]){
 
 const struct keys change_keys = {(const struct key[]){
 	{.name = "files", .type = KEY_STRINGS, .flags = KEY_REQUIRED, .minimum = 1, .maximum = 32,
-	 .format = &path_format},
-	{.name = "action", .type = KEY_STRING, .flags = KEY_REQUIRED, .choices = change_actions},
-	{.name = "signal", .type = KEY_STRING, .choices = signal_names, .fallback = "HUP"},
+	 .format = &path_format, IN_LIST(config_node, STRINGS, change_files, n_change_files)},
+	{.name = "action", .type = KEY_STRING, .flags = KEY_REQUIRED, .choices = change_actions,
+	 IN_NODE(CHOICE, change_action)},
+	{.name = "signal", .type = KEY_STRING, .choices = signal_names, .fallback = "HUP",
+	 IN_NODE(SIGNAL, change_signal)},
 	{0}}, check_change};
 
 const struct keys service_log_keys = {(const struct key[]){
-	{.name = "max_bytes", .type = KEY_INTEGER, .minimum = 65536, .maximum = 1LL << 40},
-	{.name = "files", .type = KEY_INTEGER, .minimum = 2, .maximum = 100},
-	{.name = "format", .type = KEY_STRING, .choices = log_formats, .fallback = "text"},
-	{.name = "events", .type = KEY_BOOLEAN, .fallback = "false"},
+	{.name = "max_bytes", .type = KEY_INTEGER, .minimum = 65536, .maximum = 1LL << 40,
+	 IN_NODE(INT64, log_max_bytes)},
+	{.name = "files", .type = KEY_INTEGER, .minimum = 2, .maximum = 100, IN_NODE(UNSIGNED, log_files)},
+	{.name = "format", .type = KEY_STRING, .choices = log_formats, .fallback = "text", IN_NODE(SECOND, log_json)},
+	{.name = "events", .type = KEY_BOOLEAN, .fallback = "false", IN_NODE(BOOL, log_events)},
 	{0}}, check_service_log};
 
 const struct keys service_keys = {(const struct key[]){
-	{.name = "name", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &name_format},
+	{.name = "name", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &name_format, IN_NODE(STRING, name)},
 	{.name = "command", .type = KEY_STRINGS, .flags = KEY_ONE_OF, .minimum = 1, .maximum = 256},
 	{.name = "container", .type = KEY_OBJECT, .flags = KEY_ONE_OF, .members = &container_keys},
-	{.name = "user", .type = KEY_STRING, .format = &user_format, .fallback = "root"},
-	{.name = "group", .type = KEY_STRING, .format = &group_format, .fallback = "the user's own"},
-	{.name = "groups", .type = KEY_STRINGS, .maximum = 32, .format = &group_format},
+	{.name = "user", .type = KEY_STRING, .flags = KEY_PROGRAM | KEY_WRITTEN, .format = &user_format,
+	 .fallback = "root"},
+	{.name = "group", .type = KEY_STRING, .flags = KEY_PROGRAM, .format = &group_format,
+	 .fallback = "the user's own"},
+	{.name = "groups", .type = KEY_STRINGS, .flags = KEY_PROGRAM, .maximum = 32, .format = &group_format},
 	{.name = "environment", .type = KEY_STRING_MAP, .format = &variable_format},
-	{.name = "directory", .type = KEY_STRING, .format = &path_format, .fallback = "/"},
+	{.name = "directory", .type = KEY_STRING, .flags = KEY_PROGRAM | KEY_WRITTEN, .format = &path_format,
+	 .fallback = "/"},
 	{.name = "needs", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
 	{.name = "after", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
 	{.name = "wants", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
-	{.name = "follows_needs", .type = KEY_BOOLEAN, .fallback = "false"},
-	{.name = "enabled", .type = KEY_BOOLEAN, .fallback = "true"},
-	{.name = "enabled_if", .type = KEY_STRING, .format = &document_key_format},
+	{.name = "follows_needs", .type = KEY_BOOLEAN, .fallback = "false", IN_NODE(BOOL, follows_needs)},
+	{.name = "enabled", .type = KEY_BOOLEAN, .fallback = "true", IN_NODE(BOOL, enabled)},
+	{.name = "enabled_if", .type = KEY_STRING, .format = &document_key_format, IN_NODE(STRING, enabled_if)},
 	{.name = "on_change", .type = KEY_OBJECT, .members = &change_keys},
-	{.name = "required", .type = KEY_BOOLEAN, .fallback = "true"},
+	{.name = "required", .type = KEY_BOOLEAN, .fallback = "true", IN_NODE(BOOL, required)},
 	{.name = "ready", .type = KEY_OBJECT, .members = &ready_keys},
-	{.name = "ready_deadline_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "60"},
+	{.name = "ready_deadline_s", .type = KEY_NUMBER, .minimum = 0, .maximum = DAY_S, .fallback = "60",
+	 IN_NODE(MS, ready_deadline_ms)},
 	{.name = "watchdog", .type = KEY_OBJECT, .members = &watchdog_keys},
-	{.name = "restart", .type = KEY_OBJECT, .members = &restart_keys},
-	{.name = "stop_signal", .type = KEY_STRING, .choices = signal_names, .fallback = "TERM"},
-	{.name = "stop_to", .type = KEY_STRING, .choices = stop_tos, .fallback = "main"},
-	{.name = "stop_grace_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 3600, .fallback = "10"},
+	{.name = "restart", .type = KEY_OBJECT, .flags = KEY_IMPLIED, .members = &restart_keys},
+	{.name = "stop_signal", .type = KEY_STRING, .choices = signal_names, .fallback = "TERM",
+	 IN_NODE(SIGNAL, stop_signal)},
+	{.name = "stop_to", .type = KEY_STRING, .choices = stop_tos, .fallback = "main", IN_NODE(SECOND, stop_all)},
+	{.name = "stop_grace_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 3600, .fallback = "10",
+	 IN_NODE(MS, stop_grace_ms)},
 	{.name = "before_start", .type = KEY_OBJECTS, .maximum = 64, .members = &step_keys},
-	{.name = "when_ready", .type = KEY_OBJECTS, .minimum = 1, .maximum = 64, .members = &when_ready_keys},
+	{.name = "when_ready", .type = KEY_OBJECTS, .minimum = 1, .maximum = 64, .members = &when_ready_keys,
+	 IN_NODE(JSON, when_ready)},
 	{.name = "cgroup", .type = KEY_STRING_MAP, .format = &cgroup_format},
-	{.name = "umask", .type = KEY_STRING, .format = &umask_format, .fallback = "0022"},
+	{.name = "umask", .type = KEY_STRING, .flags = KEY_PROGRAM | KEY_WRITTEN, .format = &umask_format,
+	 .fallback = "0022"},
 	{.name = "nice", .type = KEY_INTEGER, .minimum = -20, .maximum = 19, .fallback = "0"},
 	{.name = "limits", .type = KEY_LIMIT_MAP},
-	{.name = "environment_file", .type = KEY_STRING, .format = &path_format},
+	{.name = "environment_file", .type = KEY_STRING, .flags = KEY_PROGRAM, .format = &path_format},
 	{.name = "oom_score_adj", .type = KEY_INTEGER, .minimum = -1000, .maximum = 1000},
-	{.name = "no_new_privs", .type = KEY_BOOLEAN, .fallback = "true"},
-	{.name = "capabilities", .type = KEY_STRINGS, .maximum = 64, .format = &capability_format},
-	{.name = "private_tmp", .type = KEY_BOOLEAN, .fallback = "false"},
-	{.name = "read_only", .type = KEY_STRINGS, .minimum = 1, .maximum = 64, .format = &path_format},
-	{.name = "seccomp", .type = KEY_STRING, .choices = profiles},
-	{.name = "log", .type = KEY_OBJECT, .members = &service_log_keys},
+	{.name = "no_new_privs", .type = KEY_BOOLEAN, .flags = KEY_PROGRAM | KEY_WRITTEN, .fallback = "true"},
+	{.name = "capabilities", .type = KEY_STRINGS, .flags = KEY_PROGRAM, .maximum = 64,
+	 .format = &capability_format},
+	{.name = "private_tmp", .type = KEY_BOOLEAN, .flags = KEY_PROGRAM, .fallback = "false"},
+	{.name = "read_only", .type = KEY_STRINGS, .flags = KEY_PROGRAM, .minimum = 1, .maximum = 64,
+	 .format = &path_format},
+	{.name = "seccomp", .type = KEY_STRING, .flags = KEY_PROGRAM, .choices = profiles},
+	{.name = "log", .type = KEY_OBJECT, .flags = KEY_IMPLIED, .members = &service_log_keys},
 	{0}}, check_service};
 
 const struct keys refresh_keys = {(const struct key[]){
 	{.name = "stage", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &name_format},
-	{.name = "every_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 30 * DAY_S, .fallback = "300"},
-	{.name = "jitter", .type = KEY_NUMBER, .minimum = 0, .maximum = 1, .fallback = "0.1"},
+	{.name = "every_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 30 * DAY_S, .fallback = "300",
+	 IN_CONFIG(MS, refresh_every_ms)},
+	{.name = "jitter", .type = KEY_NUMBER, .minimum = 0, .maximum = 1, .fallback = "0.1",
+	 IN_CONFIG(DOUBLE, refresh_jitter)},
 	{0}}, NULL};
 
 /* The machine's own watchdog. */
 const struct keys hardware_keys = {(const struct key[]){
-	{.name = "device", .type = KEY_STRING, .format = &path_format, .fallback = "/dev/watchdog0"},
-	{.name = "timeout_s", .type = KEY_INTEGER, .minimum = 5, .maximum = 3600, .fallback = "60"},
+	{.name = "device", .type = KEY_STRING, .format = &path_format, .fallback = "/dev/watchdog0",
+	 IN_CONFIG(STRING, watchdog_device)},
+	{.name = "timeout_s", .type = KEY_INTEGER, .minimum = 5, .maximum = 3600, .fallback = "60",
+	 IN_CONFIG(MS, watchdog_timeout_ms)},
 	{0}}, NULL};
 
 const struct keys config_keys = {(const struct key[]){
 	{.name = "$schema", .type = KEY_STRING},
-	{.name = "hostname", .type = KEY_STRING, .format = &hostname_format, .fallback = "gantry"},
+	{.name = "hostname", .type = KEY_STRING, .format = &hostname_format, .fallback = "gantry",
+	 IN_CONFIG(STRING, hostname)},
 	{.name = "modules", .type = KEY_STRINGS, .maximum = 256, .format = &module_format},
-	{.name = "sysctls", .type = KEY_STRING_MAP, .format = &sysctl_format},
-	{.name = "held", .type = KEY_OBJECT, .members = &held_keys},
+	{.name = "sysctls", .type = KEY_STRING_MAP, .format = &sysctl_format,
+	 IN_LIST(config, PAIRS, sysctls, n_sysctls)},
+	{.name = "held", .type = KEY_OBJECT, .flags = KEY_IMPLIED, .members = &held_keys},
 	{.name = "shutdown", .type = KEY_OBJECT, .members = &shutdown_keys},
 	{.name = "watchdog", .type = KEY_OBJECT, .members = &hardware_keys},
-	{.name = "events", .type = KEY_OBJECT, .members = &events_keys},
-	{.name = "log", .type = KEY_OBJECT, .members = &log_keys},
-	{.name = "logs", .type = KEY_OBJECT, .members = &logs_keys},
-	{.name = "api", .type = KEY_OBJECT, .members = &api_keys},
+	{.name = "events", .type = KEY_OBJECT, .flags = KEY_IMPLIED, .members = &events_keys},
+	{.name = "log", .type = KEY_OBJECT, .members = &log_keys, IN_CONFIG(JSON, log_json)},
+	{.name = "logs", .type = KEY_OBJECT, .members = &logs_keys, IN_CONFIG(JSON, logs_json)},
+	{.name = "api", .type = KEY_OBJECT, .members = &api_keys, IN_CONFIG(JSON, api_json)},
 	{.name = "refresh", .type = KEY_OBJECT, .members = &refresh_keys},
-	{.name = "containers", .type = KEY_OBJECT, .members = &containers_keys},
+	{.name = "containers", .type = KEY_OBJECT, .flags = KEY_IMPLIED | KEY_WRITTEN, .members = &containers_keys},
 	{.name = "users", .type = KEY_OBJECTS, .maximum = 256, .members = &user_keys},
 	{.name = "stages", .type = KEY_OBJECTS, .maximum = CONFIG_NODES_MAX, .members = &stage_keys},
 	{.name = "services", .type = KEY_OBJECTS, .maximum = CONFIG_NODES_MAX, .members = &service_keys},

@@ -10,7 +10,7 @@
 
 #include <json-c/json.h>
 
-#include "check.h"
+#include "launch.h"
 
 #define NR_OPEN_DEFAULT 1048576	/* fs.nr_open of a kernel that nobody told otherwise */
 

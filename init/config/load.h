@@ -29,7 +29,4 @@ void config_print_keys(FILE *out);
 
 void config_free(struct config *config);
 
-/* The verb of "@restart rbuilder", and in *ret_argument what follows it ("" if nothing may); VERB_NONE: no verb. */
-enum verb verb_parse(const char *value, const char **ret_argument);
-
 #endif

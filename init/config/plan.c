@@ -10,6 +10,7 @@
 
 #include <json-c/json.h>
 
+#include "keys.h"
 #include "plan.h"
 #include "refresh.h"
 

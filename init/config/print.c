@@ -8,8 +8,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "check.h"
 #include "init/lib/config.h"
+#include "keys.h"
 #include "load.h"
 
 static const char *const type_words[] = {"string", "integer", "number", "boolean", "strings", "integers", "object",

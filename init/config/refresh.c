@@ -7,6 +7,7 @@
 
 #include <gantry/report.h>
 
+#include "keys.h"
 #include "refresh.h"
 
 static const struct place top;

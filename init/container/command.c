@@ -8,10 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <gantry/role.h>
+
 #include <json-c/json.h>
 
 #include "container.h"
 #include "init/config/check.h"
+#include "init/lib/member.h"
 #include "init/node/ready.h"
 
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -57,9 +60,9 @@ static void add_each(struct container_words *words, const char *prefix, struct j
 static void add_podman(struct container_words *words, struct json_object *service)
 {
 	struct json_object *containers = key_member(service, "containers");
-	const char *storage = key_string(containers, &containers_keys, "storage");
+	const char *storage = json_object_get_string(key_member(containers, "storage"));
 
-	add(words, "%s", key_string(containers, &containers_keys, "podman"));
+	add(words, "%s", json_object_get_string(key_member(containers, "podman")));
 	add(words, "--root=%s", storage);
 	add(words, "--volumepath=%s/volumes", storage);
 	add(words, "--runroot=%s/run", CONTAINER_RUNTIME);
@@ -75,7 +78,7 @@ static void add_registry(struct container_words *words, struct json_object *cont
 {
 	if (authfile)
 		add(words, "--authfile=%s", authfile);
-	if (key_boolean(container, &container_keys, "plain_http"))
+	if (json_object_get_boolean(key_member(container, "plain_http")))
 		add(words, "--tls-verify=false");
 	else
 		add(words, "--tls-verify=true");
@@ -101,11 +104,11 @@ static void add_run(struct container_words *words, struct json_object *service, 
 	add(words, "--security-opt=no-new-privileges");
 	add(words, "--cap-drop=all");
 	add_each(words, "--cap-add=", key_member(container, "capabilities"));
-	add(words, "--network=%s", key_string(container, &container_keys, "network"));
+	add(words, "--network=%s", json_object_get_string(key_member(container, "network")));
 	add_each(words, "--publish=", key_member(container, "ports"));
 	if (key_member(container, "user"))
 		add(words, "--user=%s", text(container, "user"));
-	if (key_boolean(container, &container_keys, "read_only"))
+	if (json_object_get_boolean(key_member(container, "read_only")))
 		add(words, "--read-only");
 	add_each(words, "--tmpfs=", key_member(container, "tmpfs"));
 	add_each(words, "--volume=", key_member(container, "volumes"));
@@ -208,7 +211,7 @@ void container_environment(struct json_object *service, struct container_words *
 	add(ret, "PATH=%s", PATH_DEFAULT);
 	add(ret, "HOME=%s", CONTAINER_RUNTIME);
 	/* Layers on their way are large: /var/tmp, podman's own choice, is memory in this machine. */
-	add(ret, "TMPDIR=%s/tmp/%s", key_string(containers, &containers_keys, "storage"), text(service, "name"));
+	add(ret, "TMPDIR=%s/tmp/%s", json_object_get_string(key_member(containers, "storage")), text(service, "name"));
 	add(ret, "CONTAINERS_CONF=%s/containers.conf", CONTAINER_RUNTIME);
 	add(ret, "CONTAINERS_STORAGE_CONF=%s/storage.conf", CONTAINER_RUNTIME);
 	add(ret, "CONTAINERS_REGISTRIES_CONF=%s/registries.conf", CONTAINER_RUNTIME);

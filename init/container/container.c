@@ -27,7 +27,7 @@
 #include <gantry/stage.h>
 
 #include "container.h"
-#include "init/config/check.h"
+#include "init/lib/member.h"
 #include "init/lib/procfs.h"
 #include "init/lib/words.h"
 #include "podman.h"
@@ -66,7 +66,7 @@ static void make_temporary(const struct work *work)
 	struct json_object *containers = key_member(work->podman.service, "containers");
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/tmp/%s", key_string(containers, &containers_keys, "storage"),
+	snprintf(path, sizeof(path), "%s/tmp/%s", json_object_get_string(key_member(containers, "storage")),
 		 json_object_get_string(key_member(work->podman.service, "name")));
 	podman_directory(path, 0700);
 	podman_empty(path);
@@ -246,7 +246,7 @@ static void pull(struct work *work)
 	size_t size = 0;
 
 	if (login) {
-		int fd = take_artifact(work, key_string(login, &login_keys, "artifact"));
+		int fd = take_artifact(work, json_object_get_string(key_member(login, "artifact")));
 
 		size = find_password(fd, json_object_get_string(key_member(login, "password")), password);
 		close(fd);
@@ -292,7 +292,7 @@ static void begin(struct work *work, struct json_object *service)
 		podman_fail(STAGE_NEVER, "descriptor %d holds no container with an image", OPTIONS_FD);
 	snprintf(work->name, sizeof(work->name), "%.*s", size, work->podman.image);
 	work->started_ns = run_now_ns();
-	work->deadline_s = (int64_t)key_number(work->container, &container_keys, "pull_deadline_s");
+	work->deadline_s = json_object_get_int64(key_member(work->container, "pull_deadline_s"));
 	work->deadline_ns = work->started_ns + work->deadline_s * SECOND_NS;
 }
 

@@ -13,11 +13,7 @@
 
 struct json_object;
 
-#define CONTAINER_STORAGE  "/persistent/containers"
-#define CONTAINER_PODMAN   "/usr/bin/podman"
 #define CONTAINER_RUNTIME  "/run/gantry/containers"	/* on tmpfs: podman takes its absence for a new boot */
-#define CONTAINER_ARTIFACT CONFIG_ARTIFACT
-#define CONTAINER_PULL_S   600
 
 /* What the launcher has before it: of a service's object, `container` and, put there by config.c, `containers`. */
 bool container_is(struct json_object *service);

@@ -23,7 +23,7 @@
 #include <gantry/cleanup.h>
 #include <gantry/stage.h>
 
-#include "init/config/check.h"
+#include "init/lib/member.h"
 #include "init/lib/words.h"
 #include "podman.h"
 
@@ -234,7 +234,7 @@ int podman_ask(struct podman *podman, const struct podman_ask *ask)
 void podman_begin(struct podman *podman, struct json_object *service)
 {
 	struct json_object *containers = key_member(service, "containers");
-	const char *path = key_string(containers, &containers_keys, "podman");
+	const char *path = json_object_get_string(key_member(containers, "podman"));
 
 	podman->service = service;
 	podman->image = json_object_get_string(key_member(key_member(service, "container"), "image"));
@@ -308,7 +308,7 @@ int podman_remove(struct podman *podman)
 	struct json_object *container = key_member(podman->service, "container");
 
 	podman->network[0] = '\0';
-	if (!strcmp(key_string(container, &container_keys, "network"), "bridge") && podman_ask(podman, &look) == 0 &&
+	if (!strcmp(json_object_get_string(key_member(container, "network")), "bridge") && podman_ask(podman, &look) == 0 &&
 	    podman->network[0])
 		stand_in_network(podman->network);
 	for (int i = 0; i < REMOVE_ATTEMPTS; i++)

@@ -21,7 +21,7 @@
 #include <gantry/role.h>
 #include <gantry/stage.h>
 
-#include "init/config/check.h"
+#include "init/lib/member.h"
 #include "podman.h"
 
 #define OPTIONS_MAX (64u << 20)
@@ -207,7 +207,7 @@ static void remove_temporary(const struct storage *storage)
 	char path[PATH_MAX], inner[PATH_MAX + NAME_MAX + 2];
 	const struct dirent *entry;
 
-	snprintf(path, sizeof(path), "%s/tmp", key_string(containers, &containers_keys, "storage"));
+	snprintf(path, sizeof(path), "%s/tmp", json_object_get_string(key_member(containers, "storage")));
 	folder = opendir(path);
 	while (folder && (entry = readdir(folder))) {
 		if (entry->d_name[0] == '.' || is_named(storage, name_of, entry->d_name))

@@ -13,6 +13,7 @@
 #include "connection.h"
 #include "init/event/event.h"
 #include "init/lib/fdpass.h"
+#include "init/node/refresh-run.h"
 
 #define MESSAGES_A_TURN 64
 
@@ -166,7 +167,7 @@ static int send_status(struct connection *c)
 		boot_status(&body.boot);
 		r = send_message(c->source.fd, CONTROL_BOOT, 0, &body.boot, sizeof(body.boot));
 	} else if (c->step == 1) {
-		if (boot_refresh_status(&body.refresh))
+		if (refresh_run_status(&body.refresh))
 			r = send_message(c->source.fd, CONTROL_REFRESHES, 0, &body.refresh, sizeof(body.refresh));
 	} else if (c->step % 3 == 2) {
 		boot_node(node, &body.node);

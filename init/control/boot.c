@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements boot.h but for boot_refresh() (refresh-run.c): looks at the plan and at who knows the rest, and hands what
+ * Implements boot.h: looks at the plan and at who knows the rest, and hands what
  * is asked for to the plan.
  */
 #include <inttypes.h>
@@ -19,7 +19,6 @@
 #include "init/node/cgroup-node.h"
 #include "init/node/facts.h"
 #include "init/node/nodes.h"
-#include "init/pid1/shutdown.h"
 #include "init/plan/plan.h"
 #include "init/process/child.h"
 #include "init/process/logpipe.h"
@@ -209,27 +208,4 @@ int boot_restart(const char *name)
 	int r = plan_find(plan, name, &node);
 
 	return r < 0 ? r : plan_stop(plan, node, true, loop_now_ns());
-}
-
-bool boot_stopping(void)
-{
-	return plan->state == BOOT_STOPPING;
-}
-
-void boot_shutdown(enum shutdown_kind kind, const char *by, const char *reason)
-{
-	shutdown_begin(kind, by, reason);
-}
-
-const char *boot_node_of_pid(int pid)
-{
-	const struct child *child = child_by_pid(pid);
-	char name[NODE_NAME_MAX];
-	size_t node;
-
-	if (child && child_node(child) != CHILD_NO_NODE)
-		return config->nodes[child_node(child)].name;
-	if (!child && cgroup_of(pid, name) && plan_find(plan, name, &node) == 0)
-		return config->nodes[node].name;
-	return NULL;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the rest of PID 1 may ask of the running boot: where every node stands, and to start, stop or end things.
+ * What the rest of PID 1 may ask of the running boot: where every node stands, and to start and stop things.
  * Nothing here waits: a request is noted, and what comes of it is told by events.
  */
 #ifndef INIT_CONTROL_BOOT_H
@@ -13,13 +13,6 @@
 
 struct config;
 struct plan;
-
-enum shutdown_kind {
-	SHUTDOWN_POWEROFF,
-	SHUTDOWN_REBOOT,
-	SHUTDOWN_HALT,
-	SHUTDOWN_KIND_MAX,
-};
 
 /* Before the loop; both are kept. started_ns: PID 1's first instruction. */
 void boot_init(const struct config *config, struct plan *plan, int64_t started_ns);
@@ -44,22 +37,5 @@ void boot_last_shutdown(const char *fields, size_t size);
 int boot_start(const char *name);
 int boot_stop(const char *name);
 int boot_restart(const char *name);
-
-/*
- * Begins a refresh of the configuration; how it ends is an event (docs/refresh.md). 0; -EINPROGRESS: one is
- * running; -ENODATA: the boot has not got its configuration yet; -EOPNOTSUPP: boot.json has no `refresh`; -ESHUTDOWN.
- */
-int boot_refresh(void);
-
-/* Where refreshes stand. False: boot.json has no `refresh`, and *ret is untouched. */
-bool boot_refresh_status(struct control_refresh *ret);
-
-/* Begins the orderly shutdown; a second call shortens what is left of it. `by` and `reason` are for the event. */
-void boot_shutdown(enum shutdown_kind kind, const char *by, const char *reason);
-
-bool boot_stopping(void);
-
-/* The name of the node whose process or cgroup contains pid, or NULL. For the event socket's source field. */
-const char *boot_node_of_pid(int pid);
 
 #endif

@@ -41,6 +41,9 @@ struct connection {
 	int hands[HAND_MAX];		/* adopted: descriptors to be handed over; -1: none */
 };
 
+/* What may be asked beside what request.c answers itself. */
+void connection_requests(const struct control_table *table);
+
 /*
  * Takes one request from the socket, does it, and sets what is to be answered. 1: it did; 0: there is none; -1: the
  * connection is gone.

@@ -149,11 +149,12 @@ static void init_table(void)
 	event_on_add(wake);
 }
 
-int control_init(const char *path, uid_t api_uid)
+int control_init(const char *path, uid_t api_uid, const struct control_table *table)
 {
 	int r;
 
 	init_table();
+	connection_requests(table);
 	reader_uid = api_uid;
 	accept_timer.fire = accept_again;
 	listener.ready = accept_ready;

@@ -8,6 +8,8 @@
 #define INIT_CONTROL_CONTROL_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <gantry/control.h>
@@ -16,15 +18,44 @@ enum control_permission {
 	CONTROL_MAY_READ = 1,	/* events, status */
 	CONTROL_MAY_POST = 2,	/* new events */
 	CONTROL_MAY_CONTROL = 4,	/* start, stop, restart, poweroff, reboot, halt */
-	CONTROL_MAY_TELL = 16,	/* how the last boot ended */
 	CONTROL_MAY_ACT = 8,	/* what boot.json allows the API */
+	CONTROL_MAY_TELL = 16,	/* how the last boot ended */
+};
+
+struct connection;
+
+/* One request, as its row gets it. */
+struct control_request {
+	struct connection *from;
+	const struct control_head *head;
+	const char *body;	/* NUL behind its head->size bytes */
+	int fd;			/* the descriptor that came along; -1: none */
+};
+
+/* What may be asked, of whom, and in what form; a request that does not fit its row is refused before perform(). */
+struct control_row {
+	enum control_kind kind;
+	unsigned permission;	/* enum control_permission */
+	bool bytes;		/* the body may have NULs within */
+	bool fd;		/* exactly one descriptor comes along, which is perform()'s, also on failure */
+	/* The argument of CONTROL_END: 0, an act's id, or negative errno. */
+	int64_t (*perform)(const struct control_request *request);
+};
+
+struct control_table {
+	const struct control_row *rows;
+	size_t n;
 };
 
 /*
  * Listens on path (mode 0666). uid 0 may do everything, api_uid ((uid_t)-1: none) may read; anybody else is refused.
- * 0 or negative errno, said as an event.
+ * `table`: what may be asked beside events, the status and posting; it must stay valid. 0 or negative errno, said as an
+ * event.
  */
-int control_init(const char *path, uid_t api_uid);
+int control_init(const char *path, uid_t api_uid, const struct control_table *table);
+
+/* Who asks, for events: the role, stage or service, "gantryctl", or "kernel", which starts /sbin/poweroff by itself. */
+const char *control_asker(const struct control_request *request);
 
 /*
  * Takes over PID 1's end of a SOCK_SEQPACKET pair whose other end a role inherits as descriptor 3. `role` is its name,

@@ -1,103 +1,60 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is asked on a connection: a request is looked at whole, checked against what the connection may do, and done at
- * once; how it is answered is set in the connection.
+ * What is asked on a connection: a request is looked at whole, checked against its row, which says who may
+ * ask it and in what form, and done at once; how it is answered is set in the connection.
  */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "boot.h"
 #include "connection.h"
 #include "init/event/event.h"
 #include "init/lib/fdpass.h"
-#include "init/pid1/act.h"
+#include "init/lib/loop.h"
+#include "init/node/whose.h"
 #include "init/process/processes.h"
 
+static const struct control_table *table;
 static bool draining;
 
-static int64_t begin_refresh(void)
+static const char *asker(const struct connection *c)
 {
-	int64_t first = (int64_t)event_last() + 1;
-	int r = boot_refresh();
-
-	return r < 0 ? r : first;
+	return c->role ? c->event_source : whose_pid(c->pid);
 }
 
-static int64_t act(struct connection *c, enum control_kind kind, const char *body)
+const char *control_asker(const struct control_request *request)
 {
-	const char *node = c->role ? c->event_source : boot_node_of_pid(c->pid);
-	const char *by = node ? node : processes_is_kernels(c->pid) ? "kernel" : "gantryctl";
+	const char *node = asker(request->from);
 
-	switch (kind) {
-	case CONTROL_START:
-		return boot_start(body);
-	case CONTROL_STOP:
-		return boot_stop(body);
-	case CONTROL_RESTART:
-		return boot_restart(body);
-	case CONTROL_POWEROFF:
-		boot_shutdown(SHUTDOWN_POWEROFF, by, body);
-		return 0;
-	case CONTROL_REBOOT:
-		boot_shutdown(SHUTDOWN_REBOOT, by, body);
-		return 0;
-	case CONTROL_HALT:
-		boot_shutdown(SHUTDOWN_HALT, by, body);
-		return 0;
-	case CONTROL_REFRESH:
-		return begin_refresh();
-	default:
-		return -EBADMSG;
-	}
+	return node ? node : processes_is_kernels(request->from->pid) ? "kernel" : "gantryctl";
 }
 
-/* The attached descriptor, if the request has one, is the act's, also on failure. */
-static int64_t begin_act(enum control_kind kind, const char *body, size_t size, int attached)
+static int64_t post(const struct control_request *request)
 {
-	if ((attached >= 0) != (kind == CONTROL_UPLOAD || kind >= CONTROL_BOOT_LOG)) {
-		if (attached >= 0)
-			close(attached);
-		return -EBADMSG;
-	}
-	switch (kind) {
-	case CONTROL_ACTION:
-		return act_action(body);
-	case CONTROL_UPLOAD:
-		return act_upload(body, attached);
-	case CONTROL_PASSWORD:
-		return act_password(body, size);
-	case CONTROL_SERVICE_LOG:
-		return act_service_log(body, attached);
-	default:
-		return act_boot_log(attached);
-	}
-}
-
-static int post(struct connection *c, const struct control_head *head, const char *body)
-{
-	const char *node = c->role ? c->event_source : boot_node_of_pid(c->pid);
+	const struct control_head *head = request->head;
+	const char *body = request->body, *node = asker(request->from);
 	const char *end = memchr(body, '\0', head->size);
 	size_t text_size = end ? (size_t)(end - body) : head->size;
 	size_t fields_size = end ? head->size - text_size - 1 : 0;
 
 	if (head->argument < 0 || head->argument >= EVENT_LEVEL_MAX)
 		return -EINVAL;
-	if (c->role && (head->flags & CONTROL_OUTSIDE))
+	if (request->from->role && (head->flags & CONTROL_OUTSIDE))
 		node = "http";
 	event_add((enum event_level)head->argument, EVENT_MESSAGE, node ? node : "gantryctl", body, text_size,
 		  body + (head->size - fields_size), fields_size);
 	return 0;
 }
 
-static int begin_events(struct connection *c, const struct control_head *head)
+static int64_t begin_events(const struct control_request *request)
 {
-	bool follow = head->flags & CONTROL_FOLLOW;
+	struct connection *c = request->from;
+	bool follow = request->head->flags & CONTROL_FOLLOW;
 
 	if (c->following)
 		return -EBUSY;
-	c->next = head->argument > 0 ? (uint64_t)head->argument : 1;
+	c->next = request->head->argument > 0 ? (uint64_t)request->head->argument : 1;
 	c->last = follow && !draining ? UINT64_MAX : event_last();
 	c->following = follow;
 	c->closing = follow && draining;
@@ -105,49 +62,52 @@ static int begin_events(struct connection *c, const struct control_head *head)
 	return 0;
 }
 
-static int take_certificate(const struct control_head *head, const char *body)
+static int64_t begin_status(const struct control_request *request)
 {
-	if (head->size != 64 || strspn(body, "0123456789abcdef") != 64)
-		return -EBADMSG;
-	boot_certificate(body);
+	request->from->answer = ANSWER_STATUS;
+	request->from->step = 0;
 	return 0;
 }
 
-static unsigned needed_permission(unsigned kind)
+/* What needs the connection itself. */
+static const struct control_row own_rows[] = {
+	{.kind = CONTROL_EVENTS, .permission = CONTROL_MAY_READ, .bytes = true, .perform = begin_events},
+	{.kind = CONTROL_STATUS, .permission = CONTROL_MAY_READ, .bytes = true, .perform = begin_status},
+	{.kind = CONTROL_POST, .permission = CONTROL_MAY_POST, .bytes = true, .perform = post},
+};
+
+void connection_requests(const struct control_table *with)
 {
-	if (kind == CONTROL_LAST_SHUTDOWN)
-		return CONTROL_MAY_TELL;
-	return kind == CONTROL_EVENTS || kind == CONTROL_STATUS ? CONTROL_MAY_READ :
-	       kind == CONTROL_POST || kind == CONTROL_CERTIFICATE ? CONTROL_MAY_POST :
-	       kind >= CONTROL_ACTION && kind <= CONTROL_SERVICE_LOG ? CONTROL_MAY_ACT : CONTROL_MAY_CONTROL;
+	table = with;
 }
 
-/* body is NUL-terminated beyond head->size; *attached is -1 or set to -1 once taken. Sets what is to be answered. */
-static void take_request(struct connection *c, const struct control_head *head, const char *body, int *attached)
+static const struct control_row *row_among(const struct control_row *rows, size_t n, unsigned kind)
 {
-	c->result = 0;
+	for (size_t i = 0; i < n; i++)
+		if (rows[i].kind == kind)
+			return &rows[i];
+	return NULL;
+}
+
+static const struct control_row *row_of(unsigned kind)
+{
+	const struct control_row *row = row_among(own_rows, sizeof(own_rows) / sizeof(*own_rows), kind);
+
+	return row || !table ? row : row_among(table->rows, table->n, kind);
+}
+
+/* Sets what is to be answered. */
+static void take_request(struct connection *c, const struct control_head *head, const char *body, int fd)
+{
+	const struct control_row *row = row_of(head->kind);
+	int64_t refused = !row ? -EBADMSG : !(c->permissions & row->permission) ? -EPERM :
+			  row->fd != (fd >= 0) || (!row->bytes && strlen(body) != head->size) ? -EBADMSG : 0;
+
 	c->answer = ANSWER_END;
-	if ((head->kind < CONTROL_EVENTS || head->kind > CONTROL_SERVICE_LOG) && head->kind != CONTROL_LAST_SHUTDOWN)
-		c->result = -EBADMSG;
-	else if (!(c->permissions & needed_permission(head->kind)))
-		c->result = -EPERM;
-	else if (head->kind == CONTROL_EVENTS)
-		c->result = begin_events(c, head);
-	else if (head->kind == CONTROL_POST)
-		c->result = post(c, head, body);
-	else if (head->kind == CONTROL_CERTIFICATE)
-		c->result = take_certificate(head, body);
-	else if (head->kind == CONTROL_LAST_SHUTDOWN)
-		boot_last_shutdown(body, head->size);
-	else if (needed_permission(head->kind) == CONTROL_MAY_ACT) {
-		c->result = begin_act(head->kind, body, head->size, *attached);
-		*attached = -1;
-	} else if (head->kind != CONTROL_STATUS)
-		c->result = strlen(body) == head->size ? act(c, head->kind, body) : -EBADMSG;
-	else {
-		c->answer = ANSWER_STATUS;
-		c->step = 0;
-	}
+	if (refused && fd >= 0)
+		close(fd);
+	c->result = refused ? refused :
+		    row->perform(&(struct control_request){.from = c, .head = head, .body = body, .fd = fd});
 	c->barrier = event_last();
 }
 
@@ -185,9 +145,7 @@ int connection_receive(struct connection *c)
 	}
 	body[head.size] = '\0';
 	c->active_ns = loop_now_ns();
-	take_request(c, &head, body, &attached);
-	if (attached >= 0)
-		close(attached);
+	take_request(c, &head, body, attached);
 	return 1;
 }
 

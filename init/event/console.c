@@ -153,7 +153,7 @@ static void reopen(struct loop_timer *timer)
 
 int console_init(void)
 {
-	int r = fd >= 0 ? 0 : open_device();
+	int r = open_device();
 
 	event_on_add(wake);
 	if (r < 0)
@@ -186,16 +186,4 @@ void console_flush(int64_t due_ns)
 	/* What the terminal's driver holds would be lost by reboot(2); it has no notification, so it is asked. */
 	while (fd >= 0 && ioctl(fd, TIOCOUTQ, &queued) == 0 && queued > 0 && left_ms(due_ns) > 0)
 		nanosleep(&(struct timespec){.tv_nsec = DRAIN_STEP_MS * 1000000}, NULL);
-}
-
-void console_direct(const void *record, size_t size)
-{
-	struct text t = TEXT_FIXED(line);
-	struct event_view e;
-
-	if (event_view(&e, record, size) < 0 || (fd < 0 && open_device() < 0))
-		return;
-	event_console_line(&t, &e);
-	while (t.size > 0 && write(fd, line, t.size) < 0 && errno == EINTR)
-		;
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Saying things inside PID 1. Every event is cleaned, numbered and put in the ring here and nowhere else; then the
- * readers are woken. No call fails, waits or allocates, so anything may say anything at any time.
+ * Implements event.h. Every event is cleaned, numbered and added to the ring here and nowhere else; then the readers
+ * are woken. No call fails, waits or allocates, so any code may add an event at any time, even before event_init():
+ * there is a small ring from the start.
  */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#include "console.h"
 #include "event.h"
 #include "init/lib/loop.h"
 #include "init/lib/ring.h"
@@ -17,9 +17,12 @@
 #define WAKES_MAX       4
 #define KEY_MAX         32
 #define DROP_REPORT_NS  1000000000
-#define FIELDS_ROOM     (2 * EVENT_FIELDS_MAX)	/* before cleaning */
+#define EARLY_ENTRIES   32
 
-static struct ring ring;
+static struct ring_entry early_index[EARLY_ENTRIES];
+static char early_bytes[8 * EVENT_RECORD_MAX];
+static struct ring ring = {.index = early_index, .entries = EARLY_ENTRIES,
+			   .bytes = early_bytes, .size = sizeof(early_bytes)};
 static void (*wakes[WAKES_MAX])(void);
 static size_t n_wakes;
 static bool waking, wake_again;
@@ -31,7 +34,18 @@ static struct loop_timer drop_timer;
 
 int event_init(size_t entries)
 {
-	return ring_init(&ring, entries);
+	char record[EVENT_RECORD_MAX];
+	uint64_t seq = 0;
+	struct ring whole;
+	int r = ring_init(&whole, entries);
+	size_t size;
+
+	if (r < 0)
+		return r;
+	for (; (size = event_read(&seq, record)) > 0; seq++)
+		ring_add(&whole, record, size);
+	ring = whole;
+	return 0;
 }
 
 uint64_t event_last(void)
@@ -134,47 +148,44 @@ void event_add(enum event_level level, enum event_kind kind, const char *source,
 	head.fields_size = (uint16_t)event_clean_fields(p, EVENT_FIELDS_MAX, fields, fields_size);
 	p += head.fields_size;
 	memcpy(record, &head, sizeof(head));
-	if (!ring.index) {
-		console_direct(record, (size_t)(p - record));
-		return;
-	}
 	levels[head.level]++;
 	ring_add(&ring, record, (size_t)(p - record));
 	wake_readers();
 }
 
-void event_say(enum event_level level, const char *source, const char *fmt, ...)
+static void say(enum event_level level, const char *source, const struct fields *fields, const char *fmt, va_list args)
 {
 	char text[EVENT_TEXT_MAX + 8];	/* more than fits, so that the cut is made between characters */
-	va_list args;
-	int n;
+	int n = vsnprintf(text, sizeof(text), fmt, args);
 
-	va_start(args, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
 	if (n < 0)
 		n = 0;
-	event_add(level, EVENT_MESSAGE, source, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1, NULL, 0);
+	event_add(level, EVENT_MESSAGE, source, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1,
+		  fields ? fields->bytes : NULL, fields ? fields->size : 0);
 }
 
-void event_state(enum event_level level, const char *source, const char *state, ...)
+void event_say(enum event_level level, const char *source, const char *fmt, ...)
 {
-	char fields[FIELDS_ROOM];
-	size_t used = 0;
-	const char *field;
 	va_list args;
 
-	va_start(args, state);
-	while ((field = va_arg(args, const char *)) != NULL && used < sizeof(fields)) {
-		size_t n = strlen(field) + 1;
-
-		if (n > sizeof(fields) - used)
-			n = sizeof(fields) - used;
-		memcpy(fields + used, field, n);
-		used += n;
-	}
+	va_start(args, fmt);
+	say(level, source, NULL, fmt, args);
 	va_end(args);
-	event_add(level, EVENT_STATE, source, state, strlen(state), fields, used);
+}
+
+void event_tell(enum event_level level, const char *source, const struct fields *fields, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	say(level, source, fields, fmt, args);
+	va_end(args);
+}
+
+void event_state(enum event_level level, const char *source, const char *state, const struct fields *fields)
+{
+	event_add(level, EVENT_STATE, source, state, strlen(state), fields ? fields->bytes : NULL,
+		  fields ? fields->size : 0);
 }
 
 void event_levels(uint64_t ret[EVENT_LEVEL_MAX])

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Saying things inside PID 1, and the ring that keeps them. One byte ring of fixed size, allocated before the loop
- * starts; readers hold a sequence number, never a pointer. Adding never fails, never waits and never allocates: the
- * oldest events make room.
+ * The events of PID 1 and the ring that keeps the newest ones. The ring has a fixed size and is allocated before the
+ * loop starts; readers hold a sequence number, never a pointer. Adding an event never fails, waits or allocates: the
+ * oldest events are evicted.
  */
 #ifndef INIT_EVENT_EVENT_H
 #define INIT_EVENT_EVENT_H
@@ -13,15 +13,24 @@
 
 #include <gantry/event.h>
 
-/* Allocates the ring for at most `entries` events. 0 or negative errno. Before it, events go to the console only. */
+#include "fields.h"
+
+/*
+ * Allocates the ring for at most `entries` events. 0 or negative errno. Events added earlier are kept in a small static
+ * ring and move to the new one; if the allocation fails, the small ring stays in use.
+ */
 int event_init(size_t entries);
 
 /* A message, printf-like. Source: a node's name or "gantry". Bytes that are not printable UTF-8 are replaced. */
 void event_say(enum event_level level, const char *source, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* A state word with fields: event_state(EVENT_INFO, "disk", "running", "attempt=1", "text=...", NULL). */
-void event_state(enum event_level level, const char *source, const char *state, ...) __attribute__((sentinel));
+/* The same with fields. */
+void event_tell(enum event_level level, const char *source, const struct fields *fields, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* A state word, with fields or NULL. */
+void event_state(enum event_level level, const char *source, const char *state, const struct fields *fields);
 
 /* Any event; text and fields need no terminator; fields: "key=value" NUL each, checked and cut here. */
 void event_add(enum event_level level, enum event_kind kind, const char *source, const char *text, size_t text_size,

@@ -1,198 +1,51 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A reader for exactly one shape. What a string becomes is never longer than how it is written, and key=value NUL is
- * never longer than "key":value with its quotes and comma: so the two buffers, each as large as the largest input, need
- * no check for room. A name is decoded behind the fields that are there, and stays there only if it is one.
+ * Takes the tokens of one fixed shape. A decoded string is never longer than its text, and key=value NUL is never longer
+ * than "key":value with its quotes and comma: so the two buffers, each as large as the largest input, need no check for
+ * room. A name is decoded behind the fields that are there, and stays there only if it is a field's key.
  */
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "eventjson.h"
-#include "init/lib/utf8.h"
+#include "init/lib/json.h"
 
 #define KEY_MAX 32
 
-struct input {
-	const char *at, *end;
+enum member {
+	MESSAGE,
+	LEVEL,
+	FIELDS,
+	MEMBER_MAX,
+};
+
+static const char *const members[] = {"message", "level", "fields"};
+_Static_assert(sizeof(members) / sizeof(members[0]) == MEMBER_MAX, "a name for each member");
+
+struct reader {
 	struct eventjson *ret;
-	unsigned members;	/* bits: which were there */
+	unsigned seen;		/* bit n: member n was there */
+	enum member member;	/* whose value it is */
 	unsigned n_fields;
+	size_t key_size;	/* of the field, with its '=' */
 };
 
 static const char *const level_names[] = EVENT_LEVEL_NAMES;
 
-static void skip_space(struct input *in)
+/* The index of a decoded string among the names, or n. */
+static unsigned find(const char *string, size_t size, const char *const *names, unsigned n)
 {
-	while (in->at < in->end && (*in->at == ' ' || *in->at == '\t' || *in->at == '\n' || *in->at == '\r'))
-		in->at++;
-}
+	unsigned i = 0;
 
-static bool next_is(struct input *in, char c)
-{
-	skip_space(in);
-	return in->at < in->end && *in->at == c;
-}
-
-static bool take(struct input *in, char c)
-{
-	if (!next_is(in, c))
-		return false;
-	in->at++;
-	return true;
-}
-
-static bool take_word(struct input *in, const char *word)
-{
-	size_t n = strlen(word);
-
-	if ((size_t)(in->end - in->at) < n || memcmp(in->at, word, n) != 0)
-		return false;
-	in->at += n;
-	return true;
-}
-
-/* ---- strings -------------------------------------------------------------------------------------------------- */
-
-/* The value of four hex digits, or -1. */
-static int32_t read_hex(struct input *in)
-{
-	int32_t value = 0;
-
-	if (in->end - in->at < 4)
-		return -1;
-	for (int i = 0; i < 4; i++) {
-		char c = *in->at++;
-		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-			    c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-
-		if (digit < 0)
-			return -1;
-		value = value << 4 | digit;
-	}
-	return value;
-}
-
-/* What follows "\u", the second half of a pair included; 0: not a character, or NUL. */
-static uint32_t read_unicode(struct input *in)
-{
-	int32_t c = read_hex(in), low;
-
-	if (c < 0 || (c >= 0xdc00 && c <= 0xdfff))
-		return 0;
-	if (c < 0xd800 || c > 0xdbff)
-		return (uint32_t)c;
-	if (!take_word(in, "\\u"))
-		return 0;
-	low = read_hex(in);
-	return low >= 0xdc00 && low <= 0xdfff ? 0x10000u + (uint32_t)((c - 0xd800) << 10 | (low - 0xdc00)) : 0;
-}
-
-/* What follows a backslash; 0: no such escape. */
-static uint32_t read_escape(struct input *in)
-{
-	static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
-	const char *found;
-
-	if (in->at == in->end)
-		return 0;
-	if (*in->at == 'u') {
-		in->at++;
-		return read_unicode(in);
-	}
-	found = memchr(names, *in->at++, sizeof(names) - 1);
-	return found ? (unsigned char)values[found - names] : 0;
-}
-
-/* Decodes a string to out. */
-static bool read_string(struct input *in, char *out, size_t *ret_size)
-{
-	size_t used = 0;
-
-	if (!take(in, '"'))
-		return false;
-	while (in->at < in->end && *in->at != '"') {
-		uint32_t c;
-		size_t n;
-
-		if (*in->at >= 0x20 && *in->at < 0x7f && *in->at != '\\') {	/* nearly always */
-			out[used++] = *in->at++;
-			continue;
-		}
-		n = utf8_decode(in->at, (size_t)(in->end - in->at), &c);
-		if (n == 0 || c < 0x20)
-			return false;
-		if (c != '\\') {
-			memcpy(out + used, in->at, n);
-			used += n;
-			in->at += n;
-			continue;
-		}
-		in->at++;
-		c = read_escape(in);
-		if (c == 0)
-			return false;
-		used += utf8_encode(out + used, c);
-	}
-	*ret_size = used;
-	return take(in, '"');
-}
-
-/* ---- values --------------------------------------------------------------------------------------------------- */
-
-static bool skip_digits(struct input *in)
-{
-	const char *from = in->at;
-
-	while (in->at < in->end && *in->at >= '0' && *in->at <= '9')
-		in->at++;
-	return in->at > from;
-}
-
-static bool skip_number(struct input *in)
-{
-	(void)take_word(in, "-");
-	if (!take_word(in, "0") && !skip_digits(in))
-		return false;
-	if (take_word(in, ".") && !skip_digits(in))
-		return false;
-	if (!take_word(in, "e") && !take_word(in, "E"))
-		return true;
-	if (!take_word(in, "+"))
-		(void)take_word(in, "-");
-	return skip_digits(in);
-}
-
-/* A value as text at out. What comes behind a number or a word is the caller's: it takes a comma or a brace only. */
-static bool read_value(struct input *in, char *out, size_t *ret_size)
-{
-	const char *from;
-
-	if (next_is(in, '"'))
-		return read_string(in, out, ret_size);
-	from = in->at;
-	if (!take_word(in, "true") && !take_word(in, "false") && !skip_number(in))
-		return false;
-	*ret_size = (size_t)(in->at - from);
-	memcpy(out, from, *ret_size);
-	return true;
-}
-
-static bool read_object(struct input *in, bool (*member)(struct input *in))
-{
-	if (!take(in, '{'))
-		return false;
-	if (take(in, '}'))
-		return true;
-	do
-		if (!member(in))
-			return false;
-	while (take(in, ','));
-	return take(in, '}');
+	while (i < n && (strlen(names[i]) != size || memcmp(names[i], string, size) != 0))
+		i++;
+	return i;
 }
 
 /* ---- fields --------------------------------------------------------------------------------------------------- */
 
-/* As event.c wants them. */
+/* As event.c requires it. */
 static bool good_key(const char *key, size_t size)
 {
 	if (size == 0 || size > KEY_MAX || key[0] < 'a' || key[0] > 'z')
@@ -212,89 +65,104 @@ static bool is_there(const struct eventjson *e, const char *key, size_t size)
 	return false;
 }
 
-static bool read_field(struct input *in)
+static int take_field_key(struct reader *reader, const struct json_token *token)
 {
-	struct eventjson *e = in->ret;
+	struct eventjson *e = reader->ret;
 	char *field = e->fields + e->fields_size;
-	size_t key, value;
+	size_t n;
 
-	if (in->n_fields++ == EVENTJSON_FIELDS_MAX)	/* looking for doubles takes the square of it */
-		return false;
-	if (!read_string(in, field, &key) || !good_key(field, key) || !take(in, ':'))
-		return false;
-	field[key++] = '=';
-	if (is_there(e, field, key) || !read_value(in, field + key, &value))
-		return false;
-	field[key + value] = '\0';
-	e->fields_size += key + value + 1;
-	return true;
+	if (reader->n_fields++ == EVENTJSON_FIELDS_MAX)	/* the search for doubles takes the square of it */
+		return -EINVAL;
+	n = json_decode(token, field);
+	if (!good_key(field, n))
+		return -EINVAL;
+	field[n++] = '=';
+	reader->key_size = n;
+	return is_there(e, field, n) ? -EINVAL : 0;
+}
+
+static int take_field(struct reader *reader, const struct json_token *token)
+{
+	struct eventjson *e = reader->ret;
+	char *value = e->fields + e->fields_size + reader->key_size;
+	size_t n = token->size;
+
+	if (token->kind == JSON_STRING)
+		n = json_decode(token, value);
+	else
+		memcpy(value, token->text, n);
+	value[n] = '\0';
+	e->fields_size += reader->key_size + n + 1;
+	return 0;
 }
 
 /* ---- the object ----------------------------------------------------------------------------------------------- */
 
-static bool read_message(struct input *in)
+static int take_member_key(struct reader *reader, const struct json_token *token)
 {
-	return read_string(in, in->ret->text, &in->ret->text_size);
+	char *name = reader->ret->fields + reader->ret->fields_size;
+	unsigned member = find(name, json_decode(token, name), members, MEMBER_MAX);
+
+	if (member == MEMBER_MAX || reader->seen & 1u << member)
+		return -EINVAL;
+	reader->seen |= 1u << member;
+	reader->member = (enum member)member;
+	return 0;
 }
 
-static bool read_level(struct input *in)
+static int take_string(struct reader *reader, const struct json_token *token)
 {
-	char *name = in->ret->fields + in->ret->fields_size;
-	size_t n;
+	struct eventjson *e = reader->ret;
+	char *name = e->fields + e->fields_size;
+	unsigned level;
 
-	if (!read_string(in, name, &n))
-		return false;
-	for (unsigned i = 0; i < EVENT_LEVEL_MAX; i++) {
-		if (strlen(level_names[i]) == n && memcmp(level_names[i], name, n) == 0) {
-			in->ret->level = (enum event_level)i;
-			return true;
-		}
+	if (reader->member == FIELDS)
+		return -EINVAL;
+	if (reader->member == MESSAGE) {
+		e->text_size = json_decode(token, e->text);
+		return 0;
 	}
-	return false;
+	level = find(name, json_decode(token, name), level_names, EVENT_LEVEL_MAX);
+	e->level = (enum event_level)level;
+	return level < EVENT_LEVEL_MAX ? 0 : -EINVAL;
 }
 
-static bool read_fields(struct input *in)
+static int take(struct json_scan *scan, const struct json_token *token)
 {
-	return read_object(in, read_field);
-}
+	struct reader *reader = scan->with;
 
-static const struct {
-	const char *name;
-	bool (*read)(struct input *in);
-} members[] = {
-	{"message", read_message},	/* bit 0 */
-	{"level", read_level},
-	{"fields", read_fields},
-};
-
-static bool read_member(struct input *in)
-{
-	char *name = in->ret->fields + in->ret->fields_size;
-	size_t n;
-
-	if (!read_string(in, name, &n) || !take(in, ':'))
-		return false;
-	for (unsigned i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
-		if (strlen(members[i].name) != n || memcmp(members[i].name, name, n) != 0)
-			continue;
-		if (in->members & 1u << i)
-			return false;
-		in->members |= 1u << i;
-		return members[i].read(in);
+	switch (token->kind) {
+	case JSON_BEGIN:
+	case JSON_CLOSE:
+		return 0;
+	case JSON_OBJECT:
+		return token->depth == 0 || reader->member == FIELDS ? 0 : -EINVAL;
+	case JSON_KEY:
+		return token->depth == 1 ? take_member_key(reader, token) : take_field_key(reader, token);
+	case JSON_STRING:
+		if (token->depth == 1)
+			return take_string(reader, token);
+		/* fall through */
+	case JSON_NUMBER:
+	case JSON_TRUE:
+	case JSON_FALSE:
+		return token->depth == 2 ? take_field(reader, token) : -EINVAL;
+	case JSON_ARRAY:
+	case JSON_NULL:
+	case JSON_COMMENT:
+		break;
 	}
-	return false;
+	return -EINVAL;
 }
 
 bool eventjson_read(struct eventjson *ret, const char *bytes, size_t size)
 {
-	struct input in = {.at = bytes, .end = bytes + size, .ret = ret};
+	struct reader reader = {.ret = ret};
+	struct json_scan scan = {.text = bytes, .size = size, .depth_max = 2, .take = take, .with = &reader};
 
 	if (size > EVENTJSON_MAX)
 		return false;
 	ret->level = EVENT_INFO;
 	ret->text_size = ret->fields_size = 0;
-	if (!read_object(&in, read_member) || !(in.members & 1))
-		return false;
-	skip_space(&in);
-	return in.at == in.end;
+	return json_scan(&scan) == 0 && reader.seen & 1u << MESSAGE;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * An event as a JSON object: {"message": "...", "level": "warning", "fields": {"key": value}}. PID 1 itself reads these
- * from any local process, so: no allocation, no recursion that the input chooses, one pass, and nothing is taken that
- * is not wholly valid.
+ * from any local process, so: no allocation, no recursion, one pass, and an object that is not wholly valid is refused.
  */
 #ifndef INIT_EVENT_EVENTJSON_H
 #define INIT_EVENT_EVENTJSON_H

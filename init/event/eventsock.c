@@ -14,7 +14,6 @@
 #include "datagram.h"
 #include "event.h"
 #include "eventsock.h"
-#include "init/control/boot.h"
 #include "init/lib/loop.h"
 #include "init/lib/unixsock.h"
 #include "sender.h"
@@ -25,6 +24,7 @@
 #define QUEUE_LENGTH    512
 
 static struct loop_source source = LOOP_SOURCE_INIT;
+static const char *(*whose)(int pid);
 
 /* Where no datagram comes, its bytes are never touched: what is written for each call lies apart. */
 static char bytes[DATAGRAMS_A_CALL][DATAGRAM_MAX + 1];	/* one more: what is longer is seen to be so */
@@ -65,7 +65,7 @@ static const char *sender_name(int pid)
 
 	if (pid > 0 && names[i].pid == pid)
 		return names[i].name;
-	node = pid > 0 ? boot_node_of_pid(pid) : NULL;
+	node = pid > 0 ? whose(pid) : NULL;
 	names[i].pid = pid;
 	if (node)
 		snprintf(names[i].name, sizeof(names[i].name), "%s", node);
@@ -129,10 +129,11 @@ static int bind_socket(const char *path)
 	return unixsock_bind(path, SOCK_DGRAM);
 }
 
-int eventsock_init(const char *path)
+int eventsock_init(const char *path, const char *(*with)(int pid))
 {
 	int r;
 
+	whose = with;
 	source.ready = ready;
 	r = loop_take(&source, bind_socket(path), EPOLLIN);
 	if (r < 0)

@@ -6,8 +6,11 @@
 #ifndef INIT_EVENT_EVENTSOCK_H
 #define INIT_EVENT_EVENTSOCK_H
 
-/* Binds the socket (mode 0666) and reads it from the loop; 0 or negative errno, said as an event. */
-int eventsock_init(const char *path);
+/*
+ * Binds the socket (mode 0666) and reads it from the loop; 0 or negative errno, said as an event. whose: the name of the
+ * stage or service that a process belongs to, or NULL.
+ */
+int eventsock_init(const char *path, const char *(*whose)(int pid));
 
 /*
  * Reads what is in the queue now. Called before a process is reaped: as long as it is a zombie, the kernel still says

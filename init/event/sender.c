@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A bucket is one time: when it will be full again (GCRA). Whoever gets the place of another gets its bucket as it is:
- * a stranger that is a new process, and so a new name, for every message gains nothing by that, since all its places
- * together hold no more than so many buckets.
+ * A bounded table with one bucket a sender. A new sender inherits the bucket of the row it evicts, so a new process
+ * per message, which has a new name each time, cannot exceed the limit: all rows together hold SENDERS_MAX buckets.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "event.h"
+#include "init/lib/bucket.h"
 #include "init/lib/loop.h"
 #include "sender.h"
 
@@ -17,21 +17,19 @@
 
 struct sender {
 	char name[EVENT_SOURCE_MAX + 1];
-	uint64_t used;		/* counts calls: the smallest was not heard of for the longest time */
-	int64_t full_ns;
-	uint64_t dropped;	/* and not yet said */
+	uint64_t used;		/* number of its last call: the row with the smallest one is evicted */
+	struct bucket bucket;
+	uint64_t dropped;	/* not yet reported */
 };
 
 static struct sender senders[SENDERS_MAX];
 static uint64_t calls, dropped_of_others;
-static int64_t rate_per_s, event_ns, burst_ns;
+static struct bucket_limit limit;
 static struct loop_timer timer;
 
 void sender_limit(int64_t per_s, int64_t burst)
 {
-	rate_per_s = per_s;
-	event_ns = per_s > 0 ? 1000000000 / per_s : 0;
-	burst_ns = event_ns * burst;
+	limit = (struct bucket_limit){.per_s = per_s, .burst = burst};
 }
 
 struct sender *sender_find(const char *name)
@@ -59,7 +57,7 @@ static void say(const char *source, uint64_t *dropped, const char *whose)
 {
 	if (*dropped > 0)
 		event_say(EVENT_WARNING, source, "%" PRIu64 " message%s dropped: more than %" PRId64 " a second%s",
-			  *dropped, *dropped == 1 ? "" : "s", rate_per_s, whose);
+			  *dropped, *dropped == 1 ? "" : "s", limit.per_s, whose);
 	*dropped = 0;
 }
 
@@ -73,17 +71,11 @@ static void say_all(struct loop_timer *t)
 
 bool sender_may(struct sender *sender, int64_t now_ns)
 {
-	int64_t from_ns = sender->full_ns > now_ns ? sender->full_ns : now_ns;
-
-	if (event_ns == 0)
+	if (bucket_take(&sender->bucket, &limit, now_ns))
 		return true;
-	if (from_ns + event_ns - now_ns <= burst_ns) {
-		sender->full_ns = from_ns + event_ns;
-		return true;
-	}
 	sender->dropped++;
 	event_count_told_drop();
-	if (!timer.armed) {	/* a second later, so that it counts something; and so once a second at most */
+	if (!timer.armed) {	/* once a second at most, with what was dropped in that second */
 		timer.fire = say_all;
 		loop_arm(&timer, now_ns + SAY_NS);
 	}

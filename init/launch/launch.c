@@ -27,9 +27,10 @@
 #include <gantry/stage.h>
 
 #include "envfile.h"
-#include "init/config/check.h"
+#include "init/config/format.h"
 #include "init/container/container.h"
 #include "init/lib/account.h"
+#include "init/lib/member.h"
 #include "init/lib/words.h"
 #include "init/process/birth.h"
 #include "launch.h"
@@ -39,7 +40,6 @@
 
 #define SERVICE_SIZE_MAX (1u << 20)
 #define GROUPS_MAX       64
-#define NOTIFY_PATH      "/run/gantry/notify"
 #define PATH_DEFAULT     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define PASSWD_PATH      "/etc/passwd"
 #define GROUP_PATH       "/etc/group"
@@ -67,11 +67,19 @@ static _Noreturn void fail(const char *fmt, ...)
 	_exit(STAGE_NEVER);
 }
 
-static const char *string(struct json_object *service, const char *name, const char *otherwise)
+static const char *string(struct json_object *service, const char *name)
 {
-	struct json_object *value = key_member(service, name);
+	return json_object_get_string(key_member(service, name));
+}
 
-	return value ? json_object_get_string(value) : otherwise;
+/* Every service has these keys: the check of boot.json adds their defaults. */
+static void require(struct json_object *service)
+{
+	static const char *const names[] = {"user", "directory", "umask", "no_new_privs"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!key_member(service, names[i]))
+			fail("the service has no \"%s\"", names[i]);
 }
 
 static size_t length(struct json_object *array)
@@ -164,8 +172,8 @@ static void find_group(const char *name, gid_t *ret)
 
 static void find_identity(struct json_object *service, struct identity *identity)
 {
-	const char *user = string(service, "user", "root");
-	const char *group = string(service, "group", NULL);
+	const char *user = string(service, "user");
+	const char *group = string(service, "group");
 	struct json_object *groups = key_member(service, "groups");
 	bool root = !strcmp(user, "root");	/* 0, whatever a file says */
 	int r = root ? 0 : account_user(PASSWD_PATH, user, &identity->uid, &identity->gid);
@@ -205,8 +213,7 @@ static uint64_t capabilities(struct json_object *names)
 /* What root alone can give up: before the change of user. */
 static void confine(struct json_object *service, uint64_t kept)
 {
-	struct json_object *no_new_privs = key_member(service, "no_new_privs");
-	const char *profile = string(service, "seccomp", NULL);
+	const char *profile = string(service, "seccomp");
 	char reason[400];
 	int r;
 
@@ -216,7 +223,7 @@ static void confine(struct json_object *service, uint64_t kept)
 	r = sandbox_bound(kept);
 	if (r < 0)
 		fail("capabilities: %s", error_words(-r));
-	if ((!no_new_privs || json_object_get_boolean(no_new_privs)) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	if (json_object_get_boolean(key_member(service, "no_new_privs")) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		fail("no_new_privs: %s", error_words(errno));
 	r = profile ? profile_load(profile) : 0;
 	if (r < 0)
@@ -262,7 +269,7 @@ static void add_variable(char **slot, const char *name, const char *value)
 
 static void read_environment_file(struct json_object *service, struct envfile *ret)
 {
-	const char *path = string(service, "environment_file", NULL);
+	const char *path = string(service, "environment_file");
 	char reason[200], *text;
 
 	if (path && envfile_read(path, &text, ret, reason, sizeof(reason)) < 0)
@@ -305,7 +312,7 @@ static char **make_environment(struct json_object *service)
 		}
 	}
 	if (notify)
-		add_variable(&variables[i++], "NOTIFY_SOCKET", NOTIFY_PATH);
+		add_variable(&variables[i++], "NOTIFY_SOCKET", NOTIFY_SOCKET);
 	if (alive) {
 		snprintf(usec, sizeof(usec), "%.0f", json_object_get_double(alive) * 1e6);
 		add_variable(&variables[i++], "WATCHDOG_USEC", usec);
@@ -370,6 +377,7 @@ void launch_service(const char *json)
 		set_oom_score(key_member(service, "oom_score_adj"));
 		container_become(service);
 	}
+	require(service);
 	find_identity(service, &identity);
 	set_limits(key_member(service, "limits"));
 	set_nice(key_member(service, "nice"));
@@ -379,8 +387,8 @@ void launch_service(const char *json)
 	kept = capabilities(key_member(service, "capabilities"));
 	confine(service, kept);
 	become(&identity, kept);
-	umask((mode_t)strtoul(string(service, "umask", "0022"), NULL, 8));
-	directory = string(service, "directory", "/");
+	umask((mode_t)strtoul(string(service, "umask"), NULL, 8));
+	directory = string(service, "directory");
 	if (chdir(directory) < 0)
 		fail("directory %s: %s", directory, error_words(errno));
 	place_ready_fd(service);

@@ -61,6 +61,12 @@ struct config_pair {
 	char *value;
 };
 
+/* A setting of a service's cgroup. */
+struct config_setting {
+	char *name, *value;
+	bool known;		/* its value was checked: a kernel without this file is not a mistake in boot.json */
+};
+
 struct config_node {
 	char *name;
 	enum node_kind kind;
@@ -108,7 +114,7 @@ struct config_node {
 	bool stop_all;			/* the stop signal goes to every process of its cgroup */
 	char *takes;			/* artifact that it may take, for a container's login; NULL: none */
 	int64_t prepare_ms;		/* a container: from its start until podman is executed; 0: no such time */
-	struct config_pair *cgroup;	/* cgroup v2 file -> value */
+	struct config_setting *cgroup;
 	size_t n_cgroup;
 	char *enabled_if;		/* key of the hub's document that says whether it runs; NULL: it does */
 	char **change_files;		/* rendered files; when one of them changes, change_action follows */

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "init/config/check.h"
+#include "init/config/format.h"
 #include "init/lib/restrict.h"
 #include "ring.h"
 

@@ -25,6 +25,7 @@
 #include "file.h"
 #include "init/lib/client.h"
 #include "init/lib/eventtext.h"
+#include "init/lib/member.h"
 #include "init/show/logline.h"
 #include "lastboot.h"
 
@@ -33,9 +34,7 @@
 #define LOG_SHORT_NAME  "events.log.new"	/* while a file that is too large is made shorter */
 #define READ_FLAGS      (O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
 #define OPTIONS_MAX     65536
-#define DIRECTORY       "/persistent/gantry/log"	/* defaults, as in docs/configuration.md */
 #define MAX_BYTES_LEAST 65536
-#define MAX_BYTES       (16 << 20)
 #define SYNC_MS         1000
 #define RETRY_MS        5000
 #define BUFFER_ROOM     (64 * 1024)
@@ -363,20 +362,18 @@ static int follow(struct log *log)
 static int read_options(struct log *log, char **ret_path)
 {
 	_cleanup_(cleanup_free) char *bytes = calloc(1, OPTIONS_MAX + 1);
-	struct json_object *options = NULL, *value;
+	struct json_object *options = NULL;
 	ssize_t n = bytes ? pread(OPTIONS_FD, bytes, OPTIONS_MAX, 0) : -1;
-	int64_t max_bytes = MAX_BYTES;
-	const char *path = DIRECTORY;
+	int64_t max_bytes;
+	const char *path;
 
 	if (n < 0)
 		return -errno;
 	options = json_tokener_parse(bytes);
-	if (json_object_object_get_ex(options, "max_bytes", &value))
-		max_bytes = json_object_get_int64(value);
+	max_bytes = json_object_get_int64(key_member(options, "max_bytes"));
 	log->limit = (max_bytes < MAX_BYTES_LEAST ? MAX_BYTES_LEAST : max_bytes) / 2;
-	if (json_object_object_get_ex(options, "directory", &value) && json_object_is_type(value, json_type_string))
-		path = json_object_get_string(value);
-	*ret_path = path[0] == '/' ? strdup(path) : NULL;
+	path = json_object_get_string(key_member(options, "directory"));
+	*ret_path = path && path[0] == '/' ? strdup(path) : NULL;
 	json_object_put(options);
 	return *ret_path ? 0 : -EINVAL;
 }

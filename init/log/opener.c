@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "init/config/check.h"
+#include "init/config/format.h"
 #include "init/lib/account.h"
 #include "init/lib/fdpass.h"
 #include "ring.h"

@@ -27,6 +27,7 @@
 #include <gantry/role.h>
 
 #include "format.h"
+#include "init/lib/bucket.h"
 #include "init/lib/eventtext.h"
 #include "init/lib/fdpass.h"
 #include "init/lib/logtail.h"
@@ -36,8 +37,7 @@
 #define NICE          10
 #define READS_A_TURN  16
 #define SAY_WAIT_MS   50	/* for PID 1 to take an event */
-#define EVENTS_BURST  1000	/* lines that become events, per service ... */
-#define EVENTS_RATE   100	/* ... and per second after that */
+#define REPORT_MS     1000	/* between two reports of lines that did not become events */
 #define FINISH_MS     1000	/* for what services that have ended left in their pipes */
 #define THREAD_STACK  (256 * 1024)
 #define BASE_MEMORY   (64 << 20)
@@ -54,9 +54,9 @@ struct reader {
 	struct stream streams[LOG_STREAMS];
 	uint64_t lost_lines, lost_bytes;	/* dropped since the log last said so */
 	bool said_lost;
-	unsigned events_left;
-	int64_t events_ms;		/* of the last refill */
-	unsigned long events_lost;
+	struct bucket events;
+	unsigned long events_lost;	/* since the last report */
+	int64_t events_lost_ms;		/* when the first of them was */
 	uint32_t end;			/* LOG_ENDED came for this one ... */
 	bool end_due;			/* ... and is not answered yet */
 };
@@ -104,26 +104,22 @@ void log_say(enum event_level level, size_t node, const char *fmt, ...)
 		tell(LOG_SAY, node, level, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
 }
 
-/* Lines as events, if the service is to have them: at the rate that PID 1 itself allows those that it reads. */
+/* Sends a line as an event, at the rate that PID 1 allows the processes whose output it reads itself. */
 static void make_event(size_t node, const char *text, size_t size)
 {
+	static const struct bucket_limit limit = {.per_s = 100, .burst = 1000};
 	struct reader *r = readers[node];
 	int64_t now_ms = log_now_ms();
-	int64_t more = (now_ms - r->events_ms) / 1000 * EVENTS_RATE;
 
-	if (more > 0) {
-		if (r->events_lost)
-			log_say(EVENT_WARNING, node, "prints too much: %lu lines are no events", r->events_lost);
+	if (r->events_lost && now_ms - r->events_lost_ms >= REPORT_MS) {
+		log_say(EVENT_WARNING, node, "prints too much: %lu lines are no events", r->events_lost);
 		r->events_lost = 0;
-		r->events_left = more > EVENTS_BURST - r->events_left ? EVENTS_BURST : r->events_left + (unsigned)more;
-		r->events_ms = now_ms;
 	}
-	if (r->events_left == 0 ||
-	    !tell(LOG_LINE, node, 0, text, size < EVENT_TEXT_MAX ? size : EVENT_TEXT_MAX)) {
-		r->events_lost++;
+	if (bucket_take(&r->events, &limit, now_ms * 1000000) &&
+	    tell(LOG_LINE, node, 0, text, size < EVENT_TEXT_MAX ? size : EVENT_TEXT_MAX))
 		return;
-	}
-	r->events_left--;
+	if (r->events_lost++ == 0)
+		r->events_lost_ms = now_ms;
 }
 
 /* ---- into the rings --------------------------------------------------------------------------------------------- */
@@ -360,8 +356,6 @@ static int add_node(size_t node, const struct log_service *service)
 	}
 	for (size_t k = 0; k < LOG_STREAMS; k++)
 		r->streams[k].fd = -1;
-	r->events_left = EVENTS_BURST;
-	r->events_ms = log_now_ms();
 	n->service = *service;
 	n->service.name[sizeof(n->service.name) - 1] = '\0';
 	n->file = (struct logfile){.fd = -1, .max_bytes = service->max_bytes, .files = service->files};

@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Implements artifact.h. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "artifact.h"
-
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
+#include "init/lib/memfd.h"
 
 #define ARTIFACTS_MAX 32
-#define PAYLOAD_SIZE_MAX (64 << 20)	/* of an upload, boot.json's maximum */
-#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 struct artifact {
 	char name[ARTIFACT_NAME_MAX];
@@ -99,55 +91,6 @@ int artifact_init(const struct plan *with)
 	return r;
 }
 
-int artifact_memfd(const char *name, const void *bytes, size_t size)
-{
-	const char *at = bytes;
-	size_t left = size;
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-
-	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd < 0)
-		return -errno;
-	while (left) {
-		ssize_t n = write(fd, at, left);
-
-		if (n < 0) {
-			int r = -errno;
-
-			close(fd);
-			return r;
-		}
-		at += n;
-		left -= (size_t)n;
-	}
-	if (lseek(fd, 0, SEEK_SET) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0) {
-		int r = -errno;
-
-		close(fd);
-		return r;
-	}
-	return fd;
-}
-
-bool artifact_is_sealed(int fd)
-{
-	int seals = fcntl(fd, F_GET_SEALS);
-	struct stat st;
-
-	return seals >= 0 && (seals & SEALS) == SEALS && fstat(fd, &st) == 0 && st.st_size <= PAYLOAD_SIZE_MAX;
-}
-
-int artifact_reopen(int fd)
-{
-	char path[32];
-	int r;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	r = open(path, O_RDONLY | O_CLOEXEC);
-	return r < 0 ? -errno : r;
-}
-
 static void set(struct artifact *artifact, int fd)
 {
 	if (artifact->fd >= 0)
@@ -159,16 +102,13 @@ int artifact_give(size_t node, const char *name, int fd)
 {
 	const struct stage *stage = plan->nodes[node].config->stage;
 	struct artifact *artifact = find(name);
-	struct stat st;
-	int seals;
+	int r;
 
 	if (!artifact || artifact->own || !stage || !lists(stage->gives, name))
 		return -EPERM;
-	seals = fcntl(fd, F_GET_SEALS);
-	if (seals < 0 || (seals & SEALS) != SEALS)
-		return -EINVAL;
-	if (fstat(fd, &st) < 0 || st.st_size > (off_t)ARTIFACT_SIZE_MAX)
-		return -EFBIG;
+	r = memfd_check(fd, ARTIFACT_SIZE_MAX);
+	if (r < 0)
+		return r;
 	set(artifact, fd);
 	return 0;
 }
@@ -176,7 +116,7 @@ int artifact_give(size_t node, const char *name, int fd)
 void artifact_give_text(const char *name, const char *text)
 {
 	struct artifact *artifact = find(name);
-	int fd = artifact ? artifact_memfd(name, text, strlen(text)) : -1;
+	int fd = artifact ? memfd_sealed(name, text, strlen(text)) : -1;
 
 	if (fd >= 0)
 		set(artifact, fd);
@@ -194,7 +134,7 @@ int artifact_now(const char *name)
 {
 	const struct artifact *artifact = find(name);
 
-	return artifact && artifact->fd >= 0 ? artifact_reopen(artifact->fd) : -ENOENT;
+	return artifact && artifact->fd >= 0 ? memfd_reopen(artifact->fd) : -ENOENT;
 }
 
 void artifact_replace(const char *name, int fd)
@@ -236,7 +176,7 @@ int artifact_take(size_t node, const char *name, int *ret_fd)
 		return -ENOENT;
 	if (artifact->fd < 0)
 		return giver_left(artifact->name) ? -EAGAIN : -ENOENT;
-	fd = artifact_reopen(artifact->fd);
+	fd = memfd_reopen(artifact->fd);
 	if (fd < 0)
 		return -EAGAIN;
 	*ret_fd = fd;

@@ -40,13 +40,4 @@ void artifact_replace(const char *name, int fd);
 /* Closes what no node can want any more, so that a secret lives no longer than it must. */
 void artifact_expire(void);
 
-/* True: fd is a memfd of allowed size whose content nobody can change any more. */
-bool artifact_is_sealed(int fd);
-
-/* The same bytes by a read-only descriptor with an offset of its own, or negative errno. */
-int artifact_reopen(int fd);
-
-/* Makes the sealed memfd for bytes: the options of stages and services too. A descriptor or negative errno. */
-int artifact_memfd(const char *name, const void *bytes, size_t size);
-
 #endif

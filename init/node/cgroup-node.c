@@ -16,13 +16,11 @@
 #include <unistd.h>
 
 #include "cgroup-node.h"
-#include "init/config/cgroup.h"
 #include "init/event/event.h"
 #include "init/lib/loop.h"
-#include "init/pid1/act.h"
 
 #define NO_NODE    ((size_t)-1)
-#define LEFT_MAX   (ACTS_MAX + 32)	/* rows beside one a node: acts' cgroups, and those left to themselves */
+#define LEFT_MAX   32	/* rows beside those asked for: cgroups left to themselves */
 #define TURN_READS 8
 
 struct life {
@@ -321,10 +319,11 @@ static int make(size_t node, char *reason, size_t reason_size)
 	if (cgroup_make(life->name) < 0)
 		return 1;
 	for (size_t i = 0; i < with->n_cgroup; i++) {
-		const char *file = with->cgroup[i].name, *value = with->cgroup[i].value;
+		const struct config_setting *setting = &with->cgroup[i];
+		const char *file = setting->name, *value = setting->value;
 		int r = cgroup_set(life->name, file, value);
 
-		if (r == -ENOENT && cgroup_setting_known(file)) {
+		if (r == -ENOENT && setting->known) {
 			event_say(EVENT_WARNING, with->name,
 				  "cgroup %s: this kernel has no such limit; it runs without", file);
 		} else if (r < 0) {
@@ -411,7 +410,7 @@ const struct cgroup_usage *cgroup_node_usage(size_t node)
 	return &life->usage;
 }
 
-int cgroup_node_init(const struct config *with, void (*gone)(size_t node))
+int cgroup_node_init(const struct config *with, size_t others, void (*gone)(size_t node))
 {
 	int fd;
 
@@ -420,7 +419,7 @@ int cgroup_node_init(const struct config *with, void (*gone)(size_t node))
 	bound_timer.fire = bound_over;
 	look_timer.fire = look_again;
 	source.ready = inotify_ready;
-	n_leaving = config->n_nodes + LEFT_MAX;
+	n_leaving = config->n_nodes + others + LEFT_MAX;
 	lives = calloc(config->n_nodes + 1, sizeof(*lives));
 	leaving = calloc(n_leaving, sizeof(*leaving));
 	if (!lives || !leaving)

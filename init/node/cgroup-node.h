@@ -23,8 +23,11 @@
 /* What was measured serves whoever asks again within this time. */
 #define CGROUP_MEASURED_NS 1000000000LL
 
-/* Room for the nodes, and the base folder. `gone` is told what cgroup_node_end() could not say. 0 or negative errno. */
-int cgroup_node_init(const struct config *config, void (*gone)(size_t node));
+/*
+ * Room for the nodes and for as many others as cgroup_discard() gets at once, and the base folder. `gone` is called for
+ * the nodes of which cgroup_node_end() returned false. 0 or negative errno.
+ */
+int cgroup_node_init(const struct config *config, size_t others, void (*gone)(size_t node));
 
 /*
  * Makes it with its limits, or takes the one that is there. 0 and a descriptor for clone3, -1 where there is no

@@ -15,7 +15,8 @@
 #include "artifact.h"
 #include "cgroup-node.h"
 #include "init/lib/loop.h"
-#include "init/plan/starts.h"
+#include "init/lib/memfd.h"
+#include "init/plan/queue.h"
 #include "init/process/child.h"
 #include "init/process/logpipe.h"
 #include "nodes.h"
@@ -32,10 +33,11 @@ static struct child **children;		/* the live process of each node, or NULL */
 static int *options;			/* sealed memfd of each stage and container; -1: any other service */
 static struct ending {
 	bool waiting;			/* its process was reaped, its cgroup is not empty yet */
-	struct plan_exit how;
+	struct process_exit how;
 	char reason[NODE_REASON_MAX];
 } *endings;
-static struct starts starts;
+/* Nodes that the plan has started and PID 1 has not yet: see nodes_turn(). */
+static struct queue starts;
 
 void nodes_gone(size_t node)
 {
@@ -47,7 +49,7 @@ void nodes_gone(size_t node)
 	refresh_run_ended(node);
 	if (config->nodes[node].stage && config->nodes[node].stage->refresh == STAGE_FETCHES)
 		refresh_run_config_ended(node, ending->how.status == STAGE_DONE);
-	plan_exited(plan, node, &ending->how, loop_now_ns());
+	plan_ended(plan, node, &ending->how, loop_now_ns());
 }
 
 /* Told to stop, all of it, and its grace is not over: what is left may still end by itself. */
@@ -57,13 +59,13 @@ static bool may_end(size_t node)
 }
 
 /* podman tells of its container's end as a shell does. */
-static bool died_by_kill(size_t node, const struct plan_exit *how)
+static bool died_by_kill(size_t node, const struct process_exit *how)
 {
 	return (how->status < 0 && how->signal == SIGKILL) ||
 	       (config->nodes[node].prepare_ms && how->status == 128 + SIGKILL);
 }
 
-static void node_exited(struct child *child, const struct plan_exit *how)
+static void node_exited(struct child *child, const struct process_exit *how)
 {
 	size_t node = child_node(child);
 	struct ending *ending = &endings[node];
@@ -124,7 +126,7 @@ static void start_node(size_t index)
 	int r = cgroup_node_open(index, &spec.cgroup_fd, reason, sizeof(reason));
 
 	if (r < 0) {
-		plan_exited(plan, index, &(struct plan_exit){.status = STAGE_NEVER, .reason = reason}, loop_now_ns());
+		plan_ended(plan, index, &(struct process_exit){.status = STAGE_NEVER, .reason = reason}, loop_now_ns());
 		return;
 	}
 	spec.cgroup = cgroup_node_name(index);
@@ -145,7 +147,7 @@ static void start_node(size_t index)
 
 void nodes_signal(size_t node, int sig)
 {
-	if (starts_remove(&starts, node))
+	if (queue_remove(&starts, node))
 		start_node(node);
 	if (sig == SIGKILL && !children[node])
 		cgroup_node_kill(node);	/* its process has ended, others of its cgroup have not */
@@ -158,7 +160,7 @@ static void make_options(void)
 {
 	for (size_t i = 0; i < config->n_nodes; i++)
 		options[i] = config->nodes[i].kind == NODE_SERVICE && !config->nodes[i].prepare_ms ? -1 :
-				  artifact_memfd("options", config->nodes[i].json, config->nodes[i].json_size);
+				  memfd_sealed("options", config->nodes[i].json, config->nodes[i].json_size);
 }
 
 int nodes_init(const struct config *with, struct plan *for_plan)
@@ -168,7 +170,7 @@ int nodes_init(const struct config *with, struct plan *for_plan)
 	children = calloc(config->n_nodes + 1, sizeof(*children));
 	options = calloc(config->n_nodes + 1, sizeof(*options));
 	endings = calloc(config->n_nodes + 1, sizeof(*endings));
-	if (!children || !options || !endings || starts_init(&starts, config->n_nodes) < 0)
+	if (!children || !options || !endings || queue_init(&starts, config->n_nodes) < 0)
 		return -ENOMEM;
 	make_options();
 	return 0;
@@ -186,14 +188,18 @@ struct child *const *nodes_children(void)
 
 void nodes_start(size_t node)
 {
-	starts_add(&starts, node);
+	queue_add(&starts, node);
 }
 
+/*
+ * A few at a time: a thousand forks in one turn would keep every client of PID 1 waiting, and each process would be
+ * copied with the descriptors of the others. What happens meanwhile is seen before the next ones.
+ */
 void nodes_turn(void)
 {
 	size_t node;
 
-	for (int i = 0; i < STARTS_IN_A_TURN && starts_next(&starts, &node); i++)
+	for (int i = 0; i < STARTS_IN_A_TURN && queue_next(&starts, &node); i++)
 		start_node(node);
 }
 

@@ -1,29 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Implements probe.h: one row for each service that has a probe, found by the node's index. */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "cgroup-node.h"
 #include "init/lib/loop.h"
 #include "init/process/cgroup.h"
-#include "init/process/child.h"
 #include "probe.h"
+#include "task.h"
 
 #define MS 1000000LL
 
 struct probe {
 	size_t node;
 	enum probe_kind kind;
-	bool active;			/* somebody waits for its answers */
-	bool late;			/* killed for its timeout */
-	bool ended;			/* killed because nobody waits for this answer any more */
+	bool active;			/* its answers are wanted */
+	bool cut_off;			/* killed because its answer is not wanted any more */
 	unsigned failures;		/* in a row */
-	struct child *child;
-	struct loop_timer timer;	/* while it runs its timeout, else the next run */
+	struct task task;
+	struct loop_timer timer;	/* the next run */
 	char cgroup[CGROUP_NAME_MAX];
 };
 
@@ -79,36 +75,23 @@ static void say_good(struct probe *probe)
 	}
 }
 
-static struct probe *probe_of(const struct child *child)
+static void ended(struct task *task, const struct process_exit *how)
 {
-	for (size_t i = 0; i < n_rows; i++)
-		if (rows[i].child == child)
-			return &rows[i];
-	return NULL;
-}
-
-static void exited(struct child *child, const struct plan_exit *how)
-{
-	struct probe *probe = probe_of(child);
+	struct probe *probe = TASK_OWNER(struct probe, task, task);
 	char why[160];
 	const char *own = how->reason ? how->reason : "";
 
-	if (!probe)
-		return;
-	probe->child = NULL;
-	loop_disarm(&probe->timer);
-	cgroup_discard(probe->cgroup);
 	if (!is_wanted(probe))
 		return;
-	if (probe->ended) {
+	if (probe->cut_off) {
 		loop_arm(&probe->timer, loop_now_ns() + (probe->kind == PROBE_READY ? 0 : interval_ns(probe)));
 		return;
 	}
-	if (how->status == 0 && !probe->late) {
+	if (how->status == 0 && !task->late) {
 		say_good(probe);
 		return;
 	}
-	if (probe->late)
+	if (task->late)
 		snprintf(why, sizeof(why), "no answer in time");
 	else if (how->status < 0)
 		snprintf(why, sizeof(why), "killed by signal %d", how->signal);
@@ -122,39 +105,26 @@ static void run(struct probe *probe)
 	const struct config_node *config = plan->nodes[probe->node].config;
 	const char *const argv[] = {"launch", config->name, NULL};
 	struct child_spec spec = {
+		CHILD_OF_NONE,
 		.source = config->name,
 		.argv = argv,
 		.service = probe->kind == PROBE_READY ? config->ready_json : config->health_json,
-		.node = CHILD_NO_NODE,
-		.options_fd = -1,
-		.channel_fd = -1,
-		.cgroup = probe->cgroup,
-		.cgroup_fd = cgroup_make(probe->cgroup) == 0 ? cgroup_open(probe->cgroup) : -1,
 		.quiet = true,
-		.exited = exited,
 	};
 	int64_t timeout = MS * (probe->kind == PROBE_READY ? config->ready_timeout_ms : config->health_timeout_ms);
-	int r = child_start(&spec, &probe->child);
 
-	if (spec.cgroup_fd >= 0)
-		close(spec.cgroup_fd);
-	probe->late = probe->ended = false;
+	probe->cut_off = false;
 	/* No process to be had is not the service's failure. */
-	loop_arm(&probe->timer, loop_now_ns() + (r < 0 ? interval_ns(probe) : timeout));
-	if (r < 0)
-		probe->child = NULL;
+	if (task_start(&probe->task, &spec, timeout) < 0)
+		loop_arm(&probe->timer, loop_now_ns() + interval_ns(probe));
 }
 
 static void timer_fired(struct loop_timer *timer)
 {
-	struct probe *probe = (struct probe *)((char *)timer - offsetof(struct probe, timer));
+	struct probe *probe = TASK_OWNER(struct probe, timer, timer);
 
-	if (probe->child) {
-		probe->late = true;
-		child_signal(probe->child, SIGKILL);
-	} else if (is_wanted(probe)) {
+	if (is_wanted(probe))
 		run(probe);
-	}
 }
 
 void probe_begin(size_t node, enum probe_kind kind)
@@ -168,7 +138,7 @@ void probe_begin(size_t node, enum probe_kind kind)
 	probe->active = true;
 	probe->failures = 0;
 	/* One that was just ended is still to be reaped: then the next begins. */
-	if (!probe->child)
+	if (!probe->task.child)
 		loop_arm(&probe->timer, loop_now_ns() + (kind == PROBE_READY ? 0 : interval_ns(probe)));
 }
 
@@ -180,10 +150,10 @@ void probe_end(size_t node)
 		return;
 	probe->active = false;
 	loop_disarm(&probe->timer);
-	if (!probe->child)
+	if (!probe->task.child)
 		return;
-	probe->ended = true;
-	child_signal(probe->child, SIGKILL);
+	probe->cut_off = true;
+	task_kill(&probe->task);
 }
 
 size_t probe_count(const struct config *config)
@@ -209,6 +179,7 @@ int probe_init(const struct plan *with, void (*callback)(size_t node, enum probe
 		probes[i] = &rows[n_rows++];
 		probes[i]->node = i;
 		probes[i]->timer.fire = timer_fired;
+		probes[i]->task = (struct task){.ended = ended, .cgroup = probes[i]->cgroup};
 		snprintf(probes[i]->cgroup, sizeof(probes[i]->cgroup), "%s.probe", with->nodes[i].config->name);
 	}
 	return 0;

@@ -13,13 +13,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "init/control/boot.h"
+#include <gantry/role.h>
+
 #include "init/event/event.h"
 #include "init/event/sender.h"
 #include "init/lib/loop.h"
 #include "init/lib/unixsock.h"
 #include "probe.h"
 #include "ready.h"
+#include "whose.h"
 
 #define ASK_MIN_NS    5000000LL
 #define ASK_MAX_NS 1000000000LL
@@ -350,7 +352,7 @@ static void one_line(size_t node, const char *line)
 /* What a process says that belongs to no service counts for none. */
 static void notified(pid_t pid, const char *text)
 {
-	const char *name = boot_node_of_pid(pid);
+	const char *name = whose_pid(pid);
 	size_t node;
 
 	if (!name || plan_find(plan, name, &node) < 0 || plan->nodes[node].config->kind != NODE_SERVICE) {

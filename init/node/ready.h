@@ -11,8 +11,6 @@
 
 #include "init/plan/plan.h"
 
-#define NOTIFY_SOCKET "/run/gantry/notify"
-
 /* became_ready is called from the loop, at most once for each ready_watch(). 0 or negative errno. */
 int ready_init(struct plan *plan, void (*became_ready)(size_t node));
 

@@ -10,20 +10,19 @@
 #include <gantry/cleanup.h>
 
 #include "artifact.h"
-#include "cgroup-node.h"
-#include "init/control/boot.h"
 #include "init/event/event.h"
 #include "init/lib/loop.h"
+#include "init/lib/memfd.h"
 #include "init/plan/refresh.h"
-#include "init/process/cgroup.h"
 #include "refresh-run.h"
+#include "task.h"
 
 #define CGROUP  "refresh.step"	/* no node's name has a dot */
 #define STEP_NS (300 * 1000000000LL)	/* of a stage without a deadline of its own */
 #define CONFIG  CONFIG_ARTIFACT
 
 enum flag {
-	FLAG_UNTOLD,
+	FLAG_UNREPORTED,
 	FLAG_TRUE,
 	FLAG_FALSE,
 	FLAG_MISSING,
@@ -47,7 +46,10 @@ static void (*tell_end)(bool good, const char *text);
 static struct refresh machine;
 static size_t *node_of;			/* of machine.stages */
 static struct service *services;	/* by node */
-static struct child *step;		/* the process of the latest REFRESH_RUN */
+static void step_ended(struct task *task, const struct process_exit *how);
+
+static struct task step = {.cgroup = CGROUP, .ended = step_ended};	/* the process of the latest REFRESH_RUN */
+static size_t step_node;
 static bool step_old;			/* it works with the old document */
 /* The new document, until it is the current one, and what is kept of it. */
 enum {DOCUMENT, KEPT, DIGEST, PARTS};
@@ -65,12 +67,12 @@ static void feed(const struct refresh_input *input);
 static void take_flag(const char *text)
 {
 	const char *word = strrchr(text, '=');
-	enum flag flag = FLAG_UNTOLD;
+	enum flag flag = FLAG_UNREPORTED;
 
 	for (size_t i = 1; word && i < sizeof(flag_words) / sizeof(*flag_words); i++)
 		if (!strcmp(word + 1, flag_words[i]))
 			flag = (enum flag)i;
-	for (size_t i = 0; flag != FLAG_UNTOLD && i < config->n_nodes; i++) {
+	for (size_t i = 0; flag != FLAG_UNREPORTED && i < config->n_nodes; i++) {
 		const char *key = config->nodes[i].enabled_if;
 
 		if (key && strlen(key) == (size_t)(word - text) && !strncmp(key, text, strlen(key)))
@@ -81,14 +83,14 @@ static void take_flag(const char *text)
 static void forget_flags(void)
 {
 	for (size_t i = 0; i < config->n_nodes; i++)
-		services[i].flag = FLAG_UNTOLD;
+		services[i].flag = FLAG_UNREPORTED;
 }
 
 /* The document is the current one: what it says about switches counts. Whatever is not true is false. */
 static void apply_flags(void)
 {
 	static const char *const words[] = {
-		[FLAG_UNTOLD] = "%s was not told by the config stage",
+		[FLAG_UNREPORTED] = "the config stage did not report %s",
 		[FLAG_TRUE] = "%s is true",
 		[FLAG_FALSE] = "%s is false",
 		[FLAG_MISSING] = "%s is not in the configuration",
@@ -211,7 +213,7 @@ static int take(struct child *child, const char *name, int *ret_fd)
 	if (strcmp(name, fetches ? DIGEST_ARTIFACT : CONFIG))
 		return -EPERM;
 	fd = fetches ? artifact_now(DIGEST_ARTIFACT) : step_old ? artifact_now(KEPT_ARTIFACT) :
-	     artifact_reopen(candidate[DOCUMENT]);
+	     memfd_reopen(candidate[DOCUMENT]);
 	if (fd < 0)
 		return -ENOENT;
 	*ret_fd = fd;
@@ -248,13 +250,12 @@ static bool is_complete(void)
 	return candidate[DOCUMENT] >= 0 && candidate[KEPT] >= 0 && candidate[DIGEST] >= 0;
 }
 
-static void step_exited(struct child *child, const struct plan_exit *how)
+static void step_ended(struct task *task, const struct process_exit *how)
 {
 	struct refresh_input input = {.kind = REFRESH_ENDED, .outcome = REFRESH_BAD};
 	char reason[NODE_REASON_MAX];
 
-	step = NULL;
-	cgroup_discard(CGROUP);
+	(void)task;
 	if (how->reason && *how->reason)
 		snprintf(reason, sizeof(reason), "%s", how->reason);
 	else if (how->status < 0)
@@ -271,7 +272,7 @@ static void step_exited(struct child *child, const struct plan_exit *how)
 	else if (how->status == STAGE_DONE)
 		input.reason = "it gave no configuration";
 	event_say(machine.state == REFRESH_MEASURING || machine.state == REFRESH_APPLYING ? EVENT_INFO : EVENT_DEBUG,
-		  config->nodes[child_node(child)].name, "refresh, %s: %s", phase_names[machine.state], reason);
+		  config->nodes[step_node].name, "refresh, %s: %s", phase_names[machine.state], reason);
 	feed(&input);
 }
 
@@ -282,21 +283,16 @@ static void start(const struct refresh_action *action)
 	const struct config_node *node = &config->nodes[index];
 	const char *const argv[] = {"stage", node->stage->type, node->name, modes[action->mode], NULL};
 	struct child_spec spec = {.source = node->name, .argv = argv, .node = index, .options_fd = options[index],
-				  .channel_fd = -1, .cgroup_fd = -1, .cgroup = CGROUP,
-				  .exited = step_exited, .given = given, .take = take, .told = refresh_run_told};
+				  .channel_fd = -1, .given = given, .take = take, .told = refresh_run_told};
 	int r;
 
 	step_old = action->old;
-	if (cgroup_make(CGROUP) == 0)
-		spec.cgroup_fd = cgroup_open(CGROUP);
-	r = child_start(&spec, &step);
-	if (spec.cgroup_fd >= 0)
-		close(spec.cgroup_fd);
+	step_node = index;
+	r = task_start(&step, &spec, 0);
 	if (r < 0) {
 		char reason[NODE_REASON_MAX];
 
 		snprintf(reason, sizeof(reason), "not started: %s", strerror(-r));
-		step = NULL;
 		feed(&(struct refresh_input){.kind = REFRESH_ENDED, .outcome = REFRESH_BAD, .reason = reason});
 	}
 }
@@ -342,23 +338,23 @@ static void tell(const struct refresh_action *action)
 	static const char *const words[] = REFRESH_OUTCOME_NAMES;
 	enum event_level level = !action->loud ? EVENT_DEBUG : action->outcome == REFRESH_BAD ? EVENT_WARNING :
 				 action->outcome == REFRESH_GOOD ? EVENT_NOTICE : EVENT_INFO;
-	char text[NODE_REASON_MAX + 64], fields[64];
-	size_t n;
+	char text[NODE_REASON_MAX + 64];
+	struct fields fields = {0};
 
-	n = (size_t)snprintf(fields, sizeof(fields), "refresh=%s%c", words[action->outcome], 0);
+	fields_add(&fields, "refresh", "%s", words[action->outcome]);
 	if (action->outcome == REFRESH_GOOD) {
-		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "files=%zu%c", changed_files, 0);
+		fields_add(&fields, "files", "%zu", changed_files);
 		snprintf(text, sizeof(text), "configuration refreshed, %zu files changed", changed_files);
 	} else if (action->outcome == REFRESH_SAME) {
 		snprintf(text, sizeof(text), "configuration is unchanged");
 	} else {
-		snprintf(text, sizeof(text), "configuration is not refreshed, the old one stays: %s", machine.reason);
+		snprintf(text, sizeof(text), "refresh failed, keeping the current configuration: %s", machine.reason);
 	}
 	note(action->outcome);
 	drop_candidate();
 	forget_flags();
 	forget_changes();
-	event_add(level, EVENT_MESSAGE, "gantry", text, strlen(text), fields, n);
+	event_tell(level, "gantry", &fields, "%s", text);
 	if (tell_end)
 		tell_end(action->outcome != REFRESH_BAD, action->outcome == REFRESH_BAD ? machine.reason : text);
 }
@@ -379,8 +375,7 @@ static void perform(const struct refresh_action *action)
 		start(action);
 		break;
 	case REFRESH_KILL:
-		if (step)
-			child_signal(step, SIGKILL);
+		task_kill(&step);
 		break;
 	case REFRESH_WARN:
 		warn(action->stage);
@@ -437,7 +432,7 @@ void refresh_run_turn(void)
 {
 	if (!config->refreshes)
 		return;
-	if (boot_stopping()) {
+	if (plan->state == BOOT_STOPPING) {
 		feed(&(struct refresh_input){.kind = REFRESH_STOP});
 		return;
 	}
@@ -446,13 +441,13 @@ void refresh_run_turn(void)
 	feed(&(struct refresh_input){.kind = REFRESH_TURN});
 }
 
-int boot_refresh(void)
+int refresh_run_begin(void)
 {
 	int r;
 
 	if (!config->refreshes)
 		return -EOPNOTSUPP;
-	if (boot_stopping())
+	if (plan->state == BOOT_STOPPING)
 		return -ESHUTDOWN;
 	if (machine.state == REFRESH_IDLE)
 		look_at_plan();
@@ -474,7 +469,7 @@ static void put_digest(char ret[65])
 		snprintf(ret + 2 * i, 3, "%02x", digest[i]);
 }
 
-bool boot_refresh_status(struct control_refresh *ret)
+bool refresh_run_status(struct control_refresh *ret)
 {
 	if (!config->refreshes)
 		return false;

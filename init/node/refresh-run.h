@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <gantry/control.h>
 #include <gantry/report.h>
 
 #include "init/lib/config.h"
@@ -27,6 +28,15 @@ void refresh_run_turn(void);
 
 /* Called when a refresh is over, whoever began it: did it go well, and what there is to say about it. */
 void refresh_run_on_end(void (*tell)(bool good, const char *text));
+
+/*
+ * Begins a refresh of the configuration; how it ends is an event (docs/refresh.md). 0; -EINPROGRESS: one is
+ * running; -ENODATA: the boot has not got its configuration yet; -EOPNOTSUPP: boot.json has no `refresh`; -ESHUTDOWN.
+ */
+int refresh_run_begin(void);
+
+/* Where refreshes stand. False: boot.json has no `refresh`, and *ret is untouched. */
+bool refresh_run_status(struct control_refresh *ret);
 
 /* What a config stage of the plan says about enabled_if (child.h), and how it ended: then it counts. */
 void refresh_run_told(struct child *child, enum report_kind kind, const char *strings, size_t size);

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Implements tidy.h. Each process has a deadline; what has failed is an event, and left to the next start or boot. */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "artifact.h"
-#include "cgroup-node.h"
-#include "init/control/boot.h"
 #include "init/event/event.h"
 #include "init/lib/loop.h"
-#include "init/process/cgroup.h"
-#include "init/process/child.h"
+#include "init/lib/memfd.h"
+#include "task.h"
 #include "tidy.h"
 
 #define CGROUP      "container.tidy"	/* no node's name has a dot */
@@ -28,11 +24,13 @@ static struct row {
 	bool killed;		/* its latest process was, and nobody has cleaned up since */
 	bool due;
 } *rows;
-static struct child *child;
 static size_t running;		/* the node that it is for, or STORAGE */
-static struct loop_timer deadline, settled;
+static struct loop_timer settled;
 
 static void start_next(void);
+static void ended(struct task *with, const struct process_exit *how);
+
+static struct task task = {.cgroup = CGROUP, .ended = ended};
 
 /* ---- the process ---------------------------------------------------------------------------------------------- */
 
@@ -44,55 +42,38 @@ static void not_done(const char *why)
 		event_say(EVENT_WARNING, config->nodes[running].name, "what is left of it is not removed: %s", why);
 }
 
-static void exited(struct child *with, const struct plan_exit *how)
+static void ended(struct task *with, const struct process_exit *how)
 {
 	(void)with;
-	child = NULL;
-	loop_disarm(&deadline);
-	cgroup_discard(CGROUP);
 	if (how->status != 0)
 		not_done(how->reason && *how->reason ? how->reason : how->status < 0 ? strsignal(how->signal) :
 			 "failed");
 	start_next();
 }
 
-static void too_late(struct loop_timer *timer)
-{
-	(void)timer;
-	if (child)
-		child_signal(child, SIGKILL);
-}
-
 static void start(size_t what)
 {
 	static const char *const argv[] = {"container-tidy", NULL};
-	struct child_spec spec = {.source = what == STORAGE ? "gantry" : config->nodes[what].name, .argv = argv,
-				  .node = CHILD_NO_NODE,
-				  .options_fd = what == STORAGE ? storage_options : options[what], .channel_fd = -1,
-				  .cgroup_fd = -1, .cgroup = CGROUP, .quiet = true, .exited = exited};
+	struct child_spec spec = {CHILD_OF_NONE, .argv = argv, .quiet = true,
+				  .source = what == STORAGE ? "gantry" : config->nodes[what].name};
 	int r;
 
+	spec.options_fd = what == STORAGE ? storage_options : options[what];
 	running = what;
-	if (cgroup_make(CGROUP) == 0)
-		spec.cgroup_fd = cgroup_open(CGROUP);
-	r = child_start(&spec, &child);
-	if (spec.cgroup_fd >= 0)
-		close(spec.cgroup_fd);
+	r = task_start(&task, &spec, DEADLINE_NS);
 	if (r < 0)
 		not_done(strerror(-r));
-	else
-		loop_arm(&deadline, loop_now_ns() + DEADLINE_NS);
 }
 
 static void start_next(void)
 {
-	for (size_t i = 0; i < config->n_nodes && !child && !boot_stopping(); i++) {
+	for (size_t i = 0; i < config->n_nodes && !task.child && plan->state != BOOT_STOPPING; i++) {
 		if (!rows[i].due)
 			continue;
 		rows[i].due = false;
 		start(i);
 	}
-	if (storage_due && !child && !boot_stopping()) {
+	if (storage_due && !task.child && plan->state != BOOT_STOPPING) {
 		storage_due = false;
 		start(STORAGE);
 	}
@@ -171,7 +152,7 @@ static int make_storage_options(void)
 		at += 1 + node->json_size;
 	}
 	text[at++] = ']';
-	fd = artifact_memfd("options", text, at);
+	fd = memfd_sealed("options", text, at);
 	free(text);
 	return fd;
 }
@@ -181,7 +162,6 @@ void tidy_init(const struct config *with, const struct plan *with_plan, const in
 	config = with;
 	plan = with_plan;
 	options = with_options;
-	deadline.fire = too_late;
 	settled.fire = has_settled;
 	rows = calloc(config->n_nodes + 1, sizeof(*rows));
 	if (!rows)

@@ -4,21 +4,21 @@
  * readiness deadline is theirs too, and ends both.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "artifact.h"
 #include "init/lib/loop.h"
-#include "init/process/child.h"
+#include "init/lib/memfd.h"
+#include "task.h"
 #include "when-ready.h"
 
 static const struct config *config;
 static struct plan *plan;
 static struct work {
 	int steps;		/* sealed memfd; -1: the service has none */
-	struct child *child;	/* NULL: none is running */
+	struct task task;
 } *works;
 
 size_t when_ready_children(const struct config *of)
@@ -28,6 +28,20 @@ size_t when_ready_children(const struct config *of)
 	for (size_t i = 0; i < of->n_nodes; i++)
 		n += of->nodes[i].when_ready != NULL;
 	return n;
+}
+
+static void ended(struct task *task, const struct process_exit *how)
+{
+	char why[NODE_REASON_MAX];
+	size_t node = (size_t)(TASK_OWNER(struct work, task, task) - works);
+
+	if (how->status == 0) {
+		plan_ready(plan, node, loop_now_ns());
+		return;
+	}
+	snprintf(why, sizeof(why), "when_ready: %.*s", NODE_REASON_MAX - 16,
+		 how->reason && how->reason[0] ? how->reason : "the process of its steps died");
+	plan_unready(plan, node, why, loop_now_ns());
 }
 
 int when_ready_init(const struct config *with, struct plan *for_plan)
@@ -40,37 +54,16 @@ int when_ready_init(const struct config *with, struct plan *for_plan)
 	for (size_t i = 0; i < config->n_nodes; i++) {
 		const char *steps = config->nodes[i].when_ready;
 
-		works[i].steps = steps ? artifact_memfd("steps", steps, strlen(steps)) : -1;
+		works[i].task.ended = ended;
+		works[i].steps = steps ? memfd_sealed("steps", steps, strlen(steps)) : -1;
 	}
 	return 0;
-}
-
-/* Of a service that has ended meanwhile, nobody wants to hear. */
-static void steps_exited(struct child *child, const struct plan_exit *how)
-{
-	char why[NODE_REASON_MAX];
-	size_t node = 0;
-
-	while (node < config->n_nodes && works[node].child != child)
-		node++;
-	if (node == config->n_nodes)
-		return;
-	works[node].child = NULL;
-	if (how->status == 0) {
-		plan_ready(plan, node, loop_now_ns());
-		return;
-	}
-	snprintf(why, sizeof(why), "when_ready: %.*s", NODE_REASON_MAX - 16,
-		 how->reason && how->reason[0] ? how->reason : "the process of its steps died");
-	plan_unready(plan, node, why, loop_now_ns());
 }
 
 void when_ready_begin(size_t node)
 {
 	static const char *const argv[] = {"steps", NULL};
-	struct child_spec spec = {.source = config->nodes[node].name, .argv = argv, .node = CHILD_NO_NODE,
-				  .options_fd = works[node].steps, .channel_fd = -1, .cgroup_fd = -1,
-				  .exited = steps_exited};
+	struct child_spec spec = {CHILD_OF_NONE, .source = config->nodes[node].name, .argv = argv};
 	char why[NODE_REASON_MAX];
 	int r;
 
@@ -79,7 +72,8 @@ void when_ready_begin(size_t node)
 		return;
 	}
 	when_ready_forget(node);
-	r = works[node].steps < 0 ? works[node].steps : child_start(&spec, &works[node].child);
+	spec.options_fd = works[node].steps;
+	r = works[node].steps < 0 ? works[node].steps : task_start(&works[node].task, &spec, 0);
 	if (r == 0)
 		return;
 	snprintf(why, sizeof(why), "when_ready: not started: %s", strerror(-r));
@@ -88,9 +82,5 @@ void when_ready_begin(size_t node)
 
 void when_ready_forget(size_t node)
 {
-	struct child *child = works[node].child;
-
-	works[node].child = NULL;
-	if (child)
-		child_signal(child, SIGKILL);
+	task_abandon(&works[node].task);
 }

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,15 +16,15 @@
 #include <gantry/control.h>
 
 #include "act.h"
-#include "daemon.h"
+#include "handover.h"
 #include "init/control/boot.h"
-#include "init/control/control.h"
 #include "init/event/event.h"
 #include "init/lib/loop.h"
+#include "init/lib/memfd.h"
 #include "init/node/artifact.h"
-#include "init/node/cgroup-node.h"
 #include "init/node/refresh-run.h"
-#include "init/process/child.h"
+#include "init/node/task.h"
+#include "shutdown.h"
 
 #define STORE_NS      (30 * 1000000000LL)	/* a disk that takes no file within this takes none at all */
 #define BOOT_LOG_NS   (60 * 1000000000LL)
@@ -42,25 +41,23 @@ enum act_kind {
 };
 
 struct act {
-	bool used, late;
+	bool used;
 	bool refreshes;		/* it ends when the refresh does that it has begun */
 	enum act_kind kind;
 	int64_t id;
-	struct child *child;
+	struct task task;
 	const char *name;
 	const char *path;	/* of an upload */
 	const char *service;	/* a command's object, to be launched */
 	int64_t limit_ns;
 	int payload;		/* -1: none */
 	char cgroup[NODE_NAME_MAX];
-	struct loop_timer deadline;
 };
 
 static const struct config *config;
 static struct act acts[ACTS_MAX];
 static int64_t last_id;
 static int api_options = -1, log_options = -1, logs_options = -1;
-static int password_fd = -1, identity_fd = -1;
 static bool loading, loaded;
 static struct loop_timer load_timer, end_timer;
 static const struct config_action *end_by;
@@ -77,23 +74,21 @@ static void say(enum event_level level, const struct act *act, const char *resul
 static void say(enum event_level level, const struct act *act, const char *result, const char *error,
 		const char *fmt, ...)
 {
-	char text[EVENT_TEXT_MAX + 8], fields[EVENT_FIELDS_MAX];
-	size_t n = 0;
+	char text[EVENT_TEXT_MAX + 8];
+	struct fields fields = {0};
 	va_list args;
-	int size;
 
 	va_start(args, fmt);
-	size = vsnprintf(text, sizeof(text), fmt, args);
+	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	if (act->kind <= ACT_UPLOAD)
-		n = (size_t)snprintf(fields, sizeof(fields), "%s=%s%c", kind_fields[act->kind], act->name, 0);
-	n += (size_t)snprintf(fields + n, sizeof(fields) - n, "id=%" PRId64 "%c", act->id, 0);
+		fields_add(&fields, kind_fields[act->kind], "%s", act->name);
+	fields_add(&fields, "id", "%" PRId64, act->id);
 	if (result)
-		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "result=%s%c", result, 0);
+		fields_add(&fields, "result", "%s", result);
 	if (error)
-		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "error=%.200s%c", error, 0);
-	event_add(level, EVENT_MESSAGE, ACT_SOURCE, text, size < 0 ? 0 : (size_t)size < sizeof(text) ? (size_t)size :
-		  sizeof(text) - 1, fields, n);
+		fields_add(&fields, "error", "%.200s", error);
+	event_tell(level, ACT_SOURCE, &fields, "%s", text);
 }
 
 static void say_success(const struct act *act)
@@ -135,27 +130,9 @@ static void say_failure(const struct act *act, const char *error, const char *wo
 
 static void release(struct act *act)
 {
-	loop_disarm(&act->deadline);
 	if (act->payload >= 0)
 		close(act->payload);
-	if (act->cgroup[0])
-		cgroup_discard(act->cgroup);
 	*act = (struct act){.payload = -1};
-}
-
-static void replace(int *fd, int by)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = by;
-}
-
-static void hand_copy(const char *role, enum control_hand hand, int fd)
-{
-	int copy = fd >= 0 ? artifact_reopen(fd) : -1;
-
-	if (copy >= 0)
-		control_hand(role, hand, copy);
 }
 
 static void load_ended(bool good)
@@ -168,36 +145,25 @@ static void load_ended(bool good)
 		return;
 	}
 	loaded = true;
-	if (password_fd >= 0 && fstat(password_fd, &st) == 0 && st.st_size == 0)
+	if (fstat(handover_kept(HAND_PASSWORD), &st) == 0 && st.st_size == 0)
 		event_say(EVENT_WARNING, ACT_SOURCE, "no password is set: everyone may do everything; set one");
 }
 
-static struct act *act_of(const struct child *child)
+static void ended(struct task *task, const struct process_exit *how)
 {
-	for (size_t i = 0; i < ACTS_MAX; i++)
-		if (acts[i].used && acts[i].child == child)
-			return &acts[i];
-	return NULL;
-}
-
-static void exited(struct child *child, const struct plan_exit *how)
-{
-	struct act *act = act_of(child);
+	struct act *act = TASK_OWNER(struct act, task, task);
 	bool good = how->status == 0;
 	char error[128];
 
-	if (!act)
-		return;
-	if (act->late)
+	if (task->late)
 		snprintf(error, sizeof(error), "not done within %" PRId64 " s", act->limit_ns / 1000000000);
 	else if (how->status < 0)
 		snprintf(error, sizeof(error), "signal: %s", strsignal(how->signal));
 	else
 		snprintf(error, sizeof(error), "exit status %d", how->status);
 	if (good && act->kind == ACT_PASSWORD) {
-		replace(&password_fd, act->payload);
+		handover_keep(HAND_PASSWORD, act->payload);
 		act->payload = -1;
-		hand_copy(daemon_name(DAEMON_API), HAND_PASSWORD, password_fd);
 	}
 	if (good)
 		say_success(act);
@@ -208,36 +174,25 @@ static void exited(struct child *child, const struct plan_exit *how)
 	release(act);
 }
 
-/* A process that does not get its answer taken is not waited for by anybody: at its deadline it ends. */
-static void expire(struct loop_timer *timer)
-{
-	struct act *act = (struct act *)((char *)timer - offsetof(struct act, deadline));
-
-	act->late = true;
-	child_signal(act->child, SIGKILL);
-}
-
 /* Each once, also if the other cannot be had: a broken certificate does not take the password away, and so the acts. */
-static void keep(int *kept, int fd, enum daemon_role role)
+static void keep(enum control_hand what, int fd)
 {
-	if (*kept >= 0) {	/* it was only the other that was still to be read */
+	if (handover_kept(what) >= 0)	/* it was only the other that was still to be read */
 		close(fd);
-		return;
-	}
-	*kept = fd;
-	act_hand(daemon_name(role));
+	else
+		handover_keep(what, fd);
 }
 
 static bool given(struct child *child, const char *name, int fd)
 {
-	struct act *act = act_of(child);
+	const struct act *act = TASK_OWNER(struct act, task, child_with(child));
 
-	if (!act || act->kind != ACT_LOAD)
+	if (act->kind != ACT_LOAD)
 		return false;
 	if (!strcmp(name, "password"))
-		keep(&password_fd, fd, DAEMON_API);
+		keep(HAND_PASSWORD, fd);
 	else if (!strcmp(name, "identity"))
-		keep(&identity_fd, fd, DAEMON_API_TLS);
+		keep(HAND_IDENTITY, fd);
 	else
 		return false;
 	return true;
@@ -250,7 +205,7 @@ static struct act *prepare(enum act_kind kind, const char *name, int payload, in
 	for (size_t i = 0; i < ACTS_MAX; i++)
 		if (acts[i].used && kind == ACT_PASSWORD && acts[i].kind == kind)
 			goto refused;
-	if (boot_stopping()) {
+	if (shutdown_begun()) {
 		*ret_error = -ESHUTDOWN;
 		goto refused;
 	}
@@ -260,7 +215,7 @@ static struct act *prepare(enum act_kind kind, const char *name, int payload, in
 		if (act->used)
 			continue;
 		*act = (struct act){.used = true, .kind = kind, .name = name, .payload = payload, .limit_ns = STORE_NS,
-				    .id = ++last_id, .deadline = {.fire = expire}};
+				    .id = ++last_id, .task = {.ended = ended}};
 		return act;
 	}
 refused:
@@ -271,27 +226,22 @@ refused:
 
 static int64_t start(struct act *act, const char *const *argv, int options)
 {
-	struct child_spec spec = {.source = ACT_SOURCE, .argv = argv, .service = act->service,
-				  .node = CHILD_NO_NODE, .options_fd = options,
-				  .channel_fd = -1, .cgroup_fd = -1, .payload_fd = act->payload < 0 ? 0 : act->payload,
-				  .exited = exited, .given = given};
+	struct child_spec spec = {CHILD_OF_NONE, .source = ACT_SOURCE, .argv = argv, .service = act->service,
+				  .payload_fd = act->payload < 0 ? 0 : act->payload, .given = given};
 	int64_t id = act->id;
 	int r;
 
 	if (act->kind == ACT_ACTION) {
 		snprintf(act->cgroup, sizeof(act->cgroup), "action.%" PRId64, act->id);
-		spec.cgroup = act->cgroup;
-		spec.cgroup_fd = cgroup_make(act->cgroup) == 0 ? cgroup_open(act->cgroup) : -1;
+		act->task.cgroup = act->cgroup;
 	}
-	r = child_start(&spec, &act->child);
-	if (spec.cgroup_fd >= 0)
-		close(spec.cgroup_fd);
+	spec.options_fd = options;
+	r = task_start(&act->task, &spec, act->limit_ns);
 	if (r < 0) {
 		say_failure(act, strerror(-r), NULL);
 		release(act);
 		return r;
 	}
-	loop_arm(&act->deadline, loop_now_ns() + act->limit_ns);
 	return id;
 }
 
@@ -304,7 +254,7 @@ static void end_machine(struct loop_timer *timer)
 	};
 
 	(void)timer;
-	boot_shutdown(kinds[end_by->verb], ACT_SOURCE, end_by->name);
+	shutdown_begin(kinds[end_by->verb], ACT_SOURCE, end_by->name);
 }
 
 /* The first one that asks decides which end it is. */
@@ -356,7 +306,7 @@ static int64_t begin_refresh(struct act *act)
 	int r;
 
 	act->refreshes = true;
-	r = boot_refresh();
+	r = refresh_run_begin();
 	if (r < 0) {
 		say_failure(act, r == -EINPROGRESS ? "a refresh is running" :
 				 r == -ENODATA ? "the boot has not used its configuration yet" : strerror(-r), NULL);
@@ -413,11 +363,10 @@ int64_t act_upload(const char *name, int fd)
 
 	for (size_t i = 0; i < config->n_uploads; i++) {
 		const struct config_upload *upload = &config->uploads[i];
-		struct stat st;
 
 		if (strcmp(upload->name, name))
 			continue;
-		if (!artifact_is_sealed(fd) || fstat(fd, &st) < 0 || st.st_size > upload->max_bytes) {
+		if (memfd_check(fd, (size_t)upload->max_bytes) < 0) {
 			close(fd);
 			return -EINVAL;
 		}
@@ -438,9 +387,9 @@ int64_t act_password(const char *stored, size_t size)
 	int fd, r;
 	struct act *act;
 
-	if (password_fd < 0)
+	if (handover_kept(HAND_PASSWORD) < 0)
 		return -EAGAIN;
-	fd = artifact_memfd("password", stored, size);
+	fd = memfd_sealed("password", stored, size);
 	if (fd < 0)
 		return fd;
 	act = prepare(ACT_PASSWORD, NULL, fd, &r);
@@ -487,14 +436,6 @@ int64_t act_service_log(const char *name, int fd)
 
 /* ---- what the roles get --------------------------------------------------------------------------------------- */
 
-void act_hand(const char *role)
-{
-	if (!strcmp(role, daemon_name(DAEMON_API)))
-		hand_copy(role, HAND_PASSWORD, password_fd);
-	else if (!strcmp(role, daemon_name(DAEMON_API_TLS)))
-		hand_copy(role, HAND_IDENTITY, identity_fd);
-}
-
 static void load(struct loop_timer *timer)
 {
 	static const char *const argv[] = {"api-store", "load", NULL};
@@ -524,9 +465,9 @@ void act_init(const struct config *with)
 	for (size_t i = 0; i < ACTS_MAX; i++)
 		acts[i].payload = -1;
 	if (config->api_json)
-		api_options = artifact_memfd("api", config->api_json, strlen(config->api_json));
+		api_options = memfd_sealed("api", config->api_json, strlen(config->api_json));
 	if (config->log_json)
-		log_options = artifact_memfd("log", config->log_json, strlen(config->log_json));
+		log_options = memfd_sealed("log", config->log_json, strlen(config->log_json));
 	if (config->logs_json)
-		logs_options = artifact_memfd("logs", config->logs_json, strlen(config->logs_json));
+		logs_options = memfd_sealed("logs", config->logs_json, strlen(config->logs_json));
 }

@@ -29,10 +29,7 @@ int64_t act_password(const char *stored, size_t size);
 int64_t act_boot_log(int fd);
 int64_t act_service_log(const char *name, int fd);
 
-/* The disk is open: reads what the API's roles need, again and again until it could. Later calls do nothing. */
+/* The disk is open: reads what the API's roles need (handover.h), again until that succeeds. Later calls do nothing. */
 void act_load(void);
-
-/* Hands a role that has just been started what has been read so far. */
-void act_hand(const char *role);
 
 #endif

@@ -9,11 +9,12 @@
 
 #include "act.h"
 #include "daemon.h"
+#include "handover.h"
 #include "init/control/control.h"
 #include "init/event/event.h"
 #include "init/lib/loop.h"
-#include "init/node/artifact.h"
-#include "init/process/child.h"
+#include "init/lib/memfd.h"
+#include "init/node/task.h"
 #include "init/process/logpipe.h"
 
 #define AGAIN_NS 500000000LL
@@ -22,39 +23,49 @@ struct daemon {
 	const char *name;
 	const char *source;	/* of its events */
 	const char *argv[2];
-	unsigned permissions;
+	size_t json;		/* its options in struct config; without them it is not configured */
+	size_t needs, n_needs;	/* likewise, of its nodes */
+	unsigned permissions;	/* on the control socket, unless attach */
+	enum phase ends_in;	/* the phase of a shutdown */
+	bool early;		/* started at once; its needs are what ready() waits for */
+	bool spared;		/* gets no signal: it ends by itself */
+	int (*attach)(int fd);	/* takes over PID 1's end of its channel; NULL: the control protocol */
+	void (*ready)(void);	/* in each turn while its needs are there, also during a shutdown; NULL: none */
+
 	int options_fd;
-	bool configured, wanted, stopped;
-	struct child *child;
+	bool configured, stopped;
+	struct task task;
 	struct loop_timer again;
 };
 
-static struct daemon daemons[DAEMON_MAX] = {
-	[DAEMON_API] = {.name = "api", .source = ACT_SOURCE, .argv = {"api"}, .options_fd = -1,
-			.permissions = CONTROL_MAY_READ | CONTROL_MAY_POST | CONTROL_MAY_ACT},
-	[DAEMON_API_TLS] = {.name = "api-tls", .source = ACT_SOURCE, .argv = {"api-tls"}, .options_fd = -1,
-			    .permissions = CONTROL_MAY_POST},
-	[DAEMON_LOGGER] = {.name = "logger", .source = "logger", .argv = {"logger"}, .options_fd = -1,
-			   .permissions = CONTROL_MAY_READ | CONTROL_MAY_TELL},
-	[DAEMON_SERVICE_LOG] = {.name = "service-log", .source = "service-log", .argv = {"service-log"},
-				.options_fd = -1},
+#define OPTIONS(key)     .json = offsetof(struct config, key##_json)
+#define NEEDS(key)       .needs = offsetof(struct config, key##_needs), .n_needs = offsetof(struct config, n_##key##_needs)
+
+enum {API, API_TLS, LOGGER, SERVICE_LOG};
+
+static struct daemon daemons[] = {
+	[API] = {.name = "api", .source = ACT_SOURCE, .argv = {"api"}, OPTIONS(api), NEEDS(api), .early = true,
+		 .permissions = CONTROL_MAY_READ | CONTROL_MAY_POST | CONTROL_MAY_ACT, .ends_in = PHASE_API},
+	[API_TLS] = {.name = "api-tls", .source = ACT_SOURCE, .argv = {"api-tls"}, OPTIONS(api), NEEDS(api),
+		     .early = true, .permissions = CONTROL_MAY_POST, .ends_in = PHASE_API},
+	[LOGGER] = {.name = "logger", .source = "logger", .argv = {"logger"}, OPTIONS(log), NEEDS(log),
+		    .permissions = CONTROL_MAY_READ | CONTROL_MAY_TELL, .ends_in = PHASE_LOG},
+	[SERVICE_LOG] = {.name = "service-log", .source = "service-log", .argv = {"service-log"}, OPTIONS(logs),
+			 NEEDS(logs), .early = true, .spared = true, .attach = logpipe_attach,
+			 .ready = logpipe_open_directory, .ends_in = PHASE_API},
 };
 
-const char *daemon_name(enum daemon_role role)
-{
-	return daemons[role].name;
-}
+#define DAEMONS (sizeof(daemons) / sizeof(*daemons))
 
-static void exited(struct child *child, const struct plan_exit *how)
-{
-	struct daemon *daemon = NULL;
+static const struct config *config;
+static const struct plan *plan;
 
-	for (int i = 0; i < DAEMON_MAX; i++)
-		if (daemons[i].child == child)
-			daemon = &daemons[i];
-	if (!daemon)
-		return;
-	daemon->child = NULL;
+/* ---- the processes ---------------------------------------------------------------------------------------------- */
+
+static void ended(struct task *task, const struct process_exit *how)
+{
+	struct daemon *daemon = TASK_OWNER(struct daemon, task, task);
+
 	if (daemon->stopped)
 		return;
 	event_say(EVENT_ERROR, daemon->source, "%s ended (%s %d)%s%s; starting it again", daemon->name,
@@ -65,24 +76,24 @@ static void exited(struct child *child, const struct plan_exit *how)
 
 static int try_start(struct daemon *daemon)
 {
-	struct child_spec spec = {.source = daemon->source, .argv = daemon->argv, .node = CHILD_NO_NODE,
-				  .options_fd = daemon->options_fd, .cgroup_fd = -1, .exited = exited};
+	struct child_spec spec = {CHILD_OF_NONE, .source = daemon->source, .argv = daemon->argv};
 	int pair[2];
 	int r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
+	spec.options_fd = daemon->options_fd;
 	spec.channel_fd = pair[1];
-	r = child_start(&spec, &daemon->child);
+	r = task_start(&daemon->task, &spec, 0);
 	close(pair[1]);
 	if (r < 0) {
 		close(pair[0]);
 		return r;
 	}
-	r = daemon == &daemons[DAEMON_SERVICE_LOG] ? logpipe_attach(pair[0]) :
+	r = daemon->attach ? daemon->attach(pair[0]) :
 	    control_adopt(pair[0], daemon->permissions, daemon->name, daemon->source);
 	if (r < 0)
-		child_signal(daemon->child, SIGKILL);
+		task_kill(&daemon->task);
 	return 0;
 }
 
@@ -91,21 +102,21 @@ static void connect_api(void)
 {
 	int pair[2];
 
-	if (!daemons[DAEMON_API].child || !daemons[DAEMON_API_TLS].child)
+	if (!daemons[API].task.child || !daemons[API_TLS].task.child)
 		return;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
 		event_say(EVENT_ERROR, ACT_SOURCE, "socket pair: %s", strerror(errno));
 		return;
 	}
-	control_hand(daemons[DAEMON_API].name, HAND_PEER, pair[0]);
-	control_hand(daemons[DAEMON_API_TLS].name, HAND_PEER, pair[1]);
+	control_hand(daemons[API].name, HAND_PEER, pair[0]);
+	control_hand(daemons[API_TLS].name, HAND_PEER, pair[1]);
 }
 
 static void start(struct daemon *daemon)
 {
 	int r;
 
-	if (daemon->stopped || daemon->child)
+	if (daemon->stopped || daemon->task.child)
 		return;
 	r = try_start(daemon);
 	if (r < 0) {
@@ -114,57 +125,89 @@ static void start(struct daemon *daemon)
 		loop_arm(&daemon->again, loop_now_ns() + AGAIN_NS);
 		return;
 	}
-	act_hand(daemon->name);
-	if (daemon == &daemons[DAEMON_API] || daemon == &daemons[DAEMON_API_TLS])
+	handover_to(daemon->name);
+	if (daemon == &daemons[API] || daemon == &daemons[API_TLS])
 		connect_api();
 }
 
 static void again(struct loop_timer *timer)
 {
-	start((struct daemon *)((char *)timer - offsetof(struct daemon, again)));
+	start(TASK_OWNER(struct daemon, again, timer));
 }
 
-void daemon_want(enum daemon_role role)
+/* ---- when ------------------------------------------------------------------------------------------------------- */
+
+static bool needs_met(const struct daemon *daemon)
 {
-	struct daemon *daemon = &daemons[role];
+	const uint16_t *needs = (const void *)((const char *)config + daemon->needs);
+	const size_t *n = (const void *)((const char *)config + daemon->n_needs);
 
-	if (!daemon->configured || daemon->wanted || daemon->stopped)
-		return;
-	daemon->wanted = true;
-	start(daemon);
-}
+	for (size_t i = 0; i < *n; i++) {
+		enum node_state state = plan->nodes[needs[i]].state;
 
-bool daemon_stop(enum daemon_role role, int sig)
-{
-	struct daemon *daemon = &daemons[role];
-
-	daemon->stopped = true;
-	loop_disarm(&daemon->again);
-	if (!daemon->child)
-		return false;
-	if (sig)
-		child_signal(daemon->child, sig);
+		if (state != NODE_DONE && state != NODE_SKIPPED && state != NODE_READY)
+			return false;
+	}
 	return true;
 }
 
-static void configure(struct daemon *daemon, const char *json)
+void daemon_turn(bool stopping)
 {
-	daemon->again.fire = again;
-	daemon->configured = json != NULL;
-	if (json)
-		daemon->options_fd = artifact_memfd(daemon->name, json, strlen(json));
+	for (size_t i = 0; i < DAEMONS; i++) {
+		struct daemon *daemon = &daemons[i];
+		bool met;
+
+		if (!daemon->configured)
+			continue;
+		met = needs_met(daemon);
+		if (!stopping && (daemon->early || met) && !daemon->again.armed)
+			start(daemon);
+		if (met && daemon->ready)
+			daemon->ready();
+	}
 }
 
-void daemon_init(const char *api_json, const char *log_json, bool service_log)
+bool daemon_stop(enum phase phase, int sig)
 {
-	configure(&daemons[DAEMON_API], api_json);
-	configure(&daemons[DAEMON_API_TLS], api_json);
-	configure(&daemons[DAEMON_LOGGER], log_json);
-	configure(&daemons[DAEMON_SERVICE_LOG], NULL);
-	daemons[DAEMON_SERVICE_LOG].configured = service_log;
+	bool any = false;
+
+	for (size_t i = 0; i < DAEMONS; i++) {
+		struct daemon *daemon = &daemons[i];
+
+		if (daemon->ends_in != phase)
+			continue;
+		daemon->stopped = true;
+		loop_disarm(&daemon->again);
+		if (sig && daemon->task.child && !daemon->spared)
+			child_signal(daemon->task.child, sig);
+		any |= daemon->task.child != NULL;
+	}
+	return any;
 }
 
-pid_t daemon_pid(enum daemon_role role)
+pid_t daemon_pid(enum phase phase)
 {
-	return daemons[role].child ? child_pid(daemons[role].child) : 0;
+	for (size_t i = 0; i < DAEMONS; i++)
+		if (daemons[i].ends_in == phase && daemons[i].task.child)
+			return child_pid(daemons[i].task.child);
+	return 0;
+}
+
+void daemon_init(const struct config *with, const struct plan *with_plan, void (*api_ready)(void))
+{
+	config = with;
+	plan = with_plan;
+	daemons[API].ready = api_ready;
+	for (size_t i = 0; i < DAEMONS; i++) {
+		struct daemon *daemon = &daemons[i];
+		char *const *json = (char *const *)((const char *)config + daemon->json);
+
+		daemon->task.ended = ended;
+		daemon->again.fire = again;
+		daemon->options_fd = -1;
+		daemon->configured = *json != NULL;
+		/* What service-log needs comes over its channel. */
+		if (*json && !daemon->attach)
+			daemon->options_fd = memfd_sealed(daemon->name, *json, strlen(*json));
+	}
 }

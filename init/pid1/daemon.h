@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The roles that are no nodes of the plan but part of Gantry itself: the API's two, the logger and the services' log.
- * Each speaks the control protocol (service-log: logwire.h) over a socket it inherits, and is started again half a
- * second after it has ended, for ever.
+ * The roles that are not nodes of the plan but part of Gantry itself: the API's two, the logger and the services' log. Each
+ * is a row in daemon.c: its options in boot.json, the nodes that it needs, what it may ask on the control socket, and the
+ * phase of a shutdown that ends it. It is started again half a second after it has ended, for ever.
  */
 #ifndef INIT_PID1_DAEMON_H
 #define INIT_PID1_DAEMON_H
@@ -10,29 +10,23 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-enum daemon_role {
-	DAEMON_API,		/* HTTP */
-	DAEMON_API_TLS,		/* TLS in front of it */
-	DAEMON_LOGGER,
-	DAEMON_SERVICE_LOG,
-	DAEMON_MAX,
-};
+#include "init/lib/config.h"
+#include "init/plan/phases.h"
+#include "init/plan/plan.h"
 
-/* JSON options of each, NULL: this role is not configured. */
-void daemon_init(const char *api_json, const char *log_json, bool service_log);
+/* After logpipe_init(); both are kept. api_ready: called in each turn while the nodes that the API needs are there. */
+void daemon_init(const struct config *config, const struct plan *plan, void (*api_ready)(void));
 
-const char *daemon_name(enum daemon_role role);
-
-/* It shall run from now on. */
-void daemon_want(enum daemon_role role);
+/* After each turn of the plan: starts what can be started now. stopping: the machine is. */
+void daemon_turn(bool stopping);
 
 /*
- * With sig: it shall run no more, and gets sig. False: there is no process. sig 0 only asks, and keeps it from being
- * started again.
+ * Those that this phase ends are not started again, and get sig (0: none), except the service log, which ends by itself
+ * once all is written. True: one of them still runs.
  */
-bool daemon_stop(enum daemon_role role, int sig);
+bool daemon_stop(enum phase phase, int sig);
 
-/* 0: there is no process. */
-pid_t daemon_pid(enum daemon_role role);
+/* A process that this phase ends; 0: there is none. */
+pid_t daemon_pid(enum phase phase);
 
 #endif

@@ -28,6 +28,7 @@
 #include "init/event/eventsock.h"
 #include "init/event/fifo.h"
 #include "init/event/sender.h"
+#include "init/launch/launch.h"
 #include "init/lib/config.h"
 #include "init/lib/loop.h"
 #include "init/node/artifact.h"
@@ -37,14 +38,17 @@
 #include "init/node/probe.h"
 #include "init/node/ready.h"
 #include "init/node/refresh-run.h"
+#include "init/node/task.h"
 #include "init/node/tidy.h"
 #include "init/node/when-ready.h"
+#include "init/node/whose.h"
 #include "init/plan/plan.h"
 #include "init/process/birth.h"
 #include "init/process/child.h"
 #include "init/process/forkserver.h"
 #include "init/process/image.h"
 #include "init/process/logpipe.h"
+#include "requests.h"
 #include "shutdown.h"
 #include "signals.h"
 #include "watchdog.h"
@@ -56,7 +60,6 @@ static struct config *config;
 static struct plan plan;
 static struct loop_timer plan_timer;
 static int64_t started_ns;
-static struct child *teardown;
 static bool nodes_down;
 
 static void nothing(struct loop_timer *timer)
@@ -90,37 +93,28 @@ static enum event_level state_level(const struct plan_node *node, enum node_stat
 static void say_node(const struct plan_action *action)
 {
 	const struct plan_node *node = &plan.nodes[action->node];
-	char attempt[32], next[32], text[NODE_REASON_MAX + 8];
-	const char *fields[4] = {NULL};
-	size_t n = 0;
+	struct fields fields = {0};
 
-	if (action->state == NODE_RUNNING && node->attempts > 1) {
-		snprintf(attempt, sizeof(attempt), "attempt=%u", node->attempts);
-		fields[n++] = attempt;
-	}
-	if (action->state == NODE_RETRYING && action->state == node->state) {
-		snprintf(next, sizeof(next), "next_s=%.1f", (double)(node->next_ns - loop_now_ns()) / 1e9);
-		fields[n++] = next;
-	}
-	if (action->state == node->state && node->reason[0]) {
-		snprintf(text, sizeof(text), "text=%s", node->reason);
-		fields[n++] = text;
-	}
-	event_state(state_level(node, action->state), node->config->name, node_state_name(action->state), fields[0],
-		    fields[1], fields[2], NULL);
+	if (action->state == NODE_RUNNING && node->attempts > 1)
+		fields_add(&fields, "attempt", "%u", node->attempts);
+	if (action->state == NODE_RETRYING && action->state == node->state)
+		fields_add(&fields, "next_s", "%.1f", (double)(node->next_ns - loop_now_ns()) / 1e9);
+	if (action->state == node->state && node->reason[0])
+		fields_add(&fields, "text", "%s", node->reason);
+	event_state(state_level(node, action->state), node->config->name, node_state_name(action->state), &fields);
 }
 
 static void say_boot(void)
 {
-	char text[NODE_REASON_MAX + 8], elapsed[48];
+	struct fields fields = {0};
 
 	if (plan.state == BOOT_HELD) {
-		snprintf(text, sizeof(text), "text=%s", plan.reason);
+		fields_add(&fields, "text", "%s", plan.reason);
 		artifact_give_text("held-reason", plan.reason);
-		event_state(EVENT_ERROR, "gantry", "held", text, NULL);
+		event_state(EVENT_ERROR, "gantry", "held", &fields);
 	} else if (plan.state == BOOT_BOOTED) {
-		snprintf(elapsed, sizeof(elapsed), "elapsed_s=%.3f", (double)(loop_now_ns() - started_ns) / 1e9);
-		event_state(EVENT_NOTICE, "gantry", "booted", elapsed, NULL);
+		fields_add(&fields, "elapsed_s", "%.3f", (double)(loop_now_ns() - started_ns) / 1e9);
+		event_state(EVENT_NOTICE, "gantry", "booted", &fields);
 	} else if (plan.state == BOOT_BOOTING) {
 		event_state(EVENT_NOTICE, "gantry", "booting", NULL);
 	}
@@ -171,17 +165,6 @@ static void perform(const struct plan_action *action)
 	}
 }
 
-static bool are_met(const uint16_t *needs, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		enum node_state state = plan.nodes[needs[i]].state;
-
-		if (state != NODE_DONE && state != NODE_SKIPPED && state != NODE_READY)
-			return false;
-	}
-	return true;
-}
-
 /* The plan moves on as far as it can. An action may make more of them. */
 static void follow_plan(void)
 {
@@ -207,12 +190,7 @@ static void turn(void)
 	follow_plan();		/* one that could not be started is news, too */
 	child_answer_takes();
 	artifact_expire();
-	if (!shutdown_begun() && are_met(config->log_needs, config->n_log_needs))
-		daemon_want(DAEMON_LOGGER);
-	if (are_met(config->logs_needs, config->n_logs_needs))
-		logpipe_open_directory();
-	if (!shutdown_begun() && are_met(config->api_needs, config->n_api_needs))
-		act_load();
+	daemon_turn(shutdown_begun());
 	refresh_run_turn();
 	shutdown_step();
 	due = nodes_waiting() ? loop_now_ns() : plan_due_ns(&plan);
@@ -221,68 +199,6 @@ static void turn(void)
 	else
 		loop_disarm(&plan_timer);
 }
-
-/* ---- the end -------------------------------------------------------------------------------------------------- */
-
-static void teardown_exited(struct child *child, const struct plan_exit *how)
-{
-	(void)child;
-	teardown = NULL;
-	if (how->status != 0)
-		event_say(EVENT_ERROR, "teardown", "ended badly (%s %d)%s%s", how->status < 0 ? "signal" : "status",
-			  how->status < 0 ? how->signal : how->status, how->reason ? ": " : "",
-			  how->reason ? how->reason : "");
-}
-
-static bool teardown_start(const char *word)
-{
-	static char argument[24];	/* read in the child, before this comes again */
-	const char *const argv[] = {"teardown", argument, NULL};
-	struct child_spec spec = {.source = "teardown", .argv = argv, .node = CHILD_NO_NODE, .options_fd = -1,
-				  .channel_fd = -1, .cgroup_fd = -1, .exited = teardown_exited};
-
-	snprintf(argument, sizeof(argument), "%s", word);
-	return child_start(&spec, &teardown) == 0;
-}
-
-static bool teardown_running(void)
-{
-	return teardown != NULL;
-}
-
-static void teardown_kill(void)
-{
-	if (teardown)
-		child_signal(teardown, SIGKILL);
-}
-
-static bool api_stop(int sig)
-{
-	bool http = daemon_stop(DAEMON_API, sig), tls = daemon_stop(DAEMON_API_TLS, sig);
-
-	/* No service runs any more, so their log ends here, too; by itself, once all is written. */
-	logpipe_finish();
-	return daemon_stop(DAEMON_SERVICE_LOG, 0) || http || tls;
-}
-
-static pid_t logger_pid(void)
-{
-	return daemon_pid(DAEMON_LOGGER);
-}
-
-static bool logger_stop(int sig)
-{
-	return daemon_stop(DAEMON_LOGGER, sig);
-}
-
-static const struct shutdown_hooks shutdown_hooks = {
-	.api_stop = api_stop,
-	.logger_pid = logger_pid,
-	.logger_stop = logger_stop,
-	.teardown_start = teardown_start,
-	.teardown_running = teardown_running,
-	.teardown_kill = teardown_kill,
-};
 
 /* ---- requests to stop ------------------------------------------------------------------------------------------ */
 
@@ -295,7 +211,7 @@ static void power_button(void)
 static void stop_signal(int sig, int sender)
 {
 	const char *name = sig == SIGINT ? "SIGINT" : sig == SIGPWR ? "SIGPWR" : "SIGTERM";
-	const char *node = sender > 0 ? boot_node_of_pid(sender) : NULL;
+	const char *node = sender > 0 ? whose_pid(sender) : NULL;
 	char by[96];
 
 	if (sender <= 0)
@@ -355,6 +271,10 @@ static uid_t api_uid(void)
 	return user ? user->pw_uid : (uid_t)-1;
 }
 
+static const struct child_nodes child_reports = {
+	.give = artifact_give, .take = artifact_take, .facts = facts_take, .progress = facts_take_progress,
+};
+
 static void begin_plan(const char *config_error)
 {
 	/* API, logger, teardown, and room for an exit not yet seen */
@@ -369,26 +289,29 @@ static void begin_plan(const char *config_error)
 	if (nodes_init(config, &plan) < 0)
 		abort();	/* no memory before the first process: nothing can be done here */
 	boot_init(config, &plan, started_ns);
+	whose_init(&plan);
 	prepare("artifacts", artifact_init(&plan));
 	prepare("facts", facts_init(config->n_nodes));
-	prepare("children", child_init(config->n_nodes + when_ready_children(config) + probe_count(config) + extra));
-	prepare("cgroups", cgroup_node_init(config, nodes_gone));
+	prepare("children", child_init(config->n_nodes + when_ready_children(config) + probe_count(config) + extra,
+				       &child_reports));
+	prepare("cgroups", cgroup_node_init(config, ACTS_MAX, nodes_gone));
 	prepare("probes", probe_init(&plan, probe_answered));
 	prepare("readiness", ready_init(&plan, when_ready_begin));
 	prepare("when_ready", when_ready_init(config, &plan));
-	control_init(CONTROL_PATH, api_uid());
+	control_init(CONTROL_PATH, api_uid(), &requests);
 	sender_limit(config->event_rate_per_s, config->event_burst);
-	eventsock_init(EVENT_SOCKET);
+	eventsock_init(EVENT_SOCKET, whose_pid);
 	if (config->fifo)
 		fifo_init(config->fifo);
 	button_init(power_button);
 	watchdog_init(config->watchdog_device, config->watchdog_timeout_ms);
-	shutdown_init(&plan, &shutdown_hooks);
+	shutdown_init(&plan);
 	refresh_run_init(config, &plan, nodes_options(), nodes_children());
 	tidy_init(config, &plan, nodes_options());
 	act_init(config);
 	prepare("logs", logpipe_init(config));
-	daemon_init(config->api_json, config->log_json, logpipe_active());
+	daemon_init(config, &plan, act_load);
+	daemon_turn(false);		/* the API before all others */
 	plan_timer.fire = nothing;
 	if (config_error) {
 		snprintf(plan.reason, sizeof(plan.reason), "configuration: %.*s", NODE_REASON_MAX - 20, config_error);
@@ -397,9 +320,6 @@ static void begin_plan(const char *config_error)
 		plan.ended_ns = loop_now_ns();
 		say_boot();
 	}
-	daemon_want(DAEMON_SERVICE_LOG);
-	daemon_want(DAEMON_API);
-	daemon_want(DAEMON_API_TLS);
 }
 
 _Noreturn void init_main(int argc, char **argv)
@@ -410,8 +330,8 @@ _Noreturn void init_main(int argc, char **argv)
 	started_ns = loop_now_ns();
 	image_forget_foreign();
 	reserve_descriptors();
-	birth_init();
-	forkserver_begin();
+	birth_init(launch_service);
+	forkserver_begin(launch_prepare);
 	good = config_load(config_path(argc, argv), &config, error, sizeof(error)) == 0;
 	if (!good)
 		config = empty_config();

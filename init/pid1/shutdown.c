@@ -11,11 +11,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon.h"
 #include "init/control/control.h"
 #include "init/event/console.h"
 #include "init/event/event.h"
 #include "init/lib/loop.h"
+#include "init/node/task.h"
 #include "init/plan/phases.h"
+#include "init/process/logpipe.h"
 #include "init/process/processes.h"
 #include "shutdown.h"
 #include "watchdog.h"
@@ -31,7 +34,6 @@ static const char *const kind_names[] = {"poweroff", "reboot", "halt"};
 static const int kind_commands[] = {RB_POWER_OFF, RB_AUTOBOOT, RB_HALT_SYSTEM};
 
 static struct plan *plan;
-static const struct shutdown_hooks *hooks;
 static struct phases phases;
 static enum shutdown_kind kind;
 static struct loop_timer timer, look_timer;
@@ -77,29 +79,20 @@ static double took_s(enum phase from, enum phase to)
 /* The last event in the persistent log: the next boot's logger looks for it (init/log/lastboot.h). */
 static void write_record(void)
 {
-	char how[24], by[80], why[144], unclean[176], took[4][40];
-	const char *fields[9] = {NULL};
-	size_t n = 0;
+	struct fields fields = {0};
 
-	snprintf(how, sizeof(how), "for=%s", kind_names[kind]);
-	snprintf(by, sizeof(by), "by=%s", requested_by);
-	snprintf(took[0], sizeof(took[0]), "took_s=%.3f", (double)(loop_now_ns() - phases.first_ns) / 1e9);
-	snprintf(took[1], sizeof(took[1]), "services_s=%.3f", took_s(PHASE_NODES, PHASE_NODES));
-	snprintf(took[2], sizeof(took[2]), "api_s=%.3f", took_s(PHASE_API, PHASE_API));
-	snprintf(took[3], sizeof(took[3]), "processes_s=%.3f", took_s(PHASE_TERM, PHASE_KILL));
-	fields[n++] = how;
-	fields[n++] = not_clean[0] ? "clean=false" : "clean=true";
-	for (int i = 0; i < 4; i++)
-		fields[n++] = took[i];
-	fields[n++] = by;
-	snprintf(why, sizeof(why), "reason=%s", requested_why);
+	fields_add(&fields, "for", "%s", kind_names[kind]);
+	fields_add(&fields, "clean", "%s", not_clean[0] ? "false" : "true");
+	fields_add(&fields, "took_s", "%.3f", (double)(loop_now_ns() - phases.first_ns) / 1e9);
+	fields_add(&fields, "services_s", "%.3f", took_s(PHASE_NODES, PHASE_NODES));
+	fields_add(&fields, "api_s", "%.3f", took_s(PHASE_API, PHASE_API));
+	fields_add(&fields, "processes_s", "%.3f", took_s(PHASE_TERM, PHASE_KILL));
+	fields_add(&fields, "by", "%s", requested_by);
 	if (requested_why[0])
-		fields[n++] = why;
-	snprintf(unclean, sizeof(unclean), "not_clean=%s", not_clean);
+		fields_add(&fields, "reason", "%s", requested_why);
 	if (not_clean[0])
-		fields[n] = unclean;
-	event_state(not_clean[0] ? EVENT_WARNING : EVENT_NOTICE, "gantry", "down", fields[0], fields[1], fields[2],
-		    fields[3], fields[4], fields[5], fields[6], fields[7], fields[8], NULL);
+		fields_add(&fields, "not_clean", "%s", not_clean);
+	event_state(not_clean[0] ? EVENT_WARNING : EVENT_NOTICE, "gantry", "down", &fields);
 }
 
 /* ---- the end -------------------------------------------------------------------------------------------------- */
@@ -137,10 +130,10 @@ _Noreturn static void end(void)
 
 static void say_end(void)
 {
-	char took[32];
+	struct fields fields = {0};
 
-	snprintf(took, sizeof(took), "took_s=%.3f", (double)(loop_now_ns() - phases.first_ns) / 1e9);
-	event_state(EVENT_NOTICE, "gantry", kind_names[kind], took, NULL);
+	fields_add(&fields, "took_s", "%.3f", (double)(loop_now_ns() - phases.first_ns) / 1e9);
+	event_state(EVENT_NOTICE, "gantry", kind_names[kind], &fields);
 }
 
 /* ---- the phases ----------------------------------------------------------------------------------------------- */
@@ -163,11 +156,30 @@ static bool others_left(int sig)
 	char name[64];
 
 	if (!looked_ns || now - looked_ns >= LOOK_NS) {
-		others = processes_signal(sig, hooks->logger_pid(), name, sizeof(name));
+		others = processes_signal(sig, daemon_pid(PHASE_LOG), name, sizeof(name));
 		looked_ns = now;
 	}
 	loop_arm(&look_timer, looked_ns + LOOK_NS);
 	return others > 0;
+}
+
+static void teardown_ended(struct task *task, const struct process_exit *how)
+{
+	(void)task;
+	if (how->status != 0)
+		event_say(EVENT_ERROR, "teardown", "failed (%s %d)%s%s", how->status < 0 ? "signal" : "status",
+			  how->status < 0 ? how->signal : how->status, how->reason ? ": " : "",
+			  how->reason ? how->reason : "");
+}
+
+static struct task teardown = {.ended = teardown_ended};
+
+/* The role teardown with this word, or number of milliseconds. */
+static bool start_teardown(const char *word)
+{
+	const char *const argv[] = {"teardown", word, NULL};
+
+	return task_start(&teardown, &(struct child_spec){CHILD_OF_NONE, .source = "teardown", .argv = argv}, 0) == 0;
 }
 
 /* Whether the phase has what it waits for. */
@@ -177,18 +189,18 @@ static bool complete(void)
 	case PHASE_NODES:
 		return nodes_down;
 	case PHASE_API:
-		return !hooks->api_stop(0);
+		return !daemon_stop(PHASE_API, 0);
 	case PHASE_TERM:
 		return !others_left(0);
 	case PHASE_KILL:
 		return !others_left(SIGKILL);
 	case PHASE_LOG:
-		return !hooks->logger_stop(0);
+		return !daemon_stop(PHASE_LOG, 0);
 	case PHASE_SWEEP:
 		return !anyone_left();
 	case PHASE_DISKS:
 	case PHASE_EMERGENCY:
-		return !hooks->teardown_running();
+		return !teardown.child;
 	default:
 		return true;
 	}
@@ -204,11 +216,11 @@ static void say_overrun(enum phase phase)
 			  "shutdown: a service does not end even when killed, going on without it");
 		break;
 	case PHASE_API:
-		hooks->api_stop(SIGKILL);
+		daemon_stop(PHASE_API, SIGKILL);
 		break;
 	case PHASE_LOG:
 		event_say(EVENT_WARNING, "gantry", "shutdown: the persistent log did not end in time");
-		hooks->logger_stop(SIGKILL);
+		daemon_stop(PHASE_LOG, SIGKILL);
 		break;
 	case PHASE_KILL:
 		note("%zu processes did not end", others);
@@ -217,7 +229,7 @@ static void say_overrun(enum phase phase)
 		break;
 	case PHASE_DISKS:
 		event_say(EVENT_ERROR, "gantry", "shutdown: closing the disks took too long");
-		hooks->teardown_kill();
+		task_kill(&teardown);
 		break;
 	default:
 		break;
@@ -228,7 +240,7 @@ static void begin_term(void)
 {
 	char name[64];
 
-	others = processes_signal(SIGTERM, hooks->logger_pid(), name, sizeof(name));
+	others = processes_signal(SIGTERM, daemon_pid(PHASE_LOG), name, sizeof(name));
 	looked_ns = loop_now_ns();
 	if (others)
 		event_say(EVENT_INFO, "gantry", "shutdown: SIGTERM to %zu processes that are left, %s%s", others, name,
@@ -239,7 +251,7 @@ static void begin_kill(void)
 {
 	char name[64];
 
-	others = processes_signal(SIGKILL, hooks->logger_pid(), name, sizeof(name));
+	others = processes_signal(SIGKILL, daemon_pid(PHASE_LOG), name, sizeof(name));
 	looked_ns = loop_now_ns();
 	if (!others)
 		return;
@@ -255,7 +267,7 @@ static void begin_disks(void)
 	/* The role ends a moment before PID 1 would end it, so that it can say what it has not done. */
 	snprintf(milliseconds, sizeof(milliseconds), "%lld",
 		 (long long)(phases.due_ns - loop_now_ns()) / 1000000 * 9 / 10);
-	if (!hooks->teardown_start(milliseconds))
+	if (!start_teardown(milliseconds))
 		event_say(EVENT_ERROR, "gantry", "cannot start teardown: disks are not closed in order");
 }
 
@@ -263,7 +275,9 @@ static void begin_phase(void)
 {
 	switch (phases.phase) {
 	case PHASE_API:
-		hooks->api_stop(SIGTERM);
+		/* No service runs any more, so their log ends, too. */
+		logpipe_finish();
+		daemon_stop(PHASE_API, SIGTERM);
 		break;
 	case PHASE_TERM:
 		begin_term();
@@ -284,7 +298,7 @@ static void begin_phase(void)
 		break;
 	case PHASE_EMERGENCY:
 		event_say(EVENT_ERROR, "gantry", "shutdown: its time is over, emergency sync");
-		hooks->teardown_start("emergency");
+		start_teardown("emergency");
 		break;
 	case PHASE_END:
 		say_end();
@@ -358,7 +372,7 @@ static void again(enum shutdown_kind how, const char *by, int64_t now)
 void shutdown_begin(enum shutdown_kind how, const char *by, const char *reason)
 {
 	int64_t now = loop_now_ns();
-	char by_field[96], kind_field[32];
+	struct fields fields = {0};
 
 	if (shutdown_begun()) {
 		again(how, by, now);
@@ -368,19 +382,18 @@ void shutdown_begin(enum shutdown_kind how, const char *by, const char *reason)
 	requests = 1;
 	snprintf(requested_by, sizeof(requested_by), "%s", by);
 	snprintf(requested_why, sizeof(requested_why), "%s", reason ? reason : "");
-	snprintf(by_field, sizeof(by_field), "by=%s", by);
-	snprintf(kind_field, sizeof(kind_field), "for=%s", kind_names[kind]);
+	fields_add(&fields, "for", "%s", kind_names[kind]);
+	fields_add(&fields, "by", "%s", by);
 	if (reason && reason[0])
 		event_say(EVENT_NOTICE, "gantry", "%s requested by %s: %s", kind_names[kind], by, reason);
-	event_state(EVENT_NOTICE, "gantry", "stopping", kind_field, by_field, NULL);
+	event_state(EVENT_NOTICE, "gantry", "stopping", &fields);
 	phases_begin(&phases, plan->config->shutdown_timeout_ms * 1000000LL, now);
 	arm();
 	plan_shutdown(plan, now);
 }
 
-void shutdown_init(struct plan *with, const struct shutdown_hooks *use)
+void shutdown_init(struct plan *with)
 {
 	plan = with;
-	hooks = use;
 	timer.fire = look_timer.fire = time_has_come;
 }

@@ -12,21 +12,17 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "init/control/boot.h"
 #include "init/plan/plan.h"
 
-/* The children that are no nodes; each may be absent. */
-struct shutdown_hooks {
-	bool (*api_stop)(int sig);	/* sends sig to the API; false: it is gone */
-	pid_t (*logger_pid)(void);	/* 0: there is none */
-	bool (*logger_stop)(int sig);	/* it ends by the end of its events; false: it is gone */
-	/* Starts the role teardown with this word or number of milliseconds; false: could not. */
-	bool (*teardown_start)(const char *word);
-	bool (*teardown_running)(void);
-	void (*teardown_kill)(void);
+enum shutdown_kind {
+	SHUTDOWN_POWEROFF,
+	SHUTDOWN_REBOOT,
+	SHUTDOWN_HALT,
+	SHUTDOWN_KIND_MAX,
 };
 
-void shutdown_init(struct plan *plan, const struct shutdown_hooks *hooks);
+/* Before the loop; the plan is kept. */
+void shutdown_init(struct plan *plan);
 
 /*
  * First call: begins. A second one leaves nobody more than five seconds of grace, a third one none. The latest one

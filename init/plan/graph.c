@@ -87,21 +87,12 @@ int graph_find(const struct plan_graph *graph, const struct config *config, cons
 
 void graph_mark(struct plan_graph *graph, size_t node)
 {
-	if (graph->is_marked[node])
-		return;
-	graph->is_marked[node] = true;
-	graph->marked[(graph->marked_head + graph->n_marked++) % graph->n] = (uint16_t)node;
+	queue_add(&graph->marked, node);
 }
 
 bool graph_next_marked(struct plan_graph *graph, size_t *ret)
 {
-	if (!graph->n_marked)
-		return false;
-	*ret = graph->marked[graph->marked_head];
-	graph->marked_head = (graph->marked_head + 1) % graph->n;
-	graph->n_marked--;
-	graph->is_marked[*ret] = false;
-	return true;
+	return queue_next(&graph->marked, ret);
 }
 
 /* ---- when ------------------------------------------------------------------------------------------------------- */
@@ -190,13 +181,11 @@ int graph_init(struct plan_graph *graph, const struct config *config)
 	graph->n = n;
 	graph->first = calloc(n + 1, sizeof(*graph->first));
 	graph->by_name = calloc(n + 1, sizeof(*graph->by_name));
-	graph->marked = calloc(n + 1, sizeof(*graph->marked));
-	graph->is_marked = calloc(n + 1, sizeof(*graph->is_marked));
 	graph->heap = calloc(n + 1, sizeof(*graph->heap));
 	graph->heap_at = calloc(n + 1, sizeof(*graph->heap_at));
 	graph->due_ns = calloc(n + 1, sizeof(*graph->due_ns));
-	if (!graph->first || !graph->by_name || !graph->marked || !graph->is_marked || !graph->heap ||
-	    !graph->heap_at || !graph->due_ns)
+	if (!graph->first || !graph->by_name || !graph->heap || !graph->heap_at || !graph->due_ns ||
+	    queue_init(&graph->marked, n) < 0)
 		return -ENOMEM;
 	r = reverse(graph, config);
 	if (r < 0)
@@ -212,8 +201,7 @@ void graph_deinit(struct plan_graph *graph)
 	free(graph->dependents);
 	free(graph->first);
 	free(graph->by_name);
-	free(graph->marked);
-	free(graph->is_marked);
+	queue_deinit(&graph->marked);
 	free(graph->heap);
 	free(graph->heap_at);
 	free(graph->due_ns);

@@ -11,15 +11,14 @@
 #include <stdint.h>
 
 #include "init/lib/config.h"
+#include "queue.h"
 
 struct plan_graph {
 	size_t n;
 	uint16_t *dependents;	/* of all nodes, one after the other */
 	uint32_t *first;	/* where those of each node begin; one more than nodes */
 	uint16_t *by_name;	/* sorted */
-	uint16_t *marked;	/* a ring: first marked, first looked at */
-	size_t marked_head, n_marked;
-	bool *is_marked;
+	struct queue marked;	/* nodes to look at again */
 	uint16_t *heap;		/* nodes, the one that is due first on top */
 	size_t heap_size;
 	uint32_t *heap_at;	/* a node's place in the heap, plus one; 0: not in it */

@@ -7,14 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "input.h"
 #include "node.h"
+#include "text.h"
 
 /* When PID 1 itself could not start a process. */
 #define NOT_STARTED_RETRY_NS (1000 * PLAN_MS)
 
 /* ---- how a process ends ----------------------------------------------------------------------------------------- */
 
-static void stage_exited(struct plan *plan, struct plan_node *node, const struct plan_exit *how, const char *why,
+static void stage_exited(struct plan *plan, struct plan_node *node, const struct process_exit *how, const char *why,
 			 int64_t now)
 {
 	if (!node->overdue && how->status == STAGE_DONE) {
@@ -26,7 +28,7 @@ static void stage_exited(struct plan *plan, struct plan_node *node, const struct
 }
 
 /* It ended as a service should, as far as its status says. */
-static bool ended_well(const struct plan_node *node, const struct plan_exit *how, bool was_ready)
+static bool ended_well(const struct plan_node *node, const struct process_exit *how, bool was_ready)
 {
 	enum ready_kind kind = node->config->ready;
 
@@ -35,12 +37,12 @@ static bool ended_well(const struct plan_node *node, const struct plan_exit *how
 }
 
 /* podman, too, ends with 125 when it could not do something: of a container only the launcher's word counts. */
-static bool said_never(const struct plan_node *node, const struct plan_exit *how)
+static bool said_never(const struct plan_node *node, const struct process_exit *how)
 {
 	return how->status == STAGE_NEVER && (!node->config->prepare_ms || !node->launched_ns);
 }
 
-static void service_exited(struct plan *plan, struct plan_node *node, const struct plan_exit *how, const char *why,
+static void service_exited(struct plan *plan, struct plan_node *node, const struct process_exit *how, const char *why,
 			   bool was_ready, int64_t now)
 {
 	bool well = ended_well(node, how, was_ready);
@@ -74,7 +76,7 @@ static void stopped(struct plan *plan, struct plan_node *node, const char *why, 
 		plan_set_state(plan, node, NODE_STOPPED, "on request; %.*s", NODE_REASON_MAX - 16, why);
 }
 
-void plan_exited(struct plan *plan, size_t index, const struct plan_exit *how, int64_t now)
+void plan_ended(struct plan *plan, size_t index, const struct process_exit *how, int64_t now)
 {
 	struct plan_node *node = &plan->nodes[index];
 	bool was_ready = node->state == NODE_READY ||

@@ -3,7 +3,7 @@
 #ifndef INIT_PLAN_NODE_H
 #define INIT_PLAN_NODE_H
 
-#include "plan.h"
+#include "state.h"
 
 #define PLAN_MS 1000000LL
 
@@ -16,6 +16,8 @@ void plan_set_state(struct plan *plan, struct plan_node *node, enum node_state s
 	__attribute__((format(printf, 4, 5)));
 
 bool plan_is_service(const struct plan_node *node);
+/* A container whose image may still be on its way. */
+bool plan_preparing(const struct plan_node *node);
 /* Who needs it may start. */
 bool plan_satisfied(enum node_state state);
 /* It has come to an end either way, for who only wants to come after it. */

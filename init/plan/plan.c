@@ -11,29 +11,15 @@
 #include <string.h>
 
 #include "node.h"
+#include "plan.h"
 
 /* A process that SIGKILL does not end hangs in the kernel: a shutdown goes on without it after this. */
 #define STUCK_NS (2000 * PLAN_MS)
 
-/* To be started once nothing is left to be looked at: what stops now must not be taken for ready. */
+/* Starts it once no node is marked any more: a need that is about to stop must not be taken for ready. */
 static void start_later(struct plan *plan, struct plan_node *node)
 {
-	if (node->starts_later)
-		return;
-	node->starts_later = true;
-	plan->starters[(plan->starters_head + plan->n_starters++) % plan->n_nodes] =
-		(uint16_t)plan_index(plan, node);
-}
-
-static bool next_starter(struct plan *plan, size_t *ret)
-{
-	if (!plan->n_starters)
-		return false;
-	*ret = plan->starters[plan->starters_head];
-	plan->starters_head = (plan->starters_head + 1) % plan->n_nodes;
-	plan->n_starters--;
-	plan->nodes[*ret].starts_later = false;
-	return true;
+	queue_add(&plan->starters, plan_index(plan, node));
 }
 
 /* A waiting node: can it start, or can it never? */
@@ -328,13 +314,13 @@ void plan_step(struct plan *plan, int64_t now)
 		for (;;) {
 			bool marked = graph_next_marked(&plan->graph, &index);
 
-			if (!marked && !next_starter(plan, &index))
+			if (!marked && !queue_next(&plan->starters, &index))
 				break;
 			step_node(plan, index, !marked, now);
 		}
 		if (plan->state != BOOT_STOPPING)
 			judge_boot(plan, now);
-	} while (plan->graph.n_marked);
+	} while (plan->graph.marked.count);
 	if (plan->state == BOOT_HELD && plan->held_due_ns && now >= plan->held_due_ns) {
 		plan->held_due_ns = 0;
 		plan_push(plan, PLAN_HELD_OVER, 0, 0);
@@ -355,8 +341,8 @@ bool plan_next(struct plan *plan, struct plan_action *ret)
 
 int64_t plan_due_ns(const struct plan *plan)
 {
-	/* What is marked waits for no time. */
-	int64_t due = plan->graph.n_marked ? 1 : graph_due_ns(&plan->graph);
+	/* A marked node is due at once. */
+	int64_t due = plan->graph.marked.count ? 1 : graph_due_ns(&plan->graph);
 
 	if (plan->state == BOOT_HELD)
 		sooner(&due, plan->held_due_ns);
@@ -422,8 +408,8 @@ int plan_init(struct plan *plan, const struct config *config)
 	plan->capacity = config->n_nodes * 8 + 16;
 	plan->nodes = calloc(plan->n_nodes ? plan->n_nodes : 1, sizeof(*plan->nodes));
 	plan->queue = calloc(plan->capacity, sizeof(*plan->queue));
-	plan->starters = calloc(plan->n_nodes + 1, sizeof(*plan->starters));
-	if (!plan->nodes || !plan->queue || !plan->starters || graph_init(&plan->graph, config) < 0) {
+	if (!plan->nodes || !plan->queue || queue_init(&plan->starters, plan->n_nodes) < 0 ||
+	    graph_init(&plan->graph, config) < 0) {
 		plan_deinit(plan);
 		return -ENOMEM;
 	}
@@ -448,7 +434,7 @@ void plan_deinit(struct plan *plan)
 {
 	free(plan->nodes);
 	free(plan->queue);
-	free(plan->starters);
+	queue_deinit(&plan->starters);
 	graph_deinit(&plan->graph);
 	memset(plan, 0, sizeof(*plan));
 }

@@ -17,19 +17,6 @@
 
 #define REFRESH_ACTIONS_MAX 4
 
-enum refresh_state {
-	REFRESH_IDLE,
-	REFRESH_FETCHING,	/* the config stage gets the document; the same bytes as before end it here */
-	REFRESH_CHECKING,	/* each render stage renders it and writes nothing */
-	REFRESH_MEASURING,	/* what is about to be used is recorded first */
-	REFRESH_APPLYING,	/* each render stage writes its files, all or none */
-	REFRESH_UNDOING,	/* one could not: those that had are rendered from the old document again */
-	REFRESH_OVER,		/* the machine is stopping */
-	REFRESH_STATE_MAX,
-};
-
-#define REFRESH_STATE_NAMES {"idle", "fetch", "check", "measure", "apply", "undo", "stopping"}
-
 enum refresh_input_kind {
 	REFRESH_TURN,		/* time has passed, or the plan has moved */
 	REFRESH_ASK,		/* somebody wants it now; only while refresh_may() is 0 */

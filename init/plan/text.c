@@ -3,7 +3,8 @@
 #include <signal.h>
 #include <stdio.h>
 
-#include "plan.h"
+#include "node.h"
+#include "text.h"
 
 static const char *const node_states[] = NODE_STATE_NAMES;
 static const char *const boot_states[] = BOOT_STATE_NAMES;
@@ -35,7 +36,7 @@ static const char *signal_word(int sig)
 }
 
 /* One line that says how it ended, with the program's own reason where it gave one. */
-void plan_describe(const struct plan_node *node, const struct plan_exit *how, char *text, size_t size)
+void plan_describe(const struct plan_node *node, const struct process_exit *how, char *text, size_t size)
 {
 	const char *own = how->reason && how->reason[0] ? how->reason : NULL;
 	const char *word = signal_word(how->signal);

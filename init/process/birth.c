@@ -17,7 +17,6 @@
 #include <gantry/stage.h>
 
 #include "birth.h"
-#include "init/launch/launch.h"
 
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
@@ -29,9 +28,11 @@
 #define LAST_SIGNAL 64
 
 static struct rlimit descriptors;
+static void (*launch)(const char *service) __attribute__((noreturn));
 
-void birth_init(void)
+void birth_init(void (*with)(const char *service) __attribute__((noreturn)))
 {
+	launch = with;
 	getrlimit(RLIMIT_NOFILE, &descriptors);
 }
 
@@ -88,7 +89,7 @@ _Noreturn static void become(const struct birth *birth, const char *binary)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (birth->service) {
 		prctl(PR_SET_NAME, "launch");
-		launch_service(birth->service);
+		launch(birth->service);
 	}
 	execve(binary, (char *const *)argv, environment);
 	dprintf(2, "cannot execute %s: %s\n", binary, strerror(errno));

@@ -24,8 +24,11 @@ struct birth {
 	int cgroup_fd;			/* where it is born; -1: where the caller is */
 };
 
-/* Remembers the limit of descriptors as it is now: children get that one. Call before it is raised. */
-void birth_init(void);
+/*
+ * Remembers the limit of descriptors as it is now, which children get: call before it is raised. `launch` becomes the
+ * program of a service's object (init/launch/launch.h).
+ */
+void birth_init(void (*launch)(const char *service) __attribute__((noreturn)));
 
 /* Every signal at its default and none blocked, whatever this process was started with: the kernel's own, too. */
 void birth_default_signals(void);

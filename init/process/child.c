@@ -38,7 +38,7 @@ struct words {
 #define HASH_SIZE 1024
 
 static struct child *children;
-static size_t n_children, n_used;
+static size_t n_used;
 static struct child *by_pid[HASH_SIZE], *unused;
 
 /* PID 1 takes as many descriptors as it may have. */
@@ -52,7 +52,7 @@ static void raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int child_init(size_t n)
+int child_init(size_t n, const struct child_nodes *nodes)
 {
 	struct words *words;
 
@@ -61,7 +61,7 @@ int child_init(size_t n)
 	words = calloc(n, sizeof(*words));
 	if (!children || !words)
 		return -ENOMEM;
-	n_children = n;
+	child_report_init(children, n, nodes);
 	for (size_t i = n; i-- > 0;) {
 		struct child *child = &children[i];
 
@@ -86,6 +86,16 @@ size_t child_node(const struct child *child)
 	return child->spec.node;
 }
 
+void child_disown(struct child *child)
+{
+	child->spec.with = NULL;
+}
+
+void *child_with(const struct child *child)
+{
+	return child->spec.with;
+}
+
 const char *child_last_text(const struct child *child)
 {
 	if (child->spec.logged)
@@ -105,12 +115,6 @@ struct child *child_by_pid(pid_t pid)
 size_t child_count(void)
 {
 	return n_used;
-}
-
-struct child *child_rows(size_t *ret_n)
-{
-	*ret_n = n_children;
-	return children;
 }
 
 static void use(struct child *child, pid_t pid)
@@ -256,7 +260,7 @@ void child_signal(struct child *child, int sig)
 static void tell_exit(void *with)
 {
 	struct child *child = with;
-	struct plan_exit how = {.status = -1};
+	struct process_exit how = {.status = -1};
 	struct child_spec spec = child->spec;
 
 	if (WIFEXITED(child->status))

@@ -11,13 +11,17 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include <gantry/plan.h>
 #include <gantry/report.h>
 
-#include "init/plan/plan.h"
+#include "init/lib/exit.h"
 
 #define CHILD_NO_NODE ((size_t)-1)
 
 struct child;
+
+/* What a child of no node begins with. */
+#define CHILD_OF_NONE .node = CHILD_NO_NODE, .options_fd = -1, .channel_fd = -1, .cgroup_fd = -1
 
 struct child_spec {
 	const char *source;		/* name in events; must stay valid */
@@ -35,22 +39,34 @@ struct child_spec {
 	/* SIGKILL to all of its cgroup, if that is not simply cgroup_kill(); false: there is none. NULL: it is. */
 	bool (*kill)(struct child *child);
 	/* Called once, after the process was reaped and all it had reported was read. */
-	void (*exited)(struct child *child, const struct plan_exit *how);
+	void (*exited)(struct child *child, const struct process_exit *how);
 	/* REPORT_STARTED came, or a service that is launched closed its socket without a reason; may be NULL. */
 	void (*started)(struct child *child);
 	/*
-	 * An artifact came, in a sealed memfd; true: fd is taken over. NULL: a node's is the plan's (artifact.h), any
-	 * other is dropped.
+	 * An artifact came, in a sealed memfd; true: fd is taken over. NULL: a node's goes to child_nodes, any other is
+	 * dropped.
 	 */
 	bool (*given)(struct child *child, const char *name, int fd);
-	/* As artifact_take(), which it stands for if it is there. */
+	/* In place of child_nodes.take. */
 	int (*take)(struct child *child, const char *name, int *ret_fd);
 	/* REPORT_CHANGED or REPORT_FLAGS came: strings, each ended by NUL. NULL: they are dropped, and counted. */
 	void (*told)(struct child *child, enum report_kind kind, const char *strings, size_t size);
+	void *with;			/* the caller's, for the calls above: child_with() */
 };
 
-/* Room for n children; blocks the signals that the loop reads. 0 or negative errno. */
-int child_init(size_t n);
+/* Takes what children report of their nodes. Each gets a node of the plan, never CHILD_NO_NODE. */
+struct child_nodes {
+	/* An artifact in fd, a sealed memfd or not: takes fd over, or returns -EPERM, -EINVAL or -EFBIG. */
+	int (*give)(size_t node, const char *name, int fd);
+	/* 0 and a descriptor, the caller's to close; -EAGAIN: later; -ENOENT: never; -EPERM. */
+	int (*take)(size_t node, const char *name, int *ret_fd);
+	/* "key=value" NUL each; false: malformed. */
+	bool (*facts)(size_t node, const char *body, size_t size);
+	void (*progress)(size_t node, const struct report_progress *progress, const char *text, size_t size);
+};
+
+/* Room for n children; `nodes` must stay valid. 0 or negative errno. */
+int child_init(size_t n, const struct child_nodes *nodes);
 
 /* 0 and the child, or negative errno: nothing was started. */
 int child_start(const struct child_spec *spec, struct child **ret);
@@ -58,6 +74,10 @@ int child_start(const struct child_spec *spec, struct child **ret);
 void child_signal(struct child *child, int sig);
 pid_t child_pid(const struct child *child);
 size_t child_node(const struct child *child);
+void *child_with(const struct child *child);
+
+/* From now on child_with() is NULL: its owner is gone. */
+void child_disown(struct child *child);
 const char *child_last_text(const struct child *child);
 
 /* The live child with this pid, or NULL. */

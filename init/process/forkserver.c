@@ -19,7 +19,6 @@
 #include "forkserver.h"
 #include "image.h"
 #include "init/event/event.h"
-#include "init/launch/launch.h"
 #include "init/lib/loop.h"
 
 #define FDS_MAX 6
@@ -40,6 +39,7 @@ static char bytes[FORKSERVER_SIZE_MAX];	/* of the request: PID 1's own copy, and
 static int server_fd = -1;
 static pid_t server;
 static struct loop_timer again;
+static void (*prepare)(void);
 static bool over;
 
 /* ---- the process ---------------------------------------------------------------------------------------------- */
@@ -115,7 +115,7 @@ _Noreturn static void serve(int fd)
 	prctl(PR_SET_NAME, "forkserver");
 	birth_default_signals();
 	syscall(SYS_close_range, (unsigned)fd + 1, ~0U, 0);
-	launch_prepare();
+	prepare();
 	for (;;) {
 		pid_t pid = serve_one(fd);
 
@@ -125,7 +125,7 @@ _Noreturn static void serve(int fd)
 
 /* ---- PID 1 ----------------------------------------------------------------------------------------------------- */
 
-void forkserver_begin(void)
+static void begin(void)
 {
 	const struct timeval answer = {.tv_sec = FORKSERVER_ANSWER_MS / 1000,
 				       .tv_usec = FORKSERVER_ANSWER_MS % 1000 * 1000};
@@ -145,10 +145,16 @@ void forkserver_begin(void)
 		close(pair[0]);
 }
 
+void forkserver_begin(void (*with)(void))
+{
+	prepare = with;
+	begin();
+}
+
 static void begin_again(struct loop_timer *timer)
 {
 	(void)timer;
-	forkserver_begin();
+	begin();
 }
 
 static void lost(void)

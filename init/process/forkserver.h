@@ -21,8 +21,10 @@
 /* What a start may consist of; with more, PID 1 forks by itself. */
 #define FORKSERVER_SIZE_MAX  65536
 
-/* Begins it. Without it (no memory, no processes) all works as well. */
-void forkserver_begin(void);
+/*
+ * Begins it; without it (no memory, no processes) all works as well. `prepare` runs in it once, before its first fork.
+ */
+void forkserver_begin(void (*prepare)(void));
 
 /*
  * As birth_clone(): the pid of PID 1's new child; null_fd need not be set. -ETIMEDOUT or -ECONNRESET: it was killed or

@@ -17,9 +17,6 @@
 /* Before the loop; nothing happens where boot.json has no `logs`. 0 or negative errno. */
 int logpipe_init(const struct config *config);
 
-/* Whether there are logs. */
-bool logpipe_active(void);
-
 /* Whether this node's output goes to the role. */
 bool logpipe_covers(size_t node);
 

@@ -9,9 +9,10 @@
 #include "output.h"
 
 #define TURN_BUDGET 32		/* reads of one process in one turn of the loop */
-#define LINES_BURST 1000	/* lines that become events, per process ... */
-#define LINES_RATE  100		/* ... and per second after that */
-#define SECOND_NS   1000000000LL
+#define REPORT_NS   1000000000LL
+
+/* Lines of one process that become events. */
+static const struct bucket_limit limit = {.per_s = 100, .burst = 1000};
 
 void output_keep_text(char *to, const char *bytes, size_t size)
 {
@@ -22,17 +23,24 @@ void output_keep_text(char *to, const char *bytes, size_t size)
 	to[size] = '\0';
 }
 
+static void make_event(struct output *output, int64_t now_ns)
+{
+	if (bucket_take(&output->events, &limit, now_ns)) {
+		event_add(EVENT_INFO, EVENT_MESSAGE, output->source, output->line, output->line_size, NULL, 0);
+		return;
+	}
+	output->lines_dropped++;
+	if (!output->report.armed)
+		loop_arm(&output->report, now_ns + REPORT_NS);
+}
+
 static void end_line(struct output *output)
 {
 	if (!output->line_size)
 		return;
 	output_keep_text(output->text, output->line, output->line_size);
-	if (output->source && output->lines_left) {
-		output->lines_left--;
-		event_add(EVENT_INFO, EVENT_MESSAGE, output->source, output->line, output->line_size, NULL, 0);
-	} else if (output->source) {
-		output->lines_dropped++;
-	}
+	if (output->source)
+		make_event(output, loop_now_ns());
 	output->line_size = 0;
 }
 
@@ -43,16 +51,9 @@ static void say_dropped(struct output *output)
 	output->lines_dropped = 0;
 }
 
-static void refill(struct loop_timer *timer)
+static void report(struct loop_timer *timer)
 {
-	struct output *output = (struct output *)((char *)timer - offsetof(struct output, refill));
-
-	say_dropped(output);
-	output->lines_left += LINES_RATE;
-	if (output->lines_left < LINES_BURST)
-		loop_arm(timer, loop_now_ns() + SECOND_NS);
-	else
-		output->lines_left = LINES_BURST;
+	say_dropped((struct output *)((char *)timer - offsetof(struct output, report)));
 }
 
 static void take(struct output *output, const char *bytes, size_t size)
@@ -69,8 +70,6 @@ static void take(struct output *output, const char *bytes, size_t size)
 			output->line[output->line_size++] = bytes[i];
 		}
 	}
-	if (output->lines_left < LINES_BURST && !output->refill.armed)
-		loop_arm(&output->refill, loop_now_ns() + SECOND_NS);
 }
 
 /* False: at its end. */
@@ -111,8 +110,8 @@ static void ready(struct loop_source *source, uint32_t events)
 
 int output_begin(struct output *output, int fd, const char *source, char *text, char *line)
 {
-	*output = (struct output){.pipe = {.fd = -1, .ready = ready}, .refill = {.fire = refill}, .source = source,
-				  .text = text, .line = line, .lines_left = LINES_BURST};
+	*output = (struct output){.pipe = {.fd = -1, .ready = ready}, .report = {.fire = report}, .source = source,
+				  .text = text, .line = line};
 	return loop_add(&output->pipe, fd, EPOLLIN);
 }
 
@@ -127,6 +126,6 @@ void output_end(struct output *output)
 		read_pipe(output);
 	end_line(output);
 	say_dropped(output);
-	loop_disarm(&output->refill);
+	loop_disarm(&output->report);
 	close_pipe(output);
 }

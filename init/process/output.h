@@ -11,19 +11,20 @@
 
 #include <gantry/plan.h>
 
+#include "init/lib/bucket.h"
 #include "init/lib/loop.h"
 
 #define OUTPUT_LINE_SIZE 512
 
 struct output {
 	struct loop_source pipe;
-	struct loop_timer refill;
+	struct loop_timer report;	/* of dropped lines */
 	const char *source;		/* of the events; NULL: there are none */
 	char *text;			/* NODE_REASON_MAX bytes: the last line */
 	char *line;			/* OUTPUT_LINE_SIZE bytes */
 	size_t line_size;
 	bool line_cut;
-	unsigned lines_left;
+	struct bucket events;
 	unsigned long lines_dropped;
 };
 

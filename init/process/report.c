@@ -4,6 +4,7 @@
  * for. Each datagram is checked whole before anything of it counts; one that is malformed is dropped and counted.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,14 +13,22 @@
 #include <gantry/report.h>
 
 #include "init/event/event.h"
-#include "init/node/artifact.h"
-#include "init/node/facts.h"
+#include "init/lib/memfd.h"
 #include "output.h"
 #include "row.h"
 
 #define TURN_BUDGET 32		/* messages of one child in one turn of the loop */
 
-static size_t n_takes;
+static const struct child_nodes *nodes;
+static struct child *rows;
+static size_t n_rows, n_takes;
+
+void child_report_init(struct child *with, size_t n, const struct child_nodes *with_nodes)
+{
+	rows = with;
+	n_rows = n;
+	nodes = with_nodes;
+}
 
 void child_close_report(struct child *child)
 {
@@ -59,7 +68,8 @@ static void send_answer(struct child *child, enum report_kind kind, const char *
 static bool answer_take(struct child *child, const char *name)
 {
 	int fd = -1;
-	int r = child->spec.take ? child->spec.take(child, name, &fd) : artifact_take(child->spec.node, name, &fd);
+	int r = child->spec.take ? child->spec.take(child, name, &fd) : 
+		nodes->take(child->spec.node, name, &fd);
 
 	if (r == -EAGAIN)
 		return false;
@@ -73,11 +83,8 @@ static bool answer_take(struct child *child, const char *name)
 
 void child_answer_takes(void)
 {
-	size_t n;
-	struct child *children = child_rows(&n);
-
-	for (size_t i = 0; n_takes && i < n; i++) {
-		struct child *child = &children[i];
+	for (size_t i = 0; n_takes && i < n_rows; i++) {
+		struct child *child = &rows[i];
 
 		if (!child->used || child->report.fd < 0)
 			continue;
@@ -122,12 +129,12 @@ static bool give(struct child *child, const char *name, int *fd)
 	if (*fd < 0)
 		return false;
 	if (child->spec.given || child->spec.node == CHILD_NO_NODE) {
-		if (!child->spec.given || !artifact_is_sealed(*fd) || !child->spec.given(child, name, *fd))
+		if (!child->spec.given || memfd_check(*fd, ARTIFACT_SIZE_MAX) < 0 || !child->spec.given(child, name, *fd))
 			return false;
 		*fd = -1;
 		return true;
 	}
-	r = artifact_give(child->spec.node, name, *fd);
+	r = nodes->give(child->spec.node, name, *fd);
 	if (r < 0) {
 		event_say(EVENT_WARNING, child->spec.source, "artifact %s refused: %s", name,
 			  r == -EPERM ? "this stage type does not give it" :
@@ -154,21 +161,22 @@ static bool name_of(const char *body, size_t size, char *ret)
 static bool progress(struct child *child, const struct report_head *head, const char *body)
 {
 	struct report_progress p;
-	char fields[160];
-	size_t n;
+	struct fields fields = {0};
 
 	if (head->size < sizeof(p))
 		return false;
 	memcpy(&p, body, sizeof(p));
-	n = (size_t)snprintf(fields, sizeof(fields), "done=%llu%cper_second=%llu%c", (unsigned long long)p.done, 0,
-			     (unsigned long long)p.per_second, 0);
+	fields_add(&fields, "done", "%" PRIu64, p.done);
+	fields_add(&fields, "per_second", "%" PRIu64, p.per_second);
 	if (p.total)
-		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "total=%llu%c", (unsigned long long)p.total, 0);
+		fields_add(&fields, "total", "%" PRIu64, p.total);
 	if (p.eta_s != UINT32_MAX)
-		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "eta_s=%u%c", p.eta_s, 0);
+		fields_add(&fields, "eta_s", "%u", p.eta_s);
 	output_keep_text(child->text, body + sizeof(p), head->size - sizeof(p));
-	facts_take_progress(child->spec.node, &p, body + sizeof(p), head->size - sizeof(p));
-	event_add(head->level, EVENT_PROGRESS, child->spec.source, body + sizeof(p), head->size - sizeof(p), fields, n);
+	if (child->spec.node != CHILD_NO_NODE)
+		nodes->progress(child->spec.node, &p, body + sizeof(p), head->size - sizeof(p));
+	event_add(head->level, EVENT_PROGRESS, child->spec.source, body + sizeof(p), head->size - sizeof(p),
+		  fields.bytes, fields.size);
 	return true;
 }
 
@@ -203,7 +211,8 @@ static bool message(struct child *child, const struct report_head *head, const c
 		child->spec.told(child, (enum report_kind)head->kind, body, head->size);
 		return true;
 	case REPORT_FACTS:
-		return facts_take(child->spec.node, body, head->size);
+		return child->spec.node != CHILD_NO_NODE &&
+		       nodes->facts(child->spec.node, body, head->size);
 	case REPORT_STARTED:
 		if (child->spec.started)
 			child->spec.started(child);

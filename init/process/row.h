@@ -13,7 +13,6 @@
 
 #include "child.h"
 #include "init/lib/loop.h"
-#include "init/node/artifact.h"
 #include "output.h"
 
 #define CHILD_TAKES_MAX 4
@@ -34,8 +33,8 @@ struct child {
 	char (*takes)[ARTIFACT_NAME_MAX];	/* CHILD_TAKES_MAX artifacts it waits for; "": none */
 };
 
-/* All rows, used or not. */
-struct child *child_rows(size_t *ret_n);
+/* Before any of the following: all rows, used or not, and who takes what they report. */
+void child_report_init(struct child *rows, size_t n, const struct child_nodes *nodes);
 
 /* Of the report socket: called by the loop. */
 void child_report_ready(struct loop_source *source, uint32_t events);

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "init/lib/utf8.h"
-#include "init/plan/refresh.h"
 #include "status.h"
 
 #define SECOND_NS 1000000000.0

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "init/lib/utf8.h"
-#include "init/plan/refresh.h"
 #include "status.h"
 
 static void clean(char *string, size_t room)

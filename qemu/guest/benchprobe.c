@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Measures the boot from inside, for `make bench` (docs/bench.md); in the test image only. Started by the kernel
- * as PID 1 (rdinit=) it notes the time, turns process accounting on and becomes /init, so that the moment of PID 1's
- * exec and every process after it are known exactly and not guessed from what is left at the end. As
- * `benchprobe report`, started by a stage when all services are there, it prints what it finds, a fact a line.
+ * Measures the boot from inside, for `make bench` (docs/bench.md); in the test image only. The kernel starts it as
+ * PID 1 (rdinit=): it records the time, turns process accounting on and executes /init. So the time of PID 1's exec
+ * and every process after it are known exactly, and not derived from what is left at the end. `benchprobe report`,
+ * which a stage starts when all services are ready, prints its results, one per line.
  */
 #include <ctype.h>
 #include <dirent.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Files that must survive a power cut, for boot tests; in the test image only. What a file holds follows from its
- * number, so a later boot knows what should be in it.
+ * Writes and checks files that must survive a power cut, for boot tests; in the test image only. A file's content
+ * follows from its number, so a later boot knows the expected content.
  *
- *   keeper write DIR     writes and syncs file after file, and says `kept N` once N is on the disk; until it is killed
- *   keeper check DIR     says `have N` for each file that is there whole, `bad NAME` for any other
+ *   keeper write DIR     writes and syncs file after file until killed; prints `kept N` once file N is on the disk
+ *   keeper check DIR     prints `have N` for each complete file, `bad NAME` for any other
  */
 #define _GNU_SOURCE
 #include <dirent.h>

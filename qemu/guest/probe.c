@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Looks at the machine from inside, for boot tests: each subcommand prints lines that a test reads as events.
+ * Examines the machine from inside, for boot tests: each subcommand prints lines that a test reads as events.
  * In the test image only.
  *
- *   probe pcrs            the SHA-256 PCRs
- *   probe tree DIR        one digest over names and contents of all files below DIR but .gantry*
- *   probe links           /dev/lun/N becomes a link to the disk with LUN N, for every one that is there
- *   probe queue LUN NAME [VALUE]  the setting of that disk's queue; with VALUE it is set first
- *   probe say TEXT        TEXT, then waits for SIGTERM
- *   probe eat MIB         so much memory is taken and written to; a line a MiB
- *   probe feed MIB        the same in a child; how that ended, then waits for SIGTERM
+ *   probe pcrs            prints the SHA-256 PCRs
+ *   probe tree DIR        prints one digest over names and contents of all files below DIR except .gantry*
+ *   probe links           makes /dev/lun/N a link to the disk with LUN N, for every disk
+ *   probe queue LUN NAME [VALUE]  prints that setting of the disk's queue; sets it first if VALUE is given
+ *   probe say TEXT        prints TEXT, then waits for SIGTERM
+ *   probe eat MIB         allocates and writes MIB of memory; prints a line per MiB
+ *   probe feed MIB        does the same in a child; prints how the child ended, then waits for SIGTERM
  */
 #define _GNU_SOURCE
 #include <ctype.h>

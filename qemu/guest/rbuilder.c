@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stands in for rbuilder in the test image: a second service, ordered after reth. It reads the rendered
- * configuration, connects to reth's IPC socket once, then listens on its TCP port (its readiness) until
- * SIGTERM; with NOTIFY_SOCKET in the environment it also says READY=1 there.
+ * The stand-in for rbuilder in the test image: a second service, ordered after reth. It reads the rendered
+ * configuration, connects to reth's IPC socket once, then listens on its TCP port (its readiness) until SIGTERM.
+ * With NOTIFY_SOCKET in the environment it also sends READY=1 to that socket.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stands in for reth in the test image: insists on what reth needs (its own user, the JWT file, a snapshot in
- * its data directory), opens its IPC socket when it is ready, and on SIGTERM flushes before it goes, as a
- * database does. On the next start it says whether the last stop was a clean one.
+ * The stand-in for reth in the test image: requires what reth requires (its own user, the JWT file, a snapshot in
+ * its data directory), opens its IPC socket when it is ready, and on SIGTERM flushes before it ends, as a database
+ * does. On the next start it prints whether the last stop was clean.
  */
 #define _GNU_SOURCE
 #include <errno.h>

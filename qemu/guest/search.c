@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Searches the whole machine, as root sees it from inside, for byte strings that must not be there. In the test
- * image only.
+ * Searches everything on the machine that root can read for byte strings that must not be there. In the test image
+ * only.
  *
  *   search LABEL=HEX...   each string with every byte XOR 0xa5, in hex
  *
- * Looks into the memory of every process (PID 1 too), command lines, environments, memfds that are held open, regular
- * files of every file system, and the kernel's log; prints a line for each place where one is found, and what it
- * looked at. It leaves itself out, and holds the strings only in that disguise, so that it is not what it finds.
+ * Searches the memory of every process (including PID 1), command lines, environments, open memfds, regular files of
+ * every file system, and the kernel's log. Prints a line for each place where it finds a string, and a summary. It
+ * skips itself, and holds the strings only in that disguised form, so that it does not find its own copy.
  */
 #include <ctype.h>
 #include <dirent.h>

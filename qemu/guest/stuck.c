@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What holds a shutdown up, for boot tests; in the test image only.
+ * Blocks a shutdown in various ways, for boot tests; in the test image only.
  *
- *   stuck fuse DIR        mounts a FUSE file system at DIR that takes every request and answers none but the first;
- *                         ignores SIGTERM. Whoever touches DIR sleeps in the kernel, where no signal reaches it
- *   stuck look DIR        touches it, once it is there
- *   stuck outside         a deaf process in no service's cgroup, nobody's child
- *   stuck loop FILE       attaches FILE to a loop device: it is open for writing, and by no process
- *   stuck suspend NAME FILE   suspends that device-mapper device, once FILE is there
- *   stuck host FILE       once somebody looks so and FILE is there, makes the kernel run /sbin/poweroff by itself, as
- *                         it does when Hyper-V asks for it
+ *   stuck fuse DIR        mounts a FUSE file system at DIR that reads every request and answers only the first;
+ *                         ignores SIGTERM. A process that accesses DIR sleeps in the kernel: no signal reaches it
+ *   stuck look DIR        accesses DIR, once it is mounted
+ *   stuck outside         an orphan that ignores signals, outside every service's cgroup
+ *   stuck loop FILE       attaches FILE to a loop device: FILE is open for writing, but by no process
+ *   stuck suspend NAME FILE   suspends device-mapper device NAME, once FILE exists
+ *   stuck host FILE       once FILE exists and `stuck look` has begun, makes the kernel run /sbin/poweroff, as it
+ *                         does when Hyper-V requests a shutdown
  *   stuck mount DEVICE DIR, stuck umount DIR
  */
 #define _GNU_SOURCE

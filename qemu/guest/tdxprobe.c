@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Asks the TDX guest interfaces what a test of qemu/tdx's module wants to know, and prints it as lines of
- * `name value`, bytes as hex. It shares no code with the stages: their mistakes must not be made here too.
- * As PID 1 of a tiny initramfs it mounts what it needs, loads what /modules/list names, and powers off.
+ * Queries the TDX guest interfaces for the test of qemu/tdx's module and prints the results as lines `name value`,
+ * bytes as hex. It shares no code with the stages, so that it does not share their mistakes. As PID 1 of a tiny
+ * initramfs it mounts what it needs, loads the modules in /modules/list, and powers off.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Starts the peers from the command line, prints a line for each, and serves until it is told to stop."""
+"""Starts the peers, prints one line for each, and serves until SIGTERM, SIGINT or a request on the control socket."""
 
 import argparse
 import os
@@ -34,17 +34,17 @@ def main():
         formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, address in ADDRESSES.items():
         parser.add_argument(f'--{name}', type=listener, metavar='ADDRESS[:PORT]', default={},
-                            help=f'where the {name} peer listens, default {address}')
-    parser.add_argument('--only', metavar='PEER,PEER', help='start these alone')
+                            help=f'address of the {name} peer, default {address}')
+    parser.add_argument('--only', metavar='PEER,PEER', help='start only these peers')
     parser.add_argument('--fault', type=fault, action='append', default=[], metavar='PEER=FAULT',
                         help='a fault from the start; may be repeated')
-    parser.add_argument('--control', metavar='PATH', help='serve the control socket there (qemu/peers/control.py)')
+    parser.add_argument('--control', metavar='PATH', help='path of the control socket (qemu/peers/control.py)')
     parser.add_argument('--configure-network', action='store_true',
-                        help='bring lo up and add the addresses first, in the namespace this runs in')
+                        help='first bring lo up and add the addresses, in the current namespace')
     parser.add_argument('--snapshot', type=faults.parse_size, default=64 * 1024 * 1024, metavar='SIZE',
-                        help='about how large the reth snapshot in the store is, default 64M')
-    parser.add_argument('--small-files', type=int, default=40, metavar='N', help='small files in that snapshot')
-    parser.add_argument('--disk-key', metavar='KEY', help='the hub document has disk_encryption.key with this value')
+                        help='approximate size of the reth snapshot in the store, default 64M')
+    parser.add_argument('--small-files', type=int, default=40, metavar='N', help='number of small files in that snapshot')
+    parser.add_argument('--disk-key', metavar='KEY', help='value of disk_encryption.key in the hub document')
     arguments = parser.parse_args()
 
     # A pipe and no Event: a handler that runs while this thread is about to wait would deadlock on the Event's lock.

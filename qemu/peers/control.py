@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The control socket: JSON lines on a Unix socket, so that a test outside the network namespace turns faults
-on and off and reads the request logs. One line asks, one line answers: {"ok": true, ...} or {"ok": false,
-"error": "..."}. Unix sockets are not part of a network namespace, hence this and no TCP port.
+"""The control socket: JSON lines on a Unix socket, for a test outside the network namespace to set and clear faults and
+to read the request logs. Each request is one line, each answer one line: {"ok": true, ...} or {"ok": false, "error": "..."}.
+It is a Unix socket and not a TCP port, because Unix sockets do not belong to a network namespace.
 
     {"op": "peers"}                                              names, addresses, faults
-    {"op": "fault", "peer": "hub", "faults": ["status:403:3"]}   turns on;  "clear" turns off ("kind" or all)
+    {"op": "fault", "peer": "hub", "faults": ["status:403:3"]}   sets faults;  "clear" clears them ("kind" or all)
     {"op": "requests", "peer": "s3", "contains": "mdbx", "status": 206}      the log; also "count", "forget"
-    {"op": "wait", "peer": "imds", "count": 2, "timeout_s": 30}  waits for so many matching requests
+    {"op": "wait", "peer": "imds", "count": 2, "timeout_s": 30}  waits for that many matching requests
     {"op": "set", "peer": "wireserver", "values": {"incarnation": 9}}
-    {"op": "health"}                                             what the wireserver accepted
+    {"op": "health"}                                             reports that the wireserver accepted
     {"op": "snapshot", "size": 1048576, ...}                     S3.put_snapshot's arguments
     {"op": "manifest", "bucket": "...", "prefix": "..."}         name -> [size, sha256]
     {"op": "stop"}"""
@@ -125,7 +125,7 @@ class ControlServer:
 
 
 class ControlClient:
-    """The other end: `client.fault('hub', 'status:403:3')`, or any op by `client.ask(op, ...)`."""
+    """The client: `client.fault('hub', 'status:403:3')`, or any op with `client.ask(op, ...)`."""
 
     def __init__(self, path):
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

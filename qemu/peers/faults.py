@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What can be wrong with a peer, as a set of switches that may be turned while it serves.
-One text form serves the command line, the control socket and Python:
+"""Faults of a peer, which may be set and cleared while it serves. The command line, the control socket and Python use the
+same text form:
 
     KIND[:ARGUMENT][:TIMES][@PART]
 
     down                    refuses connections (the listening socket is closed)
     hang                    accepts, reads the request, never answers
-    slow:SECONDS            waits so long before each answer
-    slow:N/s                sends bodies at N bytes a second
+    slow:SECONDS            delays each answer by SECONDS
+    slow:N/s                sends bodies at N bytes per second
     status:CODE             answers with that status
-    garbage:KIND            random, type, truncated, wrong, empty, huge, deep or http
-    drop_after:BYTES        closes the connection after so many bytes of the body
+    garbage:KIND            answers with random, type, truncated, wrong, empty, huge, deep or http
+    drop_after:BYTES        closes the connection after BYTES of the body
     tls:KIND                expired, wrong-name or untrusted certificate (TLS peers)
-    offset:SECONDS          tells a time that is so far off (the time source)
+    offset:SECONDS          serves a time that is wrong by SECONDS (time source)
 
-TIMES limits it to so many answers, else it lasts until cleared; PART limits it to requests whose target
-contains that text. Sizes take k, M and G (1024). Different kinds may be on at once. It is kept apart
-from the server so that the grammar and the counting are tested without a socket."""
+TIMES limits a fault to that many answers; without it, the fault lasts until cleared. PART limits it to requests whose target
+contains that text. Sizes take k, M, G and T (1024). Faults of different kinds may be set at once. This module is separate from
+the server so that grammar and counting are tested without a socket."""
 
 import re
 import threading
@@ -39,7 +39,7 @@ UNITS = {'': 1, 'k': 1024, 'M': 1024 ** 2, 'G': 1024 ** 3, 'T': 1024 ** 4}
 
 
 class FaultError(ValueError):
-    """A fault's text that does not parse; the message names the text and the reason."""
+    """A fault's text is invalid; the message names the text and the reason."""
 
 
 def parse_size(text):
@@ -64,7 +64,7 @@ def _parse_argument(form, text):
         return ('delay', _parse_argument('number', text))
     allowed = {'garbage': GARBAGE_KINDS, 'tls': TLS_KINDS}.get(form)
     if allowed and text not in allowed:
-        raise FaultError(f'{text!r} is none of {", ".join(allowed)}')
+        raise FaultError(f'{text!r} is not one of {", ".join(allowed)}')
     return text
 
 
@@ -72,7 +72,7 @@ def _parse_argument(form, text):
 class Fault:
     kind: str
     argument: object = None
-    times: int | None = None        # answers it is still good for; None = until cleared
+    times: int | None = None        # answers left; None: until cleared
     part: str = ''
 
     @classmethod
@@ -92,10 +92,10 @@ class Fault:
         if rest and limitable:
             count = rest.pop(0)
             if not count.isdigit() or int(count) == 0:
-                raise FaultError(f'not a number of times: {count!r}')
+                raise FaultError(f'not a positive number of answers: {count!r}')
             times = int(count)
         if rest:
-            raise FaultError(f'too much in fault {text!r}')
+            raise FaultError(f'fault {text!r} has too many parts')
         return cls(kind, argument, times, part)
 
     def __str__(self):
@@ -117,7 +117,7 @@ class Faults:
         self.on_change = lambda: None
 
     def set(self, *texts):
-        """Turns faults on, each replacing an earlier one of its kind and part."""
+        """Sets faults; each replaces an earlier one with the same kind and part."""
         parsed = [Fault.parse(text) for text in texts]
         with self._condition:
             for fault in parsed:
@@ -126,7 +126,7 @@ class Faults:
         self.on_change()
 
     def clear(self, kind=None):
-        """Turns off one kind, or all."""
+        """Clears one kind, or all."""
         with self._condition:
             self._faults = {k: f for k, f in self._faults.items() if kind is not None and k[0] != kind}
             self._condition.notify_all()
@@ -137,12 +137,12 @@ class Faults:
             return [str(fault) for fault in self._faults.values()]
 
     def get(self, kind, target=''):
-        """The fault of that kind that applies to `target`, or None; uses nothing up."""
+        """The fault of that kind for `target`, or None; does not count as an answer."""
         with self._condition:
             return self._find(kind, target)
 
     def take(self, kind, target=''):
-        """The same, and one of its times is used up. What it gives is the fault as it was before."""
+        """Like get(), and counts one answer. Returns the fault as it was before."""
         with self._condition:
             fault = self._find(kind, target)
             if fault and fault.times is not None:
@@ -154,7 +154,7 @@ class Faults:
             return fault
 
     def wait_until_off(self, fault, closing):
-        """Blocks while `fault` is on and until `closing()`; waking up needs a change of the faults."""
+        """Blocks until `fault` is cleared or `closing()` is true; checks after each change of the faults."""
         with self._condition:
             self._condition.wait_for(lambda: closing() or self._faults.get((fault.kind, fault.part)) is not fault)
 

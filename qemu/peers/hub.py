@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""BuilderHub's instance API: the configuration document and the registration of credentials, over HTTPS
-with the test CA's certificate and over plain HTTP (what a node's own loopback proxy would speak). As on
-the real hub a node that nobody has allowed yet gets 403, over and over, until `allowed` turns true."""
+"""BuilderHub's instance API: the configuration document and the registration of credentials, over HTTPS with the test CA's
+certificate and over plain HTTP (for a proxy on the node's loopback). Like the real hub, it answers 403 to a node that no
+operator has allowed yet, until `allowed` is true."""
 
 import copy
 import json
@@ -57,7 +57,7 @@ def server_context(certificate):
 
 
 class Hub(HttpPeer):
-    """`document` may be changed while running: a dictionary, or bytes that are served as they are."""
+    """`document` may change while it runs: a dictionary, or bytes that are served unchanged."""
 
     name = 'hub'
     settings = ('allowed', 'document')

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The Azure instance metadata service, with the endpoint that turns a TDREPORT into a quote. As strict as
-the real one about the things clients get wrong: `Metadata: true`, no X-Forwarded-For, an api-version, and
-for /acc/tdquote a Content-Type without parameters. A TDREPORT whose MAC our test platform did not make is
-refused, as the quoting enclave would."""
+"""The Azure instance metadata service, with the endpoint that turns a TDREPORT into a quote. It is as strict as the real one
+about common mistakes of clients: it requires `Metadata: true`, no X-Forwarded-For, an api-version, and for /acc/tdquote a
+Content-Type without parameters. Like the quoting enclave, it refuses a TDREPORT whose MAC is not from the test platform."""
 
 import base64
 import binascii

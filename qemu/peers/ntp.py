@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The time source: a real chronyd (-x, so it never touches this machine's clock) that serves this machine's
-time, behind a relay of UDP packets. The relay is what has the faults and the request log, and what can
-shift the time told; its own delay is well below a millisecond and counts as network."""
+"""The time source: a real chronyd (-x: it does not change this machine's clock) that serves this machine's time, behind a
+UDP relay. The relay has the faults and the request log, and can shift the time; its delay is well below a millisecond and
+counts as network delay."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ ERA_SECOND = 1 << 32
 
 
 class NtpError(Exception):
-    """The time source cannot run; the message says why."""
+    """The time source failed; the message has the reason."""
 
 
 class NtpServer(HttpPeer):
@@ -174,7 +174,7 @@ class NtpServer(HttpPeer):
 
 
 def shift(packet, seconds):
-    """An NTP answer with its reference, receive and transmit times moved; the echoed origin stays."""
+    """An NTP answer with shifted reference, receive and transmit times; the echoed origin stays."""
     moved = bytearray(packet)
     for position in (16, 32, 40):
         stamp, = struct.unpack_from('>Q', packet, position)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Container images made by hand and the registry they are pulled from: Debian's docker-registry, with or without a
-password, filled over its own API. An image is one layer with the files given; the same files give the same digest."""
+"""Container images and the registry that serves them: Debian's docker-registry, with or without a password, filled over its
+API. An image is one layer with the given files; the same files give the same digest."""
 
 import contextlib
 import gzip
@@ -17,7 +17,7 @@ import time
 from qemu import debian
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-# Who may, when a password is asked for, in the only form that docker-registry knows (bcrypt).
+# The user of a registry with a password, in the only format that docker-registry knows (bcrypt).
 USER, PASSWORD = "joe", "secret-of-joe"
 HTPASSWD = "joe:$2b$05$abcdefghijklmnopqrstuuceZo3ljGDvlMTAdhudiWhqFJz6poJTC\n"
 
@@ -43,7 +43,7 @@ def layer(files):
 
 
 def programs(*names):
-    """The files of an image that has these programs of the build root in /bin, and the directories that crun mounts over."""
+    """The files of an image with these programs of the build root in /bin, and the directories that crun mounts over."""
     found = debian.programs(*names)
     loader = next(content for path, content in found.items() if "ld-linux" in path)
     files = {**found, "/lib64/ld-linux-x86-64.so.2": loader}
@@ -57,7 +57,7 @@ def parents(path):
 
 
 class Image:
-    """digest, and blobs and manifest as a registry has them."""
+    """An image: its digest, and its blobs and manifest in a registry's format."""
 
     def __init__(self, files, entrypoint, environment=()):
         content = layer(dict(sorted(files.items())))
@@ -78,7 +78,7 @@ class Image:
 
 
 def push(address, name, image):
-    """Into the registry at "host:port", under its digest alone."""
+    """Uploads it to the registry at "host:port", under its digest only."""
     def ask(method, path, body=b"", **headers):
         connection = http.client.HTTPConnection(address, timeout=30)
         with contextlib.closing(connection):
@@ -97,7 +97,7 @@ def push(address, name, image):
 
 
 def configuration(folder, address, htpasswd=None, tls=None):
-    """docker-registry's, for blobs in FOLDER; paths of the file with who may, and of the certificate and its key."""
+    """The configuration of docker-registry for blobs in FOLDER; paths of the password file, and of certificate and key."""
     secure = f", tls: {{certificate: {tls[0]}, key: {tls[1]}}}" if tls else ""
     lines = [f"version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {folder}}}}}",
              f"http: {{addr: '{address}', relativeurls: true{secure}}}"]
@@ -107,7 +107,7 @@ def configuration(folder, address, htpasswd=None, tls=None):
 
 
 def fill(folder, images):
-    """FOLDER becomes the storage of a registry that has these images ({name: Image}); one runs for a moment."""
+    """Makes FOLDER the storage of a registry with these images ({name: Image}); a registry runs for a moment for this."""
     os.makedirs(folder, exist_ok=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -125,7 +125,7 @@ def fill(folder, images):
 
 
 def wait_until_open(address, process, timeout=30):
-    """There is nothing that tells when it listens: it is asked."""
+    """Polls until it listens, since docker-registry has no notification for this."""
     end = time.monotonic() + timeout
     while True:
         try:

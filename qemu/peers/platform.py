@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""All peers together, on the addresses they have around a real node (the Azure ones) or that the test hub's
-document names. It runs inside a network namespace of its own, where those addresses are on loopback and
-nothing leads out; configure_network() puts them there."""
+"""All peers together, on Azure's real addresses or on those that the test hub's document contains. It runs in a network
+namespace of its own, which has these addresses on loopback and no route out; configure_network() adds them."""
 
 import subprocess
 
@@ -22,16 +21,16 @@ PEERS = {'wireserver': Wireserver, 'imds': Imds, 'hub': Hub, 's3': S3, 'ntp': Nt
 
 
 def configure_network(addresses=ADDRESSES.values()):
-    """Brings loopback up and adds the peers' addresses, in the namespace this process is in. Repeatable."""
+    """Brings loopback up and adds the peers' addresses, in the current namespace. May be repeated."""
     subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
     for address in addresses:
         subprocess.run(['ip', 'address', 'replace', f'{address}/32', 'dev', 'lo'], check=True)
 
 
 class Platform:
-    """Every peer, started and stopped together. `only` names a part of them; `faults` is peer -> list of
-    texts, in force before the first request; `options` is peer -> arguments of its class; a snapshot of
-    `snapshot_bytes` is put into the store (None for an empty one)."""
+    """All peers, started and stopped together. `only` selects some of them; `faults` is {peer: texts}, set before the
+    first request; `options` is {peer: arguments of its class}; the store gets a snapshot of `snapshot_bytes` (None: stays
+    empty)."""
 
     def __init__(self, *, only=None, faults=None, options=None, disk_key=None, snapshot_bytes=64 * 1024 * 1024,
                  small_files=40):

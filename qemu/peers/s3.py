@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An S3 store, path style and read-only: it checks every request's SigV4 signature for real, pages through
-ListObjectsV2, and serves ranges with If-Match. Large objects are never held: their bytes are a function of
-a seed and the offset, cheap enough for a terabyte and different everywhere, so that one misplaced block
-changes the content's hash."""
+"""An S3 store, path style and read-only: it verifies the SigV4 signature of every request, pages through ListObjectsV2, and
+serves ranges with If-Match. Large objects are not stored: their bytes are a function of a seed and the offset, cheap enough
+for a terabyte and different at each offset, so that one misplaced block changes the content's hash."""
 
 import base64
 import calendar
@@ -21,12 +20,12 @@ BASE_SIZE = 1024 * 1024
 MAX_SKEW_S = 15 * 60
 MULTIPART_FROM = 16 * 1024 * 1024
 EMPTY_SHA256 = hashlib.sha256(b'').hexdigest()
-EPOCH = 1_760_000_000           # Last-Modified of the objects, unless they say
+EPOCH = 1_760_000_000           # default Last-Modified of the objects
 
 
 class Seeded:
-    """Bytes of any size made from a seed. Each 64 KiB chunk is the hash of its number and then a window
-    of one pseudo-random megabyte, where that hash says."""
+    """Bytes of any size, made from a seed. Each 64 KiB chunk is the hash of its number, then a window of one pseudo-random
+    megabyte at an offset from that hash."""
 
     def __init__(self, seed, size):
         self.seed, self.size = str(seed).encode(), size
@@ -50,7 +49,7 @@ class Seeded:
 
 
 class Given:
-    """Bytes as they are."""
+    """Given bytes."""
 
     def __init__(self, body):
         self.body, self.size = body, len(body)
@@ -69,7 +68,7 @@ class S3Object:
 
     @property
     def etag(self):
-        """Quoted. The MD5 of a small object; of a large one, as a multipart upload leaves it, no hash of it."""
+        """Quoted. The MD5 of a small object; for a large one not a hash, as after a multipart upload."""
         if self._etag is None:
             if self.size < MULTIPART_FROM:
                 self._etag = f'"{self._digest("md5")}"'
@@ -126,8 +125,8 @@ class S3(HttpPeer):
 
     def put_snapshot(self, size=64 * 1024 * 1024, *, bucket='chain-db-snapshots', prefix='reth-mainnet-full',
                      directory='reth-2026-01-17-test', small_files=40, seed='snapshot', latest=True):
-        """A store as a reth node's uploader leaves it: a few large files, many small ones, names that need
-        encoding. `size` is about the total. Gives the directory's name; earlier snapshots stay."""
+        """Adds a snapshot like those of a reth node's uploader: a few large files, many small ones, names that need
+        encoding. `size` is the approximate total. Returns the directory's name; earlier snapshots stay."""
         root = f'{prefix}/{directory}'
         files = {'db/mdbx.dat': size * 3 // 4, 'db/database.version': b'2'}
         files['static_files/static_file_headers_0_499999'] = size // 8
@@ -149,7 +148,7 @@ class S3(HttpPeer):
         return directory
 
     def manifest(self, bucket, prefix):
-        """{name below prefix: (size, sha256)} of what a complete copy must hold."""
+        """{name below prefix: (size, sha256)} of all files of a complete copy."""
         return {key[len(prefix):]: (found.size, found.sha256())
                 for key, found in self.objects.get(bucket, {}).items() if key.startswith(prefix)}
 
@@ -351,7 +350,7 @@ def signed_headers(method, target, host, access_key, secret_key, region='auto', 
 
 
 def parse_range(text, size):
-    """(start, end) of a single byte range, None for none or an unintelligible one, 'beyond' for 416."""
+    """(start, end) of a single byte range; None: no range, or an unsupported one; 'beyond': answer 416."""
     match = re.fullmatch(r'bytes=(\d*)-(\d*)', text or '')
     if not match or not (match[1] or match[2]):
         return None

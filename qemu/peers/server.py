@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A small HTTP/1.1 server that every HTTP peer is made of: one thread a connection, keep-alive, bodies
-of known length that are streamed and never held whole. It is written on plain sockets, not on
-http.server, because a fault must be able to close the listener, cut a body at an exact byte, send what
-is no HTTP at all, or keep silent for ever."""
+"""The HTTP/1.1 server under every HTTP peer: one thread per connection, keep-alive, bodies of known length that are streamed
+and never held whole. It uses plain sockets and not http.server, because a fault must be able to close the listener, cut a
+body at an exact byte, send bytes that are not HTTP, or never answer."""
 
 import collections
 import contextlib
@@ -29,7 +28,7 @@ DEEP_LEVELS = 200_000
 
 
 class BadRequest(Exception):
-    """The request cannot be parsed: 400 and the connection is closed."""
+    """The request cannot be parsed: the answer is 400, and the connection is closed."""
 
 
 @dataclass
@@ -65,7 +64,7 @@ class Response:
 
 
 def read_request(reader, client, secure, on_continue):
-    """One request, or None when the connection ended between two."""
+    """One request, or None if the connection ended between requests."""
     line = reader.readline(MAX_HEAD)
     if not line:
         return None
@@ -109,8 +108,8 @@ def read_request(reader, client, secure, on_continue):
 
 
 class HttpPeer:
-    """Base of the HTTP peers: subclasses give `name`, `respond()` and, for errors, `error()`.
-    `listeners` is a list of (address, port, ssl context or None); port 0 takes a free one."""
+    """Base class of the HTTP peers: subclasses define `name`, `respond()` and, for errors, `error()`.
+    `listeners` is a list of (address, port, ssl context or None); port 0 means a free port."""
 
     name = 'peer'
     settings = ()               # names of attributes the control socket may change
@@ -151,7 +150,7 @@ class HttpPeer:
 
     @property
     def address(self):
-        """(host, port) of the first listener; kept while down."""
+        """(host, port) of the first listener; the same while it is down."""
         return self.addresses[0]
 
     def url(self, listener=0):
@@ -169,11 +168,11 @@ class HttpPeer:
         raise NotImplementedError
 
     def error(self, status, text, request):
-        """An error as this peer would word it."""
+        """An error answer in this peer's format."""
         return Response(status, f'{text}\n'.encode())
 
     def tls_context(self, listener):
-        """The context for a new connection; a subclass may choose by fault."""
+        """The TLS context for a new connection; a subclass may choose it by fault."""
         return self.listeners[listener][2]
 
     # the log
@@ -188,7 +187,7 @@ class HttpPeer:
             return sum(self._matches(entry, method, contains, status) for entry in self.log)
 
     def wait_for(self, count=1, timeout_s=30.0, method=None, contains=None, status=None):
-        """Waits until so many requests matched (with `status`, were answered so); whether they did."""
+        """Waits until `count` requests matched (with `status`: were answered with it); returns False at the time-out."""
         with self._changed:
             return self._changed.wait_for(
                 lambda: sum(self._matches(e, method, contains, status) for e in self.log) >= count, timeout_s)
@@ -390,11 +389,11 @@ class HttpPeer:
             self._update(request.entry, sent=sent)
 
     def now(self):
-        """This peer's idea of the time."""
+        """This peer's time."""
         return time.time()
 
     def spoil(self, response, kind):
-        """The answer, damaged as the garbage fault asks."""
+        """The answer, damaged as the garbage fault says."""
         if kind == 'random':
             return Response(response.status, os.urandom(700), response.content_type, dict(response.headers))
         if kind == 'type':
@@ -432,7 +431,7 @@ class HttpPeer:
 
 
 def reset(connection):
-    """Closes at once, as a host that went away and came back would: the peer sees a reset."""
+    """Closes with a reset, like a host that went away and came back."""
     with contextlib.suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
     with contextlib.suppress(OSError):

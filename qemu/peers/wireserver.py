@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The Azure wireserver: goal state, health reports in XML, and the newer JSON provisioning API. It is
-strict where the real one is, and stricter: the headers are demanded, and a report must echo exactly the
-incarnation, container and instance of the goal state, so that an agent which hard-codes one is found out
-(protocol shapes as WALinuxAgent and azure-init speak them)."""
+"""The Azure wireserver: goal state, health reports in XML, and the newer JSON provisioning API (the protocols of WALinuxAgent
+and azure-init). It is stricter than the real one: it requires the headers, and a report must return exactly the incarnation,
+container and instance of the goal state, which exposes an agent that hard-codes one of them."""
 
 import json
 import uuid
@@ -16,11 +15,11 @@ MAX_DESCRIPTION = 4096
 
 
 class Refused(Exception):
-    """The report is not acceptable; the message says why."""
+    """The report is refused; the message has the reason."""
 
 
 class Wireserver(HttpPeer):
-    """`health` holds every accepted report, oldest first: {state, substatus, description, via}."""
+    """`health` has every accepted report, oldest first: {state, substatus, description, via}."""
 
     name = 'wireserver'
     settings = ('incarnation', 'container_id', 'instance_id', 'crlf', 'bom', 'json_api', 'xml_api')
@@ -121,7 +120,7 @@ class Wireserver(HttpPeer):
         return Response(status, b'', 'text/plain')
 
     def wait_for_health(self, state, timeout_s=30.0):
-        """Waits for an accepted report of that state and returns it, or None after the time."""
+        """Waits for an accepted report with that state; returns it, or None at the time-out."""
         def find():
             return next((report for report in self.health if report['state'] == state), None)
         with self._changed:

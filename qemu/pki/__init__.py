@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""TEST keys and certificates, committed on purpose: every private key here is public knowledge and derived
-from its name (make_pki.py), so none of them can ever protect anything. The images for real machines
-never contain them."""
+"""TEST keys and certificates, committed on purpose: every private key here is public and derived from its name
+(make_pki.py), so none of them can protect anything. Images for real machines never contain them."""
 
 from pathlib import Path
 

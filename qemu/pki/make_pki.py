@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writes the test certificates and keys into this folder (or another one, given as the argument). Keys come
-from their names and signatures are deterministic, so it always writes the same bytes; a test compares
-them with the committed files. P-256 throughout, valid from 2020 to the end of 2099, except the expired one."""
+"""Writes the test certificates and keys into this folder, or into the folder given as the argument. Keys are derived from
+their names and signatures are deterministic, so it always writes the same bytes; a test compares them with the committed
+files. All are P-256 and valid from 2020 to the end of 2099, except the expired one."""
 
 import sys
 from pathlib import Path

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""ECDSA over P-256 with SHA-256, for test keys only: plain Python integers, nothing constant-time. It is
-here because Python's standard library signs nothing, and because deterministic signatures (RFC 6979) make
-the test certificates and quotes the same bytes every time they are made."""
+"""ECDSA over P-256 with SHA-256, for test keys only: plain Python integers, not constant-time. It exists because Python's
+standard library has no signatures, and because deterministic signatures (RFC 6979) make the test certificates and quotes
+the same bytes each time."""
 
 import hashlib
 import hmac
@@ -14,7 +14,7 @@ G = (0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
 
 
 def private_key(label):
-    """The test key of that name: public knowledge by design."""
+    """The test key with that name; public by design."""
     return int.from_bytes(hashlib.sha256(label.encode()).digest()) % (N - 1) + 1
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Just enough DER to write the test certificates and to check a chain of them: P-256 keys, SHA-256
-signatures, basicConstraints, keyUsage, names. It exists so that the certificates are reproducible bytes
-and so that quotes can be verified without a library; it is no general X.509 verifier."""
+"""DER to write the test certificates and to check a chain of them: P-256 keys, SHA-256 signatures, basicConstraints,
+keyUsage, names. It makes the certificates reproducible and lets quotes be verified without a library; it is not a general
+X.509 verifier."""
 
 import base64
 import datetime
@@ -17,7 +17,7 @@ ECDSA_SHA256 = '1.2.840.10045.4.3.2'
 
 
 class CertificateError(ValueError):
-    """A certificate or chain that does not hold; the message says why."""
+    """A certificate or chain is invalid; the message has the reason."""
 
 
 # writing

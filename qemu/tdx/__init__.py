@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""TDX without TDX: reports, quotes and vTPM objects of the right layout, vouched for by test keys."""
+"""TDX without TDX: reports, quotes and vTPM objects with the right layout, signed by test keys."""

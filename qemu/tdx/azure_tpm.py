@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Gives a fresh swtpm the objects that Azure puts into a confidential VM's vTPM: attestation key, storage root
-key, endorsement key, the HCL report around a TDREPORT that names the attestation key, and its certificate.
-All keys come from that TPM's own seeds, so one state folder is one machine, whatever it is copied to.
+"""Adds to a new swtpm the objects of a confidential VM's vTPM on Azure: attestation key, storage root key, endorsement key,
+the HCL report around a TDREPORT that names the attestation key, and its certificate. All keys are derived from the TPM's
+seeds, so a copy of a state folder is the same machine.
 
-One thing is not as on Azure: swtpm's NV indices hold at most 2048 bytes and not 2600, so the runtime data leaves
-out the endorsement key, which no verifier asks for.
+One difference from Azure: swtpm's NV indices hold at most 2048 bytes and not 2600, so the runtime data does not contain the
+endorsement key, which no verifier needs.
 
-    python3 qemu/tdx/azure_tpm.py STATE-FOLDER      (made by swtpm_setup when it is empty)"""
+    python3 qemu/tdx/azure_tpm.py STATE-FOLDER      (made by swtpm_setup if it is empty)"""
 
 import os
 import subprocess
@@ -119,7 +119,7 @@ def _modulus(tpm, handle):
     public = (tpm.path / 'public').read_bytes()
     modulus = public[-256:]
     if public[-258:-256] != b'\x01\x00' or not modulus[0] & 0x80:
-        raise TpmError(f'{handle:#x} is no RSA-2048 key')
+        raise TpmError(f'{handle:#x} is not an RSA-2048 key')
     return modulus
 
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * TEST ONLY: the TDX guest interfaces in a machine that is no TD, so that everything above them runs its
- * real path. /dev/tdx_guest gives TDREPORTs, configfs-tsm's provider tdx_guest gives quotes, and sysfs
- * extends the RTMRs as mainline does from 6.16 on. What hardware would vouch for, keys known to everybody
- * do here, one for HMAC and one for ECDSA, both hashes of their names. quote.py makes and checks the same
- * bytes; make_tail.py writes the constants that both share.
+ * TEST ONLY: the TDX guest interfaces in a machine that is not a TD, so that the code above them takes its real
+ * path. /dev/tdx_guest gives TDREPORTs, configfs-tsm's provider tdx_guest gives quotes, and sysfs extends the RTMRs
+ * as mainline does from 6.16 on. Public keys, one for HMAC and one for ECDSA, take the place of the hardware's; each
+ * is a hash of its name. quote.py makes and checks the same bytes; make_tail.py writes the constants that both
+ * share.
  */
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
@@ -342,7 +342,7 @@ static int __init tdx_test_init(void)
 	r = tsm_register(&tsm_ops, NULL);
 	if (r)
 		goto deregister;
-	pr_warn("gantry_tdx_test: test reports and quotes, vouched for by nothing\n");
+	pr_warn("gantry_tdx_test: reports and quotes are for tests and prove nothing\n");
 	return 0;
 
 deregister:

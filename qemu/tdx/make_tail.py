@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writes quote_tail.h: the constants that gantry_tdx_test.c shares with quote.py. Always the same bytes; a test
+"""Writes quote_tail.h: the constants that gantry_tdx_test.c shares with quote.py. The bytes are always the same; a test
 compares them with the committed file."""
 
 import sys

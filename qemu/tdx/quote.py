@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""TDREPORT, TD quote version 4 and the Azure HCL report: built, parsed and verified. Layouts are Intel's (TDX
-module ABI, TDREPORT_STRUCT; DCAP quote format v4) and, for the HCL report, as found on Azure machines.
-What hardware would vouch for, test keys do here: an HMAC key for the report's MAC, an ECDSA key for the quote,
-and a made-up SGX certificate chain (qemu/pki). gantry_tdx_test.c makes the same bytes in the kernel."""
+"""Builds, parses and verifies TDREPORTs, TD quotes version 4 and Azure HCL reports. The layouts are Intel's (TDX module ABI,
+TDREPORT_STRUCT; DCAP quote format v4); that of the HCL report is as found on Azure machines. Test keys take the place of the
+hardware's: an HMAC key for the report's MAC, an ECDSA key for the quote, and an SGX certificate chain of test certificates
+(qemu/pki). gantry_tdx_test.c makes the same bytes in the kernel."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ from ..pki.make_pki import key_of
 
 TDREPORT_SIZE = 1024
 QUOTE_HEADER_SIZE, QUOTE_BODY_SIZE = 48, 584
-AZURE_QUOTE_SIZE = 5006         # what IMDS gives: zero-padded behind the used bytes
+AZURE_QUOTE_SIZE = 5006         # size of IMDS's answer: zero-padded after the used bytes
 HCL_SIZE, HCL_REPORT_AT, HCL_DATA_AT = 2600, 32, 1216
 MAC_KEY = hashlib.sha256(b'gantry test key: tdreport mac').digest()
 ATTESTATION_KEY = 'tdx-attestation'
@@ -92,7 +92,7 @@ def parse_report(raw, check=True):
         if hashlib.sha384(raw[512:1024]).digest() != raw[80:128]:
             raise QuoteError('tee_info_hash does not match')
         if not hmac.compare_digest(hmac.digest(MAC_KEY, raw[:224], 'sha256'), raw[224:256]):
-            raise QuoteError('the MAC is not by this platform')
+            raise QuoteError('the MAC was not made by this platform')
     _, svn, mrseam, mrsignerseam, seam_attributes = struct.unpack_from('<Q16s48s48sQ', raw, 256)
     attributes, xfam, mrtd, mrconfigid, mrowner, mrownerconfig = struct.unpack_from('<QQ48s48s48s48s', raw, 512)
     rtmrs = [raw[720 + HASH * i:768 + HASH * i] for i in range(4)]
@@ -188,7 +188,7 @@ def verify_quote(raw, reportdata=None, root=None):
         raise QuoteError('the QE report\'s signature does not verify')
     body = raw[QUOTE_HEADER_SIZE:at]
     if reportdata is not None and body[520:584] != reportdata.ljust(64, b'\0'):
-        raise QuoteError('reportdata is another')
+        raise QuoteError('reportdata differs')
     seam_attributes, attributes, xfam = struct.unpack_from('<QQQ', body, 112)
     mrtd, mrconfigid, mrowner, mrownerconfig, *rtmrs = (body[136 + HASH * i:184 + HASH * i] for i in range(8))
     return Quote(body[520:584], Td(mrtd, body[16:64], body[64:112], mrconfigid, mrowner, mrownerconfig, rtmrs,

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "init/lib/utf8.h"
+
 #define DEPTH_MAX 16
 #define PATH_MAX_BYTES 256
 
@@ -252,32 +254,21 @@ static void put_escaped(struct text *t, const char *bytes, size_t size)
 }
 
 /*
- * The size of the longest prefix of at most `maximum` bytes that is whole, valid UTF-8: a report with a broken
- * character is no XML, and the host would refuse the very message that says what is wrong.
+ * The size of the longest prefix of at most `maximum` bytes that is valid UTF-8 and that XML may hold: a report with a
+ * broken character is not XML, and the host would refuse the very message that reports the failure.
  */
 static size_t valid_utf8_prefix(const char *text, size_t maximum)
 {
-	const unsigned char *s = (const unsigned char *)text;
-	size_t i = 0;
+	size_t size = strnlen(text, maximum), n = 0;
 
-	while (s[i]) {
-		unsigned char c = s[i];
-		size_t n = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : (c & 0xF0) == 0xE0 ? 3 :
-			c >= 0xF0 && c < 0xF5 ? 4 : 0;
+	for (size_t i = 0; i < size; i += n) {
+		uint32_t c = 0;
 
-		if (n == 0 || i + n > maximum)
-			break;
-		for (size_t k = 1; k < n; k++) {
-			if ((s[i + k] & 0xC0) != 0x80)
-				return i;
-		}
-		if ((c == 0xE0 && s[i + 1] < 0xA0) || (c == 0xED && s[i + 1] > 0x9F) ||
-		    (c == 0xEF && s[i + 1] == 0xBF && s[i + 2] > 0xBD) ||
-		    (c == 0xF0 && s[i + 1] < 0x90) || (c == 0xF4 && s[i + 1] > 0x8F))
+		n = utf8_decode(text + i, size - i, &c);
+		if (n == 0 || c == 0xfffe || c == 0xffff)
 			return i;
-		i += n;
 	}
-	return i;
+	return size;
 }
 
 int health_format(const struct goalstate *g, const char *description, char *text, size_t text_size)

@@ -5,13 +5,14 @@
  * another is refused.
  */
 #define _GNU_SOURCE
+#include "decodeview.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "stages/lib/base64.h"
-#include "template.h"
 
 #define SUFFIX "#base64"
 
@@ -83,7 +84,7 @@ static int copy_value(struct json_object *value, struct json_object **ret, char 
 	return 0;
 }
 
-int template_decode_view(struct json_object *document, struct json_object **ret, char *error, size_t error_size)
+int decode_view(struct json_object *document, struct json_object **ret, char *error, size_t error_size)
 {
 	snprintf(error, error_size, "out of memory");
 	return copy_value(document, ret, error, error_size);

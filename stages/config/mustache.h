@@ -1,14 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The syntax of a mustache template: text into a flat list of tokens, sections knowing where they end. template.c
- * walks the list; nobody else needs this.
+ * walks the list and is the only user of mustache_parse().
  */
 #ifndef STAGES_CONFIG_MUSTACHE_H
 #define STAGES_CONFIG_MUSTACHE_H
 
 #include <stddef.h>
 
-#include "template.h"
+#define TEMPLATE_SIZE_MAX  (1u << 20)	/* bytes of one template or partial */
+#define TEMPLATE_DEPTH_MAX 32		/* sections within sections, partials within partials */
+#define TEMPLATE_NAME_MAX  128
+
+struct template_error {
+	char template[TEMPLATE_NAME_MAX + 1];	/* the request's name or the partial's */
+	size_t line, column;			/* from 1; 0: no place */
+	char key[TEMPLATE_NAME_MAX + 1];	/* "" if the error is not about a key */
+	char reason[160];
+};
 
 enum token_kind {
 	TOKEN_TEXT,

@@ -21,6 +21,7 @@
 #include <gantry/report.h>
 #include <gantry/stage.h>
 
+#include "decodeview.h"
 #include "stages/lib/document.h"
 #include "stages/lib/file.h"
 #include "stages/lib/options.h"
@@ -204,7 +205,7 @@ static int render_text(struct render *r, struct file *f, struct template_output 
 	}
 	request.text = text;
 	if (is_unsafe(f->template)) {
-		if (!r->decoded && template_decode_view(r->document, &r->decoded, why, sizeof(why)) < 0) {
+		if (!r->decoded && decode_view(r->document, &r->decoded, why, sizeof(why)) < 0) {
 			report_result("%s: %s", f->template, why);
 			return STAGE_NEVER;
 		}

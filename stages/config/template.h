@@ -13,10 +13,9 @@
 
 #include <json-c/json.h>
 
-#define TEMPLATE_SIZE_MAX   (1u << 20)	/* of one template or partial */
+#include "mustache.h"
+
 #define TEMPLATE_OUTPUT_MAX (4u << 20)
-#define TEMPLATE_DEPTH_MAX  32		/* sections within sections, partials within partials */
-#define TEMPLATE_NAME_MAX   128
 
 /* What may be in a value that is put into the output. */
 enum template_values {
@@ -38,13 +37,6 @@ struct template_request {
 	void *context;
 };
 
-struct template_error {
-	char template[TEMPLATE_NAME_MAX + 1];	/* the request's name or the partial's */
-	size_t line, column;			/* from 1; 0: no place */
-	char key[TEMPLATE_NAME_MAX + 1];	/* "" if the error is not about a key */
-	char reason[160];
-};
-
 /* The rendered text: it may hold secrets, so it is wiped when it moves and by template_release(). */
 struct template_output {
 	char *bytes;
@@ -60,11 +52,5 @@ void template_release(struct template_output *output);
 
 /* "NAME:LINE:COLUMN: KEY: REASON" without the parts that are not there. */
 void template_error_format(const struct template_error *error, char *text, size_t text_size);
-
-/*
- * A copy of a document in which every key that ends in "#base64" is renamed without it and its value decoded, at
- * every depth. 0, or -EBADMSG with one line in error that names the key; the copy is the caller's to put.
- */
-int template_decode_view(struct json_object *document, struct json_object **ret, char *error, size_t error_size);
 
 #endif

@@ -21,8 +21,8 @@
 
 #include <gantry/cleanup.h>
 
-#include "luksmetadata.h"
 #include "stages/lib/backoff.h"
+#include "stages/lib/base64.h"
 #include "stages/lib/document.h"
 #include "stages/lib/file.h"
 #include "stages/lib/hex.h"
@@ -98,7 +98,7 @@ int approval_parse(const char *text, struct tpm_approval *ret, char why[APPROVAL
 	}
 	if (!hex_decode(text_of(root, "policy"), approval.policy, sizeof(approval.policy)))
 		return bad(why, "its digest is malformed");
-	if (luks_base64_decode(text_of(root, "signature"), approval.signature, sizeof(approval.signature), &size) < 0 ||
+	if (base64_decode_into(text_of(root, "signature"), approval.signature, sizeof(approval.signature), &size) < 0 ||
 	    size != sizeof(approval.signature))
 		return bad(why, "its signature is malformed");
 	approval.is_signed = true;

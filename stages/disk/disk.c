@@ -8,8 +8,6 @@
  * kernel's list of volumes, not remembered.
  */
 #define _GNU_SOURCE
-#include "disk.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,21 +15,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <linux/capability.h>
-#include <linux/fs.h>
 
 #include <gantry/cleanup.h>
 
-#include "intent.h"
+#include "format.h"
+#include "open.h"
+#include "settle.h"
 #include "stages/lib/backoff.h"
 #include "stages/lib/options.h"
 #include "stages/lib/report.h"
 #include "stages/lib/tpm.h"
+#include "wait.h"
 
 #define SIZE_MIN       (64u << 20)	/* bytes; below that there is no point in a file system */
 #define PCRS_DEFAULT   (TPM_SIGNED_PCRS | 1u << TPM_PCR_CLOSE)
@@ -115,56 +114,6 @@ static void read_options(struct stage_context *context, struct work *w)
 	snprintf(w->device, sizeof(w->device), "/dev/mapper/%s", w->name);
 }
 
-void disk_tell_found(const struct work *w)
-{
-	report_fact("device", "%s", w->disk.path);
-	report_fact("size_bytes", "%" PRIu64, w->disk.size);
-	report_fact("rule", "%s", w->rule_text);
-	if (w->disk.model[0])
-		report_fact("model", "%s", w->disk.model);
-	if (w->disk.serial[0])
-		report_fact("serial", "%s", w->disk.serial);
-}
-
-void disk_tell_volume(const char *uuid, const char *opened_by, bool formatted)
-{
-	report_fact("luks_uuid", "%s", uuid);
-	report_fact("opened_by", "%s", opened_by);
-	report_fact("formatted", "%s", formatted ? "true" : "false");
-}
-
-const char *disk_text(const struct work *w, char text[FIND_WHY_MAX + DISK_NAME_MAX + 4])
-{
-	snprintf(text, FIND_WHY_MAX + DISK_NAME_MAX + 4, "%s (%s)", w->disk.name, w->rule_text);
-	return text;
-}
-
-void disk_add_reason(struct work *w, const struct key_source *source, int error, const char *why)
-{
-	size_t used = strlen(w->reasons);
-
-	snprintf(w->reasons + used, sizeof(w->reasons) - used, "%s%s: %s", used ? "; " : "", source->name, why);
-	w->worth_retry |= key_error_may_pass(error);
-	report_event(EVENT_WARNING, "key source %s: %s", source->name, why);
-}
-
-int disk_leave(const struct work *w, const char *why)
-{
-	char text[FIND_WHY_MAX + DISK_NAME_MAX + 4];
-
-	report_result("%s left untouched: %s", disk_text(w, text), why);
-	return w->worth_retry ? STAGE_AGAIN : STAGE_NEVER;
-}
-
-int disk_give_up(const struct work *w, int result, const char *why)
-{
-	char text[FIND_WHY_MAX + DISK_NAME_MAX + 4];
-
-	(void)luks_deactivate(w->name);
-	report_result("%s: %s", disk_text(w, text), why);
-	return result;
-}
-
 /* The UUID that a header of whatever LUKS version shows, trusted or not; empty: there is no header. */
 static void shown_uuid(int fd, char ret[41])
 {
@@ -198,9 +147,9 @@ static int refuse(struct work *w, const char *why)
 	char text[FIND_WHY_MAX + DISK_NAME_MAX + 4];
 
 	if (w->worth_retry || !w->may_format || !is_given_up(w))
-		return disk_leave(w, why);
+		return work_leave(w, why);
 	report_event(EVENT_WARNING, "%s, serial %s, is given up by the configuration, though it is not blank: %s",
-		     disk_text(w, text), w->disk.serial, why);
+		     work_text(w, text), w->disk.serial, why);
 	w->reasons[0] = '\0';
 	return disk_format(w, "given up", true);
 }
@@ -213,16 +162,16 @@ static int take_up_blank(struct work *w)
 	if (r < 0) {
 		w->worth_retry = true;
 		snprintf(refused, sizeof(refused), "cannot be read: %s", strerror(-r));
-		return disk_leave(w, refused);
+		return work_leave(w, refused);
 	}
 	if (r == 0) {
 		snprintf(refused, sizeof(refused), "neither blank nor ours: %s", why);
 		return refuse(w, refused);
 	}
 	if (!w->may_format)
-		return disk_leave(w, "blank, and formatting is switched off");
+		return work_leave(w, "blank, and formatting is switched off");
 	if (w->disk.size < SIZE_MIN)
-		return disk_leave(w, "blank, and too small to format");
+		return work_leave(w, "blank, and too small to format");
 	return disk_format(w, "blank", false);
 }
 
@@ -233,13 +182,13 @@ static int take_up_unfinished(struct work *w, int unfinished, const char *why)
 
 	if (unfinished < 0) {
 		w->worth_retry = key_error_may_pass(unfinished) || unfinished == -ENOENT;
-		return disk_leave(w, why);
+		return work_leave(w, why);
 	}
 	if (unfinished == 0)
 		return refuse(w, "its formatting was never finished, and this machine has no record that it began it");
-	report_event(EVENT_NOTICE, "%s: formatting was cut off and begins again", disk_text(w, text));
+	report_event(EVENT_NOTICE, "%s: formatting was cut off and begins again", work_text(w, text));
 	return w->may_format ? disk_format(w, "unfinished", false) :
-			       disk_leave(w, "unfinished, and formatting is switched off");
+			       work_leave(w, "unfinished, and formatting is switched off");
 }
 
 /* What is on the disk decides. */
@@ -250,7 +199,7 @@ static int take_up(struct work *w)
 	bool has_mark;
 	int r;
 
-	report_event(EVENT_INFO, "%s is there, %llu bytes%s%s", disk_text(w, text), (unsigned long long)w->disk.size,
+	report_event(EVENT_INFO, "%s is there, %llu bytes%s%s", work_text(w, text), (unsigned long long)w->disk.size,
 		     w->disk.serial[0] ? ", serial " : "", w->disk.serial);
 	r = disk_is_unfinished(w, &has_mark, why);
 	if (has_mark || r < 0)
@@ -324,7 +273,7 @@ static int run(struct stage_context *context)
 	}
 	r = access(w.device, F_OK) == 0 ? take_up_open(&w) : -ENODEV;
 	if (r == -ENODEV) {
-		r = disk_find(&w);
+		r = disk_wait(&w);
 		if (r == STAGE_DONE)
 			r = take_up(&w);
 	}

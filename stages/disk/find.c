@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * SCSI disks say their address in the name of the directory that /sys/block/NAME/device points to; NVMe namespaces
- * have a file `nsid`, which Azure sets to LUN + 2 for data disks. Serial and WWID are what the disk tells, and so the
- * host: they name a disk, they prove nothing. Azure's OS and temporary disks are told apart by
- * the VMBus channel they hang on, as Azure's own udev rules do (azure-vm-utils, 80-azure-disk.rules).
+ * have a file `nsid`. Serial and WWID are what the disk tells, and so the host: they name a disk, they prove nothing.
+ * Which disks a cloud keeps for itself, and how it numbers the others, is in its row (stages/cloud).
  */
 #define _GNU_SOURCE
 #include "find.h"
@@ -24,16 +23,10 @@
 
 #include <gantry/cleanup.h>
 
+#include "stages/cloud/cloud.h"
 #include "stages/lib/printable.h"
 
-#define NVME_NSID_OF_LUN 2	/* namespace 1 is the OS disk, so LUN 0 is 2 */
-#define NVME_TEMPORARY   "Microsoft NVMe Direct Disk"
-#define SCSI_TYPE_DISK   0
-
-/* Generation 1 machines: OS and temporary disk have channels of their own. Generation 2: LUN 0 and 1 of this one. */
-#define VMBUS_OS        "/00000000-0000-"
-#define VMBUS_TEMPORARY "/00000000-0001-"
-#define VMBUS_FIRST     "/f8b3781a-1e82-4818-a1c3-63d806ec15bb/"
+#define SCSI_TYPE_DISK 0
 
 /* A path that does not fit stays empty, and then there is nothing to read there. */
 static void __attribute__((format(printf, 2, 3))) make_path(char path[PATH_MAX], const char *fmt, ...)
@@ -167,10 +160,9 @@ static bool see_scsi(const char *block, struct seen *ret)
 	make_path(path, "%s/device/type", block);
 	if (read_number(path, &type) == 0 && type != SCSI_TYPE_DISK)
 		return false;
-	if (strstr(device, VMBUS_OS) || (strstr(device, VMBUS_FIRST) && ret->lun == 0))
-		ret->passed_over = "the OS disk";
-	else if (strstr(device, VMBUS_TEMPORARY) || (strstr(device, VMBUS_FIRST) && ret->lun == 1))
-		ret->passed_over = "the temporary disk";
+	for (size_t i = 0; clouds[i] && !ret->passed_over; i++)
+		if (clouds[i]->scsi_use)
+			ret->passed_over = clouds[i]->scsi_use(device, ret->lun);
 	return true;
 }
 
@@ -187,8 +179,11 @@ static bool see_nvme(const char *block, struct seen *ret)
 	if (read_number(path, &hidden) == 0 && hidden)
 		return false;
 	make_path(path, "%s/device/model", block);
-	if (read_line(path, model, sizeof(model)) == 0 && strncmp(model, NVME_TEMPORARY, strlen(NVME_TEMPORARY)) == 0)
-		ret->passed_over = "a temporary disk";
+	if (read_line(path, model, sizeof(model)) < 0)
+		return true;
+	for (size_t i = 0; clouds[i] && !ret->passed_over; i++)
+		if (clouds[i]->nvme_use)
+			ret->passed_over = clouds[i]->nvme_use(model);
 	return true;
 }
 
@@ -211,12 +206,20 @@ static bool see_other(const char *block)
 	return read_number(path, &removable) < 0 || !removable;
 }
 
+static bool is_nsid_of_lun(uint64_t nsid, unsigned lun)
+{
+	for (size_t i = 0; clouds[i]; i++)
+		if (clouds[i]->nsid_of_lun_0 && nsid == (uint64_t)clouds[i]->nsid_of_lun_0 + lun)
+			return true;
+	return false;
+}
+
 static bool rule_fits(const struct find_rule *rule, const struct seen *seen, const struct disk *disk)
 {
 	switch (rule->by) {
 	case FIND_LUN:
 		return (seen->is_scsi && seen->lun == rule->number) ||
-		       (seen->is_nvme && seen->nsid == (uint64_t)rule->number + NVME_NSID_OF_LUN);
+		       (seen->is_nvme && is_nsid_of_lun(seen->nsid, rule->number));
 	case FIND_NSID:
 		return seen->is_nvme && seen->nsid == rule->number;
 	case FIND_SERIAL:

@@ -8,7 +8,7 @@
  * until the header is written, for which the file system leaves the disk's last megabyte alone.
  */
 #define _GNU_SOURCE
-#include "disk.h"
+#include "format.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +22,7 @@
 
 #include <gantry/cleanup.h>
 
+#include "finish.h"
 #include "intent.h"
 #include "stages/lib/report.h"
 
@@ -87,7 +88,7 @@ static int make_key(struct work *w, const struct key_source *source, struct new_
 	int r = source->make ? source->make(&w->place, &slot->key, &slot->token, why) : -EOPNOTSUPP;
 
 	if (r < 0)
-		disk_add_reason(w, source, r, source->make ? why : "only opens volumes");
+		work_add_reason(w, source, r, source->make ? why : "only opens volumes");
 	else
 		*ret = (struct luks_slot){.key = &slot->key, .cost = source->cost, .token = slot->token};
 	return r;
@@ -209,27 +210,27 @@ int disk_format(struct work *w, const char *state, bool forced)
 
 	n = make_keys(w, made, slots, names);
 	if (n < 0)
-		return disk_leave(w, w->reasons);
+		return work_leave(w, w->reasons);
 	fd = open(w->disk.path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0) {
 		snprintf(why, sizeof(why), "%s: %s", w->disk.path, strerror(errno));
 		w->worth_retry = true;
-		return disk_leave(w, why);
+		return work_leave(w, why);
 	}
 	r = luks_format(w->disk.path, slots, (size_t)n, &luks, why);
 	if (r == 0)
 		r = begin(w, fd, forced, why);
 	if (r < 0) {
 		w->worth_retry = key_error_may_pass(r);
-		return disk_leave(w, why);
+		return work_leave(w, why);
 	}
-	report_event(EVENT_NOTICE, "%s is %s: formatting, key by %s", disk_text(w, text), state, names);
+	report_event(EVENT_NOTICE, "%s is %s: formatting, key by %s", work_text(w, text), state, names);
 	r = fill(w, luks, fd, why);
 	if (r == 0)
 		r = disk_close_keys(w, luks_uuid(luks), why);
 	if (r < 0)
-		return disk_give_up(w, r == -ENOENT || r == -ENOEXEC || r == -EROFS ? STAGE_NEVER : STAGE_AGAIN, why);
-	disk_tell_volume(luks_uuid(luks), names, true);
+		return work_give_up(w, r == -ENOENT || r == -ENOEXEC || r == -EROFS ? STAGE_NEVER : STAGE_AGAIN, why);
+	work_tell_volume(luks_uuid(luks), names, true);
 	snprintf(how, sizeof(how), "formatted, key by %s", names);
 	return disk_finish(w, how);
 }

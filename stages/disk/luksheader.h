@@ -11,42 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct json_object;
+#include "luksmetadata.h"
 
-#define LUKS_WHY_MAX      160
-#define LUKS_BINARY_SIZE  4096		/* the binary part of each header copy; the JSON area follows */
-#define LUKS_HEAD_SIZE    (68u << 10)	/* up to where a secondary copy may begin, and its binary part */
-#define LUKS_COPY_MAX     (64u << 10)	/* largest header copy that is read; libcryptsetup makes 16 KiB */
-#define LUKS_KEYSLOTS_MAX 8
-#define LUKS_TOKENS_MAX   8
-
-/* What a volume must be encrypted with. Sectors may be of 512 or 4096 bytes. */
-struct luks_expect {
-	const char *cipher;	/* "aes-xts-plain64" */
-	unsigned key_size;	/* bytes of the volume key */
-};
-
-/* Which of the two copies can be used. The other one is damaged, missing, or older. */
-enum luks_copies {
-	LUKS_COPIES_BOTH,
-	LUKS_COPIES_PRIMARY,
-	LUKS_COPIES_SECONDARY,
-};
-
-struct luks_area {
-	uint64_t offset, size;
-};
-
-struct luks_header {
-	uint64_t copy_size;		/* of each of the two copies; the second follows the first */
-	uint64_t data_offset;		/* where the encrypted segment begins */
-	unsigned sector_size;		/* bytes */
-	enum luks_copies copies;
-	char uuid[40];
-	unsigned keyslots;		/* bit n: keyslot n is there */
-	struct luks_area areas[LUKS_KEYSLOTS_MAX];
-	struct json_object *json;	/* the checked metadata */
-};
+#define LUKS_HEAD_SIZE (68u << 10)	/* up to where a secondary copy may begin, and its binary part */
 
 /*
  * The size of both copies together, from the first LUKS_HEAD_SIZE bytes of a disk. 0: there is no LUKS2 header;

@@ -16,8 +16,8 @@
 #include <string.h>
 
 #include <json-c/json.h>
-#include <mbedtls/base64.h>
 
+#include "stages/lib/base64.h"
 #include "stages/lib/document.h"
 #include "stages/lib/printable.h"
 
@@ -140,7 +140,7 @@ static bool is_base64(struct json_object *object, const char *name, size_t maxim
 	uint8_t bytes[SALT_MAX];
 	size_t size;
 
-	return text && maximum <= sizeof(bytes) && luks_base64_decode(text, bytes, maximum, &size) == 0 && size;
+	return text && maximum <= sizeof(bytes) && base64_decode_into(text, bytes, maximum, &size) == 0 && size;
 }
 
 /* "0" to "7", or -1. */
@@ -404,33 +404,4 @@ bool luks_metadata_names(const struct luks_header *header, int keyslot)
 				return true;
 	}
 	return false;
-}
-
-int luks_base64_encode(const void *bytes, size_t size, char **ret)
-{
-	size_t room = (size + 2) / 3 * 4 + 1, length;
-	char *text = malloc(room);
-
-	if (!text)
-		return -ENOMEM;
-	if (mbedtls_base64_encode((unsigned char *)text, room, &length, bytes, size) != 0) {
-		free(text);
-		return -EINVAL;
-	}
-	*ret = text;
-	return 0;
-}
-
-int luks_base64_decode(const char *text, void *ret_bytes, size_t maximum, size_t *ret_size)
-{
-	size_t length = strlen(text);
-	int r;
-
-	/* mbedTLS takes line breaks and spaces; we take what an encoder writes. */
-	if (length % 4 || strpbrk(text, " \r\n"))
-		return -EBADMSG;
-	r = mbedtls_base64_decode(ret_bytes, maximum, ret_size, (const unsigned char *)text, length);
-	if (r == MBEDTLS_ERR_BASE64_BUFFER_TOO_SMALL)
-		return -EMSGSIZE;
-	return r ? -EBADMSG : 0;
 }

@@ -5,7 +5,7 @@
  * directory that cannot be made fails the stage, since services build on it.
  */
 #define _GNU_SOURCE
-#include "disk.h"
+#include "settle.h"
 
 #include <dirent.h>
 #include <errno.h>

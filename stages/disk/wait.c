@@ -5,7 +5,7 @@
  * ten seconds.
  */
 #define _GNU_SOURCE
-#include "disk.h"
+#include "wait.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,7 +67,7 @@ static int look(struct work *w, char why[FIND_WHY_MAX])
 	return 1;
 }
 
-int disk_find(struct work *w)
+int disk_wait(struct work *w)
 {
 	_cleanup_(cleanup_close) int events = -1;
 	int64_t start = time_now_ms(), say = start;
@@ -97,7 +97,7 @@ int disk_find(struct work *w)
 			break;
 	}
 	if (r > 0) {
-		disk_tell_found(w);
+		work_tell_found(w);
 		report_fact("wait_s", "%.3f", (double)(time_now_ms() - w->started_ms) / 1000);
 		return STAGE_DONE;
 	}

@@ -18,15 +18,14 @@
 #include <gantry/report.h>
 #include <gantry/stage.h>
 
-#include "imds.h"
 #include "platform.h"
 #include "stages/lib/backoff.h"
 #include "stages/lib/hex.h"
 #include "stages/lib/options.h"
 #include "stages/lib/report.h"
 #include "stages/lib/secret.h"
+#include "stages/lib/tdx.h"
 #include "stages/lib/tpm.h"
-#include "tdx.h"
 
 #define PCR           14	/* 4, 9 and 11 carry the image's own measurements and are never touched */
 #define QUOTE_TRIES   3
@@ -39,7 +38,10 @@ struct measure {
 	struct secret artifact;
 };
 
-static const char *const platform_names[] = PLATFORM_NAMES;
+static bool is_plain(const struct measure *m)
+{
+	return !m->found.cloud && !m->found.is_tdx;
+}
 
 /* "key=hex of SHA-256" */
 static void digest_field(const char *key, const void *bytes, size_t size, char *ret, size_t ret_size)
@@ -58,8 +60,8 @@ static int get_report(struct measure *m, uint8_t report[TDX_REPORT_SIZE], char *
 	static const uint8_t reportdata[TDX_REPORTDATA_SIZE];
 	int r;
 
-	if (m->found.platform == PLATFORM_AZURE) {
-		memcpy(report, m->found.hcl.tdreport, TDX_REPORT_SIZE);
+	if (m->found.cloud) {
+		memcpy(report, m->found.report, TDX_REPORT_SIZE);
 		r = tdx_report_valid(report, TDX_REPORT_SIZE) ? 0 : -EBADMSG;
 	} else {
 		r = tdx_get_report(reportdata, report);
@@ -75,8 +77,8 @@ static int get_quote(struct measure *m, const uint8_t report[TDX_REPORT_SIZE], u
 	int r = -EIO;
 
 	for (int i = 0; i < QUOTE_TRIES; i++) {
-		if (m->found.platform == PLATFORM_AZURE) {
-			r = imds_get_quote(report, ret, ret_size, error, error_size);
+		if (m->found.cloud) {
+			r = m->found.cloud->get_quote(report, ret, ret_size, error, error_size);
 		} else {
 			r = tdx_get_quote(report + TDX_REPORTDATA_AT, ret, ret_size);
 			snprintf(error, error_size, "configfs-tsm: %s", strerror(-r));
@@ -141,9 +143,9 @@ static void tell_facts(struct measure *m)
 	uint8_t report[TDX_REPORT_SIZE];
 	char hex[2 * TDX_RTMR_SIZE + 1], key[16], error[300];
 
-	report_fact("platform", "%s", platform_names[m->found.platform]);
+	report_fact("platform", "%s", m->found.name);
 	tell_pcrs(m);
-	if (m->found.platform == PLATFORM_PLAIN || get_report(m, report, error, sizeof(error)) < 0)
+	if (is_plain(m) || get_report(m, report, error, sizeof(error)) < 0)
 		return;
 	hex_encode(report + TDX_MRTD_AT, TDX_MRTD_SIZE, hex);
 	report_fact("mrtd", "%s", hex);
@@ -189,7 +191,7 @@ static int extend_pcr(struct measure *m, const char *artifact)
 		return STAGE_AGAIN;
 	}
 	hex_encode(digest, sizeof(digest), hex);
-	report_result("platform %s, PCR %d extended with %s %.16s...", platform_names[m->found.platform], PCR, artifact,
+	report_result("platform %s, PCR %d extended with %s %.16s...", m->found.name, PCR, artifact,
 		      hex);
 	return STAGE_DONE;
 }
@@ -204,7 +206,7 @@ static int extend_rtmr(struct measure *m, const char *artifact, bool required)
 	r = tdx_extend_rtmr3(digest);
 	if (r == -ENOENT && !required) {
 		report_event(EVENT_NOTICE, "this kernel offers no RTMR: %s is not recorded", artifact);
-		report_result("platform %s, nothing extended", platform_names[m->found.platform]);
+		report_result("platform %s, nothing extended", m->found.name);
 		return STAGE_DONE;
 	}
 	if (r < 0) {
@@ -212,7 +214,7 @@ static int extend_rtmr(struct measure *m, const char *artifact, bool required)
 		return r == -ENOENT ? STAGE_NEVER : STAGE_AGAIN;
 	}
 	hex_encode(digest, sizeof(digest), hex);
-	report_result("platform %s, RTMR 3 extended with %s %.16s...", platform_names[m->found.platform], artifact,
+	report_result("platform %s, RTMR 3 extended with %s %.16s...", m->found.name, artifact,
 		      hex);
 	return STAGE_DONE;
 }
@@ -222,14 +224,14 @@ static int extend(struct measure *m, const char *artifact)
 	bool automatic = strcmp(m->target, "auto") == 0;
 	int r;
 
-	if (strcmp(m->target, "none") == 0 || (automatic && m->found.platform == PLATFORM_PLAIN && !m->tpm)) {
-		report_result("platform %s", platform_names[m->found.platform]);
+	if (strcmp(m->target, "none") == 0 || (automatic && is_plain(m) && !m->tpm)) {
+		report_result("platform %s", m->found.name);
 		return STAGE_DONE;
 	}
 	r = take_artifact(m, artifact);
 	if (r != STAGE_DONE)
 		return r;
-	if (strcmp(m->target, "rtmr3") == 0 || (automatic && m->found.platform == PLATFORM_TDX))
+	if (strcmp(m->target, "rtmr3") == 0 || (automatic && m->found.is_tdx))
 		return extend_rtmr(m, artifact, !automatic);
 	return extend_pcr(m, artifact);
 }
@@ -244,15 +246,14 @@ static int run(struct stage_context *context)
 	m.target = option_string(context, "target", "auto");
 	m.tpm_error = tpm_open(option_string(context, "tcti", TPM_TCTI_DEFAULT), &m.tpm);
 	platform_detect(m.tpm, &m.found);
-	snprintf(platform_field, sizeof(platform_field), "platform=%s", platform_names[m.found.platform]);
+	snprintf(platform_field, sizeof(platform_field), "platform=%s", m.found.name);
 	report_event(EVENT_DEBUG, "%s", m.found.why);
-	report_fields(EVENT_INFO, fields, "platform %s", platform_names[m.found.platform]);
-	if (m.found.platform != PLATFORM_PLAIN && context->mode == STAGE_BOOT)
+	report_fields(EVENT_INFO, fields, "platform %s", m.found.name);
+	if (!is_plain(&m) && context->mode == STAGE_BOOT)
 		say_evidence(&m);
 	r = extend(&m, option_string(context, "artifact", "config"));
 	tell_facts(&m);
 	secret_wipe(&m.artifact);
-	platform_release(&m.found);
 	tpm_close(m.tpm);
 	return r;
 }

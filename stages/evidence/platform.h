@@ -6,33 +6,17 @@
 #ifndef STAGES_EVIDENCE_PLATFORM_H
 #define STAGES_EVIDENCE_PLATFORM_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "hcl.h"
-#include "stages/lib/tpm.h"
-
-#define AZURE_ASSET_TAG "7783-7084-3265-9085-8269-3286-77"
-
-enum platform {
-	PLATFORM_PLAIN,
-	PLATFORM_AZURE,		/* a TDX machine of Azure: chassis tag, and an HCL report of type TDX */
-	PLATFORM_TDX,		/* a TDX machine without paravisor: /dev/tdx_guest and configfs-tsm */
-	PLATFORM_MAX,
-};
-
-#define PLATFORM_NAMES {"plain", "azure", "tdx"}
+#include "stages/cloud/cloud.h"
 
 struct platform_found {
-	enum platform platform;
-	char why[200];		/* one line: what was seen, or what was missing */
-	uint8_t *hcl_bytes;	/* on Azure; `hcl` points into it */
-	size_t hcl_size;
-	struct hcl_report hcl;
+	const char *name;		/* of the cloud; else "tdx" (/dev/tdx_guest and configfs-tsm) or "plain" */
+	const struct cloud *cloud;	/* whose TDX machine this is; NULL: none of those in its table */
+	bool is_tdx;			/* a TDX machine with an interface of its own, without paravisor */
+	uint8_t report[TDX_REPORT_SIZE];	/* with a cloud: its TDREPORT */
+	char why[CLOUD_WHY_MAX];	/* one line: what was found, or what is missing */
 };
 
-/* Never fails: what cannot be read is not there. tpm may be NULL. */
+/* Never fails: what cannot be read is taken as missing. tpm may be NULL. */
 void platform_detect(struct tpm *tpm, struct platform_found *ret);
-void platform_release(struct platform_found *found);
 
 #endif

@@ -17,4 +17,7 @@ size_t base64_encode(const void *bytes, size_t size, bool url, char *ret);
 /* 0 with *ret (malloc'ed, a NUL behind its *ret_size bytes), -EBADMSG or -ENOMEM. */
 int base64_decode(const char *text, size_t size, bool url, char **ret, size_t *ret_size);
 
+/* The standard alphabet, into at most that many bytes: 0, -EMSGSIZE beyond, -EBADMSG or -ENOMEM. */
+int base64_decode_into(const char *text, void *ret, size_t maximum, size_t *ret_size);
+
 #endif

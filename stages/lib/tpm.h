@@ -2,7 +2,7 @@
 /*
  * The TPM as the stages use it: open it, read and extend PCRs; tpmnv.h has its memory, tpmseal.h its seals. Every call
  * blocks for as long as the TPM takes (milliseconds; a second when it makes its storage root key). TPM and TSS codes
- * become a negative errno and one line of text in tpm.c and nowhere else.
+ * become a negative errno and one line of text in tpmesys.c and nowhere else.
  */
 #ifndef STAGES_LIB_TPM_H
 #define STAGES_LIB_TPM_H
@@ -13,7 +13,6 @@
 #include "secret.h"
 
 #define TPM_TCTI_DEFAULT "device:/dev/tpmrm0"
-#define TPM_SRK          0x81000001u	/* storage root key: TCG TPM v2.0 Provisioning Guidance, section 7.5.1 */
 #define TPM_DIGEST_SIZE  32		/* SHA-256, the only bank that is used */
 
 struct tpm;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of the TPM share among themselves: the context, translated errors, sessions. Nobody else includes it.
+ * The ground of tpm.c, tpmnv.c and tpmseal.c, the only files that include it: the ESYS context, translated errors,
+ * sessions, the storage root key. Handles are flushed even on failure: a swtpm without resource manager has three.
  */
 #ifndef STAGES_LIB_TPMESYS_H
 #define STAGES_LIB_TPMESYS_H
@@ -10,9 +11,8 @@
 
 #include <tss2/tss2_esys.h>
 
-#include "tpm.h"
-
-#define TPM_TRIES_MAX 8	/* of a whole act, when a PCR changed in the middle or the TPM asks to come again */
+#define TPM_SRK       0x81000001u	/* storage root key: TCG TPM v2.0 Provisioning Guidance, section 7.5.1 */
+#define TPM_TRIES_MAX 8			/* of a whole act, when a PCR changed in the middle or the TPM asks to come again */
 
 struct tpm {
 	ESYS_CONTEXT *esys;

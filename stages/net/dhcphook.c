@@ -23,6 +23,8 @@
 #include <gantry/control.h>
 #include <gantry/stage.h>
 
+#include "stages/cloud/cloud.h"
+
 #ifndef RESOLV_CONF
 #define RESOLV_CONF "/etc/resolv.conf"
 #endif
@@ -30,6 +32,7 @@
 #define DHCP_STATE  "/run/gantry/dhcp"
 #endif
 
+#define CLOUDS_MAX  8
 #define SERVERS_MAX 3	/* more than a resolver reads are of no use */
 
 struct lease {
@@ -40,7 +43,7 @@ struct lease {
 	char servers[SERVERS_MAX][INET_ADDRSTRLEN];
 	size_t n_servers;
 	char domain[256];
-	char wireserver[INET_ADDRSTRLEN];
+	char platform[CLOUDS_MAX][INET_ADDRSTRLEN];	/* of the option that each cloud has */
 	unsigned long lease_s;
 };
 
@@ -104,7 +107,6 @@ static void parse_lease(struct lease *l)
 	const char *interface = getenv("interface");
 	const char *servers = getenv("new_domain_name_servers");
 	const char *search = getenv("new_domain_search");
-	const char *wireserver = getenv("new_azureendpoint");	/* dhcpcd's own name for option 245 */
 	char *save = NULL;
 
 	for (size_t i = 0; interface && interface[i] && i + 1 < sizeof(l->interface); i++) {
@@ -116,7 +118,9 @@ static void parse_lease(struct lease *l)
 	(void)parse_address(getenv("new_ip_address"), l->address);
 	l->prefix = (unsigned)parse_number(getenv("new_subnet_cidr"), 32);
 	l->lease_s = parse_number(getenv("new_dhcp_lease_time"), UINT32_MAX);
-	(void)parse_address(wireserver, l->wireserver);
+	for (size_t i = 0; clouds[i] && i < CLOUDS_MAX; i++)
+		if (clouds[i]->lease_variable)
+			(void)parse_address(getenv(clouds[i]->lease_variable), l->platform[i]);
 	if (!parse_domain(search, l->domain, sizeof(l->domain)))
 		(void)parse_domain(getenv("new_domain_name"), l->domain, sizeof(l->domain));
 	copy = strdup(servers ? servers : "");
@@ -179,8 +183,9 @@ static int write_state(const struct lease *l)
 			     l->interface, l->address, l->prefix, l->routers, l->domain, l->lease_s);
 	for (size_t i = 0; i < l->n_servers; i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "nameserver=%s\n", l->servers[i]);
-	if (l->wireserver[0])
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "wireserver=%s\n", l->wireserver);
+	for (size_t i = 0; clouds[i] && i < CLOUDS_MAX; i++)
+		if (l->platform[i][0])
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s=%s\n", clouds[i]->lease_key, l->platform[i]);
 	return replace(DHCP_STATE, text, n);
 }
 

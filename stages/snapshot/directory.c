@@ -26,6 +26,7 @@
 
 #include "journal.h"
 #include "stages/lib/file.h"
+#include "stages/lib/hex.h"
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1
@@ -159,10 +160,9 @@ static int replace_file(struct directory *d, const char *name, const char *bytes
 
 static size_t format_mark(const struct manifest *m, char *ret, size_t room)
 {
-	char hash[2 * MANIFEST_HASH_SIZE + 1];
+	char hash[HEX_SIZE(MANIFEST_HASH_SIZE)];
 
-	for (size_t i = 0; i < MANIFEST_HASH_SIZE; i++)
-		sprintf(hash + 2 * i, "%02x", m->hash[i]);
+	hex_encode(m->hash, MANIFEST_HASH_SIZE, hash);
 	return (size_t)snprintf(ret, room, "gantry-snapshot-complete 1\nname %s\nmanifest %s\nfiles %zu\n"
 				"bytes %" PRIu64 "\n", m->name, hash, m->count, m->total);
 }

@@ -4,6 +4,8 @@
  * transfer goes on. One poll over their sockets and a timer; a worker that ends gives its run back.
  */
 #define _GNU_SOURCE
+#include "fetch.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -13,7 +15,6 @@
 
 #include <gantry/cleanup.h>
 
-#include "snapshot.h"
 #include "stages/lib/backoff.h"
 #include "stages/lib/report.h"
 
@@ -27,7 +28,7 @@ static int start_run(struct snapshot *s, struct worker *worker, const struct blo
 	int r;
 
 	if (fd < 0)
-		return snapshot_end_disk(fd, s->directory.reason);
+		return attempt_end_disk(fd, s->directory.reason);
 	r = worker_give(worker, &job, fd);
 	/* One that is gone is noticed at its socket; it has the run as if it had begun. */
 	worker->busy = true;
@@ -71,7 +72,7 @@ static int hear_done(struct snapshot *s, struct worker *worker)
 	worker->busy = false;
 	blocks_mark(&s->manifest, &worker->run);
 	r = directory_record(&s->directory, &worker->run);
-	return r ? snapshot_end_disk(r, s->directory.reason) : SNAPSHOT_GO_ON;
+	return r ? attempt_end_disk(r, s->directory.reason) : SNAPSHOT_GO_ON;
 }
 
 static int hear(struct snapshot *s, struct worker *worker)
@@ -101,7 +102,7 @@ static int hear(struct snapshot *s, struct worker *worker)
 	case ANSWER_DONE:
 		return hear_done(s, worker);
 	case ANSWER_TROUBLE:
-		snapshot_tell_trouble(s, a.text);
+		attempt_tell_trouble(s, a.text);
 		return SNAPSHOT_GO_ON;
 	case ANSWER_CHANGED:
 		worker->busy = false;
@@ -114,14 +115,14 @@ static int hear(struct snapshot *s, struct worker *worker)
 
 		snprintf(text, sizeof(text), "%s: writing %.160s: %.100s", s->directory.path,
 			 s->manifest.files[worker->run.file].path, a.text);
-		return snapshot_end_disk(a.result, text);
+		return attempt_end_disk(a.result, text);
 	}
 	default:
-		return snapshot_end_refused(&a);
+		return attempt_end_refused(&a);
 	}
 }
 
-void snapshot_end_workers(struct snapshot *s)
+void fetch_end_workers(struct snapshot *s)
 {
 	for (unsigned i = 0; i < SNAPSHOT_CONNECTIONS; i++)
 		worker_end(&s->workers[i], NULL, NULL);
@@ -141,7 +142,7 @@ static int tick(struct snapshot *s, int64_t *last_ms)
 	uint64_t before = s->last_bytes;
 	int r;
 
-	snapshot_tell_progress(s, now - *last_ms);
+	attempt_tell_progress(s, now - *last_ms);
 	*last_ms = now;
 	if (s->last_bytes > before)
 		s->grew_ms = now;
@@ -149,7 +150,7 @@ static int tick(struct snapshot *s, int64_t *last_ms)
 		s->journal_ms = now;
 		r = directory_sync_journal(&s->directory);
 		if (r)
-			return snapshot_end_disk(r, s->directory.reason);
+			return attempt_end_disk(r, s->directory.reason);
 	}
 	if (now - s->grew_ms < s->settings->patience_ms)
 		return SNAPSHOT_GO_ON;
@@ -203,12 +204,12 @@ int snapshot_fetch(struct snapshot *s)
 	}
 	s->grew_ms = s->journal_ms = time_now_ms();
 	s->last_bytes = s->manifest.done;
-	snapshot_tell_progress(s, 0);
+	attempt_tell_progress(s, 0);
 	r = fetch_loop(s, timer);
 	/* Workers hold the manifest as it was when they were forked. */
-	snapshot_end_workers(s);
+	fetch_end_workers(s);
 	if (r == SNAPSHOT_GO_ON)
-		snapshot_tell_progress(s, 0);
+		attempt_tell_progress(s, 0);
 	else
 		(void)directory_sync_journal(&s->directory);
 	return r;

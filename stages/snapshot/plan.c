@@ -5,6 +5,8 @@
  * privileges.
  */
 #define _GNU_SOURCE
+#include "plan.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -15,7 +17,6 @@
 
 #include <gantry/cleanup.h>
 
-#include "snapshot.h"
 #include "stages/lib/backoff.h"
 #include "stages/lib/report.h"
 
@@ -43,7 +44,7 @@ static int await_plan(struct snapshot *s, struct worker *worker, struct worker_a
 		}
 		if (ret->kind != ANSWER_TROUBLE)
 			return SNAPSHOT_GO_ON;
-		snapshot_tell_trouble(s, ret->text);
+		attempt_tell_trouble(s, ret->text);
 	}
 }
 
@@ -102,7 +103,7 @@ static int make_plan(struct snapshot *s, const char *name, struct manifest *ret,
 		return STAGE_AGAIN;
 	}
 	if (a.kind != ANSWER_DONE)
-		return snapshot_end_refused(&a);
+		return attempt_end_refused(&a);
 	r = read_plan(fd, ret, reason);
 	if (r) {
 		report_result("plan refused: %s", *reason ? reason : strerror(-r));
@@ -123,9 +124,9 @@ static int adopt_plan(struct snapshot *s, struct manifest *plan)
 	*plan = (struct manifest){ 0 };
 	r = directory_adopt(&s->directory, &s->manifest);
 	if (r)
-		return snapshot_end_disk(r, s->directory.reason);
+		return attempt_end_disk(r, s->directory.reason);
 	report_event(EVENT_INFO, "snapshot %s: %zu files, %s", s->manifest.name, s->manifest.count,
-		     snapshot_human(s->manifest.total, size));
+		     attempt_human(s->manifest.total, size));
 	if (s->manifest.left_out)
 		report_event(EVENT_DEBUG, "%u node-local files of the snapshot are left out", s->manifest.left_out);
 	return SNAPSHOT_GO_ON;

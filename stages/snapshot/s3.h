@@ -12,13 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define S3_KEY_MAX     1024	/* bytes, S3's own limit */
-#define S3_ETAG_MAX    128	/* with its quotes */
-#define S3_TOKEN_MAX   2048	/* continuation token; R2's are some hundred bytes */
-#define S3_PAGE_MAX    (8u << 20)	/* bytes of one list answer: 1000 keys, percent-encoded */
-#define S3_OBJECTS_MAX 200000u	/* in one list, all pages together */
-#define S3_SIZE_MAX    (UINT64_C(5) << 40)	/* of one object, S3's own limit */
-#define S3_ERROR_MAX   448
+#include "s3xml.h"
 
 struct s3_store {
 	const char *endpoint;	/* http(s)://host[:port], nothing behind it but a slash */
@@ -26,12 +20,6 @@ struct s3_store {
 	const char *region;	/* "auto" for R2 */
 	const char *access_key, *secret_key;
 	const char *ca_file;	/* PEM, for https */
-};
-
-struct s3_object {
-	const char *key;	/* decoded, NUL-terminated */
-	const char *etag;	/* with its quotes */
-	uint64_t size;
 };
 
 struct s3_client;

@@ -1,15 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a store says in XML, as hostile input: the pages of a list, and why it refuses. Bounds are those of s3.h. No
- * network: who fetches the pages is the caller's business.
+ * What a store says in XML, as hostile input: the pages of a list, and why it refuses. Every size, number and name
+ * is bounded here. No network: the caller fetches the pages.
  */
 #ifndef STAGES_SNAPSHOT_S3XML_H
 #define STAGES_SNAPSHOT_S3XML_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-#include "s3.h"
+#define S3_KEY_MAX     1024	/* bytes, S3's own limit */
+#define S3_ETAG_MAX    128	/* with its quotes */
+#define S3_TOKEN_MAX   2048	/* continuation token; R2's are some hundred bytes */
+#define S3_PAGE_MAX    (8u << 20)	/* bytes of one list answer: 1000 keys, percent-encoded */
+#define S3_OBJECTS_MAX 200000u	/* in one list, all pages together */
+#define S3_SIZE_MAX    (UINT64_C(5) << 40)	/* of one object, S3's own limit */
+#define S3_ERROR_MAX   448
+
+struct s3_object {
+	const char *key;	/* decoded, NUL-terminated */
+	const char *etag;	/* with its quotes */
+	uint64_t size;
+};
+
 
 struct s3xml_page {
 	bool truncated;

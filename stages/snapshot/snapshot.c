@@ -18,8 +18,10 @@
 
 #include <gantry/cleanup.h>
 
+#include "attempt.h"
+#include "fetch.h"
 #include "pick.h"
-#include "snapshot.h"
+#include "plan.h"
 #include "stages/lib/backoff.h"
 #include "stages/lib/options.h"
 #include "stages/lib/report.h"
@@ -119,11 +121,11 @@ static int check_space(struct snapshot *s)
 	int r = directory_space(&s->directory, &s->manifest, &needed, &available);
 
 	if (r)
-		return snapshot_end_disk(r, s->directory.reason);
+		return attempt_end_disk(r, s->directory.reason);
 	if (!needed || needed + SPACE_MARGIN <= available)
 		return SNAPSHOT_GO_ON;
 	report_result("%s: snapshot %s needs %s more, %s are free", s->directory.path, s->manifest.name,
-		      snapshot_human(needed + SPACE_MARGIN, n), snapshot_human(available, a));
+		      attempt_human(needed + SPACE_MARGIN, n), attempt_human(available, a));
 	return STAGE_NEVER;
 }
 
@@ -137,7 +139,7 @@ static int begin(struct snapshot *s)
 	int r = directory_look(&s->directory, &standing);
 
 	if (r)
-		return snapshot_end_disk(r, s->directory.reason);
+		return attempt_end_disk(r, s->directory.reason);
 	switch (standing) {
 	case DIRECTORY_COMPLETE:
 		report_fact("directory", "%s", s->directory.path);
@@ -156,9 +158,9 @@ static int begin(struct snapshot *s)
 	case DIRECTORY_PARTIAL:
 		r = directory_load(&s->directory, &s->manifest);
 		if (r)
-			return snapshot_end_disk(r, s->directory.reason);
+			return attempt_end_disk(r, s->directory.reason);
 		report_event(EVENT_INFO, "snapshot %s: going on, %s are here", s->manifest.name,
-			     snapshot_human(s->manifest.done, size));
+			     attempt_human(s->manifest.done, size));
 		return SNAPSHOT_GO_ON;
 	default:
 		return SNAPSHOT_GO_ON;
@@ -220,9 +222,9 @@ static int finish(struct snapshot *s)
 	int r = directory_finish(&s->directory, &s->manifest);
 
 	if (r)
-		return snapshot_end_disk(r, s->directory.reason);
+		return attempt_end_disk(r, s->directory.reason);
 	report_result("snapshot %s: %zu files, %s in %" PRId64 ".%" PRId64 " s", s->manifest.name,
-		      s->manifest.count, snapshot_human(s->manifest.total, size), took_ms / 1000, took_ms % 1000 / 100);
+		      s->manifest.count, attempt_human(s->manifest.total, size), took_ms / 1000, took_ms % 1000 / 100);
 	return STAGE_DONE;
 }
 
@@ -242,7 +244,7 @@ static int sync_into_directory(const struct stage_context *context, struct snaps
 	s->received = shared;
 	s->began_ms = time_now_ms();
 	r = directory_open(&s->directory, settings->directory, settings->uid, settings->gid);
-	r = r ? snapshot_end_disk(r, s->directory.reason) : begin(s);
+	r = r ? attempt_end_disk(r, s->directory.reason) : begin(s);
 	/* The configuration is waited for only where there is something to fetch. */
 	if (r == SNAPSHOT_GO_ON)
 		r = take_secrets(context, settings);
@@ -250,7 +252,7 @@ static int sync_into_directory(const struct stage_context *context, struct snaps
 		r = synchronise(s);
 	if (r == SNAPSHOT_GO_ON)
 		r = finish(s);
-	snapshot_end_workers(s);
+	fetch_end_workers(s);
 	directory_close(&s->directory);
 	manifest_free(&s->manifest);
 	munmap(shared, shared_size);

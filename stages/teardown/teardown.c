@@ -2,13 +2,11 @@
 /*
  * The teardown role, the last process of a shutdown: swap off, file systems unmounted, device-mapper devices closed,
  * so that nothing is lost and no key stays in the kernel. Everybody else is dead by now. Each call that a broken
- * device could hold for ever is made by a child (lib/within.h): one that hangs costs itself and what depends on it.
+ * device could hold for ever is made by a child (within.h): one that hangs costs itself and what depends on it.
  * What is still busy after a moment is made read-only or frozen, so that it is clean, and detached. reboot(2) is PID
  * 1's.
  */
 #define _GNU_SOURCE
-#include "teardown.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -27,6 +25,7 @@
 #include "mounts.h"
 #include "stages/lib/backoff.h"
 #include "stages/lib/report.h"
+#include "volumes.h"
 #include "within.h"
 
 #define WHOLE_MS   3000		/* when PID 1 says nothing else */
@@ -37,7 +36,6 @@
 #define LINE_SIZE  4352
 #define FIRST_PID_NAMESPACE 0xeffffffcu	/* PROC_PID_INIT_INO, include/linux/proc_ns.h of the kernel */
 
-static int64_t deadline_ms;
 static bool machine;		/* PID 1 is the machine's own */
 
 /* Unmounts that have begun and not ended: of much data that is still to be written, or of a device that hangs. */
@@ -46,13 +44,6 @@ static struct job {
 	char *path;
 } jobs[JOBS_MAX];
 static size_t n_jobs;
-
-int64_t teardown_left_ms(void)
-{
-	int64_t left = deadline_ms - time_now_ms();
-
-	return left > 0 ? left : 0;
-}
 
 /*
  * Swap and device-mapper belong to the machine, not to a namespace. So they are only touched by the PID 1 of the
@@ -85,7 +76,7 @@ static void swap_off(void)
 
 		line[strcspn(line, " \t\n")] = '\0';
 		mounts_unescape(line);
-		r = within(call_swapoff, line, (int)teardown_left_ms() / 2);
+		r = within(call_swapoff, line, (int)within_left_ms() / 2);
 		if (r < 0)
 			report_event(EVENT_WARNING, "swap off %s: %s", line, strerror(-r));
 		else
@@ -196,7 +187,7 @@ static void wait_for_jobs(int wait_ms)
 		jobs[i] = jobs[--n_jobs];
 	}
 	if (!n_jobs)
-		time_wait_ms(TEARDOWN_AGAIN_MS);
+		time_wait_ms(WITHIN_AGAIN_MS);
 }
 
 /* Calls each for what is to be undone and not yet in hand, last mount first. Returns how often it did not return 0. */
@@ -210,7 +201,7 @@ static size_t for_each_mount(int (*each)(const struct mount *mount))
 		const struct mount *mount = &mounts.list[i];
 
 		if (!may_stay(mount->path) && !in_hand(mount->path)) {
-			int r = teardown_left_ms() > 0 ? each(mount) : -ETIME;
+			int r = within_left_ms() > 0 ? each(mount) : -ETIME;
 
 			left += r != 0 && r != -ETIMEDOUT;
 		}
@@ -252,8 +243,8 @@ static int settle(const struct mount *mount)
 
 static bool unmount_all(void)
 {
-	int64_t until = time_now_ms() + TEARDOWN_BUSY_MS;
-	int64_t reserve_ms = teardown_left_ms() / 4;	/* for what comes after */
+	int64_t until = time_now_ms() + WITHIN_BUSY_MS;
+	int64_t reserve_ms = within_left_ms() / 4;	/* for what comes after */
 	bool settled = false, clean = true;
 
 	for (;;) {
@@ -267,9 +258,9 @@ static bool unmount_all(void)
 			for_each_mount(settle);
 			continue;
 		}
-		if (teardown_left_ms() < reserve_ms || (settled && !n_jobs))
+		if (within_left_ms() < reserve_ms || (settled && !n_jobs))
 			break;
-		wait_for_jobs(TEARDOWN_AGAIN_MS);
+		wait_for_jobs(WITHIN_AGAIN_MS);
 	}
 	for (size_t i = 0; i < n_jobs; i++)
 		report_event(EVENT_ERROR, "unmounting %s hangs, left behind", jobs[i].path);
@@ -336,7 +327,7 @@ int teardown_main(int argc, char **argv)
 	bool clean;
 
 	machine = owns_the_machine();
-	deadline_ms = time_now_ms() + (whole_ms > 0 ? whole_ms : WHOLE_MS);
+	within_begin(whole_ms > 0 ? whole_ms : WHOLE_MS);
 	if (chdir("/") < 0)
 		report_event(EVENT_WARNING, "cannot leave the working directory: %s", strerror(errno));
 	if (!strcmp(word, "emergency")) {
@@ -344,12 +335,12 @@ int teardown_main(int argc, char **argv)
 		return 0;
 	}
 	if (machine) {
-		teardown_resume();
+		volumes_resume();
 		swap_off();
 	}
 	clean = unmount_all();
 	if (machine)
-		clean &= teardown_close_devices();
+		clean &= volumes_close();
 	if (clean)
 		within(call_sync, NULL, CALL_MS);
 	else

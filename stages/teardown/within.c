@@ -12,6 +12,20 @@
 
 #include "stages/lib/backoff.h"
 
+static int64_t deadline_ms;
+
+void within_begin(int64_t whole_ms)
+{
+	deadline_ms = time_now_ms() + whole_ms;
+}
+
+int64_t within_left_ms(void)
+{
+	int64_t left = deadline_ms - time_now_ms();
+
+	return left > 0 ? left : 0;
+}
+
 int within_start(struct within *child, within_work work, const void *argument)
 {
 	pid_t pid = fork();

@@ -11,6 +11,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define WITHIN_BUSY_MS  800	/* how long a busy mount or device may take to be let go */
+#define WITHIN_AGAIN_MS 50	/* between two tries; there is no notification for "no longer busy" */
+
+/* The role's whole time begins; what is left of it, 0 at least. */
+void within_begin(int64_t whole_ms);
+int64_t within_left_ms(void);
+
 /* In the child: 0 or negative errno. */
 typedef int (*within_work)(const void *argument);
 

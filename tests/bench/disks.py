@@ -17,7 +17,7 @@ import time
 import figures
 from watch import Watch
 
-from qemu import debian, image, machine
+from qemu import debian, image, machine, variant
 
 OURS, STOCK, RESULTS = 10, 11, 20       # LUNs
 DISK_BYTES, RESULTS_BYTES = 640 << 20, 16 << 20
@@ -157,7 +157,7 @@ def boot(folder, config, files, cpus):
     for lun in (OURS, STOCK, RESULTS):
         disks[lun] = os.path.join(folder, f"lun-{lun}.raw")
         machine.blank_disk(disks[lun], RESULTS_BYTES if lun == RESULTS else DISK_BYTES)
-    initrd = image.varied_initramfs(folder, lambda standard: (standard.clear(), standard.update(config)), files)
+    initrd = variant.initramfs(folder, lambda standard: (standard.clear(), standard.update(config)), files)
     with machine.Machine(folder, tpm=machine.tpm_template(image.BUILD), cpus=cpus, memory_mib=2048, nic=False,
                          kernel=os.path.join(image.BUILD, "image", "vmlinuz"), initrd=initrd, cmdline=image.CMDLINE,
                          disk=disks.pop(OURS), more_disks=disks) as guest:

@@ -18,7 +18,7 @@ import urllib.request
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, REPOSITORY)
-from qemu import image, machine
+from qemu import image, machine, variant
 from qemu.peers.platform import Platform, configure_network
 
 BUILD = image.BUILD
@@ -263,12 +263,12 @@ class BootTest(unittest.TestCase):
         def changed(config):
             change(config)
             run_what_is_needed(config)
-        return image.varied_initramfs(self.folder, changed if change else None, files)
+        return variant.initramfs(self.folder, changed if change else None, files)
 
     def image(self, change=None, files=None, sign=None, version=1):
         """The boot disk of another image, for tier 2; its gantry.efi lies beside it. SIGN: a key for its policy."""
         self.images += 1
-        return image.variant(os.path.join(self.folder, f"image-{self.images}"), change, files, sign, version)
+        return variant.make(os.path.join(self.folder, f"image-{self.images}"), change, files, sign, version)
 
     def policy_key(self, name="policy"):
         """A new key to sign disk policies with: the paths of its private and its public half."""

@@ -11,7 +11,7 @@ import unittest
 
 import support
 from support import BOOT, BUILD, IMAGE, image
-from qemu import disk, measure
+from qemu import disk, uki, variant
 
 setUpModule = support.setUpModule
 RAW, VHD, UKI, INITRAMFS = (os.path.join(IMAGE, name) for name in ("gantry.raw", "gantry.vhd", "gantry.efi", "initramfs.cpio"))
@@ -75,7 +75,7 @@ class Policy(unittest.TestCase):
         config = image.read_config(os.path.join(BOOT, "boot.json"))
         support.node(config, "disk")["options"].update(version=3, policy_key="/etc/gantry/disk-policy.pem")
         cls.files = {"/etc/gantry/boot.json": json.dumps(config).encode(), "/etc/gantry/disk-policy.pem": cls.public}
-        image.variant(cls.path("image"), files=cls.files)
+        variant.make(cls.path("image"), files=cls.files)
         disk.write_vhd(cls.path("image/gantry.vhd"), cls.path("image/gantry.raw"))
 
     @classmethod
@@ -92,7 +92,7 @@ class Policy(unittest.TestCase):
 
     def test_signing_changes_the_policy_partition_and_nothing_else_on_the_disk(self):
         disk.write_disk(self.path("image/gantry.raw"), self.content("gantry.efi"))
-        before, uki = self.content("gantry.raw"), self.content("gantry.efi")
+        before, efi = self.content("gantry.raw"), self.content("gantry.efi")
         self.assertEqual(self.sign().returncode, 0)
         after, text = self.content("gantry.raw"), self.content("policy.json")
         table = json.loads(output("sfdisk", "--json", self.path("image/gantry.raw")))["partitiontable"]
@@ -100,7 +100,7 @@ class Policy(unittest.TestCase):
         start, size = partition["start"] * 512, partition["size"] * 512
         self.assertEqual(after[start:start + size], text.ljust(size, b"\0"))
         self.assertEqual((after[:start], after[start + size:]), (before[:start], before[start + size:]))
-        self.assertEqual(self.content("gantry.efi"), uki)
+        self.assertEqual(self.content("gantry.efi"), efi)
         disks = (self.path(f"image/gantry.{kind}") for kind in ("raw", "vhd"))
         output("qemu-img", "compare", "-f", "raw", "-F", "vpc", *disks)
 
@@ -109,13 +109,13 @@ class Policy(unittest.TestCase):
         text = self.content("policy.json")
         fields = json.loads(text)
         self.assertEqual(sorted(fields), ["pcrs", "policy", "signature", "version"])
-        expected = measure.measurements(self.content("gantry.efi"))["measurements"]
+        expected = uki.measurements(self.content("gantry.efi"))["measurements"]
         self.assertEqual(fields["pcrs"], {pcr: value["expected"] for pcr, value in expected.items()})
         self.assertEqual(fields["version"], 3)
         self.assertEqual(text, json.dumps(fields, sort_keys=True, separators=(",", ":")).encode())
         self.assertEqual(self.sign("--version", "3").returncode, 0)
         self.assertEqual(self.content("policy.json"), text)
-        image.variant(self.path("again"), files=self.files, sign=self.path("key.pem"), version=3)
+        variant.make(self.path("again"), files=self.files, sign=self.path("key.pem"), version=3)
         with open(self.path("again/policy.json"), "rb") as file:
             self.assertEqual(file.read(), text)
         self.assertEqual(self.sign("--version", "4").returncode, 0)
@@ -145,11 +145,11 @@ class Policy(unittest.TestCase):
 
     def test_image_without_the_key_that_its_configuration_names_is_refused(self):
         files = {"/etc/gantry/boot.json": self.files["/etc/gantry/boot.json"]}
-        image.variant(self.path("keyless"), files=files)
+        variant.make(self.path("keyless"), files=files)
         self.assertIn("the image has no /etc/gantry/disk-policy.pem", self.sign(folder="keyless").stderr)
 
     def test_image_that_says_nothing_of_a_version_is_signed_for_version_1(self):
-        image.variant(self.path("plain"), files={"/etc/motd": b""})
+        variant.make(self.path("plain"), files={"/etc/motd": b""})
         self.assertEqual(self.sign(folder="plain").returncode, 0)
         with open(self.path("plain/policy.json"), encoding="ascii") as file:
             self.assertEqual(json.load(file)["version"], 1)
@@ -194,19 +194,19 @@ class Measure(unittest.TestCase):
         with open(UKI, "rb") as file:
             self.uki = file.read()
 
-    def pcrs(self, uki):
-        return {pcr: value["expected"] for pcr, value in measure.measurements(uki)["measurements"].items()}
+    def pcrs(self, content):
+        return {pcr: value["expected"] for pcr, value in uki.measurements(content)["measurements"].items()}
 
     def test_sections_are_those_that_objdump_sees(self):
         lines = output("objdump", "-h", UKI).decode().split("\n")
         seen = {fields[1]: int(fields[2], 16) for fields in map(str.split, lines) if len(fields) == 7 and fields[0].isdigit()}
         for name, size in seen.items():
-            self.assertEqual(len(measure.Image(self.uki).section(name)), size, name)
+            self.assertEqual(len(uki.Image(self.uki).section(name)), size, name)
 
     def test_what_changes_moves_the_registers_it_should(self):
         before = self.pcrs(self.uki)
         for section, moved in ((".cmdline", {"4", "9", "11"}), (".initrd", {"4", "9", "11"}), (".uname", {"4", "11"})):
-            at = next(raw for name, _, _, raw in measure.Image(self.uki).sections if name == section)
+            at = next(raw for name, _, _, raw in uki.Image(self.uki).sections if name == section)
             changed = bytearray(self.uki)
             changed[at] ^= 1
             after = self.pcrs(bytes(changed))
@@ -214,8 +214,8 @@ class Measure(unittest.TestCase):
 
     def test_file_that_is_cut_short_or_no_uki_is_refused(self):
         for wrong in (b"", b"MZ", self.uki[:4096], self.uki[:-100000], b"x" * 100000):
-            with self.assertRaises(measure.BadImage):
-                measure.measurements(wrong)
+            with self.assertRaises(uki.BadImage):
+                uki.measurements(wrong)
 
 
 if __name__ == "__main__":

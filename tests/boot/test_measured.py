@@ -7,7 +7,7 @@ import unittest
 
 import support
 from support import BOOT, IMAGE, BootTest, add_probe, node
-from qemu import measure, policy
+from qemu import policy, uki
 
 PCRS = ("4", "9", "11")
 
@@ -29,7 +29,7 @@ class Measured(BootTest):
         boot_disk = self.image_with_probe()
         folder = os.path.dirname(boot_disk)
         with open(os.path.join(folder, "gantry.efi"), "rb") as file:
-            predicted = measure.measurements(file.read())["measurements"]
+            predicted = uki.measurements(file.read())["measurements"]
         self.platform()
         data = self.blank_disk()
         for boot in ("first", "second"):
@@ -64,7 +64,7 @@ class Measured(BootTest):
 
     def test_measurements_json_is_that_of_the_image(self):
         with open(os.path.join(IMAGE, "gantry.efi"), "rb") as file:
-            again = measure.measurements(file.read())
+            again = uki.measurements(file.read())
         with open(os.path.join(IMAGE, "measurements.json"), encoding="utf-8") as file:
             self.assertEqual(json.load(file), again)
         self.assertEqual(set(again["measurements"]), set(PCRS))

@@ -35,6 +35,18 @@ def ns(seconds):
     return round(seconds * 1e9)
 
 
+# As the check of boot.json completes the object before a role gets it.
+API_DEFAULTS = {"listen": "0.0.0.0:3535", "connections": 1024, "connections_per_address": 256, "before_unlock": "events",
+                "password_hash": "sha256", "tls_hosts": ["localhost"], "tls_create": True}
+
+
+def complete(role, options):
+    if role not in ("api", "api-tls"):
+        return options
+    uploads = [{"max_bytes": 16777216, **upload} for upload in options.get("uploads", [])]
+    return {**API_DEFAULTS, **options, "uploads": uploads}
+
+
 class FakeControl:
     """One role process. `ring`: how many events are kept."""
 
@@ -78,7 +90,7 @@ class FakeControl:
         """A role's process and our end of its control socket."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         options = os.memfd_create("options")
-        os.write(options, json.dumps(self.options).encode())
+        os.write(options, json.dumps(complete(self.role, self.options)).encode())
         high = [os.dup2(theirs.fileno(), 100), os.dup2(options, 101)]
         theirs.close()
         os.close(options)

@@ -140,7 +140,7 @@ class ImportTest(unittest.TestCase):
         for text in ("", "\n# nothing\n", "[general]\n[actions]\n[file_uploads]\n"):
             found, notes = self.imported(text)
             self.assertEqual(found, {"api": {}, "events": {"ring": 1000}})
-            self.assertIn("Gantry always speaks TLS", notes)
+            self.assertIn("Gantry always uses TLS", notes)
             self.assertIn("events.ring is 1000", notes)
 
     def test_empty_values_are_as_absent_ones(self):
@@ -163,7 +163,7 @@ class ImportTest(unittest.TestCase):
     def test_few_entries_become_the_least(self):
         found, notes = self.imported(general("log_max_entries = 5"))
         self.assertEqual(found["events"], {"ring": 16})
-        self.assertIn("the least", notes)
+        self.assertIn("the minimum", notes)
 
     # Actions
 
@@ -191,9 +191,9 @@ class ImportTest(unittest.TestCase):
                 found, notes = self.imported(text, "--boot", boot, init="/nonexistent")
                 self.assertEqual(found["api"]["actions"], [
                     {"name": "a", **({"verb": verb} if verb else {"command": ["/bin/sh", "-c", command]})}])
-                self.assertEqual(f"actions.a: {command!r} is {verb!r}" in notes, verb is not None)
+                self.assertEqual(f"actions.a: {command!r} becomes {verb!r}" in notes, verb is not None)
         _, notes = self.imported('[actions]\na = "/etc/init.d/other restart"', "--boot", boot, init="/nonexistent")
-        self.assertIn("it would be '@restart other' if boot.json had the service 'other'", notes)
+        self.assertIn("it would become '@restart other' if boot.json had the service 'other'", notes)
         found, _ = self.imported('[actions]\na = "/etc/init.d/rbuilder restart"')
         self.assertIn("command", found["api"]["actions"][0])
 
@@ -219,31 +219,31 @@ class ImportTest(unittest.TestCase):
                 (general("log_max_entries = 100001"), "2: general.log_max_entries: at most 100000"),
                 (general('tls_cert_hosts = "x"'), "2: general.tls_cert_hosts: must be a list of strings"),
                 (general("tls_cert_hosts = [1]"), "2: general.tls_cert_hosts: must be a list of strings"),
-                (general('tls_cert_hosts = ["a b"]'), "2: general.tls_cert_hosts: 'a b' is no host name or address"),
-                (general('tls_cert_hosts = ["*.x"]'), "2: general.tls_cert_hosts: '*.x' is no host name or address"),
+                (general('tls_cert_hosts = ["a b"]'), "2: general.tls_cert_hosts: 'a b' is not a host name or address"),
+                (general('tls_cert_hosts = ["*.x"]'), "2: general.tls_cert_hosts: '*.x' is not a host name or address"),
                 (general(f"tls_cert_hosts = {['x'] * 17}"), "2: general.tls_cert_hosts: at most 16 names"),
                 (general('listen_addr = "0.0.0.0"'), "2: general.listen_addr: '0.0.0.0' has no port from 1 to 65535"),
                 (general('listen_addr = "0.0.0.0:0"'), "2: general.listen_addr: '0.0.0.0:0' has no port from 1 to 65535"),
-                (general('listen_addr = "node:80"'), "2: general.listen_addr: 'node' is no numeric address"),
-                (general('listen_addr = "::1:80"'), "2: general.listen_addr: '::1' is no numeric address"),
-                (general('listen_addr = "[::1:80"'), "2: general.listen_addr: '[::1' is no numeric address"),
+                (general('listen_addr = "node:80"'), "2: general.listen_addr: 'node' is not a numeric address"),
+                (general('listen_addr = "::1:80"'), "2: general.listen_addr: '::1' is not a numeric address"),
+                (general('listen_addr = "[::1:80"'), "2: general.listen_addr: '[::1' is not a numeric address"),
                 (general("tls_enabled = false"),
-                 "2: general.tls_enabled: Gantry always speaks TLS; leave it out, and let clients use https"),
+                 "2: general.tls_enabled: Gantry always uses TLS; remove this key and let clients use https"),
                 (general(paths), "2: general.tls_cert_path: needs tls_key_path too: both or none"),
                 (general('\ntls_key_path = "/k.pem"'), "3: general.tls_key_path: needs tls_cert_path too: both or none"),
                 (general("tls_create_if_missing = false"),
-                 "2: general.tls_create_if_missing: without tls_cert_path and tls_key_path there is none"),
+                 "2: general.tls_create_if_missing: needs tls_cert_path and tls_key_path"),
                 (general('pipe_file = "a.fifo"'),
-                 "2: general.pipe_file: 'a.fifo' is not an absolute path; --relative-to says what it is relative to"),
-                (general('pipe_file = "/a/../b"'), "2: general.pipe_file: '/a/../b' has a \".\", \"..\", doubled or final /"),
+                 "2: general.pipe_file: 'a.fifo' is not an absolute path; give its base folder with --relative-to"),
+                (general('pipe_file = "/a/../b"'), "2: general.pipe_file: '/a/../b' contains \".\", \"..\", // or a final /"),
                 (general('basic_auth_secret_path = "//a"'),
-                 "2: general.basic_auth_secret_path: '//a' has a \".\", \"..\", doubled or final /"),
-                ('[file_uploads]\nx = "/tmp/"', "2: file_uploads.x: '/tmp/' has a \".\", \"..\", doubled or final /"),
+                 "2: general.basic_auth_secret_path: '//a' contains \".\", \"..\", // or a final /"),
+                ('[file_uploads]\nx = "/tmp/"', "2: file_uploads.x: '/tmp/' contains \".\", \"..\", // or a final /"),
                 ("[file_uploads]\nx = 1", "2: file_uploads.x: must be a string"),
-                ('[general]\n[actions]\n"a b" = "x"', "3: actions.a b: a name has letters, digits, - and _, at most 63"),
+                ('[general]\n[actions]\n"a b" = "x"', "3: actions.a b: a name consists of at most 63 letters, digits, - and _"),
                 ('[actions]\na = ["reboot"]', "2: actions.a: must be a string"),
                 ('[actions]\na = ""', "2: actions.a: must not be empty"),
-                ('[actions]\na = "\\u0000"', "2: actions.a: must have no NUL"),
+                ('[actions]\na = "\\u0000"', "2: actions.a: must not contain NUL"),
                 (b"[general]\n# \xff", " is not UTF-8")):
             with self.subTest(text=text):
                 self.assertEqual(self.refused(text), error)
@@ -288,8 +288,8 @@ class ImportTest(unittest.TestCase):
         self.assertFalse(os.path.exists(self.path("etc")))
 
     def test_a_tag_anywhere_else_is_refused_with_its_line(self):
-        elsewhere = ": a mustache tag: only general.tls_cert_hosts may depend on the hub's document, as everything else " \
-                    "decides what the machine does and is measured"
+        elsewhere = ": a mustache tag: only general.tls_cert_hosts may depend on the hub's document; all other keys decide " \
+                    "what the machine does and are measured"
         hosts = 'tls_cert_hosts = ["{{a}}",\n"{{b}}"]\n'
         for text, line in (("{{#a}}\n[general]\n{{/a}}", 1), (general('pipe_file = "/{{a}}"'), 2), (general("# {{a}}"), 2),
                            (general(hosts + 'tls_key_path = "{{k}}"'), 4), (general(hosts) + '[actions]\na = "{{{cmd}}}"', 6),
@@ -301,14 +301,15 @@ class ImportTest(unittest.TestCase):
 
     def test_a_list_of_names_that_is_no_list_with_tags_is_refused(self):
         for value, line, error in (
-                ('["{{>a}}"]', 2, "{{>a}}: a partial or a change of delimiters is not taken here"),
-                ('["{{=<% %>=}}"]', 2, "{{=<% %>=}}: a partial or a change of delimiters is not taken here"),
-                ('["{{a b}}"]', 2, "{{a b}}: is no mustache tag"), ('["{{}}"]', 2, "{{}}: is no mustache tag"),
-                ('["x",\n{{#a}} "{{.}}"]', 3, "the section 'a' is not ended"),
-                ('["x",\n{{/a}}]', 3, "{{/a}}: ends a section that is not open"),
-                ('[{{#a}}{{#b}}{{/a}}{{/b}}]', 2, "{{/a}}: ends a section that is not open"),
-                ('["{{a"]', 2, "'{{a' is no host name or address"), ('["{{a}}", "b c"]', 2, "'b c' is no host name or address"),
-                ('["{{a}}\\n"]', 2, r"'{{a}}\n' is no host name or address"),
+                ('["{{>a}}"]', 2, "{{>a}}: partials and changed delimiters are not supported"),
+                ('["{{=<% %>=}}"]', 2, "{{=<% %>=}}: partials and changed delimiters are not supported"),
+                ('["{{a b}}"]', 2, "{{a b}}: is not a mustache tag"), ('["{{}}"]', 2, "{{}}: is not a mustache tag"),
+                ('["x",\n{{#a}} "{{.}}"]', 3, "the section 'a' is not closed"),
+                ('["x",\n{{/a}}]', 3, "{{/a}}: closes a section that is not open"),
+                ('[{{#a}}{{#b}}{{/a}}{{/b}}]', 2, "{{/a}}: closes a section that is not open"),
+                ('["{{a"]', 2, "'{{a' is not a host name or address"),
+                ('["{{a}}", "b c"]', 2, "'b c' is not a host name or address"),
+                ('["{{a}}\\n"]', 2, r"'{{a}}\n' is not a host name or address"),
                 ('["{{a}}", 1]', 2, "must be a list of strings"), ('["{{a}}"', 3, "must be a list of strings")):
             with self.subTest(value=value):
                 self.assertEqual(self.refused(general(f"tls_cert_hosts = {value}"), "--root", self.folder),
@@ -333,7 +334,7 @@ class ImportTest(unittest.TestCase):
         self.assertEqual((found["hostname"], found["services"], found["stages"][::2]),
                          (BOOT["hostname"], BOOT["services"], BOOT["stages"][::2]))
         self.assertIn("the stage 'files' renders", notes)
-        self.assertIn("boot.json: not checked: /nonexistent is not there", notes)
+        self.assertIn("boot.json: not checked: /nonexistent does not exist", notes)
 
     def test_fetching_the_configuration_is_a_verb_if_there_is_a_refresh(self):
         for command in ("/etc/init.d/fetch-config start", "service fetch-config restart", "systemctl start fetch-config.service"):
@@ -342,7 +343,7 @@ class ImportTest(unittest.TestCase):
             self.assertEqual(found["api"]["actions"], [{"name": "fetch_config", "verb": "@refresh-config"}])
             found, notes = self.imported(text, "--boot", self.boot(), init="/nonexistent")
             self.assertEqual(found["api"]["actions"], [{"name": "fetch_config", "command": ["/bin/sh", "-c", command]}])
-            self.assertIn("would be '@refresh-config' if boot.json had a 'refresh'", notes)
+            self.assertIn("would become '@refresh-config' if boot.json had a 'refresh'", notes)
 
     def test_without_one_render_stage_its_entry_is_only_said(self):
         boot = self.boot(stages=BOOT["stages"][::2])
@@ -356,8 +357,8 @@ class ImportTest(unittest.TestCase):
         self.assertEqual(first.stdout, again.stdout)
 
     def test_a_boot_json_that_is_none_is_refused(self):
-        for text, error in (("{", r"boot\.json: is not JSON: .*"), ("[]", r"boot\.json: is no boot\.json"),
-                            ('{"api": 1}', r"boot\.json: is no boot\.json"),
+        for text, error in (("{", r"boot\.json: is not JSON: .*"), ("[]", r"boot\.json: is not a boot\.json"),
+                            ('{"api": 1}', r"boot\.json: is not a boot\.json"),
                             ('{"api": {}, "api": {}}', r"boot\.json: is not JSON: 'api' is given twice")):
             self.assertRegex(self.refused("", "--boot", self.path("boot.json", text)), error + "$")
         self.assertEqual(self.refused("", "--boot", self.path("not-there")), "not-there: No such file or directory")
@@ -369,7 +370,7 @@ class ImportTest(unittest.TestCase):
         self.assertEqual(found["api"]["listen"], "0.0.0.0:3535")
         self.assertNotIn("not checked", notes)
         error = self.refused(text, "--boot", self.boot(hostnam="x"))
-        self.assertRegex(error, r'^gantryctl check refuses what came of it: boot\.json:\d+: .*hostnam')
+        self.assertRegex(error, r'^gantryctl check refuses the merged boot\.json: boot\.json:\d+: .*hostnam')
 
     @unittest.skipUnless(os.path.exists(INIT), "no build/init")
     def test_all_that_can_be_imported_is_accepted_by_gantryctl(self):

@@ -36,6 +36,9 @@ for d; do mkdir -p "$d"; mount -t tmpfs inner "$d"; done
 exec "$init" launch test
 """
 
+# As the check of boot.json completes a service before the launcher gets it.
+DEFAULTS = {"user": "root", "directory": "/", "umask": "0022", "no_new_privs": True}
+
 # What a program can see of itself.
 LOOK = r"""
 import json, os, resource, signal
@@ -92,7 +95,7 @@ class LaunchTest(unittest.TestCase):
                 f.write(text)
 
     def launch(self, service, mount_before=(), **more):
-        service = {"name": "test", **(service if isinstance(service, dict) else {"command": service}), **more}
+        service = {"name": "test", **DEFAULTS, **(service if isinstance(service, dict) else {"command": service}), **more}
         return self.launch_text(json.dumps(service), mount_before)
 
     def launch_text(self, text, mount_before=()):

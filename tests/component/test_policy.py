@@ -15,7 +15,7 @@ from unittest import mock
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP))
 
-from qemu import measure, policy                         # noqa: E402
+from qemu import policy, uki                             # noqa: E402
 from qemu.tdx import azure_tpm                           # noqa: E402
 
 COUNTER = f'{policy.NV_COUNTER:#x}'
@@ -50,7 +50,7 @@ class Signed(unittest.TestCase):
         self.path = self.tpm.path
 
     def document(self, version):
-        with mock.patch.object(measure, 'predict', lambda _: EVENTS):
+        with mock.patch.object(uki, 'predict', lambda _: EVENTS):
             return json.loads(policy.document(b'', self.private, version))
 
     # The machine's half, with tpm2-tools

@@ -188,7 +188,7 @@ class Refusal(unittest.TestCase):
     """What goes wrong changes nothing, and says why."""
 
     def stays(self, pid1, why, before):
-        self.assertRegex(pid1.refresh(1), "^configuration is not refreshed, the old one stays: " + why)
+        self.assertRegex(pid1.refresh(1), "^refresh failed, keeping the current configuration: " + why)
         self.assertEqual(pid1.pids(), before)
         self.assertEqual([pid1.read(f"{n}.conf") for n in ("alpha", "beta", "gamma")], ["a1", "b1", "c1"])
 
@@ -331,7 +331,7 @@ class EnabledIf(unittest.TestCase):
     def test_a_refused_document_switches_nothing(self):
         with self.machine().booted() as pid1:
             pid1.serve(gamma={"enabled": False}, alpha="a\u0007")
-            self.assertIn("the old one stays: render: ", pid1.refresh(1))
+            self.assertIn("keeping the current configuration: render: ", pid1.refresh(1))
             self.assertEqual(self.gamma(pid1)["state"], "ready")
 
     def test_what_is_done_by_hand_stays(self):
@@ -372,15 +372,15 @@ class Timer(unittest.TestCase):
             pid1.serve(alpha="a2")
             wait_for(lambda: pid1.log("alpha") == ["start a1", "hup a2"], "the timer's refresh")
             pid1.hub(allowed=False)
-            pid1.wait("gantry", "configuration is not refreshed", kind="message", count=3)
-            told = pid1.find("gantry", "configuration is not refreshed", kind="message")
+            pid1.wait("gantry", "refresh failed", kind="message", count=3)
+            told = pid1.find("gantry", "refresh failed", kind="message")
             self.assertEqual([e.level for e in told[:3]], ["warning", "debug", "debug"])
             # each further failure doubles the wait
             self.assertGreater(told[2].time - told[1].time, 1.3 * (told[1].time - told[0].time))
             pid1.hub(document="{", allowed=True)
-            pid1.wait("gantry", "configuration is not refreshed, the old one stays: config: configuration refused",
+            pid1.wait("gantry", "refresh failed, keeping the current configuration: config: configuration refused",
                       kind="message")
-            self.assertEqual(len([e for e in pid1.find("gantry", "configuration is not refreshed", kind="message")
+            self.assertEqual(len([e for e in pid1.find("gantry", "refresh failed", kind="message")
                                   if e.level == "warning"]), 2)
 
 
@@ -404,7 +404,7 @@ class Api(unittest.TestCase):
             r = self.curl(pid1, "fetch_config")
             self.assertEqual((r.status, r.json()["message"]), (500, "Failed to execute action: fetch_config - error: "
                                                                     "config: hub refused this node (403): not allowed yet"))
-            wait_for(lambda: pid1.find("gantry", "configuration is not refreshed", kind="message"), "the event")
+            wait_for(lambda: pid1.find("gantry", "refresh failed", kind="message"), "the event")
 
 
 class Visible(unittest.TestCase):

@@ -135,7 +135,7 @@ class Config(PeerTest):
     def test_what_is_not_a_good_document_is_refused(self):
         for content, expected in (
                 (b'', 'empty'), (b'[]', 'not a JSON object'), (b'{"a":1', 'ends too early'),
-                (b'{"a":1}{', 'bytes after the object'), (b'{"a":1,"a":2}', 'a key occurs twice'),
+                (b'{"a":1}{', 'bytes after the JSON value'), (b'{"a":1,"a":2}', 'a key occurs twice'),
                 (b'{"a":"\xff"}', 'not UTF-8'), (b'{"a":"x\\u0000"}', 'NUL in a string'),
                 (b'{"a":01}', 'leading zero'), (b'{"a":NaN}', 'a value expected'),
                 (b'{"a":18446744073709551616}', 'does not fit 64 bits'), (b'{"a":' + b'[' * 40, 'nested too deeply')):

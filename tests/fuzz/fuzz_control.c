@@ -3,15 +3,18 @@
  * Any datagrams on the control socket. The input is a row of them, each with its size in two bytes in front; every
  * connection must stay served or be closed, and every answer be of the protocol.
  */
-/* links: init/control/answer.c init/control/request.c init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/client.c init/process/processes.c init/lib/procfs.c init/lib/unixsock.c */
+/* links: init/control/answer.c init/control/request.c init/pid1/requests.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/client.c init/process/processes.c init/lib/procfs.c init/lib/unixsock.c */
 #include <fcntl.h>
 #include <stdlib.h>
 
-#include "init/control/control.c"
-#include "init/pid1/act.h"
 #include "init/control/boot.h"
+#include "init/control/control.c"
 #include "init/lib/client.h"
-#include "init/event/console.h"
+#include "init/node/refresh-run.h"
+#include "init/node/whose.h"
+#include "init/pid1/act.h"
+#include "init/pid1/requests.h"
+#include "init/pid1/shutdown.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
@@ -48,13 +51,7 @@ void loop_arm(struct loop_timer *timer, int64_t due_ns)
 	(void)due_ns;
 }
 
-void console_direct(const void *record, size_t size)
-{
-	(void)record;
-	(void)size;
-}
-
-const char *boot_node_of_pid(int pid)
+const char *whose_pid(int pid)
 {
 	(void)pid;
 	return NULL;
@@ -65,7 +62,7 @@ void boot_status(struct control_boot *ret)
 	*ret = (struct control_boot){0};
 }
 
-bool boot_refresh_status(struct control_refresh *ret)
+bool refresh_run_status(struct control_refresh *ret)
 {
 	ret->runs[REFRESH_SAME] = 1;
 	return true;
@@ -119,7 +116,7 @@ static int act_on(const char *name)
 	return name[0] == 'r' ? 0 : -ENOENT;
 }
 
-int boot_refresh(void)
+int refresh_run_begin(void)
 {
 	return -EINPROGRESS;
 }
@@ -139,7 +136,7 @@ int boot_restart(const char *name)
 	return act_on(name);
 }
 
-void boot_shutdown(enum shutdown_kind kind, const char *by, const char *reason)
+void shutdown_begin(enum shutdown_kind kind, const char *by, const char *reason)
 {
 	(void)by;
 	if (kind >= SHUTDOWN_KIND_MAX)
@@ -195,9 +192,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	if (!prepared && event_init(100) < 0)
 		abort();
 	prepared = true;
+	connection_requests(&requests);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair) < 0)
 		return 0;
-	if (control_adopt(pair[0], 15, "api", "api") < 0)
+	if (control_adopt(pair[0], 31, "api", "api") < 0)
 		abort();
 	while (size >= 2) {
 		size_t n = (size_t)bytes[0] | (size_t)bytes[1] << 8;

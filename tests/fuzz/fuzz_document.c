@@ -2,15 +2,16 @@
 /*
  * The hub's document, or anybody's: what is taken must also be a tree that renders and decodes without harm.
  */
-/* links: stages/lib/document.c stages/config/template.c stages/config/mustache.c stages/config/decodeview.c stages/lib/base64.c */
+/* links: stages/lib/document.c stages/config/template.c stages/config/mustache.c stages/config/decodeview.c stages/lib/base64.c init/lib/json.c init/lib/utf8.c */
 /* libs: json-c */
+/* libs: json-c mbedtls */
 #include <stdlib.h>
 #include <string.h>
 
 #include <stdint.h>
 
+#include "stages/config/decodeview.h"
 #include "stages/lib/document.h"
-#include "stages/config/template.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
@@ -26,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	}
 	if (!json_object_is_type(document, json_type_object))
 		abort();
-	if (template_decode_view(document, &view, error, sizeof(error)) == 0)
+	if (decode_view(document, &view, error, sizeof(error)) == 0)
 		json_object_put(view);
 	json_object_put(document);
 	return 0;

@@ -3,12 +3,11 @@
  * Any bytes as an event's text and fields: what comes out is valid, bounded, one line, and the same in every form.
  * The input is the datagram of a stage's report: text, NUL, fields.
  */
-/* links: init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c */
+/* links: init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c */
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "init/event/console.h"
 #include "init/event/event.h"
 #include "init/lib/eventtext.h"
 #include "init/lib/loop.h"
@@ -24,12 +23,6 @@ void loop_arm(struct loop_timer *timer, int64_t due_ns)
 {
 	(void)timer;
 	(void)due_ns;
-}
-
-void console_direct(const void *record, size_t size)
-{
-	(void)record;
-	(void)size;
 }
 
 static void check(bool good)

@@ -2,15 +2,15 @@
 /*
  * The paravisor's report in the vTPM, and the form of a quote.
  */
-/* links: stages/evidence/hcl.c stages/evidence/tdx.c stages/lib/backoff.c */
+/* links: stages/cloud/hcl.c stages/lib/tdx.c stages/lib/backoff.c */
 /* libs: mbedtls */
 #include <stdlib.h>
 #include <string.h>
 
 #include <stdint.h>
 
-#include "stages/evidence/hcl.h"
-#include "stages/evidence/tdx.h"
+#include "stages/cloud/hcl.h"
+#include "stages/lib/tdx.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

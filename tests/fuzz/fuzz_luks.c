@@ -4,7 +4,7 @@
  * rest is the JSON metadata, put into two well-formed copies with right checksums, since no fuzzer guesses those. What
  * is accepted must keep to its bounds, and its token must be readable.
  */
-/* links: stages/disk/luksheader.c stages/disk/luksmetadata.c stages/lib/document.c stages/lib/printable.c */
+/* links: stages/disk/luksheader.c stages/disk/luksmetadata.c stages/lib/document.c stages/lib/printable.c init/lib/json.c init/lib/utf8.c stages/lib/base64.c */
 /* libs: json-c mbedtls */
 #include <endian.h>
 #include <stdlib.h>
@@ -13,7 +13,9 @@
 #include <json-c/json.h>
 #include <mbedtls/sha256.h>
 
+#include "stages/disk/luksheader.h"
 #include "stages/disk/luksmetadata.h"
+#include "stages/lib/base64.h"
 
 #define COPY 16384
 #define DEVICE (1u << 30)
@@ -60,7 +62,7 @@ static void use(const struct luks_header *header)
 		return;
 	check(keyslot >= 0 && header->keyslots & 1u << keyslot);
 	if (json_object_object_get_ex(token, "tpm2-blob", &blob) && json_object_is_type(blob, json_type_string))
-		(void)luks_base64_decode(json_object_get_string(blob), bytes, sizeof(bytes), &size);
+		(void)base64_decode_into(json_object_get_string(blob), bytes, sizeof(bytes), &size);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

@@ -13,12 +13,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "init/pid1/act.h"
-#include "init/control/boot.h"
-#include "init/lib/client.h"
-#include "init/control/control.h"
-#include "init/show/status.h"
 #include "event_lines.h"
+#include "init/control/boot.h"
+#include "init/control/connection.h"
+#include "init/control/control.h"
+#include "init/lib/client.h"
+#include "init/node/refresh-run.h"
+#include "init/node/whose.h"
+#include "init/pid1/act.h"
+#include "init/pid1/requests.h"
+#include "init/pid1/shutdown.h"
+#include "init/show/status.h"
 
 #define API_UID  12345
 #define NODES    200
@@ -28,7 +33,7 @@ UNUSED static const char *node_of_pid;
 static struct control_message message;
 UNUSED static int client = -1, received;
 
-const char *boot_node_of_pid(int pid)
+const char *whose_pid(int pid)
 {
 	(void)pid;
 	return node_of_pid;
@@ -42,7 +47,7 @@ void boot_status(struct control_boot *ret)
 
 static bool refreshes;
 
-bool boot_refresh_status(struct control_refresh *ret)
+bool refresh_run_status(struct control_refresh *ret)
 {
 	ret->success_ns = 1000000000;
 	return refreshes;
@@ -93,7 +98,7 @@ void boot_certificate(const char *sha256)
 	snprintf(called, sizeof(called), "certificate %s", sha256);
 }
 
-int boot_refresh(void)
+int refresh_run_begin(void)
 {
 	return -EINPROGRESS;
 }
@@ -117,7 +122,7 @@ int boot_restart(const char *name)
 	return -EALREADY;
 }
 
-void boot_shutdown(enum shutdown_kind kind, const char *by, const char *reason)
+void shutdown_begin(enum shutdown_kind kind, const char *by, const char *reason)
 {
 	snprintf(called, sizeof(called), "shutdown %d %s %s", kind, by, reason);
 }
@@ -163,7 +168,7 @@ UNUSED static void start(void)
 	snprintf(path, sizeof(path), "/tmp/control-%d", getpid());
 	CHECK_INT(loop_init(), 0);
 	CHECK_INT(event_init(1000), 0);
-	CHECK_INT(control_init(path, API_UID), 0);
+	CHECK_INT(control_init(path, API_UID, &requests), 0);
 	client = client_connect(path);
 	CHECK(client >= 0);
 	fcntl(client, F_SETFL, O_NONBLOCK);

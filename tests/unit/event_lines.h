@@ -5,19 +5,12 @@
 
 #include <string.h>
 
-#include "init/event/console.h"
 #include "init/event/event.h"
 #include "init/lib/eventtext.h"
 #include "loop_until.h"
 #include "test.h"
 
 static uint64_t wanted;
-
-void console_direct(const void *record, size_t size)
-{
-	(void)record;
-	(void)size;
-}
 
 static bool enough(void)
 {

@@ -103,9 +103,9 @@ UNUSED static void finish(struct fixture *f)
 
 UNUSED static void ends(struct fixture *f, size_t node, int status)
 {
-	struct plan_exit how = {.status = status};
+	struct process_exit how = {.status = status};
 
-	plan_exited(&f->plan, node, &how, f->now);
+	plan_ended(&f->plan, node, &how, f->now);
 	turn(f);
 }
 

@@ -3,28 +3,21 @@
  * A cgroup's files as the kernel writes them, here in an ordinary folder: what is read of them, what of it is said, and
  * what stays unknown. (How a cgroup comes to its end needs real ones: tests/component/test_services_cgroup.py.)
  */
-/* links: init/config/cgroup.c init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/lib/procfs.c */
+/* links: init/config/cgroup.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/lib/procfs.c */
 #define CGROUP_ROOT "."
 #include "init/process/cgroup.c"
 #include "init/node/cgroup-node.c"
 
-#include "init/event/console.h"
 #include "init/lib/eventtext.h"
 #include "loop_until.h"
 #include "test.h"
 
-static struct config_pair limit = {(char *)"memory.max", (char *)"64M"};
+static struct config_setting limit = {(char *)"memory.max", (char *)"64M", true};
 static struct config_node nodes[] = {{.name = (char *)"app", .kind = NODE_SERVICE, .cgroup = &limit, .n_cgroup = 1},
 				     {.name = (char *)"bare", .kind = NODE_SERVICE}};
 static struct config plan = {.nodes = nodes, .n_nodes = 2};
 static uint64_t wanted;
 static char reason[NODE_REASON_MAX];
-
-void console_direct(const void *record, size_t size)
-{
-	(void)record;
-	(void)size;
-}
 
 static void put(const char *path, const char *text)
 {
@@ -73,7 +66,7 @@ static void start(void)
 	put("gantry/app/memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n");
 	CHECK_INT(loop_init(), 0);
 	CHECK_INT(event_init(100), 0);
-	CHECK_INT(cgroup_node_init(&plan, gone), 0);
+	CHECK_INT(cgroup_node_init(&plan, 8, gone), 0);
 }
 
 static void run(size_t node)
@@ -196,6 +189,7 @@ TEST(without_a_known_limit_the_service_runs_and_says_so)
 	close(fd);
 	CHECK(cgroup_node_end(0, false));
 	limit.name = (char *)"memory.maks";
+	limit.known = false;
 	CHECK_INT(cgroup_node_open(0, &fd, reason, sizeof(reason)), -EINVAL);
 	CHECK_STR(reason, "cgroup memory.maks: \"64M\" refused: No such file or directory");
 	CHECK_INT(fd, -1);

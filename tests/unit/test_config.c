@@ -2,7 +2,7 @@
 /*
  * The configuration: what a good file becomes, and for each kind of error the exact line that is said.
  */
-/* links: init/config/cgroup.c init/config/check.c init/config/format.c init/config/image.c init/config/keys.c init/config/container-keys.c init/config/launch.c init/config/plan.c init/config/refresh.c init/config/print.c init/config/load.c init/config/jsonpos.c init/lib/pool.c init/lib/words.c init/config/shutdown.c init/plan/phases.c */
+/* links: init/config/cgroup.c init/config/check.c init/config/format.c init/config/image.c init/config/keys.c init/config/container-keys.c init/config/launch.c init/config/plan.c init/config/refresh.c init/config/print.c init/config/load.c init/config/jsonpos.c init/lib/pool.c init/lib/words.c init/config/shutdown.c init/plan/phases.c init/lib/json.c init/lib/utf8.c init/lib/member.c init/config/build.c init/config/fill.c */
 /* libs: json-c */
 #include <errno.h>
 #include <signal.h>
@@ -55,7 +55,8 @@ TEST(a_good_file_becomes_a_plan)
 	CHECK_STR(c->fifo, "/run/gantry/fifo");
 	CHECK_INT(c->event_rate_per_s, 0);
 	CHECK_INT(c->event_burst, 5);
-	CHECK_STR(c->api_json, "{\"listen\":\"[::]:3535\"}");
+	CHECK_STR(c->api_json, "{\"listen\":\"[::]:3535\",\"connections\":1024,\"connections_per_address\":256,"
+		  "\"before_unlock\":\"events\",\"password_hash\":\"sha256\",\"tls_hosts\":[\"localhost\"],\"tls_create\":true}");
 	CHECK_INT(c->n_log_needs, 1);
 	CHECK_INT(c->log_needs[0], 2);
 	CHECK(c->logs);
@@ -129,40 +130,40 @@ TEST(what_is_left_out_has_its_default)
 TEST(what_is_not_strict_json_is_refused_with_line_and_place)
 {
 	static const struct bad bad[] = {
-		{"", "boot.json:1: top level: the text ends where a value must follow"},
+		{"", "boot.json:1: top level: ends too early: a value expected"},
 		{"\n[]", "boot.json:2: top level: must be an object"},
-		{"{} {}", "boot.json:1: top level: '{' where the end of the file must follow"},
-		{"{}\n\nx", "boot.json:3: top level: 'x' where the end of the file must follow"},
+		{"{} {}", "boot.json:1: top level: bytes after the JSON value"},
+		{"{}\n\nx", "boot.json:3: top level: bytes after the JSON value"},
 		{"{\n\"hostname\": \"a\",\n}", "boot.json:3: top level: comma before '}'"},
 		{"{\"modules\": [\"a\",\n]}", "boot.json:2: modules: comma before ']'"},
-		{"{\"modules\": [\"a\" \"b\"]}", "boot.json:1: modules: '\"' where ',' or ']' must follow"},
-		{"{\"hostname\" \"a\"}", "boot.json:1: top level: '\"' where ':' must follow"},
-		{"{hostname: \"a\"}", "boot.json:1: top level: 'h' where a key in quotes must follow"},
-		{"{'hostname': \"a\"}", "boot.json:1: top level: ''' where a key in quotes must follow"},
+		{"{\"modules\": [\"a\" \"b\"]}", "boot.json:1: modules: ',' or ']' expected, found '\"'"},
+		{"{\"hostname\" \"a\"}", "boot.json:1: top level: ':' expected, found '\"'"},
+		{"{hostname: \"a\"}", "boot.json:1: top level: a key in quotes expected, found 'h'"},
+		{"{'hostname': \"a\"}", "boot.json:1: top level: a key in quotes expected, found '''"},
 		{"{\"hostname\": \"a\",\n\"hostname\": \"b\"}",
-		 "boot.json:2: top level: key \"hostname\" is there twice"},
+		 "boot.json:2: top level: duplicate key \"hostname\""},
 		{"{\"held\": {\"delay_s\": 1,\n/* \n */ \"delay_s\": 2}}",
-		 "boot.json:3: held: key \"delay_s\" is there twice"},
-		{"{\"hostname\": \"a\xff\"}", "boot.json:1: hostname: invalid UTF-8 in a string"},
-		{"{\"hostname\": \"\xed\xa0\x80\"}", "boot.json:1: hostname: invalid UTF-8 in a string"},
-		{"{\"hostname\": \"\xc0\xaf\"}", "boot.json:1: hostname: invalid UTF-8 in a string"},
-		{"{\"hostname\": \"a\\u0000b\"}", "boot.json:1: hostname: \\u0000 in a string"},
+		 "boot.json:3: held: duplicate key \"delay_s\""},
+		{"{\"hostname\": \"a\xff\"}", "boot.json:1: hostname: string is not UTF-8"},
+		{"{\"hostname\": \"\xed\xa0\x80\"}", "boot.json:1: hostname: string is not UTF-8"},
+		{"{\"hostname\": \"\xc0\xaf\"}", "boot.json:1: hostname: string is not UTF-8"},
+		{"{\"hostname\": \"a\\u0000b\"}", "boot.json:1: hostname: NUL in a string"},
 		{"{\"hostname\": \"\\ud800x\"}", "boot.json:1: hostname: half of a surrogate pair in a string"},
 		{"{\"host\\u006eame\": \"a\"}", "boot.json:1: top level: escape in a key"},
 		{"{\"hostname\": \"a\\x\"}", "boot.json:1: hostname: unknown escape in a string"},
-		{"{\"hostname\": \"a\tb\"}", "boot.json:1: hostname: control byte 0x09 in a string"},
+		{"{\"hostname\": \"a\tb\"}", "boot.json:1: hostname: control character in a string"},
 		{"{\"hostname\": \"a\n\"}", "boot.json:1: hostname: string without an end"},
-		{"{\"hostname\": nul}", "boot.json:1: hostname: 'n' where a value must follow"},
-		{"{\"hostname\": NaN}", "boot.json:1: hostname: 'N' where a value must follow"},
+		{"{\"hostname\": nul}", "boot.json:1: hostname: a value expected, found 'n'"},
+		{"{\"hostname\": NaN}", "boot.json:1: hostname: a value expected, found 'N'"},
 		{"{\"hostname\": 01}", "boot.json:1: hostname: number with a leading zero"},
 		{"{\"hostname\": 1e3}", "boot.json:1: hostname: number with an exponent"},
-		{"{\"hostname\": -}", "boot.json:1: hostname: '}' where a digit must follow"},
+		{"{\"hostname\": -}", "boot.json:1: hostname: a digit expected, found '}'"},
 		{"{\"hostname\": 1234567890123456789}", "boot.json:1: hostname: number of more than 18 digits"},
 		{"{}\n/* no end\n\n", "boot.json:2: top level: comment without an end"},
-		{"{} # x", "boot.json:1: top level: '#' where the end of the file must follow"},
-		{"{} / x", "boot.json:1: top level: '/' begins no comment: they are // to the end of the line, or /* to */"},
+		{"{} # x", "boot.json:1: top level: bytes after the JSON value"},
+		{"{} / x", "boot.json:1: top level: '/' does not begin a comment (// to the end of the line, or /* to */)"},
 		{"{\"stages\": [{}, {\"retry\": [[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}]}",
-		 "boot.json:1: stages[1].retry[0][0][0][0][0][0][0][0][0][0][0][0][0]: more than 16 levels of objects and arrays"},
+		 "boot.json:1: stages[1].retry[0][0][0][0][0][0][0][0][0][0][0][0][0]: nested too deeply: more than 16 levels of objects and arrays"},
 		{0}};
 
 	check_all(bad);
@@ -185,7 +186,7 @@ TEST(bytes_after_a_nul_are_seen)
 
 	CHECK_INT(config_parse("boot.json", text, sizeof(text), &c, error, sizeof(error)), -EINVAL);
 	CHECK(c == NULL);
-	CHECK_STR(error, "boot.json:2: top level: byte 0x00 where the end of the file must follow");
+	CHECK_STR(error, "boot.json:2: top level: bytes after the JSON value");
 }
 
 TEST(keys_and_types_are_strict)

@@ -2,7 +2,8 @@
 /*
  * The console as a reader of the ring, on a pipe, a pseudo-terminal that goes away, and a plain file.
  */
-/* links: init/event/console.c init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c */
+/* links: init/event/console.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -63,7 +64,7 @@ static void start(size_t entries)
 	CHECK_INT(fcntl(reader, F_SETPIPE_SZ, PIPE_SIZE), PIPE_SIZE);
 	console_test_path = name;
 	CHECK_INT(loop_init(), 0);
-	CHECK_INT(event_init(entries), 0);
+	CHECK_INT(event_init(entries), entries ? 0 : -EINVAL);
 }
 
 TEST(a_slow_console_loses_the_oldest_lines_and_says_how_many)
@@ -87,6 +88,38 @@ TEST(a_slow_console_loses_the_oldest_lines_and_says_how_many)
 		skipped = strtoul(said + strlen("warning console message: "), NULL, 10);
 	CHECK(skipped > 800);
 	CHECK_INT(lines() - 1 + skipped, event_last());
+	unlink(name);
+}
+
+TEST(what_was_said_before_the_ring_reaches_the_console_or_is_counted)
+{
+	char first[64];
+	unsigned long skipped = 0;
+
+	for (int i = 1; i <= 100; i++)
+		event_say(EVENT_INFO, "test", "early %d", i);
+	start(2000);
+	CHECK_INT(console_init(), 0);
+	take();
+	CHECK(sscanf(got, "[%*[^]]] warning console message: %lu events skipped\n", &skipped) == 1);
+	CHECK(skipped > 0 && skipped < 100);
+	snprintf(first, sizeof(first), "info test message: early %lu\n", skipped + 1);
+	CHECK(strstr(got, first) != NULL);
+	CHECK(strstr(got, "info test message: early 100\n") != NULL);
+	CHECK_INT(lines() - 1 + skipped, 100);
+	unlink(name);
+}
+
+TEST(without_memory_for_the_ring_the_console_shows_all)
+{
+	start(0);
+	event_say(EVENT_INFO, "test", "said before the console was there");
+	CHECK_INT(console_init(), 0);
+	for (int i = 0; i < 1000; i++) {
+		event_say(EVENT_INFO, "test", "line %d", i);
+		take();
+	}
+	CHECK_INT(lines(), 1001);
 	unlink(name);
 }
 

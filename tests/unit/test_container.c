@@ -3,13 +3,16 @@
  * Containers without podman: what boot.json may say of them and what is refused, what PID 1 makes of it, and the exact
  * command lines that come of it.
  */
-/* links: init/config/load.c init/config/cgroup.c init/config/check.c init/config/format.c init/config/image.c init/config/refresh.c init/config/keys.c init/config/launch.c init/config/shutdown.c init/plan/phases.c init/config/container-keys.c init/container/command.c init/config/plan.c init/config/jsonpos.c init/lib/pool.c init/lib/words.c */
+/* links: init/config/load.c init/config/cgroup.c init/config/check.c init/config/format.c init/config/image.c init/config/refresh.c init/config/keys.c init/config/launch.c init/config/shutdown.c init/plan/phases.c init/config/container-keys.c init/container/command.c init/config/plan.c init/config/jsonpos.c init/lib/pool.c init/lib/words.c init/lib/json.c init/lib/utf8.c init/lib/member.c init/config/build.c init/config/fill.c */
 /* libs: json-c */
 #include <stdio.h>
 #include <string.h>
 
 #include <json-c/json.h>
 
+#include "init/config/container-keys.h"
+#include "init/config/fill.h"
+#include "init/config/keys.h"
 #include "init/config/load.h"
 #include "init/lib/config.h"
 #include "init/container/container.h"
@@ -129,7 +132,7 @@ TEST(a_service_is_a_program_or_a_container)
 	char text[1024];
 
 	CHECK(!parse("{\"services\": [{\"name\": \"a\", \"ready\": {\"fd\": 3}, \"container\": {\"image\": \"" IMAGE "\"}}]}"));
-	CHECK(strstr(error, "no descriptor reaches into"));
+	CHECK(strstr(error, "\"fd\" does not work with"));
 	CHECK(!parse("{\"services\": [{\"name\": \"a\"}]}"));
 	CHECK(!parse("{\"services\": [{\"name\": \"a\", \"command\": [\"/b\"], \"container\": {\"image\": \"" IMAGE "\"}}]}"));
 	for (size_t i = 0; i < sizeof(not_beside) / sizeof(not_beside[0]); i++) {
@@ -167,10 +170,24 @@ TEST(only_what_declares_a_login_takes_an_artifact)
 }
 
 /* The words behind podman's own, joined by spaces. */
+/* As the launcher gets it: with the defaults of boot.json, and with the machine's `containers`. */
+static struct json_object *complete(const char *json)
+{
+	struct json_object *service = json_tokener_parse(json), *containers = json_object_object_get(service, "containers");
+
+	if (!containers) {
+		containers = json_object_new_object();
+		json_object_object_add(service, "containers", containers);
+	}
+	CHECK_INT(fill_defaults(containers, &containers_keys), 0);
+	CHECK_INT(fill_defaults(service, &service_keys), 0);
+	return service;
+}
+
 static const char *command(enum container_ask ask, const char *json, const char *authfile)
 {
 	static char text[4096];
-	struct json_object *service = json_tokener_parse(json);
+	struct json_object *service = complete(json);
 	struct container_words words;
 	size_t n = 0;
 
@@ -239,7 +256,7 @@ TEST(the_registry_is_asked_over_tls_unless_it_is_plain)
 
 TEST(podman_gets_no_environment_but_ours)
 {
-	struct json_object *service = json_tokener_parse(SERVICE(""));
+	struct json_object *service = complete(SERVICE(""));
 	struct container_words words;
 
 	container_environment(service, &words);
@@ -252,7 +269,7 @@ TEST(podman_gets_no_environment_but_ours)
 
 TEST(more_words_than_fit_are_an_error)
 {
-	struct json_object *service = json_tokener_parse(SERVICE(", \"command\": []"));
+	struct json_object *service = complete(SERVICE(", \"command\": []"));
 	struct json_object *list = json_object_object_get(json_object_object_get(service, "container"), "command");
 	struct container_words words;
 

@@ -3,7 +3,7 @@
  * The control protocol on the connections that roles inherit: what each may do, acts and their descriptors, and what is
  * handed over unasked.
  */
-/* links: init/control/control.c init/control/answer.c init/control/request.c init/lib/client.c init/show/status.c init/show/status-json.c init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/process/processes.c init/lib/procfs.c init/lib/unixsock.c */
+/* links: init/control/control.c init/control/answer.c init/control/request.c init/pid1/requests.c init/lib/client.c init/show/status.c init/show/status-json.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/process/processes.c init/lib/procfs.c init/lib/unixsock.c */
 #include "control_boot.h"
 
 static void adopt(unsigned permissions)
@@ -14,6 +14,7 @@ static void adopt(unsigned permissions)
 	CHECK_INT(loop_init(), 0);
 	CHECK_INT(event_init(1000), 0);
 	CHECK_INT(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	connection_requests(&requests);
 	CHECK_INT(control_adopt(pair[0], permissions, "api", "api"), 0);
 	client = pair[1];
 	fcntl(client, F_SETFL, O_NONBLOCK);

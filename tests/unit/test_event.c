@@ -2,30 +2,17 @@
 /*
  * The event ring, the cleaning of what comes in, and the three forms in which an event is read.
  */
-/* links: init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c */
+/* links: init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "init/event/console.h"
 #include "init/event/event.h"
 #include "init/lib/eventtext.h"
 #include "init/lib/utf8.h"
 #include "loop_until.h"
 #include "test.h"
-
-static char direct[EVENT_LINE_MAX];
-
-void console_direct(const void *record, size_t size)
-{
-	struct text t = {.bytes = direct, .room = sizeof(direct) - 1};
-	struct event_view e;
-
-	if (event_view(&e, record, size) == 0)
-		event_console_line(&t, &e);
-	direct[t.size] = '\0';
-}
 
 /* Event `seq` in one of its forms; NULL if it is not there. */
 static const char *form(uint64_t seq, void (*write)(struct text *, const struct event_view *))
@@ -67,11 +54,31 @@ static void add_text(const char *text)
 	event_add(EVENT_INFO, EVENT_MESSAGE, "test", text, strlen(text), NULL, 0);
 }
 
-TEST(an_event_before_the_ring_goes_to_the_console)
+TEST(events_before_the_ring_are_the_first_in_it)
 {
 	event_say(EVENT_NOTICE, "gantry", "early %d", 1);
-	CHECK(strstr(direct, "] notice gantry message: early 1\n") != NULL);
-	CHECK_INT(event_last(), 0);
+	event_say(EVENT_NOTICE, "gantry", "early %d", 2);
+	CHECK_STR(line_of(1), "notice gantry message: early 1\n");
+	CHECK_INT(event_init(100), 0);
+	event_say(EVENT_NOTICE, "gantry", "late");
+	CHECK_STR(text_of(1), "early 1");
+	CHECK_STR(text_of(2), "early 2");
+	CHECK_STR(text_of(3), "late");
+	CHECK_INT(event_last(), 3);
+}
+
+TEST(without_memory_for_the_ring_the_newest_events_are_kept)
+{
+	char record[EVENT_RECORD_MAX];
+	uint64_t seq = 1;
+
+	CHECK_INT(event_init(0), -EINVAL);
+	for (int i = 1; i <= 1000; i++)
+		event_say(EVENT_NOTICE, "gantry", "number %d", i);
+	CHECK_INT(event_last(), 1000);
+	CHECK_STR(text_of(1000), "number 1000");
+	CHECK(event_read(&seq, record) > 0);
+	CHECK(seq > 1 && seq <= 1000 - 7);	/* as many of the largest as fit, at least */
 }
 
 TEST(events_are_numbered_from_one_without_holes)
@@ -230,8 +237,12 @@ TEST(too_many_fields_are_cut)
 
 TEST(the_console_line_has_the_text_field_last)
 {
+	struct fields fields = {0};
+
 	CHECK_INT(event_init(10), 0);
-	event_state(EVENT_INFO, "network", "done", "text=10.0.0.4/24 via 10.0.0.1 on eth0", "attempt=1", NULL);
+	fields_add(&fields, "text", "%s", "10.0.0.4/24 via 10.0.0.1 on eth0");
+	fields_add(&fields, "attempt", "%d", 1);
+	event_state(EVENT_INFO, "network", "done", &fields);
 	CHECK_STR(line_of(1), "info network state: done attempt=1 text=10.0.0.4/24 via 10.0.0.1 on eth0\n");
 	event_state(EVENT_NOTICE, "gantry", "booted", NULL);
 	CHECK_STR(line_of(2), "notice gantry state: booted\n");
@@ -244,8 +255,11 @@ TEST(the_console_line_has_the_text_field_last)
 
 TEST(the_old_message_names_the_source_unless_it_came_from_outside)
 {
+	struct fields fields = {0};
+
 	CHECK_INT(event_init(10), 0);
-	event_state(EVENT_INFO, "disk", "done", "text=opened", NULL);
+	fields_add(&fields, "text", "opened");
+	event_state(EVENT_INFO, "disk", "done", &fields);
 	event_add(EVENT_INFO, EVENT_MESSAGE, "fifo", "foo", 3, NULL, 0);
 	event_add(EVENT_INFO, EVENT_MESSAGE, "http", "bar", 3, NULL, 0);
 	CHECK_STR(form(1, event_message), "[disk] done text=opened");

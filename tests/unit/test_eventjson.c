@@ -2,21 +2,14 @@
 /*
  * What is an event object and what is not; and what a datagram says.
  */
-/* links: init/event/datagram.c init/event/eventjson.c init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/loop.c */
+/* links: init/event/datagram.c init/event/eventjson.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/loop.c init/lib/json.c */
 #include <string.h>
 
-#include "init/event/console.h"
 #include "init/event/datagram.h"
 #include "init/event/event.h"
 #include "test.h"
 
 static struct eventjson e;
-
-void console_direct(const void *record, size_t size)
-{
-	(void)record;
-	(void)size;
-}
 
 static bool reads(const char *object, size_t size)
 {

@@ -2,7 +2,7 @@
 /*
  * The event socket: a datagram is an event of whoever the kernel says sent it, and a flood is taken in turns.
  */
-/* links: init/event/eventsock.c init/event/sender.c init/event/datagram.c init/event/eventjson.c init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/lib/unixsock.c */
+/* links: init/event/eventsock.c init/event/sender.c init/event/datagram.c init/event/eventjson.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/lib/unixsock.c init/lib/bucket.c init/lib/json.c */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "init/control/boot.h"
 #include "init/event/eventjson.h"
 #include "init/event/eventsock.h"
 #include "init/event/sender.h"
@@ -22,7 +21,7 @@ static const char *node = "rbuilder";
 static int asked_pid;
 static int sender = -1;
 
-const char *boot_node_of_pid(int pid)
+static const char *whose_pid(int pid)
 {
 	asked_pid = pid;
 	return node;
@@ -38,7 +37,7 @@ static void start(void)
 	snprintf(path, sizeof(path), "/tmp/events-%d", getpid());
 	CHECK_INT(loop_init(), 0);
 	CHECK_INT(event_init(2000), 0);
-	CHECK_INT(eventsock_init(path), 0);
+	CHECK_INT(eventsock_init(path, whose_pid), 0);
 }
 
 /* Names the socket once: connected senders need no path any more. */

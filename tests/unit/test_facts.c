@@ -3,18 +3,12 @@
  * What PID 1 keeps of what its stages found out: whole messages or nothing, cleaned, bounded, one node apart from
  * the other.
  */
-/* links: init/node/facts.c init/event/event.c init/lib/ring.c init/lib/utf8.c init/lib/loop.c */
+/* links: init/node/facts.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/loop.c */
 #include "init/event/console.h"
 #include "init/node/facts.h"
 #include "test.h"
 
 #define TAKE(node, bytes) facts_take(node, bytes, sizeof(bytes))
-
-void console_direct(const void *record, size_t size)
-{
-	(void)record;
-	(void)size;
-}
 
 static void check(size_t node, const char *expected, size_t size)
 {

@@ -3,12 +3,12 @@
  * The paravisor's report and the form of a TD quote. Reports that the emulated platform makes are read in the
  * component and boot tests; here are the edges.
  */
-/* links: stages/evidence/hcl.c stages/evidence/tdx.c stages/lib/backoff.c */
+/* links: stages/cloud/hcl.c stages/lib/tdx.c stages/lib/backoff.c */
 /* libs: mbedtls */
 #include <mbedtls/sha256.h>
 
-#include "stages/evidence/hcl.h"
-#include "stages/evidence/tdx.h"
+#include "stages/cloud/hcl.h"
+#include "stages/lib/tdx.h"
 #include "test.h"
 
 #define CLAIMS "{\"keys\":[]}"

@@ -3,7 +3,7 @@
  * The plan with a clock of the test's own and no process: what is started when, what a failure does, how the boot is
  * judged; and random walks through all of it.
  */
-/* links: init/plan/plan.c init/plan/graph.c init/plan/input.c init/plan/node.c init/plan/text.c */
+/* links: init/plan/plan.c init/plan/graph.c init/plan/input.c init/plan/node.c init/plan/queue.c init/plan/text.c */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -157,7 +157,7 @@ TEST(a_passed_deadline_terms_then_kills_then_retries)
 	wait_until_due(f);
 	CHECK_INT(f->last_signal[0], SIGKILL);
 	CHECK_INT(state(f, 0), NODE_RUNNING);
-	plan_exited(&f->plan, 0, &(struct plan_exit){.status = -1, .signal = SIGKILL}, f->now);
+	plan_ended(&f->plan, 0, &(struct process_exit){.status = -1, .signal = SIGKILL}, f->now);
 	turn(f);
 	CHECK_INT(state(f, 0), NODE_RETRYING);
 	CHECK(strstr(f->plan.nodes[0].reason, "deadline passed after 10 s"));
@@ -183,7 +183,7 @@ TEST(a_skipped_stage_satisfies_what_needs_it)
 	add(f, "snapshot", NODE_STAGE);
 	needs(add(f, "reth", NODE_SERVICE), 0);
 	begin(f);
-	plan_exited(&f->plan, 0, &(struct plan_exit){.status = 0, .skipped = true}, f->now);
+	plan_ended(&f->plan, 0, &(struct process_exit){.status = 0, .skipped = true}, f->now);
 	turn(f);
 	CHECK_INT(state(f, 0), NODE_SKIPPED);
 	CHECK_INT(f->started[1], 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The plan and the order of its services: wants, starts by hand, and following what is needed. Time is the test's own. */
-/* links: init/plan/plan.c init/plan/graph.c init/plan/input.c init/plan/node.c init/plan/text.c */
+/* links: init/plan/plan.c init/plan/graph.c init/plan/input.c init/plan/node.c init/plan/queue.c init/plan/text.c */
 #include "plan_fixture.h"
 
 TEST(wanted_is_started_and_waited_for_but_its_failure_does_not_block)
@@ -255,7 +255,7 @@ TEST(a_follower_that_refuses_to_end_delays_what_it_needs_by_its_grace_only)
 	manual(f, 0, false);
 	wait_until_due(f);
 	CHECK_INT(f->last_signal[1], SIGKILL);
-	plan_exited(&f->plan, 1, &(struct plan_exit){.status = -1, .signal = SIGKILL}, f->now);
+	plan_ended(&f->plan, 1, &(struct process_exit){.status = -1, .signal = SIGKILL}, f->now);
 	turn(f);
 	CHECK_INT(f->last_signal[0], SIGTERM);
 	finish(f);

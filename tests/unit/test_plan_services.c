@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The plan and its services: readiness, restarts, watchdogs, containers. Time is the test's own. */
-/* links: init/plan/plan.c init/plan/graph.c init/plan/input.c init/plan/node.c init/plan/text.c */
+/* links: init/plan/plan.c init/plan/graph.c init/plan/input.c init/plan/node.c init/plan/queue.c init/plan/text.c */
 #include <errno.h>
 
 #include "plan_fixture.h"
@@ -62,7 +62,7 @@ TEST(policies_by_how_it_ended)
 		service(f, "a")->restart = table[i].policy;
 		begin(f);
 		ready(f, 0);
-		plan_exited(&f->plan, 0, &(struct plan_exit){.status = table[i].status, .signal = SIGSEGV}, f->now);
+		plan_ended(&f->plan, 0, &(struct process_exit){.status = table[i].status, .signal = SIGSEGV}, f->now);
 		turn(f);
 		CHECK_INT(state(f, 0), table[i].expected);
 		finish(f);
@@ -166,7 +166,7 @@ TEST(a_long_reason_is_kept_whole_but_for_what_a_burst_adds)
 	why[sizeof(why) - 1] = '\0';
 	for (int i = 0; i < 4; i++) {
 		ready(f, 0);
-		plan_exited(&f->plan, 0, &(struct plan_exit){.status = 1, .reason = why}, f->now);
+		plan_ended(&f->plan, 0, &(struct process_exit){.status = 1, .reason = why}, f->now);
 		turn(f);
 		CHECK_INT(strlen(f->plan.nodes[0].reason), NODE_REASON_MAX - 1);
 		if (i < 3)
@@ -246,7 +246,7 @@ TEST(an_unhealthy_service_that_refuses_to_end_is_killed_after_its_grace)
 	CHECK_INT(f->last_signal[0], SIGTERM);
 	wait_until_due(f);
 	CHECK_INT(f->last_signal[0], SIGKILL);
-	plan_exited(&f->plan, 0, &(struct plan_exit){.status = -1, .signal = SIGKILL}, f->now);
+	plan_ended(&f->plan, 0, &(struct process_exit){.status = -1, .signal = SIGKILL}, f->now);
 	turn(f);
 	CHECK_INT(state(f, 0), NODE_FAILED);
 	CHECK_STR(f->plan.nodes[0].reason, "watchdog: 3 probes failed");

@@ -3,7 +3,7 @@
  * A million random steps of the plan beside a model that was written from the documentation, not from the code: after
  * each, both say the same of every node. GANTRY_SEED repeats a walk, GANTRY_STEPS makes it longer or shorter.
  */
-/* links: init/plan/plan.c init/plan/graph.c init/plan/input.c init/plan/node.c init/plan/text.c */
+/* links: init/plan/plan.c init/plan/graph.c init/plan/input.c init/plan/node.c init/plan/queue.c init/plan/text.c */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -114,10 +114,10 @@ static void note(struct walk *w, const char *what, size_t node)
 static void one_exit(struct walk *w, size_t i)
 {
 	static const int statuses[] = {0, 0, 0, 1, 1, STAGE_AGAIN, STAGE_NEVER, -1};
-	struct plan_exit how = {.status = statuses[dice(w, 8)], .signal = 9, .skipped = dice(w, 2)};
+	struct process_exit how = {.status = statuses[dice(w, 8)], .signal = 9, .skipped = dice(w, 2)};
 
 	note(w, how.status ? "bad exit of" : "good exit of", i);
-	plan_exited(&w->plan, i, &how, w->now);
+	plan_ended(&w->plan, i, &how, w->now);
 	m_exit(&w->model, (int)i, how.status, how.skipped, w->now);
 }
 
@@ -201,7 +201,7 @@ static bool shuts_down(struct walk *w)
 		}
 		for (size_t i = 0; i < w->plan.n_nodes; i++)
 			if (w->plan.nodes[i].process && w->plan.nodes[i].state == NODE_STOPPING)
-				plan_exited(&w->plan, i, &(struct plan_exit){.status = 0}, w->now);
+				plan_ended(&w->plan, i, &(struct process_exit){.status = 0}, w->now);
 	}
 	return down;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "stages/snapshot/percent.h"
+#include "stages/snapshot/s3.h"
 #include "stages/snapshot/s3xml.h"
 #include "stages/snapshot/sigv4.h"
 #include "stages/snapshot/xml.h"

@@ -4,7 +4,7 @@
  * the specification leaves open, where we are stricter, and how errors are told.
  */
 /* links: stages/config/template.c stages/config/mustache.c stages/config/decodeview.c stages/lib/base64.c */
-/* libs: json-c */
+/* libs: json-c mbedtls */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
@@ -13,6 +13,7 @@
 
 #include <json-c/json.h>
 
+#include "stages/config/decodeview.h"
 #include "stages/config/template.h"
 #include "test.h"
 
@@ -277,7 +278,7 @@ TEST(base64_keys_are_decoded_in_the_view_only)
 	struct json_object *view = NULL;
 	char error[200] = "";
 
-	CHECK_INT(template_decode_view(document, &view, error, sizeof(error)), 0);
+	CHECK_INT(decode_view(document, &view, error, sizeof(error)), 0);
 	CHECK_STR(json_object_to_json_string_ext(view, JSON_C_TO_STRING_PLAIN),
 		  "{\"b\":{\"config\":\"hello\\nworld!\\n\",\"n\":[{\"x\":\"\"}]},\"z\":null}");
 	CHECK_INT(render("{{b.config}}", view, NULL, TEMPLATE_ANY), 0);
@@ -293,7 +294,7 @@ static void check_view(const char *json, const char *expected)
 	struct json_object *document = json_tokener_parse(json), *view = NULL;
 	char error[200] = "";
 
-	CHECK_INT(template_decode_view(document, &view, error, sizeof(error)), -EBADMSG);
+	CHECK_INT(decode_view(document, &view, error, sizeof(error)), -EBADMSG);
 	CHECK_STR(error, expected);
 	json_object_put(document);
 }

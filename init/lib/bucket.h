@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A token bucket: a burst passes, then a steady rate. Pure: the caller passes the time and counts what was refused,
+ * because each caller reports that in its own words.
+ */
+#ifndef INIT_LIB_BUCKET_H
+#define INIT_LIB_BUCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* per_s 0: no limit. Both count events. */
+struct bucket_limit {
+	int64_t per_s, burst;
+};
+
+/* Zeroed, it is full. */
+struct bucket {
+	int64_t full_ns;	/* when it will be full again */
+};
+
+/* Takes one token; false if there is none. now_ns: any clock that does not go back, always the same one for a bucket. */
+bool bucket_take(struct bucket *bucket, const struct bucket_limit *limit, int64_t now_ns);
+
+#endif

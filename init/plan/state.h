@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The state of the boot plan and of its nodes, and the actions that come out of it. plan.h has the functions. */
+#ifndef INIT_PLAN_STATE_H
+#define INIT_PLAN_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <gantry/plan.h>
+
+#include "graph.h"
+#include "init/lib/config.h"
+#include "init/lib/exit.h"
+#include "queue.h"
+
+#define PLAN_STAGE_GRACE_MS 2000	/* of a stage, between SIGTERM and SIGKILL */
+
+enum plan_action_kind {
+	PLAN_START,	/* start a process for node */
+	PLAN_SIGNAL,	/* send `signal` to the node's process (a service's SIGKILL means its whole cgroup) */
+	PLAN_CHANGED,	/* node's state changed: tell it */
+	PLAN_BOOT,	/* the boot's state changed: tell it */
+	PLAN_HELD_OVER,	/* the configured action of a held boot is due */
+	PLAN_DOWN,	/* a shutdown has ended every node */
+};
+
+struct plan_action {
+	enum plan_action_kind kind;
+	uint16_t node;
+	int signal;
+	enum node_state state;		/* PLAN_CHANGED: the new one; the node may have moved on since */
+};
+
+/* Why a service that is stopping ends, when nobody asked for it. */
+enum plan_ending {
+	ENDING_ASKED,
+	ENDING_FAILED,		/* its watchdog found it dead */
+	ENDING_ITSELF,		/* it said so */
+};
+
+struct plan_node {
+	const struct config_node *config;
+	enum node_state state;
+	char reason[NODE_REASON_MAX];	/* why it is in this state, or its last result */
+	unsigned attempts;		/* starts since the last success or manual start */
+	unsigned starts;		/* starts in all */
+	int64_t started_ns, first_started_ns, ended_ns, next_ns;
+	int64_t launched_ns;		/* service: its program was executed; 0: not yet */
+	int64_t kill_ns;		/* when to send SIGKILL after a stop or a passed deadline; 0: not */
+	int64_t killed_ns;		/* during a shutdown: when SIGKILL was sent; 0: not yet */
+	bool process;			/* a process exists, or is about to */
+	bool overdue;			/* killed because of its deadline */
+	bool restart;			/* start again once stopped */
+	bool follows;			/* stopping, because what it needs does */
+	bool told;			/* stopping: it was asked to end; before, its followers are */
+	bool disable;			/* disabled, not stopped, once it has ended */
+	enum {SWITCH_NONE, SWITCH_ON, SWITCH_OFF} switched;	/* by plan_enable() */
+	enum plan_ending ending;
+	int64_t alive_ns;		/* when it last said that it is alive, or became ready */
+	int64_t burst_ns;		/* when the restarts that are counted began */
+	unsigned restarts;		/* since then */
+	bool down;			/* during a shutdown: ended, with all that depends on it */
+	unsigned up;			/* during a shutdown: how many nodes that depend on it are not down */
+	bool seen;			/* by the walk that pulls in what a start needs */
+};
+
+struct plan {
+	const struct config *config;
+	struct plan_node *nodes;
+	size_t n_nodes;
+	struct plan_graph graph;
+	struct queue starters;		/* nodes to start once no node is marked any more */
+	uint64_t random;		/* for jitter: seeded by plan_seed() */
+	size_t n_bad, n_open;		/* required nodes that failed or are blocked; that are not at an end */
+	bool unjudged;			/* one of those has changed */
+	size_t n_down;
+	enum boot_state state;
+	bool held_once;			/* stages of `when: held` may run */
+	bool broken;			/* there is no plan (bad configuration): held, whatever the nodes say */
+	bool hurry;			/* second shutdown request, or its deadline is near */
+	int64_t hurry_grace_ns;		/* the most that is left to anyone then */
+	char reason[NODE_REASON_MAX];	/* why held */
+	int64_t ended_ns;		/* first time booted or held */
+	int64_t held_due_ns;		/* when the held action is due; 0: not */
+	struct plan_action *queue;
+	size_t head, count, capacity;
+};
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef STAGES_DISK_FINISH_H
+#define STAGES_DISK_FINISH_H
+
+#include "work.h"
+
+/* Closes the seals of the TPM for the rest of this boot. 0, or negative errno with the reason. */
+int disk_close_keys(const struct work *w, const char *uuid, char why[DISK_WHY_MAX]);
+
+/* Checks, mounts, grows and settles the active volume, and ends the stage. how: "opened by tpm2". */
+int disk_finish(struct work *w, const char *how);
+
+#endif

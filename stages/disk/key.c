@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * `tpm2`: 64 random bytes, sealed to PCR values. `tpm2-signed`: the same, sealed to what a key signs. Their sealed
+ * blobs lie in tokens of the LUKS2 header, so they go where the disk goes; the passphrase is the base64 text of the
+ * bytes, as systemd-cryptenroll makes it, so that its tools read what is in its own token format. `hub` and
+ * `recovery`: the bytes of an artifact, as they are. `tpm2-nv`: what the shell init kept in the TPM's plain memory.
+ * A key is in locked memory from birth to death.
+ */
+#define _GNU_SOURCE
+#include "key.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <json-c/json.h>
+
+#include <gantry/cleanup.h>
+
+#include "approval.h"
+#include "luksmetadata.h"
+#include "stages/lib/base64.h"
+#include "stages/lib/hex.h"
+#include "stages/lib/report.h"
+#include "stages/lib/tpm.h"
+#include "stages/lib/tpmnv.h"
+
+#define TPM_KEY_SIZE  64
+#define SAY_EVERY_MS  10000
+#define SHELL_NV      0x01500016u	/* where the shell init kept its key: letters and digits, in the clear */
+#define SHELL_NV_SIZE 64
+
+#define TOKEN_TPM2     "systemd-tpm2"	/* systemd's src/shared/tpm2-util.c, tpm2_make_luks2_json() */
+#define TOKEN_SIGNED   "gantry-tpm2-signed"
+#define TOKEN_HUB      "gantry-hub"
+#define TOKEN_RECOVERY "gantry-recovery"
+
+static void close_tpm(struct tpm **tpm)
+{
+	tpm_close(*tpm);
+}
+
+static void put_json(struct json_object **json)
+{
+	json_object_put(*json);
+}
+
+bool key_error_may_pass(int error)
+{
+	return error == -EAGAIN || error == -ENODEV || error == -EBUSY || error == -EIO || error == -ETIMEDOUT;
+}
+
+static int open_tpm(const struct key_place *place, struct tpm **ret, char *why)
+{
+	int r = tpm_open(place->tcti, ret);
+
+	if (r < 0)
+		snprintf(why, KEY_WHY_MAX, "no TPM at %s: %s", place->tcti, strerror(-r));
+	return r == -ENOENT || r == -EIO ? -ENODEV : r;
+}
+
+static int no_key(char *why, const char *text)
+{
+	snprintf(why, KEY_WHY_MAX, "%s", text);
+	return -ENOKEY;
+}
+
+/* The passphrase of a sealed key. */
+static int base64_secret(const struct secret *bytes, struct secret *ret)
+{
+	_cleanup_secret_ struct secret text = {0};
+	int r = secret_new(BASE64_SIZE(bytes->size), &text);
+
+	if (r < 0)
+		return r;
+	text.size = base64_encode(bytes->bytes, bytes->size, false, (char *)text.bytes);
+	*ret = text;
+	text = (struct secret){0};
+	return 0;
+}
+
+/* The blob comes from the disk: strict about its shape, and the TPM is strict about the rest. */
+static int blob_of_token(struct json_object *token, struct tpm_blob *ret)
+{
+	struct json_object *text;
+
+	if (!json_object_object_get_ex(token, "tpm2-blob", &text) || !json_object_is_type(text, json_type_string))
+		return -EBADMSG;
+	return base64_decode_into(json_object_get_string(text), ret->bytes, sizeof(ret->bytes), &ret->size);
+}
+
+/* The PCRs that a token of systemd's form names; 0: none, or not in a way that is understood. */
+static uint32_t pcrs_of_token(struct json_object *token)
+{
+	struct json_object *list, *bank;
+	uint32_t pcrs = 0;
+
+	if (!json_object_object_get_ex(token, "tpm2-pcrs", &list) || !json_object_is_type(list, json_type_array) ||
+	    (json_object_object_get_ex(token, "tpm2-pcr-bank", &bank) &&
+	     (!json_object_is_type(bank, json_type_string) || strcmp(json_object_get_string(bank), "sha256") != 0)))
+		return 0;
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *item = json_object_array_get_idx(list, i);
+
+		if (!json_object_is_type(item, json_type_int) || json_object_get_int(item) < 0 ||
+		    json_object_get_int(item) > 23)
+			return 0;
+		pcrs |= 1u << json_object_get_int(item);
+	}
+	return pcrs;
+}
+
+/* The approval of this image; without its signature where there is none, and then why says so. */
+static int ready_approval(struct key_place *place, char *why)
+{
+	int r;
+
+	if (place->has_approval)
+		return 0;
+	if (!place->policy_key)
+		return no_key(why, "no policy_key is configured");
+	r = approval_read_key(place->policy_key, &place->approval, why);
+	if (r < 0)
+		return r;
+	r = approval_find("/sys", &place->approval, why);
+	place->has_approval = r == 0;
+	return r;
+}
+
+static int unseal(struct key_place *place, const struct tpm_policy *policy, struct json_object *token,
+		  struct secret *ret_key, char *why)
+{
+	_cleanup_(close_tpm) struct tpm *tpm = NULL;
+	_cleanup_secret_ struct secret bytes = {0};
+	struct tpm_blob blob;
+	int r;
+
+	if (blob_of_token(token, &blob) < 0)
+		return no_key(why, "the sealed key in the header is malformed");
+	r = open_tpm(place, &tpm, why);
+	if (r < 0)
+		return r;
+	r = tpm_unseal(tpm, policy, &blob, &bytes);
+	if (r == -EKEYREJECTED && !policy->approval && strstr(tpm_reason(tpm), "policy not met"))
+		snprintf(why, KEY_WHY_MAX, "sealed to other PCR values than this boot's: %s", tpm_reason(tpm));
+	else if (r < 0)
+		snprintf(why, KEY_WHY_MAX, "%s", tpm_reason(tpm));
+	else
+		r = base64_secret(&bytes, ret_key);
+	return r;
+}
+
+static int get_tpm2(struct key_place *place, const struct luks_header *header, struct secret *ret_key,
+		    int *ret_keyslot, char why[KEY_WHY_MAX])
+{
+	const struct tpm_policy policy = {.pcrs = place->pcrs};
+	struct json_object *token = luks_metadata_token(header, TOKEN_TPM2, ret_keyslot);
+
+	if (!token)
+		return no_key(why, "no sealed key in the header");
+	if (pcrs_of_token(token) != place->pcrs)
+		return no_key(why, "the key in the header is sealed to other PCRs than the configured ones");
+	return unseal(place, &policy, token, ret_key, why);
+}
+
+static int get_signed(struct key_place *place, const struct luks_header *header, struct secret *ret_key,
+		      int *ret_keyslot, char why[KEY_WHY_MAX])
+{
+	const struct tpm_policy policy = {.approval = &place->approval};
+	struct json_object *token = luks_metadata_token(header, TOKEN_SIGNED, ret_keyslot);
+	int r;
+
+	if (!token)
+		return no_key(why, "no sealed key in the header");
+	r = ready_approval(place, why);
+	return r < 0 ? r : unseal(place, &policy, token, ret_key, why);
+}
+
+static int add_base64(struct json_object *object, const char *name, const void *bytes, size_t size)
+{
+	_cleanup_(cleanup_free) char *text = malloc(BASE64_SIZE(size));
+
+	if (!text)
+		return -ENOMEM;
+	base64_encode(bytes, size, false, text);
+	return json_object_object_add(object, name, json_object_new_string(text)) < 0 ? -ENOMEM : 0;
+}
+
+/* What systemd's own tools need to unseal it without us. */
+static int add_systemd_members(struct json_object *token, struct tpm *tpm, uint32_t pcrs, const uint8_t *digest)
+{
+	_cleanup_(cleanup_free) uint8_t *srk = NULL;
+	struct json_object *list = json_object_new_array();
+	char hex[HEX_SIZE(TPM_DIGEST_SIZE)];
+	bool is_rsa = false;
+	size_t size = 0;
+	int r;
+
+	hex_encode(digest, TPM_DIGEST_SIZE, hex);
+	for (int i = 0; i < 24; i++)
+		if (pcrs & 1u << i)
+			json_object_array_add(list, json_object_new_int(i));
+	json_object_object_add(token, "tpm2-pcrs", list);
+	json_object_object_add(token, "tpm2-pcr-bank", json_object_new_string("sha256"));
+	json_object_object_add(token, "tpm2-policy-hash", json_object_new_string(hex));
+	json_object_object_add(token, "tpm2-pin", json_object_new_boolean(false));
+	r = tpm_srk_serialize(tpm, &srk, &size, &is_rsa);
+	if (r == 0)
+		r = add_base64(token, "tpm2_srk", srk, size);
+	json_object_object_add(token, "tpm2-primary-alg", json_object_new_string(is_rsa ? "rsa" : "ecc"));
+	return r;
+}
+
+static int simple_token(const char *type, struct json_object **ret)
+{
+	struct json_object *token = json_object_new_object();
+
+	if (!token)
+		return -ENOMEM;
+	json_object_object_add(token, "type", json_object_new_string(type));
+	json_object_object_add(token, "keyslots", json_object_new_array());
+	*ret = token;
+	return 0;
+}
+
+static int token_text(struct json_object *token, char **ret)
+{
+	*ret = strdup(json_object_to_json_string_ext(token, JSON_C_TO_STRING_PLAIN));
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int make_sealed(struct key_place *place, const struct tpm_policy *policy, const char *type,
+		       struct secret *ret_key, char **ret_token, char *why)
+{
+	_cleanup_(put_json) struct json_object *token = NULL;
+	_cleanup_(close_tpm) struct tpm *tpm = NULL;
+	_cleanup_secret_ struct secret bytes = {0}, again = {0};
+	uint8_t digest[TPM_DIGEST_SIZE];
+	struct tpm_blob blob;
+	int r;
+
+	r = open_tpm(place, &tpm, why);
+	if (r < 0)
+		return r;
+	r = secret_new(TPM_KEY_SIZE, &bytes);
+	if (r == 0 && getrandom(bytes.bytes, bytes.size, 0) != (ssize_t)bytes.size)
+		r = -EIO;
+	if (r < 0) {
+		snprintf(why, KEY_WHY_MAX, "no random key: %s", strerror(-r));
+		return r;
+	}
+	r = tpm_seal(tpm, policy, bytes.bytes, bytes.size, &blob, digest);
+	/* A key that this boot cannot unseal, the next one could not either. */
+	if (r == 0)
+		r = tpm_unseal(tpm, policy, &blob, &again);
+	if (r == 0 && (again.size != bytes.size || memcmp(again.bytes, bytes.bytes, bytes.size) != 0))
+		r = -EBADMSG;
+	if (r < 0) {
+		snprintf(why, KEY_WHY_MAX, "%s", tpm_reason(tpm));
+		return r;
+	}
+	r = simple_token(type, &token);
+	if (r == 0)
+		r = add_base64(token, "tpm2-blob", blob.bytes, blob.size);
+	if (r == 0 && !policy->approval)
+		r = add_systemd_members(token, tpm, policy->pcrs, digest);
+	if (r == 0)
+		r = base64_secret(&bytes, ret_key);
+	if (r == 0)
+		r = token_text(token, ret_token);
+	if (r < 0)
+		snprintf(why, KEY_WHY_MAX, "token: %s", strerror(-r));
+	return r;
+}
+
+static int make_tpm2(struct key_place *place, struct secret *ret_key, char **ret_token, char why[KEY_WHY_MAX])
+{
+	const struct tpm_policy policy = {.pcrs = place->pcrs};
+
+	return make_sealed(place, &policy, TOKEN_TPM2, ret_key, ret_token, why);
+}
+
+static int make_signed(struct key_place *place, struct secret *ret_key, char **ret_token, char why[KEY_WHY_MAX])
+{
+	const struct tpm_policy policy = {.approval = &place->approval};
+	int r = ready_approval(place, why);
+
+	return r < 0 ? r : make_sealed(place, &policy, TOKEN_SIGNED, ret_key, ret_token, why);
+}
+
+/* Waits as long as the configuration may still come; the plan's deadline of the stage bounds it. */
+static int take_artifact(const struct key_place *place, const char *artifact, struct secret *ret, char *why)
+{
+	_cleanup_(cleanup_close) int fd = -1;
+	int64_t waited = 0;
+	int r;
+
+	while ((r = report_take(artifact, SAY_EVERY_MS, &fd)) == -ETIMEDOUT) {
+		waited += SAY_EVERY_MS;
+		if (place->artifact_wait_ms >= 0 && waited >= place->artifact_wait_ms)
+			break;
+		report_event(EVENT_INFO, "waits for %s from the hub", artifact);
+	}
+	if (r < 0) {
+		if (r == -ENOENT || r == -ETIMEDOUT)
+			snprintf(why, KEY_WHY_MAX, "no %s came from the hub", artifact);
+		else
+			snprintf(why, KEY_WHY_MAX, "%s: %s", artifact, strerror(-r));
+		return r;
+	}
+	r = secret_read(fd, KEY_SIZE_MAX, ret);
+	if (r == 0 && ret->size == 0) {
+		secret_wipe(ret);
+		r = -ENODATA;
+	}
+	if (r < 0)
+		snprintf(why, KEY_WHY_MAX, "%s: %s", artifact, strerror(-r));
+	return r;
+}
+
+/* Its own keyslot where a token names it, else any: a volume that somebody else made has no such token. */
+static int get_artifact(struct key_place *place, const struct luks_header *header, const char *artifact,
+			const char *type, struct secret *ret_key, int *ret_keyslot, char *why)
+{
+	*ret_keyslot = -1;
+	(void)luks_metadata_token(header, type, ret_keyslot);
+	return take_artifact(place, artifact, ret_key, why);
+}
+
+static int make_artifact(struct key_place *place, const char *artifact, const char *type, struct secret *ret_key,
+			 char **ret_token, char *why)
+{
+	_cleanup_(put_json) struct json_object *token = NULL;
+	int r = take_artifact(place, artifact, ret_key, why);
+
+	if (r == 0)
+		r = simple_token(type, &token);
+	return r < 0 ? r : token_text(token, ret_token);
+}
+
+static int get_hub(struct key_place *place, const struct luks_header *header, struct secret *ret_key,
+		   int *ret_keyslot, char why[KEY_WHY_MAX])
+{
+	return get_artifact(place, header, KEY_ARTIFACT, TOKEN_HUB, ret_key, ret_keyslot, why);
+}
+
+static int make_hub(struct key_place *place, struct secret *ret_key, char **ret_token, char why[KEY_WHY_MAX])
+{
+	return make_artifact(place, KEY_ARTIFACT, TOKEN_HUB, ret_key, ret_token, why);
+}
+
+static int get_recovery(struct key_place *place, const struct luks_header *header, struct secret *ret_key,
+			int *ret_keyslot, char why[KEY_WHY_MAX])
+{
+	return get_artifact(place, header, RECOVERY_ARTIFACT, TOKEN_RECOVERY, ret_key, ret_keyslot, why);
+}
+
+static int make_recovery(struct key_place *place, struct secret *ret_key, char **ret_token, char why[KEY_WHY_MAX])
+{
+	int r = make_artifact(place, RECOVERY_ARTIFACT, TOKEN_RECOVERY, ret_key, ret_token, why);
+
+	if (r == 0 && ret_key->size < RECOVERY_SIZE_MIN) {
+		secret_wipe(ret_key);
+		free(*ret_token);
+		*ret_token = NULL;
+		snprintf(why, KEY_WHY_MAX, "%s is shorter than %d bytes", RECOVERY_ARTIFACT, RECOVERY_SIZE_MIN);
+		r = -EINVAL;
+	}
+	return r;
+}
+
+static int get_nv(struct key_place *place, const struct luks_header *header, struct secret *ret_key, int *ret_keyslot,
+		  char why[KEY_WHY_MAX])
+{
+	_cleanup_(close_tpm) struct tpm *tpm = NULL;
+	_cleanup_secret_ struct secret key = {0};
+	int r;
+
+	(void)header;
+	*ret_keyslot = -1;
+	r = open_tpm(place, &tpm, why);
+	if (r < 0)
+		return r;
+	r = tpm_nv_read_secret(tpm, SHELL_NV, &key);
+	if (r < 0) {
+		snprintf(why, KEY_WHY_MAX, "%s", tpm_reason(tpm));
+		return r;
+	}
+	if (key.size != SHELL_NV_SIZE)
+		return no_key(why, "what is at 0x01500016 is not 64 letters and digits");
+	for (size_t i = 0; i < key.size; i++)
+		if (!isalnum(key.bytes[i]))
+			return no_key(why, "what is at 0x01500016 is not 64 letters and digits");
+	*ret_key = key;
+	key = (struct secret){0};
+	return 0;
+}
+
+static const struct key_source sources[KEY_SOURCES_MAX] = {
+	{"tpm2", TOKEN_TPM2, LUKS_COST_NONE, get_tpm2, make_tpm2},
+	{"tpm2-signed", TOKEN_SIGNED, LUKS_COST_NONE, get_signed, make_signed},
+	{"hub", TOKEN_HUB, LUKS_COST_NONE, get_hub, make_hub},
+	{"recovery", TOKEN_RECOVERY, LUKS_COST_MUCH, get_recovery, make_recovery},
+	{"tpm2-nv", NULL, LUKS_COST_NONE, get_nv, NULL},
+};
+
+const struct key_source *key_source_named(const char *name)
+{
+	for (size_t i = 0; i < sizeof(sources) / sizeof(*sources); i++)
+		if (strcmp(sources[i].name, name) == 0)
+			return &sources[i];
+	return NULL;
+}

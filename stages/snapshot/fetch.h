@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef STAGES_SNAPSHOT_FETCH_H
+#define STAGES_SNAPSHOT_FETCH_H
+
+#include "attempt.h"
+
+/* Fetches until every block is here, or (s->replan) the store no longer has what the plan names. */
+int snapshot_fetch(struct snapshot *s);
+
+void fetch_end_workers(struct snapshot *s);
+
+#endif

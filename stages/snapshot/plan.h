@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef STAGES_SNAPSHOT_PLAN_H
+#define STAGES_SNAPSHOT_PLAN_H
+
+#include "attempt.h"
+
+/* A worker lists the store; the plan becomes that of the directory. */
+int snapshot_plan(struct snapshot *s);
+
+#endif
