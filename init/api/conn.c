@@ -250,7 +250,7 @@ static int to_http(struct conn *c)
 	n = send(c->http_fd, c->in->bytes + c->in->done, c->in->size - c->in->done, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	c->in->done = n < 0 ? c->in->size : c->in->done + (size_t)n;	/* an error: HTTP has closed, so the rest is dropped */
+	c->in->done = n < 0 ? c->in->size : c->in->done + (size_t)n;	/* an error: HTTP has closed */
 	if (c->in->done == c->in->size)
 		give_buffer(&c->in);
 	return 1;

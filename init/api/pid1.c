@@ -15,7 +15,7 @@
 #include "pid1.h"
 
 #define PENDING_MAX      64
-#define MESSAGES_A_TURN  64	/* then the streams get a turn, so that a burst does not overwrite events before they are sent */
+#define MESSAGES_A_TURN  64	/* then the streams get a turn, before a burst overwrites unsent events */
 #define RING_LEAST       1
 #define RING_MOST        100000
 

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "init/plan/refresh.h"
 #include "screen.h"
 
 #define SECOND_NS 1000000000.0

@@ -237,7 +237,8 @@ class Identity(unittest.TestCase):
     def test_a_broken_password_file_does_not_take_the_certificate_away(self):
         with Machine(files={"secret": "0123"}, **self.FILES) as pid1:
             told = self.from_disk(pid1)
-            pid1.wait("system-api", "password and TLS key: /t/secret: does not hold a password hash", kind="message", count=2, timeout=30)
+            pid1.wait("system-api", "password and TLS key: /t/secret: does not hold a password hash", kind="message", count=2,
+                      timeout=30)
             self.assertEqual(self.fingerprint(pid1), told)
             self.assertEqual(len(pid1.find("system-api", "using the certificate from the disk", kind="message")), 1)
             self.assertEqual(pid1.curl("/api/v1/actions/echo_test").status, 503)
