@@ -14,8 +14,23 @@ BUILDROOT := $(PYTHON) .ci/buildroot
 JOBS ?= $(shell nproc)
 export GANTRY_TEST_DATA ?= $(wildcard ../shared/data)
 
-# Variables given on the command line reach the programs in the root as environment.
+# The variables that a target takes, besides those that all take. Those given on the command line reach the programs in the root as
+# environment; any other is a mistake that would go unnoticed.
+TAKES := V JOBS KERNEL MIRROR PINNED SOURCE_DATE_EPOCH
+TAKES_run := EXIT AGAIN TIER DISK DISK_AFTER FAULTS SNAPSHOT PORT TIMEOUT
+TAKES_test := T
+TAKES_bench := ONLY N
+TAKES_fuzz := T SECONDS
+TAKES_sign-policy := KEY VERSION
+TAKES_import-systemapi := FILE BOOT ROOT
+TAKES_enter := CMD
+TAKES_update-deps := ONLY
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v))
+OWN := $(foreach goal,$(or $(MAKECMDGOALS),all),$(TAKES_$(goal)))
+UNKNOWN := $(filter-out $(OWN) $(TAKES) GANTRY_%,$(GIVEN))
+ifneq ($(UNKNOWN),)
+$(error $(UNKNOWN): not a variable of `make$(addprefix $() ,$(MAKECMDGOALS))`, which takes $(strip $(sort $(OWN)) $(TAKES)) and GANTRY_*)
+endif
 export GANTRY_PASS := $(filter-out CMD MIRROR KERNEL KEY VERSION,$(GIVEN))
 ifneq ($(filter sign-policy,$(MAKECMDGOALS)),)
 export GANTRY_SIGN_KEY := $(KEY)
@@ -35,18 +50,19 @@ inside:
 help:
 	@echo 'Usage: make [TARGET] [VARIABLE=VALUE]...'
 	@echo
-	@sed -n 's/^#  \(make.*\)/  \1/p' Makefile
+	@sed -n 's/^#  \(\(make\| \).*\)/  \1/p' Makefile
 
 # The targets, as `make help` shows them:
 #  make                  build the binary, build/init, and the programs of the test image
 #  make run              boot the image on the emulated platform and show it live  [EXIT=1] [AGAIN=1] [TIER=1|2]
+#                        [DISK=...] [DISK_AFTER=S] [FAULTS=...] [SNAPSHOT=64M] [PORT=3535] [TIMEOUT=300] (docs/emulated-platform.md)
 #  make test             run every test  [T=PATTERN]
 #  make image            the Unified Kernel Image, the GPT disk and the Azure VHD, in build/image
 #  make measurements     PCR 4, 9 and 11 of that image, as JSON
 #  make sign-policy KEY=FILE   sign that image's disk policy, so that it opens its predecessor's disk  [VERSION=N]
 #  make import-systemapi FILE=...   an older System API's configuration as ours  [BOOT=boot.json] [ROOT=DIR]
 #  make lint             gcc, clang, cppcheck, shellcheck and pyflakes over everything
-#  make bench            the benchmarks, as one table and build/bench.json
+#  make bench            the benchmarks, as one table and build/bench.json  [ONLY=PART,...] [N=3]
 #  make fuzz T=NAME      search for new failures with libFuzzer  [SECONDS=60]
 #  make shell            a shell in the build root
 #  make enter CMD=...    one command in the build root
@@ -56,6 +72,8 @@ help:
 #  make clean            remove build/
 #
 #  make ... V=1          show the commands
+#  make ... JOBS=N       that many compilers at once; one for each processor otherwise
+#  make ... SOURCE_DATE_EPOCH=N   the date in the image
 #  make ... KERNEL=FILE  another Debian kernel package than the pinned one
 #  make ... MIRROR=URL   another Debian mirror than the host's own
 #  make ... PINNED=1     refuse a build root that is not the pinned one, for images whose measurements are published
@@ -129,9 +147,16 @@ build/init.debug: $(OBJECTS) build/objects init/process/sections.ld
 build/objects: FORCE
 	@mkdir -p build; rm -f $(filter-out $(GUEST) $(MODULES),$(wildcard build/guest/* build/modules/*)); echo '$(OBJECTS)' | cmp -s - $@ || echo '$(OBJECTS)' > $@
 
+# Objects are taken from a cache beside the build root where the preprocessed source, the flags, the root and the libraries are the same.
+# Without ccache's direct mode no new header can be overlooked. An object with an .incbin is always compiled.
+export CCACHE_DIR := $(or $(GANTRY_CACHE),/cache)/ccache
+export CCACHE_NODIRECT := 1
+export CCACHE_COMPILERCHECK := string:$(ROOT_ID) $(LIBS)
+export CCACHE_MAXSIZE := 2G
+
 build/obj/%.o: %.c Makefile build/paths.env
 	@mkdir -p $(@D)
-	$(call say,CC $<)$(CC) $(CPPFLAGS) -isystem $(LIBS)/include $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC $<)ccache $(CC) $(CPPFLAGS) -isystem $(LIBS)/include $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # The page is part of its object, which the compiler cannot know.
 PAGE := $(wildcard init/api/page/*)
@@ -183,8 +208,8 @@ bench: all
 test:
 	$(Q)exec python3 tests/run.py
 
-# Unit tests and fuzz targets name what they link in a comment; build/tests.mk is made of those. Everything in them is
-# compiled with the root's own glibc and gcc, under the sanitizers.
+# Unit tests and fuzz targets name the rooms that they link in a comment; build/tests.mk is made of those. Everything in them is
+# compiled with the root's own glibc and gcc, under the sanitizers, and each room becomes one archive, in build/tests/lib.
 TEST_SOURCES := $(wildcard tests/unit/test_*.c tests/fuzz/fuzz_*.c)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 TEST_CFLAGS := $(CPPFLAGS) -DUNIT_TEST -std=gnu11 -g1 -O1 $(WARNINGS) -Wno-missing-prototypes $(SANITIZE)
@@ -193,29 +218,29 @@ ifneq ($(filter tests-built fuzz build/tests/%,$(MAKECMDGOALS)),)
 include build/tests.mk
 endif
 
-build/tests.mk: $(TEST_SOURCES) .ci/test-rules Makefile
-	@mkdir -p build
+build/tests.mk: $(TEST_SOURCES) .ci/test-rules Makefile build/objects
+	@mkdir -p build/rooms
 	$(Q)python3 .ci/test-rules $(TEST_SOURCES) > $@.new && mv $@.new $@
 
 build/tests/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(call say,CC $< (sanitized))gcc $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC $< (sanitized))ccache gcc $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
 
 tests-built: $(TEST_PROGRAMS)
 	@:
 
-# libFuzzer wants clang and its own compilation of everything that a target links.
+# libFuzzer needs clang and its own compilation of everything that a target links, in build/fuzz/obj and build/fuzz/lib.
 SECONDS ?= 60
+SANITIZE_FUZZ := -fsanitize=fuzzer,address,undefined
 fuzz: $(if $(T),build/fuzz/$(T))
 	$(if $(T),,$(error give T=NAME, one of: $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))))
 	$(Q)mkdir -p build/fuzz/corpus/$(T)
 	$(Q)cd build/fuzz && exec ./$(T) -max_total_time=$(SECONDS) -max_len=65536 -print_final_stats=1 corpus/$(T) \
 		$(wildcard $(CURDIR)/tests/fuzz/corpus/$(T))
 
-build/fuzz/%: tests/fuzz/fuzz_%.c build/tests.mk Makefile FORCE
+build/fuzz/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(call say,CLANG $<)clang $(CPPFLAGS) -DUNIT_TEST -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined \
-		-o $@ $< $(FUZZ_LINKS_$*) $(FUZZ_LIBS_$*)
+	$(call say,CLANG $<)clang $(CPPFLAGS) -DUNIT_TEST -std=gnu11 -g -O1 $(SANITIZE_FUZZ) -MMD -MP -c -o $@ $<
 
 # ---- lint
 
@@ -223,8 +248,8 @@ LINT_C := $(SOURCES) $(wildcard qemu/guest/*.c tests/unit/*.c tests/fuzz/*.c)
 LINT_PYTHON := $(sort $(wildcard .ci/*.py) $(shell grep -lE '^\#!.*python' .ci/* 2>/dev/null) $(shell find qemu tests -name '*.py' 2>/dev/null))
 LINT_SHELL := $(shell grep -lE '^\#!.*sh$$' .ci/* 2>/dev/null)
 
-.PHONY: lint-gcc lint-clang lint-cppcheck lint-python lint-shell lint-text
-lint: lint-gcc lint-clang lint-cppcheck lint-python lint-shell lint-text
+.PHONY: lint-gcc lint-clang lint-cppcheck lint-python lint-shell lint-text lint-rooms
+lint: lint-gcc lint-clang lint-cppcheck lint-python lint-shell lint-text lint-rooms
 
 lint-gcc: $(LINT_C:%=build/lint/gcc/%)
 lint-clang: $(LINT_C:%=build/lint/clang/%)
@@ -256,5 +281,9 @@ lint-shell:
 lint-text:
 	$(call say,TEXT)python3 .ci/lint-text
 
--include $(shell find build/obj build/tests/obj build/lint -name '*.d' 2>/dev/null)
+# Calls between rooms are seen in the symbols of the objects.
+lint-rooms: $(OBJECTS)
+	$(call say,ROOMS)python3 .ci/lint-rooms
+
+-include $(shell find build/obj build/tests/obj build/fuzz/obj build/lint -name '*.d' 2>/dev/null)
 endif

@@ -291,23 +291,29 @@ class Machine:
 
     def boot_arguments(self):
         if self.tier == 1:
-            with open(self.kernel, "rb") as file:
-                if file.read(4) != b"\x7fELF":
-                    return ["-kernel", self.kernel, "-initrd", self.initrd, "-append", self.cmdline]
-            # With a TPM, QEMU would place the initrd of a PVH kernel over the ACPI tables, which are below the TPM's event log.
-            # So it is loaded elsewhere, into memory that memmap= reserves; the kernel copies it from there.
-            size, end = os.path.getsize(self.initrd), self.memory_mib - ABOVE_INITRD_MIB
-            mib = (size >> 20) + 1
-            place = f"{end - mib << 20:#x}"
-            return ["-kernel", self.kernel, "-append", f"{self.cmdline} memmap={mib}M${place} initrdmem={place},{size}",
-                    "-device", f"loader,file={self.initrd},addr={place},force-raw=on"]
+            return self.kernel_arguments() + self.boot_disk_arguments()
         variables = os.path.join(self.folder, "vars.fd")
         if not os.path.exists(variables):
             shutil.copyfile(self.ovmf_vars, variables)
         return ["-drive", f"if=pflash,unit=0,readonly=on,format=raw,file={self.ovmf_code}",
-                "-drive", f"if=pflash,unit=1,format=raw,file={variables}",
-                "-drive", f"if=none,id=esp,format=raw,readonly=on,file={self.boot_disk}",
-                "-device", "scsi-hd,bus=scsi0.0,channel=0,scsi-id=0,lun=0,drive=esp,bootindex=1"]
+                "-drive", f"if=pflash,unit=1,format=raw,file={variables}", *self.boot_disk_arguments()]
+
+    def boot_disk_arguments(self):
+        """In tier 1 nothing boots from it, but what is on it is there."""
+        return ["-drive", f"if=none,id=esp,format=raw,readonly=on,file={self.boot_disk}",
+                "-device", "scsi-hd,bus=scsi0.0,channel=0,scsi-id=0,lun=0,drive=esp,bootindex=1"] if self.boot_disk else []
+
+    def kernel_arguments(self):
+        with open(self.kernel, "rb") as file:
+            if file.read(4) != b"\x7fELF":
+                return ["-kernel", self.kernel, "-initrd", self.initrd, "-append", self.cmdline]
+        # With a TPM, QEMU would place the initrd of a PVH kernel over the ACPI tables, which are below the TPM's event log.
+        # So it is loaded elsewhere, into memory that memmap= reserves; the kernel copies it from there.
+        size, end = os.path.getsize(self.initrd), self.memory_mib - ABOVE_INITRD_MIB
+        mib = (size >> 20) + 1
+        place = f"{end - mib << 20:#x}"
+        return ["-kernel", self.kernel, "-append", f"{self.cmdline} memmap={mib}M${place} initrdmem={place},{size}",
+                "-device", f"loader,file={self.initrd},addr={place},force-raw=on"]
 
     def read_console(self):
         for raw in self.qemu.stdout:

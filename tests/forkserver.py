@@ -2,9 +2,9 @@
 """Imports the test modules of one kind once, and forks a process for every test it is asked to run: a Python of its own for
 each would spend more time on starting and importing than most of the tests on testing.
 
-run.py starts it with a SOCK_SEQPACKET socket and speaks JSON with it. First come the modules, a message each: {"module",
-"tests": [[id, seconds that it only waits, what it shares with others], ...]} or {"module", "failure": why it cannot be
-imported}; then {"module": null}. After that each message to it,
+run.py starts it with a SOCK_SEQPACKET socket and speaks JSON with it. First come the modules, a message each: {"module": its path below
+the kind's folder, "tests": [[id, seconds that it only waits, what it shares with others, whether it runs alone], ...]} or {"module",
+"failure": why it cannot be imported}; then {"module": null}. After that each message to it,
 {"test" or "command", "timeout_s"} with two descriptors, is a test method or a program to run: what that prints goes into the
 first, and how it ended into the second: {"status", "seconds", "cpu_s"}, the status negative for a signal and null for what had
 no end in time.
@@ -37,18 +37,24 @@ def tests_in(suite):
             raise item._exception
         else:
             method = getattr(item, item._testMethodName)
-            yield item.id(), getattr(method, "waits_s", 0), getattr(method, "shares", None)
+            yield item.id(), getattr(method, "waits_s", 0), getattr(method, "shares", None), getattr(method, "alone", False)
 
 
 def import_all(kind, server):
-    sys.path[:0] = [".", f"tests/{kind}"]
-    for path in sorted(glob.glob(f"tests/{kind}/test_*.py")):
-        module = os.path.splitext(path)[0].replace("/", ".")
+    """Modules import one another by their bare names, from whichever folder of the kind."""
+    top = f"tests/{kind}"
+    paths = sorted(glob.glob(f"{top}/**/test_*.py", recursive=True), key=lambda path: (path.count("/"), path))
+    sys.path[:0] = [".", top, *sorted({os.path.dirname(path) for path in paths} - {top})]
+    seen = {}
+    for path in paths:
+        module = os.path.splitext(os.path.basename(path))[0]
         try:
+            if seen.setdefault(module, path) != path:
+                raise ImportError(f"{seen[module]} has the same name")
             found = {"tests": list(tests_in(unittest.defaultTestLoader.loadTestsFromName(module)))}
         except Exception:
             found = {"failure": traceback.format_exc()}
-        server.send(json.dumps({"module": module, **found}).encode())
+        server.send(json.dumps({"module": os.path.relpath(path, top).removesuffix(".py"), **found}).encode())
     server.send(json.dumps({"module": None}).encode())
 
 

@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs every test, two at a time, a line each, and ends with `N passed, N failed[, N skipped]`.
+"""Runs every test, two at a time, prints a line for each and the ten slowest, and ends with `N passed, N failed[, N skipped]`.
 
-Kinds, by folder: unit programs (tests/unit), fuzz corpora (tests/fuzz), and Python unittest modules for components,
-interoperability, the build, and whole machines (tests/component, interop, build, boot). T=PATTERN keeps only tests whose
-`kind/file.name` contains it (or matches it as a regular expression). Each unit program and each Python test method runs in a
-process of its own, in its own session, with a deadline: what it leaves running is killed, and one that hangs is one failed test.
+Kinds, by folder: unit programs (tests/unit), fuzz corpora (tests/fuzz), and Python unittest modules for components, the build, and
+whole machines (tests/component, build, boot), which may lie in a folder below that. T=PATTERN keeps only tests whose name
+`kind/folder/file.name` contains the pattern, or matches it as a regular expression; the folder may be left out. Each unit program and
+each Python test method runs in a process and a session of its own, with a deadline: what it leaves running is killed, and a test that
+hangs is one failed test.
 
-All kinds are one queue, so that no processor waits for the last test of a kind. What takes longest comes first; between the
-machines and the components, which look at the clock, come programs that do not. Tests that only wait have places of their own,
-as soon as all machines are through, and components that do not load this machine have a third place when those that do are.
+Tests that need the machine to themselves (`alone`) come first, one after the other. All others are one queue, so that no processor
+waits for the last test of a kind. The longest come first; between the machines and the components, which look at the clock, come
+programs that do not. Tests that only wait (`waits_s`) have places of their own, which open when all machines have ended; a third place
+for components opens when those that load the machine have ended.
 
-What does not build, cannot be imported or says nothing counts as failed. A test that fails prints its output.
+A program that does not build, a module that cannot be imported and a program without a test count as failed. A failed test prints its
+output.
 """
 
 import argparse
@@ -31,25 +34,24 @@ import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-UNIT_TIMEOUT = 120
-FUZZ_TIMEOUT = 120
-IMPORT_TIMEOUT = 60
+UNIT_TIMEOUT = 300
+FUZZ_TIMEOUT = 300
+IMPORT_TIMEOUT = 180
 MESSAGE_MAX = 1 << 18
-# seconds a single test may take
-PYTHON_KINDS = {"component": 120, "interop": 180, "build": 900, "boot": 420}
-KINDS = ("boot", "build", "unit", "fuzz", "component", "interop")       # in the order of the queue
+# seconds that a single test may take on a busy machine
+PYTHON_KINDS = {"component": 240, "build": 1800, "boot": 900}
+KINDS = ("boot", "build", "unit", "fuzz", "component")          # in the order of the queue
 PLACES_TO_WAIT = 2              # for tests that only wait, beside the others
-ALONE = ("build/test_reproducible.",)                                   # these fill the machine by themselves
-# These come close to that, or measure how little is done: only one other test is beside them.
-LOADING = tuple(f"component/test_{name}." for name in (
-    "page", "page_served", "api_abuse", "container", "services_hostile", "services_idle", "memory", "bench", "snapshot",
-    "snapshot_hostile", "events", "logs", "pid1_api"))
+SLOWEST = 10                    # that many are named at the end
+# These load the machine, or measure how little is done: only one other test runs beside each.
+LOADING = re.compile(r"component/(\w+/)?test_(page|page_served|api_abuse|container|services_hostile|services_idle|memory|bench|snapshot|"
+                     r"snapshot_hostile|events|logs|pid1_api)\.")
 SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
 printing = threading.Lock()
 
 
-Job = collections.namedtuple("Job", "kind name work waits_s shares", defaults=(0, None))
+Job = collections.namedtuple("Job", "kind name work waits_s shares alone", defaults=(0, None, False))
 
 
 class Result:
@@ -66,11 +68,13 @@ class Report:
         self.count = {"ok": 0, "FAIL": 0, "skip": 0}
         self.failed = []
         self.kinds = {}                 # kind: [tests, seconds, of them of a processor]
+        self.seconds = []               # (seconds, name)
         self.colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
     def add(self, result):
         with printing:
             self.count[result.verdict] += 1
+            self.seconds.append((result.seconds, result.name))
             kind = self.kinds.setdefault(result.name.split("/")[0], [0, 0, 0])
             for index, more in enumerate((1, result.seconds, result.cpu_s)):
                 kind[index] += more
@@ -95,7 +99,10 @@ class Report:
         if len(self.kinds) > 1:
             print("\n" + "\n".join(f"{kind:9} {count:4} tests, {seconds:6.0f} s, of a processor {cpu_s:6.0f} s"
                                    for kind, (count, seconds, cpu_s) in self.kinds.items()))
-        if len(self.failed) > 0 and sum(self.count.values()) > 20:
+        total = sum(self.count.values())
+        if total > SLOWEST:
+            print("\nslowest:\n" + "\n".join(f"  {seconds:6.1f} s  {name}" for seconds, name in sorted(self.seconds)[:-SLOWEST - 1:-1]))
+        if self.failed and total > 20:
             print("\nfailed:")
             for name in self.failed:
                 print("  " + name)
@@ -195,12 +202,12 @@ class ForkServer:
                                             start_new_session=True)
 
     def list(self):
-        """[(name, id, seconds that it only waits, what it shares)] of all tests in its modules, and failures."""
+        """[(name, id, seconds that it only waits, what it shares, whether it runs alone)] of all tests in its modules, and failures."""
         tests, failures = [], []
         self.socket.settimeout(IMPORT_TIMEOUT * SCALE)
         try:
             while (found := json.loads(self.socket.recv(MESSAGE_MAX)))["module"]:
-                name = f"{self.kind}/{found['module'].split('.')[-1]}"
+                name = f"{self.kind}/{found['module']}"
                 if "failure" in found:
                     failures.append(Result(name, "FAIL", reason="cannot be imported", output=found["failure"]))
                 tests += [(f"{name}.{test.split('.')[-1]}", test, *marks) for test, *marks in found.get("tests", [])]
@@ -235,7 +242,7 @@ def in_order(jobs):
     def place(job):
         return 1 if not job.shares else 0 if makers[job.shares] is job else 2
 
-    return sorted(jobs, key=lambda job: (KINDS.index(job.kind), not job.name.startswith(LOADING), place(job)))
+    return sorted(jobs, key=lambda job: (KINDS.index(job.kind), not LOADING.match(job.name), place(job)))
 
 
 class Gate:
@@ -254,13 +261,13 @@ class Gate:
 
 def run_all(jobs, at_once, report):
     jobs = in_order(jobs)
-    for job in (job for job in jobs if job.name.startswith(ALONE)):
+    for job in (job for job in jobs if job.alone):
         report.take(job.work())
-    jobs = [job for job in jobs if not job.name.startswith(ALONE)]
+    jobs = [job for job in jobs if not job.alone]
     waiting = collections.deque(sorted((job for job in jobs if job.waits_s and at_once > 1), key=lambda job: -job.waits_s))
     queue = collections.deque(job for job in jobs if job not in waiting)
     no_machines = Gate(job for job in queue if job.kind == "boot")
-    no_load = Gate(job for job in queue if job.kind in ("boot", "unit", "fuzz") or job.name.startswith(LOADING))
+    no_load = Gate(job for job in queue if job.kind in ("boot", "unit", "fuzz") or LOADING.match(job.name))
 
     def place(jobs, gate=None):
         if gate:
@@ -285,7 +292,7 @@ def run_all(jobs, at_once, report):
 def main():
     parser = argparse.ArgumentParser(description="runs the tests")
     parser.add_argument("pattern", nargs="?", default=os.environ.get("T", ""))
-    parser.add_argument("--kind", action="append", help="only this kind: unit, fuzz, component, interop, build, boot")
+    parser.add_argument("--kind", action="append", choices=KINDS, help="only this kind")
     parser.add_argument("--jobs", type=int, default=int(os.environ.get("GANTRY_TEST_JOBS", "2")))
     parser.add_argument("--times", type=argparse.FileType("w"), help="a file for a line a test: name, seconds, of a processor")
     options = parser.parse_args()
@@ -296,7 +303,8 @@ def main():
     kinds = options.kind or ([named[1]] if named else KINDS)
 
     def wanted(name):
-        return options.pattern in name or pattern.search(name) is not None
+        short = re.sub(r"^(\w+)/.*/", r"\1/", name)         # without the folder
+        return any(options.pattern in each or pattern.search(each) for each in (name, short))
 
     report = Report(options.times)
     started = time.monotonic()

@@ -46,7 +46,7 @@ struct leaving {
 };
 
 static const struct config *config;
-static void (*tell_gone)(size_t node);
+static void (*report_empty)(size_t node);
 static struct life *lives;
 static struct leaving *leaving;
 static size_t n_leaving;
@@ -175,7 +175,7 @@ static bool removed(struct leaving *row)
 	*row = (struct leaving){.wd = -1};
 	if (node != NO_NODE) {
 		arm_bound();
-		tell_gone(node);
+		report_empty(node);
 	}
 	return true;
 }
@@ -196,7 +196,7 @@ static void bound_over(struct loop_timer *timer)
 			  CGROUP_EMPTY_NS / 1000000000);
 		row->node = NO_NODE;
 		lives[node].generation++;
-		tell_gone(node);
+		report_empty(node);
 	}
 	arm_bound();
 }
@@ -364,7 +364,7 @@ void cgroup_node_spent(size_t node)
 	lives[node].spent = true;
 }
 
-bool cgroup_node_end(size_t node, bool spare)
+bool cgroup_node_clear(size_t node, bool spare)
 {
 	struct life *life = &lives[node];
 	int r;
@@ -410,12 +410,12 @@ const struct cgroup_usage *cgroup_node_usage(size_t node)
 	return &life->usage;
 }
 
-int cgroup_node_init(const struct config *with, size_t others, void (*gone)(size_t node))
+int cgroup_node_init(const struct config *with, size_t others, void (*empty)(size_t node))
 {
 	int fd;
 
 	config = with;
-	tell_gone = gone;
+	report_empty = empty;
 	bound_timer.fire = bound_over;
 	look_timer.fire = look_again;
 	source.ready = inotify_ready;

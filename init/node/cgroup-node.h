@@ -24,10 +24,10 @@
 #define CGROUP_MEASURED_NS 1000000000LL
 
 /*
- * Room for the nodes and for as many others as cgroup_discard() gets at once, and the base folder. `gone` is called for
- * the nodes of which cgroup_node_end() returned false. 0 or negative errno.
+ * Room for the nodes and for as many others as cgroup_discard() gets at once, and the base folder. `empty` is called for
+ * the nodes of which cgroup_node_clear() returned false. 0 or negative errno.
  */
-int cgroup_node_init(const struct config *config, size_t others, void (*gone)(size_t node));
+int cgroup_node_init(const struct config *config, size_t others, void (*empty)(size_t node));
 
 /*
  * Makes it with its limits, or takes the one that is there. 0 and a descriptor for clone3, -1 where there is no
@@ -47,9 +47,9 @@ void cgroup_node_spent(size_t node);
 
 /*
  * Its main process was reaped. What is left gets SIGKILL, unless `spare`: then cgroup_node_kill() is still to come, or
- * all end by themselves. True: nothing is left. False: `gone` will be called for it, once.
+ * all end by themselves. True: nothing is left. False: `empty` will be called for it, once.
  */
-bool cgroup_node_end(size_t node, bool spare);
+bool cgroup_node_clear(size_t node, bool spare);
 
 /* It is not to be started again by itself: its cgroup goes, if it has ended. */
 void cgroup_node_rest(size_t node);

@@ -39,16 +39,14 @@ static struct ending {
 /* Nodes that the plan has started and PID 1 has not yet: see nodes_turn(). */
 static struct queue starts;
 
-void nodes_gone(size_t node)
+void nodes_ended(size_t node)
 {
 	struct ending *ending = &endings[node];
 
 	if (!ending->waiting)
 		return;
 	ending->waiting = false;
-	refresh_run_ended(node);
-	if (config->nodes[node].stage && config->nodes[node].stage->refresh == STAGE_FETCHES)
-		refresh_run_config_ended(node, ending->how.status == STAGE_DONE);
+	refresh_run_ended(node, ending->how.status == STAGE_DONE);
 	plan_ended(plan, node, &ending->how, loop_now_ns());
 }
 
@@ -65,11 +63,11 @@ static bool died_by_kill(size_t node, const struct process_exit *how)
 	       (config->nodes[node].prepare_ms && how->status == 128 + SIGKILL);
 }
 
-static void node_exited(struct child *child, const struct process_exit *how)
+static void exited(struct child *child, const struct process_exit *how)
 {
 	size_t node = child_node(child);
 	struct ending *ending = &endings[node];
-	bool gone;
+	bool empty;
 
 	children[node] = NULL;
 	tidy_ended(node, how->status < 0);
@@ -79,15 +77,15 @@ static void node_exited(struct child *child, const struct process_exit *how)
 	snprintf(ending->reason, sizeof(ending->reason), "%s", how->reason ? how->reason : "");
 	if (died_by_kill(node, how))
 		cgroup_node_spent(node);	/* it may have been all of it that was killed, by whomever */
-	gone = cgroup_node_end(node, may_end(node));
+	empty = cgroup_node_clear(node, may_end(node));
 	/* It was not PID 1 that sent this SIGKILL; as a status of its own the reason stands alone. */
 	if (died_by_kill(node, how) &&
 	    cgroup_node_oom(node, ending->reason, sizeof(ending->reason)))
 		ending->how.status = 128 + SIGKILL;
 	ending->how.reason = ending->reason[0] ? ending->reason : NULL;
 	ending->waiting = true;
-	if (gone)
-		nodes_gone(node);
+	if (empty)
+		nodes_ended(node);
 }
 
 static bool kill_node(struct child *child)
@@ -116,7 +114,7 @@ static void start_node(size_t index)
 		.channel_fd = -1,
 		.kept = true,
 		.kill = kill_node,
-		.exited = node_exited,
+		.exited = exited,
 		.started = service ? service_started : NULL,
 		.told = service ? NULL : refresh_run_told,
 		.logged = logpipe_covers(index),
@@ -140,7 +138,7 @@ static void start_node(size_t index)
 	if (spec.cgroup_fd >= 0)
 		close(spec.cgroup_fd);
 	if (r < 0) {
-		cgroup_node_end(index, false);
+		cgroup_node_clear(index, false);
 		plan_not_started(plan, index, strerror(-r), loop_now_ns());
 	}
 }

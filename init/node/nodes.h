@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The processes of the plan's nodes: started and signalled as the plan asks, and told of to it. A node has ended when
- * the last process of its cgroup has, whatever becomes of the one that was started.
+ * The processes of the plan's nodes: started and signalled as the plan asks. A process exits, a node ends: when the
+ * last process of its cgroup has exited, not when the one that was started has. The plan hears of the end alone.
  */
 #ifndef INIT_NODE_NODES_H
 #define INIT_NODE_NODES_H
@@ -33,7 +33,7 @@ void nodes_turn(void);
 /* Whether some are left for the next turn. */
 bool nodes_waiting(void);
 
-/* For cgroup_node_init(): nothing is left in the cgroup of a node that has ended. */
-void nodes_gone(size_t node);
+/* For cgroup_node_init(): the cgroup of a node whose process has exited is empty, so the node has ended. */
+void nodes_ended(size_t node);
 
 #endif

@@ -115,7 +115,8 @@ static void apply_flags(void)
 	forget_flags();
 }
 
-void refresh_run_config_ended(size_t node, bool good)
+/* The config stage of the plan: what it reported counts if it ended well. */
+static void config_ended(size_t node, bool good)
 {
 	if (good && config->refreshes && node == config->refresh_stage)
 		so_far.success_ns = loop_now_ns();
@@ -184,10 +185,14 @@ void refresh_run_ready(size_t node)
 		signal_service(node);
 }
 
-void refresh_run_ended(size_t node)
+void refresh_run_ended(size_t node, bool good)
 {
+	const struct stage *stage = config->nodes[node].stage;
+
 	if (services)
 		services[node].signal_due = false;
+	if (stage && stage->refresh == STAGE_FETCHES)
+		config_ended(node, good);
 }
 
 void refresh_run_told(struct child *child, enum report_kind kind, const char *strings, size_t size)

@@ -38,12 +38,13 @@ int refresh_run_begin(void);
 /* Where refreshes stand. False: boot.json has no `refresh`, and *ret is untouched. */
 bool refresh_run_status(struct control_refresh *ret);
 
-/* What a config stage of the plan says about enabled_if (child.h), and how it ended: then it counts. */
+/* What a stage of the plan reports of enabled_if keys and of changed files (child.h). */
 void refresh_run_told(struct child *child, enum report_kind kind, const char *strings, size_t size);
-void refresh_run_config_ended(size_t node, bool good);
 
-/* A service has become ready, or has ended: a signal that it could not take before goes out, or is not due any more. */
+/* A service has become ready: a signal that it could not take before is sent. */
 void refresh_run_ready(size_t node);
-void refresh_run_ended(size_t node);
+
+/* A node has ended, well or not: what a config stage reported counts only now; a signal to a service is no longer due. */
+void refresh_run_ended(size_t node, bool good);
 
 #endif

@@ -294,7 +294,7 @@ static void begin_plan(const char *config_error)
 	prepare("facts", facts_init(config->n_nodes));
 	prepare("children", child_init(config->n_nodes + when_ready_children(config) + probe_count(config) + extra,
 				       &child_reports));
-	prepare("cgroups", cgroup_node_init(config, ACTS_MAX, nodes_gone));
+	prepare("cgroups", cgroup_node_init(config, ACTS_MAX, nodes_ended));
 	prepare("probes", probe_init(&plan, probe_answered));
 	prepare("readiness", ready_init(&plan, when_ready_begin));
 	prepare("when_ready", when_ready_init(config, &plan));

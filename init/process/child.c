@@ -78,7 +78,7 @@ int child_init(size_t n, const struct child_nodes *nodes)
 
 pid_t child_pid(const struct child *child)
 {
-	return child->ended ? 0 : child->pid;
+	return child->exited ? 0 : child->pid;
 }
 
 size_t child_node(const struct child *child)
@@ -250,14 +250,14 @@ void child_signal(struct child *child, int sig)
 {
 	if (sig == SIGKILL && kill_cgroup(child))
 		return;
-	if (child->ended)
+	if (child->exited)
 		return;
 	/* Its process group is its session (setsid above); before that ran, the process alone. */
 	if (sig != SIGKILL || kill(-child->pid, sig) < 0)
 		kill(child->pid, sig);
 }
 
-static void tell_exit(void *with)
+static void report_exit(void *with)
 {
 	struct child *child = with;
 	struct process_exit how = {.status = -1};
@@ -274,11 +274,11 @@ static void tell_exit(void *with)
 	spec.exited(child, &how);
 }
 
-static void ended(struct child *child, int status)
+static void exited(struct child *child, int status)
 {
 	struct child_spec spec = child->spec;
 
-	child->ended = true;
+	child->exited = true;
 	child->status = status;
 	forget_pid(child);
 	child_read_reports(child, REPORTS_AT_THE_END);
@@ -288,9 +288,9 @@ static void ended(struct child *child, int status)
 	output_end(&child->output);
 	child_close_report(child);
 	if (spec.logged)
-		logpipe_ended(spec.node, status != 0 && !child->reason[0], tell_exit, child);
+		logpipe_exited(spec.node, status != 0 && !child->reason[0], report_exit, child);
 	else
-		tell_exit(child);
+		report_exit(child);
 }
 
 static struct loop_timer reap_again;
@@ -337,7 +337,7 @@ void child_reap(void)
 	if (n_gone)
 		eventsock_drain();	/* what they said between the first look and their end */
 	for (size_t i = 0; i < n_gone; i++)
-		ended(gone[i].child, gone[i].status);
+		exited(gone[i].child, gone[i].status);
 	if (pid > 0) {
 		reap_again.fire = reap_on;
 		loop_arm(&reap_again, loop_now_ns());

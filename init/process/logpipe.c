@@ -321,7 +321,7 @@ int logpipe_open(size_t node, int *ret_out, int *ret_err)
 	return 0;
 }
 
-void logpipe_ended(size_t node, bool wait, void (*done)(void *with), void *with)
+void logpipe_exited(size_t node, bool wait, void (*done)(void *with), void *with)
 {
 	struct pipes *p = &pipes[node];
 

@@ -28,7 +28,7 @@ int logpipe_open(size_t node, int *ret_out, int *ret_err);
  * or when there is no role, whichever is first; before it returns if `wait` is false.
  */
 #define LOGPIPE_WAIT_NS 200000000LL
-void logpipe_ended(size_t node, bool wait, void (*done)(void *with), void *with);
+void logpipe_exited(size_t node, bool wait, void (*done)(void *with), void *with);
 
 /* The newest line since the latest logpipe_open(), cut to NODE_REASON_MAX; false: it has printed none. */
 bool logpipe_last_line(size_t node, char *out);

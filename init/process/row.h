@@ -25,7 +25,7 @@ struct child {
 	struct loop_source report;
 	struct output output;
 	bool skipped;
-	bool ended;			/* its process is gone; its exit is told once its last words are read */
+	bool exited;			/* reaped; its exit is reported once its last words are read */
 	int status;			/* then, of waitpid() */
 	char *reason;			/* from REPORT_RESULT */
 	char *text;			/* last thing it said */

@@ -25,6 +25,7 @@ from watch import processor_seconds
 PORT, NGINX_PORT = 3535, 3536
 ALIVE = b'{"status":"ok"}\n'
 LOAD = (sys.executable, os.path.join(HERE, "apiload.py"))
+START_SECONDS = 20
 WRK_SECONDS = 6
 WARM_SECONDS = 2              # by then all connections are open
 STREAM_SECONDS = 5
@@ -68,13 +69,15 @@ def network_of(pid):
             os.setns(ours.fileno(), os.CLONE_NEWNET)
 
 
+# an API that takes clients without a limit an address
+CONFIG = boot(api={"listen": f"127.0.0.1:{PORT}", "tls_hosts": ["localhost"], "connections": 2048, "connections_per_address": 2048},
+              events={"fifo": "/run/events.fifo", "rate_per_s": 0})
+
+
 @contextlib.contextmanager
 def gantry():
-    """PID 1 that has booted, with an API that takes clients without a limit an address."""
-    config = boot(api={"listen": f"127.0.0.1:{PORT}", "tls_hosts": ["localhost"], "connections": 2048,
-                       "connections_per_address": 2048},
-                  events={"fifo": "/run/events.fifo", "rate_per_s": 0})
-    with Pid1(config) as pid1:
+    """PID 1 that has booted."""
+    with Pid1(CONFIG) as pid1:
         pid1.wait("gantry", "booted")
         pid1.wait("system-api", "listens on", kind="message")
         for pid in (pid1.pid, *roles(pid1).values()):
@@ -106,13 +109,18 @@ def nginx():
 
 
 def roles(pid1):
-    """{name: pid} of the two roles."""
-    found = {}
-    with open(f"/proc/{pid1.pid}/task/{pid1.pid}/children", encoding="ascii") as file:
-        for child in file.read().split():
-            with open(f"/proc/{child}/comm", encoding="ascii") as comm:
-                found[comm.read().strip()] = int(child)
-    return {name: found[name] for name in ROLES}
+    """{name: pid} of the two roles; each has its name only once it runs."""
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        found = {}
+        with open(f"/proc/{pid1.pid}/task/{pid1.pid}/children", encoding="ascii") as file:
+            for child in file.read().split():
+                with contextlib.suppress(OSError), open(f"/proc/{child}/comm", encoding="ascii") as comm:
+                    found[comm.read().strip()] = int(child)
+        if set(ROLES) <= set(found):
+            return {name: found[name] for name in ROLES}
+        time.sleep(0.01)
+    raise OSError(f"the roles of the API do not run: {', '.join(found)}")
 
 
 def cpu_seconds(pid):
@@ -260,7 +268,7 @@ def load_figures(pid1, loads, samples, say, note):
 
 def event_figures(samples, say):
     """In a PID 1 that nobody follows."""
-    with Pid1(boot(events={"fifo": "/run/events.fifo", "rate_per_s": 0})) as pid1:
+    with Pid1(events.CONFIG) as pid1:
         pid1.wait("gantry", "booted")
         return load_figures(pid1, events.loads(EVENTS), samples, say, "no API, processors as they come")
 

@@ -22,7 +22,9 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__f
 sys.path[:0] = [REPOSITORY, os.path.dirname(os.path.abspath(__file__))]
 import api
 import disks
+import events
 import figures
+import logs
 import services
 from watch import Watch
 from qemu import image, machine
@@ -59,13 +61,26 @@ def say(text):
 # ---- boots
 
 
-def bench_initrd():
-    """The image's initramfs, its reth as slow to start as the one of the shell init's measurement, and with the report."""
+def boot_config():
+    """The image's own, its reth as slow to start as the one of the shell init's measurement, and with the report."""
     config = image.read_config(os.path.join(REPOSITORY, "qemu", "boot", "boot.json"))
     reth = next(service for service in config["services"] if service["name"] == "reth")
     reth["command"] += ["--start-ms", str(RETH_START_MS)]
-    config["stages"].append({"name": "bench", "type": "exec", "needs": ["rbuilder"], "required": False,
+    # rbuilder runs only where the hub's document says so, and a stage that needed it would have to say the same
+    config["stages"].append({"name": "bench", "type": "exec", "needs": ["reth"], "after": ["rbuilder"], "required": False,
                              "options": {"command": ["/bin/benchprobe", "report"]}})
+    return config
+
+
+def configurations():
+    """{name: each boot.json that a part boots or runs}."""
+    return {"scenarios": boot_config(), "disk": disks.steps_of(1, with_options=True).config, "api": api.CONFIG,
+            "events": events.CONFIG, "logs": logs.config(4),
+            "services": services.Gantry.config([*services.chain(2), ("quit", "quit", None)])}
+
+
+def bench_initrd():
+    config = boot_config()
     text, path = json.dumps(config, indent="\t"), os.path.join(FOLDER, "boot.json")
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)

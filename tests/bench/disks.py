@@ -22,6 +22,7 @@ from qemu import debian, image, machine, variant
 OURS, STOCK, RESULTS = 10, 11, 20       # LUNs
 DISK_BYTES, RESULTS_BYTES = 640 << 20, 16 << 20
 FILE_MIB, SEQUENTIAL_MIB, RANDOM_MIB = 256, 96, 12
+SYNCED_KIB, LOOKED_AT_KIB, CHURN_MIB, APPEND_SECONDS = 3 << 10, 6 << 10, 64, 14      # of what the options are tried with
 MOUNT, TRY = "/mnt", "/dev/mapper/try"
 KEY = b"not-secret-only-for-the-bench"
 TIMEOUT = 900
@@ -101,28 +102,28 @@ def mount_options(steps, samples):
         for seconds in (5, 30):
             steps.remount(f"commit={seconds}")
             steps.fio(f"commit {seconds} sync {number}", job(
-                "sync", f"rw=randwrite bs=4k size={FILE_MIB}m io_size=3m fsync=1", filename=data))
+                "sync", f"rw=randwrite bs=4k size={FILE_MIB}m io_size={SYNCED_KIB}k fsync=1", filename=data))
             steps.fio(f"commit {seconds} append {number}", job(
-                "append", "rw=write bs=16k size=64m rate_iops=100 time_based runtime=14 fallocate=none unlink=1",
+                "append", f"rw=write bs=16k size=64m rate_iops=100 time_based runtime={APPEND_SECONDS} fallocate=none unlink=1",
                 filename=f"{MOUNT}/log"))
         steps.remount("commit=5")
         for word in ("nodiscard", "discard"):
             steps.remount(word)
             steps.fio(f"{word} churn {number}", job(
-                "churn", "rw=write bs=256k size=64m nrfiles=32 fallocate=none fsync=8 loops=3 unlink_each_loop=1 unlink=1",
+                "churn", f"rw=write bs=256k size={CHURN_MIB}m nrfiles=32 fallocate=none fsync=8 loops=3 unlink_each_loop=1 unlink=1",
                 directory=MOUNT))
         steps.remount("nodiscard")
         for kib in (128, 16, 0):
             steps.run(debian.command("blockdev", "--setra", str(kib * 2), TRY))
             for advice in (0, 1):       # with it fio says MADV_RANDOM, as MDBX does when it is told not to read ahead
                 steps.fio(f"readahead {kib} mmap {advice} {number}", job(
-                    "mmap", f"ioengine=mmap rw=randread bs=4k size={FILE_MIB}m io_size=6m fadvise_hint={advice}", filename=data))
+                    "mmap", f"ioengine=mmap rw=randread bs=4k size={FILE_MIB}m io_size={LOOKED_AT_KIB}k fadvise_hint={advice}", filename=data))
             steps.fio(f"readahead {kib} sequential {number}", job(
                 "sequential", f"rw=read bs=128k size={SEQUENTIAL_MIB}m fadvise_hint=0", filename=data))
         steps.run(debian.command("blockdev", "--setra", "256", TRY))
         for name in ("none", "mq-deadline"):
             steps.run(["/bin/probe", "queue", str(STOCK), "scheduler", name])
-            both = "".join(job(f"{word} {jobs}", f"rw={word} bs=4k size={FILE_MIB}m io_size=6m numjobs={jobs} direct=1 "
+            both = "".join(job(f"{word} {jobs}", f"rw={word} bs=4k size={FILE_MIB}m io_size={LOOKED_AT_KIB}k numjobs={jobs} direct=1 "
                                "group_reporting=1", filename=data)
                            for word in ("randread", "randwrite") for jobs in (1, 4))
             steps.fio(f"scheduler {name} {number}", both)
@@ -135,8 +136,8 @@ class Run(dict):
     others = 0.0
 
 
-def run(cpus, samples, with_options):
-    """What fio found in one guest with so many processors."""
+def steps_of(samples, with_options):
+    """The configuration, with all that fio does in one guest, and its files."""
     config = image.read_config(os.path.join(image.REPOSITORY, "qemu", "boot", "boot.json"))
     config["services"], config["stages"] = [], [one for one in config["stages"] if one["name"] == "disk"]
     config["stages"][0]["options"]["keys"] = ["tpm2"]
@@ -148,8 +149,14 @@ def run(cpus, samples, with_options):
     if with_options:
         mount_options(steps, samples)
     steps.run(debian.command("tar", "-C", OUT, "-cf", f"/dev/lun/{RESULTS}", "."))
+    return steps
+
+
+def run(cpus, samples, with_options):
+    """What fio found in one guest with so many processors."""
+    steps = steps_of(samples, with_options)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        return boot(folder, config, steps.files, cpus)
+        return boot(folder, steps.config, steps.files, cpus)
 
 
 def boot(folder, config, files, cpus):
@@ -213,7 +220,7 @@ def option_rows(results, samples):
     for seconds in (5, 30):
         rows.append((f"commit={seconds}", "4 KiB write, fsync", median(f"commit-{seconds}-sync", iops("write")), "IOPS",
                      f"{median(f'commit-{seconds}-sync', disk('write_ios')):.0f} writes"))
-        rows.append((f"commit={seconds}", "append 1.6 MiB/s, 14 s",
+        rows.append((f"commit={seconds}", f"append 1.6 MiB/s, {APPEND_SECONDS} s",
                      median(f"commit-{seconds}-append", iops("write")), "IOPS",
                      f"{median(f'commit-{seconds}-append', disk('write_ios')):.0f} writes"))
     for word in ("nodiscard", "discard"):

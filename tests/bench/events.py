@@ -38,6 +38,7 @@ assert all(sender.wait() == 0 for sender in senders)
 print(time.monotonic() - began)
 """
 TEXT = b"block 19000000 built in 12 ms, 3 bundles"
+CONFIG = boot(events={"fifo": "/run/events.fifo", "rate_per_s": 0})
 JSON = b'{"message":"block 19000000 built in 12 ms","level":"info","fields":{"bundles":3}}'
 
 
@@ -88,7 +89,7 @@ def loads(count):
 
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 300000
-    with Pid1(boot(events={"fifo": "/run/events.fifo", "rate_per_s": 0})) as gantry:
+    with Pid1(CONFIG) as gantry:
         gantry.wait("gantry", "booted")
         for name, arguments, _ in loads(count):
             print(f"{name:26} {measure(gantry, *arguments)}", flush=True)

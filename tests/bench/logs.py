@@ -51,11 +51,18 @@ def written(gantry, name):
         return int(next(line.split()[1] for line in file if line.startswith("wchar")))
 
 
+def names_of(floods):
+    return [f"flood-{i}" for i in range(floods)]
+
+
+def config(floods):
+    return boot([], [service("calm")] + [service(name, FLOOD, log={"max_bytes": 1 << 24, "files": 2}) for name in names_of(floods)],
+                logs={"directory": "/tmp/log"})
+
+
 def measure(floods, count):
-    names = [f"flood-{i}" for i in range(floods)]
-    config = boot([], [service("calm")] + [service(name, FLOOD, log={"max_bytes": 1 << 24, "files": 2}) for name in names],
-                  logs={"directory": "/tmp/log"})
-    with Pid1(config, files={"latency.py": LATENCY}) as gantry:
+    names = names_of(floods)
+    with Pid1(config(floods), files={"latency.py": LATENCY}) as gantry:
         gantry.wait("gantry", "booted")
         time.sleep(0.5)
         before, began, cpu = [written(gantry, name) for name in names], time.monotonic(), busy(gantry.pid)

@@ -74,11 +74,15 @@ class Gantry:
     command = ("/init",)
 
     @staticmethod
-    def prepare(folder, services):
+    def config(services):
         restart = {"policy": "always", "min_s": 1, "max_s": 1}
         nodes = [{"name": name, "command": ["/t/" + role], "restart": restart, **({"needs": [need]} if need else {})}
                  for name, role, need in services]
-        on_files(folder, "etc/gantry/boot.json", json.dumps({"stages": [], "services": nodes}))
+        return {"stages": [], "services": nodes}
+
+    @classmethod
+    def prepare(cls, folder, services):
+        on_files(folder, "etc/gantry/boot.json", json.dumps(cls.config(services)))
         subprocess.run(["cp", INIT, os.path.join(folder, "files", "init")], check=True)
 
     @staticmethod

@@ -18,7 +18,7 @@ import urllib.request
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, REPOSITORY)
-from qemu import image, machine, variant
+from qemu import image, machine, uki, variant
 from qemu.peers.platform import Platform, configure_network
 
 BUILD = image.BUILD
@@ -277,10 +277,24 @@ class BootTest(unittest.TestCase):
         subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
         return private, public
 
+    def measured_initrd(self, boot_disk):
+        """(initramfs, command line) of the image beside that boot disk, started directly, with the PCRs that firmware would leave:
+        /bin/measured extends them as qemu/uki.py predicts, which boot/test_measured holds against firmware and TPM."""
+        with open(os.path.join(os.path.dirname(boot_disk), "gantry.efi"), "rb") as file:
+            content = file.read()
+        events = "".join(f"{pcr} {digest.hex()}\n" for pcr, steps in uki.predict(content).items() for _, digest in steps)
+        path = os.path.join(os.path.dirname(boot_disk), "measured.cpio")
+        with open(path, "wb") as file:
+            file.write(uki.Image(content).section(".initrd") + image.overlay({"/measured": events.encode()}))
+        return path, CMDLINE + " rdinit=/bin/measured"
+
     def new_machine(self, *, folder=None, tier=1, change=None, files=None, tpm=True, **options):
         if tier == 1:
             options["kernel"] = image.Inputs(BUILD).vmlinux
-            options["initrd"] = self.initrd(change, files)
+            if "boot_disk" in options:
+                options["initrd"], options["cmdline"] = self.measured_initrd(options["boot_disk"])
+            else:
+                options["initrd"] = self.initrd(change, files)
             options.setdefault("cmdline", CMDLINE)
         else:
             options.setdefault("boot_disk", os.path.join(IMAGE, "gantry.raw"))

@@ -11,9 +11,10 @@ import subprocess
 import threading
 import time
 
+from support import PATIENCE
+
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))
-SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
 (EVENTS, STATUS, POST, START, STOP, RESTART, POWEROFF, REBOOT, HALT, CERTIFICATE, REFRESH, ACTION, UPLOAD, PASSWORD,
  BOOT_LOG, SERVICE_LOG, EVENT, GAP, BOOT, NODE, END, RING, HAND, FACTS, LINES, LAST_SHUTDOWN,
@@ -294,10 +295,10 @@ class FakeControl:
 
 
 def wait_for(condition, what, timeout=10):
-    deadline = time.monotonic() + timeout * SCALE
+    deadline = time.monotonic() + timeout * PATIENCE
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
         time.sleep(0.01)
-    raise AssertionError(f"did not happen within {timeout * SCALE:g} s: {what}")
+    raise AssertionError(f"did not happen within {timeout * PATIENCE:g} s: {what}")

@@ -15,9 +15,10 @@ import tempfile
 import threading
 import time
 
+from support import PATIENCE
+
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))
-SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
 SETUP = r"""
 set -e
@@ -150,7 +151,7 @@ class Pid1:
 
     def wait(self, source, word, kind="state", timeout=20, count=1, after=0.0):
         """The count-th event of source whose text starts with `word`."""
-        end = time.monotonic() + timeout * SCALE
+        end = time.monotonic() + timeout * PATIENCE
         with self.changed:
             while True:
                 found = [e for e in self.events if e.source == source and e.kind == kind and e.time >= after
@@ -187,14 +188,14 @@ class Pid1:
         """Runs a command in PID 1's namespaces and root."""
         return subprocess.run(["nsenter", "-t", str(self.pid), "-p", "-m", "-n", "-u", "-i", "-C", "-r", "-w",
                                *command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=timeout * SCALE, **more)
+                              timeout=timeout * PATIENCE, **more)
 
     def ctl(self, *arguments):
         return self.inside("/opt/gantryctl", *arguments)
 
     def end(self, timeout=40):
         """Waits for the end of PID 1: "poweroff" or "reboot", as the kernel tells the namespace's parent."""
-        status = self.process.wait(timeout * SCALE)
+        status = self.process.wait(timeout * PATIENCE)
         self.reader.join(5)
         return {-signal.SIGINT: "poweroff", -signal.SIGHUP: "reboot"}.get(status, f"status {status}")
 

@@ -18,6 +18,8 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 INIT = os.environ.get('GANTRY_INIT', os.path.join(TOP, 'build', 'init'))
 SCALE = float(os.environ.get('GANTRY_TIMEOUT_SCALE', '1'))
+PATIENCE = 4 * SCALE            # that many times longer than on a free machine is waited for what must come; no promise is meant
+CALIBRATION_S = 0.3
 
 EVENT, PROGRESS, RESULT, GIVE, TAKE, STARTED, TAKEN, ABSENT, FACTS, CHANGED, FLAGS = range(1, 12)
 LEVELS = ('debug', 'info', 'notice', 'warning', 'error')
@@ -36,6 +38,31 @@ def waits(seconds):
         test.waits_s = seconds
         return test
     return mark
+
+
+def alone(test):
+    """Of a test whose figures are worth nothing while another one runs: tests/run.py starts it when it has the machine to itself."""
+    test.alone = True
+    return test
+
+
+def slowdown():
+    """How many times longer this machine takes now for some work than it would if it had nothing else to do: at least 1. What the
+    test's own process has waited for a processor since it began counts as well, for what kept the machine busy may be over."""
+    with open('/proc/self/schedstat', encoding='ascii') as file:
+        ran, waited, _ = map(int, file.read().split())
+    began = time.monotonic()
+    until = time.thread_time() + CALIBRATION_S
+    while time.thread_time() < until:
+        pass
+    return max((time.monotonic() - began) / CALIBRATION_S, (ran + waited) / max(ran, 1))
+
+
+def assert_within(test, took_s, promise_s, work_s, what=''):
+    """PROMISE_S is a time of the product and no machine may stretch it; WORK_S is for what is to be done besides, on a free machine."""
+    if took_s >= promise_s + work_s * SCALE:
+        slow = slowdown()
+        test.assertLess(took_s, promise_s + work_s * SCALE * slow, f'{what}; this machine is {slow:.1f} times slower than when it is free')
 
 
 def run(*command, **more):
@@ -219,7 +246,7 @@ class Stage:
                          self.results + self.lines + list(self.facts.values()) + [entry[-1] for entry in self.progress])
 
     def wait_for(self, condition, what, timeout=10):
-        end = time.monotonic() + timeout * SCALE
+        end = time.monotonic() + timeout * PATIENCE
         with self._changed:
             while not condition():
                 if self.broken:
@@ -242,7 +269,7 @@ class Stage:
         if self.status is None:
             poll = select.poll()
             poll.register(self._pidfd, select.POLLIN)
-            if not poll.poll(timeout * SCALE * 1000):
+            if not poll.poll(timeout * PATIENCE * 1000):
                 raise AssertionError(f'still running after {timeout} s; {self._story()}')
             self._reap()
         for thread in self._threads:

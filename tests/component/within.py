@@ -8,7 +8,9 @@ import os
 import socket
 import ssl
 
-from pid1 import SCALE
+from support import PATIENCE
+
+
 
 PORT = 3535
 
@@ -25,7 +27,7 @@ def plain(pid1, timeout=20):
     there = os.open(f"/proc/{pid1.pid}/ns/net", os.O_RDONLY)
     try:
         os.setns(there, os.CLONE_NEWNET)
-        return socket.create_connection(("127.0.0.1", PORT), timeout * SCALE)
+        return socket.create_connection(("127.0.0.1", PORT), timeout * PATIENCE)
     finally:
         os.setns(home, os.CLONE_NEWNET)
         os.close(home)

@@ -2,7 +2,7 @@
 /*
  * Any bytes as an Accept header: it is read to its end and no further, and only who names text/html gets the page.
  */
-/* links: init/api/accept.c */
+/* links: api */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * Any bytes as the policy file on the boot disk, which the host can write: what is taken has the version that was asked
  * for and says that it is signed; what is refused has a reason and changes nothing.
  */
-/* links: stages/disk/approval.c stages/lib/backoff.c stages/lib/document.c stages/lib/file.c stages/lib/hex.c stages/disk/luksmetadata.c stages/lib/printable.c stages/disk/uevent.c init/lib/json.c init/lib/utf8.c stages/lib/base64.c */
+/* links: disk stages/lib init/lib */
 /* libs: json-c mbedtls */
 #include <stdlib.h>
 #include <string.h>

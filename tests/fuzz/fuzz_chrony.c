@@ -2,7 +2,7 @@
 /*
  * A reply that claims to be chronyd's.
  */
-/* links: stages/clock/chrony.c stages/lib/backoff.c */
+/* links: clock stages/lib */
 #include <stdlib.h>
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * because a crash in it is a machine that does not start. Whatever is refused must say a line, whatever is
  * taken must hold.
  */
-/* links: init/config/cgroup.c init/config/check.c init/config/format.c init/config/image.c init/config/keys.c init/config/container-keys.c init/config/launch.c init/config/plan.c init/config/refresh.c init/config/load.c init/config/jsonpos.c init/lib/pool.c init/lib/words.c init/config/shutdown.c init/plan/phases.c init/lib/json.c init/lib/utf8.c init/lib/member.c init/config/build.c init/config/fill.c */
+/* links: init/config init/lib plan */
 /* libs: json-c */
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * Any datagrams on the control socket. The input is a row of them, each with its size in two bytes in front; every
  * connection must stay served or be closed, and every answer be of the protocol.
  */
-/* links: init/control/answer.c init/control/request.c init/pid1/requests.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/client.c init/process/processes.c init/lib/procfs.c init/lib/unixsock.c */
+/* links: control init/pid1/requests.c event init/lib process */
 #include <fcntl.h>
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
 /*
  * The hub's document, or anybody's: what is taken must also be a tree that renders and decodes without harm.
  */
-/* links: stages/lib/document.c stages/config/template.c stages/config/mustache.c stages/config/decodeview.c stages/lib/base64.c init/lib/json.c init/lib/utf8.c */
+/* links: stages/lib stages/config init/lib */
 /* libs: json-c */
 /* libs: json-c mbedtls */
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Any bytes as an environment file: names that are names, values within the text, no name twice, or a reason. */
-/* links: init/lib/words.c */
+/* links: init/lib */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * Any bytes as an event's text and fields: what comes out is valid, bounded, one line, and the same in every form.
  * The input is the datagram of a stage's report: text, NUL, fields.
  */
-/* links: init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c */
+/* links: event init/lib */
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * Any bytes as an event object, beside json-c: what we take json-c reads as the same, and what json-c reads as an event
  * object we take once it is written strictly.
  */
-/* links: init/event/eventjson.c init/lib/utf8.c init/lib/json.c */
+/* links: event init/lib */
 /* libs: json-c */
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,7 +2,7 @@
 /*
  * The paravisor's report in the vTPM, and the form of a quote.
  */
-/* links: stages/cloud/hcl.c stages/lib/tdx.c stages/lib/backoff.c */
+/* links: cloud stages/lib evidence */
 /* libs: mbedtls */
 #include <stdlib.h>
 #include <string.h>

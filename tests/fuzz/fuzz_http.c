@@ -5,10 +5,7 @@
  * before the next one. Whatever comes, each request is over soon after its client, and nothing is passed on as an act
  * unless the client has named it, and may do it.
  */
-/* links: init/api/http.c init/api/access.c init/api/password.c init/api/acts.c init/api/ask.c init/api/accept.c */
-/* links: init/api/bootlog.c init/api/chart.c init/api/filter.c init/api/listing.c init/api/metrics.c init/api/page.c */
-/* links: init/api/pieces.c init/api/request.c init/api/routes.c init/api/stream.c init/lib/eventtext.c */
-/* links: init/lib/ring.c init/api/peer.c init/show/status.c init/show/status-json.c init/lib/text.c init/lib/utf8.c */
+/* links: api init/lib show */
 /* libs: microhttpd mbedtls */
 #include <arpa/inet.h>
 #include <errno.h>

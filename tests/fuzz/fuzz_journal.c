@@ -3,7 +3,7 @@
  * Any bytes behind a right first line of a journal: only runs inside files are marked, the counts agree with the
  * marks, and writing would go on at the end of a line.
  */
-/* links: stages/snapshot/blocks.c stages/snapshot/journal.c stages/snapshot/manifest.c stages/lib/hex.c stages/snapshot/lines.c stages/snapshot/percent.c stages/lib/printable.c */
+/* links: snapshot stages/lib */
 /* libs: mbedtls */
 #include <stdint.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * The scanner of JSON, with and without comments: its tokens lie in the text, one behind the other, and form one value;
  * and what it takes, json-c takes.
  */
-/* links: init/lib/json.c init/lib/utf8.c */
+/* links: init/lib */
 /* libs: json-c */
 #include <stdlib.h>
 #include <string.h>

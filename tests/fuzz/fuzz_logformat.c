@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a service prints, in pieces of any size: every line that comes of it fits, and JSON is JSON. */
-/* links: init/log/format.c init/lib/logtail.c init/lib/text.c init/lib/utf8.c */
+/* links: log init/lib */
 /* libs: json-c */
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * Any bytes as the two files of the persistent log, cut apart at the first NUL, if there is one. Whatever boot is asked
  * for, the answer is one JSON array of as many events as the result says, and as many lines of text.
  */
-/* links: init/api/logread.c init/api/filter.c init/show/logline.c init/lib/eventtext.c init/lib/text.c init/lib/utf8.c */
+/* links: api show init/lib */
 /* libs: json-c */
 #include <json-c/json.h>
 #include <stdlib.h>

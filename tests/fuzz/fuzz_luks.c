@@ -4,7 +4,7 @@
  * rest is the JSON metadata, put into two well-formed copies with right checksums, since no fuzzer guesses those. What
  * is accepted must keep to its bounds, and its token must be readable.
  */
-/* links: stages/disk/luksheader.c stages/disk/luksmetadata.c stages/lib/document.c stages/lib/printable.c init/lib/json.c init/lib/utf8.c stages/lib/base64.c */
+/* links: disk stages/lib init/lib */
 /* libs: json-c mbedtls */
 #include <endian.h>
 #include <stdlib.h>

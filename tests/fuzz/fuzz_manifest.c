@@ -3,7 +3,7 @@
  * Any bytes as the text of a manifest: what is accepted is exactly what would be written again, and its paths stay
  * inside the directory. The same bytes as the name of the newest snapshot: one word without a slash.
  */
-/* links: stages/snapshot/manifest.c stages/lib/hex.c stages/snapshot/lines.c stages/snapshot/percent.c stages/lib/printable.c */
+/* links: snapshot stages/lib */
 /* libs: mbedtls */
 #include <stdint.h>
 #include <stdlib.h>

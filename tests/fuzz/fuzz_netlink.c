@@ -2,7 +2,7 @@
 /*
  * Messages as from rtnetlink. The kernel is trusted; its bytes are checked all the same.
  */
-/* links: stages/net/netlink.c stages/lib/backoff.c */
+/* links: net stages/lib */
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * Any bytes as an answer to a list, and as an error document: what is handed over keeps its bounds, and a manifest
  * made of it comes back from its own text.
  */
-/* links: stages/snapshot/s3xml.c stages/snapshot/xml.c stages/snapshot/manifest.c stages/lib/hex.c stages/snapshot/lines.c stages/snapshot/percent.c stages/lib/printable.c */
+/* links: snapshot stages/lib */
 /* libs: expat mbedtls */
 #include <stdint.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 /*
  * A template, then a NUL, then the document it is rendered with. A partial of any name is the template itself.
  */
-/* links: stages/config/template.c stages/config/mustache.c stages/lib/document.c init/lib/json.c init/lib/utf8.c */
+/* links: stages/config stages/lib init/lib */
 /* libs: json-c */
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 /*
  * Any bytes as a uevent: what is accepted has its three obligatory strings, each inside the message.
  */
-/* links: stages/disk/uevent.c stages/lib/backoff.c */
+/* links: disk stages/lib */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

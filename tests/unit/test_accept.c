@@ -2,7 +2,7 @@
 /*
  * Who gets the page.
  */
-/* links: init/api/accept.c */
+/* links: api */
 #include <stdlib.h>
 #include <string.h>
 

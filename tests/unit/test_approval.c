@@ -3,7 +3,7 @@
  * The signed policy: keys as openssl writes them, policy files good and bad, and the partition that holds one, in a
  * made-up copy of /sys.
  */
-/* links: stages/disk/approval.c stages/lib/backoff.c stages/lib/document.c stages/lib/file.c stages/lib/hex.c stages/disk/luksmetadata.c stages/lib/printable.c stages/disk/uevent.c init/lib/json.c init/lib/utf8.c stages/lib/base64.c */
+/* links: disk stages/lib init/lib */
 /* libs: json-c mbedtls */
 #define _GNU_SOURCE
 #include <sys/stat.h>

@@ -2,7 +2,7 @@
 /*
  * Which disks count as blank: zeros, and nothing that any of Debian's tools has written to. Disks are files here.
  */
-/* links: stages/disk/blank.c */
+/* links: disk */
 /* libs: blkid */
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The token bucket, with a clock of our own. */
-/* links: init/lib/bucket.c */
+/* links: init/lib */
 #include "init/lib/bucket.h"
 #include "test.h"
 

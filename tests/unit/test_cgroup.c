@@ -3,7 +3,7 @@
  * A cgroup's files as the kernel writes them, here in an ordinary folder: what is read of them, what of it is said, and
  * what stays unknown. (How a cgroup comes to its end needs real ones: tests/component/test_services_cgroup.py.)
  */
-/* links: init/config/cgroup.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/lib/procfs.c */
+/* links: init/config event init/lib */
 #define CGROUP_ROOT "."
 #include "init/process/cgroup.c"
 #include "init/node/cgroup-node.c"
@@ -114,7 +114,7 @@ TEST(a_kill_is_told_once_and_counted_over_all_runs)
 	put("gantry/app/memory.events", "max 9\noom 2\noom_kill 4\n");
 	CHECK(loop_until(said));
 	CHECK_INT(cgroup_node_oom_kills(0), 4);
-	CHECK(cgroup_node_end(0, false));
+	CHECK(cgroup_node_clear(0, false));
 	put("gantry/app/memory.events", "oom 0\noom_kill 0\n");
 	run(0);
 	CHECK(!cgroup_node_oom(0, reason, sizeof(reason)));
@@ -128,7 +128,7 @@ TEST(a_kill_that_nothing_told_is_found_at_the_end)
 	start();
 	run(0);
 	put("gantry/app/memory.events", "oom 1\noom_kill 1\n");
-	CHECK(cgroup_node_end(0, false));
+	CHECK(cgroup_node_clear(0, false));
 	CHECK_INT(cgroup_node_oom_kills(0), 1);
 	CHECK(cgroup_node_oom(0, reason, sizeof(reason)));
 }
@@ -147,7 +147,7 @@ TEST(what_it_uses_is_read_and_what_is_not_counted_is_unknown)
 	CHECK_INT(cgroup_node_usage(0)->processes, 3);
 	put("gantry/app/pids.current", "9\n");	/* who asks again at once gets the same */
 	CHECK_INT(cgroup_node_usage(0)->processes, 3);
-	cgroup_node_end(0, false);
+	cgroup_node_clear(0, false);
 	CHECK_INT(cgroup_node_usage(0)->processes, CGROUP_UNKNOWN);
 }
 
@@ -162,7 +162,7 @@ TEST(without_cgroup2_a_service_runs_and_nothing_is_known)
 	CHECK_INT(cgroup_node_usage(0)->memory_bytes, CGROUP_UNKNOWN);
 	CHECK(!cgroup_node_signal(0, SIGTERM));
 	CHECK(!cgroup_node_kill(0));
-	CHECK(cgroup_node_end(0, false));
+	CHECK(cgroup_node_clear(0, false));
 	CHECK_INT(cgroup_node_oom_kills(0), 0);
 	cgroup_discard("action.1");
 }
@@ -187,7 +187,7 @@ TEST(without_a_known_limit_the_service_runs_and_says_so)
 	CHECK(fd >= 0);
 	CHECK_STR(newest(), "cgroup memory.max: this kernel has no such limit; it runs without|");
 	close(fd);
-	CHECK(cgroup_node_end(0, false));
+	CHECK(cgroup_node_clear(0, false));
 	limit.name = (char *)"memory.maks";
 	limit.known = false;
 	CHECK_INT(cgroup_node_open(0, &fd, reason, sizeof(reason)), -EINVAL);

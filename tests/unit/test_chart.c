@@ -3,7 +3,7 @@
  * The boot chart: what each bar and each word is, that nothing a peer says becomes markup, and how large it can get.
  * That a browser's XML parser takes it is tested with the page.
  */
-/* links: init/api/chart.c init/lib/text.c init/show/status.c init/lib/utf8.c */
+/* links: api init/lib show */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * chronyd's TRACKING reply: every field at its offset, the float format, and what is no such reply. That a real
  * chronyd agrees is a component test.
  */
-/* links: stages/clock/chrony.c stages/lib/backoff.c */
+/* links: clock stages/lib */
 #include "stages/clock/chrony.h"
 #include "test.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Limits that no kernel can keep are refused before any kernel sees them; those that one might keep are not. */
-/* links: init/config/cgroup.c */
+/* links: init/config */
 #include "init/config/cgroup.h"
 #include "test.h"
 

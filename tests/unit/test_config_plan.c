@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The configuration as a graph: what nodes need, give and want of each other must be there, fit and end in time. */
-/* links: init/config/cgroup.c init/config/check.c init/config/format.c init/config/image.c init/config/keys.c init/config/container-keys.c init/config/launch.c init/config/plan.c init/config/refresh.c init/config/print.c init/config/load.c init/config/jsonpos.c init/lib/pool.c init/lib/words.c init/config/shutdown.c init/plan/phases.c init/lib/json.c init/lib/utf8.c init/lib/member.c init/config/build.c init/config/fill.c */
+/* links: init/config init/lib plan */
 /* libs: json-c */
 #include <errno.h>
 #include <signal.h>

@@ -2,7 +2,7 @@
 /*
  * The console as a reader of the ring, on a pipe, a pseudo-terminal that goes away, and a plain file.
  */
-/* links: init/event/console.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c */
+/* links: event init/lib */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -3,7 +3,7 @@
  * Containers without podman: what boot.json may say of them and what is refused, what PID 1 makes of it, and the exact
  * command lines that come of it.
  */
-/* links: init/config/load.c init/config/cgroup.c init/config/check.c init/config/format.c init/config/image.c init/config/refresh.c init/config/keys.c init/config/launch.c init/config/shutdown.c init/plan/phases.c init/config/container-keys.c init/container/command.c init/config/plan.c init/config/jsonpos.c init/lib/pool.c init/lib/words.c init/lib/json.c init/lib/utf8.c init/lib/member.c init/config/build.c init/config/fill.c */
+/* links: init/config plan container init/lib */
 /* libs: json-c */
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * The control socket with real peers in the same process: who may do what, cursors that survive slow readers, and
  * requests that are not of this protocol.
  */
-/* links: init/control/control.c init/control/answer.c init/control/request.c init/pid1/requests.c init/lib/client.c init/show/status.c init/show/status-json.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/process/processes.c init/lib/procfs.c init/lib/unixsock.c init/ctl/screen.c */
+/* links: control init/pid1/requests.c init/lib show event process ctl */
 #include "control_boot.h"
 
 #include "init/ctl/screen.h"

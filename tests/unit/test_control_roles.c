@@ -3,7 +3,7 @@
  * The control protocol on the connections that roles inherit: what each may do, acts and their descriptors, and what is
  * handed over unasked.
  */
-/* links: init/control/control.c init/control/answer.c init/control/request.c init/pid1/requests.c init/lib/client.c init/show/status.c init/show/status-json.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/process/processes.c init/lib/procfs.c init/lib/unixsock.c */
+/* links: control init/pid1/requests.c init/lib show event process */
 #include "control_boot.h"
 
 static void adopt(unsigned permissions)

@@ -3,7 +3,7 @@
  * JSON from somebody else: what is exactly RFC 8259 is taken, everything else refused with its place, and nothing is
  * changed on the way.
  */
-/* links: stages/lib/document.c stages/lib/base64.c init/lib/json.c init/lib/utf8.c */
+/* links: stages/lib init/lib */
 /* libs: json-c */
 /* libs: json-c mbedtls */
 #include "stages/lib/base64.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a line of an environment file means, and how each one that means nothing is named. */
-/* links: init/launch/envfile.c init/lib/words.c */
+/* links: launch init/lib */
 #include "init/launch/envfile.h"
 #include "test.h"
 

@@ -2,7 +2,7 @@
 /*
  * The event ring, the cleaning of what comes in, and the three forms in which an event is read.
  */
-/* links: init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c */
+/* links: event init/lib */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

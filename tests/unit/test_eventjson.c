@@ -2,7 +2,7 @@
 /*
  * What is an event object and what is not; and what a datagram says.
  */
-/* links: init/event/datagram.c init/event/eventjson.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/loop.c init/lib/json.c */
+/* links: event init/lib */
 #include <string.h>
 
 #include "init/event/datagram.h"

@@ -2,7 +2,7 @@
 /*
  * The event socket: a datagram is an event of whoever the kernel says sent it, and a flood is taken in turns.
  */
-/* links: init/event/eventsock.c init/event/sender.c init/event/datagram.c init/event/eventjson.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/lib/unixsock.c init/lib/bucket.c init/lib/json.c */
+/* links: event init/lib */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

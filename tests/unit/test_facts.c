@@ -3,7 +3,7 @@
  * What PID 1 keeps of what its stages found out: whole messages or nothing, cleaned, bounded, one node apart from
  * the other.
  */
-/* links: init/node/facts.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/loop.c */
+/* links: node event init/lib */
 #include "init/event/console.h"
 #include "init/node/facts.h"
 #include "test.h"

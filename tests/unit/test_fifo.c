@@ -2,7 +2,7 @@
 /*
  * The legacy FIFO: lines become events whatever is written into it.
  */
-/* links: init/event/fifo.c init/event/sender.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/lib/bucket.c */
+/* links: event init/lib */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

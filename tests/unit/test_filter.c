@@ -2,7 +2,7 @@
 /*
  * The arguments of a request for events: what each may be, and which events it lets through.
  */
-/* links: init/api/filter.c init/lib/eventtext.c init/lib/text.c */
+/* links: api init/lib */
 #include <errno.h>
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * Which disk is taken for the configured one, in made-up copies of /sys and /proc: by SCSI LUN, by NVMe namespace, and
  * never one that is the system's or in use.
  */
-/* links: stages/disk/find.c stages/cloud/table.c stages/cloud/azurevm.c stages/cloud/hcl.c stages/cloud/imds.c stages/lib/tdx.c stages/lib/tpmnv.c stages/lib/tpmesys.c stages/lib/http.c stages/lib/base64.c stages/lib/document.c stages/lib/backoff.c stages/lib/secret.c stages/lib/file.c stages/lib/printable.c */
+/* links: disk cloud stages/lib init/lib */
 /* libs: json-c curl mbedtls tss2 tss2-tcti-device tss2-tcti-swtpm */
 #include <stdarg.h>
 #include <sys/stat.h>

@@ -2,7 +2,7 @@
 /*
  * The wireserver's goal state: what is taken from it, what is refused, and the health report that gives it back.
  */
-/* links: stages/cloud/goalstate.c init/lib/utf8.c */
+/* links: cloud init/lib */
 /* libs: expat */
 #include "stages/cloud/goalstate.h"
 #include "test.h"

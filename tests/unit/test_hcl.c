@@ -3,7 +3,7 @@
  * The paravisor's report and the form of a TD quote. Reports that the emulated platform makes are read in the
  * component and boot tests; here are the edges.
  */
-/* links: stages/cloud/hcl.c stages/lib/tdx.c stages/lib/backoff.c */
+/* links: cloud stages/lib evidence */
 /* libs: mbedtls */
 #include <mbedtls/sha256.h>
 

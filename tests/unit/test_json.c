@@ -2,7 +2,7 @@
 /*
  * The scanner that every reader of JSON stands on: its tokens, its limits, and errors that name their place.
  */
-/* links: init/lib/json.c init/lib/utf8.c */
+/* links: init/lib */
 #include "init/lib/json.h"
 #include "test.h"
 

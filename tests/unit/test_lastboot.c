@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* How the boot before ended: what counts as its record, and that a log of any content says no more than a record may. */
-/* links: init/log/lastboot.c init/show/logline.c init/lib/eventtext.c init/lib/text.c init/lib/utf8.c */
+/* links: log show init/lib */
 /* libs: json-c */
 #define _GNU_SOURCE
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * What services print, line by line, whatever the pieces it comes in; and the last lines in memory that somebody else
  * may write anything to.
  */
-/* links: init/log/format.c init/lib/logtail.c init/log/ring.c init/lib/text.c init/lib/utf8.c */
+/* links: log init/lib */
 #include <string.h>
 
 #include "init/log/format.h"

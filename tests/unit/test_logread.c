@@ -2,7 +2,7 @@
 /*
  * The persistent log read back: which lines count, which boot is which, and what comes out.
  */
-/* links: init/api/logread.c init/api/filter.c init/show/logline.c init/lib/eventtext.c init/lib/text.c init/lib/utf8.c */
+/* links: api show init/lib */
 /* libs: json-c */
 #include <errno.h>
 #include <fcntl.h>

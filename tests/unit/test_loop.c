@@ -2,7 +2,7 @@
 /*
  * The loop's account of itself: every turn is counted once, by how long it kept others waiting.
  */
-/* links: init/lib/loop.c */
+/* links: init/lib */
 #include <time.h>
 
 #include "init/lib/loop.h"

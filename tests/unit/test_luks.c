@@ -3,7 +3,7 @@
  * LUKS2 volumes in files: what we make opens with our key only, Debian's cryptsetup reads it, what cryptsetup makes
  * by its defaults opens too; a change that is cut off anywhere must leave a volume that opens.
  */
-/* links: stages/disk/luks.c stages/lib/dm.c stages/disk/luksheader.c stages/disk/luksmetadata.c stages/lib/document.c stages/lib/file.c stages/lib/printable.c stages/lib/secret.c init/lib/json.c init/lib/utf8.c stages/lib/base64.c */
+/* links: disk stages/lib init/lib */
 /* libs: cryptsetup devmapper json-c mbedtls */
 #define _GNU_SOURCE
 #include <sys/syscall.h>

@@ -3,7 +3,7 @@
  * Every LUKS2 header of another shape than ours is refused with its reason, whether made by cryptsetup or by changing a
  * good one (with checksums made right again, as a hostile host would). Refusing must not change a byte.
  */
-/* links: stages/disk/luks.c stages/lib/dm.c stages/disk/luksheader.c stages/disk/luksmetadata.c stages/lib/document.c stages/lib/file.c stages/lib/printable.c stages/lib/secret.c init/lib/json.c init/lib/utf8.c stages/lib/base64.c */
+/* links: disk stages/lib init/lib */
 /* libs: cryptsetup devmapper json-c mbedtls */
 #define _GNU_SOURCE
 #include "stages/disk/luksheader.h"

@@ -3,7 +3,7 @@
  * The plan and its journal: which paths may be written, that text and meaning are one to one, and that a journal
  * cut or damaged anywhere never claims a block that was not done.
  */
-/* links: stages/snapshot/blocks.c stages/snapshot/journal.c stages/snapshot/manifest.c stages/lib/hex.c stages/snapshot/lines.c stages/snapshot/percent.c stages/lib/printable.c */
+/* links: snapshot stages/lib */
 /* libs: mbedtls */
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * The view of links, addresses and routes as rtnetlink's messages build it, fed from bytes. That the kernel's own
  * messages do the same is a component test.
  */
-/* links: stages/net/netlink.c stages/lib/backoff.c */
+/* links: net stages/lib */
 #include <arpa/inet.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>

@@ -3,7 +3,7 @@
  * Stored passwords: the older System API's form by its definition, PBKDF2 by vectors that others have published, and
  * everything that is neither.
  */
-/* links: init/api/password.c */
+/* links: api */
 /* libs: mbedtls */
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The plan and services that the configuration switches on and off (enabled_if). Time is the test's own. */
-/* links: init/plan/plan.c init/plan/graph.c init/plan/input.c init/plan/node.c init/plan/queue.c init/plan/text.c */
+/* links: plan */
 #include <signal.h>
 
 #include "test.h"

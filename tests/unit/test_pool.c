@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Memory that is taken piece by piece: zeroed, aligned, never the same twice, of any size, and all gone at once. */
-/* links: init/lib/pool.c */
+/* links: init/lib */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

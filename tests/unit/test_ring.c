@@ -2,7 +2,7 @@
 /*
  * The event ring as the API's copy of PID 1's uses it: with holes where PID 1 was faster.
  */
-/* links: init/lib/ring.c */
+/* links: init/lib */
 #include <string.h>
 
 #include "init/lib/ring.h"

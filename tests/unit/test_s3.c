@@ -2,7 +2,7 @@
 /*
  * What is made of a store's lists and errors, and the signature against AWS' published examples. No network.
  */
-/* links: stages/snapshot/s3.c stages/snapshot/s3xml.c stages/snapshot/xml.c stages/lib/http.c stages/lib/hex.c stages/snapshot/percent.c stages/lib/printable.c stages/snapshot/sigv4.c */
+/* links: snapshot stages/lib */
 /* libs: expat curl mbedtls */
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 /*
  * What one sender may say, with a clock of our own; and how it is told what was dropped, with the real one.
  */
-/* links: init/event/sender.c init/event/event.c init/event/fields.c init/lib/ring.c init/lib/utf8.c init/lib/eventtext.c init/lib/text.c init/lib/loop.c init/lib/bucket.c */
+/* links: event init/lib */
 #include <string.h>
 
 #include "init/event/sender.h"

@@ -3,7 +3,7 @@
  * What a reader makes of PID 1's answers: messages that are not whole are refused, facts keep their types whatever
  * their values look like, and the three forms show what was told.
  */
-/* links: init/ctl/screen.c init/show/status.c init/show/status-json.c init/lib/text.c init/lib/utf8.c */
+/* links: ctl show init/lib */
 #include "init/plan/refresh.h"
 #include "init/ctl/screen.h"
 #include "init/show/status.h"

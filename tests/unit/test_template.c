@@ -3,8 +3,9 @@
  * The official mustache specification, read from its own JSON files where they are at hand, and our own cases: what
  * the specification leaves open, where we are stricter, and how errors are told.
  */
-/* links: stages/config/template.c stages/config/mustache.c stages/config/decodeview.c stages/lib/base64.c */
+/* links: stages/config stages/lib */
 /* libs: json-c mbedtls */
+/* libs: json-c */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>

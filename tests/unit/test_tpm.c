@@ -3,7 +3,7 @@
  * Sealing, PCRs and NV against a real TPM: swtpm, one for each test, new, on a socket. It has no resource manager, so
  * a handle that is not flushed shows as a TPM that runs out of room.
  */
-/* links: stages/lib/tpm.c stages/lib/tpmesys.c stages/lib/tpmnv.c stages/disk/tpmseal.c stages/lib/file.c stages/disk/intent.c stages/lib/secret.c */
+/* links: stages/lib disk */
 /* libs: tss2 tss2-tcti-device tss2-tcti-swtpm mbedtls */
 #define _GNU_SOURCE
 #include <sys/prctl.h>

@@ -3,7 +3,7 @@
  * Uevents: real messages are taken apart, everything else is refused. The socket itself is the kernel's; the boot
  * tests attach disks for it.
  */
-/* links: stages/disk/uevent.c stages/lib/backoff.c */
+/* links: disk stages/lib */
 #include "stages/disk/uevent.h"
 #include "test.h"
 

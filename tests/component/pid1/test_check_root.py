@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`gantryctl check --root DIR`: what a configuration names is in the image, or its place is said."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))
+sys.path.insert(0, REPO)
+from qemu import image  # noqa: E402
+
+
+@unittest.skipUnless(os.path.exists(INIT), "no build/init")
+class CheckRoot(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder, self.root = folder.name, os.path.join(folder.name, "root")
+        archive = image.Archive()
+        archive.file("/bin/reth", b"program", 0o755)
+        archive.file("/etc/gantry/x.mustache", b"text")
+        archive.link("/bin/absolute", "/bin/reth")
+        archive.link("/bin/relative", "reth")
+        archive.link("/bin/outside", "../../../../../../../../bin/sh")
+        archive.link("/bin/gone", "/bin/true")      # which is on this machine, but not in the image
+        archive.directory("/etc")
+        archive.directory("/sbin")
+        os.mkdir(self.root)
+        archive.lay_out(self.root)
+
+    def check(self, config, *arguments):
+        path = os.path.join(self.folder, "boot.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"held": {}, **config}, file, indent=1)
+        checked = subprocess.run(["gantryctl", "check", *(arguments or ("--root", self.root)), path], executable=INIT,
+                                 capture_output=True, text=True, check=False)
+        return (checked.stdout or checked.stderr).replace(path, "boot.json").strip()
+
+    def service(self, program, **more):
+        return {"services": [{"name": "a", "command": [program], **more}]}
+
+    def test_programs_that_are_there_are_accepted_through_links_of_the_image_too(self):
+        for program in ("/bin/reth", "/bin/absolute", "/bin/relative"):
+            self.assertEqual(self.check(self.service(program)), "boot.json: ok")
+
+    def test_what_comes_at_run_time_is_not_asked_for(self):
+        disk = {"stages": [{"name": "disk", "type": "disk", "options": {"mount": "/data", "keys": ["tpm2"]}}]}
+        self.assertEqual(self.check(self.service("/run/x")), "boot.json: ok")
+        self.assertEqual(self.check(self.service("/data/x") | disk), "boot.json: ok")
+        self.assertIn('"/data/x": not in the image', self.check(self.service("/data/x")))
+        self.assertIn('"/data2/x": not in the image', self.check(self.service("/data2/x") | disk))
+
+    def test_what_is_not_there_or_no_program_is_named_with_line_and_place(self):
+        for program, says in (("/bin/reht", '"/bin/reht": not in the image: No such file or directory'),
+                              ("/bin/gone", '"/bin/gone": not in the image: No such file or directory'),
+                              ("/bin/outside", '"/bin/outside": not in the image: No such file or directory'),
+                              ("/etc/gantry/x.mustache", '"/etc/gantry/x.mustache" is not executable in the image'),
+                              ("/sbin", '"/sbin" is no regular file in the image')):
+            self.assertEqual(self.check(self.service(program)), f'boot.json:7: services[0] "a": command[0]: {says}')
+        self.assertEqual(self.check(self.service("/bin/reht"), "--root", "/nowhere"), "/nowhere: No such file or directory")
+
+    def test_stages_templates_and_actions_are_looked_for_too(self):
+        stages = [{"name": "config", "type": "config", "options": {"url": "https://hub.example/"}},
+                  {"name": "render", "type": "render", "needs": ["config"],
+                   "options": {"files": [{"template": "/etc/gantry/x.mustache", "path": "/etc/x"}]}},
+                  {"name": "more", "type": "exec", "options": {"command": ["/bin/reth"]}}]
+        api = {"actions": [{"name": "act", "command": ["/bin/reth"]}]}
+        self.assertEqual(self.check({"stages": stages, "api": api}), "boot.json: ok")
+        api["actions"][0]["command"] = ["/bin/ash"]
+        self.assertIn('api.actions[0] "act": command[0]: "/bin/ash": not in', self.check({"stages": stages, "api": api}))
+        stages[2]["options"]["command"] = ["/bin/ash"]
+        self.assertIn('stages[2] "more": options.command[0]: "/bin/ash": not in', self.check({"stages": stages}))
+        stages[1]["options"]["files"][0]["template"] = "/etc/y"
+        self.assertIn('stages[1] "render": options.files[0].template: "/etc/y": not in', self.check({"stages": stages}))
+
+    def test_the_image_build_refuses_with_the_same_words(self):
+        with open(os.path.join(self.folder, "boot.json"), "w", encoding="utf-8") as file:
+            json.dump(self.service("/bin/reht"), file)
+        with self.assertRaisesRegex(image.BuildError, '"/bin/reht": not in the image'):
+            image.check_config(INIT, file.name, self.root)
+
+
+if __name__ == "__main__":
+    unittest.main()
