@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * One pass over the list. What is not well-formed is not understood as a wish for HTML.
- */
+/* Implements accept.h in one pass over the list. Malformed elements do not count. */
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>

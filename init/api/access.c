@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements access.h. Tables are fixed; a slow hash gets a millisecond or two in each turn of the loop. */
+/* Implements access.h. Tables have a fixed size; a slow hash gets a millisecond or two in each turn of the loop. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <mbedtls/platform_util.h>
@@ -28,14 +28,14 @@
 #define ADDRESSES_MAX      256
 #define TRIES              10		/* wrong passwords of one address at once ... */
 #define TRY_AGAIN_NS       6000000000LL	/* ... and then one in this time */
-#define SAY_AGAIN_NS       60000000000LL
+#define REPORT_AGAIN_NS    60000000000LL
 
-/* What an address has tried. */
+/* The wrong passwords of an address. */
 struct address {
 	unsigned char bytes[ADDRESS_BYTES];
-	int64_t changed_ns, said_ns;
-	unsigned wrong;		/* tries used up */
-	unsigned unsaid;
+	int64_t changed_ns, reported_ns;
+	unsigned wrong;		/* wrong passwords, less those forgiven */
+	unsigned unreported;
 };
 
 struct hash {
@@ -49,10 +49,10 @@ struct hash {
 };
 
 static const struct api_options *options;
-static bool known;			/* what is stored */
+static bool known;			/* the stored password was read, or none can be stored */
 static bool set;			/* there is a password */
 static struct password stored;
-static unsigned char secret[32];	/* keys the cache, so that it is worth nothing elsewhere */
+static unsigned char secret[32];	/* keys the cache, so a leaked cache entry is useless elsewhere */
 static unsigned char right[32];
 static bool right_seen;
 static struct address addresses[ADDRESSES_MAX];
@@ -69,7 +69,7 @@ static const struct sockaddr *peer_of(struct request *request)
 	return info ? info->client_addr : NULL;
 }
 
-/* The row of this address; the one that was quiet longest makes room. */
+/* The row of this address. A new address replaces the one that has tried nothing for the longest time. */
 static struct address *address_of(struct request *request)
 {
 	struct address *quietest = &addresses[0];
@@ -97,22 +97,22 @@ static struct address *address_of(struct request *request)
 	return quietest;
 }
 
-static void say_wrong(struct request *request, struct address *a)
+static void report_wrong(struct request *request, struct address *a)
 {
 	const struct sockaddr *peer = peer_of(request);
 	char line[160], name[INET6_ADDRSTRLEN] = "an unknown address";
 	int64_t now_ns = loop_now_ns();
 
-	a->unsaid++;
-	if (a->said_ns && now_ns - a->said_ns < SAY_AGAIN_NS)
+	a->unreported++;
+	if (a->reported_ns && now_ns - a->reported_ns < REPORT_AGAIN_NS)
 		return;
 	if (peer && peer->sa_family == AF_INET)
 		inet_ntop(AF_INET, &((const struct sockaddr_in *)peer)->sin_addr, name, sizeof(name));
 	else if (peer && peer->sa_family == AF_INET6)
 		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)peer)->sin6_addr, name, sizeof(name));
-	snprintf(line, sizeof(line), "wrong user or password from %s (%u since this was last said)", name, a->unsaid);
-	a->unsaid = 0;
-	a->said_ns = now_ns;
+	snprintf(line, sizeof(line), "wrong user or password from %s (%u since the last report)", name, a->unreported);
+	a->unreported = 0;
+	a->reported_ns = now_ns;
 	pid1_post(EVENT_WARNING, false, line, strlen(line), NULL, NULL);
 }
 
@@ -170,7 +170,7 @@ static struct hash *begin(const struct password *with, const void *password, siz
 	return NULL;
 }
 
-/* The client is gone. */
+/* The client disconnected. */
 static void forget(void *hash)
 {
 	mbedtls_platform_zeroize(hash, sizeof(struct hash));
@@ -199,7 +199,7 @@ int access_new_password(const void *password, size_t size, void (*done)(void *wi
 
 /* ---- credentials ---------------------------------------------------------------------------------------------- */
 
-/* Decodes "Basic ..." into out; its size, or 0: there is none, or nothing that could be one. */
+/* Decodes "Basic ..." into out. The size, or 0: absent or malformed. */
 static size_t credentials_of(struct request *request, unsigned char *out, size_t room)
 {
 	const char *header = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
@@ -211,7 +211,7 @@ static size_t credentials_of(struct request *request, unsigned char *out, size_t
 	return base64_decode(header + 6, strlen(header + 6), false, out, room, &n) == 0 ? n : 0;
 }
 
-/* Of the credentials and of what is stored, so that it ends with either. */
+/* Of the credentials and the stored hash, so it becomes invalid when either changes. */
 static void cache_key(const unsigned char *credentials, size_t size, unsigned char *out)
 {
 	mbedtls_sha256_context c;
@@ -233,7 +233,7 @@ static enum verdict is_wrong(struct request *request)
 		a->wrong++;
 	if (a->wrong == 1)
 		a->changed_ns = loop_now_ns();
-	say_wrong(request, a);
+	report_wrong(request, a);
 	return VERDICT_DENIED;
 }
 
@@ -289,7 +289,7 @@ static enum verdict before_known(const struct request *request)
 	return shown ? VERDICT_ALLOWED : VERDICT_LOCKED;
 }
 
-/* A browser that has the password sends it wherever another site's page sends the browser; it says so, though. */
+/* A browser adds the password also to requests that another site's page causes, but marks them with this header. */
 static bool is_foreign(struct request *request)
 {
 	const char *site = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "Sec-Fetch-Site");
@@ -332,7 +332,7 @@ void access_stored(int fd)
 	if (n > 0 && password_parse(&stored, text, (size_t)n) < 0)
 		n = -1;
 	set = n > 0;
-	known = n >= 0;		/* what cannot be read keeps everybody out of what matters */
+	known = n >= 0;		/* if the hash cannot be read, ACCESS_ACT stays closed */
 }
 
 int access_init(const struct api_options *with)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who may do what. Before PID 1 has handed over what is stored on the disk nobody can be known, and boot.json says
- * what is shown; from then on Basic authentication guards every path, if a password is stored. Wrong passwords are
- * counted for each address, and one that tries too often is not listened to for a while; a right one that was seen
- * before still is.
+ * Authentication. Until PID 1 hands over the stored password, no client can be authenticated, and routes.c and
+ * boot.json say what is shown. After that every path needs Basic authentication if a password is stored. Wrong
+ * passwords are counted per address; after too many, requests of that address are refused for a while without checking
+ * them, except with credentials that were right before.
  */
 #ifndef INIT_API_ACCESS_H
 #define INIT_API_ACCESS_H
@@ -20,21 +20,21 @@ enum verdict {
 	VERDICT_LOCKED,		/* 503: not before the disk is open */
 	VERDICT_DENIED,		/* 401 */
 	VERDICT_LIMITED,	/* 429 */
-	VERDICT_FOREIGN,	/* 403: a browser was sent here by another site */
+	VERDICT_FOREIGN,	/* 403: another site's page caused the request */
 	VERDICT_BUSY,		/* 503 */
 };
 
 int access_init(const struct api_options *options);
 
-/* What is stored, in a memfd that stays the caller's; empty: no password is set. */
+/* The stored password hash, in a memfd that stays the caller's; empty: no password is set. */
 void access_stored(int fd);
 
 enum verdict access_check(struct request *request);
 
-/* What is stored is known, or there is no place for a password: before that nothing of the disk is shown. */
+/* The stored password is known, or boot.json has no password_file: before that nothing of the disk is shown. */
 bool access_known(void);
 
-/* What to store for a new password. done gets it once it is worked out, NUL-terminated; -EBUSY: too many at once. */
+/* Computes the hash of a new password. done gets it, NUL-terminated. -EBUSY: too many at once. */
 int access_new_password(const void *password, size_t size, void (*done)(void *with, const char *stored), void *with);
 
 #endif

@@ -23,11 +23,11 @@
 #define UNKNOWN_UPLOAD_MAX 65536	/* bytes that are read and thrown away */
 #define SEALS         (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-/* A request between being passed on and being answered. It outlives a client that goes away. */
+/* A request that PID 1 has and that is not answered yet. The row stays if the client disconnects. */
 struct waiting {
 	bool used;
-	struct request *request;	/* NULL: nobody waits any more */
-	int64_t id;			/* 0: PID 1 has not said yet */
+	struct request *request;	/* NULL: the client disconnected */
+	int64_t id;			/* 0: PID 1 has not answered yet */
 	int64_t result;			/* PID 1's negative errno */
 	bool async;			/* answered when the act has begun, not when it has ended */
 	bool ended, good;
@@ -46,7 +46,7 @@ static struct waiting waitings[WAITING_MAX];
 static struct ended ended[ENDED_MAX];
 static size_t n_ended;
 
-/* The client is gone. */
+/* The client disconnected. */
 static void forget(void *with)
 {
 	struct waiting *w = with;
@@ -103,7 +103,7 @@ static void begun(void *with, int64_t result)
 			end(w, ended[i].good, ended[i].error);
 }
 
-/* Called for each event that PID 1 tells. */
+/* Called for each event. */
 static void see(const struct event_view *e)
 {
 	const char *id = event_field(e, "id"), *result = event_field(e, "result"), *error = event_field(e, "error");
@@ -124,7 +124,7 @@ static void see(const struct event_view *e)
 	}
 }
 
-/* Passes the request on; the answer function is called again when there is something to say. */
+/* Passes the request on to PID 1; the answer function is called again when the outcome is known. */
 static enum MHD_Result begin(struct request *request, enum control_kind kind, const char *name, int fd, bool async)
 {
 	struct waiting *w = wait_for(request);
@@ -139,7 +139,7 @@ static enum MHD_Result begin(struct request *request, enum control_kind kind, co
 	return request_suspend(request);
 }
 
-/* PID 1 has refused; `absent` is said of a name that boot.json does not have. */
+/* PID 1 has refused. `absent`: the message for a name that boot.json does not have. */
 static enum MHD_Result respond_not_begun(struct request *request, int64_t result, const char *absent)
 {
 	if (result == -ENOENT)
@@ -228,7 +228,7 @@ static const struct api_upload *upload_of(const char *name)
 	return NULL;
 }
 
-/* The body of an unknown upload is read as well, so that the client hears what is wrong. */
+/* The body of an unknown upload is read as well, so that the client gets the error message. */
 size_t upload_max(const char *name)
 {
 	const struct api_upload *upload = upload_of(name);

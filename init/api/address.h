@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whose address it is, for limits: IPv4 as it is, also as IPv6 wraps it; of IPv6 the /64, of which anybody has a
- * whole one.
+ * An address as limits count it: IPv4 whole, also when mapped into IPv6; of IPv6 the /64, since a client usually has a
+ * whole /64.
  */
 #ifndef INIT_API_ADDRESS_H
 #define INIT_API_ADDRESS_H

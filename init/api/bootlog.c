@@ -24,10 +24,10 @@ struct bootlog {
 	struct loop_source source;	/* our end */
 	struct request *request;
 	bool json;
-	bool waiting;			/* suspended until something comes */
+	bool waiting;			/* suspended until there is data */
 	bool begun;			/* PID 1 has answered */
-	bool closed;			/* nothing more comes, but PID 1's answer may: it closes what it refuses */
-	bool orphan;			/* nobody wants it any more, but PID 1 will still answer */
+	bool closed;			/* end of file; PID 1's answer may follow, as it closes what it refuses */
+	bool orphan;			/* the request is over, but PID 1 will still answer */
 	int64_t result;
 };
 
@@ -94,7 +94,7 @@ static ssize_t read_more(void *with, uint64_t position, char *out, size_t room)
 	return n == 0 ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
-/* `what` goes over the socket first. */
+/* Sends `what` first. */
 static struct bootlog *ask(struct request *request, enum control_kind kind, const char *name, const void *what,
 			   size_t size, bool json)
 {
@@ -138,7 +138,7 @@ static enum MHD_Result begin(struct request *request, struct bootlog *b)
 	return MHD_YES;
 }
 
-/* Something has come, or PID 1 has answered. none: what there is none of. */
+/* There is data, or PID 1 has answered. none: the message if there is no such log. */
 static enum MHD_Result go_on(struct request *request, const char *none)
 {
 	struct bootlog *b = request->kept;
@@ -191,7 +191,7 @@ enum MHD_Result answer_service_log(struct request *request)
 	uint32_t lines;
 
 	if (request->kept)
-		return go_on(request, "No log of such a service");
+		return go_on(request, "No log for this service");
 	if (!take_lines(request, &lines))
 		return respond_error(request, MHD_HTTP_BAD_REQUEST, "Malformed argument: lines");
 	return begin(request, ask(request, CONTROL_SERVICE_LOG, request->name, &lines, sizeof(lines), false));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The events of an earlier boot. The role api has no files, so a process of the role api-store reads them (logread.h),
- * as gantry-api, too: what is on a disk is as untrusted as what comes by network. It is asked and answers over one
- * socket; the answer is what the client gets.
+ * Logs on the disk: the events of an earlier boot, and service logs. The role api cannot open files, so a process of
+ * the role api-store reads them (logread.h, show/logback.h), as user gantry-api, since files on a disk are as untrusted
+ * as network input. The request goes to it over a socket, and its answer is passed on to the client.
  */
 #ifndef INIT_API_BOOTLOG_H
 #define INIT_API_BOOTLOG_H
@@ -10,13 +10,13 @@
 #include "filter.h"
 #include "request.h"
 
-/* What goes over the socket first. */
+/* Sent first; for a service log, the number of lines (uint32_t) instead. */
 struct bootlog_request {
 	struct filter filter;
 	uint32_t json;		/* an array, or lines */
 };
 
-/* Comes back first: the answer follows, or there is no such boot. Without either the log could not be read. */
+/* The first byte of the answer: the log follows, or there is no such log. Without either, reading it failed. */
 #define BOOTLOG_FOUND '+'
 #define BOOTLOG_NONE  '-'
 

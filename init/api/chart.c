@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Drawn to be read: a row a node, its name on the left, what it took and its state on the right, the reason below if it
- * is in trouble. A state is told by colour, by pattern and by word. Light or dark is the viewer's choice, made inside
- * the picture, so that it fits where it is embedded, too. Times count from the machine's start, as everywhere.
+ * One row per node: name on the left, duration and state on the right, the reason below if it failed, is blocked or
+ * retries. A state has a colour, a pattern and a word. Light or dark follows the viewer's preference by a media query
+ * in the picture, so it also fits where it is embedded. Times count from the machine's start, as everywhere.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -139,7 +139,7 @@ static size_t reach(const char *string, size_t columns)
 	return i;
 }
 
-/* Into lines of TEXT_COLUMNS, between words where there are any. The reasons' length bounds their number. */
+/* Splits into lines of TEXT_COLUMNS, at spaces if there are any. */
 static size_t wrap(const char *string, struct line lines[LINES_MAX])
 {
 	size_t n = 0;
@@ -172,21 +172,6 @@ static int64_t took_ns(const struct status *status, const struct control_node *n
 	return ns < 0 ? 0 : ns;
 }
 
-/* The end of the boot, or of the stages that went on after it was called booted or held. */
-static int64_t axis_end_ns(const struct status *status)
-{
-	const struct control_boot *boot = &status->boot;
-	int64_t end = boot->ended_ns > 0 ? boot->ended_ns : boot->now_ns;
-
-	for (size_t i = 0; i < status->n_nodes; i++) {
-		const struct control_node *node = &status->nodes[i];
-
-		if (node->kind == NODE_STAGE && node->first_started_ns > 0 && status_end_ns(status, node) > end)
-			end = status_end_ns(status, node);
-	}
-	return end > 0 ? end : 1;
-}
-
 static int64_t step_ns(int64_t span_ns)
 {
 	const size_t n = sizeof(steps_ms) / sizeof(*steps_ms);
@@ -198,12 +183,12 @@ static int64_t step_ns(int64_t span_ns)
 	return (span_ns / last_ns / TICKS_MAX + 1) * last_ns;
 }
 
-/* From the machine's start; but if PID 1 began so late that nothing else would be seen, from about there. */
+/* From the machine's start, or if PID 1 started too late for that to be readable, from about its start. */
 static void choose_axis(struct drawing *d)
 {
 	int64_t started_ns = d->status->boot.started_ns;
 
-	d->to_ns = axis_end_ns(d->status);
+	d->to_ns = status_axis_end_ns(d->status);
 	d->step_ns = step_ns(d->to_ns);
 	if (started_ns / 2 <= d->to_ns - started_ns || started_ns >= d->to_ns)
 		return;
@@ -282,7 +267,7 @@ static void put_state(struct text *t, const struct control_node *node)
 		text_printf(t, ", %" PRIu32 " %s", node->attempts, node->kind == NODE_SERVICE ? "starts" : "tries");
 }
 
-/* The same in words, for the pointer and for who does not see it. */
+/* The same as text: shown at the pointer, and read by screen readers. */
 static void put_title(struct drawing *d, const struct control_node *node)
 {
 	text_put(d->t, "<title>");
@@ -415,7 +400,7 @@ static void put_sample(struct drawing *d, const char *class, const char *word, i
 	*x += LEGEND_WIDTH;
 }
 
-/* Only what is in the picture. */
+/* The states that are in the picture. */
 static void put_legend(struct drawing *d)
 {
 	bool there[NODE_STATE_MAX] = {false}, earlier = false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The boot as a picture: one bar a stage and service over a time axis, as SVG without scripts or references, so that it
- * can be shown by any browser, saved, and sent by mail.
+ * The boot chart: one bar per stage and service over a time axis, as SVG without scripts or references, so that any
+ * browser shows it and it can be saved and sent by mail.
  */
 #ifndef INIT_API_CHART_H
 #define INIT_API_CHART_H

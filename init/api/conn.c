@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bytes between a TLS session and the HTTP role. Each direction has one small buffer while something is on its way, and
- * reads only when there is none, so a peer that does not read or write stops only itself. When all places are taken, or
- * all that one address may have, the connection makes room that has longest kept its place for nothing, which counts
- * more for who has many places and for who has not even greeted: half-open connections in any number do not keep a good
- * client out, and one address does not keep out the others.
+ * Passes bytes between TLS sessions and the HTTP role. Each direction has one small buffer while data is in transit and
+ * reads only when it has none, so a peer that does not read or write delays only itself. At the limit, in total or per
+ * address, the connection idle longest is closed first. Idle time is multiplied by the number of connections of the
+ * address, and again while no ClientHello has come: so half-open connections do not keep out a good client, and one
+ * address does not keep out the others.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -32,16 +32,16 @@
 #define PROGRESS_NS     (30 * SECOND_NS)	/* between two pieces that the client takes of an answer */
 #define LINGER_NS       (2 * SECOND_NS)
 #define BUFFER_SIZE     4096
-#define SILENT_WEIGHT   16		/* a second without a greeting counts as that many */
+#define SILENT_WEIGHT   16		/* a second without a ClientHello counts as that many */
 #define ROUNDS_A_TURN   16
-#define UNSENT_SIZE     32768	/* in the socket: else the kernel keeps megabytes for a client that does not read */
-#define USER_TIMEOUT_MS 60000	/* unanswered bytes in the socket: the client is gone */
+#define UNSENT_SIZE     32768	/* in the socket: the kernel would buffer megabytes for a client that does not read */
+#define USER_TIMEOUT_MS 60000	/* unacknowledged bytes: the client is considered gone */
 
 enum phase {
 	PHASE_HANDSHAKE,
-	PHASE_LINKING,		/* the HTTP role is not there to take it */
-	PHASE_HTTP,		/* where it stands there is `state` */
-	PHASE_LINGERING,	/* all said; what the client still sends is read, so that it gets our last words */
+	PHASE_LINKING,		/* waits for the HTTP role */
+	PHASE_HTTP,		/* its progress there is `state` */
+	PHASE_LINGERING,	/* all sent; input is still read, so that the client receives the rest of the answer */
 };
 
 struct buffer {
@@ -49,7 +49,7 @@ struct buffer {
 	unsigned char bytes[BUFFER_SIZE];
 };
 
-/* One that has connections; IPv6: a /64, of which anybody has a whole one. */
+/* An address with connections (address.h). */
 struct address {
 	size_t n;
 };
@@ -58,7 +58,7 @@ struct conn {
 	struct loop_source net, http;
 	struct loop_timer deadline;
 	int64_t due_ns;			/* 0: none */
-	int64_t since_ns;		/* it has not got further */
+	int64_t since_ns;		/* of its last progress */
 	struct conn *next, *previous;	/* oldest first */
 	int fd;
 	int http_fd;			/* ours, -1: closed */
@@ -77,7 +77,7 @@ struct conn {
 };
 
 static struct conn *oldest, *newest;
-static struct buffer *spare;		/* most pieces are passed on at once, so one does for all of them */
+static struct buffer *spare;		/* most pieces are passed on at once, so one is enough for all of them */
 static size_t n_conns, conns_max, address_max;
 static uint32_t free_slots[LINK_SLOTS_MAX];
 static link_word *states;
@@ -121,7 +121,7 @@ static void destroy(struct conn *c)
 	free(c);
 }
 
-/* The timer is moved only when it would fire too late: most deadlines are put off many times before they come. */
+/* The timer is moved only if it would fire too late: most deadlines are extended many times before they expire. */
 static void give_time(struct conn *c, int64_t ns)
 {
 	c->since_ns = loop_now_ns();
@@ -142,7 +142,7 @@ static int send_link(const struct link_message *message, int fd)
 	return sendmsg(link_fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* HTTP gets to know of the client. Without the role it waits for conn_link(). */
+/* Hands the client to the HTTP role. Without the role it waits for conn_link(). */
 static int begin_http(struct conn *c)
 {
 	struct link_message message = {.kind = LINK_CONNECTION, .slot = c->slot, .peer_size = c->peer_size,
@@ -205,10 +205,10 @@ static void look(struct conn *c)
 	else if (c->out)
 		give_time(c, PROGRESS_NS);
 	else
-		c->due_ns = 0;	/* what is being done has a deadline of its own */
+		c->due_ns = 0;	/* what PID 1 is doing has its own deadline */
 }
 
-/* Sets c->in if there is something. Behind a record that was read to its end is nothing that epoll does not tell. */
+/* Sets c->in if there is data. After a record that was read completely, epoll reports the next one. */
 static int from_net(struct conn *c)
 {
 	struct buffer *b;
@@ -250,7 +250,7 @@ static int to_http(struct conn *c)
 	n = send(c->http_fd, c->in->bytes + c->in->done, c->in->size - c->in->done, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	c->in->done = n < 0 ? c->in->size : c->in->done + (size_t)n;	/* an error: HTTP wants no more of it */
+	c->in->done = n < 0 ? c->in->size : c->in->done + (size_t)n;	/* an error: HTTP has closed */
 	if (c->in->done == c->in->size)
 		give_buffer(&c->in);
 	return 1;
@@ -363,7 +363,7 @@ static int run(struct conn *c)
 	return 0;
 }
 
-/* Not in the loop while nothing is wanted: epoll tells a hang-up all the same, again and again. */
+/* Not in the loop while no event is wanted: epoll would report a hang-up again and again. */
 static void want_http(struct conn *c, uint32_t events)
 {
 	if (!events)
@@ -374,7 +374,7 @@ static void want_http(struct conn *c, uint32_t events)
 		loop_add(&c->http, c->http_fd, events);
 }
 
-/* mbedTLS may hold bytes that epoll knows nothing of: `more` asks for a turn by way of a writable socket. */
+/* mbedTLS may hold bytes that epoll does not see: `more` requests a turn by waiting for a writable socket. */
 static void want(struct conn *c)
 {
 	bool reads = c->phase == PHASE_HANDSHAKE || c->phase == PHASE_LINGERING ||
@@ -394,7 +394,7 @@ static void turn(struct conn *c)
 	stop_check();
 }
 
-/* An idle client is told that its time is over; one that is in the middle of something is cut off. */
+/* An idle client gets a close_notify; one in the middle of a request or answer is disconnected. */
 static void expire(struct loop_timer *timer)
 {
 	struct conn *c = of(timer, deadline);
@@ -442,7 +442,7 @@ static struct address *address_of(const struct sockaddr_storage *peer)
 	return calloc(1, sizeof(struct address));
 }
 
-/* How much it has kept its place for nothing; 0: it is being answered, and takes what it is given. */
+/* Weighted idle time; 0: it is being answered, and reads the answer. */
 static int64_t idleness(struct conn *c, int64_t now_ns)
 {
 	bool silent = c->phase == PHASE_HANDSHAKE && !tls_greeted(&c->ssl);
@@ -453,7 +453,7 @@ static int64_t idleness(struct conn *c, int64_t now_ns)
 	return (now_ns - c->since_ns + 1) * (silent ? SILENT_WEIGHT : 1) * (int64_t)c->address->n;
 }
 
-/* False: every place that this address could have is taken by a connection that is being answered. */
+/* False: all connections that could be closed for this address are being answered. */
 static bool make_room(const struct address *address)
 {
 	bool own_only = address->n > address_max;
@@ -482,7 +482,7 @@ int conn_add(int fd, const struct sockaddr_storage *peer, socklen_t peer_size)
 	int r;
 
 	if (address) {
-		address->n++;	/* what makes room is not the last of its address */
+		address->n++;	/* so that closing another one does not free the row */
 		c = make_room(address) ? calloc(1, sizeof(*c)) : NULL;
 	}
 	if (!c) {

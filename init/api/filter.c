@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements filter.h: a table of arguments, each with the function that reads its value. Nothing is guessed: a value
- * that is not exactly what the documentation says is refused, so that a typing error never shows the wrong events.
+ * Implements filter.h: a table of arguments, each with the function that parses its value. Parsing is strict, so that a
+ * typing error never shows the wrong events.
  */
 #include <errno.h>
 #include <string.h>
@@ -51,7 +51,7 @@ static int take_level(struct filter *filter, const char *value, size_t size)
 	return -EINVAL;
 }
 
-/* The letters of names of nodes, and of the few sources that are none. */
+/* The characters of node names, which other sources keep to as well. */
 static bool source_valid(const char *name, size_t size)
 {
 	for (size_t i = 0; i < size; i++)
@@ -134,7 +134,7 @@ static bool source_matches(const struct filter *filter, const struct event_view 
 	return filter->n_sources == 0;
 }
 
-/* Its fields say which action it belongs to: action=NAME id=ID. */
+/* By its fields action=NAME id=ID. */
 static bool action_matches(const struct filter *filter, const struct event_view *e)
 {
 	const char *value = event_field(e, "id");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which events a client wants: the arguments of a request for events, taken in one by one. Plain values without
- * pointers, so that a filter can be handed to another process, which checks it with filter_valid() before use.
+ * The arguments that select events. A filter has plain values without pointers, so it can be sent to another process,
+ * which checks it with filter_valid() before use.
  */
 #ifndef INIT_API_FILTER_H
 #define INIT_API_FILTER_H
@@ -38,7 +38,7 @@ struct filter {
 };
 
 /*
- * Takes in one argument; value (NULL: none) needs no terminator. Names that are not an argument of events are ignored.
+ * Adds one argument; value (NULL: none) needs no terminator. Names that are not in the table are ignored.
  * 0, or -EINVAL: malformed, too many of it, or given twice.
  */
 int filter_argument(struct filter *filter, const char *name, size_t name_size, const char *value, size_t size);
@@ -48,10 +48,10 @@ int filter_number(uint64_t *ret, const char *value, size_t size);
 
 bool filter_given(const struct filter *filter, enum filter_argument argument);
 
-/* For a filter that comes from a process which is not trusted: true if every value is one an argument can make. */
+/* For a filter from an untrusted process: true if every value is one that filter_argument() could have set. */
 bool filter_valid(const struct filter *filter);
 
-/* Whether the event is one of those that are wanted; limit and boot are for who goes through the events. */
+/* Whether the event matches. `limit` and `boot` are not considered: the caller applies them. */
 bool filter_matches(const struct filter *filter, const struct event_view *e);
 
 #endif

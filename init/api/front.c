@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Role `api-tls`: the listener, the TLS key and the sessions, in front of the role api. A process without privileges
- * or files; it reads TLS records and knows nothing of HTTP, so a mistake there does not reach the key. It starts with
- * a key of its own making, and goes on with the disk's once PID 1 hands that over; the listener stays open.
+ * or files. It reads TLS records and does not parse HTTP, so a bug in HTTP does not expose the key. It starts with a
+ * generated key and changes to the key from the disk when PID 1 hands that over; the listener stays open.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -105,11 +105,11 @@ static void use_identity(int fd)
 	identity.certificate[sizeof(identity.certificate) - 1] = identity.key[sizeof(identity.key) - 1] = '\0';
 	r = n == sizeof(identity) ? use(fingerprint) : MBEDTLS_ERR_X509_INVALID_FORMAT;
 	if (r == 0) {
-		say_certificate("goes on with the certificate of the disk", fingerprint);
+		say_certificate("using the certificate from the disk", fingerprint);
 		return;
 	}
 	mbedtls_strerror(r, words, sizeof(words));
-	text_printf(&t, "certificate of the disk: %s", words);
+	text_printf(&t, "certificate from the disk: %s", words);
 	say(EVENT_ERROR, &t);
 }
 

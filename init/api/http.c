@@ -19,8 +19,8 @@
 
 #define POOL_SIZE     (16 * 1024)	/* of one connection: bounds the request's head */
 #define BODY_MAX      (64 * 1024)	/* of a request; read and thrown away */
-#define BODY_OVER     (64 * 1024)	/* of one without a length that is too large: read, so that 413 is heard */
-#define BODY_FILES_MAX 4		/* uploads at once: each is kept in memory until it is whole */
+#define BODY_OVER     (64 * 1024)	/* read beyond the limit of a body without a length, so that 413 arrives */
+#define BODY_FILES_MAX 4		/* uploads at once: each is in memory until it is complete */
 #define RUNS_A_TURN   8
 
 static struct MHD_Daemon *daemon_;
@@ -47,7 +47,7 @@ static enum MHD_Result wrong_method(struct request *request)
 	return respond(request, MHD_HTTP_METHOD_NOT_ALLOWED, NULL, response);
 }
 
-/* What no row of the table has: refused only after the check of the credentials, like everything else. */
+/* For a path without a row: 404, but only after the check of the credentials. */
 static const struct route no_route = {.access = ACCESS_READ, .answer = not_found};
 
 /* The method as a word of the Allow header. */
@@ -87,7 +87,7 @@ static void take_route(struct request *request, const char *path)
 	request->body_max = max > 0 && request->allowed ? max : BODY_MAX;
 }
 
-/* ---- what a client may --------------------------------------------------------------------------------------- */
+/* ---- access --------------------------------------------------------------------------------------------------- */
 
 static enum MHD_Result unauthorized(struct request *request)
 {
@@ -107,7 +107,7 @@ static enum MHD_Result refuse(struct request *request, enum verdict verdict)
 	case VERDICT_LOCKED:
 		return respond_locked(request);
 	case VERDICT_FOREIGN:
-		return respond_error(request, MHD_HTTP_FORBIDDEN, "Not at another site's wish");
+		return respond_error(request, MHD_HTTP_FORBIDDEN, "Request of another site refused");
 	case VERDICT_LIMITED:
 		return respond_error(request, MHD_HTTP_TOO_MANY_REQUESTS, "Too many wrong passwords, try again later");
 	default:
@@ -117,7 +117,7 @@ static enum MHD_Result refuse(struct request *request, enum verdict verdict)
 
 /* ---- the request's body --------------------------------------------------------------------------------------- */
 
-/* True if a body follows that is not worth reading: its connection ends with our answer. */
+/* True if the announced body is too large to read; the connection ends with the answer. */
 static bool is_too_large(struct request *request)
 {
 	const char *length = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
@@ -160,7 +160,7 @@ static void keep_body(struct request *request, const char *bytes, size_t size)
 	request->body_error = request->text.cut ? -ENOMEM : 0;
 }
 
-/* True: the body may come. */
+/* False: no room for the body. */
 static bool prepare_body(struct request *request)
 {
 	if (request->route->body == BODY_TEXT)

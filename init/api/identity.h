@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A certificate and its key as PEM texts: made anew, or read and held against each other.
+ * A certificate and its key as PEM texts: created, or parsed and checked that they belong together.
  */
 #ifndef INIT_API_IDENTITY_H
 #define INIT_API_IDENTITY_H

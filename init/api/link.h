@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Between the two roles of the API: api-tls, which holds the listener, the TLS key and the sessions, and api, which
- * speaks HTTP and never sees a network socket. A SOCK_SEQPACKET pair that PID 1 hands to both: api-tls sends first a
- * page of states, then each connection whose handshake is over, as one end of a stream socket pair with plain text.
- * What api tells in return is one number a connection in the shared page, so it costs no message; the worst that a
- * broken api can do with it is to keep connections open or have them closed.
+ * The link between the two roles of the API: api-tls, which holds the listener, the TLS key and the sessions, and api,
+ * which speaks HTTP and never sees a network socket. A SOCK_SEQPACKET pair that PID 1 hands to both: api-tls sends
+ * first a page of states, then each connection whose handshake is over, as one end of a stream socket pair with plain
+ * text. In return api writes one number per connection into the shared page, which costs no message. A compromised api
+ * can use it only to keep connections open or to have them closed.
  */
 #ifndef INIT_API_LINK_H
 #define INIT_API_LINK_H

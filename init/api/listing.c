@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The list of events. It is written piece by piece from a cursor into the event ring, so its memory does not grow
- * with its length.
+ * The list of events. It is written piece by piece from a cursor into the event ring, so memory does not grow with the
+ * length of the list.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ struct listing {
 	struct pieces pieces;
 };
 
-/* Puts the next event, or the end, into the listing's text. False: nothing is left. */
+/* Writes the next event, or the end, into the listing's text. False: the listing is complete. */
 static bool next_piece(void *with)
 {
 	struct listing *l = with;
@@ -59,7 +59,7 @@ static ssize_t read_listing(void *with, uint64_t position, char *out, size_t roo
 	return used > 0 ? (ssize_t)used : MHD_CONTENT_READER_END_OF_STREAM;
 }
 
-/* The event from which on at most `limit` are wanted. Backwards, as clients ask for few of many. */
+/* The first of the newest `limit` events that match. Backwards, as clients ask for few of many. */
 static uint64_t first_of_newest(const struct filter *filter, uint64_t last)
 {
 	char record[EVENT_RECORD_MAX];

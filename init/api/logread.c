@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements logread.h by going through the files anew for each question: which boots there are, how many events of the
- * one match (if only the newest are wanted), and those events. Slow in the worst case, and never more than one line in
- * memory.
+ * Implements logread.h with one pass over the files for each question: which boots there are, how many events match
+ * (for `limit`), and the events themselves. Slow in the worst case, but never more than one line in memory.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -78,7 +77,7 @@ static int walk_next(struct walk *w, int64_t wanted)
 	return 1;
 }
 
-/* The number of the boot that is asked for; -ENOENT: there is none; or negative errno. */
+/* The index of the requested boot; -ENOENT: the log does not have it; or negative errno. */
 static int64_t find_boot(struct walk *w, const struct logread *what)
 {
 	int64_t running = -1;
@@ -137,7 +136,7 @@ static int put(struct job *job, const struct event_view *e)
 	return job->text.size >= FLUSH_AT ? flush(job) : 0;
 }
 
-/* How many of the matching events are too old, for there are more than are wanted. */
+/* How many of the matching events are older than the newest `limit`. */
 static int64_t count_surplus(struct job *job, int64_t boot)
 {
 	const struct filter *filter = job->what->filter;
@@ -182,7 +181,7 @@ static int64_t write_boot(struct job *job, int64_t boot)
 	return r < 0 ? r : written;
 }
 
-/* The files as they are now. A log that is not a regular file is none of ours. */
+/* The files at their present size. Only regular files are read. */
 static int look_at_files(struct walk *w, const struct logread *what)
 {
 	struct stat st[2] = {{0}};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The events of an earlier boot, out of the persistent log's two files. For a process of its own that has the files
- * open and a client's socket: it works over descriptors alone, and its memory does not grow with the log.
+ * Reads the events of an earlier boot from the two files of the persistent log. Works on open descriptors only, for a
+ * confined process, and in memory that does not grow with the log.
  */
 #ifndef INIT_API_LOGREAD_H
 #define INIT_API_LOGREAD_H
@@ -15,14 +15,14 @@ struct logread {
 	int older, newer;		/* events.log.1 and events.log, opened for reading; -1: there is none */
 	const char *boot_id;		/* of the running boot */
 	const struct filter *filter;	/* its `boot` says which one: -1 is the last one before the running one */
-	bool json;			/* an array as of GET /api/v1/events; otherwise lines as of GET /logs */
+	bool json;			/* an array as in GET /api/v1/events; otherwise lines as in GET /logs */
 	const char *before;		/* written first, if there is such a boot; NULL: nothing */
 };
 
 /*
- * Writes the events that match to out, oldest first; waits where out does. The logger may go on writing: what it adds
- * after the start is left out. If it has changed the files between the two open()s both may be the same one, then it is
- * read once. The number of events, -ENOENT if the log has no such boot (nothing is written then), or negative errno.
+ * Writes the matching events to out, oldest first; blocks while out does. Events that the logger adds meanwhile are
+ * left out. If it rotated the files between the two open()s, both may be the same file, which is then read once.
+ * Returns the number of events, -ENOENT if the log has no such boot (nothing is written then), or negative errno.
  */
 int64_t logread(const struct logread *what, int out);
 

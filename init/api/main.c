@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Role `api`: the System API's HTTP. A process without privileges, files or network, that knows of PID 1 only what
- * comes through descriptor 3, and of clients only plain bytes that api-tls passes on. It keeps nothing that matters:
- * killed at any moment it is started again and reads all events from the first.
+ * Role `api`: the System API's HTTP. A process without privileges, files or network: PID 1 is at descriptor 3, and
+ * clients are plain bytes that api-tls passes on. It holds no state of its own: if it is killed, it is started again
+ * and reads all events from the first.
  */
 #include <errno.h>
 #include <signal.h>

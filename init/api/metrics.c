@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * GET /metrics: the status as Prometheus reads it (text format 0.0.4). A table of families; each has one value, one
- * for every stage or service, or writes its own samples. Names and states are the status document's.
+ * GET /metrics: the status in Prometheus' text format 0.0.4. A table of metric families; each has one value, one per
+ * stage or service, or a function that writes its samples. Names and states are those of the status document.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -21,16 +21,19 @@ static const char *const levels[] = EVENT_LEVEL_NAMES;
 
 struct family {
 	const char *name, *type, *help;
-	/* One of these. False: it has no such value now. */
+	/* One of these, or a fact. False: no value now. */
 	bool (*value)(const struct status *status, double *ret);
 	bool (*stage)(const struct status *status, const struct control_node *node, double *ret);
 	bool (*service)(const struct status *status, const struct control_node *node, double *ret);
 	void (*samples)(struct text *t, const char *name, const struct status *status);
+	/* A numeric fact of every service, or of the first stage of stage_type; divisor: 0 is 1. */
+	const char *fact, *stage_type;
+	double divisor;
 };
 
 /* ---- the format ----------------------------------------------------------------------------------------------- */
 
-/* NAME="VALUE", with the three characters escaped that end or continue one. */
+/* NAME="VALUE", with backslash, quote and newline escaped. */
 static void put_label(struct text *t, const char *name, const char *value)
 {
 	text_put(t, name);
@@ -63,7 +66,7 @@ static void put_sample(struct text *t, const char *name, const char *const label
 	put_value(t, value);
 }
 
-/* A state set: 1 for the state that it is in, 0 for all others. */
+/* A state set: 1 for the present state, 0 for all others. */
 static void put_states(struct text *t, const char *name, const char *label, const char *who, const char *const states[],
 		       size_t n, size_t is)
 {
@@ -84,7 +87,7 @@ static void put_node_states(struct text *t, const char *name, const char *label,
 				   status->nodes[i].state);
 }
 
-/* ---- what is told --------------------------------------------------------------------------------------------- */
+/* ---- the families --------------------------------------------------------------------------------------------- */
 
 static void build_samples(struct text *t, const char *name, const struct status *status)
 {
@@ -159,9 +162,7 @@ static bool longest_turn(const struct status *status, double *ret)
 
 static bool boot_took(const struct status *status, double *ret)
 {
-	const struct control_boot *boot = &status->boot;
-
-	*ret = (double)((boot->ended_ns > 0 ? boot->ended_ns : boot->now_ns) - boot->started_ns) / SECOND_NS;
+	*ret = (double)(status_boot_end_ns(status) - status->boot.started_ns) / SECOND_NS;
 	return true;
 }
 
@@ -187,25 +188,6 @@ static bool children(const struct status *status, double *ret)
 {
 	*ret = status->boot.children;
 	return true;
-}
-
-static bool fact(const struct status *status, const char *type, const char *name, double *ret)
-{
-	const struct status_facts *facts = status_facts_of(status, type);
-	const char *value = facts ? status_number(facts, name) : NULL;
-
-	*ret = value ? strtod(value, NULL) : 0;
-	return value != NULL;
-}
-
-static bool clock_offset(const struct status *status, double *ret)
-{
-	return fact(status, "clock", "offset_s", ret);
-}
-
-static bool disk_wait(const struct status *status, double *ret)
-{
-	return fact(status, "disk", "wait_s", ret);
 }
 
 static bool attempts(const struct status *status, const struct control_node *node, double *ret)
@@ -248,111 +230,94 @@ static bool service_uptime(const struct status *status, const struct control_nod
 	return true;
 }
 
-static bool service_fact(const struct status *status, const struct control_node *node, const char *name, double *ret)
-{
-	const char *value = status_number(&status->facts[node - status->nodes], name);
-
-	*ret = value ? strtod(value, NULL) : 0;
-	return value != NULL;
-}
-
-static bool service_memory(const struct status *status, const struct control_node *node, double *ret)
-{
-	return service_fact(status, node, "memory_bytes", ret);
-}
-
-static bool service_memory_peak(const struct status *status, const struct control_node *node, double *ret)
-{
-	return service_fact(status, node, "memory_peak_bytes", ret);
-}
-
-static bool service_processes(const struct status *status, const struct control_node *node, double *ret)
-{
-	return service_fact(status, node, "processes", ret);
-}
-
-static bool service_oom_kills(const struct status *status, const struct control_node *node, double *ret)
-{
-	return service_fact(status, node, "oom_kills", ret);
-}
-
-static bool service_cpu(const struct status *status, const struct control_node *node, double *ret)
-{
-	bool known = service_fact(status, node, "cpu_us", ret);
-
-	*ret /= 1e6;
-	return known;
-}
-
 static const struct family families[] = {
-	{"gantry_build_info", "gauge", "What runs here.", .samples = build_samples},
-	{"gantry_uptime_seconds", "gauge", "Since the machine started.", .value = uptime},
-	{"gantry_boot_state", "gauge", "1 for the state that the boot is in.", .samples = boot_state_samples},
+	{"gantry_build_info", "gauge", "Versions of Gantry and of the kernel.", .samples = build_samples},
+	{"gantry_uptime_seconds", "gauge", "Time since the machine started.", .value = uptime},
+	{"gantry_boot_state", "gauge", "1 for the present state, 0 for the others.", .samples = boot_state_samples},
 	{"gantry_boot_duration_seconds", "gauge", "From PID 1's start until the boot was first booted or held, or now.",
 	 .value = boot_took},
-	{"gantry_stage_state", "gauge", "1 for the state that the stage is in.", .samples = stage_state_samples},
+	{"gantry_stage_state", "gauge", "1 for the present state, 0 for the others.", .samples = stage_state_samples},
 	{"gantry_stage_duration_seconds", "gauge", "From the stage's first start to its end, or now.", .stage = took},
 	{"gantry_stage_attempts_total", "counter", "Starts of the stage.", .stage = attempts},
-	{"gantry_stage_progress_bytes", "gauge", "Bytes done, as the stage told last.", .stage = progress_done},
-	{"gantry_stage_progress_total_bytes", "gauge", "Bytes to be done in all, where the stage knows.",
+	{"gantry_stage_progress_bytes", "gauge", "Bytes done, as last reported by the stage.", .stage = progress_done},
+	{"gantry_stage_progress_total_bytes", "gauge", "Total bytes, if the stage knows the total.",
 	 .stage = progress_total},
-	{"gantry_service_state", "gauge", "1 for the state that the service is in.", .samples = service_state_samples},
+	{"gantry_service_state", "gauge", "1 for the present state, 0 for the others.",
+	 .samples = service_state_samples},
 	{"gantry_service_restarts_total", "counter", "Starts of the service after the first.", .service = restarts},
-	{"gantry_service_uptime_seconds", "gauge", "Since the service's process was started; 0: it has none.",
+	{"gantry_service_uptime_seconds", "gauge", "Time since the service's process started; 0 without a process.",
 	 .service = service_uptime},
-	{"gantry_service_memory_bytes", "gauge", "Memory of the service's cgroup.", .service = service_memory},
-	{"gantry_service_memory_peak_bytes", "gauge", "The most it was since the service's latest start.",
-	 .service = service_memory_peak},
+	{"gantry_service_memory_bytes", "gauge", "Memory of the service's cgroup.", .fact = "memory_bytes"},
+	{"gantry_service_memory_peak_bytes", "gauge", "Peak memory since the latest start of the service.",
+	 .fact = "memory_peak_bytes"},
 	{"gantry_service_cpu_seconds_total", "counter", "CPU time of the service's cgroup since its latest start.",
-	 .service = service_cpu},
+	 .fact = "cpu_us", .divisor = 1e6},
 	{"gantry_service_processes", "gauge", "Processes and threads of the service's cgroup.",
-	 .service = service_processes},
-	{"gantry_service_oom_kills_total", "counter", "Processes of the service that were killed for want of memory.",
-	 .service = service_oom_kills},
+	 .fact = "processes"},
+	{"gantry_service_oom_kills_total", "counter", "Processes of the service killed by the OOM killer.",
+	 .fact = "oom_kills"},
 	{"gantry_events_total", "counter", "Events of this boot.", .samples = event_samples},
-	{"gantry_messages_dropped_total", "counter", "Messages to PID 1 that were malformed or found no room.",
+	{"gantry_messages_dropped_total", "counter", "Messages to PID 1 that were malformed or exceeded a limit.",
 	 .value = dropped},
-	{"gantry_clock_offset_seconds", "gauge", "What the clock was off by when it was found synchronised.",
-	 .value = clock_offset},
+	{"gantry_clock_offset_seconds", "gauge", "Offset of the clock when it was found synchronised.",
+	 .fact = "offset_s", .stage_type = "clock"},
 	{"gantry_refresh_runs_total", "counter", "Refreshes of the configuration that have ended.",
 	 .samples = refresh_samples},
 	{"gantry_refresh_success_age_seconds", "gauge",
-	 "Since the configuration in use was fetched or found unchanged.", .value = refresh_success},
-	{"gantry_refresh_next_seconds", "gauge", "Until the next refresh begins.", .value = refresh_next},
-	{"gantry_disk_wait_seconds", "gauge", "How long the disk stage waited for its device.", .value = disk_wait},
+	 "Time since the configuration in use was fetched or found unchanged.", .value = refresh_success},
+	{"gantry_refresh_next_seconds", "gauge", "Time until the next refresh begins.", .value = refresh_next},
+	{"gantry_disk_wait_seconds", "gauge", "Time that the disk stage waited for its device.",
+	 .fact = "wait_s", .stage_type = "disk"},
 	{"gantry_pid1_resident_memory_bytes", "gauge", "Resident memory of PID 1.", .value = memory},
 	{"gantry_pid1_children", "gauge", "Live processes that PID 1 started.", .value = children},
-	{"gantry_pid1_turn_seconds", "histogram", "How long a turn of PID 1's loop was away from waiting.",
+	{"gantry_pid1_turn_seconds", "histogram", "Time that one turn of PID 1's event loop took.",
 	 .samples = turn_samples},
 	{"gantry_pid1_turn_longest_seconds", "gauge", "The longest of these turns.", .value = longest_turn},
 };
+
+static bool fact_value(const struct family *family, const struct status_facts *facts, double *ret)
+{
+	const char *value = facts ? status_number(facts, family->fact) : NULL;
+
+	*ret = value ? strtod(value, NULL) / (family->divisor > 0 ? family->divisor : 1) : 0;
+	return value != NULL;
+}
+
+static bool node_value(const struct family *family, const struct status *status, const struct control_node *node,
+		       double *ret)
+{
+	if (node->kind == NODE_STAGE)
+		return family->stage && family->stage(status, node, ret);
+	if (family->fact)
+		return fact_value(family, &status->facts[node - status->nodes], ret);
+	return family->service && family->service(status, node, ret);
+}
 
 static void put_nodes(struct text *t, const struct family *family, const struct status *status)
 {
 	for (size_t i = 0; i < status->n_nodes; i++) {
 		const struct control_node *node = &status->nodes[i];
-		bool stage = node->kind == NODE_STAGE;
-		bool (*of)(const struct status *, const struct control_node *, double *) =
-			stage ? family->stage : family->service;
+		const char *label = node->kind == NODE_STAGE ? "stage" : "service";
 		double value;
 
-		if (of && of(status, node, &value))
-			put_sample(t, family->name,
-				   (const char *const[4]){stage ? "stage" : "service", node->name}, value);
+		if (node_value(family, status, node, &value))
+			put_sample(t, family->name, (const char *const[4]){label, node->name}, value);
 	}
 }
 
 static void put_family(struct text *t, const struct family *family, const struct status *status)
 {
 	double value;
+	bool one = family->value ? family->value(status, &value) :
+		   family->stage_type && fact_value(family, status_facts_of(status, family->stage_type), &value);
 
 	text_printf(t, "# HELP %s %s\n# TYPE %s %s\n", family->name, family->help, family->name, family->type);
 	if (family->samples)
 		family->samples(t, family->name, status);
-	else if (!family->value)
-		put_nodes(t, family, status);
-	else if (family->value(status, &value))
+	else if (one)
 		put_sample(t, family->name, (const char *const[4]){NULL}, value);
+	else if (!family->value && !family->stage_type)
+		put_nodes(t, family, status);
 }
 
 static void put_families(struct text *t, const struct status *status)

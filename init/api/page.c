@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a browser is shown: the page, its script, its style and its icon, which lie in the binary as they are in
- * init/api/page, and the boot chart. The page gets everything from this server's other routes, and its policy lets it
- * speak to nobody else.
+ * The page for browsers: HTML, script, style and icon, embedded in the binary from init/api/page, and the boot chart.
+ * The page gets its data from the other routes of this server, and its Content-Security-Policy allows no other
+ * connection.
  */
 #include "accept.h"
 #include "answers.h"
@@ -17,11 +17,11 @@
 #define POLICY "Content-Security-Policy"
 #define NOTHING_ELSE "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-/* Events are the words of strangers: whatever the script does with them, nothing but itself runs and nothing leaves. */
+/* Events contain untrusted text: even if the script mishandles it, no other script runs and nothing is sent out. */
 #define PAGE_POLICY "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " \
 		    "frame-src 'self'" NOTHING_ELSE
 
-/* The chart has its style inside, and nothing else. */
+/* The chart contains its style and loads nothing. */
 #define CHART_POLICY "default-src 'none'; style-src 'unsafe-inline'" NOTHING_ELSE
 
 /* Paths are relative to the top of the source tree, where everything is compiled. */

@@ -61,7 +61,7 @@ static void add(const struct link_message *message, int fd)
 	on_connection(fd, (const struct sockaddr *)&message->peer, message->peer_size);
 }
 
-/* False: there is nothing more now. */
+/* False: no more messages now. */
 static bool receive(void)
 {
 	struct link_message message;

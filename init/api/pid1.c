@@ -15,7 +15,7 @@
 #include "pid1.h"
 
 #define PENDING_MAX      64
-#define MESSAGES_A_TURN  64	/* then the streams have their turn, so that no burst overtakes them */
+#define MESSAGES_A_TURN  64	/* then the streams get a turn, before a burst overwrites unsent events */
 #define RING_LEAST       1
 #define RING_MOST        100000
 
@@ -95,7 +95,7 @@ int pid1_post(int level, bool outside, const char *text, size_t size, void (*don
 {
 	const char *end = memchr(text, '\0', size);
 
-	/* What follows a NUL would be fields, and an outsider's words have none. */
+	/* After a NUL come fields, which an HTTP client may not set. */
 	if (outside && end)
 		size = (size_t)(end - text);
 	if (size > CONTROL_BODY_MAX)

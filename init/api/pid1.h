@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The API's connection to PID 1: a copy of its events, kept up to date, and the few requests an HTTP client can
- * cause. Nothing here waits; answers come by callback, in the order of the requests.
+ * The API's connection to PID 1: an up-to-date copy of its events, and the few requests that an HTTP client can cause.
+ * Nothing here blocks; answers come by callback, in the order of the requests.
  */
 #ifndef INIT_API_PID1_H
 #define INIT_API_PID1_H
@@ -31,7 +31,7 @@ void pid1_on_event(void (*seen)(const struct event_view *e));
 /* api-tls: the SHA-256 of the certificate in use, 64 hex digits, for the status. 0 or negative errno. */
 int pid1_certificate(const char *sha256);
 
-/* The events seen so far; empty until PID 1 has told how many it keeps. */
+/* The events received so far; empty until PID 1 has sent the size of its ring. */
 const struct ring *pid1_events(void);
 
 /*
@@ -41,8 +41,8 @@ const struct ring *pid1_events(void);
 bool pid1_read(uint64_t *next, uint64_t last, char *record, struct event_view *e);
 
 /*
- * Number of the newest event. After a start the copy fills only little by little, so this is PID 1's own word at that
- * time until the copy has come so far. False: PID 1 has not answered yet.
+ * Number of the newest event. After a start the copy fills gradually; until it is complete this is the number that PID
+ * 1 reported at the start. False: PID 1 has not answered yet.
  */
 bool pid1_newest(uint64_t *ret);
 
@@ -50,7 +50,7 @@ bool pid1_newest(uint64_t *ret);
 void pid1_on_events(void (*added)(void));
 
 /*
- * Adds an event; outside: in the words of an HTTP client. done (may be NULL) gets 0 or PID 1's negative errno; by
+ * Adds an event; outside: the text is an HTTP client's. done (may be NULL) gets 0 or PID 1's negative errno; by
  * then the event is in the ring. 0 or negative errno, then done is not called.
  */
 int pid1_post(int level, bool outside, const char *text, size_t size, void (*done)(void *with, int result),

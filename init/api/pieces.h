@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A long answer that is made piece by piece while it is sent: what HTTP takes at a time and what we make at a time need
- * not be of one size, and only one piece is ever in memory.
+ * A long answer that is produced piece by piece while it is sent: libmicrohttpd's block size and the size of our pieces
+ * are independent, and only one piece is in memory.
  */
 #ifndef INIT_API_PIECES_H
 #define INIT_API_PIECES_H

@@ -8,7 +8,7 @@
 
 struct taking {
 	struct filter *filter;
-	struct text words;	/* what is wrong */
+	struct text words;	/* the error message */
 };
 
 static bool resumed;

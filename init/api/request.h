@@ -84,14 +84,14 @@ enum MHD_Result respond_constant(struct request *request, unsigned code, const c
 /* {"code":CODE,"message":"MESSAGE"}, a constant without characters that JSON escapes. */
 enum MHD_Result respond_error(struct request *request, unsigned code, const char *message);
 
-/* The request's text, which the response takes over; for those who add headers. NULL: no memory. */
+/* The request's text, which the response takes over; for answers that add headers. NULL: no memory. */
 struct MHD_Response *response_of_text(struct request *request);
 enum MHD_Result respond_text(struct request *request, unsigned code, const char *type);
 
-/* 503: PID 1 cannot be asked now, or there is no memory. */
+/* 503: PID 1 is busy, or there is no memory. */
 enum MHD_Result respond_unavailable(struct request *request);
 
-/* 503: what is asked for lies on the disk, or only its owner may do it. */
+/* 503: it needs the disk, or the stored password, and the disk is not open. */
 enum MHD_Result respond_locked(struct request *request);
 
 /* The value of a query argument, not NUL-terminated; "" with size 0 if it is absent. */

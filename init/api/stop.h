@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The end of a role: on SIGTERM what is being answered is still answered, for a moment; whoever asked for a reboot
- * shall hear that it was heard.
+ * The end of a role: after SIGTERM, requests in progress are still answered for a short time, so that the client that
+ * asked for a reboot gets its answer.
  */
 #ifndef INIT_API_STOP_H
 #define INIT_API_STOP_H
@@ -14,7 +14,7 @@
  */
 int stop_init(void (*begin)(void), bool (*idle)(void), int limit_ms);
 
-/* Something has ended. */
+/* Call when a request or connection has ended. */
 void stop_check(void);
 
 #endif

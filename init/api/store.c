@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Role `api-store`: what the API has to do with files, one act a process, as root but without a single byte of HTTP:
- * PID 1 starts it by a name from boot.json. A file is replaced whole or not at all: written beside its place, synced,
- * renamed.
+ * Role `api-store`: the file access of the API, one process per operation, as root but without parsing any HTTP: PID 1
+ * starts it with a name from boot.json. A file is replaced atomically: written beside its place, synced, renamed.
  *
- *     load              the stored password and the TLS identity, made where they are missing, given to PID 1
- *     password          descriptor 5 is what password_file shall hold
- *     upload NAME       descriptor 5 is the content
- *     log               earlier boots, over the socket that is descriptor 5; as gantry-api, once the files are open
- *     service-log NAME  what a service printed, likewise
+ *     load              gives the stored password and the TLS identity to PID 1, after creating missing ones
+ *     password          stores descriptor 5 as password_file
+ *     upload NAME       stores descriptor 5 as the upload's file
+ *     log               answers on descriptor 5, a socket, with events of an earlier boot; as gantry-api after open()
+ *     service-log NAME  likewise with the lines of a service's log
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +55,7 @@
 
 static struct api_options options;
 
-/* The one line that PID 1 tells as the reason. */
+/* The line that PID 1 reports as the reason. */
 static int fail(const char *what, const char *why)
 {
 	struct {
@@ -93,7 +92,7 @@ static int open_directory(const char *path, const char **ret_name)
 	return fd < 0 ? -errno : fd;
 }
 
-/* The API's own files may be the first in their directory. */
+/* The API's own files may be the first in their directories. */
 static void make_directories(const char *path)
 {
 	char directory[API_PATH_MAX];
@@ -151,7 +150,7 @@ static int put_in_place(int directory, const char *name)
 	return fsync(directory) < 0 ? -errno : 0;
 }
 
-/* One after the other: the file beside it has one name. */
+/* Under a lock, since the temporary file has a fixed name. */
 static int replace_file(const char *path, mode_t mode, int from, size_t size)
 {
 	const char *name;
@@ -232,7 +231,8 @@ static int load_password(void)
 		n = empty < 0 ? empty : replace_file(options.password_file, 0600, empty, 0);
 	}
 	if (n == -EFBIG || (n > 0 && password_parse(&p, stored, (size_t)n) < 0))
-		return fail(options.password_file, "holds no hash of a password (64 hex digits, or pbkdf2-sha256$...)");
+		return fail(options.password_file,
+			    "does not hold a password hash (64 hex digits or pbkdf2-sha256$...)");
 	if (n < 0)
 		return fail(options.password_file, strerror((int)-n));
 	n = give("password", stored, (size_t)n);
@@ -249,10 +249,10 @@ static void load_hosts(void)
 			    "not a list of host names" : NULL;
 
 	if (wrong)
-		fprintf(stderr, "%s: %s; the certificate is made for tls_hosts\n", options.hosts_file, wrong);
+		fprintf(stderr, "%s: %s; using tls_hosts for the certificate\n", options.hosts_file, wrong);
 }
 
-/* Two files and one power cut: both are written and synced beside their places before the first takes its own. */
+/* Safe against a power cut: both are written and synced beside their places before the first rename. */
 static int create_identity(int certificates, const char *certificate, int keys, const char *key,
 			   struct identity *identity)
 {
@@ -263,7 +263,7 @@ static int create_identity(int certificates, const char *certificate, int keys, 
 		load_hosts();
 	r = identity_create(options.hosts, options.n_hosts, identity);
 	if (r < 0)
-		return fail_mbedtls("making a certificate", r);
+		return fail_mbedtls("creating a certificate", r);
 	certificate_fd = memfd_of(identity->certificate, strlen(identity->certificate));
 	key_fd = memfd_of(identity->key, strlen(identity->key));
 	r = certificate_fd < 0 || key_fd < 0 ? -ENOMEM :
@@ -294,7 +294,7 @@ static int check_identity(const struct identity *identity)
 	return r;
 }
 
-/* A cut between the two renames of an earlier boot: the certificate is in its place, the key beside it. */
+/* After a power cut between the two renames: the certificate is in its place, the key beside it. */
 static bool finish_creation(int keys, const char *key, struct identity *identity)
 {
 	char temporary[256];
@@ -304,7 +304,7 @@ static bool finish_creation(int keys, const char *key, struct identity *identity
 	       check_identity(identity) == 0 && put_in_place(keys, key) == 0;
 }
 
-/* fail() says which of the two is missing. */
+/* fail() reports which of the two is missing. */
 static int read_identity(struct identity *identity)
 {
 	const char *certificate, *key;
@@ -326,9 +326,10 @@ static int read_identity(struct identity *identity)
 		return options.create ? create_identity(certificates, certificate, keys, key, identity) :
 		       fail(options.certificate, "does not exist, nor does its key, and tls_create is false");
 	if (has_key < 0 && !finish_creation(keys, key, identity))
-		return fail(options.key, "does not exist, but its certificate does: put it there, or take both away");
+		return fail(options.key, "does not exist, but its certificate does: restore the key or remove both");
 	if (has_certificate < 0)
-		return fail(options.certificate, "does not exist, but its key does: put it there, or take both away");
+		return fail(options.certificate,
+			    "does not exist, but its key does: restore the certificate or remove both");
 	r = check_identity(identity);
 	return r < 0 ? fail_mbedtls(options.certificate, r) : 0;
 }
@@ -339,7 +340,7 @@ static int load_identity(void)
 	int r;
 
 	if (psa_crypto_init() != PSA_SUCCESS)
-		return fail("TLS key", "no cryptography");
+		return fail("TLS key", "PSA cryptography failed to start");
 	if (read_identity(&identity) != 0)
 		return 1;
 	r = give("identity", &identity, sizeof(identity));
@@ -356,7 +357,7 @@ static int load(const char *argument)
 	return (options.password_file[0] ? load_password() : 0) | (options.certificate[0] ? load_identity() : 0);
 }
 
-/* ---- what clients cause ---------------------------------------------------------------------------------------- */
+/* ---- requests of clients --------------------------------------------------------------------------------------- */
 
 static int store_payload(const char *path, mode_t mode)
 {
@@ -377,7 +378,7 @@ static int password(const char *argument)
 
 	(void)argument;
 	if (n < 0 || password_parse(&p, stored, (size_t)n) < 0)
-		return fail(options.password_file, "what was to be stored is no hash of a password");
+		return fail(options.password_file, "the value to store is not a password hash");
 	return store_payload(options.password_file, 0600);
 }
 
@@ -400,8 +401,8 @@ static const char *log_directory(void)
 	return n < 0 ? NULL : json_object_get_string(key_member(json_tokener_parse(json), "directory"));
 }
 
-/* From here on it is nobody: the log is read as what a stranger may have written. */
-static int become_nobody(void)
+/* Drops root before reading, since a log on a disk is untrusted input. */
+static int drop_root(void)
 {
 	uid_t uid;
 	gid_t gid;
@@ -441,7 +442,7 @@ static int read_log(void)
 	l.newer = open_log(directory, LOG_NAME);
 	l.older = open_log(directory, LOG_OLD_NAME);
 	log_boot_id(boot_id);
-	r = become_nobody();
+	r = drop_root();
 	if (r < 0)
 		return fail(API_USER, strerror((int)-r));
 	if (recv(PAYLOAD_FD, &what, sizeof(what), MSG_WAITALL) != sizeof(what) || !filter_valid(&what.filter))
@@ -453,7 +454,7 @@ static int read_log(void)
 	return r < 0 && r != -EPIPE ? fail("log", strerror((int)-r)) : 0;
 }
 
-/* ---- what a service printed ------------------------------------------------------------------------------------ */
+/* ---- service logs ---------------------------------------------------------------------------------------------- */
 
 static int read_service_log(const char *name)
 {
@@ -469,7 +470,7 @@ static int read_service_log(const char *name)
 	if (r == -ENOENT)
 		return no_such_boot();
 	if (r == 0)
-		r = become_nobody();
+		r = drop_root();
 	if (r < 0)
 		return fail(path, strerror(-r));
 	if (recv(PAYLOAD_FD, &lines, sizeof(lines), MSG_WAITALL) != sizeof(lines) || lines > LOGBACK_LINES_MAX)
@@ -494,7 +495,7 @@ int store_main(int argc, char **argv)
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
 	if (argc < 3)
-		return fail("api-store", "which verb?");
+		return fail("api-store", "missing verb");
 	if (!strcmp(argv[2], "log"))
 		return read_log();
 	if (!strcmp(argv[2], "service-log") && argc > 3)

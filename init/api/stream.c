@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The events as they come, as server-sent events (HTML standard, 9.2). A stream is a cursor into the event ring and one
- * piece of text. It sleeps in libmicrohttpd until an event has come or its silence has lasted too long; a client that
- * does not read stops only its own cursor, and is told what it has missed when the ring has gone on without it.
+ * New events as server-sent events (HTML standard, 9.2). A stream is a cursor into the event ring and one piece of
+ * text. Its request is suspended until there is an event or a heartbeat is due. A client that does not read delays only
+ * its own cursor; when the ring has overwritten events it had not read, it gets their number.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -30,9 +30,9 @@ struct stream {
 	int64_t sent_ns;
 	bool from_now;
 	bool begun, placed, ended;
-	bool whole;			/* from here on a missing event is one that the client has lost */
+	bool whole;			/* from here on, a missing event is reported as lost */
 	bool waiting;			/* suspended */
-	bool gone;			/* its client has hung up, which nobody else sees while it waits */
+	bool gone;			/* the client hung up, which libmicrohttpd does not notice while it waits */
 	struct pieces pieces;
 };
 
@@ -56,7 +56,7 @@ static void wake_all(void)
 		wake(s);
 }
 
-/* One timer for all: it fires when the longest silence is over, and looks for the next one only then. */
+/* One timer for all streams: it fires when the first heartbeat is due, and then computes the next time. */
 static void beat(struct loop_timer *timer)
 {
 	int64_t now = loop_now_ns(), due = now + HEARTBEAT_NS;
@@ -80,11 +80,11 @@ static ssize_t wait_for_events(struct stream *s)
 	return 0;
 }
 
-/* ---- what is sent --------------------------------------------------------------------------------------------- */
+/* ---- output --------------------------------------------------------------------------------------------------- */
 
 /*
- * Finds out where the stream starts. A number that PID 1 has not come to yet is one of an earlier boot; then everything
- * is new to the client. False: not known yet.
+ * Determines where the stream starts. A number above the newest is of an earlier boot, so all events are new to the
+ * client. False: not known yet.
  */
 static bool place(struct stream *s)
 {
@@ -102,7 +102,7 @@ static bool place(struct stream *s)
 	return true;
 }
 
-/* The number lets the client go on behind the gap. */
+/* With this id the client resumes after the gap. */
 static void put_lost(struct stream *s, uint64_t lost, uint64_t last)
 {
 	text_printf(&s->pieces.text, "id: %" PRIu64 "\nevent: lost\ndata: {\"lost\":%" PRIu64 "}\n\n", last, lost);
@@ -176,7 +176,7 @@ static ssize_t read_stream(void *with, uint64_t position, char *out, size_t room
 	return s->ended ? MHD_CONTENT_READER_END_OF_STREAM : wait_for_events(s);
 }
 
-/* ---- coming and going ----------------------------------------------------------------------------------------- */
+/* ---- begin and end -------------------------------------------------------------------------------------------- */
 
 static void end_stream(void *with)
 {
@@ -189,7 +189,7 @@ static void end_stream(void *with)
 	free(s);
 }
 
-/* False: all places are taken by clients that are still there. */
+/* False: STREAMS_MAX clients are connected. */
 static bool make_room(void)
 {
 	size_t there = 0;
@@ -207,7 +207,7 @@ static bool make_room(void)
 	return there < STREAMS_MAX;
 }
 
-/* The stream's start, from the header or the arguments. NULL, or what is wrong. */
+/* The stream's start, from the header or the arguments. NULL, or the error message. */
 static const char *read_request(struct request *request, struct stream *s)
 {
 	const char *malformed = request_filter(request, &s->filter);
@@ -217,7 +217,7 @@ static const char *read_request(struct request *request, struct stream *s)
 		return malformed;
 	s->from_now = !filter_given(&s->filter, FILTER_SINCE);
 	s->start = s->filter.since;
-	s->filter.since = 0;	/* the cursor knows better: it may be of an earlier boot */
+	s->filter.since = 0;	/* the cursor takes its place: the number may be of an earlier boot */
 	if (!last || !*last)
 		return NULL;
 	s->from_now = false;

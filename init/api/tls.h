@@ -17,10 +17,10 @@ int tls_use(const char *certificate, const char *key, char *fingerprint);
 /* Prepares a connection that reads and writes the non-blocking socket *fd. 0 or a negative mbedTLS code. */
 int tls_open(mbedtls_ssl_context *ssl, int *fd);
 
-/* The client's greeting was read whole. */
+/* The ClientHello was read completely. */
 bool tls_greeted(const mbedtls_ssl_context *ssl);
 
-/* After the handshake: gives back memory that an idle session does not need. */
+/* After the handshake: returns memory that an idle session does not need to the kernel. */
 void tls_rest(mbedtls_ssl_context *ssl);
 
 #endif

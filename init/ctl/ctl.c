@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * gantryctl, and poweroff, reboot and halt. Everything is asked of PID 1 over the control socket; this program only
- * shows. The kernel itself runs /sbin/poweroff and /sbin/reboot when the host asks for it: with no terminal and no
+ * gantryctl, and poweroff, reboot and halt. All requests go to PID 1 over the control socket; this program prints the
+ * answers. The kernel runs /sbin/poweroff and /sbin/reboot when the host requests it, without a terminal and without an
  * open descriptor, so nothing here depends on either.
  */
 #include <errno.h>
@@ -60,7 +60,7 @@ static int complain(const char *what, int r)
 	return 1;
 }
 
-/* The kernel starts /sbin/poweroff with no descriptors at all: nothing may land on 0 to 2 by accident. */
+/* The kernel starts /sbin/poweroff without descriptors: no other file may become 0, 1 or 2. */
 static void fill_standard_descriptors(void)
 {
 	int fd;
@@ -83,7 +83,7 @@ static int connect_control(void)
 	return fd;
 }
 
-/* One request that is answered by its end alone. 0, or negative errno with its words in the message. */
+/* A request that is answered by CONTROL_END alone. 0, or negative errno, its error text in the message. */
 static int ask(enum control_kind kind, int64_t argument, const char *body, size_t size,
 	       struct control_message *message)
 {
@@ -258,7 +258,7 @@ static int run_named(const struct command *command, int argc, char **argv)
 	return ask_and_tell(argv[1], command->kind, 0, argv[1], strlen(argv[1]));
 }
 
-/* Each step has a deadline in PID 1, so the end comes. */
+/* Each step of a refresh has a deadline in PID 1, so this ends. */
 static int wait_refresh(int fd, int64_t first, bool *ret_good)
 {
 	for (int r = client_request(fd, CONTROL_EVENTS, CONTROL_FOLLOW, first, NULL, 0);;) {
@@ -283,7 +283,7 @@ static int wait_refresh(int fd, int64_t first, bool *ret_good)
 	}
 }
 
-/* Begins it, and shows how it ends. */
+/* Begins a refresh, and prints how it ends. */
 static int run_refresh(const struct command *command, int argc, char **argv)
 {
 	_cleanup_(cleanup_close) int fd = -1;
@@ -306,7 +306,7 @@ static int run_refresh(const struct command *command, int argc, char **argv)
 	return r < 0 ? complain(command->name, r) : good && fflush(stdout) == 0 ? 0 : 1;
 }
 
-/* The words from argv[1] on, with a space between them; what is too long is cut. */
+/* The words from argv[1] on, joined by spaces and cut at size. */
 static void join(char *out, size_t size, int argc, char **argv)
 {
 	struct text t = {.bytes = out, .room = size - 1};
@@ -326,7 +326,7 @@ static int run_words(const struct command *command, int argc, char **argv)
 	return ask_and_tell(command->name, command->kind, 0, words, strlen(words));
 }
 
-/* Says what a datagram of the same bytes would; but PID 1 knows the sender for sure, who waits for the answer. */
+/* The same as a datagram with these bytes, but PID 1 identifies the sender reliably, since it waits for the answer. */
 static int run_post(const struct command *command, int argc, char **argv)
 {
 	static struct datagram said;
@@ -387,32 +387,32 @@ static int run_help(const struct command *command, int argc, char **argv)
 	(void)command;
 	(void)argc;
 	(void)argv;
-	printf("gantryctl " GANTRY_VERSION ": asks Gantry, the PID 1 of this machine\n\n");
+	printf("gantryctl " GANTRY_VERSION ": controls Gantry, PID 1 of this machine\n\n");
 	for (const struct command *c = commands; c->name; c++)
 		printf("  %-8s %-32s %s\n", c->name, c->arguments, c->help);
 	return 0;
 }
 
 static const struct command commands[] = {
-	{"status", "[--json]", "where every stage and service stands", run_status, 0},
-	{"events", "[-f] [--since N] [--json]", "what happened; -f: and what happens", run_events, 0},
-	{"logs", "NAME [-n LINES] [-f]", "what a service printed; -f: and what it prints", run_logs, 0},
-	{"chart", "", "what took how long, as bars", run_chart, 0},
-	{"start", "NAME", "start a service, or try a failed stage again", run_named, CONTROL_START},
+	{"status", "[--json]", "state of every stage and service", run_status, 0},
+	{"events", "[-f] [--since N] [--json]", "all events; -f: follow new ones", run_events, 0},
+	{"logs", "NAME [-n LINES] [-f]", "output of a service; -f: follow it", run_logs, 0},
+	{"chart", "", "duration of every stage and service, as bars", run_chart, 0},
+	{"start", "NAME", "start a service, or retry a failed stage", run_named, CONTROL_START},
 	{"stop", "NAME", "stop a service", run_named, CONTROL_STOP},
 	{"restart", "NAME", "stop and start a service", run_named, CONTROL_RESTART},
-	{"refresh", "", "fetch the configuration again, and use it if it is new", run_refresh, CONTROL_REFRESH},
-	{"post", "TEXT | '<4>TEXT' | JSON", "add an event; 4: a syslog level", run_post, CONTROL_POST},
+	{"refresh", "", "fetch the configuration, and apply it if it changed", run_refresh, CONTROL_REFRESH},
+	{"post", "TEXT | '<4>TEXT' | JSON", "add an event; 4 is its syslog level", run_post, CONTROL_POST},
 	{"poweroff", "[REASON]", "orderly shutdown, then power off", run_words, CONTROL_POWEROFF},
 	{"reboot", "[REASON]", "orderly shutdown, then reboot", run_words, CONTROL_REBOOT},
 	{"halt", "[REASON]", "orderly shutdown, then halt", run_words, CONTROL_HALT},
-	{"check", "[--root DIR] FILE | --keys", "is this boot.json valid, in this image? --keys: what may be in one",
+	{"check", "[--root DIR] FILE | --keys", "validate a boot.json, against an image; --keys: list all keys",
 	 run_check, 0},
 	{"help", "", "this list", run_help, 0},
 	{0},
 };
 
-/* Of whoever logs in with gantryctl as the shell: "-c LINE". The words end where the spaces are. */
+/* With gantryctl as the login shell: "-c LINE". Words are separated by spaces, without quoting. */
 static int split_line(char *line, char **words, int room)
 {
 	char *rest = line, *word;
@@ -447,7 +447,7 @@ int ctl_main(int argc, char **argv)
 static const struct power {
 	const char *name;
 	enum control_kind kind;
-	int signal;	/* what PID 1 takes for the same thing */
+	int signal;	/* with the same effect in PID 1 */
 	int command;	/* reboot(2) */
 } powers[] = {
 	{"poweroff", CONTROL_POWEROFF, SIGTERM, RB_POWER_OFF},
@@ -466,7 +466,7 @@ static const struct power *find_power(const char *path)
 	return &powers[0];
 }
 
-/* Takes a moment's trouble (a full table, an early call) for what it is. */
+/* Tries again after errors that may pass: a full table, a call before PID 1 listens. */
 static int ask_patiently(const struct power *power, const char *reason)
 {
 	struct control_message message;
@@ -480,7 +480,7 @@ static int ask_patiently(const struct power *power, const char *reason)
 	return r;
 }
 
-/* -f: what PID 1 does not do is done here; -ff: at once. Other options, as sysvinit's -n or -w, are not for us. */
+/* -f: calls reboot(2) here if PID 1 refuses; -ff: without asking PID 1. Other options of sysvinit are ignored. */
 int power_main(int argc, char **argv)
 {
 	const struct power *power = find_power(argv[0]);

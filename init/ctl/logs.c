@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * gantryctl logs: what a service printed, from its files. PID 1 does not have it, and reads no files; where they are,
- * boot.json says.
+ * gantryctl logs: the output of a service, from its log files in the directory that boot.json names. PID 1 reads no
+ * files, so it is not asked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +29,7 @@ static int complain(const char *what, const char *why)
 	return 1;
 }
 
-/* Waits until something happens in the directory. */
+/* Waits for a change in the directory. */
 static int wait_for_change(int watch)
 {
 	_Alignas(struct inotify_event) char events[4096];
@@ -37,7 +37,7 @@ static int wait_for_change(int watch)
 	return read(watch, events, sizeof(events)) < 0 && errno != EINTR ? -errno : 0;
 }
 
-/* From what was read on: the file to its end, then the one that has taken its name. */
+/* Copies the file from `at` to its end and waits for more; after a rotation continues with the new file. */
 static int follow(int directory, const char *path, const char *name, int fd, off_t at)
 {
 	_cleanup_(cleanup_close) int watch = inotify_init1(IN_CLOEXEC), current = fd;
@@ -77,7 +77,7 @@ static int show(const char *path, const char *name, uint64_t lines, bool on)
 	int r = directory < 0 ? -errno : logback_open(&log, directory, name);
 
 	if (r == -ENOENT)
-		return complain(name, "there is no log yet; `gantryctl status --json` has its last lines");
+		return complain(name, "there is no log yet; its last lines are in `gantryctl status --json`");
 	if (r < 0)
 		return complain(path, error_words(-r));
 	r = logback_write(&log, lines, stdout);
@@ -130,7 +130,7 @@ int ctl_logs(int argc, char **argv)
 		return 1;
 	}
 	r = !is_service(config, name) ? complain(name, "no such service") :
-	    !config->logs ? complain(name, "boot.json has no \"logs\": what services print are events") :
+	    !config->logs ? complain(name, "boot.json has no \"logs\": see `gantryctl events`") :
 	    show(config->logs_directory, name, (uint64_t)lines, on);
 	config_free(config);
 	return r;

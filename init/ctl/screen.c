@@ -195,17 +195,11 @@ static void bar(struct text *t, const struct status *status, const struct contro
 
 void screen_chart(struct text *t, const struct status *status, size_t columns)
 {
-	const struct control_boot *boot = &status->boot;
-	int64_t from_ns = boot->started_ns;
-	int64_t span_ns = (boot->ended_ns > 0 ? boot->ended_ns : boot->now_ns) - from_ns;
+	int64_t from_ns = status->boot.started_ns, span_ns = status_axis_end_ns(status) - from_ns;
 	size_t name = (size_t)widest(status), width;
 
 	if (span_ns <= 0)
 		span_ns = 1;
-	for (size_t i = 0; i < status->n_nodes; i++)	/* stages that go on after the boot was called booted or held */
-		if (status->nodes[i].kind == NODE_STAGE && status->nodes[i].first_started_ns > 0 &&
-		    status_end_ns(status, &status->nodes[i]) - from_ns > span_ns)
-			span_ns = status_end_ns(status, &status->nodes[i]) - from_ns;
 	width = columns > name + 40 ? columns - name - 25 : 15;
 	heading(t, status);
 	for (size_t i = 0; i < status->n_nodes; i++) {

@@ -12,7 +12,7 @@
 
 #define BLOCK 16384
 
-/* If the log has rotated meanwhile, it is the file that was opened before: not taken twice. False, and errno: none. */
+/* After a rotation this may be the file that was opened before: it is not taken twice. False with errno: none. */
 static bool open_one(struct logback *log, int directory, const char *file, struct stat *last)
 {
 	int fd = openat(directory, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -53,7 +53,7 @@ int logback_open(struct logback *log, int directory, const char *name)
 	return log->n > 0 ? 0 : -ENOENT;
 }
 
-/* Where the newest *lines lines of a file begin; takes off those that are in it. */
+/* The offset of the newest *lines lines of a file; subtracts those found from *lines. */
 static off_t start_of(int fd, off_t size, uint64_t *lines)
 {
 	char block[BLOCK];

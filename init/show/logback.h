@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads a service's log back (docs/logs.md): its newest lines, across as many of its files as they are in, also while
- * it is written to and rotated. The files are read as what a stranger may have written: clean text comes out.
+ * Reads the newest lines of a service's log (docs/logs.md) across its rotated files, also while it is written and
+ * rotated. The files are untrusted: the output is cleaned to valid UTF-8 without control characters.
  */
 #ifndef INIT_SHOW_LOGBACK_H
 #define INIT_SHOW_LOGBACK_H
@@ -22,13 +22,13 @@ struct logback {
 	size_t n;
 };
 
-/* Opens what is there, in a directory of this descriptor. 0, -ENOENT: there is no log, or another negative errno. */
+/* Opens all files of the log in this directory. 0, -ENOENT: there is no log, or another negative errno. */
 int logback_open(struct logback *log, int directory, const char *name);
 
 /* Writes the newest lines to out, oldest first. 0 or negative errno. */
 int logback_write(const struct logback *log, uint64_t lines, FILE *out);
 
-/* Copies what is in fd from *at on, and moves it. 0 or negative errno. */
+/* Copies fd from *at to end, and advances *at. 0 or negative errno. */
 int logback_copy(int fd, off_t *at, off_t end, FILE *out);
 
 void logback_close(struct logback *log);

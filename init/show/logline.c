@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements logline.h. json-c reads the line, tables say which members it must have and of which type, and the record
- * is made anew from them: whatever else a line says goes no further.
+ * Implements logline.h. json-c parses the line, the members that an event has are checked for their types, and the
+ * record is built from them: other members are ignored.
  */
 #include <errno.h>
 #include <json-c/json.h>
@@ -87,7 +87,7 @@ int log_lines_next(struct log_lines *lines, const char **ret, size_t *ret_size)
 	}
 }
 
-/* ---- what a line says ----------------------------------------------------------------------------------------- */
+/* ---- the members of a line ------------------------------------------------------------------------------------ */
 
 static struct json_object *parse_as(const char *line, size_t size, int flags)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reading the persistent log (docs/events.md). The files lie on a disk that was taken away and brought back, torn by
- * power cuts or filled by others, so nothing in them is believed: memory is bounded by one line, and a line counts
- * only if it is exactly what the logger would have written.
+ * Parses the persistent log (docs/events.md). The files may be torn by power cuts or written by an attacker, so they
+ * are untrusted: memory is limited to one line, and a line is accepted only if it is exactly what the logger writes.
  */
 #ifndef INIT_SHOW_LOGLINE_H
 #define INIT_SHOW_LOGLINE_H
@@ -27,10 +26,10 @@ struct log_lines {
 /* The line that begins a boot, or a file in the middle of one. */
 struct log_boot {
 	char id[LOG_BOOT_ID_MAX];
-	bool continued;		/* what came before is in the file before */
+	bool continued;		/* the boot began in the file before */
 };
 
-/* The running boot's id, as the kernel made it; "unknown" where it does not say. */
+/* The kernel's id of the running boot; "unknown" if it cannot be read. */
 void log_boot_id(char ret[LOG_BOOT_ID_MAX]);
 
 void log_lines_begin(struct log_lines *lines, int fd, int64_t end);
@@ -45,8 +44,8 @@ int log_lines_next(struct log_lines *lines, const char **ret, size_t *ret_size);
 int log_line_boot(struct log_boot *ret, const char *line, size_t size);
 
 /*
- * Makes the event's record again (EVENT_RECORD_MAX bytes), so that its event_json() is the line, but for texts that
- * were not clean. Its size, or -EBADMSG: it is not an event's line.
+ * Builds the event's record (EVENT_RECORD_MAX bytes); its event_json() is the line again, apart from texts that were
+ * not clean. Returns its size, or -EBADMSG: not the line of an event.
  */
 int log_line_event(char *record, const char *line, size_t size);
 

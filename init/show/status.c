@@ -106,6 +106,24 @@ int64_t status_end_ns(const struct status *status, const struct control_node *no
 	return node->ended_ns >= node->started_ns && node->ended_ns > 0 ? node->ended_ns : status->boot.now_ns;
 }
 
+int64_t status_boot_end_ns(const struct status *status)
+{
+	return status->boot.ended_ns > 0 ? status->boot.ended_ns : status->boot.now_ns;
+}
+
+int64_t status_axis_end_ns(const struct status *status)
+{
+	int64_t end = status_boot_end_ns(status);
+
+	for (size_t i = 0; i < status->n_nodes; i++) {
+		const struct control_node *node = &status->nodes[i];
+
+		if (node->kind == NODE_STAGE && node->first_started_ns > 0 && status_end_ns(status, node) > end)
+			end = status_end_ns(status, node);
+	}
+	return end > 0 ? end : 1;
+}
+
 int64_t status_took_ns(const struct status *status, const struct control_node *node)
 {
 	return node->first_started_ns > 0 ? status_end_ns(status, node) - node->first_started_ns : 0;

@@ -42,7 +42,13 @@ int status_take(struct status *status, unsigned kind, const void *body, size_t s
 /* When the node ended (a service: became ready), or now while it has not. */
 int64_t status_end_ns(const struct status *status, const struct control_node *node);
 
-/* From the node's first start until then; 0: it was never started. */
+/* When the boot was first booted or held, or now. */
+int64_t status_boot_end_ns(const struct status *status);
+
+/* Where a chart ends: then, or at the end of a stage that ran longer. */
+int64_t status_axis_end_ns(const struct status *status);
+
+/* From the node's first start to status_end_ns(); 0: it was never started. */
 int64_t status_took_ns(const struct status *status, const struct control_node *node);
 
 /* Since the latest start of a process that runs; 0: none does. */

@@ -91,7 +91,7 @@ class Client:
 class SystemApi(BootTest):
     def from_disk(self, guest):
         """The certificate of the disk, once the API has it."""
-        event = guest.wait_for("system-api", kind="message", text="^goes on with the certificate of the disk", timeout=60,
+        event = guest.wait_for("system-api", kind="message", text="^using the certificate from the disk", timeout=60,
                                despite_held=True)
         return event.fields["sha256"]
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What the image lets its operator do.
+// The configured actions and file uploads.
 
 const runs = [];                // {name, id, li, word, lines}
 let actionsKnown = false;
@@ -16,7 +16,7 @@ async function loadActions() {
 		show($("actions"), actions.length + uploads.length > 0);
 	} catch (error) {
 		show($("actions"), false);
-		if (error.status !== 404)       // not yet: before the disk is open nobody may act
+		if (error.status !== 404)       // before the disk is open: try again
 			setTimeout(loadActions, STATUS_EVERY_MS);
 	}
 }
@@ -47,7 +47,7 @@ function actionButton(name) {
 	const button = make("button", "", name);
 	button.type = "button";
 	button.onclick = async () => {
-		if (await confirmed("Run " + name + "?", "It acts on " + host() + " at once.", "Run " + name))
+		if (await confirmed("Run " + name + "?", "The action starts on " + host() + " immediately.", "Run " + name))
 			act(name, "/api/v1/actions/" + encodeURIComponent(name) + "?async=1", null);
 	};
 	return button;
@@ -63,7 +63,7 @@ function uploadRow(name) {
 	input.onchange = () => button.disabled = input.files.length === 0;
 	button.onclick = async () => {
 		const file = input.files[0];
-		if (await confirmed("Upload " + name + "?", file.name + ", " + size(file.size) + ", replaces what " + host() + " has.", "Upload " + name))
+		if (await confirmed("Upload " + name + "?", file.name + ", " + size(file.size) + ", replaces the present file on " + host() + ".", "Upload " + name))
 			act(name, "/api/v1/file-upload/" + encodeURIComponent(name), file);
 	};
 	div.append(label, input, button);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The events: the log, and the stream that they come by.
+// Events: the log, and the stream.
 
 // ---- the log
 
@@ -19,7 +19,7 @@ function logRow(e) {
 	row.dataset.level = e.level;
 	row.dataset.seq = e.seq;
 	if (e.kind === "progress")
-		fields.push(howFast(e.fields || {}).join(", "));      // its text says how far
+		fields.push(howFast(e.fields || {}).join(", "));      // the text has the bytes
 	else
 		for (const [key, value] of Object.entries(e.fields || {}))
 			if (key !== "text")
@@ -46,7 +46,7 @@ function count() {
 	const shown = $("rows").children.length;
 	put($("shown"), shown === events.length ? shown + " events" : shown + " of " + events.length + " events");
 	show($("newest"), !following);
-	put($("newest"), unseen > 0 ? "Go on at the newest, " + unseen + " more" : "Go on at the newest");
+	put($("newest"), unseen > 0 ? "Jump to the newest, " + unseen + " more" : "Jump to the newest");
 }
 
 function flush() {
@@ -128,7 +128,7 @@ function take(e) {
 
 function lost(n) {
 	enqueue({note: n + (n === 1 ? " event was" : " events were") + (lastSeq ? " overwritten before this page got it" :
-		" before these, no longer kept")});
+		" overwritten before these")});
 }
 
 // ---- the stream
@@ -139,7 +139,7 @@ function streamPath() {
 	return "/api/v1/events/stream?since=" + lastSeq;
 }
 
-// An EventSource does not tell why it was refused.
+// An EventSource does not expose the status code of a refusal.
 async function askWhy() {
 	const enough = new AbortController();
 	try {
@@ -147,7 +147,7 @@ async function askWhy() {
 		if (!answer.ok)
 			refused(await refusalOf(answer));
 	} catch {
-		// no answer: that is shown already
+		// no answer: already shown as a lost connection
 	}
 	enough.abort();
 }
@@ -167,7 +167,7 @@ function connect() {
 	};
 	stream.onerror = () => {
 		setLink("lost");
-		refreshSoon();          // it says why, if it is refused
+		refreshSoon();          // shows the reason if it is refused
 		if (stream.readyState === EventSource.CLOSED) {
 			retryTimer = setTimeout(connect, RETRY_MS);
 			askWhy();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Every second, and the start: the last part.
+// The update every second, and the start. The last part of the script.
 
 function tick() {
 	if (link === "lost" && performance.now() - lostAt > 12000 && $("trouble").hidden)
-		trouble("No answer from the machine. If it was restarted, its certificate is a new one: reload the page to see it.");
+		trouble("No answer from the machine. If it was restarted, its certificate has changed: reload the page to accept it.");
 	if (!status)
 		return;
 	const boot = status.boot, scale = axis();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What the status says, drawn: the boot, progress, services, and the machine.
+// Draws the status: boot, progress, services, machine.
 
 // ---- the boot, a row a node
 
@@ -19,10 +19,10 @@ function axis() {
 			moving ||= node.state === "running" || node.state === "retrying";
 		}
 	end = Math.max(end, 0.01);
-	// From the machine's start; but if PID 1 began so late that nothing else would be seen, from about there.
+	// From the machine's start, or if PID 1 started too late for that to be readable, from about its start.
 	const late = boot.started_s !== null && boot.started_s < end && boot.started_s > 2 * (end - boot.started_s) ? boot.started_s : 0;
 	const step = STEPS.find(s => (end - late) / s <= 6) ?? Math.ceil((end - late) / 6 / 86400) * 86400;
-	// What moves gets whole steps, so that the scale stands still most of the time.
+	// While something runs, the axis ends at a whole step, so that the scale changes rarely.
 	return {from: Math.floor(late / step) * step, end: moving ? Math.ceil(end / step) * step : end, step};
 }
 
@@ -62,7 +62,7 @@ function nodeRow(node) {
 	return row;
 }
 
-// How far and how fast, from the fields of an event or of the status.
+// Done, total and rate, from the fields of an event or of the status.
 function soFar(p) {
 	const done = Number(p.done) || 0, total = Number(p.total) || 0;
 	return total > 0 ? size(done) + " of " + size(total) : size(done);
@@ -113,7 +113,7 @@ function drawNodes() {
 		list.replaceChildren(...items);
 }
 
-// ---- progress: of what runs, by its latest event
+// ---- progress of running stages, from the latest event
 
 const going = new Map();        // source -> fields of its latest progress, from the status or from an event
 const goingRows = new Map();
@@ -178,10 +178,10 @@ function drawServices() {
 	show($("services"), items.length > 0);
 }
 
-// What goes to its log is no event: of a service that has one, the status has the lines.
+// Output that goes to a log is not in events: for a service with a log, the lines are in the status.
 function drawLines(row) {
 	const printed = (row.node.last_lines || []).slice(-LINES);
-	const lines = printed.length ? printed : lastLines.get(row.node.name) || ["has said nothing yet"];
+	const lines = printed.length ? printed : lastLines.get(row.node.name) || ["no output yet"];
 	while (row.lines.children.length < lines.length)
 		row.lines.append(make("p"));
 	lines.forEach((line, i) => {
@@ -197,7 +197,7 @@ function drawUptime(row) {
 	else if (node.state === "running")
 		words.push("starting for " + whole(now() - node.started_s));
 	else if (node.state === "retrying" && node.next_start_s !== null)
-		words.push("starts again in " + whole(node.next_start_s - now()));
+		words.push("restarts in " + whole(node.next_start_s - now()));
 	words.push(node.attempts === 0 ? "not started yet" : restarts === 0 ? "no restart" : restarts === 1 ? "1 restart" : restarts + " restarts");
 	if (node.pid !== null)
 		words.push("pid " + node.pid);
@@ -208,11 +208,11 @@ function drawUptime(row) {
 	put(row.facts, words.join(", "));
 }
 
-// ---- the machine: whatever the status knows beyond the boot
+// ---- the machine: the rest of the status
 
 const GROUPS = {disk: "Disk", clock: "Clock", measurements: "Measurements", api: "System API", versions: "Versions"};
 const MEMBERS = {disk: "disk", clock: "clock", measure: "measurements"};
-let certificate = null;         // told by an event, where the status does not have it
+let certificate = null;         // from an event, if the status does not have it
 
 function flatten(value, name, into) {
 	if (into.length >= 60 || value === null || value === undefined || value === "")

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The page, live: the status is asked for, the events are followed, and each event that tells of a change has the status
-// asked for again. Everything shown is the words of strangers: it becomes text, never markup. This and its other parts,
-// page-*.js, are one script (page.c).
+// The live page: fetches the status, follows the events, and fetches the status again after an event that reports a change.
+// All data is untrusted: it is inserted as text, never as markup. This and the other parts, page-*.js, are one script
+// (page.c).
 "use strict";
 
-const KEEP = 2000;              // events kept here, as many as the machine keeps
-const SLACK = 200;              // they are dropped in pieces of this size
-const LINES = 3;                // a service's last words
-const RUNS = 10;                // actions whose answers stay
+const KEEP = 2000;              // events kept in the browser
+const SLACK = 200;              // dropped in pieces of this size
+const LINES = 3;                // last lines of a service
+const RUNS = 10;                // results of actions that are kept
 const STATUS_EVERY_MS = 10000;
 const STATUS_SOON_MS = 150;     // events come in bursts
 const RETRY_MS = 3000;
 const TIMEOUT_MS = 15000;
 const UPLOAD_MS = 600000;
-const REBOOT_S = 5;             // the machine's clock this far behind is that of another boot
+const REBOOT_S = 5;             // if the machine's clock is this far behind, it has rebooted
 const LEVELS = ["debug", "info", "notice", "warning", "error"];
 const TROUBLE = ["failed", "blocked", "retrying"];
 
@@ -28,7 +28,7 @@ function make(tag, className, text) {
 	return element;
 }
 
-// Only what differs is touched: a selection stays, and nothing is said twice.
+// Changes only what differs, so that a selection stays and screen readers do not repeat.
 function put(element, text) {
 	if (element.textContent !== text)
 		element.textContent = text;
@@ -58,7 +58,7 @@ function duration(s) {
 	return Math.floor(s / 86400) + " d " + Math.floor(s / 3600) % 24 + " h";
 }
 
-function whole(s) {     // for what counts on every second
+function whole(s) {     // for values that change every second
 	return s < 60 ? Math.floor(Math.max(0, s)) + " s" : duration(s);
 }
 
@@ -107,9 +107,9 @@ async function refusalOf(answer) {
 	return refusal;
 }
 
-// ---- the clock, the connection, what is said aloud
+// ---- the clock, the connection, announcements
 
-let base = null;                // the machine's clock at a moment of ours
+let base = null;                // the machine's clock, and ours at that moment
 
 function now() {
 	return base ? base.now_s + (performance.now() - base.at) / 1000 : 0;
@@ -123,7 +123,7 @@ function setLink(state) {
 		lostAt = performance.now();
 		say(links.lost);
 	} else if (state === "live" && link === "lost") {
-		say("connected again");
+		say("reconnected");
 	}
 	link = state;
 	$("link").dataset.link = state;
@@ -174,7 +174,7 @@ async function refresh() {
 		const answer = await ask("/api/v1/status");
 		if (answer && answer.boot) {
 			if (answer.boot.events < seen || answer.boot.now_s < now() - REBOOT_S)
-				forget();       // another boot, whose events count from one
+				forget();       // another boot: its events are numbered from 1
 			takeStatus(answer);
 		}
 	} catch (error) {
@@ -193,7 +193,7 @@ async function refresh() {
 	}
 }
 
-// Who has no password is not asked for it again and again.
+// After a 401 stops, so that the browser does not ask for the password again and again.
 function refused(refusal) {
 	trouble(refusal.message);
 	if (refusal.status !== 401)

@@ -126,7 +126,7 @@ class OtherPasswords(unittest.TestCase):
 
     def test_a_file_that_is_no_hash_keeps_the_api_closed_and_is_said(self):
         with Machine(files={"secret": "0123"}) as pid1:
-            event = pid1.wait("system-api", "password and TLS key: /t/secret: holds no hash", kind="message")
+            event = pid1.wait("system-api", "password and TLS key: /t/secret: does not hold a password hash", kind="message")
             self.assertEqual(event.level, "error")
             self.assertEqual(pid1.curl("/api/v1/actions/echo_test").status, 503)
             self.assertEqual(pid1.curl("/logs").status, 200)
@@ -175,7 +175,7 @@ class Identity(unittest.TestCase):
         return pid1.inside("sh", "-c", script).stdout.split()[0]
 
     def from_disk(self, pid1, count=1):
-        event = pid1.wait("system-api", "goes on with the certificate of the disk", kind="message", count=count)
+        event = pid1.wait("system-api", "using the certificate from the disk", kind="message", count=count)
         return re.search("sha256=([0-9a-f]{64})", event.text)[1]
 
     def test_the_key_is_made_on_the_disk_once_and_kept(self):
@@ -237,9 +237,10 @@ class Identity(unittest.TestCase):
     def test_a_broken_password_file_does_not_take_the_certificate_away(self):
         with Machine(files={"secret": "0123"}, **self.FILES) as pid1:
             told = self.from_disk(pid1)
-            pid1.wait("system-api", "password and TLS key: /t/secret: holds no hash", kind="message", count=2, timeout=30)
+            pid1.wait("system-api", "password and TLS key: /t/secret: does not hold a password hash", kind="message", count=2,
+                      timeout=30)
             self.assertEqual(self.fingerprint(pid1), told)
-            self.assertEqual(len(pid1.find("system-api", "goes on with the certificate of the disk", kind="message")), 1)
+            self.assertEqual(len(pid1.find("system-api", "using the certificate from the disk", kind="message")), 1)
             self.assertEqual(pid1.curl("/api/v1/actions/echo_test").status, 503)
 
     def test_a_cut_between_the_two_renames_is_mended(self):

@@ -214,7 +214,7 @@ class Page(unittest.TestCase):
         self.api.start()
         story(self.api)
         self.open()
-        self.wait_text("#rows", "events were before these, no longer kept")
+        self.wait_text("#rows", "events were overwritten before these")
         self.assertEqual(len(self.rows()), 51)
         self.expected = self.expected + ["ERR_", "/api/v1/status"]
         self.api.kill()
