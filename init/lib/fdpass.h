@@ -1,13 +1,43 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One descriptor along with a message (SCM_RIGHTS, unix(7)): what every sender and receiver of such messages does
- * alike.
+ * Descriptors along with a message (SCM_RIGHTS, unix(7)). A receiver says how many it takes; a sender that attaches
+ * more cannot leave one open in it.
  */
 #ifndef INIT_LIB_FDPASS_H
 #define INIT_LIB_FDPASS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#define FDPASS_MAX 8
+
+/* Sends the parts as one message, whole, with n_fds descriptors; all stay the caller's. 0 or negative errno. */
+int fd_send(int socket, const struct iovec *parts, size_t n_parts, const int *fds, size_t n_fds, int flags);
+
+struct fd_received {
+	int fds[FDPASS_MAX];	/* close-on-exec, the caller's to close; -1: none */
+	size_t n;
+	struct ucred sender;	/* pid 0: unknown */
+	bool cut;		/* the message was longer than the parts */
+	bool dropped;		/* more descriptors came than were taken: the kernel or fd_receive() closed them */
+};
+
+/*
+ * As recvmsg(): the size of the message, 0 at the end, or negative errno. Takes at most `most` descriptors; with 0 the
+ * kernel does not even open one in this process, so nothing has to be closed.
+ */
+ssize_t fd_receive(int socket, struct iovec *parts, size_t n_parts, size_t most, struct fd_received *ret, int flags);
+
+/* The same with the sender's credentials, from a socket with SO_PASSCRED. */
+ssize_t fd_receive_from(int socket, struct iovec *parts, size_t n_parts, size_t most, struct fd_received *ret,
+			int flags);
+
+/* Closes what is still in it. */
+void fd_close(struct fd_received *received);
 
 /* Room for one, zeroed before use; the kernel closes what does not fit. */
 union fd_room {
