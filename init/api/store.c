@@ -38,8 +38,9 @@
 #include "identity.h"
 #include "init/config/format.h"
 #include "init/lib/account.h"
-#include "init/lib/fdpass.h"
 #include "init/lib/member.h"
+#include "init/lib/memfd.h"
+#include "init/lib/report.h"
 #include "init/show/logback.h"
 #include "init/show/logline.h"
 #include "logread.h"
@@ -47,7 +48,6 @@
 #include "password.h"
 
 #define PAYLOAD_FD 5
-#define SEALS      (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 /* As in init/log/logger.c. */
 #define LOG_NAME      "events.log"
@@ -56,17 +56,10 @@
 
 static struct api_options options;
 
-/* The one line that PID 1 tells as the reason. */
+/* The one-line reason, for PID 1. */
 static int fail(const char *what, const char *why)
 {
-	struct {
-		struct report_head head;
-		char text[512];
-	} message = {.head = {.kind = REPORT_RESULT}};
-
-	snprintf(message.text, sizeof(message.text), "%s: %s", what, why);
-	message.head.size = (uint32_t)strlen(message.text);
-	(void)!send(REPORT_FD, &message, sizeof(message.head) + message.head.size, MSG_NOSIGNAL);
+	(void)report_result("%s: %s", what, why);
 	return 1;
 }
 
@@ -192,33 +185,6 @@ static ssize_t read_file(int directory, const char *name, char *out, size_t room
 
 /* ---- load ----------------------------------------------------------------------------------------------------- */
 
-static int memfd_of(const void *bytes, size_t size)
-{
-	int fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, bytes, size) != (ssize_t)size || fcntl(fd, F_ADD_SEALS, SEALS) < 0) {
-		close(fd);
-		return -EIO;
-	}
-	return fd;
-}
-
-static int give(const char *name, const void *bytes, size_t size)
-{
-	_cleanup_(cleanup_close) int fd = memfd_of(bytes, size);
-	struct report_head head = {.kind = REPORT_GIVE, .size = (uint32_t)strlen(name)};
-	struct iovec iov[] = {{&head, sizeof(head)}, {(void *)name, strlen(name)}};
-	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
-	union fd_room room = {0};
-
-	if (fd < 0)
-		return fd;
-	fd_attach(&message, &room, fd);
-	return sendmsg(REPORT_FD, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 static int load_password(void)
 {
 	char stored[PASSWORD_STORED_MAX];
@@ -228,14 +194,14 @@ static int load_password(void)
 	ssize_t n = directory < 0 ? directory : read_file(directory, name, stored, sizeof(stored));
 
 	if (n == -ENOENT && directory >= 0) {
-		empty = memfd_of("", 0);
+		empty = memfd_sealed("password", "", 0);
 		n = empty < 0 ? empty : replace_file(options.password_file, 0600, empty, 0);
 	}
 	if (n == -EFBIG || (n > 0 && password_parse(&p, stored, (size_t)n) < 0))
 		return fail(options.password_file, "holds no hash of a password (64 hex digits, or pbkdf2-sha256$...)");
 	if (n < 0)
 		return fail(options.password_file, strerror((int)-n));
-	n = give("password", stored, (size_t)n);
+	n = report_give("password", stored, (size_t)n);
 	return n < 0 ? fail("password", strerror((int)-n)) : 0;
 }
 
@@ -264,8 +230,8 @@ static int create_identity(int certificates, const char *certificate, int keys, 
 	r = identity_create(options.hosts, options.n_hosts, identity);
 	if (r < 0)
 		return fail_mbedtls("making a certificate", r);
-	certificate_fd = memfd_of(identity->certificate, strlen(identity->certificate));
-	key_fd = memfd_of(identity->key, strlen(identity->key));
+	certificate_fd = memfd_sealed("certificate", identity->certificate, strlen(identity->certificate));
+	key_fd = memfd_sealed("certificate", identity->key, strlen(identity->key));
 	r = certificate_fd < 0 || key_fd < 0 ? -ENOMEM :
 	    write_beside(certificates, certificate, 0600, certificate_fd, strlen(identity->certificate));
 	if (r == 0)
@@ -342,7 +308,7 @@ static int load_identity(void)
 		return fail("TLS key", "no cryptography");
 	if (read_identity(&identity) != 0)
 		return 1;
-	r = give("identity", &identity, sizeof(identity));
+	r = report_give("identity", &identity, sizeof(identity));
 	mbedtls_platform_zeroize(&identity, sizeof(identity));
 	return r < 0 ? fail("TLS key", strerror(-r)) : 0;
 }

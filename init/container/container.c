@@ -7,14 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,6 +27,7 @@
 #include "container.h"
 #include "init/lib/member.h"
 #include "init/lib/procfs.h"
+#include "init/lib/report.h"
 #include "init/lib/words.h"
 #include "podman.h"
 #include "run.h"
@@ -83,7 +82,7 @@ static bool has_image(struct work *work)
 
 static void pull_line(void *with, const char *line)
 {
-	podman_say(strncmp(line, "Error: ", 7) ? EVENT_INFO : EVENT_WARNING, "%s", line);
+	report_event(strncmp(line, "Error: ", 7) ? EVENT_INFO : EVENT_WARNING, "%s", line);
 	podman_keep_error(with, line);
 }
 
@@ -100,13 +99,11 @@ static void pull_tick(void *with, pid_t pid)
 {
 	struct work *work = with;
 	int64_t elapsed_s = (run_now_ns() - work->started_ns) / SECOND_NS;
-	struct report_progress progress = {.done = pid > 0 ? bytes_read(pid) : 0, .eta_s = UINT32_MAX};
-	char text[320];
+	uint64_t done = pid > 0 ? bytes_read(pid) : 0;
 
-	progress.per_second = elapsed_s > 0 ? progress.done / (uint64_t)elapsed_s : 0;
-	snprintf(text, sizeof(text), "pulls %s, attempt %u, %lld s of %lld s", work->name, work->attempt,
-		 (long long)elapsed_s, (long long)work->deadline_s);
-	podman_report(REPORT_PROGRESS, EVENT_INFO, &progress, sizeof(progress), text);
+	report_progress(done, 0, elapsed_s > 0 ? done / (uint64_t)elapsed_s : 0, UINT32_MAX,
+			"pulls %s, attempt %u, %lld s of %lld s", work->name, work->attempt, (long long)elapsed_s,
+			(long long)work->deadline_s);
 }
 
 /* ---- the registry's password ---------------------------------------------------------------------------------- */
@@ -118,33 +115,17 @@ static int left_ms(int64_t until)
 	return left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
 }
 
-/* The artifact as PID 1 hands it over: a sealed memfd, now or as soon as somebody has given it. */
+/* The artifact as PID 1 hands it over: a sealed memfd, now or as soon as a stage has given it. */
 static int take_artifact(struct work *work, const char *name)
 {
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct {
-		struct report_head head;
-		char body[ARTIFACT_NAME_MAX];
-	} answer;
-	struct iovec part = {&answer, sizeof(answer)};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
-				 .msg_controllen = sizeof(control.bytes)};
-	struct pollfd socket = {.fd = REPORT_FD, .events = POLLIN};
-	struct cmsghdr *c;
-	int fd;
+	int fd, r = report_take(name, left_ms(work->deadline_ns), &fd);
 
-	podman_report(REPORT_TAKE, EVENT_INFO, "", 0, name);
-	if (poll(&socket, 1, left_ms(work->deadline_ns)) <= 0)
+	if (r == -ETIMEDOUT)
 		podman_fail(STAGE_AGAIN, "login: nobody gave the artifact %s in time", name);
-	if (recvmsg(REPORT_FD, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) < (ssize_t)sizeof(answer.head))
-		podman_fail(STAGE_AGAIN, "login: no answer about the artifact %s", name);
-	c = CMSG_FIRSTHDR(&message);
-	if (answer.head.kind != REPORT_TAKEN || !c || c->cmsg_type != SCM_RIGHTS)
+	if (r == -ENOENT)
 		podman_fail(STAGE_AGAIN, "login: nobody gives the artifact %s", name);
-	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	if (r < 0)
+		podman_fail(STAGE_AGAIN, "login: the artifact %s cannot be taken: %s", name, error_words(-r));
 	return fd;
 }
 
@@ -206,7 +187,7 @@ static bool log_in(struct work *work, const char *password, size_t size)
 	snprintf(reason, sizeof(reason), "login to %.*s: %.400s", (int)container_registry(image), image,
 		 work->podman.last);
 	memcpy(work->podman.last, reason, sizeof(reason));
-	podman_say(EVENT_WARNING, "%s", work->podman.last);
+	report_event(EVENT_WARNING, "%s", work->podman.last);
 	return false;
 }
 
@@ -260,7 +241,7 @@ static void pull(struct work *work)
 		if (run_now_ns() + backoff >= work->deadline_ns)
 			podman_fail(STAGE_AGAIN, "%s: not pulled in %lld s, %u attempts: %.300s", work->name,
 				    (long long)work->deadline_s, work->attempt, podman_cause(&work->podman));
-		podman_say(EVENT_WARNING, "attempt %u to pull %s failed: %.300s; again in %lld s", work->attempt,
+		report_event(EVENT_WARNING, "attempt %u to pull %s failed: %.300s; again in %lld s", work->attempt,
 			   work->name, work->podman.last, (long long)(backoff / SECOND_NS));
 		wait_ns(backoff);
 		backoff = backoff * 2 < BACKOFF_MAX_NS ? backoff * 2 : BACKOFF_MAX_NS;
@@ -268,8 +249,8 @@ static void pull(struct work *work)
 	explicit_bzero(password, sizeof(password));
 	if (!has_image(work))
 		podman_fail(STAGE_NEVER, "%s: what was pulled does not have this digest", work->name);
-	podman_say(EVENT_NOTICE, "pulled %s in %lld s", work->name,
-		   (long long)((run_now_ns() - work->started_ns) / SECOND_NS));
+	report_event(EVENT_NOTICE, "pulled %s in %lld s", work->name,
+		     (long long)((run_now_ns() - work->started_ns) / SECOND_NS));
 }
 
 /* ---- the launcher's end --------------------------------------------------------------------------------------- */
@@ -317,7 +298,7 @@ _Noreturn void container_become(struct json_object *service)
 	container_command(CONTAINER_RUN, service, NULL, &words);
 	if (words.failed)
 		podman_fail(STAGE_AGAIN, "command: %s", error_words(ENOMEM));
-	podman_report(REPORT_STARTED, EVENT_INFO, "", 0, "");
+	report_send(REPORT_STARTED, NULL, 0);
 	execve(words.words[0], words.words, work.podman.environment.words);
 	podman_fail(STAGE_NEVER, "%s: %s", words.words[0], error_words(errno));
 }

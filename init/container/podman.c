@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +23,7 @@
 #include <gantry/stage.h>
 
 #include "init/lib/member.h"
+#include "init/lib/report.h"
 #include "init/lib/words.h"
 #include "podman.h"
 
@@ -35,47 +35,6 @@
 #define LOCKS           CONTAINER_RUNTIME "/locks"
 #define NETNS           "/run/netns/"	/* where podman keeps the network of each container */
 
-/* ---- what PID 1 is told --------------------------------------------------------------------------------------- */
-
-void podman_report(enum report_kind kind, enum event_level level, const void *head, size_t head_size,
-		   const char *text)
-{
-	struct {
-		struct report_head head;
-		char body[EVENT_TEXT_MAX];
-	} message = {.head = {.kind = (uint16_t)kind, .level = (uint8_t)level}};
-	size_t n = strnlen(text, sizeof(message.body) - head_size);
-
-	memcpy(message.body, head, head_size);
-	memcpy(message.body + head_size, text, n);
-	message.head.size = (uint32_t)(head_size + n);
-	if (send(REPORT_FD, &message, sizeof(message.head) + message.head.size, MSG_NOSIGNAL) < 0)
-		dprintf(2, "container: %s\n", text);
-}
-
-void podman_say(enum event_level level, const char *fmt, ...)
-{
-	char text[EVENT_TEXT_MAX];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	podman_report(REPORT_EVENT, level, "", 0, text);
-}
-
-void podman_say_fields(enum event_level level, const char *text, const char *fields, size_t size)
-{
-	char body[EVENT_TEXT_MAX];
-	size_t n = strlen(text) + 1;
-
-	if (n + size > sizeof(body))
-		return podman_say(level, "%s", text);
-	memcpy(body, text, n);
-	memcpy(body + n, fields, size);
-	podman_report(REPORT_EVENT, level, body, n + size, "");
-}
-
 _Noreturn void podman_fail(int status, const char *fmt, ...)
 {
 	char reason[512];
@@ -84,7 +43,8 @@ _Noreturn void podman_fail(int status, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(reason, sizeof(reason), fmt, args);
 	va_end(args);
-	podman_report(REPORT_RESULT, EVENT_ERROR, "", 0, reason);
+	if (report_result("%s", reason) < 0)
+		dprintf(2, "container: %s\n", reason);
 	exit(status);
 }
 

@@ -11,9 +11,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include <gantry/event.h>
-#include <gantry/report.h>
-
 #include "container.h"
 #include "run.h"
 
@@ -38,15 +35,6 @@ struct podman_ask {
 	void (*tick)(void *with, pid_t pid);
 	int64_t tick_ns;
 };
-
-/* ---- what PID 1 is told --------------------------------------------------------------------------------------- */
-
-void podman_report(enum report_kind kind, enum event_level level, const void *head, size_t head_size,
-		   const char *text);
-
-/* fields: "key=value" and NUL each, `size` bytes in all. */
-void podman_say_fields(enum event_level level, const char *text, const char *fields, size_t size);
-void podman_say(enum event_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Ends the process with this status, and the reason as its result. */
 _Noreturn void podman_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -22,6 +22,7 @@
 #include <gantry/stage.h>
 
 #include "init/lib/member.h"
+#include "init/lib/report.h"
 #include "podman.h"
 
 #define OPTIONS_MAX (64u << 20)
@@ -163,23 +164,23 @@ static void remove_containers(struct storage *storage)
 		if (thing->named)
 			continue;
 		if (podman_ask(&storage->podman, &ask) == 0)
-			podman_say(EVENT_INFO, "removed the container %s, which is no service's", thing->name);
+			report_event(EVENT_INFO, "removed the container %s, which is no service's", thing->name);
 		else
-			podman_say(EVENT_INFO, "kept the container %s: %.300s", thing->name,
-				   podman_cause(&storage->podman));
+			report_event(EVENT_INFO, "kept the container %s: %.300s", thing->name,
+				     podman_cause(&storage->podman));
 	}
 }
 
 static void say_removed(const struct thing *image)
 {
 	const char *digest = strstr(image->name, "@sha256:");
-	char text[200], fields[REFERENCE_MAX + 64];
-	size_t n;
+	char name[REFERENCE_MAX + 8], bytes[32];
+	const char *const fields[] = {name, bytes, NULL};
 
-	snprintf(text, sizeof(text), "removed the image %.*s, %.1f MB: no service names it",
-		 digest ? (int)(digest - image->name) + 8 + 12 : 160, image->name, (double)image->bytes / 1e6);
-	n = (size_t)snprintf(fields, sizeof(fields), "image=%s%cbytes=%" PRIu64 "%c", image->name, 0, image->bytes, 0);
-	podman_say_fields(EVENT_NOTICE, text, fields, n);
+	snprintf(name, sizeof(name), "image=%s", image->name);
+	snprintf(bytes, sizeof(bytes), "bytes=%" PRIu64, image->bytes);
+	report_fields(EVENT_NOTICE, fields, "removed the image %.*s, %.1f MB: no service names it",
+		      digest ? (int)(digest - image->name) + 8 + 12 : 160, image->name, (double)image->bytes / 1e6);
 }
 
 static void remove_images(struct storage *storage)
@@ -194,8 +195,8 @@ static void remove_images(struct storage *storage)
 		if (podman_ask(&storage->podman, &ask) == 0)
 			say_removed(image);
 		else
-			podman_say(EVENT_INFO, "kept the image %s: %.300s", image->name,
-				   podman_cause(&storage->podman));
+			report_event(EVENT_INFO, "kept the image %s: %.300s", image->name,
+				     podman_cause(&storage->podman));
 	}
 }
 

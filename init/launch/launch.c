@@ -31,6 +31,7 @@
 #include "init/container/container.h"
 #include "init/lib/account.h"
 #include "init/lib/member.h"
+#include "init/lib/report.h"
 #include "init/lib/words.h"
 #include "init/process/birth.h"
 #include "launch.h"
@@ -44,26 +45,19 @@
 #define PASSWD_PATH      "/etc/passwd"
 #define GROUP_PATH       "/etc/group"
 
-/* Where PID 1 hears from us; moved when the service wants that very number. */
-static int report_fd = REPORT_FD;
-
 /* Every failure ends here. */
 static _Noreturn void fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 static _Noreturn void fail(const char *fmt, ...)
 {
-	struct {
-		struct report_head head;
-		char reason[512];
-	} message = {.head = {.kind = REPORT_RESULT}};
+	char reason[512];
 	va_list args;
 
 	va_start(args, fmt);
-	vsnprintf(message.reason, sizeof(message.reason), fmt, args);
+	vsnprintf(reason, sizeof(reason), fmt, args);
 	va_end(args);
-	message.head.size = (uint32_t)strlen(message.reason);
-	if (send(report_fd, &message, sizeof(message.head) + message.head.size, MSG_NOSIGNAL) < 0)
-		dprintf(2, "launch: %s\n", message.reason);
+	if (report_result("%s", reason) < 0)
+		dprintf(2, "launch: %s\n", reason);
 	_exit(STAGE_NEVER);
 }
 
@@ -324,28 +318,18 @@ static char **make_environment(struct json_object *service)
 static void place_ready_fd(struct json_object *service)
 {
 	struct json_object *value = key_member(key_member(service, "ready"), "fd");
-	int fd = json_object_get_int(value);
+	int fd = json_object_get_int(value), r;
 
 	if (!value)
 		return;
-	report_fd = fcntl(REPORT_FD, F_DUPFD_CLOEXEC, fd > READY_FD_PASSED ? fd + 1 : READY_FD_PASSED + 1);
-	if (report_fd < 0) {
-		report_fd = REPORT_FD;
-		fail("ready.fd %d: %s", fd, error_words(errno));
-	}
+	r = report_move(fd > READY_FD_PASSED ? fd + 1 : READY_FD_PASSED + 1);
+	if (r < 0)
+		fail("ready.fd %d: %s", fd, error_words(-r));
 	if (fd == READY_FD_PASSED)
 		return;
 	if (dup2(READY_FD_PASSED, fd) < 0)
 		fail("ready.fd %d: %s", fd, error_words(errno));
 	close(READY_FD_PASSED);
-}
-
-/* PID 1 no longer waits for what becomes of this start. */
-static bool given_up(void)
-{
-	char byte;
-
-	return recv(report_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
 void launch_prepare(void)
@@ -392,7 +376,7 @@ void launch_service(const char *json)
 	if (chdir(directory) < 0)
 		fail("directory %s: %s", directory, error_words(errno));
 	place_ready_fd(service);
-	if (given_up())
+	if (report_closed())	/* PID 1 has given this start up */
 		_exit(STAGE_AGAIN);
 	execve(command[0], command, environment);
 	fail("%s: %s", command[0], error_words(errno));

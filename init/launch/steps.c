@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include <gantry/role.h>
 #include <gantry/stage.h>
 
+#include "init/lib/report.h"
 #include "prestart.h"
 
 #define STEPS_SIZE_MAX (1u << 20)
@@ -39,14 +39,7 @@ static struct json_object *read_steps(void)
 
 static int failed(const char *reason)
 {
-	struct {
-		struct report_head head;
-		char body[512];
-	} message = {.head = {.kind = REPORT_RESULT}};
-	int n = snprintf(message.body, sizeof(message.body), "%s", reason);
-
-	message.head.size = (uint32_t)((size_t)n < sizeof(message.body) ? n : (int)sizeof(message.body) - 1);
-	if (send(REPORT_FD, &message, sizeof(message.head) + message.head.size, MSG_NOSIGNAL) < 0)
+	if (report_result("%s", reason) < 0)
 		dprintf(2, "steps: %s\n", reason);
 	return STAGE_NEVER;
 }
