@@ -12,7 +12,7 @@
 
 #include <json-c/json.h>
 
-#include "container.h"
+#include "command.h"
 #include "init/config/check.h"
 #include "init/lib/member.h"
 #include "init/node/ready.h"

@@ -24,13 +24,13 @@
 #include <gantry/report.h>
 #include <gantry/stage.h>
 
+#include "command.h"
 #include "container.h"
 #include "init/lib/member.h"
 #include "init/lib/procfs.h"
 #include "init/lib/report.h"
 #include "init/lib/words.h"
 #include "podman.h"
-#include "run.h"
 
 #define SECOND_NS       1000000000LL
 #define BACKOFF_MIN_NS  SECOND_NS

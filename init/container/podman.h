@@ -11,8 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "container.h"
-#include "run.h"
+#include "command.h"
+#include "init/lib/run.h"
 
 #define PODMAN_LOGIN CONTAINER_RUNTIME "/login"	/* a tmpfs of this mount namespace alone */
 

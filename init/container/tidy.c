@@ -21,6 +21,7 @@
 #include <gantry/role.h>
 #include <gantry/stage.h>
 
+#include "container.h"
 #include "init/lib/member.h"
 #include "init/lib/report.h"
 #include "podman.h"
