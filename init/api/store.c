@@ -12,7 +12,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <json-c/json.h>
 #include <mbedtls/error.h>
 #include <mbedtls/platform_util.h>
@@ -40,6 +39,7 @@
 #include "init/lib/account.h"
 #include "init/lib/member.h"
 #include "init/lib/memfd.h"
+#include "init/lib/privilege.h"
 #include "init/lib/report.h"
 #include "init/show/logback.h"
 #include "init/show/logline.h"
@@ -375,10 +375,8 @@ static int become_nobody(void)
 
 	if (r < 0)
 		return r;
-	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0 ||
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
-	return 0;
+	r = privilege_user(uid, gid, NULL, 0);
+	return r < 0 ? r : privilege_no_new();
 }
 
 static int open_log(int directory, const char *name)

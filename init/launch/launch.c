@@ -31,6 +31,7 @@
 #include "init/container/container.h"
 #include "init/lib/account.h"
 #include "init/lib/member.h"
+#include "init/lib/privilege.h"
 #include "init/lib/report.h"
 #include "init/lib/words.h"
 #include "init/process/birth.h"
@@ -42,6 +43,7 @@
 #define SERVICE_SIZE_MAX (1u << 20)
 #define GROUPS_MAX       64
 #define PATH_DEFAULT     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define AS_USUAL         UINT64_MAX	/* no capabilities configured: root keeps what it has, another user has none */
 #define PASSWD_PATH      "/etc/passwd"
 #define GROUP_PATH       "/etc/group"
 
@@ -193,7 +195,7 @@ static uint64_t capabilities(struct json_object *names)
 	uint64_t wanted = 0;
 
 	if (!names)
-		return SANDBOX_AS_USUAL;
+		return AS_USUAL;
 	for (size_t i = 0; i < length(names); i++) {
 		int number = capability_number(item(names, i));
 
@@ -214,30 +216,30 @@ static void confine(struct json_object *service, uint64_t kept)
 	if (sandbox_mounts(json_object_get_boolean(key_member(service, "private_tmp")),
 			   key_member(service, "read_only"), reason, sizeof(reason)) < 0)
 		fail("%s", reason);
-	r = sandbox_bound(kept);
+	r = kept == AS_USUAL ? 0 : capabilities_check(kept);
+	if (r == 0 && kept != AS_USUAL)
+		r = capabilities_bound(kept);
 	if (r < 0)
 		fail("capabilities: %s", error_words(-r));
-	if (json_object_get_boolean(key_member(service, "no_new_privs")) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		fail("no_new_privs: %s", error_words(errno));
+	r = json_object_get_boolean(key_member(service, "no_new_privs")) ? privilege_no_new() : 0;
+	if (r < 0)
+		fail("no_new_privs: %s", error_words(-r));
 	r = profile ? profile_load(profile) : 0;
 	if (r < 0)
 		fail("seccomp \"%s\": %s", profile, r == -ENOENT ? "no such profile" : error_words(-r));
 }
 
-/* The kernel's own calls: libc's would ask for other threads first, and there are none. */
+/* Root's program gets the capabilities that the bounding set leaves it; another user's gets them as ambient ones. */
 static void become(const struct identity *identity, uint64_t kept)
 {
 	int r;
 
-	if (kept != SANDBOX_AS_USUAL && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+	if (kept != AS_USUAL && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		fail("capabilities: %s", error_words(errno));
-	if (syscall(SYS_setgroups, identity->n_groups, identity->groups) < 0)
-		fail("groups: %s", error_words(errno));
-	if (syscall(SYS_setresgid, identity->gid, identity->gid, identity->gid) < 0)
-		fail("gid %u: %s", (unsigned)identity->gid, error_words(errno));
-	if (syscall(SYS_setresuid, identity->uid, identity->uid, identity->uid) < 0)
-		fail("uid %u: %s", (unsigned)identity->uid, error_words(errno));
-	r = sandbox_keep(kept, identity->uid);
+	r = privilege_user(identity->uid, identity->gid, identity->groups, identity->n_groups);
+	if (r < 0)
+		fail("uid %u, gid %u: %s", (unsigned)identity->uid, (unsigned)identity->gid, error_words(-r));
+	r = kept == AS_USUAL ? 0 : capabilities_keep(kept, identity->uid != 0);
 	if (r < 0)
 		fail("capabilities: %s", error_words(-r));
 }

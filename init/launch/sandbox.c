@@ -6,13 +6,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -105,50 +103,5 @@ int sandbox_mounts(bool private_tmp, struct json_object *read_only, char *reason
 	for (size_t i = 0; private_tmp && i < 2; i++)
 		if (mount("tmp", tmps[i], "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") < 0)
 			return mount_failed("private_tmp", tmps[i], -errno, reason, size);
-	return 0;
-}
-
-int sandbox_bound(uint64_t capabilities)
-{
-	if (capabilities == SANDBOX_AS_USUAL)
-		return 0;
-	for (int c = 0; c < 64; c++) {
-		bool keep = capabilities & UINT64_C(1) << c;
-		int there = prctl(PR_CAPBSET_READ, c, 0, 0, 0);
-
-		if (there < 0)	/* the kernel has no more of them */
-			return capabilities >> c ? -EINVAL : 0;
-		if (!there && keep)
-			return -EPERM;
-		if (there && !keep && prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0)
-			return -errno;
-	}
-	return 0;
-}
-
-/*
- * A program of root gets what the bounding set leaves it; another user's gets it as ambient capabilities, which must
- * be inheritable, too. The kernel takes ambient ones away from set-user-id programs.
- */
-int sandbox_keep(uint64_t capabilities, uid_t uid)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct sets[2] = {0};
-
-	if (capabilities == SANDBOX_AS_USUAL)
-		return 0;
-	for (int i = 0; i < 2; i++) {
-		uint32_t half = (uint32_t)(capabilities >> (32 * i));
-
-		sets[i].permitted = sets[i].effective = half;
-		sets[i].inheritable = uid == 0 ? 0 : half;
-	}
-	if (syscall(SYS_capset, &header, sets) < 0)
-		return -errno;
-	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
-		return -errno;
-	for (int c = 0; uid != 0 && c < 64; c++)
-		if (capabilities & UINT64_C(1) << c && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, c, 0, 0) < 0)
-			return -errno;
 	return 0;
 }

@@ -20,11 +20,13 @@
 #include <gantry/report.h>
 #include <gantry/stage.h>
 
+#include "init/lib/privilege.h"
 #include "init/lib/run.h"
 #include "stages/lib/options.h"
 #include "stages/lib/report.h"
 
 #define ARGUMENTS_MAX 64
+#define GROUPS_MAX    64
 #define REASON_LINES  3
 
 struct program {
@@ -35,14 +37,27 @@ struct program {
 	size_t n_lines;
 };
 
+/* 0, or negative with errno. */
+static int become(const struct passwd *user)
+{
+	gid_t groups[GROUPS_MAX];
+	int n = GROUPS_MAX, r;
+
+	if (getgrouplist(user->pw_name, user->pw_gid, groups, &n) < 0)
+		r = -E2BIG;
+	else
+		r = privilege_user(user->pw_uid, user->pw_gid, groups, (size_t)n);
+	errno = -r;
+	return r;
+}
+
 static const char *prepare(void *with)
 {
 	const struct program *p = with;
 
 	if (p->speaks && fcntl(REPORT_FD, F_SETFD, 0) < 0)
 		return "report socket";
-	if (p->user && (initgroups(p->user->pw_name, p->user->pw_gid) < 0 || setgid(p->user->pw_gid) < 0 ||
-			setuid(p->user->pw_uid) < 0))
+	if (p->user && become(p->user) < 0)
 		return "user";
 	umask(0022);
 	return NULL;

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,6 +25,7 @@
 #include <gantry/cleanup.h>
 
 #include "init/lib/fdpass.h"
+#include "init/lib/privilege.h"
 #include "stages/lib/backoff.h"
 #include "stages/lib/file.h"
 
@@ -233,13 +233,10 @@ static void leave_privileges(pid_t parent, int socket)
 {
 	if (dup2(socket, JOB_FD) < 0 || syscall(SYS_close_range, JOB_FD + 1, ~0u, 0) < 0)
 		_exit(1);
-	if (geteuid() == 0) {
-		if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
-		    setresuid(NOBODY, NOBODY, NOBODY) < 0)
-			_exit(1);
-	}
+	if (geteuid() == 0 && privilege_user(NOBODY, NOBODY, NULL, 0) < 0)
+		_exit(1);
 	/* After the change of user, which resets both. */
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || privilege_no_new() < 0 ||
 	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		_exit(1);
 	if (getppid() != parent)
