@@ -23,6 +23,7 @@
 #include <gantry/report.h>
 #include <gantry/stage.h>
 
+#include "init/lib/options.h"
 #include "init/lib/privilege.h"
 #include "stages/lib/document.h"
 #include "stages/lib/report.h"
@@ -53,23 +54,10 @@ static int read_options(struct json_object **ret)
 {
 	_cleanup_(cleanup_free) char *text = NULL;
 	char error[160];
-	struct stat st;
-	ssize_t n;
-	int r;
+	size_t size;
+	int r = options_text(OPTIONS_SIZE_MAX, &text, &size);
 
-	if (fstat(OPTIONS_FD, &st) < 0)
-		return -errno;
-	if (st.st_size <= 0 || st.st_size > OPTIONS_SIZE_MAX)
-		return -EMSGSIZE;
-	text = malloc((size_t)st.st_size);
-	if (!text)
-		return -ENOMEM;
-	n = pread(OPTIONS_FD, text, (size_t)st.st_size, 0);
-	if (n != st.st_size)
-		return n < 0 ? -errno : -EIO;
-	r = document_parse(text, (size_t)n, ret, error, sizeof(error));
-	close(OPTIONS_FD);
-	return r;
+	return r < 0 ? r : document_parse(text, size, ret, error, sizeof(error));
 }
 
 static int set_limit(int resource, rlim_t value)

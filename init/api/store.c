@@ -39,6 +39,7 @@
 #include "init/lib/account.h"
 #include "init/lib/member.h"
 #include "init/lib/memfd.h"
+#include "init/lib/options.h"
 #include "init/lib/privilege.h"
 #include "init/lib/report.h"
 #include "init/show/logback.h"
@@ -47,7 +48,8 @@
 #include "options.h"
 #include "password.h"
 
-#define PAYLOAD_FD 5
+#define PAYLOAD_FD      5
+#define LOG_OPTIONS_MAX 65536
 
 /* As in init/log/logger.c. */
 #define LOG_NAME      "events.log"
@@ -360,10 +362,9 @@ static int upload(const char *argument)
 /* The directory in the options, for which descriptor 4 is boot.json's `log` or `logs`; NULL: it has no such object. */
 static const char *log_directory(void)
 {
-	static char json[65536];
-	ssize_t n = pread(OPTIONS_FD, json, sizeof(json) - 1, 0);
+	struct json_object *log;	/* lives as long as the process */
 
-	return n < 0 ? NULL : json_object_get_string(key_member(json_tokener_parse(json), "directory"));
+	return options_json(LOG_OPTIONS_MAX, &log) < 0 ? NULL : json_object_get_string(key_member(log, "directory"));
 }
 
 /* From here on it is nobody: the log is read as what a stranger may have written. */

@@ -23,6 +23,7 @@
 
 #include "container.h"
 #include "init/lib/member.h"
+#include "init/lib/options.h"
 #include "init/lib/report.h"
 #include "podman.h"
 
@@ -45,22 +46,6 @@ struct storage {
 	size_t n;
 	bool more;		/* what does not fit is passed over */
 };
-
-static struct json_object *read_options(void)
-{
-	struct json_object *options = NULL;
-	struct stat st;
-	char *text;
-
-	if (fstat(OPTIONS_FD, &st) == 0 && st.st_size > 0 && st.st_size <= (off_t)OPTIONS_MAX &&
-	    (text = calloc(1, (size_t)st.st_size + 1))) {
-		if (pread(OPTIONS_FD, text, (size_t)st.st_size, 0) == st.st_size)
-			options = json_tokener_parse(text);
-		free(text);
-	}
-	close(OPTIONS_FD);
-	return options;
-}
 
 /* ---- after one that was killed -------------------------------------------------------------------------------- */
 
@@ -233,11 +218,12 @@ static void remove_unnamed(struct json_object *services)
 
 int container_tidy_main(int argc, char **argv)
 {
-	struct json_object *options = read_options();
+	struct json_object *options = NULL;
 
 	(void)argc;
 	(void)argv;
 	umask(0022);
+	(void)options_json(OPTIONS_MAX, &options);
 	if (json_object_is_type(options, json_type_array) && json_object_array_length(options) > 0)
 		remove_unnamed(options);
 	else if (container_is(options))

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -31,6 +30,7 @@
 #include "init/container/container.h"
 #include "init/lib/account.h"
 #include "init/lib/member.h"
+#include "init/lib/options.h"
 #include "init/lib/privilege.h"
 #include "init/lib/report.h"
 #include "init/lib/words.h"
@@ -102,15 +102,11 @@ static void own_descriptors(void)
 
 static char *read_service(void)
 {
-	struct stat st;
 	char *text;
+	int r = options_text(SERVICE_SIZE_MAX, &text, NULL);
 
-	if (fstat(OPTIONS_FD, &st) < 0 || st.st_size <= 0 || st.st_size > SERVICE_SIZE_MAX)
-		fail("descriptor %d holds no service", OPTIONS_FD);
-	text = calloc(1, (size_t)st.st_size + 1);
-	if (!text || pread(OPTIONS_FD, text, (size_t)st.st_size, 0) != st.st_size)
-		fail("descriptor %d: cannot be read", OPTIONS_FD);
-	close(OPTIONS_FD);
+	if (r < 0)
+		fail("descriptor %d holds no service: %s", OPTIONS_FD, error_words(-r));
 	return text;
 }
 
