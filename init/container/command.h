@@ -14,25 +14,25 @@ struct json_object;
 struct container_words {
 	char *words[CONTAINER_WORDS_MAX + 1];	/* NULL-ended */
 	size_t n;
-	bool failed;		/* no memory, or more than fit */
+	bool failed;		/* out of memory, or too many words */
 };
 
 enum container_ask {
-	CONTAINER_INSPECT,	/* says by which digests the image is known here, one a line */
+	CONTAINER_INSPECT,	/* prints the digests of the image, one a line */
 	CONTAINER_LOGIN,	/* the password comes by standard input */
 	CONTAINER_PULL,
-	CONTAINER_NETWORK,	/* says where the network of the container of this name is */
-	CONTAINER_REMOVE,	/* the container of this name, whatever it does */
+	CONTAINER_NETWORK,	/* prints the path of the network namespace of the service's container */
+	CONTAINER_REMOVE,	/* the service's container, running or not */
 	CONTAINER_RUN,
-	CONTAINER_LIST,		/* says "ID NAME" of each container */
+	CONTAINER_LIST,		/* prints "ID NAME" of each container */
 	CONTAINER_REMOVE_OTHER,	/* the container with the ID in argument, unless it runs */
-	CONTAINER_IMAGES,	/* says "= ID BYTES" of each image, and then "+ DIGEST" of each by which it is known */
+	CONTAINER_IMAGES,	/* prints "= ID BYTES" of each image, followed by "+ DIGEST" of each of its digests */
 	CONTAINER_REMOVE_IMAGE,	/* the image with the ID in argument, unless a container has it */
 };
 
 /*
- * Fills words for one of the above; argument: of login and pull, the path of the authfile, NULL: no login; otherwise
- * as they say. Free with container_free().
+ * Fills words for one of the above; argument: of login and pull the path of the authfile, NULL: no login; of the others
+ * see there. Free with container_free().
  */
 void container_command(enum container_ask ask, struct json_object *service, const char *argument,
 		       struct container_words *ret);
@@ -42,10 +42,10 @@ void container_environment(struct json_object *service, struct container_words *
 
 void container_free(struct container_words *words);
 
-/* The registry of "host:port/path@sha256:...", of which it is the beginning: its size. */
+/* The size of the registry's name, "host:port", at the beginning of "host:port/path@sha256:...". */
 size_t container_registry(const char *image);
 
-/* A line of podman's that says that what the registry has is not what the digest says. */
+/* Whether this line of podman reports that the registry's content does not match the digest. */
 bool container_is_mismatch(const char *line);
 
 #endif

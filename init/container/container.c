@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements container.h: from the launcher to podman. Everything that may take long or fail for a while (the registry)
- * happens here, under one deadline and with progress reports, before PID 1 hears that the service has started; so the
- * deadline of readiness is the container's own.
+ * Implements container.h: from the launcher to podman. Everything that may take long or fail temporarily (the registry)
+ * happens here, under one deadline and with progress reports, before PID 1 counts the service as started; so
+ * ready_deadline_s does not include the pull.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,9 +40,9 @@
 #define AUTHFILE        PODMAN_LOGIN "/auth.json"
 
 struct work {
-	struct podman podman;		/* the first member: what podman prints comes with a pointer to it */
+	struct podman podman;		/* the first member: line callbacks get a pointer to it */
 	struct json_object *container;
-	char name[160];			/* the image, with the beginning of its digest: for people */
+	char name[160];			/* the image with the beginning of its digest, for messages */
 	bool known;
 	unsigned attempt;
 	int64_t started_ns, deadline_ns, deadline_s;
@@ -59,7 +59,7 @@ static void digest_line(void *with, const char *line)
 	podman_keep_error(with, line);
 }
 
-/* What a pull that was cut off has left is as large as an image. */
+/* The remains of an interrupted pull are as large as an image. */
 static void make_temporary(const struct work *work)
 {
 	struct json_object *containers = key_member(work->podman.service, "containers");
@@ -86,7 +86,7 @@ static void pull_line(void *with, const char *line)
 	podman_keep_error(with, line);
 }
 
-/* All that the puller has read: the nearest to what has come from the registry that can be had from outside. */
+/* All bytes that podman has read: the best estimate of the download that is visible from outside. */
 static uint64_t bytes_read(pid_t pid)
 {
 	unsigned long long n = 0;
@@ -121,11 +121,11 @@ static int take_artifact(struct work *work, const char *name)
 	int fd, r = report_take(name, left_ms(work->deadline_ns), &fd);
 
 	if (r == -ETIMEDOUT)
-		podman_fail(STAGE_AGAIN, "login: nobody gave the artifact %s in time", name);
+		podman_fail(STAGE_AGAIN, "login: no stage gave the artifact %s in time", name);
 	if (r == -ENOENT)
-		podman_fail(STAGE_AGAIN, "login: nobody gives the artifact %s", name);
+		podman_fail(STAGE_AGAIN, "login: no stage gives the artifact %s any more", name);
 	if (r < 0)
-		podman_fail(STAGE_AGAIN, "login: the artifact %s cannot be taken: %s", name, error_words(-r));
+		podman_fail(STAGE_AGAIN, "login: taking the artifact %s failed: %s", name, error_words(-r));
 	return fd;
 }
 
@@ -146,7 +146,7 @@ static struct json_object *value_at(struct json_object *document, const char *pa
 	return json_object_is_type(document, json_type_string) ? document : NULL;
 }
 
-/* Into password, PASSWORD_MAX bytes; returns its size. What it was read from is wiped. */
+/* Into password, PASSWORD_MAX bytes; returns its size. Other copies are wiped. */
 static size_t find_password(int fd, const char *path, char *password)
 {
 	struct json_object *document, *value;
@@ -155,23 +155,23 @@ static size_t find_password(int fd, const char *path, char *password)
 	size_t n;
 
 	if (fstat(fd, &st) < 0 || st.st_size > (off_t)ARTIFACT_SIZE_MAX)
-		podman_fail(STAGE_AGAIN, "login: the artifact cannot be read");
+		podman_fail(STAGE_AGAIN, "login: reading the artifact failed");
 	text = calloc(1, (size_t)st.st_size + 1);
 	if (!text || pread(fd, text, (size_t)st.st_size, 0) != st.st_size)
-		podman_fail(STAGE_AGAIN, "login: the artifact cannot be read");
+		podman_fail(STAGE_AGAIN, "login: reading the artifact failed");
 	document = json_tokener_parse(text);
 	explicit_bzero(text, (size_t)st.st_size);
 	free(text);
 	value = value_at(document, path);
 	n = value ? (size_t)json_object_get_string_len(value) : 0;
 	if (!n || n >= PASSWORD_MAX)
-		podman_fail(STAGE_AGAIN, "login: the artifact has no password at %s", path);
+		podman_fail(STAGE_AGAIN, "login: the artifact has no string at %s", path);
 	memcpy(password, json_object_get_string(value), n);
 	/* json-c's own copy; the rest of the document goes with this process's memory, which is locked, at its exec. */
 	explicit_bzero((char *)json_object_get_string(value), n);
 	json_object_put(document);
 	if (memchr(password, '\n', n) || memchr(password, '\r', n) || memchr(password, '\0', n))
-		podman_fail(STAGE_AGAIN, "login: the password at %s has more than one line", path);
+		podman_fail(STAGE_AGAIN, "login: the password at %s contains a newline or a NUL", path);
 	return n;
 }
 
@@ -207,7 +207,7 @@ static bool pull_once(struct work *work, const char *password, size_t password_s
 	done = podman_ask(&work->podman, &ask) == 0;
 	unlink(AUTHFILE);
 	if (work->podman.mismatch)
-		podman_fail(STAGE_NEVER, "%s: the registry has something else under this digest: %.300s", work->name,
+		podman_fail(STAGE_NEVER, "%s: the registry's content does not match this digest: %.300s", work->name,
 			    podman_cause(&work->podman));
 	return done;
 }
@@ -248,7 +248,7 @@ static void pull(struct work *work)
 	}
 	explicit_bzero(password, sizeof(password));
 	if (!has_image(work))
-		podman_fail(STAGE_NEVER, "%s: what was pulled does not have this digest", work->name);
+		podman_fail(STAGE_NEVER, "%s: the pulled image does not have this digest", work->name);
 	report_event(EVENT_NOTICE, "pulled %s in %lld s", work->name,
 		     (long long)((run_now_ns() - work->started_ns) / SECOND_NS));
 }
@@ -270,7 +270,7 @@ static void begin(struct work *work, struct json_object *service)
 	digest = work->podman.image ? strstr(work->podman.image, "@sha256:") : NULL;
 	size = digest ? (int)(digest - work->podman.image) + 8 + 12 : 0;
 	if (!size)
-		podman_fail(STAGE_NEVER, "descriptor %d holds no container with an image", OPTIONS_FD);
+		podman_fail(STAGE_NEVER, "descriptor %d does not hold a container with an image", OPTIONS_FD);
 	snprintf(work->name, sizeof(work->name), "%.*s", size, work->podman.image);
 	work->started_ns = run_now_ns();
 	work->deadline_s = json_object_get_int64(key_member(work->container, "pull_deadline_s"));
@@ -282,7 +282,7 @@ _Noreturn void container_become(struct json_object *service)
 	static struct work work;
 	struct container_words words;
 
-	/* A password may pass through: no core, no swap, nobody's ptrace. The exec ends all three. */
+	/* A password may be in memory: no core dump, no swap, no ptrace. The exec ends all three. */
 	prctl(PR_SET_DUMPABLE, 0);
 	mlockall(MCL_CURRENT | MCL_FUTURE);
 	umask(0022);
@@ -292,7 +292,7 @@ _Noreturn void container_become(struct json_object *service)
 	if (!has_image(&work))
 		pull(&work);
 	if (podman_remove(&work.podman) < 0)
-		podman_fail(STAGE_AGAIN, "the container of an earlier start cannot be removed: %.300s",
+		podman_fail(STAGE_AGAIN, "removing the container of an earlier start failed: %.300s",
 			    podman_cause(&work.podman));
 	umount2(PODMAN_LOGIN, MNT_DETACH);
 	container_command(CONTAINER_RUN, service, NULL, &words);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What stands between PID 1's fork and a service's first instruction. PID 1 cannot afford to read files or walk
- * directories, so this process does, as root, and then becomes the program, which closes the report socket; or it
- * reports the one reason why it cannot. It has no other way to end. The binary is not executed again for it: that
- * costs more than all the rest. So it begins in a copy of another's memory and leaves that alone (no atexit, no stdio).
+ * The launcher: everything between PID 1's fork and a service's first instruction. PID 1 must not read files or walk
+ * directories, so this process does, as root, and then executes the program, which closes the report socket; or it
+ * reports the reason of the failure. It has no other end. It runs in a fork of PID 1 or of the fork server, without an
+ * exec of its own, which would cost more than all the rest; so it uses neither atexit nor stdio of that memory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -88,7 +88,7 @@ static const char *item(struct json_object *array, size_t i)
 	return json_object_get_string(json_object_array_get_idx(array, i));
 }
 
-/* The role's: it does not know what it was executed with. */
+/* As a role of its own: its descriptors are not known. */
 static void own_descriptors(void)
 {
 	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -106,7 +106,7 @@ static char *read_service(void)
 	int r = options_text(SERVICE_SIZE_MAX, &text, NULL);
 
 	if (r < 0)
-		fail("descriptor %d holds no service: %s", OPTIONS_FD, error_words(-r));
+		fail("descriptor %d does not hold a service: %s", OPTIONS_FD, error_words(-r));
 	return text;
 }
 
@@ -146,7 +146,7 @@ static void set_oom_score(struct json_object *value)
 	close(fd);
 }
 
-/* Whom the program runs as. */
+/* The user and groups that the program runs as. */
 struct identity {
 	uid_t uid;
 	gid_t gid;
@@ -202,7 +202,7 @@ static uint64_t capabilities(struct json_object *names)
 	return wanted;
 }
 
-/* What root alone can give up: before the change of user. */
+/* Restrictions that need root: before the change of user. */
 static void confine(struct json_object *service, uint64_t kept)
 {
 	const char *profile = string(service, "seccomp");
@@ -274,8 +274,8 @@ static bool is_ours(const char *name, bool notify, bool alive)
 }
 
 /*
- * What is configured and nothing else, but for a PATH and where to say that it is ready. Where the file and the
- * configuration have the same variable, the configuration counts: it is measured.
+ * The configured variables and no others, except PATH, NOTIFY_SOCKET and WATCHDOG_USEC. boot.json wins over the
+ * environment file, because it is measured.
  */
 static char **make_environment(struct json_object *service)
 {
@@ -312,7 +312,7 @@ static char **make_environment(struct json_object *service)
 	return variables;
 }
 
-/* The descriptor that says it is ready takes the number that the service knows; whatever is ours there makes room. */
+/* Moves the readiness pipe to the number that the service expects, and the report socket out of the way. */
 static void place_ready_fd(struct json_object *service)
 {
 	struct json_object *value = key_member(key_member(service, "ready"), "fd");
@@ -332,7 +332,7 @@ static void place_ready_fd(struct json_object *service)
 
 void launch_prepare(void)
 {
-	static struct json_object *kept;	/* so that the memory it is in is kept, too */
+	static struct json_object *kept;	/* not freed, so that the heap keeps its memory */
 
 	if (!kept)
 		kept = json_tokener_parse("{\"name\": \"name\", \"command\": [\"/path\", \"argument\"], "
@@ -350,7 +350,7 @@ void launch_service(const char *json)
 
 	if (!json_object_is_type(service, json_type_object) ||
 	    (!length(key_member(service, "command")) && !container_is(service)))
-		fail("no service with a command");
+		fail("descriptor %d does not hold a service with a command", OPTIONS_FD);
 	umask(0);
 	if (prestart_run(key_member(service, "before_start"), reason, sizeof(reason)) < 0)
 		fail("%s", reason);
@@ -385,7 +385,7 @@ int launch_main(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	own_descriptors();
-	birth_default_signals();	/* the program does not inherit what others did to them */
+	birth_default_signals();	/* dispositions survive an exec */
 	setsid();
 	launch_service(read_service());
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements profile.h. `default` takes away what loads code into the kernel, turns the machine off,
- * rearranges file systems and namespaces, looks into other processes, or is known for holes and used by hardly any
- * service. It is a list of what is refused and not of what is allowed: programs of others grow new calls with every
- * release, and a node must not stop on one.
+ * Implements profile.h. `default` refuses the calls that load code into the kernel, turn the machine off, change
+ * mounts and namespaces, read other processes, or have a history of vulnerabilities and hardly a service that uses
+ * them. It is a deny list: programs that are not ours use new system calls with each release, and a node must not stop
+ * on one.
  */
 #include <errno.h>
 #include <linux/sched.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements sandbox.h. A read-only path is a copy of the whole tree of mounts there, made read-only at once while
- * nobody sees it and then put over the original: so there is no moment at which half of it is writable, and a mount
- * inside it is not forgotten.
+ * Implements sandbox.h. A read-only path is a copy of the whole mount tree below it, made read-only while it is still
+ * detached and then mounted over the original: at no moment is half of it writable, and mounts inside it are included.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +58,7 @@ static int make_read_only(const char *path)
 
 	if (place < 0)
 		return place;
-	/* Nothing can be put over the root that this process is in: its mounts, which are its own, are changed. */
+	/* A mount over / would not be seen by this process, so the namespace's own mounts are changed instead. */
 	if (!path[1])
 		return set_read_only(place);
 	tree = (int)syscall(SYS_open_tree, place, "", TREE_CLONE | TREE_CLOEXEC | TREE_RECURSIVE | TREE_EMPTY);
@@ -74,7 +73,7 @@ static int make_read_only(const char *path)
 static int mount_failed(const char *what, const char *path, int r, char *reason, size_t size)
 {
 	snprintf(reason, size, "%s %s: %s", what, path,
-		 r == -ELOOP ? "leads over a symbolic link" : error_words(-r));
+		 r == -ELOOP ? "symbolic link in the path" : error_words(-r));
 	return r;
 }
 
@@ -86,10 +85,10 @@ int sandbox_mounts(bool private_tmp, struct json_object *read_only, char *reason
 
 	if (!private_tmp && !n)
 		return 0;
-	/* What is done here stays here; what others unmount is unmounted here, too, where that is told at all. */
+	/* Slave: mounts made here stay here; an unmount outside is seen here, too, where it is propagated at all. */
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return mount_failed("mount", "namespace", -errno, reason, size);
-	/* /var/tmp need not be in the image; whoever asks for one of its own gets it. */
+	/* The image may lack /var/tmp. */
 	for (size_t i = 0; private_tmp && i < 2; i++)
 		if (mkdir(tmps[i], 0755) < 0 && errno != EEXIST)
 			return mount_failed("private_tmp", tmps[i], -errno, reason, size);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * The role that does a list of steps and ends: those of when_ready. PID 1 itself touches no file that a service owns.
- */
+/* The role steps: performs a list of steps, a service's when_ready, and ends. PID 1 touches no file of a service. */
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -32,6 +30,6 @@ int steps_main(int argc, char **argv)
 	(void)argv;
 	umask(0);
 	if (options_json(STEPS_SIZE_MAX, &steps) < 0 || !json_object_is_type(steps, json_type_array))
-		return failed("descriptor 4 holds no steps");
+		return failed("descriptor 4 does not hold a list of steps");
 	return prestart_run(steps, reason, sizeof(reason)) < 0 ? failed(reason) : STAGE_DONE;
 }

@@ -7,8 +7,8 @@
 
 /*
  * From here on this thread and all that it starts opens no file, but with `rights` (LANDLOCK_ACCESS_FS_...) below the
- * directory, -1: none; and uses no TCP port, but may bind `port`, -1: none. Needs no_new_privs. 0, also where the kernel
- * has no landlock or an older one that knows less: user, root and seccomp filter remain; or negative errno.
+ * directory, -1: none; and uses no TCP port, but may bind `port`, -1: none. Needs no_new_privs. 0, also where the
+ * kernel has no landlock or an older one that knows less: user, root and seccomp filter remain; or negative errno.
  */
 int landlock_restrict(int directory, uint64_t rights, int port);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A role's options: JSON in the memfd that PID 1 gave it as descriptor 4 (OPTIONS_FD). They are read once, whole, within a
- * bound, and the descriptor is closed.
+ * A role's options: JSON in the memfd that PID 1 gave it as descriptor 4 (OPTIONS_FD). They are read once, whole,
+ * within a bound, and the descriptor is closed.
  */
 #ifndef INIT_LIB_OPTIONS_H
 #define INIT_LIB_OPTIONS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements privilege.h with the kernel's own calls: libc's would synchronize with other threads, and the launcher runs
- * in a copy of another process' memory, where libc knows nothing of this one.
+ * Implements privilege.h with the kernel's own calls: libc's would synchronize with other threads, and the launcher
+ * runs in a copy of another process' memory, where libc knows nothing of this one.
  */
 #include <errno.h>
 #include <linux/capability.h>

@@ -15,9 +15,9 @@
 int restrict_capabilities(void);
 
 /*
- * After restrict_capabilities(). From here on a call has the action of its list, and mmap() and mprotect() work without
- * PROT_EXEC; a call that no role of ours ever makes ends the process; any other call is EPERM. `threads`: for those that
- * run already, too. 0 or negative errno.
+ * After restrict_capabilities(). From here on a call has the action of its list, and mmap() and mprotect() work
+ * without PROT_EXEC; a call that no role of ours ever makes ends the process; any other call is EPERM. `threads`: for
+ * those that run already, too. 0 or negative errno.
  */
 int restrict_calls(const struct sysfilter_list *lists, size_t n, bool threads);
 
