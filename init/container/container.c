@@ -223,7 +223,7 @@ static void pull(struct work *work)
 {
 	struct json_object *login = key_member(work->container, "login");
 	int64_t backoff = BACKOFF_MIN_NS;
-	char password[PASSWORD_MAX];
+	char password[PASSWORD_MAX], previous[RUN_LINE_MAX] = "";
 	size_t size = 0;
 
 	if (login) {
@@ -238,6 +238,10 @@ static void pull(struct work *work)
 			podman_fail(STAGE_AGAIN, "ca: %s", error_words(errno));
 	}
 	while (!pull_once(work, password, size)) {
+		/* An attempt that the deadline cut off knows no reason; the one before may. */
+		if (work->podman.late && previous[0])
+			memcpy(work->podman.last, previous, sizeof(previous));
+		memcpy(previous, work->podman.last, sizeof(previous));
 		if (run_now_ns() + backoff >= work->deadline_ns)
 			podman_fail(STAGE_AGAIN, "%s: not pulled in %lld s, %u attempts: %.300s", work->name,
 				    (long long)work->deadline_s, work->attempt, podman_cause(&work->podman));

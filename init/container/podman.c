@@ -184,6 +184,7 @@ int podman_ask(struct podman *podman, const struct podman_ask *ask)
 	podman->last[0] = '\0';
 	if (!words.failed)
 		r = run_program(&run);
+	podman->late = r == -ETIMEDOUT;
 	if (r < 0)
 		snprintf(podman->last, sizeof(podman->last), "%s",
 			 r == -ETIMEDOUT ? "podman did not end in time" : error_words(-r));

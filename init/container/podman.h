@@ -21,6 +21,7 @@ struct podman {
 	const char *image;		/* the service's */
 	struct container_words environment;
 	char last[RUN_LINE_MAX];	/* the last error that podman printed */
+	bool late;			/* the last call was killed at its deadline */
 	char network[96];		/* path of the network namespace of a container that was left behind */
 	bool mismatch;			/* the registry's content did not match the digest */
 };
