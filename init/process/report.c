@@ -53,7 +53,7 @@ static void send_answer(struct child *child, enum report_kind kind, const char *
 static bool answer_take(struct child *child, const char *name)
 {
 	int fd = -1;
-	int r = child->spec.take ? child->spec.take(child, name, &fd) : 
+	int r = child->spec.take ? child->spec.take(child, name, &fd) :
 		nodes->take(child->spec.node, name, &fd);
 
 	if (r == -EAGAIN)
