@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Descriptors that come with a message: as many as the receiver takes stay open in it, whatever the sender attaches. */
-/* links: init/lib/fdpass.c */
+/* links: init/lib */
 #include <dirent.h>
 #include <fcntl.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a role of ours has given up, each tried for real in a child: capabilities, files, calls, executable memory. */
-/* links: init/lib/restrict.c init/lib/privilege.c init/lib/sysfilter.c init/lib/landlock.c */
+/* links: init/lib */
 /* libs: libseccomp */
 #include <fcntl.h>
 #include <linux/capability.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Programs run to their end: what becomes of their output, their end and those that do not end. */
-/* links: init/lib/run.c */
+/* links: init/lib */
 #include <fcntl.h>
 #include <sys/stat.h>
 
