@@ -23,6 +23,8 @@
 #include <gantry/report.h>
 #include <gantry/stage.h>
 
+#include "init/lib/options.h"
+#include "init/lib/privilege.h"
 #include "stages/lib/document.h"
 #include "stages/lib/report.h"
 #include "syscalls.h"
@@ -52,23 +54,10 @@ static int read_options(struct json_object **ret)
 {
 	_cleanup_(cleanup_free) char *text = NULL;
 	char error[160];
-	struct stat st;
-	ssize_t n;
-	int r;
+	size_t size;
+	int r = options_text(OPTIONS_SIZE_MAX, &text, &size);
 
-	if (fstat(OPTIONS_FD, &st) < 0)
-		return -errno;
-	if (st.st_size <= 0 || st.st_size > OPTIONS_SIZE_MAX)
-		return -EMSGSIZE;
-	text = malloc((size_t)st.st_size);
-	if (!text)
-		return -ENOMEM;
-	n = pread(OPTIONS_FD, text, (size_t)st.st_size, 0);
-	if (n != st.st_size)
-		return n < 0 ? -errno : -EIO;
-	r = document_parse(text, (size_t)n, ret, error, sizeof(error));
-	close(OPTIONS_FD);
-	return r;
+	return r < 0 ? r : document_parse(text, size, ret, error, sizeof(error));
 }
 
 static int set_limit(int resource, rlim_t value)
@@ -89,26 +78,12 @@ static bool carries_secrets(const struct stage *stage)
  */
 static int keep_capabilities(uint64_t mask)
 {
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct sets[2] = {0};
-	uint64_t permitted;
+	uint64_t permitted, effective;
+	int r = capabilities_get(&permitted, &effective);
 
-	if (syscall(SYS_capget, &header, sets) < 0)
-		return -errno;
-	permitted = sets[0].permitted | (uint64_t)sets[1].permitted << 32;
-	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	if (sets[0].effective & 1u << CAP_SETPCAP) {
-		for (int c = 0; c < 64 && prctl(PR_CAPBSET_READ, c, 0, 0, 0) >= 0; c++) {
-			if (!(mask & UINT64_C(1) << c) && prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0)
-				return -errno;
-		}
-	}
-	permitted &= mask;
-	for (int i = 0; i < 2; i++) {
-		sets[i].permitted = sets[i].effective = (uint32_t)(permitted >> (32 * i));
-		sets[i].inheritable = 0;
-	}
-	return syscall(SYS_capset, &header, sets) < 0 ? -errno : 0;
+	if (r == 0 && effective & UINT64_C(1) << CAP_SETPCAP)
+		r = capabilities_bound(mask);
+	return r < 0 ? r : capabilities_keep(permitted & mask, false);
 }
 
 /* A stage that holds an artifact locks its whole memory: a parser's copies of a secret lie anywhere on the heap. */
@@ -123,8 +98,9 @@ static int enter_sandbox(const struct stage *stage)
 		return r;
 	if (carries_secrets(stage) && set_limit(RLIMIT_MEMLOCK, RLIM_INFINITY) == 0)
 		(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
-	if (!stage->execs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
+	r = stage->execs ? 0 : privilege_no_new();
+	if (r < 0)
+		return r;
 	r = syscalls_forbid(stage->filter);
 	if (r < 0)
 		return r;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements syscalls.h with libseccomp. */
+/* Implements syscalls.h. */
 #include "syscalls.h"
 
 #include <errno.h>
 #include <seccomp.h>
-#include <stddef.h>
+
+#include "init/lib/sysfilter.h"
 
 static const int never[] = {
 	SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load), SCMP_SYS(reboot),
@@ -24,36 +25,18 @@ static const int mounting[] = {
 	SCMP_SYS(fsmount), SCMP_SYS(fsconfig), SCMP_SYS(fspick), SCMP_SYS(mount_setattr), SCMP_SYS(swapon),
 };
 
-static int add(scmp_filter_ctx filter, const int *calls, size_t n)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, calls[i], 0);
-	return r;
-}
-
 int syscalls_forbid(enum stage_filter kind)
 {
-	scmp_filter_ctx filter;
-	int r;
+	struct sysfilter filter = {
+		.otherwise = SCMP_ACT_ALLOW,
+		/* Calls of another ABI would not be matched by the lists, so they are not made at all. */
+		.other_abi = SCMP_ACT_KILL_PROCESS,
+		.lists = {SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, never)},
+	};
 
 	if (kind == STAGE_FILTER_NONE)
 		return 0;
-	filter = seccomp_init(SCMP_ACT_ALLOW);
-	if (!filter)
-		return -ENOMEM;
-	/* Calls of another ABI would not be matched by the rules, so they are not made at all. */
-	r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-	/* no_new_privs is the caller's business: a stage that starts programs goes without. */
-	if (r == 0)
-		r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0);
-	if (r == 0)
-		r = add(filter, never, sizeof(never) / sizeof(never[0]));
-	if (r == 0 && kind != STAGE_FILTER_MOUNTS)
-		r = add(filter, mounting, sizeof(mounting) / sizeof(mounting[0]));
-	if (r == 0)
-		r = seccomp_load(filter);
-	seccomp_release(filter);
-	return r;
+	if (kind != STAGE_FILTER_MOUNTS)
+		filter.lists[1] = (struct sysfilter_list)SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, mounting);
+	return sysfilter_load(&filter);
 }

@@ -1,33 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Implements confine.h. The list of system calls is one of what is allowed; restrict.c says what becomes of others. */
 #include <errno.h>
-#include <grp.h>
-#include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "confine.h"
 #include "init/lib/account.h"
+#include "init/lib/landlock.h"
+#include "init/lib/privilege.h"
 #include "init/lib/restrict.h"
 
 #define USER       "gantry-api"
 #define PASSWD     "/etc/passwd"
 #define EMPTY_ROOT "/run/gantry/empty"
-
-/* linux/landlock.h of older kernels' headers stops before these. */
-#define FS_ALL_1        ((1ULL << 13) - 1)
-#define FS_REFER        (1ULL << 13)
-#define FS_TRUNCATE     (1ULL << 14)
-#define FS_IOCTL        (1ULL << 15)
-#define NET_BIND        (1ULL << 0)
-#define NET_CONNECT     (1ULL << 1)
-#define RULE_NET_PORT   2
 
 static void limit(int resource, rlim_t value)
 {
@@ -59,40 +49,7 @@ static int become_user(const char **what)
 	if ((mkdir(EMPTY_ROOT, 0555) < 0 && errno != EEXIST) || chroot(EMPTY_ROOT) < 0 || chdir("/") < 0)
 		return -errno;
 	*what = "becoming " USER;
-	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
-		return -errno;
-	return 0;
-}
-
-/*
- * No rule allows a file; with a network, only its own port may be bound. A kernel without landlock: the root is
- * empty.
- */
-static int restrict_files(const struct confinement *c)
-{
-	struct {
-		uint64_t fs, net;
-	} ruleset = {.fs = FS_ALL_1};
-	struct {
-		uint64_t allowed, port;
-	} __attribute__((packed)) rule = {NET_BIND, c->port};
-	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	size_t size = version >= 4 ? sizeof(ruleset) : sizeof(ruleset.fs);
-	int fd, r = 0;
-
-	if (version < 1)
-		return 0;
-	ruleset.fs |= (version >= 2 ? FS_REFER : 0) | (version >= 3 ? FS_TRUNCATE : 0) | (version >= 5 ? FS_IOCTL : 0);
-	ruleset.net = version >= 4 ? NET_BIND | NET_CONNECT : 0;
-	fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, size, 0);
-	if (fd < 0)
-		return -errno;
-	if (version >= 4 && c->network && syscall(SYS_landlock_add_rule, fd, RULE_NET_PORT, &rule, 0) < 0)
-		r = -errno;
-	if (r == 0 && syscall(SYS_landlock_restrict_self, fd, 0) < 0)
-		r = -errno;
-	close(fd);
-	return r;
+	return privilege_user(uid, gid, NULL, 0);
 }
 
 static const int allowed_calls[] = {
@@ -118,11 +75,11 @@ static const int deadly_calls[] = {SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(op
 
 static int confine_calls(bool network)
 {
-	const struct restrict_list lists[] = {
-		RESTRICT_LIST(SCMP_ACT_ALLOW, allowed_calls),
-		RESTRICT_LIST(SCMP_ACT_KILL_PROCESS, deadly_calls),
-		RESTRICT_LIST(network ? SCMP_ACT_ALLOW : SCMP_ACT_KILL_PROCESS, network_calls),
-		RESTRICT_LIST(network ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EINVAL), tcp_calls),
+	const struct sysfilter_list lists[] = {
+		SYSFILTER_LIST(SCMP_ACT_ALLOW, allowed_calls),
+		SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, deadly_calls),
+		SYSFILTER_LIST(network ? SCMP_ACT_ALLOW : SCMP_ACT_KILL_PROCESS, network_calls),
+		SYSFILTER_LIST(network ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EINVAL), tcp_calls),
 	};
 
 	return restrict_calls(lists, sizeof(lists) / sizeof(lists[0]), false);
@@ -150,7 +107,7 @@ int confine(const struct confinement *c, const char **ret_what)
 	if (r < 0)
 		return r;
 	*ret_what = "landlock";
-	r = restrict_files(c);
+	r = landlock_restrict(-1, 0, c->network ? c->port : -1);
 	if (r < 0)
 		return r;
 	*ret_what = "system calls";

@@ -135,11 +135,8 @@ static void http_ready(struct loop_source *source, uint32_t events);
 static int send_link(const struct link_message *message, int fd)
 {
 	struct iovec iov = {(void *)message, sizeof(*message)};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-	union fd_room room = {0};
 
-	fd_attach(&m, &room, fd);
-	return sendmsg(link_fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return fd_send(link_fd, &iov, 1, &fd, 1, MSG_DONTWAIT);
 }
 
 /* Hands the client to the HTTP role. Without the role it waits for conn_link(). */

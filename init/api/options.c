@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include <gantry/report.h>
+#include <gantry/cleanup.h>
 
 #include "init/lib/member.h"
+#include "init/lib/options.h"
 #include "link.h"
 #include "options.h"
 
@@ -177,13 +177,12 @@ out:
 
 int api_options_read(struct api_options *ret, char *error, size_t error_size)
 {
-	static char json[CONFIG_SIZE_MAX + 1];
-	ssize_t n = pread(OPTIONS_FD, json, sizeof(json) - 1, 0);
+	_cleanup_(cleanup_free) char *json = NULL;
+	int r = options_text(CONFIG_SIZE_MAX, &json, NULL);
 
-	if (n < 0) {
-		snprintf(error, error_size, "%s", strerror(errno));
-		return -errno;
+	if (r < 0) {
+		snprintf(error, error_size, "%s", strerror(-r));
+		return r;
 	}
-	json[n] = '\0';
 	return api_options_parse(ret, json, error, error_size);
 }

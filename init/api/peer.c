@@ -66,16 +66,12 @@ static bool receive(void)
 {
 	struct link_message message;
 	struct iovec iov = {&message, sizeof(message)};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-	union fd_room room;
-	ssize_t n;
-	int fd;
+	struct fd_received received;
+	ssize_t n = fd_receive(source.fd, &iov, 1, 1, &received, MSG_DONTWAIT);
+	int fd = received.fds[0];
 
-	fd_expect(&m, &room);
-	n = recvmsg(source.fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
-		return errno == EINTR;
-	fd = fd_attached(&m);
+		return n == -EINTR;
 	if (n == 0) {
 		forget();
 		return false;

@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <json-c/json.h>
 #include <mbedtls/error.h>
 #include <mbedtls/platform_util.h>
@@ -37,16 +36,19 @@
 #include "identity.h"
 #include "init/config/format.h"
 #include "init/lib/account.h"
-#include "init/lib/fdpass.h"
 #include "init/lib/member.h"
+#include "init/lib/memfd.h"
+#include "init/lib/options.h"
+#include "init/lib/privilege.h"
+#include "init/lib/report.h"
 #include "init/show/logback.h"
 #include "init/show/logline.h"
 #include "logread.h"
 #include "options.h"
 #include "password.h"
 
-#define PAYLOAD_FD 5
-#define SEALS      (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define PAYLOAD_FD      5
+#define LOG_OPTIONS_MAX 65536
 
 /* As in init/log/logger.c. */
 #define LOG_NAME      "events.log"
@@ -58,14 +60,7 @@ static struct api_options options;
 /* The line that PID 1 reports as the reason. */
 static int fail(const char *what, const char *why)
 {
-	struct {
-		struct report_head head;
-		char text[512];
-	} message = {.head = {.kind = REPORT_RESULT}};
-
-	snprintf(message.text, sizeof(message.text), "%s: %s", what, why);
-	message.head.size = (uint32_t)strlen(message.text);
-	(void)!send(REPORT_FD, &message, sizeof(message.head) + message.head.size, MSG_NOSIGNAL);
+	(void)report_result("%s: %s", what, why);
 	return 1;
 }
 
@@ -191,33 +186,6 @@ static ssize_t read_file(int directory, const char *name, char *out, size_t room
 
 /* ---- load ----------------------------------------------------------------------------------------------------- */
 
-static int memfd_of(const void *bytes, size_t size)
-{
-	int fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, bytes, size) != (ssize_t)size || fcntl(fd, F_ADD_SEALS, SEALS) < 0) {
-		close(fd);
-		return -EIO;
-	}
-	return fd;
-}
-
-static int give(const char *name, const void *bytes, size_t size)
-{
-	_cleanup_(cleanup_close) int fd = memfd_of(bytes, size);
-	struct report_head head = {.kind = REPORT_GIVE, .size = (uint32_t)strlen(name)};
-	struct iovec iov[] = {{&head, sizeof(head)}, {(void *)name, strlen(name)}};
-	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
-	union fd_room room = {0};
-
-	if (fd < 0)
-		return fd;
-	fd_attach(&message, &room, fd);
-	return sendmsg(REPORT_FD, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 static int load_password(void)
 {
 	char stored[PASSWORD_STORED_MAX];
@@ -227,7 +195,7 @@ static int load_password(void)
 	ssize_t n = directory < 0 ? directory : read_file(directory, name, stored, sizeof(stored));
 
 	if (n == -ENOENT && directory >= 0) {
-		empty = memfd_of("", 0);
+		empty = memfd_sealed("password", "", 0);
 		n = empty < 0 ? empty : replace_file(options.password_file, 0600, empty, 0);
 	}
 	if (n == -EFBIG || (n > 0 && password_parse(&p, stored, (size_t)n) < 0))
@@ -235,7 +203,7 @@ static int load_password(void)
 			    "does not hold a password hash (64 hex digits or pbkdf2-sha256$...)");
 	if (n < 0)
 		return fail(options.password_file, strerror((int)-n));
-	n = give("password", stored, (size_t)n);
+	n = report_give("password", stored, (size_t)n);
 	return n < 0 ? fail("password", strerror((int)-n)) : 0;
 }
 
@@ -264,8 +232,8 @@ static int create_identity(int certificates, const char *certificate, int keys, 
 	r = identity_create(options.hosts, options.n_hosts, identity);
 	if (r < 0)
 		return fail_mbedtls("creating a certificate", r);
-	certificate_fd = memfd_of(identity->certificate, strlen(identity->certificate));
-	key_fd = memfd_of(identity->key, strlen(identity->key));
+	certificate_fd = memfd_sealed("certificate", identity->certificate, strlen(identity->certificate));
+	key_fd = memfd_sealed("certificate", identity->key, strlen(identity->key));
 	r = certificate_fd < 0 || key_fd < 0 ? -ENOMEM :
 	    write_beside(certificates, certificate, 0600, certificate_fd, strlen(identity->certificate));
 	if (r == 0)
@@ -343,7 +311,7 @@ static int load_identity(void)
 		return fail("TLS key", "PSA cryptography failed to start");
 	if (read_identity(&identity) != 0)
 		return 1;
-	r = give("identity", &identity, sizeof(identity));
+	r = report_give("identity", &identity, sizeof(identity));
 	mbedtls_platform_zeroize(&identity, sizeof(identity));
 	return r < 0 ? fail("TLS key", strerror(-r)) : 0;
 }
@@ -395,10 +363,9 @@ static int upload(const char *argument)
 /* The directory in the options, for which descriptor 4 is boot.json's `log` or `logs`; NULL: it has no such object. */
 static const char *log_directory(void)
 {
-	static char json[65536];
-	ssize_t n = pread(OPTIONS_FD, json, sizeof(json) - 1, 0);
+	struct json_object *log;	/* lives as long as the process */
 
-	return n < 0 ? NULL : json_object_get_string(key_member(json_tokener_parse(json), "directory"));
+	return options_json(LOG_OPTIONS_MAX, &log) < 0 ? NULL : json_object_get_string(key_member(log, "directory"));
 }
 
 /* Drops root before reading, since a log on a disk is untrusted input. */
@@ -410,10 +377,8 @@ static int drop_root(void)
 
 	if (r < 0)
 		return r;
-	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0 ||
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
-	return 0;
+	r = privilege_user(uid, gid, NULL, 0);
+	return r < 0 ? r : privilege_no_new();
 }
 
 static int open_log(int directory, const char *name)

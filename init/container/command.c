@@ -8,14 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <gantry/role.h>
-
 #include <json-c/json.h>
 
-#include "container.h"
-#include "init/config/check.h"
+#include <gantry/role.h>
+
+#include "command.h"
 #include "init/lib/member.h"
-#include "init/node/ready.h"
 
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

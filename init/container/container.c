@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements container.h: from the launcher to podman. Everything that may take long or fail for a while (the registry)
- * happens here, under one deadline and with progress reports, before PID 1 hears that the service has started; so the
- * deadline of readiness is the container's own.
+ * Implements container.h: from the launcher to podman. Everything that may take long or fail temporarily (the registry)
+ * happens here, under one deadline and with progress reports, before PID 1 counts the service as started; so
+ * ready_deadline_s does not include the pull.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,12 +24,13 @@
 #include <gantry/report.h>
 #include <gantry/stage.h>
 
+#include "command.h"
 #include "container.h"
 #include "init/lib/member.h"
 #include "init/lib/procfs.h"
+#include "init/lib/report.h"
 #include "init/lib/words.h"
 #include "podman.h"
-#include "run.h"
 
 #define SECOND_NS       1000000000LL
 #define BACKOFF_MIN_NS  SECOND_NS
@@ -41,9 +40,9 @@
 #define AUTHFILE        PODMAN_LOGIN "/auth.json"
 
 struct work {
-	struct podman podman;		/* the first member: what podman prints comes with a pointer to it */
+	struct podman podman;		/* the first member: line callbacks get a pointer to it */
 	struct json_object *container;
-	char name[160];			/* the image, with the beginning of its digest: for people */
+	char name[160];			/* the image with the beginning of its digest, for messages */
 	bool known;
 	unsigned attempt;
 	int64_t started_ns, deadline_ns, deadline_s;
@@ -60,7 +59,7 @@ static void digest_line(void *with, const char *line)
 	podman_keep_error(with, line);
 }
 
-/* What a pull that was cut off has left is as large as an image. */
+/* The remains of an interrupted pull are as large as an image. */
 static void make_temporary(const struct work *work)
 {
 	struct json_object *containers = key_member(work->podman.service, "containers");
@@ -83,11 +82,11 @@ static bool has_image(struct work *work)
 
 static void pull_line(void *with, const char *line)
 {
-	podman_say(strncmp(line, "Error: ", 7) ? EVENT_INFO : EVENT_WARNING, "%s", line);
+	report_event(strncmp(line, "Error: ", 7) ? EVENT_INFO : EVENT_WARNING, "%s", line);
 	podman_keep_error(with, line);
 }
 
-/* All that the puller has read: the nearest to what has come from the registry that can be had from outside. */
+/* All bytes that podman has read: the best estimate of the download that is visible from outside. */
 static uint64_t bytes_read(pid_t pid)
 {
 	unsigned long long n = 0;
@@ -100,13 +99,11 @@ static void pull_tick(void *with, pid_t pid)
 {
 	struct work *work = with;
 	int64_t elapsed_s = (run_now_ns() - work->started_ns) / SECOND_NS;
-	struct report_progress progress = {.done = pid > 0 ? bytes_read(pid) : 0, .eta_s = UINT32_MAX};
-	char text[320];
+	uint64_t done = pid > 0 ? bytes_read(pid) : 0;
 
-	progress.per_second = elapsed_s > 0 ? progress.done / (uint64_t)elapsed_s : 0;
-	snprintf(text, sizeof(text), "pulls %s, attempt %u, %lld s of %lld s", work->name, work->attempt,
-		 (long long)elapsed_s, (long long)work->deadline_s);
-	podman_report(REPORT_PROGRESS, EVENT_INFO, &progress, sizeof(progress), text);
+	report_progress(done, 0, elapsed_s > 0 ? done / (uint64_t)elapsed_s : 0, UINT32_MAX,
+			"pulls %s, attempt %u, %lld s of %lld s", work->name, work->attempt, (long long)elapsed_s,
+			(long long)work->deadline_s);
 }
 
 /* ---- the registry's password ---------------------------------------------------------------------------------- */
@@ -118,33 +115,17 @@ static int left_ms(int64_t until)
 	return left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
 }
 
-/* The artifact as PID 1 hands it over: a sealed memfd, now or as soon as somebody has given it. */
+/* The artifact as PID 1 hands it over: a sealed memfd, now or as soon as a stage has given it. */
 static int take_artifact(struct work *work, const char *name)
 {
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct {
-		struct report_head head;
-		char body[ARTIFACT_NAME_MAX];
-	} answer;
-	struct iovec part = {&answer, sizeof(answer)};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
-				 .msg_controllen = sizeof(control.bytes)};
-	struct pollfd socket = {.fd = REPORT_FD, .events = POLLIN};
-	struct cmsghdr *c;
-	int fd;
+	int fd, r = report_take(name, left_ms(work->deadline_ns), &fd);
 
-	podman_report(REPORT_TAKE, EVENT_INFO, "", 0, name);
-	if (poll(&socket, 1, left_ms(work->deadline_ns)) <= 0)
-		podman_fail(STAGE_AGAIN, "login: nobody gave the artifact %s in time", name);
-	if (recvmsg(REPORT_FD, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) < (ssize_t)sizeof(answer.head))
-		podman_fail(STAGE_AGAIN, "login: no answer about the artifact %s", name);
-	c = CMSG_FIRSTHDR(&message);
-	if (answer.head.kind != REPORT_TAKEN || !c || c->cmsg_type != SCM_RIGHTS)
-		podman_fail(STAGE_AGAIN, "login: nobody gives the artifact %s", name);
-	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	if (r == -ETIMEDOUT)
+		podman_fail(STAGE_AGAIN, "login: no stage gave the artifact %s in time", name);
+	if (r == -ENOENT)
+		podman_fail(STAGE_AGAIN, "login: no stage gives the artifact %s any more", name);
+	if (r < 0)
+		podman_fail(STAGE_AGAIN, "login: taking the artifact %s failed: %s", name, error_words(-r));
 	return fd;
 }
 
@@ -165,7 +146,7 @@ static struct json_object *value_at(struct json_object *document, const char *pa
 	return json_object_is_type(document, json_type_string) ? document : NULL;
 }
 
-/* Into password, PASSWORD_MAX bytes; returns its size. What it was read from is wiped. */
+/* Into password, PASSWORD_MAX bytes; returns its size. Other copies are wiped. */
 static size_t find_password(int fd, const char *path, char *password)
 {
 	struct json_object *document, *value;
@@ -174,23 +155,23 @@ static size_t find_password(int fd, const char *path, char *password)
 	size_t n;
 
 	if (fstat(fd, &st) < 0 || st.st_size > (off_t)ARTIFACT_SIZE_MAX)
-		podman_fail(STAGE_AGAIN, "login: the artifact cannot be read");
+		podman_fail(STAGE_AGAIN, "login: reading the artifact failed");
 	text = calloc(1, (size_t)st.st_size + 1);
 	if (!text || pread(fd, text, (size_t)st.st_size, 0) != st.st_size)
-		podman_fail(STAGE_AGAIN, "login: the artifact cannot be read");
+		podman_fail(STAGE_AGAIN, "login: reading the artifact failed");
 	document = json_tokener_parse(text);
 	explicit_bzero(text, (size_t)st.st_size);
 	free(text);
 	value = value_at(document, path);
 	n = value ? (size_t)json_object_get_string_len(value) : 0;
 	if (!n || n >= PASSWORD_MAX)
-		podman_fail(STAGE_AGAIN, "login: the artifact has no password at %s", path);
+		podman_fail(STAGE_AGAIN, "login: the artifact has no string at %s", path);
 	memcpy(password, json_object_get_string(value), n);
 	/* json-c's own copy; the rest of the document goes with this process's memory, which is locked, at its exec. */
 	explicit_bzero((char *)json_object_get_string(value), n);
 	json_object_put(document);
 	if (memchr(password, '\n', n) || memchr(password, '\r', n) || memchr(password, '\0', n))
-		podman_fail(STAGE_AGAIN, "login: the password at %s has more than one line", path);
+		podman_fail(STAGE_AGAIN, "login: the password at %s contains a newline or a NUL", path);
 	return n;
 }
 
@@ -206,7 +187,7 @@ static bool log_in(struct work *work, const char *password, size_t size)
 	snprintf(reason, sizeof(reason), "login to %.*s: %.400s", (int)container_registry(image), image,
 		 work->podman.last);
 	memcpy(work->podman.last, reason, sizeof(reason));
-	podman_say(EVENT_WARNING, "%s", work->podman.last);
+	report_event(EVENT_WARNING, "%s", work->podman.last);
 	return false;
 }
 
@@ -226,7 +207,7 @@ static bool pull_once(struct work *work, const char *password, size_t password_s
 	done = podman_ask(&work->podman, &ask) == 0;
 	unlink(AUTHFILE);
 	if (work->podman.mismatch)
-		podman_fail(STAGE_NEVER, "%s: the registry has something else under this digest: %.300s", work->name,
+		podman_fail(STAGE_NEVER, "%s: the registry's content does not match this digest: %.300s", work->name,
 			    podman_cause(&work->podman));
 	return done;
 }
@@ -242,7 +223,7 @@ static void pull(struct work *work)
 {
 	struct json_object *login = key_member(work->container, "login");
 	int64_t backoff = BACKOFF_MIN_NS;
-	char password[PASSWORD_MAX];
+	char password[PASSWORD_MAX], previous[RUN_LINE_MAX] = "";
 	size_t size = 0;
 
 	if (login) {
@@ -257,19 +238,23 @@ static void pull(struct work *work)
 			podman_fail(STAGE_AGAIN, "ca: %s", error_words(errno));
 	}
 	while (!pull_once(work, password, size)) {
+		/* An attempt that the deadline cut off knows no reason; the one before may. */
+		if (work->podman.late && previous[0])
+			memcpy(work->podman.last, previous, sizeof(previous));
+		memcpy(previous, work->podman.last, sizeof(previous));
 		if (run_now_ns() + backoff >= work->deadline_ns)
 			podman_fail(STAGE_AGAIN, "%s: not pulled in %lld s, %u attempts: %.300s", work->name,
 				    (long long)work->deadline_s, work->attempt, podman_cause(&work->podman));
-		podman_say(EVENT_WARNING, "attempt %u to pull %s failed: %.300s; again in %lld s", work->attempt,
+		report_event(EVENT_WARNING, "attempt %u to pull %s failed: %.300s; again in %lld s", work->attempt,
 			   work->name, work->podman.last, (long long)(backoff / SECOND_NS));
 		wait_ns(backoff);
 		backoff = backoff * 2 < BACKOFF_MAX_NS ? backoff * 2 : BACKOFF_MAX_NS;
 	}
 	explicit_bzero(password, sizeof(password));
 	if (!has_image(work))
-		podman_fail(STAGE_NEVER, "%s: what was pulled does not have this digest", work->name);
-	podman_say(EVENT_NOTICE, "pulled %s in %lld s", work->name,
-		   (long long)((run_now_ns() - work->started_ns) / SECOND_NS));
+		podman_fail(STAGE_NEVER, "%s: the pulled image does not have this digest", work->name);
+	report_event(EVENT_NOTICE, "pulled %s in %lld s", work->name,
+		     (long long)((run_now_ns() - work->started_ns) / SECOND_NS));
 }
 
 /* ---- the launcher's end --------------------------------------------------------------------------------------- */
@@ -289,7 +274,7 @@ static void begin(struct work *work, struct json_object *service)
 	digest = work->podman.image ? strstr(work->podman.image, "@sha256:") : NULL;
 	size = digest ? (int)(digest - work->podman.image) + 8 + 12 : 0;
 	if (!size)
-		podman_fail(STAGE_NEVER, "descriptor %d holds no container with an image", OPTIONS_FD);
+		podman_fail(STAGE_NEVER, "descriptor %d does not hold a container with an image", OPTIONS_FD);
 	snprintf(work->name, sizeof(work->name), "%.*s", size, work->podman.image);
 	work->started_ns = run_now_ns();
 	work->deadline_s = json_object_get_int64(key_member(work->container, "pull_deadline_s"));
@@ -301,7 +286,7 @@ _Noreturn void container_become(struct json_object *service)
 	static struct work work;
 	struct container_words words;
 
-	/* A password may pass through: no core, no swap, nobody's ptrace. The exec ends all three. */
+	/* A password may be in memory: no core dump, no swap, no ptrace. The exec ends all three. */
 	prctl(PR_SET_DUMPABLE, 0);
 	mlockall(MCL_CURRENT | MCL_FUTURE);
 	umask(0022);
@@ -311,13 +296,13 @@ _Noreturn void container_become(struct json_object *service)
 	if (!has_image(&work))
 		pull(&work);
 	if (podman_remove(&work.podman) < 0)
-		podman_fail(STAGE_AGAIN, "the container of an earlier start cannot be removed: %.300s",
+		podman_fail(STAGE_AGAIN, "removing the container of an earlier start failed: %.300s",
 			    podman_cause(&work.podman));
 	umount2(PODMAN_LOGIN, MNT_DETACH);
 	container_command(CONTAINER_RUN, service, NULL, &words);
 	if (words.failed)
 		podman_fail(STAGE_AGAIN, "command: %s", error_words(ENOMEM));
-	podman_report(REPORT_STARTED, EVENT_INFO, "", 0, "");
+	report_send(REPORT_STARTED, NULL, 0);
 	execve(words.words[0], words.words, work.podman.environment.words);
 	podman_fail(STAGE_NEVER, "%s: %s", words.words[0], error_words(errno));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Implements podman.h. Mounts, the registry's password and podman's overlay live in a mount namespace that
- * ends with the last process in it: nothing of them is left to clean up, however that ended.
+ * ends with the last process in it: no mount is left behind, however that process ended.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,57 +23,17 @@
 #include <gantry/stage.h>
 
 #include "init/lib/member.h"
+#include "init/lib/report.h"
 #include "init/lib/words.h"
 #include "podman.h"
 
 #define SECOND_NS       1000000000LL
-#define LOOK_S          60	/* for what podman answers from its storage */
-#define CAUSE_MAX       80	/* bytes of podman's words in a result, which says the image besides */
-#define REMOVE_ATTEMPTS 3	/* the first one finds out that a killed container is dead, and says so as an error */
+#define LOOK_S          60	/* for answers from podman's storage */
+#define CAUSE_MAX       80	/* bytes of podman's error in a result, beside the image's name */
+#define REMOVE_ATTEMPTS 3	/* the first may fail: podman notices only then that a container is dead */
 #define ROOT            CONTAINER_RUNTIME "/root"
 #define LOCKS           CONTAINER_RUNTIME "/locks"
 #define NETNS           "/run/netns/"	/* where podman keeps the network of each container */
-
-/* ---- what PID 1 is told --------------------------------------------------------------------------------------- */
-
-void podman_report(enum report_kind kind, enum event_level level, const void *head, size_t head_size,
-		   const char *text)
-{
-	struct {
-		struct report_head head;
-		char body[EVENT_TEXT_MAX];
-	} message = {.head = {.kind = (uint16_t)kind, .level = (uint8_t)level}};
-	size_t n = strnlen(text, sizeof(message.body) - head_size);
-
-	memcpy(message.body, head, head_size);
-	memcpy(message.body + head_size, text, n);
-	message.head.size = (uint32_t)(head_size + n);
-	if (send(REPORT_FD, &message, sizeof(message.head) + message.head.size, MSG_NOSIGNAL) < 0)
-		dprintf(2, "container: %s\n", text);
-}
-
-void podman_say(enum event_level level, const char *fmt, ...)
-{
-	char text[EVENT_TEXT_MAX];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	podman_report(REPORT_EVENT, level, "", 0, text);
-}
-
-void podman_say_fields(enum event_level level, const char *text, const char *fields, size_t size)
-{
-	char body[EVENT_TEXT_MAX];
-	size_t n = strlen(text) + 1;
-
-	if (n + size > sizeof(body))
-		return podman_say(level, "%s", text);
-	memcpy(body, text, n);
-	memcpy(body + n, fields, size);
-	podman_report(REPORT_EVENT, level, body, n + size, "");
-}
 
 _Noreturn void podman_fail(int status, const char *fmt, ...)
 {
@@ -84,7 +43,8 @@ _Noreturn void podman_fail(int status, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(reason, sizeof(reason), fmt, args);
 	va_end(args);
-	podman_report(REPORT_RESULT, EVENT_ERROR, "", 0, reason);
+	if (report_result("%s", reason) < 0)
+		dprintf(2, "container: %s\n", reason);
 	exit(status);
 }
 
@@ -125,7 +85,7 @@ void podman_empty(const char *path)
 	nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
-/* Whole or not at all, since the roles of several services make it at the same time. */
+/* Replaced by rename(): roles of several services write it at the same time. */
 static void make_file(const char *name, const char *text)
 {
 	char path[128], temporary[128];
@@ -139,7 +99,7 @@ static void make_file(const char *name, const char *text)
 		podman_fail(STAGE_AGAIN, "%s: %s", path, error_words(errno));
 }
 
-/* podman reads these instead of the machine's /etc/containers. The image is named by its digest: no other policy. */
+/* Instead of /etc/containers. The digest identifies the image, so the signature policy accepts any. */
 static void make_configuration(void)
 {
 	podman_directory(CONTAINER_RUNTIME, 0700);
@@ -224,9 +184,10 @@ int podman_ask(struct podman *podman, const struct podman_ask *ask)
 	podman->last[0] = '\0';
 	if (!words.failed)
 		r = run_program(&run);
+	podman->late = r == -ETIMEDOUT;
 	if (r < 0)
 		snprintf(podman->last, sizeof(podman->last), "%s",
-			 r == -ETIMEDOUT ? "no answer in time" : error_words(-r));
+			 r == -ETIMEDOUT ? "podman did not end in time" : error_words(-r));
 	container_free(&words);
 	return r;
 }
@@ -283,9 +244,9 @@ static void network_line(void *with, const char *line)
 }
 
 /*
- * The network of a container ends with its processes, but not what netavark has made of it on the machine: rules that
- * lead its ports to its address, where nobody is any more, in front of those of the next one. podman takes them away
- * only from within the network, and never again once it has failed to; so it gets an empty one in its place.
+ * A container's network namespace ends with its processes, but netavark's rules on the machine do not: they redirect
+ * its ports to an address that is gone, ahead of the next container's rules. podman removes them only from inside the
+ * namespace, and does not try again after a failure; so an empty namespace is mounted in its place.
  */
 static void stand_in_network(const char *path)
 {
@@ -308,8 +269,8 @@ int podman_remove(struct podman *podman)
 	struct json_object *container = key_member(podman->service, "container");
 
 	podman->network[0] = '\0';
-	if (!strcmp(json_object_get_string(key_member(container, "network")), "bridge") && podman_ask(podman, &look) == 0 &&
-	    podman->network[0])
+	if (!strcmp(json_object_get_string(key_member(container, "network")), "bridge") &&
+	    podman_ask(podman, &look) == 0 && podman->network[0])
 		stand_in_network(podman->network);
 	for (int i = 0; i < REMOVE_ATTEMPTS; i++)
 		if (podman_ask(podman, &remove) == 0)

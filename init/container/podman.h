@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Asking podman: what the launcher of a container and the one who tidies up after it have in common. Both are
- * processes of their own with PID 1's report socket as descriptor 3, and wait.
+ * Calls of podman, for the launcher of a container and for the role container-tidy. Both are processes of their own,
+ * with the report socket as descriptor 3, and may block.
  */
 #ifndef INIT_CONTAINER_PODMAN_H
 #define INIT_CONTAINER_PODMAN_H
@@ -11,73 +11,62 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include <gantry/event.h>
-#include <gantry/report.h>
-
-#include "container.h"
-#include "run.h"
+#include "command.h"
+#include "init/lib/run.h"
 
 #define PODMAN_LOGIN CONTAINER_RUNTIME "/login"	/* a tmpfs of this mount namespace alone */
 
 struct podman {
-	struct json_object *service;	/* one with `containers`, if boot.json has that */
+	struct json_object *service;	/* its object, with `containers` */
 	const char *image;		/* the service's */
 	struct container_words environment;
 	char last[RUN_LINE_MAX];	/* the last error that podman printed */
-	char network[96];		/* where the container's is, while something is left of it */
-	bool mismatch;			/* it has found something else under a digest */
+	bool late;			/* the last call was killed at its deadline */
+	char network[96];		/* path of the network namespace of a container that was left behind */
+	bool mismatch;			/* the registry's content did not match the digest */
 };
 
 struct podman_ask {
 	enum container_ask what;
-	const char *argument;		/* as of container_command() */
-	const char *input;		/* likewise of struct run, and what follows */
+	const char *argument;		/* of container_command() */
+	const char *input;		/* this and what follows: of struct run */
 	size_t input_size;
-	int64_t deadline_ns;		/* 0: soon; it answers from its storage */
+	int64_t deadline_ns;		/* 0: LOOK_S from now, for answers from its storage */
 	void (*line)(void *with, const char *line);	/* `with` is the struct podman; NULL: podman_keep_error() */
 	void (*tick)(void *with, pid_t pid);
 	int64_t tick_ns;
 };
-
-/* ---- what PID 1 is told --------------------------------------------------------------------------------------- */
-
-void podman_report(enum report_kind kind, enum event_level level, const void *head, size_t head_size,
-		   const char *text);
-
-/* fields: "key=value" and NUL each, `size` bytes in all. */
-void podman_say_fields(enum event_level level, const char *text, const char *fields, size_t size);
-void podman_say(enum event_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Ends the process with this status, and the reason as its result. */
 _Noreturn void podman_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- podman --------------------------------------------------------------------------------------------------- */
 
-/* Everything before the first question: the configuration, a mount namespace of its own, this struct. Or it fails. */
+/* Writes podman's configuration, enters a mount namespace of its own and fills the struct; or ends by podman_fail(). */
 void podman_begin(struct podman *podman, struct json_object *service);
 
-/* With its parents, or it fails. */
+/* Makes it with its parents, or ends by podman_fail(). */
 void podman_directory(const char *path, mode_t mode);
 
-/* Removes all that is in the directory. */
+/* Removes the content of the directory. */
 void podman_empty(const char *path);
 
 /* As run_program(); the reason of a failure is in podman->last. */
 int podman_ask(struct podman *podman, const struct podman_ask *ask);
 
-/* For podman_ask.line: keeps what is worth telling of a line. */
+/* For podman_ask.line: keeps podman's last error. */
 void podman_keep_error(void *podman, const char *line);
 
-/* The end of the last error, as much of it as a result has room for. */
+/* The last error, cut at its beginning to fit a result. */
 const char *podman_cause(const struct podman *podman);
 
 /*
- * The service's name is ours until this process and what it becomes have ended: who starts a container waits for who
- * tidies up, who then finds it running. False, only if not `wait`: somebody else has it.
+ * Locks the service's name until this process, and podman after its exec, has ended. A launcher waits for
+ * container-tidy; container-tidy does not wait: false, the container is being started.
  */
 bool podman_lock(struct podman *podman, bool wait);
 
-/* Removes what an earlier run has left of the service's container, its network too. 0 or -EIO. */
+/* Removes the container of an earlier run, and its network. 0 or -EIO. */
 int podman_remove(struct podman *podman);
 
 #endif

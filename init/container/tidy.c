@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The role container-tidy. With a service's object as descriptor 4 it removes what its container has left that was
- * killed, so that it is gone as after any other end. With a list of all services that are containers it removes from
- * podman's storage what none of them names: containers, what cut off pulls have left, and images, each of which is an
- * event. podman itself refuses to remove what is in use.
+ * The role container-tidy. With a service's object on descriptor 4 it removes the container of a service whose podman
+ * was killed. With a list of all services that are containers it removes from podman's storage the containers,
+ * interrupted pulls and images that no service references; each image is an event. podman itself refuses to remove one
+ * in use.
  */
 #include <dirent.h>
 #include <inttypes.h>
@@ -21,11 +21,14 @@
 #include <gantry/role.h>
 #include <gantry/stage.h>
 
+#include "container.h"
 #include "init/lib/member.h"
+#include "init/lib/options.h"
+#include "init/lib/report.h"
 #include "podman.h"
 
 #define OPTIONS_MAX (64u << 20)
-#define IMAGES_MAX  256		/* at once; what is more is for the next boot */
+#define IMAGES_MAX  256		/* at once; the rest is removed at the next boot */
 #define ID_MAX      65
 #define REFERENCE_MAX   400
 
@@ -37,28 +40,12 @@ struct thing {
 };
 
 struct storage {
-	struct podman podman;	/* the first member: what podman prints comes with a pointer to it */
+	struct podman podman;	/* the first member: line callbacks get a pointer to it */
 	struct json_object *services;
 	struct thing things[IMAGES_MAX];
 	size_t n;
-	bool more;		/* what does not fit is passed over */
+	bool more;		/* some did not fit and were skipped */
 };
-
-static struct json_object *read_options(void)
-{
-	struct json_object *options = NULL;
-	struct stat st;
-	char *text;
-
-	if (fstat(OPTIONS_FD, &st) == 0 && st.st_size > 0 && st.st_size <= (off_t)OPTIONS_MAX &&
-	    (text = calloc(1, (size_t)st.st_size + 1))) {
-		if (pread(OPTIONS_FD, text, (size_t)st.st_size, 0) == st.st_size)
-			options = json_tokener_parse(text);
-		free(text);
-	}
-	close(OPTIONS_FD);
-	return options;
-}
 
 /* ---- after one that was killed -------------------------------------------------------------------------------- */
 
@@ -73,7 +60,7 @@ static void after(struct json_object *service)
 		podman_fail(STAGE_AGAIN, "%.300s", podman_cause(&podman));
 }
 
-/* ---- what nobody names ---------------------------------------------------------------------------------------- */
+/* ---- what no service references ----------------------------------------------------------------------------- */
 
 static const char *image_of(struct json_object *service)
 {
@@ -163,23 +150,23 @@ static void remove_containers(struct storage *storage)
 		if (thing->named)
 			continue;
 		if (podman_ask(&storage->podman, &ask) == 0)
-			podman_say(EVENT_INFO, "removed the container %s, which is no service's", thing->name);
+			report_event(EVENT_INFO, "removed container %s: no service has this name", thing->name);
 		else
-			podman_say(EVENT_INFO, "kept the container %s: %.300s", thing->name,
-				   podman_cause(&storage->podman));
+			report_event(EVENT_INFO, "container %s not removed: %.300s", thing->name,
+				     podman_cause(&storage->podman));
 	}
 }
 
 static void say_removed(const struct thing *image)
 {
 	const char *digest = strstr(image->name, "@sha256:");
-	char text[200], fields[REFERENCE_MAX + 64];
-	size_t n;
+	char name[REFERENCE_MAX + 8], bytes[32];
+	const char *const fields[] = {name, bytes, NULL};
 
-	snprintf(text, sizeof(text), "removed the image %.*s, %.1f MB: no service names it",
-		 digest ? (int)(digest - image->name) + 8 + 12 : 160, image->name, (double)image->bytes / 1e6);
-	n = (size_t)snprintf(fields, sizeof(fields), "image=%s%cbytes=%" PRIu64 "%c", image->name, 0, image->bytes, 0);
-	podman_say_fields(EVENT_NOTICE, text, fields, n);
+	snprintf(name, sizeof(name), "image=%s", image->name);
+	snprintf(bytes, sizeof(bytes), "bytes=%" PRIu64, image->bytes);
+	report_fields(EVENT_NOTICE, fields, "removed image %.*s, %.1f MB: no service references it",
+		      digest ? (int)(digest - image->name) + 8 + 12 : 160, image->name, (double)image->bytes / 1e6);
 }
 
 static void remove_images(struct storage *storage)
@@ -194,12 +181,12 @@ static void remove_images(struct storage *storage)
 		if (podman_ask(&storage->podman, &ask) == 0)
 			say_removed(image);
 		else
-			podman_say(EVENT_INFO, "kept the image %s: %.300s", image->name,
-				   podman_cause(&storage->podman));
+			report_event(EVENT_INFO, "image %s not removed: %.300s", image->name,
+				     podman_cause(&storage->podman));
 	}
 }
 
-/* A folder for each service, with what a pull is writing. */
+/* One directory a service, with the files of its pull. */
 static void remove_temporary(const struct storage *storage)
 {
 	struct json_object *containers = key_member(storage->podman.service, "containers");
@@ -231,16 +218,17 @@ static void remove_unnamed(struct json_object *services)
 
 int container_tidy_main(int argc, char **argv)
 {
-	struct json_object *options = read_options();
+	struct json_object *options = NULL;
 
 	(void)argc;
 	(void)argv;
 	umask(0022);
+	(void)options_json(OPTIONS_MAX, &options);
 	if (json_object_is_type(options, json_type_array) && json_object_array_length(options) > 0)
 		remove_unnamed(options);
 	else if (container_is(options))
 		after(options);
 	else
-		podman_fail(STAGE_NEVER, "descriptor %d holds no container", OPTIONS_FD);
+		podman_fail(STAGE_NEVER, "descriptor %d does not hold a container", OPTIONS_FD);
 	return 0;
 }

@@ -47,17 +47,8 @@ static int send_with_fd(int fd, enum control_kind kind, int64_t argument, const 
 {
 	struct control_head head = {.kind = kind, .size = (uint32_t)size, .argument = argument};
 	struct iovec iov[] = {{&head, sizeof(head)}, {(void *)body, size}};
-	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
-	union fd_room room = {0};
 
-	if (attached >= 0)
-		fd_attach(&message, &room, attached);
-	for (;;) {
-		if (sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-			return 0;
-		if (errno != EINTR)
-			return -errno;
-	}
+	return fd_send(fd, iov, 2, &attached, attached >= 0, MSG_DONTWAIT);
 }
 
 static int send_message(int fd, enum control_kind kind, int64_t argument, const void *body, size_t size)

@@ -116,27 +116,19 @@ int connection_receive(struct connection *c)
 	char body[CONTROL_BODY_MAX + 1];
 	struct control_head head;
 	struct iovec iov[] = {{&head, sizeof(head)}, {body, CONTROL_BODY_MAX}};
-	union fd_room room;
-	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
-	int attached = -1;
-	ssize_t n;
+	struct fd_received received;
+	/* A client that connected by the path attaches nothing: PID 1 does not even open it. */
+	ssize_t n = fd_receive(c->source.fd, iov, 2, c->role != NULL, &received, MSG_DONTWAIT);
 
-	if (c->role)	/* who connected by the path attaches nothing: the kernel closes what has no room */
-		fd_expect(&message, &room);
-	n = recvmsg(c->source.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n == -EAGAIN || n == -EINTR)
 		return 0;
-	if (n >= 0)
-		attached = fd_attached(&message);
 	if (n <= 0) {
-		if (attached >= 0)
-			close(attached);
+		fd_close(&received);
 		connection_drop(c);
 		return -1;
 	}
-	if ((size_t)n < sizeof(head) || (message.msg_flags & MSG_TRUNC) || head.size != (size_t)n - sizeof(head)) {
-		if (attached >= 0)
-			close(attached);
+	if ((size_t)n < sizeof(head) || received.cut || head.size != (size_t)n - sizeof(head)) {
+		fd_close(&received);
 		event_count_drop(c->role ? c->event_source : "control");
 		c->result = -EBADMSG;
 		c->answer = ANSWER_END;
@@ -145,7 +137,7 @@ int connection_receive(struct connection *c)
 	}
 	body[head.size] = '\0';
 	c->active_ns = loop_now_ns();
-	take_request(c, &head, body, attached);
+	take_request(c, &head, body, received.fds[0]);
 	return 1;
 }
 

@@ -132,12 +132,12 @@ int envfile_read(const char *path, char **ret_text, struct envfile *ret, char *r
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0) {
-		snprintf(reason, reason_size, ": %s", errno == ELOOP ? "leads over a symbolic link"
+		snprintf(reason, reason_size, ": %s", errno == ELOOP ? "symbolic link in the path"
 								     : error_words(errno));
 		return -EINVAL;
 	}
 	if (!S_ISREG(st.st_mode)) {
-		snprintf(reason, reason_size, ": is no regular file");
+		snprintf(reason, reason_size, ": is not a regular file");
 		return -EINVAL;
 	}
 	while (text && n > 0 && size <= ENVFILE_SIZE_MAX) {

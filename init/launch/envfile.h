@@ -21,11 +21,11 @@ struct envfile {
 
 /*
  * Parses size bytes of text, which has one byte more for a NUL, and changes it in place. 0, or -EINVAL with the
- * reason in words that follow a path: ":3: no KEY=VALUE".
+ * reason, to follow a path: ":3: no KEY=VALUE".
  */
 int envfile_parse(char *text, size_t size, struct envfile *ret, char *reason, size_t reason_size);
 
-/* The same for a file, which no symbolic link leads to; *ret_text is to be freed after the variables. */
+/* The same for a file, without a symbolic link in its path; free *ret_text after the last use of the variables. */
 int envfile_read(const char *path, char **ret_text, struct envfile *ret, char *reason, size_t reason_size);
 
 const char *envfile_find(const struct envfile *envfile, const char *name);

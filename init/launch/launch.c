@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What stands between PID 1's fork and a service's first instruction. PID 1 cannot afford to read files or walk
- * directories, so this process does, as root, and then becomes the program, which closes the report socket; or it
- * reports the one reason why it cannot. It has no other way to end. The binary is not executed again for it: that
- * costs more than all the rest. So it begins in a copy of another's memory and leaves that alone (no atexit, no stdio).
+ * The launcher: everything between PID 1's fork and a service's first instruction. PID 1 must not read files or walk
+ * directories, so this process does, as root, and then executes the program, which closes the report socket; or it
+ * reports the reason of the failure. It has no other end. It runs in a fork of PID 1 or of the fork server, without an
+ * exec of its own, which would cost more than all the rest; so it uses neither atexit nor stdio of that memory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -31,6 +30,9 @@
 #include "init/container/container.h"
 #include "init/lib/account.h"
 #include "init/lib/member.h"
+#include "init/lib/options.h"
+#include "init/lib/privilege.h"
+#include "init/lib/report.h"
 #include "init/lib/words.h"
 #include "init/process/birth.h"
 #include "launch.h"
@@ -41,29 +43,23 @@
 #define SERVICE_SIZE_MAX (1u << 20)
 #define GROUPS_MAX       64
 #define PATH_DEFAULT     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define AS_USUAL         UINT64_MAX	/* no capabilities configured: root keeps what it has, another user has none */
 #define PASSWD_PATH      "/etc/passwd"
 #define GROUP_PATH       "/etc/group"
-
-/* Where PID 1 hears from us; moved when the service wants that very number. */
-static int report_fd = REPORT_FD;
 
 /* Every failure ends here. */
 static _Noreturn void fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 static _Noreturn void fail(const char *fmt, ...)
 {
-	struct {
-		struct report_head head;
-		char reason[512];
-	} message = {.head = {.kind = REPORT_RESULT}};
+	char reason[512];
 	va_list args;
 
 	va_start(args, fmt);
-	vsnprintf(message.reason, sizeof(message.reason), fmt, args);
+	vsnprintf(reason, sizeof(reason), fmt, args);
 	va_end(args);
-	message.head.size = (uint32_t)strlen(message.reason);
-	if (send(report_fd, &message, sizeof(message.head) + message.head.size, MSG_NOSIGNAL) < 0)
-		dprintf(2, "launch: %s\n", message.reason);
+	if (report_result("%s", reason) < 0)
+		dprintf(2, "launch: %s\n", reason);
 	_exit(STAGE_NEVER);
 }
 
@@ -92,7 +88,7 @@ static const char *item(struct json_object *array, size_t i)
 	return json_object_get_string(json_object_array_get_idx(array, i));
 }
 
-/* The role's: it does not know what it was executed with. */
+/* As a role of its own: its descriptors are not known. */
 static void own_descriptors(void)
 {
 	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -106,15 +102,11 @@ static void own_descriptors(void)
 
 static char *read_service(void)
 {
-	struct stat st;
 	char *text;
+	int r = options_text(SERVICE_SIZE_MAX, &text, NULL);
 
-	if (fstat(OPTIONS_FD, &st) < 0 || st.st_size <= 0 || st.st_size > SERVICE_SIZE_MAX)
-		fail("descriptor %d holds no service", OPTIONS_FD);
-	text = calloc(1, (size_t)st.st_size + 1);
-	if (!text || pread(OPTIONS_FD, text, (size_t)st.st_size, 0) != st.st_size)
-		fail("descriptor %d: cannot be read", OPTIONS_FD);
-	close(OPTIONS_FD);
+	if (r < 0)
+		fail("descriptor %d does not hold a service: %s", OPTIONS_FD, error_words(-r));
 	return text;
 }
 
@@ -154,7 +146,7 @@ static void set_oom_score(struct json_object *value)
 	close(fd);
 }
 
-/* Whom the program runs as. */
+/* The user and groups that the program runs as. */
 struct identity {
 	uid_t uid;
 	gid_t gid;
@@ -199,7 +191,7 @@ static uint64_t capabilities(struct json_object *names)
 	uint64_t wanted = 0;
 
 	if (!names)
-		return SANDBOX_AS_USUAL;
+		return AS_USUAL;
 	for (size_t i = 0; i < length(names); i++) {
 		int number = capability_number(item(names, i));
 
@@ -210,7 +202,7 @@ static uint64_t capabilities(struct json_object *names)
 	return wanted;
 }
 
-/* What root alone can give up: before the change of user. */
+/* Restrictions that need root: before the change of user. */
 static void confine(struct json_object *service, uint64_t kept)
 {
 	const char *profile = string(service, "seccomp");
@@ -220,30 +212,30 @@ static void confine(struct json_object *service, uint64_t kept)
 	if (sandbox_mounts(json_object_get_boolean(key_member(service, "private_tmp")),
 			   key_member(service, "read_only"), reason, sizeof(reason)) < 0)
 		fail("%s", reason);
-	r = sandbox_bound(kept);
+	r = kept == AS_USUAL ? 0 : capabilities_check(kept);
+	if (r == 0 && kept != AS_USUAL)
+		r = capabilities_bound(kept);
 	if (r < 0)
 		fail("capabilities: %s", error_words(-r));
-	if (json_object_get_boolean(key_member(service, "no_new_privs")) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		fail("no_new_privs: %s", error_words(errno));
+	r = json_object_get_boolean(key_member(service, "no_new_privs")) ? privilege_no_new() : 0;
+	if (r < 0)
+		fail("no_new_privs: %s", error_words(-r));
 	r = profile ? profile_load(profile) : 0;
 	if (r < 0)
 		fail("seccomp \"%s\": %s", profile, r == -ENOENT ? "no such profile" : error_words(-r));
 }
 
-/* The kernel's own calls: libc's would ask for other threads first, and there are none. */
+/* Root's program gets the capabilities that the bounding set leaves it; another user's gets them as ambient ones. */
 static void become(const struct identity *identity, uint64_t kept)
 {
 	int r;
 
-	if (kept != SANDBOX_AS_USUAL && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+	if (kept != AS_USUAL && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		fail("capabilities: %s", error_words(errno));
-	if (syscall(SYS_setgroups, identity->n_groups, identity->groups) < 0)
-		fail("groups: %s", error_words(errno));
-	if (syscall(SYS_setresgid, identity->gid, identity->gid, identity->gid) < 0)
-		fail("gid %u: %s", (unsigned)identity->gid, error_words(errno));
-	if (syscall(SYS_setresuid, identity->uid, identity->uid, identity->uid) < 0)
-		fail("uid %u: %s", (unsigned)identity->uid, error_words(errno));
-	r = sandbox_keep(kept, identity->uid);
+	r = privilege_user(identity->uid, identity->gid, identity->groups, identity->n_groups);
+	if (r < 0)
+		fail("uid %u, gid %u: %s", (unsigned)identity->uid, (unsigned)identity->gid, error_words(-r));
+	r = kept == AS_USUAL ? 0 : capabilities_keep(kept, identity->uid != 0);
 	if (r < 0)
 		fail("capabilities: %s", error_words(-r));
 }
@@ -282,8 +274,8 @@ static bool is_ours(const char *name, bool notify, bool alive)
 }
 
 /*
- * What is configured and nothing else, but for a PATH and where to say that it is ready. Where the file and the
- * configuration have the same variable, the configuration counts: it is measured.
+ * The configured variables and no others, except PATH, NOTIFY_SOCKET and WATCHDOG_USEC. boot.json wins over the
+ * environment file, because it is measured.
  */
 static char **make_environment(struct json_object *service)
 {
@@ -320,19 +312,17 @@ static char **make_environment(struct json_object *service)
 	return variables;
 }
 
-/* The descriptor that says it is ready takes the number that the service knows; whatever is ours there makes room. */
+/* Moves the readiness pipe to the number that the service expects, and the report socket out of the way. */
 static void place_ready_fd(struct json_object *service)
 {
 	struct json_object *value = key_member(key_member(service, "ready"), "fd");
-	int fd = json_object_get_int(value);
+	int fd = json_object_get_int(value), r;
 
 	if (!value)
 		return;
-	report_fd = fcntl(REPORT_FD, F_DUPFD_CLOEXEC, fd > READY_FD_PASSED ? fd + 1 : READY_FD_PASSED + 1);
-	if (report_fd < 0) {
-		report_fd = REPORT_FD;
-		fail("ready.fd %d: %s", fd, error_words(errno));
-	}
+	r = report_move(fd > READY_FD_PASSED ? fd + 1 : READY_FD_PASSED + 1);
+	if (r < 0)
+		fail("ready.fd %d: %s", fd, error_words(-r));
 	if (fd == READY_FD_PASSED)
 		return;
 	if (dup2(READY_FD_PASSED, fd) < 0)
@@ -340,17 +330,9 @@ static void place_ready_fd(struct json_object *service)
 	close(READY_FD_PASSED);
 }
 
-/* PID 1 no longer waits for what becomes of this start. */
-static bool given_up(void)
-{
-	char byte;
-
-	return recv(report_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
 void launch_prepare(void)
 {
-	static struct json_object *kept;	/* so that the memory it is in is kept, too */
+	static struct json_object *kept;	/* not freed, so that the heap keeps its memory */
 
 	if (!kept)
 		kept = json_tokener_parse("{\"name\": \"name\", \"command\": [\"/path\", \"argument\"], "
@@ -368,7 +350,7 @@ void launch_service(const char *json)
 
 	if (!json_object_is_type(service, json_type_object) ||
 	    (!length(key_member(service, "command")) && !container_is(service)))
-		fail("no service with a command");
+		fail("descriptor %d does not hold a service with a command", OPTIONS_FD);
 	umask(0);
 	if (prestart_run(key_member(service, "before_start"), reason, sizeof(reason)) < 0)
 		fail("%s", reason);
@@ -392,7 +374,7 @@ void launch_service(const char *json)
 	if (chdir(directory) < 0)
 		fail("directory %s: %s", directory, error_words(errno));
 	place_ready_fd(service);
-	if (given_up())
+	if (report_closed())	/* PID 1 has given this start up */
 		_exit(STAGE_AGAIN);
 	execve(command[0], command, environment);
 	fail("%s: %s", command[0], error_words(errno));
@@ -403,7 +385,7 @@ int launch_main(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	own_descriptors();
-	birth_default_signals();	/* the program does not inherit what others did to them */
+	birth_default_signals();	/* dispositions survive an exec */
 	setsid();
 	launch_service(read_service());
 }

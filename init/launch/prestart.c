@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Root works here in directories that services own, so nothing is ever reached by a whole path: each step
- * walks from / one name at a time, never over a symbolic link, and changes only what it holds open. A file or
- * secret is complete from the moment it has its name; a secret that is there already is not touched: two
- * services may want the same one.
+ * Root works here in directories that services own, so no step uses a whole path: each one walks from / one name at a
+ * time, follows no symbolic link, and changes only the file that it holds open. A file or secret is complete from the
+ * moment it has its name. An existing secret is kept, because two services may want the same one.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -34,7 +33,7 @@
 #define FILE_MODE            0644
 #define FILE_SIZE_MAX        (64 << 20)
 
-/* What a step leaves as it is. */
+/* Owner and mode that a step does not change. */
 #define SAME_OWNER ((uid_t)-1)
 #define SAME_MODE  ((mode_t)-1)
 
@@ -156,14 +155,14 @@ static int make_secret(const struct step *step)
 	r = write_random(fd, step->bytes);
 	if (r == 0)
 		r = set_owner(fd, step);
-	/* A link, not a rename: whoever comes first wins, and the other keeps what is there. */
+	/* link(), not rename(): of two services the first one makes the secret, and the second keeps it. */
 	if (r == 0 && linkat(parent, temporary, parent, name, 0) < 0 && errno != EEXIST)
 		r = -errno;
 	unlinkat(parent, temporary, 0);
 	return r;
 }
 
-/* All files there whose names fit. */
+/* All files of the directory that match. */
 static int remove_matching(int parent, const char *pattern)
 {
 	int fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -211,7 +210,7 @@ static int copy_content(int from, int to)
 	return n < 0 ? -errno : 0;
 }
 
-/* From where, without a symbolic link on the way and without waiting for a FIFO's writer. */
+/* The source of a copy: no symbolic link in its path, and no wait for a FIFO's writer. */
 static int open_source(const char *path)
 {
 	_cleanup_(cleanup_close) int parent = -1, fd = -1;
@@ -256,8 +255,8 @@ static int install_file(const struct step *step)
 }
 
 /*
- * Of whatever has the name, a socket too, which cannot be opened but held. A file with other names could be one that
- * somebody else does not want to give away.
+ * Of any kind of file, sockets too, which can be held by O_PATH but not opened. A file with more than one hard link is
+ * refused: its other name may be in a directory whose owner did not agree.
  */
 static int change_owner_and_mode(const struct step *step)
 {
@@ -298,11 +297,11 @@ static const char *step_words(int error, bool secret)
 {
 	switch (error) {
 	case ELOOP:
-		return "leads over a symbolic link";
+		return "symbolic link in the path";
 	case ENOTDIR:
-		return "not a directory, or leads over a symbolic link";
+		return "not a directory, or a symbolic link in the path";
 	case EEXIST:
-		return secret ? "exists and is no regular file" : error_words(error);
+		return secret ? "exists and is not a regular file" : error_words(error);
 	case EISDIR:
 		return "is a directory";
 	case EMLINK:
@@ -358,7 +357,7 @@ static int run_step(struct json_object *object, char *reason, size_t size)
 		if (step.mode == SAME_MODE)
 			step.uid = step.gid = SAME_OWNER;
 		if (kinds[i].run == install_file && !step.from) {
-			snprintf(reason, size, "file %s: from where is missing", step.path);
+			snprintf(reason, size, "file %s: key \"from\" is missing", step.path);
 			return -EINVAL;
 		}
 		r = read_step(object, &step, reason, size);
@@ -371,7 +370,7 @@ static int run_step(struct json_object *object, char *reason, size_t size)
 				 step_words(-r, kinds[i].run == make_secret));
 		return r;
 	}
-	snprintf(reason, size, "step without a kind");
+	snprintf(reason, size, "a step needs one of the keys directory, secret, file, path, remove");
 	return -EINVAL;
 }
 

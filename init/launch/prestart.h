@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A service's steps: what shell scripts did with install, openssl rand, rm, chmod and chown. Run as root: those of
- * before_start by the launcher, before it becomes the service's user, and those of when_ready by a role of their own.
+ * A service's steps, which replace install, openssl rand, rm, chmod and chown in shell scripts. They run as root:
+ * those of before_start in the launcher, before it changes to the service's user; those of when_ready in the role
+ * steps.
  */
 #ifndef INIT_LAUNCH_PRESTART_H
 #define INIT_LAUNCH_PRESTART_H
@@ -10,7 +11,7 @@
 
 struct json_object;
 
-/* Does the steps in order. 0, or negative errno with the reason in words: "/run/x: not a directory". */
+/* Performs the steps in order. 0, or negative errno with the reason: "/run/x: not a directory". */
 int prestart_run(struct json_object *steps, char *reason, size_t size);
 
 #endif

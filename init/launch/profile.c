@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements profile.h with libseccomp. `default` takes away what loads code into the kernel, turns the machine off,
- * rearranges file systems and namespaces, looks into other processes, or is known for holes and used by hardly any
- * service. It is a list of what is refused and not of what is allowed: programs of others grow new calls with every
- * release, and a node must not stop on one.
+ * Implements profile.h. `default` refuses the calls that load code into the kernel, turn the machine off, change
+ * mounts and namespaces, read other processes, or have a history of vulnerabilities and hardly a service that uses
+ * them. It is a deny list: programs that are not ours use new system calls with each release, and a node must not stop
+ * on one.
  */
 #include <errno.h>
 #include <linux/sched.h>
@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "init/lib/sysfilter.h"
 #include "profile.h"
 
 #ifndef CLONE_NEWCGROUP
@@ -36,50 +37,36 @@ static const int refused[] = {
 	SCMP_SYS(userfaultfd), SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
 };
 
-/* A clone() that makes a namespace. clone3() has its flags where no filter sees them; at ENOSYS, libc uses clone(). */
-static int refuse_namespaces(scmp_filter_ctx filter)
-{
-	static const unsigned long flags[] = {CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER,
-					      CLONE_NEWPID, CLONE_NEWNET};
-	int r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+/* clone3() has its flags where no filter sees them; at ENOSYS, libc uses clone(). */
+static const int unknown[] = {SCMP_SYS(clone3)};
 
-	for (size_t i = 0; r == 0 && i < sizeof(flags) / sizeof(flags[0]); i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
-				     SCMP_A0(SCMP_CMP_MASKED_EQ, flags[i], flags[i]));
-	return r;
-}
+#define NAMESPACE(flag) {SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 0, (flag), (flag)}
 
-static int load_default(void)
-{
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-	int r;
-
-	if (!filter)
-		return -ENOMEM;
-	/* The numbers of another ABI are not ours: a filter that let them pass would be none. */
-	r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));
-	/* no_new_privs is a key of its own. */
-	if (r == 0)
-		r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0);
-	for (size_t i = 0; r == 0 && i < sizeof(refused) / sizeof(refused[0]); i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
-	if (r == 0)
-		r = refuse_namespaces(filter);
-	if (r == 0)
-		r = seccomp_load(filter);
-	seccomp_release(filter);
-	return r;
-}
+/* A clone() that makes a namespace. */
+static const struct sysfilter_argument namespaces[] = {
+	NAMESPACE(CLONE_NEWNS), NAMESPACE(CLONE_NEWCGROUP), NAMESPACE(CLONE_NEWUTS), NAMESPACE(CLONE_NEWIPC),
+	NAMESPACE(CLONE_NEWUSER), NAMESPACE(CLONE_NEWPID), NAMESPACE(CLONE_NEWNET),
+};
 
 static const struct {
 	const char *name;
-	int (*load)(void);
-} profiles[] = {{"default", load_default}};
+	struct sysfilter filter;
+} profiles[] = {
+	{"default", {
+		.otherwise = SCMP_ACT_ALLOW,
+		/* The numbers of another ABI are not ours: a filter that let them pass would be none. */
+		.other_abi = SCMP_ACT_ERRNO(EPERM),
+		.lists = {SYSFILTER_LIST(SCMP_ACT_ERRNO(EPERM), refused),
+			  SYSFILTER_LIST(SCMP_ACT_ERRNO(ENOSYS), unknown)},
+		.arguments = namespaces,
+		.n_arguments = sizeof(namespaces) / sizeof(namespaces[0]),
+	}},
+};
 
 int profile_load(const char *name)
 {
 	for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++)
 		if (!strcmp(profiles[i].name, name))
-			return profiles[i].load();
+			return sysfilter_load(&profiles[i].filter);
 	return -ENOENT;
 }

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements sandbox.h. A read-only path is a copy of the whole tree of mounts there, made read-only at once while
- * nobody sees it and then put over the original: so there is no moment at which half of it is writable, and a mount
- * inside it is not forgotten.
+ * Implements sandbox.h. A read-only path is a copy of the whole mount tree below it, made read-only while it is still
+ * detached and then mounted over the original: at no moment is half of it writable, and mounts inside it are included.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -61,7 +58,7 @@ static int make_read_only(const char *path)
 
 	if (place < 0)
 		return place;
-	/* Nothing can be put over the root that this process is in: its mounts, which are its own, are changed. */
+	/* A mount over / would not be seen by this process, so the namespace's own mounts are changed instead. */
 	if (!path[1])
 		return set_read_only(place);
 	tree = (int)syscall(SYS_open_tree, place, "", TREE_CLONE | TREE_CLOEXEC | TREE_RECURSIVE | TREE_EMPTY);
@@ -76,7 +73,7 @@ static int make_read_only(const char *path)
 static int mount_failed(const char *what, const char *path, int r, char *reason, size_t size)
 {
 	snprintf(reason, size, "%s %s: %s", what, path,
-		 r == -ELOOP ? "leads over a symbolic link" : error_words(-r));
+		 r == -ELOOP ? "symbolic link in the path" : error_words(-r));
 	return r;
 }
 
@@ -88,10 +85,10 @@ int sandbox_mounts(bool private_tmp, struct json_object *read_only, char *reason
 
 	if (!private_tmp && !n)
 		return 0;
-	/* What is done here stays here; what others unmount is unmounted here, too, where that is told at all. */
+	/* Slave: mounts made here stay here; an unmount outside is seen here, too, where it is propagated at all. */
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return mount_failed("mount", "namespace", -errno, reason, size);
-	/* /var/tmp need not be in the image; whoever asks for one of its own gets it. */
+	/* The image may lack /var/tmp. */
 	for (size_t i = 0; private_tmp && i < 2; i++)
 		if (mkdir(tmps[i], 0755) < 0 && errno != EEXIST)
 			return mount_failed("private_tmp", tmps[i], -errno, reason, size);
@@ -105,50 +102,5 @@ int sandbox_mounts(bool private_tmp, struct json_object *read_only, char *reason
 	for (size_t i = 0; private_tmp && i < 2; i++)
 		if (mount("tmp", tmps[i], "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") < 0)
 			return mount_failed("private_tmp", tmps[i], -errno, reason, size);
-	return 0;
-}
-
-int sandbox_bound(uint64_t capabilities)
-{
-	if (capabilities == SANDBOX_AS_USUAL)
-		return 0;
-	for (int c = 0; c < 64; c++) {
-		bool keep = capabilities & UINT64_C(1) << c;
-		int there = prctl(PR_CAPBSET_READ, c, 0, 0, 0);
-
-		if (there < 0)	/* the kernel has no more of them */
-			return capabilities >> c ? -EINVAL : 0;
-		if (!there && keep)
-			return -EPERM;
-		if (there && !keep && prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0)
-			return -errno;
-	}
-	return 0;
-}
-
-/*
- * A program of root gets what the bounding set leaves it; another user's gets it as ambient capabilities, which must
- * be inheritable, too. The kernel takes ambient ones away from set-user-id programs.
- */
-int sandbox_keep(uint64_t capabilities, uid_t uid)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct sets[2] = {0};
-
-	if (capabilities == SANDBOX_AS_USUAL)
-		return 0;
-	for (int i = 0; i < 2; i++) {
-		uint32_t half = (uint32_t)(capabilities >> (32 * i));
-
-		sets[i].permitted = sets[i].effective = half;
-		sets[i].inheritable = uid == 0 ? 0 : half;
-	}
-	if (syscall(SYS_capset, &header, sets) < 0)
-		return -errno;
-	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
-		return -errno;
-	for (int c = 0; uid != 0 && c < 64; c++)
-		if (capabilities & UINT64_C(1) << c && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, c, 0, 0) < 0)
-			return -errno;
 	return 0;
 }

@@ -37,19 +37,8 @@ int client_request_with(int fd, enum control_kind kind, unsigned flags, int64_t 
 	struct control_head head = {.kind = kind, .flags = (uint16_t)flags, .size = (uint32_t)size,
 				    .argument = argument};
 	struct iovec iov[] = {{&head, sizeof(head)}, {(void *)body, size}};
-	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
-	union fd_room room = {0};
 
-	if (size > CONTROL_BODY_MAX)
-		return -EMSGSIZE;
-	if (attached >= 0)
-		fd_attach(&message, &room, attached);
-	for (;;) {
-		if (sendmsg(fd, &message, MSG_NOSIGNAL) >= 0)
-			return 0;
-		if (errno != EINTR)
-			return -errno;
-	}
+	return size > CONTROL_BODY_MAX ? -EMSGSIZE : fd_send(fd, iov, 2, &attached, attached >= 0, 0);
 }
 
 int client_request(int fd, enum control_kind kind, unsigned flags, int64_t argument, const void *body, size_t size)
@@ -60,27 +49,23 @@ int client_request(int fd, enum control_kind kind, unsigned flags, int64_t argum
 int client_receive_with(int fd, struct control_message *ret, int *ret_attached)
 {
 	struct iovec iov[] = {{&ret->head, sizeof(ret->head)}, {ret->body, CONTROL_BODY_MAX}};
-	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
-	union fd_room room;
-	int attached;
+	struct fd_received received;
 	ssize_t n;
 
 	*ret_attached = -1;
-	do {
-		fd_expect(&message, &room);
-		n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		return n < 0 ? -errno : 0;
-	attached = fd_attached(&message);
-	if ((size_t)n < sizeof(ret->head) || (message.msg_flags & MSG_TRUNC) ||
-	    ret->head.size != (size_t)n - sizeof(ret->head)) {
-		if (attached >= 0)
-			close(attached);
+	do
+		n = fd_receive(fd, iov, 2, 1, &received, 0);
+	while (n == -EINTR);
+	if (n <= 0) {
+		fd_close(&received);
+		return (int)n;
+	}
+	if ((size_t)n < sizeof(ret->head) || received.cut || ret->head.size != (size_t)n - sizeof(ret->head)) {
+		fd_close(&received);
 		return -EBADMSG;
 	}
 	ret->body[ret->head.size] = '\0';
-	*ret_attached = attached;
+	*ret_attached = received.fds[0];
 	return 1;
 }
 

@@ -1,43 +1,41 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Passing one descriptor with a message (SCM_RIGHTS, unix(7)). */
+/*
+ * Descriptors along with a message (SCM_RIGHTS, unix(7)). A receiver says how many it takes; a sender that attaches
+ * more cannot leave one open in it.
+ */
 #ifndef INIT_LIB_FDPASS_H
 #define INIT_LIB_FDPASS_H
 
-#include <string.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
 
-/* Room for one descriptor, zeroed before use; the kernel closes further ones. */
-union fd_room {
-	struct cmsghdr head;
-	char bytes[CMSG_SPACE(sizeof(int))];
+#define FDPASS_MAX 8
+
+/* Sends the parts as one message, whole, with n_fds descriptors; all stay the caller's. 0 or negative errno. */
+int fd_send(int socket, const struct iovec *parts, size_t n_parts, const int *fds, size_t n_fds, int flags);
+
+struct fd_received {
+	int fds[FDPASS_MAX];	/* close-on-exec, the caller's to close; -1: none */
+	size_t n;
+	struct ucred sender;	/* pid 0: unknown */
+	bool cut;		/* the message was longer than the parts */
+	bool dropped;		/* more descriptors came than were taken: the kernel or fd_receive() closed them */
 };
 
-static inline void fd_expect(struct msghdr *message, union fd_room *room)
-{
-	message->msg_control = room->bytes;
-	message->msg_controllen = sizeof(room->bytes);
-}
+/*
+ * As recvmsg(): the size of the message, 0 at the end, or negative errno. Takes at most `most` descriptors; with 0 the
+ * kernel does not even open one in this process, so nothing has to be closed.
+ */
+ssize_t fd_receive(int socket, struct iovec *parts, size_t n_parts, size_t most, struct fd_received *ret, int flags);
 
-static inline void fd_attach(struct msghdr *message, union fd_room *room, int fd)
-{
-	room->head.cmsg_level = SOL_SOCKET;
-	room->head.cmsg_type = SCM_RIGHTS;
-	room->head.cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(&room->head), &fd, sizeof(int));
-	fd_expect(message, room);
-}
+/* The same with the sender's credentials, from a socket with SO_PASSCRED. */
+ssize_t fd_receive_from(int socket, struct iovec *parts, size_t n_parts, size_t most, struct fd_received *ret,
+			int flags);
 
-/* The descriptor that came with a received message, the caller's to close; -1: none. */
-static inline int fd_attached(struct msghdr *message)
-{
-	struct cmsghdr *head = CMSG_FIRSTHDR(message);
-	int fd;
-
-	if (!head || head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS ||
-	    head->cmsg_len < CMSG_LEN(sizeof(int)))
-		return -1;
-	memcpy(&fd, CMSG_DATA(head), sizeof(int));
-	return fd;
-}
+/* Closes what is still in it. */
+void fd_close(struct fd_received *received);
 
 #endif

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements restrict.h with libseccomp. What only an intruder would call ends the process, so that it is seen;
- * anything else that is on no list fails, because a library's rare path must not take the operator's only window away.
+ * Implements restrict.h. A call that only an intruder would make ends the process, so that it is seen; any other call
+ * on no list fails, because a library's rare path must not take the operator's only window away.
  */
 #include <errno.h>
-#include <linux/capability.h>
 #include <seccomp.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#include "privilege.h"
 #include "restrict.h"
 
 /* A program, another process' memory, a way out. */
@@ -22,47 +21,32 @@ static const int deadly_calls[] = {
 	SCMP_SYS(vfork),
 };
 
-static const struct restrict_list deadly = RESTRICT_LIST(SCMP_ACT_KILL_PROCESS, deadly_calls);
+/* Memory that can be executed is memory into which somebody's code can be written. */
+static const struct sysfilter_argument not_executable[] = {
+	{SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, PROT_EXEC, 0},
+	{SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 2, PROT_EXEC, 0},
+};
 
 int restrict_capabilities(void)
 {
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[2] = {{0}};
+	int r = prctl(PR_SET_DUMPABLE, 0) < 0 ? -errno : privilege_no_new();
 
-	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	return syscall(SYS_capset, &head, none) < 0 ? -errno : 0;
+	return r < 0 ? r : capabilities_keep(0, false);
 }
 
-static int add_list(scmp_filter_ctx filter, const struct restrict_list *list)
+int restrict_calls(const struct sysfilter_list *lists, size_t n, bool threads)
 {
-	int r = 0;
+	struct sysfilter filter = {
+		.otherwise = SCMP_ACT_ERRNO(EPERM),
+		.other_abi = SCMP_ACT_KILL_PROCESS,
+		.threads = threads,
+		.lists = {SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, deadly_calls)},
+		.arguments = not_executable,
+		.n_arguments = sizeof(not_executable) / sizeof(*not_executable),
+	};
 
-	for (size_t i = 0; r == 0 && i < list->n; i++)
-		r = seccomp_rule_add(filter, list->action, list->calls[i], 0);
-	return r;
-}
-
-int restrict_calls(const struct restrict_list *lists, size_t n, bool threads)
-{
-	const struct scmp_arg_cmp not_executable = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	int r;
-
-	if (!filter)
-		return -ENOMEM;
-	r = threads ? seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) : 0;
-	if (r == 0)
-		r = add_list(filter, &deadly);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = add_list(filter, &lists[i]);
-	if (r == 0)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, not_executable);
-	if (r == 0)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, not_executable);
-	if (r == 0)
-		r = seccomp_load(filter);
-	seccomp_release(filter);
-	return r;
+	if (n >= sizeof(filter.lists) / sizeof(*filter.lists))
+		return -E2BIG;
+	memcpy(&filter.lists[1], lists, n * sizeof(*lists));
+	return sysfilter_load(&filter);
 }

@@ -45,14 +45,11 @@ void logchannel_say(enum event_level level, size_t node, const char *fmt, ...)
 int logchannel_receive(struct log_head *head, void *body, int *ret_fd, int flags)
 {
 	struct iovec parts[] = {{head, sizeof(*head)}, {body, LOG_BODY_MAX}};
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-	union fd_room room = {0};
-	ssize_t n;
+	struct fd_received received;
+	ssize_t n = fd_receive(LOG_CHANNEL_FD, parts, 2, 1, &received, flags);
 
-	fd_expect(&message, &room);
-	n = recvmsg(LOG_CHANNEL_FD, &message, flags | MSG_CMSG_CLOEXEC);
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	*ret_fd = fd_attached(&message);
+		return n == -EAGAIN || n == -EINTR ? 0 : (int)n;
+	*ret_fd = received.fds[0];
 	return (size_t)n >= sizeof(*head) && head->size == (size_t)n - sizeof(*head) ? 1 : -ECONNRESET;
 }

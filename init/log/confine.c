@@ -4,20 +4,19 @@
  * a network of its own.
  */
 #include <errno.h>
-#include <grp.h>
 #include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "confine.h"
 #include "init/config/check.h"
 #include "init/config/format.h"
+#include "init/lib/landlock.h"
+#include "init/lib/privilege.h"
 #include "init/lib/restrict.h"
 
-#define FS_ALL_1        ((1ULL << 13) - 1)	/* linux/landlock.h: what its first version knows */
 #define FS_OF_DIRECTORY (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | \
 			 LANDLOCK_ACCESS_FS_REMOVE_FILE)
 
@@ -39,14 +38,16 @@ static const int deadly_calls[] = {SCMP_SYS(socket)};
 
 int logconfine_identity(const char **ret_what)
 {
+	int r;
+
 	if (geteuid() == 0) {
 		*ret_what = "network";
 		if (unshare(CLONE_NEWNET | CLONE_NEWIPC) < 0)
 			return -errno;
 		*ret_what = "becoming nobody";
-		if (setgroups(0, NULL) < 0 || setresgid(LOG_UID, LOG_UID, LOG_UID) < 0 ||
-		    setresuid(LOG_UID, LOG_UID, LOG_UID) < 0)
-			return -errno;
+		r = privilege_user(LOG_UID, LOG_UID, NULL, 0);
+		if (r < 0)
+			return r;
 	}
 	*ret_what = "capabilities";
 	return restrict_capabilities();
@@ -54,33 +55,14 @@ int logconfine_identity(const char **ret_what)
 
 int logconfine_files(int directory)
 {
-	struct {
-		uint64_t fs;
-	} ruleset = {.fs = FS_ALL_1};
-	struct {
-		uint64_t allowed;
-		int32_t directory;
-	} __attribute__((packed)) rule = {FS_OF_DIRECTORY, directory};
-	int fd, r = 0;
-
-	if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) < 1)
-		return 0;	/* a kernel without it: the user and the seccomp filter remain */
-	fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, sizeof(ruleset), 0);
-	if (fd < 0)
-		return -errno;
-	if (directory >= 0 && syscall(SYS_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
-		r = -errno;
-	if (r == 0 && syscall(SYS_landlock_restrict_self, fd, 0) < 0)
-		r = -errno;
-	close(fd);
-	return r;
+	return landlock_restrict(directory, FS_OF_DIRECTORY, -1);
 }
 
 int logconfine_calls(size_t address_space, const char **ret_what)
 {
-	static const struct restrict_list lists[] = {
-		RESTRICT_LIST(SCMP_ACT_ALLOW, allowed_calls),
-		RESTRICT_LIST(SCMP_ACT_KILL_PROCESS, deadly_calls),
+	static const struct sysfilter_list lists[] = {
+		SYSFILTER_LIST(SCMP_ACT_ALLOW, allowed_calls),
+		SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, deadly_calls),
 	};
 	int r;
 

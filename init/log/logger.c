@@ -26,6 +26,7 @@
 #include "init/lib/client.h"
 #include "init/lib/eventtext.h"
 #include "init/lib/member.h"
+#include "init/lib/options.h"
 #include "init/show/logline.h"
 #include "lastboot.h"
 
@@ -361,15 +362,13 @@ static int follow(struct log *log)
 
 static int read_options(struct log *log, char **ret_path)
 {
-	_cleanup_(cleanup_free) char *bytes = calloc(1, OPTIONS_MAX + 1);
 	struct json_object *options = NULL;
-	ssize_t n = bytes ? pread(OPTIONS_FD, bytes, OPTIONS_MAX, 0) : -1;
 	int64_t max_bytes;
 	const char *path;
+	int r = options_json(OPTIONS_MAX, &options);
 
-	if (n < 0)
-		return -errno;
-	options = json_tokener_parse(bytes);
+	if (r < 0)
+		return r;
 	max_bytes = json_object_get_int64(key_member(options, "max_bytes"));
 	log->limit = (max_bytes < MAX_BYTES_LEAST ? MAX_BYTES_LEAST : max_bytes) / 2;
 	path = json_object_get_string(key_member(options, "directory"));

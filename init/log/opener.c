@@ -34,12 +34,8 @@ _Noreturn static void serve(const struct log_hello *hello, int socket)
 		int fd = open_directory(hello);
 		int32_t result = fd < 0 ? fd : 0;
 		struct iovec part = {&result, sizeof(result)};
-		struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-		union fd_room room = {0};
 
-		if (fd >= 0)
-			fd_attach(&message, &room, fd);
-		if (sendmsg(socket, &message, MSG_NOSIGNAL) < 0 || fd >= 0)
+		if (fd_send(socket, &part, 1, &fd, fd >= 0, 0) < 0 || fd >= 0)
 			break;
 	}
 	_exit(0);
@@ -69,15 +65,13 @@ int logopener_ask(int socket)
 {
 	int32_t result = -EPIPE;
 	struct iovec part = {&result, sizeof(result)};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-	union fd_room room = {0};
-	int fd;
+	struct fd_received received;
 
 	if (send(socket, "o", 1, MSG_NOSIGNAL) != 1)
 		return -errno;
-	fd_expect(&message, &room);
-	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != sizeof(result))
+	if (fd_receive(socket, &part, 1, 1, &received, 0) != sizeof(result)) {
+		fd_close(&received);
 		return -EPIPE;
-	fd = fd_attached(&message);
-	return result < 0 ? result : fd < 0 ? -EPIPE : fd;
+	}
+	return result < 0 ? result : received.n ? received.fds[0] : -EPIPE;
 }

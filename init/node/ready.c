@@ -17,6 +17,7 @@
 
 #include "init/event/event.h"
 #include "init/event/sender.h"
+#include "init/lib/fdpass.h"
 #include "init/lib/loop.h"
 #include "init/lib/unixsock.h"
 #include "probe.h"
@@ -368,36 +369,16 @@ static void notify_ready(struct loop_source *source, uint32_t events)
 	(void)events;
 	for (int i = 0; i < NOTIFY_BUDGET; i++) {
 		char text[1025];
-		union {
-			struct cmsghdr head;
-			char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * 16)];
-		} control;
 		struct iovec part = {text, sizeof(text) - 1};
-		struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
-					 .msg_controllen = sizeof(control.bytes)};
-		ssize_t n = recvmsg(source->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-		struct ucred sender = {0};
+		struct fd_received received;
+		/* sd_notify can store descriptors; PID 1 does not, and opens none. */
+		ssize_t n = fd_receive_from(source->fd, &part, 1, 0, &received, MSG_DONTWAIT);
 
 		if (n < 0)
 			return;
-		for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
-			if (c->cmsg_level != SOL_SOCKET)
-				continue;
-			if (c->cmsg_type == SCM_CREDENTIALS) {
-				memcpy(&sender, CMSG_DATA(c), sizeof(sender));
-			} else if (c->cmsg_type == SCM_RIGHTS) {
-				/* sd_notify can store descriptors; we do not, and must not keep them either. */
-				for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
-					int fd;
-
-					memcpy(&fd, CMSG_DATA(c) + at, sizeof(int));
-					close(fd);
-				}
-			}
-		}
 		text[n] = '\0';
-		if (sender.pid > 0)
-			notified(sender.pid, text);
+		if (received.sender.pid > 0)
+			notified(received.sender.pid, text);
 	}
 }
 

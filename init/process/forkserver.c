@@ -19,6 +19,7 @@
 #include "forkserver.h"
 #include "image.h"
 #include "init/event/event.h"
+#include "init/lib/fdpass.h"
 #include "init/lib/loop.h"
 
 #define FDS_MAX 6
@@ -28,11 +29,6 @@ struct request {
 	uint8_t n_args;
 	bool service, options, payload, cgroup;
 	/* argv, then the service's object: strings, each ended by NUL */
-};
-
-union fds {
-	struct cmsghdr head;
-	char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
 };
 
 static char bytes[FORKSERVER_SIZE_MAX];	/* of the request: PID 1's own copy, and the server's */
@@ -84,29 +80,19 @@ static int null_fd(void)
 static pid_t serve_one(int fd)
 {
 	const char *argv[BIRTH_ARGS_MAX + 1] = {NULL};
-	union fds control;
 	struct iovec part = {bytes, sizeof(bytes)};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
-				 .msg_controllen = sizeof(control.bytes)};
-	ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-	const struct cmsghdr *head = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-	int fds[FDS_MAX];
-	size_t n_fds = 0;
+	struct fd_received received;
+	ssize_t n = fd_receive(fd, &part, 1, FDS_MAX, &received, 0);
 	struct birth birth;
 	pid_t pid = -EPROTO;
 
 	if (n <= 0)
 		_exit(0);	/* PID 1 needs it no more */
-	if (head && head->cmsg_type == SCM_RIGHTS) {
-		n_fds = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(fds, CMSG_DATA(head), n_fds * sizeof(int));
-	}
-	if (decode((size_t)n, fds, n_fds, argv, &birth)) {
+	if (decode((size_t)n, received.fds, received.n, argv, &birth)) {
 		birth.null_fd = null_fd();
 		pid = birth.null_fd < 0 ? -errno : birth_clone(&birth, true);
 	}
-	for (size_t i = 0; i < n_fds; i++)
-		close(fds[i]);
+	fd_close(&received);
 	return pid;
 }
 
@@ -226,23 +212,17 @@ static bool tell(const struct birth *birth)
 	int fds[FDS_MAX];
 	size_t n_fds = 0;
 	struct iovec part = {bytes, encode(birth)};
-	union fds control = {0};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes};
+	int r;
 
 	if (part.iov_len > FORKSERVER_SIZE_MAX)
 		return false;
 	for (size_t i = 0; i < FDS_MAX; i++)
 		if (all[i] >= 0)
 			fds[n_fds++] = all[i];
-	message.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-	control.head = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
-					.cmsg_len = CMSG_LEN(sizeof(int) * n_fds)};
-	memcpy(CMSG_DATA(&control.head), fds, n_fds * sizeof(int));
-	if (sendmsg(server_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-		return true;
-	if (errno == EPIPE || errno == ECONNRESET)
+	r = fd_send(server_fd, &part, 1, fds, n_fds, MSG_DONTWAIT);
+	if (r == -EPIPE || r == -ECONNRESET)
 		lost();
-	return false;
+	return r == 0;
 }
 
 static pid_t fork_here(struct birth birth)

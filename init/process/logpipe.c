@@ -109,12 +109,8 @@ static int send_message(enum log_kind kind, size_t node, uint32_t argument, cons
 	struct log_head head = {.kind = (uint16_t)kind, .node = (uint16_t)node, .size = (uint32_t)size,
 				.argument = argument};
 	struct iovec parts[] = {{&head, sizeof(head)}, {(void *)body, size}};
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-	union fd_room room = {0};
 
-	if (attached >= 0)
-		fd_attach(&message, &room, attached);
-	return sendmsg(channel.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return fd_send(channel.fd, parts, 2, &attached, attached >= 0, MSG_DONTWAIT);
 }
 
 static int send_hello(void)

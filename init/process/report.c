@@ -13,6 +13,7 @@
 #include <gantry/report.h>
 
 #include "init/event/event.h"
+#include "init/lib/fdpass.h"
 #include "init/lib/memfd.h"
 #include "output.h"
 #include "row.h"
@@ -43,24 +44,8 @@ static void send_answer(struct child *child, enum report_kind kind, const char *
 {
 	struct report_head head = {.kind = (uint16_t)kind, .size = (uint32_t)strlen(name)};
 	struct iovec parts[] = {{&head, sizeof(head)}, {(void *)name, strlen(name)}};
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
 
-	if (fd >= 0) {
-		struct cmsghdr *c;
-
-		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
-		c = CMSG_FIRSTHDR(&message);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	}
-	if (sendmsg(child->report.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+	if (fd_send(child->report.fd, parts, 2, &fd, fd >= 0, MSG_DONTWAIT) < 0)
 		event_count_drop(child->spec.source);
 }
 
@@ -68,7 +53,7 @@ static void send_answer(struct child *child, enum report_kind kind, const char *
 static bool answer_take(struct child *child, const char *name)
 {
 	int fd = -1;
-	int r = child->spec.take ? child->spec.take(child, name, &fd) : 
+	int r = child->spec.take ? child->spec.take(child, name, &fd) :
 		nodes->take(child->spec.node, name, &fd);
 
 	if (r == -EAGAIN)
@@ -229,39 +214,20 @@ static int read_report(struct child *child)
 		struct report_head head;
 		char bytes[REPORT_DATAGRAM_MAX + 1];
 	} buffer;
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int) * 4)];
-	} control;
 	struct iovec part = {buffer.bytes, sizeof(buffer.bytes)};
-	struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
-			     .msg_controllen = sizeof(control.bytes)};
-	ssize_t n = recvmsg(child->report.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	int fds[4], n_fds = 0;
+	struct fd_received received;
+	ssize_t n = fd_receive(child->report.fd, &part, 1, 1, &received, MSG_DONTWAIT);
 	bool good;
 
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -1;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t at = 0; at + CMSG_LEN(sizeof(int)) <= c->cmsg_len && n_fds < 4; at += sizeof(int))
-			memcpy(&fds[n_fds++], CMSG_DATA(c) + at, sizeof(int));
-	}
-	if (n == 0 && !n_fds)
+		return n == -EAGAIN || n == -EINTR ? 0 : -1;
+	if (n == 0 && received.n == 0 && !received.dropped)
 		return -1;
-	good = (size_t)n >= sizeof(buffer.head) && !(msg.msg_flags & MSG_TRUNC) &&
-	       buffer.head.size == (size_t)n - sizeof(buffer.head) && n_fds <= 1;
-	if (good) {
-		int fd = n_fds ? fds[0] : -1;
-
-		good = message(child, &buffer.head, buffer.bytes + sizeof(buffer.head), &fd);
-		if (n_fds)
-			fds[0] = fd;
-	}
-	for (int i = 0; i < n_fds; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+	good = (size_t)n >= sizeof(buffer.head) && !received.cut && !received.dropped &&
+	       buffer.head.size == (size_t)n - sizeof(buffer.head);
+	if (good)
+		good = message(child, &buffer.head, buffer.bytes + sizeof(buffer.head), &received.fds[0]);
+	fd_close(&received);
 	if (!good)
 		event_count_drop(child->spec.source);
 	return 1;

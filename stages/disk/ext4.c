@@ -11,23 +11,19 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <gantry/cleanup.h>
 
+#include "init/lib/run.h"
 #include "stages/lib/report.h"
 
 #define EXT4_BLOCK   4096
-#define EXIT_NO_EXEC 127
 #define PATIENCE_OPTIONS "nodiscard,lazy_itable_init=1,lazy_journal_init=1"
 
 /* Documentation/filesystems/ext4/super.rst of the kernel; little-endian. */
@@ -51,75 +47,41 @@
 
 static char *const environment[] = {"PATH=/sbin:/bin", "LC_ALL=C", NULL};
 
-static _Noreturn void run_child(const char *const argv[], int output, pid_t parent)
-{
-	int null = open("/dev/null", O_RDONLY);
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent || dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0)
-		_exit(EXIT_NO_EXEC);
-	execve(argv[0], (char *const *)argv, environment);
-	_exit(EXIT_NO_EXEC);
-}
-
 /* Each line of output is an event; the first and the last one with words stay for the reason. */
 struct output {
+	const char *program;
 	char first[160], last[160];
 };
 
-static void tell_output(int fd, const char *program, struct output *ret)
+static void take_line(void *with, const char *line)
 {
-	_cleanup_(cleanup_fclose) FILE *file = fdopen(fd, "r");
-	char line[256];
+	struct output *output = with;
+	size_t length;
 
-	if (!file) {
-		close(fd);
+	line += strspn(line, " \t");
+	length = strlen(line);
+	while (length && (line[length - 1] == ' ' || line[length - 1] == '\b'))
+		length--;
+	if (!length)
 		return;
-	}
-	while (fgets(line, sizeof(line), file)) {
-		size_t length = strcspn(line, "\n"), skip;
-
-		while (length && (line[length - 1] == ' ' || line[length - 1] == '\b'))
-			length--;
-		line[length] = '\0';
-		skip = strspn(line, " \t");
-		if (!line[skip])
-			continue;
-		report_event(EVENT_DEBUG, "%s: %s", program, line + skip);
-		snprintf(ret->last, sizeof(ret->last), "%.159s", line + skip);
-		if (!ret->first[0])
-			memcpy(ret->first, ret->last, sizeof(ret->first));
-	}
+	report_event(EVENT_DEBUG, "%s: %.*s", output->program, (int)length, line);
+	snprintf(output->last, sizeof(output->last), "%.*s", (int)length, line);
+	if (!output->first[0])
+		memcpy(output->first, output->last, sizeof(output->first));
 }
 
 /* The exit status, or negative errno: -ENOENT without the program, -EINTR when a signal ended it. */
 static int run(const char *const argv[], struct output *ret)
 {
-	const char *program = strrchr(argv[0], '/') + 1;
-	pid_t parent = getpid(), pid;
-	int output[2], status;
+	const struct run program = {.words = (char *const *)argv, .environment = environment, .line = take_line,
+				    .with = ret};
+	int r;
 
-	*ret = (struct output){0};
-	if (access(argv[0], X_OK) < 0 || pipe2(output, O_CLOEXEC) < 0)
+	*ret = (struct output){.program = strrchr(argv[0], '/') + 1};
+	if (access(argv[0], X_OK) < 0)
 		return -errno;
-	pid = fork();
-	if (pid < 0) {
-		int r = -errno;
-
-		close(output[0]);
-		close(output[1]);
-		return r;
-	}
-	if (pid == 0)
-		run_child(argv, output[1], parent);
-	close(output[1]);
-	tell_output(output[0], program, ret);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	if (!WIFEXITED(status))
-		return -EINTR;
-	return WEXITSTATUS(status) == EXIT_NO_EXEC ? -ENOEXEC : WEXITSTATUS(status);
+	r = run_program(&program);
+	return r >= RUN_KILLED ? -EINTR : r == RUN_NOT_EXECUTED ? -ENOEXEC : r;
 }
 
 static int explain(const char *program, int status, const char *last, char *why)

@@ -10,101 +10,69 @@
 #include <grp.h>
 #include <poll.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <gantry/cleanup.h>
 #include <gantry/report.h>
 #include <gantry/stage.h>
 
+#include "init/lib/privilege.h"
+#include "init/lib/run.h"
 #include "stages/lib/options.h"
 #include "stages/lib/report.h"
 
 #define ARGUMENTS_MAX 64
-#define LINE_MAX_BYTES 1024
+#define GROUPS_MAX    64
 #define REASON_LINES  3
-#define EXEC_FAILED   127	/* the child could not become the program; errno is in the pipe */
 
 struct program {
 	char *argv[ARGUMENTS_MAX + 1];
 	const struct passwd *user;	/* NULL: root */
 	bool speaks;			/* protocol "report" */
-	pid_t pid;
-	int lines;			/* its output */
-	char line[LINE_MAX_BYTES];	/* the one being read */
-	size_t used;
-	char last[REASON_LINES][LINE_MAX_BYTES + 1];
+	char last[REASON_LINES][RUN_LINE_MAX];
 	size_t n_lines;
 };
 
-/* In the child. Returns only on failure, with what could not be done. */
-static const char *become(struct program *p, int out)
+/* 0, or negative with errno. */
+static int become(const struct passwd *user)
 {
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-		return "parent death signal";
-	signal(SIGPIPE, SIG_DFL);
-	if (dup2(out, 1) < 0 || dup2(out, 2) < 0)
-		return "output";
-	if (p->speaks && fcntl(REPORT_FD, F_SETFD, 0) < 0)
-		return "report socket";
-	if (p->user) {
-		if (initgroups(p->user->pw_name, p->user->pw_gid) < 0 || setgid(p->user->pw_gid) < 0 ||
-		    setuid(p->user->pw_uid) < 0)
-			return "user";
-		/* A change of user clears it. */
-		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-			return "parent death signal";
-	}
-	umask(0022);
-	execv(p->argv[0], p->argv);
-	return p->argv[0];
+	gid_t groups[GROUPS_MAX];
+	int n = GROUPS_MAX, r;
+
+	if (getgrouplist(user->pw_name, user->pw_gid, groups, &n) < 0)
+		r = -E2BIG;
+	else
+		r = privilege_user(user->pw_uid, user->pw_gid, groups, (size_t)n);
+	errno = -r;
+	return r;
 }
 
-static int start(struct program *p)
+static const char *prepare(void *with)
 {
-	int fds[2];
+	const struct program *p = with;
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return -errno;
-	p->pid = fork();
-	if (p->pid < 0) {
-		int r = -errno;
-
-		close(fds[0]);
-		close(fds[1]);
-		return r;
-	}
-	if (p->pid == 0) {
-		const char *what = become(p, fds[1]);
-
-		dprintf(fds[1], "%s: %s\n", what, strerror(errno));
-		_exit(EXEC_FAILED);
-	}
-	close(fds[1]);
-	p->lines = fds[0];
-	return 0;
+	if (p->speaks && fcntl(REPORT_FD, F_SETFD, 0) < 0)
+		return "report socket";
+	if (p->user && become(p->user) < 0)
+		return "user";
+	umask(0022);
+	return NULL;
 }
 
 /* Our descriptor 1 is PID 1's log pipe: a whole line there is one event of this stage. */
-static void end_line(struct program *p)
+static void take_line(void *with, const char *text)
 {
-	char *slot = p->last[p->n_lines % REASON_LINES];
+	struct program *p = with;
+	char line[RUN_LINE_MAX + 1];
+	size_t size = (size_t)snprintf(line, sizeof(line), "%s\n", text);
 
-	if (p->used == 0)
-		return;
-	p->n_lines++;
-	memcpy(slot, p->line, p->used);
-	slot[p->used] = '\0';
-	p->line[p->used] = '\n';
-	for (size_t done = 0; done < p->used + 1;) {
-		ssize_t n = write(STDOUT_FILENO, p->line + done, p->used + 1 - done);
+	memcpy(p->last[p->n_lines++ % REASON_LINES], text, size);	/* with its NUL */
+	for (size_t done = 0; done < size;) {
+		ssize_t n = write(STDOUT_FILENO, line + done, size - done);
 
 		if (n < 0 && errno != EINTR && errno != EAGAIN)
 			break;
@@ -115,87 +83,38 @@ static void end_line(struct program *p)
 		}
 		done += n > 0 ? (size_t)n : 0;
 	}
-	p->used = 0;
 }
 
-/* True while there may be more. */
-static bool read_lines(struct program *p)
-{
-	char buffer[4096];
-	ssize_t n = read(p->lines, buffer, sizeof(buffer));
-
-	if (n < 0)
-		return errno == EINTR || errno == EAGAIN;
-	for (ssize_t i = 0; i < n; i++) {
-		if (buffer[i] == '\n')
-			end_line(p);
-		else if (p->used < LINE_MAX_BYTES - 1)
-			p->line[p->used++] = buffer[i];
-	}
-	return n > 0;
-}
-
-/* Until the program has ended; a process that it left behind with the pipe open is not waited for. */
-static int follow(struct program *p, siginfo_t *ret)
-{
-	int pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
-	struct pollfd fds[2] = {
-		{.fd = p->lines, .events = POLLIN},
-		{.fd = pidfd, .events = POLLIN},
-	};
-	int r = 0;
-
-	if (pidfd < 0)
-		return -errno;
-	while (!fds[1].revents) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR) {
-			r = -errno;
-			break;
-		}
-		if (fds[0].fd >= 0 && fds[0].revents && !read_lines(p))
-			fds[0].fd = -1;
-	}
-	if (fcntl(p->lines, F_SETFL, O_NONBLOCK) == 0) {
-		while (fds[0].fd >= 0 && poll(fds, 1, 0) > 0 && read_lines(p))
-			;
-	}
-	end_line(p);
-	close(pidfd);
-	if (r == 0 && waitid(P_PID, (id_t)p->pid, ret, WEXITED) < 0)
-		r = -errno;
-	return r;
-}
-
-/* "exit status 3: the last lines / of the program"; a program that speaks for itself has said why. */
-static int judge(struct program *p, const siginfo_t *end)
+/* "exit status 3: the last lines / of the program"; a program that speaks for itself has reported why. */
+static int judge(struct program *p, int end)
 {
 	size_t first = p->n_lines > REASON_LINES ? p->n_lines - REASON_LINES : 0;
-	char said[REASON_LINES * (LINE_MAX_BYTES + 3) + 1] = "";
+	char said[REASON_LINES * (RUN_LINE_MAX + 3) + 1] = "";
 
 	for (size_t i = first; i < p->n_lines; i++) {
 		strcat(said, i == first ? ": " : " / ");
 		strcat(said, p->last[i % REASON_LINES]);
 	}
-	if (end->si_code != CLD_EXITED) {
-		report_result("%s killed by signal %d%s", p->argv[0], end->si_status, said);
+	if (end >= RUN_KILLED) {
+		report_result("%s killed by signal %d%s", p->argv[0], end - RUN_KILLED, said);
 		return STAGE_AGAIN;
 	}
-	if (end->si_status == 0) {
+	if (end == 0) {
 		if (!p->speaks)
 			report_result("%s", p->n_lines ? p->last[(p->n_lines - 1) % REASON_LINES] : "exit status 0");
 		return STAGE_DONE;
 	}
-	if (!p->speaks || end->si_status == EXEC_FAILED)
-		report_result("%s exit status %d%s", p->argv[0], end->si_status, said);
-	return end->si_status == STAGE_NEVER ? STAGE_NEVER : STAGE_AGAIN;
+	if (!p->speaks || end == RUN_NOT_EXECUTED)
+		report_result("%s exit status %d%s", p->argv[0], end, said);
+	return end == STAGE_NEVER ? STAGE_NEVER : STAGE_AGAIN;
 }
 
 static int run(struct stage_context *context)
 {
 	static struct program p;
 	const char *user = option_string(context, "user", "");
+	const struct run program = {.words = p.argv, .prepare = prepare, .line = take_line, .with = &p};
 	struct json_object *command;
-	siginfo_t end = {0};
 	size_t n;
 	int r;
 
@@ -210,14 +129,12 @@ static int run(struct stage_context *context)
 		report_result("no user %s", user);
 		return STAGE_NEVER;
 	}
-	r = start(&p);
-	if (r == 0)
-		r = follow(&p, &end);
+	r = run_program(&program);
 	if (r < 0) {
 		report_result("%s: %s", p.argv[0], strerror(-r));
 		return STAGE_AGAIN;
 	}
-	r = judge(&p, &end);
+	r = judge(&p, r);
 	if (p.speaks)
 		_exit(r);	/* its own report is the result, even if there is none */
 	return r;

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +24,8 @@
 
 #include <gantry/cleanup.h>
 
+#include "init/lib/fdpass.h"
+#include "init/lib/privilege.h"
 #include "stages/lib/backoff.h"
 #include "stages/lib/file.h"
 
@@ -213,25 +214,15 @@ static void make_plan(const struct worker_task *task, struct s3_client *client, 
 
 static int receive_job(int socket, struct worker_job *ret, int *ret_fd)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
 	struct iovec part = { ret, sizeof(*ret) };
-	struct msghdr message = {
-		.msg_iov = &part, .msg_iovlen = 1,
-		.msg_control = control.bytes, .msg_controllen = sizeof(control.bytes),
-	};
-	struct cmsghdr *c;
-	ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+	struct fd_received received;
 
-	if (n != (ssize_t)sizeof(*ret))
+	if (fd_receive(socket, &part, 1, 1, &received, 0) != (ssize_t)sizeof(*ret)) {
+		fd_close(&received);
 		return -EPIPE;
-	c = CMSG_FIRSTHDR(&message);
-	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-		return -EBADMSG;
-	memcpy(ret_fd, CMSG_DATA(c), sizeof(*ret_fd));
-	return 0;
+	}
+	*ret_fd = received.fds[0];
+	return received.n ? 0 : -EBADMSG;
 }
 
 /*
@@ -242,13 +233,10 @@ static void leave_privileges(pid_t parent, int socket)
 {
 	if (dup2(socket, JOB_FD) < 0 || syscall(SYS_close_range, JOB_FD + 1, ~0u, 0) < 0)
 		_exit(1);
-	if (geteuid() == 0) {
-		if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
-		    setresuid(NOBODY, NOBODY, NOBODY) < 0)
-			_exit(1);
-	}
+	if (geteuid() == 0 && privilege_user(NOBODY, NOBODY, NULL, 0) < 0)
+		_exit(1);
 	/* After the change of user, which resets both. */
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || privilege_no_new() < 0 ||
 	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		_exit(1);
 	if (getppid() != parent)
@@ -322,24 +310,13 @@ int worker_start(const struct worker_task *task, _Atomic uint64_t *received, str
 
 int worker_give(struct worker *worker, const struct worker_job *job, int fd)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
 	struct iovec part = { (void *)job, sizeof(*job) };
-	struct msghdr message = {
-		.msg_iov = &part, .msg_iovlen = 1,
-		.msg_control = control.bytes, .msg_controllen = sizeof(control.bytes),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+	int r;
 
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(fd));
-	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 	atomic_store_explicit(worker->received, 0, memory_order_relaxed);
-	if (sendmsg(worker->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof(*job))
-		return errno == EPIPE || errno == ECONNRESET ? -EPIPE : -errno;
+	r = fd_send(worker->socket, &part, 1, &fd, 1, MSG_DONTWAIT);
+	if (r < 0)
+		return r == -ECONNRESET ? -EPIPE : r;
 	worker->busy = true;
 	worker->run = job->run;
 	return 0;

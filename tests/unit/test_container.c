@@ -15,7 +15,7 @@
 #include "init/config/keys.h"
 #include "init/config/load.h"
 #include "init/lib/config.h"
-#include "init/container/container.h"
+#include "init/container/command.h"
 #include "fake_stages.h"
 #include "test.h"
 

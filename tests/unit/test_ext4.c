@@ -3,7 +3,7 @@
  * Making and checking a file system with the real mke2fs and e2fsck, on files: what counts as clean, what is repaired,
  * and what is left to a person.
  */
-/* links: disk */
+/* links: disk init/lib */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
  * The stage side of the report socket, with the test as PID 1 at the other end: what is sent fits the protocol
  * whatever it is made of, and what comes back is checked before it is believed.
  */
-/* links: stages/lib */
+/* links: stages/lib init/lib */
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>

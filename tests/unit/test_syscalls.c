@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the filter takes from a stage and what it leaves, each tried for real in a child. */
-/* links: stages/syscalls.c */
+/* links: stages/syscalls.c init/lib */
 /* libs: libseccomp */
 #include <errno.h>
 #include <sched.h>

@@ -221,7 +221,7 @@ class LaunchTest(unittest.TestCase):
             with self.subTest(text=text):
                 launched = self.launch_text(text)
                 self.assertEqual(launched.status, 125)
-                self.assertIn("no service", launched.reason)
+                self.assertIn("does not hold a service", launched.reason)
 
     # -- what it is confined to
 
@@ -339,7 +339,7 @@ print(json.dumps(seen))
     def test_read_only_paths_that_cannot_be_are_named(self):
         os.symlink("/etc", self.path("link"))
         self.assert_fails(self.launch(["/bin/true"], read_only=["/nowhere"]), "read_only /nowhere: no such file or directory")
-        self.assert_fails(self.launch(["/bin/true"], read_only=["/mnt/link"]), "read_only /mnt/link: leads over a symbolic link")
+        self.assert_fails(self.launch(["/bin/true"], read_only=["/mnt/link"]), "read_only /mnt/link: symbolic link in the path")
 
     def test_oom_score_is_set_before_the_user_is(self):
         # upwards, which a test may where the machine gives it no CAP_SYS_RESOURCE
@@ -368,13 +368,13 @@ print(json.dumps(seen))
         self.assert_fails(self.environment_file(b"A=1\n" + b"#" * 65536), "environment_file /mnt/env: is larger than 64 KiB")
         self.assert_fails(self.launch(["/bin/true"], environment_file="/mnt/none"),
                           "environment_file /mnt/none: no such file or directory")
-        self.assert_fails(self.launch(["/bin/true"], environment_file="/mnt"), "environment_file /mnt: is no regular file")
+        self.assert_fails(self.launch(["/bin/true"], environment_file="/mnt"), "environment_file /mnt: is not a regular file")
         os.symlink("env", self.path("link"))
         self.assert_fails(self.launch(["/bin/true"], environment_file="/mnt/link"),
-                          "environment_file /mnt/link: leads over a symbolic link")
+                          "environment_file /mnt/link: symbolic link in the path")
         os.mkfifo(self.path("fifo"))
         self.assert_fails(self.launch(["/bin/true"], environment_file="/mnt/fifo"),
-                          "environment_file /mnt/fifo: is no regular file")
+                          "environment_file /mnt/fifo: is not a regular file")
 
     # -- before_start
 
@@ -400,14 +400,14 @@ print(json.dumps(seen))
     def test_root_follows_no_symbolic_link(self):
         os.mkdir(self.path("victim"), 0o700)
         os.symlink("victim", self.path("link"))
-        wrong = "not a directory, or leads over a symbolic link"
+        wrong = "not a directory, or a symbolic link in the path"
         step = {"user": "reth", "mode": "0777"}
         self.assert_fails(self.before({"directory": "/mnt/link", **step}), f"directory /mnt/link: {wrong}")
         self.assert_fails(self.before({"directory": "/mnt/link/x", **step}), f"directory /mnt/link/x: {wrong}")
         self.assert_fails(self.before({"secret": "/mnt/link/x", **step}), f"secret /mnt/link/x: {wrong}")
         self.assert_fails(self.before({"remove": "/mnt/link/x"}), f"remove /mnt/link/x: {wrong}")
         self.assert_fails(self.before({"secret": "/mnt/link", **step}),
-                          "secret /mnt/link: exists and is no regular file")
+                          "secret /mnt/link: exists and is not a regular file")
         self.assertEqual(self.modes("victim"), ("0o700", 0, 0))
         self.assertEqual(os.listdir(self.path("victim")), [])
 
@@ -456,7 +456,7 @@ print(json.dumps(seen))
         self.assertEqual(sorted(os.listdir(self.shared)), ["from", "to"])
         os.symlink("from", self.path("link"))
         self.assert_fails(self.before({"file": "/mnt/to", "from": "/mnt/link"}),
-                          "file /mnt/to from /mnt/link: leads over a symbolic link")
+                          "file /mnt/to from /mnt/link: symbolic link in the path")
         self.assert_fails(self.before({"file": "/mnt/to", "from": "/mnt/none"}),
                           "file /mnt/to from /mnt/none: no such file or directory")
         os.mkdir(self.path("d"))
@@ -476,7 +476,7 @@ print(json.dumps(seen))
         os.chmod(self.path("f"), 0o600)
         os.symlink("f", self.path("link"))
         os.link(self.path("f"), self.path("g"))
-        self.assert_fails(self.before({"path": "/mnt/link", "mode": "0666"}), "path /mnt/link: leads over a symbolic link")
+        self.assert_fails(self.before({"path": "/mnt/link", "mode": "0666"}), "path /mnt/link: symbolic link in the path")
         self.assert_fails(self.before({"path": "/mnt/f", "mode": "0666"}), "path /mnt/f: has more than one name (hard links)")
         self.assert_fails(self.before({"path": "/mnt/none", "mode": "0666"}), "path /mnt/none: no such file or directory")
         self.assertEqual(self.modes("f"), ("0o600", 0, 0))

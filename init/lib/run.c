@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -17,6 +16,9 @@
 #include <gantry/cleanup.h>
 
 #include "run.h"
+
+#define PIPE_BYTES 65536	/* pipe(7): the size of one that is not changed */
+#define READ_BYTES 4096
 
 struct lines {
 	char text[RUN_LINE_MAX];
@@ -36,7 +38,7 @@ static void take(const struct run *run, struct lines *lines, const char *bytes, 
 	for (size_t i = 0; i < size; i++) {
 		if (bytes[i] != '\n') {
 			if (lines->size < sizeof(lines->text) - 1)
-				lines->text[lines->size++] = bytes[i];
+				lines->text[lines->size++] = bytes[i] ? bytes[i] : ' ';
 			continue;
 		}
 		lines->text[lines->size] = '\0';
@@ -46,53 +48,79 @@ static void take(const struct run *run, struct lines *lines, const char *bytes, 
 	}
 }
 
-/* Until there is nothing more now. False: at the end. */
-static bool drain(const struct run *run, struct lines *lines, int fd)
+/* Once: a program that never stops printing must not keep its deadline from being looked at. Negative: at the end. */
+static ssize_t take_some(const struct run *run, struct lines *lines, int fd)
 {
-	char bytes[4096];
-	ssize_t n;
+	char bytes[READ_BYTES];
+	ssize_t n = read(fd, bytes, sizeof(bytes));
 
-	while ((n = read(fd, bytes, sizeof(bytes))) > 0)
+	if (n > 0)
 		take(run, lines, bytes, (size_t)n);
-	return n < 0 && (errno == EAGAIN || errno == EINTR);
+	return n > 0 ? n : n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
 }
 
-/* In the child: a process group of its own, so that what it has started ends with it; and it ends with its parent. */
-_Noreturn static void become(const struct run *run, int input, int output)
+/* What the pipe can still hold after the program's end; something that it left running may print for ever. */
+static void take_rest(const struct run *run, struct lines *lines, int fd)
 {
-	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if ((input >= 0 && dup2(input, 0) < 0) || dup2(output, 1) < 0 || dup2(output, 2) < 0)
-		_exit(127);
-	execve(run->words[0], run->words, run->environment);
-	dprintf(2, "%s: %s\n", run->words[0], strerror(errno));
-	_exit(127);
+	for (int i = 0; i <= PIPE_BYTES / READ_BYTES && take_some(run, lines, fd) > 0; i++)
+		;
+	take(run, lines, "\n", 1);
 }
 
+/* The step that failed, with errno; it does not return otherwise. */
+static const char *become(const struct run *run, int input, int output, pid_t parent)
+{
+	const char *failed;
+
+	if (run->deadline_ns)
+		setpgid(0, 0);
+	if (dup2(output, 1) < 0 || dup2(output, 2) < 0)
+		return "output";
+	if (dup2(input >= 0 ? input : open("/dev/null", O_RDONLY | O_CLOEXEC), 0) < 0)
+		return "input";
+	signal(SIGPIPE, SIG_DFL);
+	failed = run->prepare ? run->prepare(run->with) : NULL;
+	if (failed)
+		return failed;
+	/* After prepare, because a change of user clears it; and the parent may have ended before. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return "parent death signal";
+	if (getppid() != parent)
+		_exit(RUN_NOT_EXECUTED);
+	execve(run->words[0], run->words, run->environment ? run->environment : environ);
+	return run->words[0];
+}
+
+/* To wait for: -1, for ever, if when is 0. */
 static int milliseconds_to(int64_t when)
 {
 	int64_t left = (when - run_now_ns() + 999999) / 1000000;
 
-	return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+	return when == 0 ? -1 : left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
+/* The earlier of two times, of which 0 is never. */
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return !a || (b && b < a) ? b : a;
 }
 
 /* Waits for its end or its deadline; the process is not reaped yet. 0 or -ETIMEDOUT. */
 static int attend(const struct run *run, struct lines *lines, pid_t pid, int pidfd, int output)
 {
 	struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN}, {.fd = output, .events = POLLIN}};
-	int64_t tick = run->tick_ns ? run_now_ns() + run->tick_ns : INT64_MAX;
+	int64_t tick = run->tick_ns ? run_now_ns() + run->tick_ns : 0;
 
 	for (;;) {
-		int64_t next = tick < run->deadline_ns ? tick : run->deadline_ns;
-		int r = poll(fds, 2, milliseconds_to(next));
+		int r = poll(fds, 2, milliseconds_to(earlier(tick, run->deadline_ns)));
 
-		if (r > 0 && fds[1].revents && !drain(run, lines, output))
+		if (r > 0 && fds[1].revents && take_some(run, lines, output) < 0)
 			fds[1].fd = -1;
 		if (r > 0 && fds[0].revents)
 			return 0;
-		if (run_now_ns() >= run->deadline_ns)
+		if (run->deadline_ns && run_now_ns() >= run->deadline_ns)
 			return -ETIMEDOUT;
-		if (run_now_ns() >= tick) {
+		if (tick && run_now_ns() >= tick) {
 			run->tick(run->with, pid);
 			tick += run->tick_ns;
 		}
@@ -106,21 +134,20 @@ static int finish(const struct run *run, pid_t pid, int output)
 	int status = 0, r = pidfd < 0 ? -errno : attend(run, &lines, pid, pidfd, output);
 
 	if (r < 0)
-		kill(-pid, SIGKILL);
+		kill(run->deadline_ns ? -pid : pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	drain(run, &lines, output);
-	take(run, &lines, "\n", 1);
+	take_rest(run, &lines, output);
 	if (r < 0)
 		return r;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : RUN_KILLED + WTERMSIG(status);
 }
 
 int run_program(const struct run *run)
 {
 	_cleanup_(cleanup_close) int output_read = -1, output_write = -1, input_read = -1, input_write = -1;
 	int output[2], input[2];
-	pid_t pid;
+	pid_t parent = getpid(), pid;
 
 	if (pipe2(output, O_CLOEXEC) < 0)
 		return -errno;
@@ -141,9 +168,14 @@ int run_program(const struct run *run)
 	pid = fork();
 	if (pid < 0)
 		return -errno;
-	if (pid == 0)
-		become(run, input_read, output_write);
-	setpgid(pid, pid);
+	if (pid == 0) {
+		const char *failed = become(run, input_read, output_write, parent);
+
+		dprintf(output_write, "%s: %s\n", failed, strerror(errno));
+		_exit(RUN_NOT_EXECUTED);
+	}
+	if (run->deadline_ns)
+		setpgid(pid, pid);
 	close(output_write);
 	output_write = -1;
 	return finish(run, pid, output_read);

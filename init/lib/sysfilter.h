@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A seccomp filter made of tables: lists of system calls with what each list's callers get, and a default for all other
+ * calls. The tables are where they are meant: a service's profile, a stage's filter, the roles' allow lists.
+ */
+#ifndef INIT_LIB_SYSFILTER_H
+#define INIT_LIB_SYSFILTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* System calls by number (seccomp.h's SCMP_SYS); action: SCMP_ACT_..., another one than the filter's default. */
+struct sysfilter_list {
+	uint32_t action;
+	const int *calls;
+	size_t n;
+};
+
+#define SYSFILTER_LIST(what, array) {(what), (array), sizeof(array) / sizeof(*(array))}
+
+/* A call whose argument `index`, masked, has this value. */
+struct sysfilter_argument {
+	uint32_t action;
+	int call;
+	unsigned index;
+	uint64_t mask, value;
+};
+
+struct sysfilter {
+	uint32_t otherwise;		/* of calls in no list */
+	uint32_t other_abi;		/* of calls by another ABI's numbers, which no list can name */
+	bool threads;			/* for the threads that run already, too */
+	struct sysfilter_list lists[6];	/* those without calls count for nothing */
+	const struct sysfilter_argument *arguments;
+	size_t n_arguments;
+};
+
+/*
+ * Loads the filter for this thread and all that it starts, for good. Needs no_new_privs, which it does not set, or
+ * CAP_SYS_ADMIN. 0 or negative errno.
+ */
+int sysfilter_load(const struct sysfilter *filter);
+
+#endif
