@@ -116,7 +116,7 @@ static void start_node(size_t index)
 		.kill = kill_node,
 		.exited = exited,
 		.started = service ? service_started : NULL,
-		.told = service ? NULL : refresh_run_told,
+		.reported = service ? NULL : refresh_run_told,
 		.logged = logpipe_covers(index),
 	};
 	char reason[NODE_REASON_MAX];

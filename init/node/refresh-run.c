@@ -288,7 +288,7 @@ static void start(const struct refresh_action *action)
 	const struct config_node *node = &config->nodes[index];
 	const char *const argv[] = {"stage", node->stage->type, node->name, modes[action->mode], NULL};
 	struct child_spec spec = {.source = node->name, .argv = argv, .node = index, .options_fd = options[index],
-				  .channel_fd = -1, .given = given, .take = take, .told = refresh_run_told};
+				  .channel_fd = -1, .given = given, .take = take, .reported = refresh_run_told};
 	int r;
 
 	step_old = action->old;
