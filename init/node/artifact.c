@@ -14,8 +14,8 @@
 struct artifact {
 	char name[ARTIFACT_NAME_MAX];
 	int fd;
-	bool own;	/* given by PID 1 */
-	bool kept;	/* somebody may want it at any time: a refresh, a service that is started again */
+	bool own;	/* given by PID 1 itself */
+	bool kept;	/* never expires: a refresh or a restarted service may take it at any time */
 };
 
 static const struct plan *plan;
@@ -30,7 +30,7 @@ static bool lists(const char *const *names, const char *name)
 	return false;
 }
 
-/* A stage by its type; a service by its container's login. */
+/* A stage's type lists the artifacts it takes; a service takes the one that its container's login names. */
 static bool takes(const struct plan_node *node, const char *name)
 {
 	const struct config_node *config = node->config;
@@ -40,7 +40,7 @@ static bool takes(const struct plan_node *node, const char *name)
 	return config->takes && !strcmp(config->takes, name);
 }
 
-/* What is kept for a service is the document without the secrets of the disk, which no registry asks for. */
+/* A service gets the copy of the document without the disk secrets, since a registry login needs none of them. */
 static const char *kept_name(const struct plan_node *node, const char *name)
 {
 	return !node->config->stage && !strcmp(name, CONFIG_ARTIFACT) ? KEPT_ARTIFACT : name;
@@ -147,7 +147,7 @@ void artifact_replace(const char *name, int fd)
 		close(fd);
 }
 
-/* A node that may still give or take something: anything but one that ended well for good. */
+/* Whether the node may still give an artifact: not if it is done or skipped, nor after it failed for good. */
 static bool may_act(const struct plan_node *node)
 {
 	return node->state != NODE_DONE && node->state != NODE_SKIPPED && node->state != NODE_FAILED &&
@@ -196,7 +196,7 @@ void artifact_expire(void)
 
 			/* A failed or blocked taker may be started again by hand. */
 			if (node->config->kind == NODE_SERVICE)
-				break;	/* stages come first; a service's is kept */
+				break;	/* services follow the stages, and their artifacts are `kept` */
 			if (node->config->stage && lists(node->config->stage->takes, artifact->name) &&
 			    node->state != NODE_DONE && node->state != NODE_SKIPPED)
 				wanted = true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Artifacts: named bytes that one stage gives and other nodes take, held by PID 1 as sealed memfds that it never reads.
- * The table has one row for each name that some stage of the plan may give, made before the loop starts.
+ * Artifacts: named bytes that one stage gives and other nodes take. PID 1 holds them as sealed memfds and never reads
+ * them. The table has one row for each name that a stage of the plan may give, allocated before the loop starts.
  */
 #ifndef INIT_NODE_ARTIFACT_H
 #define INIT_NODE_ARTIFACT_H
@@ -13,31 +13,31 @@
 
 #include "init/plan/plan.h"
 
+/* Call before the loop; the plan is kept. 0, or -ENOSPC: too many names. */
 int artifact_init(const struct plan *plan);
 
-/* Takes over fd if it is a sealed memfd of allowed size and the node's type may give it; else -errno, fd untouched. */
+/* Takes over fd if the node's type gives `name`; -EPERM, or memfd_check()'s error: fd stays the caller's. */
 int artifact_give(size_t node, const char *name, int fd);
 
-/* PID 1's own: the reason of a held boot. */
+/* Sets an artifact that PID 1 itself gives: the reason of a held boot. */
 void artifact_give_text(const char *name, const char *text);
 
 /*
- * A service that takes the hub's document gets it without the secrets of the disk.
- * 0 and a read-only descriptor with an offset of its own, the caller's to close; -EAGAIN: not there yet; -ENOENT:
- * nobody gives it any more; -EPERM: the node does not take it.
+ * 0 and a read-only descriptor with its own offset, the caller's to close; -EAGAIN: not given yet; -ENOENT: no node
+ * can give it any more; -EPERM: the node does not take it. A service gets the hub's document without the disk secrets.
  */
 int artifact_take(size_t node, const char *name, int *ret_fd);
 
-/* Keeps what is given under this name until the end, though no node wants it: a refresh compares with it. */
+/* Exempts the artifact from artifact_expire(): a refresh compares with it. */
 void artifact_keep(const char *name);
 
-/* What is there now, as of artifact_take(): a descriptor, or -ENOENT, or another negative errno. */
+/* Returns a new descriptor as artifact_take() does, or -ENOENT or another negative errno. */
 int artifact_now(const char *name);
 
-/* Puts fd, a sealed memfd that is taken over, in its place. */
+/* Replaces the artifact by fd, a sealed memfd, which is taken over. */
 void artifact_replace(const char *name, int fd);
 
-/* Closes what no node can want any more, so that a secret lives no longer than it must. */
+/* Closes artifacts that no node can take any more, so that secrets leave the memory as soon as possible. */
 void artifact_expire(void);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements cgroup-node.h. A cgroup that must go and is not empty is a row of `leaving`, woken by its cgroup.events;
- * a life is the node's present cgroup, woken by its memory.events and kept from one run to the next. Marks of inotify
- * are taken back by hand: a removed folder of cgroupfs does not take those of its files along.
+ * Implements cgroup-node.h. A cgroup to be removed that is not empty is a row of `leaving`, with a watch on its
+ * cgroup.events; `lives` has the current cgroup of each node, with a watch on its memory.events. Watches are removed
+ * explicitly: removing a folder of cgroupfs does not remove the watches on its files.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,20 +20,20 @@
 #include "init/lib/loop.h"
 
 #define NO_NODE    ((size_t)-1)
-#define LEFT_MAX   32	/* rows beside those asked for: cgroups left to themselves */
+#define LEFT_MAX   32	/* additional rows, for abandoned cgroups */
 #define TURN_READS 8
 
 struct life {
 	char name[CGROUP_NAME_MAX];
 	unsigned generation;
-	bool made;			/* it is there, with its limits */
-	bool there;			/* and with a run of the node's in it */
-	bool spent;			/* SIGKILL was sent to all in it, or may have been */
-	bool quiet;			/* not watched until the next look */
+	bool made;			/* the cgroup exists, with its limits */
+	bool running;			/* and the node runs in it */
+	bool spent;			/* it was, or may have been, killed as a whole */
+	bool quiet;			/* not watched until look_timer fires */
 	int memory_wd;			/* -1: none */
-	uint64_t limit_hit, killed;	/* of this cgroup, as far as they were told */
+	uint64_t limit_hit, killed;	/* counts of this cgroup that are already reported */
 	uint64_t killed_now, killed_ever;	/* in this run, and in all */
-	char whose[64];			/* limit it was, of the latest kill */
+	char limit[64];			/* the limit that the latest kill was for */
 	struct cgroup_usage usage;
 	int64_t measured_ns;
 };
@@ -41,8 +41,8 @@ struct life {
 struct leaving {
 	char name[CGROUP_NAME_MAX];	/* "": the row is free */
 	int wd;
-	size_t node;			/* who waits for it; NO_NODE: nobody */
-	int64_t due_ns;			/* when it no longer does; 0: SIGKILL was not sent yet */
+	size_t node;			/* ends when the cgroup is empty; NO_NODE: none */
+	int64_t due_ns;			/* when the node ends anyway; 0: SIGKILL was not sent yet */
 };
 
 static const struct config *config;
@@ -67,7 +67,7 @@ static void unwatch(int *wd)
 	*wd = -1;
 }
 
-/* ---- killed for want of memory -------------------------------------------------------------------------------- */
+/* ---- OOM kills ------------------------------------------------------------------------------------------------- */
 
 static void keep_limit(struct life *life, bool own)
 {
@@ -76,19 +76,19 @@ static void keep_limit(struct life *life, bool own)
 	double value = (double)limit;
 	size_t i = 0;
 
-	snprintf(life->whose, sizeof(life->whose), "the machine's");
+	snprintf(life->limit, sizeof(life->limit), "the machine's");
 	if (!own || limit == CGROUP_UNKNOWN)
 		return;
 	for (; value >= 1024 && i + 1 < sizeof(units) / sizeof(*units); i++)
 		value /= 1024;
-	snprintf(life->whose, sizeof(life->whose), "memory.max %.4g %s", value, units[i]);
+	snprintf(life->limit, sizeof(life->limit), "memory.max %.4g %s", value, units[i]);
 }
 
 bool cgroup_node_oom(size_t node, char *text, size_t size)
 {
 	if (!lives[node].killed_now)
 		return false;
-	snprintf(text, size, "killed by the kernel: out of memory (%s)", lives[node].whose);
+	snprintf(text, size, "killed by the kernel: out of memory (%s)", lives[node].limit);
 	return true;
 }
 
@@ -97,7 +97,7 @@ uint64_t cgroup_node_oom_kills(size_t node)
 	return lives[node].killed_ever;
 }
 
-/* Says what is new. */
+/* Reports new OOM kills as an event. */
 static void look(size_t node)
 {
 	struct life *life = &lives[node];
@@ -140,7 +140,7 @@ static void memory_event(size_t node)
 		loop_arm(&look_timer, loop_now_ns() + CGROUP_MEMORY_EVENTS_NS);
 }
 
-/* ---- until it is empty ---------------------------------------------------------------------------------------- */
+/* ---- cgroups being emptied ------------------------------------------------------------------------------------- */
 
 static struct leaving *leaving_of(size_t node)
 {
@@ -191,8 +191,8 @@ static void bound_over(struct loop_timer *timer)
 
 		if (!row->name[0] || node == NO_NODE || !row->due_ns || now < row->due_ns || removed(row))
 			continue;
-		event_say(EVENT_ERROR, config->nodes[node].name, "cgroup %s: not even SIGKILL has ended all of it "
-			  "after %lld s; it is left to itself, and the next start gets another", row->name,
+		event_say(EVENT_ERROR, config->nodes[node].name, "cgroup %s: processes remain %lld s after SIGKILL; "
+			  "abandoning it, the next start uses a new cgroup", row->name,
 			  CGROUP_EMPTY_NS / 1000000000);
 		row->node = NO_NODE;
 		lives[node].generation++;
@@ -201,7 +201,7 @@ static void bound_over(struct loop_timer *timer)
 	arm_bound();
 }
 
-/* 1: gone at once; 0: it is in the table; -ENOSPC: the table is full. */
+/* 1: removed at once; 0: it is in the table; -ENOSPC: the table is full. */
 static int leave(const char *name, size_t node, bool spare)
 {
 	struct leaving *row = NULL;
@@ -218,7 +218,7 @@ static int leave(const char *name, size_t node, bool spare)
 	snprintf(row->name, sizeof(row->name), "%s", name);
 	row->node = NO_NODE;
 	row->wd = watch(name, "cgroup.events");
-	if (removed(row))	/* it became empty before it was watched */
+	if (removed(row))	/* it became empty before the watch existed */
 		return 1;
 	row->node = node;
 	row->due_ns = spare ? 0 : loop_now_ns() + CGROUP_EMPTY_NS;
@@ -229,10 +229,11 @@ static int leave(const char *name, size_t node, bool spare)
 void cgroup_discard(const char *name)
 {
 	if (leave(name, NO_NODE, false) == -ENOSPC)
-		event_say(EVENT_WARNING, "gantry", "cgroup %s stays: too many are not empty", name);
+		event_say(EVENT_WARNING, "gantry", "cgroup %s not removed: too many cgroups are still being emptied",
+			  name);
 }
 
-/* Marks were lost: everybody may have been meant. */
+/* inotify lost events, of any watch. */
 static void all_woken(void)
 {
 	for (size_t i = 0; i < n_leaving; i++)
@@ -283,7 +284,7 @@ static void inotify_ready(struct loop_source *from, uint32_t events)
 	}
 }
 
-/* ---- a node's life -------------------------------------------------------------------------------------------- */
+/* ---- the cgroup of a node -------------------------------------------------------------------------------------- */
 
 const char *cgroup_node_name(size_t node)
 {
@@ -307,7 +308,7 @@ bool cgroup_node_kill(size_t node)
 	return cgroup_kill(lives[node].name);
 }
 
-/* 0; 1: there are no cgroups; -EINVAL: a limit refused. */
+/* 0; 1: no cgroup2; -EINVAL: the kernel refused a limit. */
 static int make(size_t node, char *reason, size_t reason_size)
 {
 	const struct config_node *with = &config->nodes[node];
@@ -325,7 +326,7 @@ static int make(size_t node, char *reason, size_t reason_size)
 
 		if (r == -ENOENT && setting->known) {
 			event_say(EVENT_WARNING, with->name,
-				  "cgroup %s: this kernel has no such limit; it runs without", file);
+				  "cgroup %s: this kernel has no such limit, running without it", file);
 		} else if (r < 0) {
 			snprintf(reason, reason_size, "cgroup %s: \"%.64s\" refused: %s", file, value, strerror(-r));
 			cgroup_remove(life->name);
@@ -347,12 +348,12 @@ int cgroup_node_open(size_t node, int *ret_fd, char *reason, size_t reason_size)
 		return r < 0 ? r : 0;
 	life->killed_now = 0;
 	life->measured_ns = 0;
-	life->there = true;
+	life->running = true;
 	*ret_fd = cgroup_open(life->name);
 	return 0;
 }
 
-/* No longer the node's. */
+/* The cgroup is no longer the node's. */
 static void let_go(struct life *life)
 {
 	unwatch(&life->memory_wd);
@@ -369,18 +370,18 @@ bool cgroup_node_clear(size_t node, bool spare)
 	struct life *life = &lives[node];
 	int r;
 
-	if (!life->there)
+	if (!life->running)
 		return true;
 	look(node);
-	life->there = false;
-	/* Some kernels (6.18) kill at once what clone3() begins in a cgroup that was ever told to kill. */
+	life->running = false;
+	/* Some kernels (6.18) kill at once a process that clone3() starts in a cgroup whose cgroup.kill was written. */
 	if (!life->spent && cgroup_bare(life->name))
 		return true;
 	let_go(life);
 	r = leave(life->name, node, spare);
 	if (r == -ENOSPC) {
-		event_say(EVENT_ERROR, config->nodes[node].name, "cgroup %s is not empty, and too many others are not",
-			  life->name);
+		event_say(EVENT_ERROR, config->nodes[node].name, "cgroup %s not removed: too many cgroups are still "
+			  "being emptied; the next start uses a new cgroup", life->name);
 		life->generation++;
 	}
 	return r != 0;
@@ -390,7 +391,7 @@ void cgroup_node_rest(size_t node)
 {
 	struct life *life = &lives[node];
 
-	if (!life->made || life->there)
+	if (!life->made || life->running)
 		return;
 	let_go(life);
 	cgroup_discard(life->name);
@@ -401,7 +402,7 @@ const struct cgroup_usage *cgroup_node_usage(size_t node)
 	struct life *life = &lives[node];
 	int64_t now = loop_now_ns();
 
-	if (!life->there) {
+	if (!life->running) {
 		life->usage = (struct cgroup_usage){CGROUP_UNKNOWN, CGROUP_UNKNOWN, CGROUP_UNKNOWN, CGROUP_UNKNOWN};
 	} else if (!life->measured_ns || now - life->measured_ns >= CGROUP_MEASURED_NS) {
 		cgroup_measure(life->name, &life->usage);

@@ -9,7 +9,7 @@
 #include "init/lib/loop.h"
 #include "init/lib/utf8.h"
 
-struct told {
+struct reported {
 	char facts[NODE_FACTS_MAX];
 	size_t size;
 	int64_t progress_ns;
@@ -17,15 +17,15 @@ struct told {
 	char text[NODE_REASON_MAX];
 };
 
-static struct told *told;
-static size_t n_told;
+static struct reported *reported;
+static size_t n_reported;
 
 int facts_init(size_t n)
 {
-	told = calloc(n ? n : 1, sizeof(*told));
-	if (!told)
+	reported = calloc(n ? n : 1, sizeof(*reported));
+	if (!reported)
 		return -ENOMEM;
-	n_told = n;
+	n_reported = n;
 	return 0;
 }
 
@@ -41,27 +41,27 @@ static bool well_formed(const char *body, size_t size)
 
 bool facts_take(size_t node, const char *body, size_t size)
 {
-	if (node >= n_told || !well_formed(body, size))
+	if (node >= n_reported || !well_formed(body, size))
 		return false;
-	told[node].size = event_clean_fields(told[node].facts, NODE_FACTS_MAX, body, size);
+	reported[node].size = event_clean_fields(reported[node].facts, NODE_FACTS_MAX, body, size);
 	return true;
 }
 
 size_t facts_of(size_t node, const char **ret)
 {
-	if (node >= n_told)
+	if (node >= n_reported)
 		return 0;
-	*ret = told[node].facts;
-	return told[node].size;
+	*ret = reported[node].facts;
+	return reported[node].size;
 }
 
 void facts_take_progress(size_t node, const struct report_progress *progress, const char *text, size_t size)
 {
-	struct told *t;
+	struct reported *t;
 
-	if (node >= n_told)
+	if (node >= n_reported)
 		return;
-	t = &told[node];
+	t = &reported[node];
 	t->progress = *progress;
 	t->progress_ns = loop_now_ns();
 	t->text[utf8_clean(t->text, sizeof(t->text) - 1, text, size)] = '\0';
@@ -69,11 +69,11 @@ void facts_take_progress(size_t node, const struct report_progress *progress, co
 
 void facts_progress(size_t node, struct control_node *ret)
 {
-	const struct told *t;
+	const struct reported *t;
 
-	if (node >= n_told || !told[node].progress_ns)
+	if (node >= n_reported || !reported[node].progress_ns)
 		return;
-	t = &told[node];
+	t = &reported[node];
 	ret->progress_ns = t->progress_ns;
 	ret->progress_done = t->progress.done;
 	ret->progress_total = t->progress.total;

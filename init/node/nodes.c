@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements nodes.h: a row for each node, made before the loop. A process that was reaped is not yet the end of its
- * node: that waits in its row until cgroup-node.c says that nothing is left.
+ * Implements nodes.h: one row for each node, allocated before the loop. The exit of a node's process is kept in its row
+ * until cgroup-node.c reports that the cgroup is empty: then the node has ended.
  */
 #include <errno.h>
 #include <signal.h>
@@ -25,18 +25,18 @@
 #include "tidy.h"
 #include "when-ready.h"
 
-#define STARTS_IN_A_TURN 32	/* some 10 ms: who asks PID 1 something waits no longer than that */
+#define STARTS_IN_A_TURN 32	/* about 10 ms, which delays requests to PID 1 no longer than that */
 
 static const struct config *config;
 static struct plan *plan;
 static struct child **children;		/* the live process of each node, or NULL */
 static int *options;			/* sealed memfd of each stage and container; -1: any other service */
 static struct ending {
-	bool waiting;			/* its process was reaped, its cgroup is not empty yet */
+	bool waiting;			/* its process has exited, its cgroup is not empty yet */
 	struct process_exit how;
 	char reason[NODE_REASON_MAX];
 } *endings;
-/* Nodes that the plan has started and PID 1 has not yet: see nodes_turn(). */
+/* Nodes that the plan has started, without a process yet: see nodes_turn(). */
 static struct queue starts;
 
 void nodes_ended(size_t node)
@@ -50,13 +50,13 @@ void nodes_ended(size_t node)
 	plan_ended(plan, node, &ending->how, loop_now_ns());
 }
 
-/* Told to stop, all of it, and its grace is not over: what is left may still end by itself. */
+/* Its whole cgroup got the stop signal and its grace is not over: the remaining processes may exit by themselves. */
 static bool may_end(size_t node)
 {
 	return plan->nodes[node].state == NODE_STOPPING && plan->nodes[node].kill_ns && config->nodes[node].stop_all;
 }
 
-/* podman tells of its container's end as a shell does. */
+/* podman reports the exit of its container as a shell does: 128 + signal. */
 static bool died_by_kill(size_t node, const struct process_exit *how)
 {
 	return (how->status < 0 && how->signal == SIGKILL) ||
@@ -76,9 +76,9 @@ static void exited(struct child *child, const struct process_exit *how)
 	ending->how = *how;
 	snprintf(ending->reason, sizeof(ending->reason), "%s", how->reason ? how->reason : "");
 	if (died_by_kill(node, how))
-		cgroup_node_spent(node);	/* it may have been all of it that was killed, by whomever */
+		cgroup_node_spent(node);	/* the whole cgroup may have been killed, also by another process */
 	empty = cgroup_node_clear(node, may_end(node));
-	/* It was not PID 1 that sent this SIGKILL; as a status of its own the reason stands alone. */
+	/* The OOM killer sent this SIGKILL: given as a status, so that the reason is shown alone. */
 	if (died_by_kill(node, how) &&
 	    cgroup_node_oom(node, ending->reason, sizeof(ending->reason)))
 		ending->how.status = 128 + SIGKILL;
@@ -116,7 +116,7 @@ static void start_node(size_t index)
 		.kill = kill_node,
 		.exited = exited,
 		.started = service ? service_started : NULL,
-		.told = service ? NULL : refresh_run_told,
+		.reported = service ? NULL : refresh_run_report,
 		.logged = logpipe_covers(index),
 	};
 	char reason[NODE_REASON_MAX];
@@ -148,7 +148,7 @@ void nodes_signal(size_t node, int sig)
 	if (queue_remove(&starts, node))
 		start_node(node);
 	if (sig == SIGKILL && !children[node])
-		cgroup_node_kill(node);	/* its process has ended, others of its cgroup have not */
+		cgroup_node_kill(node);	/* its process has exited, others of its cgroup have not */
 	else if (children[node] &&
 		 (sig == SIGKILL || !config->nodes[node].stop_all || !cgroup_node_signal(node, sig)))
 		child_signal(children[node], sig);
@@ -191,7 +191,7 @@ void nodes_start(size_t node)
 
 /*
  * A few at a time: a thousand forks in one turn would keep every client of PID 1 waiting, and each process would be
- * copied with the descriptors of the others. What happens meanwhile is seen before the next ones.
+ * forked with the descriptors of the others. Other events of the loop are handled between two batches.
  */
 void nodes_turn(void)
 {

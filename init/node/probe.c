@@ -15,8 +15,8 @@
 struct probe {
 	size_t node;
 	enum probe_kind kind;
-	bool active;			/* its answers are wanted */
-	bool cut_off;			/* killed because its answer is not wanted any more */
+	bool active;			/* between probe_begin() and its answer or probe_end() */
+	bool cut_off;			/* killed by probe_end() */
 	unsigned failures;		/* in a row */
 	struct task task;
 	struct loop_timer timer;	/* the next run */
@@ -41,14 +41,14 @@ static int64_t interval_ns(const struct probe *probe)
 	return MS * (probe->kind == PROBE_READY ? config->ready_interval_ms : config->health_interval_ms);
 }
 
-/* What it asks about is there: not one that stops, or is not ready yet. */
+/* Whether the service is in the state that the probe is for. */
 static bool is_wanted(const struct probe *probe)
 {
 	return probe->active &&
 	       plan->nodes[probe->node].state == (probe->kind == PROBE_READY ? NODE_RUNNING : NODE_READY);
 }
 
-static void say_bad(struct probe *probe, const char *why)
+static void failed(struct probe *probe, const char *why)
 {
 	const struct config_node *config = plan->nodes[probe->node].config;
 	char text[NODE_REASON_MAX];
@@ -64,7 +64,7 @@ static void say_bad(struct probe *probe, const char *why)
 	answer(probe->node, probe->kind, text);
 }
 
-static void say_good(struct probe *probe)
+static void succeeded(struct probe *probe)
 {
 	probe->failures = 0;
 	if (probe->kind == PROBE_READY) {
@@ -88,7 +88,7 @@ static void ended(struct task *task, const struct process_exit *how)
 		return;
 	}
 	if (how->status == 0 && !task->late) {
-		say_good(probe);
+		succeeded(probe);
 		return;
 	}
 	if (task->late)
@@ -97,7 +97,7 @@ static void ended(struct task *task, const struct process_exit *how)
 		snprintf(why, sizeof(why), "killed by signal %d", how->signal);
 	else
 		snprintf(why, sizeof(why), "exit status %d%s%.100s", how->status, own[0] ? ": " : "", own);
-	say_bad(probe, why);
+	failed(probe, why);
 }
 
 static void run(struct probe *probe)
@@ -114,7 +114,7 @@ static void run(struct probe *probe)
 	int64_t timeout = MS * (probe->kind == PROBE_READY ? config->ready_timeout_ms : config->health_timeout_ms);
 
 	probe->cut_off = false;
-	/* No process to be had is not the service's failure. */
+	/* A process that cannot be started is not the service's failure. */
 	if (task_start(&probe->task, &spec, timeout) < 0)
 		loop_arm(&probe->timer, loop_now_ns() + interval_ns(probe));
 }
@@ -137,7 +137,7 @@ void probe_begin(size_t node, enum probe_kind kind)
 	probe->kind = kind;
 	probe->active = true;
 	probe->failures = 0;
-	/* One that was just ended is still to be reaped: then the next begins. */
+	/* If the process of the previous probe is not reaped yet, ended() starts this one. */
 	if (!probe->task.child)
 		loop_arm(&probe->timer, loop_now_ns() + (kind == PROBE_READY ? 0 : interval_ns(probe)));
 }

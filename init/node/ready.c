@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements ready.h. A descriptor that cannot be had is asked for again by the watch's timer; nothing is given up. */
+/* Implements ready.h. If a descriptor cannot be opened, the watch's timer tries again, without end. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -31,8 +31,8 @@
 struct watch {
 	size_t node;
 	bool active;
-	bool reloading;			/* it said so, and not yet that it is ready again */
-	int pipe_fd;			/* the end that is read, from the start to the first newline; -1: none */
+	bool reloading;			/* it sent RELOADING=1, and no READY=1 since */
+	int pipe_fd;			/* read end, from the start to the first newline; -1: none */
 	struct loop_source source;	/* inotify, the connecting socket, or that pipe */
 	struct loop_timer timer;
 	int64_t delay_ns;
@@ -75,7 +75,7 @@ static void is_ready(struct watch *watch)
 	became_ready(node);
 }
 
-static void again_later(struct watch *watch)
+static void retry_later(struct watch *watch)
 {
 	loop_arm(&watch->timer, loop_now_ns() + watch->delay_ns);
 	watch->delay_ns *= 2;
@@ -100,7 +100,7 @@ static void look_at_path(struct watch *watch)
 	if (fd < 0 || loop_add(&watch->source, fd, EPOLLIN) < 0) {
 		if (fd >= 0)
 			close(fd);
-		again_later(watch);
+		retry_later(watch);
 	} else {
 		snprintf(folder, sizeof(folder), "%s", path);
 		do {
@@ -147,7 +147,7 @@ static void ask_tcp(struct watch *watch)
 	int fd;
 
 	close_source(watch);
-	again_later(watch);
+	retry_later(watch);
 	if (tcp_address(plan->nodes[watch->node].config, &address, &size) < 0)
 		return;
 	fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -171,7 +171,7 @@ int ready_pipe(size_t node)
 	ready_forget(node);
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return -errno;
-	/* Only PID 1's end must not block: the service's is as it would be from anybody else. */
+	/* Only PID 1's end is non-blocking: services expect an ordinary pipe. */
 	if (fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0) {
 		close(pair[0]);
 		close(pair[1]);
@@ -198,7 +198,7 @@ static void read_pipe(struct watch *watch)
 static void listen_to_pipe(struct watch *watch)
 {
 	if (watch->pipe_fd >= 0 && loop_add(&watch->source, watch->pipe_fd, EPOLLIN) < 0)
-		again_later(watch);
+		retry_later(watch);
 }
 
 /* ---- one watch ------------------------------------------------------------------------------------------------ */
@@ -221,7 +221,7 @@ static void source_ready(struct loop_source *source, uint32_t events)
 		if (getsockopt(source->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && !error)
 			is_ready(watch);
 		else
-			close_source(watch);	/* the timer asks again */
+			close_source(watch);	/* the timer connects again */
 	}
 }
 
@@ -318,7 +318,7 @@ static void say_alive(size_t node, const char *value)
 static void say_dead(size_t node, const char *value)
 {
 	(void)value;
-	plan_unhealthy(plan, node, "watchdog: it says that it does not work", loop_now_ns());
+	plan_unhealthy(plan, node, "watchdog: the service sent WATCHDOG=trigger", loop_now_ns());
 }
 
 static void say_stopping(size_t node, const char *value)
@@ -327,7 +327,7 @@ static void say_stopping(size_t node, const char *value)
 	plan_stopping(plan, node, loop_now_ns());
 }
 
-/* The words of sd_notify(3) that mean something here; "=" at the end: with any value. */
+/* The assignments of sd_notify(3) that are supported; one that ends in "=" has any value. */
 static const struct {
 	const char *word;
 	void (*say)(size_t node, const char *value);
@@ -350,7 +350,7 @@ static void one_line(size_t node, const char *line)
 	}
 }
 
-/* What a process says that belongs to no service counts for none. */
+/* A message of a process that belongs to no service is dropped and counted. */
 static void notified(pid_t pid, const char *text)
 {
 	const char *name = whose_pid(pid);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * When is a service ready? It appears at a path (inotify), accepts on a TCP port (asked on a timer, since nothing
- * tells), writes a newline to a descriptor, has a probe say so, or says READY=1 on the notify socket. One watch for
- * each node, in a table made before the loop. Also what else a service says on that socket.
+ * Detects that a service is ready: a path exists (inotify), a TCP port accepts (polled), it writes a newline to a
+ * descriptor, its probe succeeds, or it sends READY=1 to the notify socket. One watch for each node, in a table
+ * allocated before the loop. Also handles the service's other messages to that socket.
  */
 #ifndef INIT_NODE_READY_H
 #define INIT_NODE_READY_H
@@ -11,23 +11,23 @@
 
 #include "init/plan/plan.h"
 
-/* became_ready is called from the loop, at most once for each ready_watch(). 0 or negative errno. */
+/* became_ready is called from the loop, at most once for each start. Both are kept. 0 or negative errno. */
 int ready_init(struct plan *plan, void (*became_ready)(size_t node));
 
 /*
- * Before the start of a service with `ready.fd`: the descriptor that its process gets, to be closed by the caller once
- * that is forked. Negative errno: there is none now.
+ * Call before the start of a service with `ready.fd`. Returns the descriptor for its process, which the caller closes
+ * after the fork, or negative errno.
  */
 int ready_pipe(size_t node);
 
-/* Before its start, where `ready` is `notify`: from now on it can say so, be it before its start was heard of. */
+/* Call before the start of a service with `ready` `notify`: READY=1 may arrive before PID 1 sees the program start. */
 void ready_expect(size_t node);
 
-/* The service's program was executed: watch it as its configuration says. */
+/* Call when the service's program was executed: starts watching as configured. */
 void ready_watch(size_t node);
 void ready_forget(size_t node);
 
-/* Its PROBE_READY was good. */
+/* Call when its PROBE_READY succeeded. */
 void ready_probed(size_t node);
 
 #endif

@@ -18,7 +18,7 @@
 #include "task.h"
 
 #define CGROUP  "refresh.step"	/* no node's name has a dot */
-#define STEP_NS (300 * 1000000000LL)	/* of a stage without a deadline of its own */
+#define STEP_NS (300 * 1000000000LL)	/* for a stage without a deadline */
 #define CONFIG  CONFIG_ARTIFACT
 
 enum flag {
@@ -32,37 +32,37 @@ enum flag {
 static const char *const flag_words[] = {"", "true", "false", "missing", "invalid"};
 
 struct service {
-	uint8_t flag;		/* enum flag: what the document says that is not yet current */
-	bool changed;		/* a file that it reads */
-	bool signal_due;	/* once it is ready */
+	uint8_t flag;		/* enum flag: its enabled_if key in the new document */
+	bool changed;		/* one of its on_change files has changed */
+	bool signal_due;	/* deferred until it is ready */
 };
 
 static const struct config *config;
 static struct plan *plan;
 static const int *options;
 static struct child *const *processes;
-static void (*tell_end)(bool good, const char *text);
+static void (*report_end)(bool good, const char *text);
 
 static struct refresh machine;
-static size_t *node_of;			/* of machine.stages */
+static size_t *node_of;			/* node of each of machine.stages */
 static struct service *services;	/* by node */
 static void step_ended(struct task *task, const struct process_exit *how);
 
 static struct task step = {.cgroup = CGROUP, .ended = step_ended};	/* the process of the latest REFRESH_RUN */
 static size_t step_node;
-static bool step_old;			/* it works with the old document */
-/* The new document, until it is the current one, and what is kept of it. */
+static bool step_old;			/* it uses the old document */
+/* The new document until it becomes current, its copy without the disk secrets, and its digest. */
 enum {DOCUMENT, KEPT, DIGEST, PARTS};
 static const char *const part_names[PARTS] = {CONFIG, KEPT_ARTIFACT, DIGEST_ARTIFACT};
 static int candidate[PARTS] = {-1, -1, -1};
 static size_t changed_files;
 static char fail_reason[NODE_REASON_MAX];
-static struct control_refresh so_far;	/* what the status tells, but for what it is asked for only then */
+static struct control_refresh so_far;	/* the status; refresh_run_status() fills in the rest */
 static struct loop_timer timer;
 
 static void feed(const struct refresh_input *input);
 
-/* ---- what the config stage says about switches ------------------------------------------------------------------ */
+/* ---- enabled_if keys, reported by the config stage -------------------------------------------------------------- */
 
 static void take_flag(const char *text)
 {
@@ -86,7 +86,7 @@ static void forget_flags(void)
 		services[i].flag = FLAG_UNREPORTED;
 }
 
-/* The document is the current one: what it says about switches counts. Whatever is not true is false. */
+/* Applies the enabled_if keys of the document, which has become current. Any value but true disables. */
 static void apply_flags(void)
 {
 	static const char *const words[] = {
@@ -115,7 +115,7 @@ static void apply_flags(void)
 	forget_flags();
 }
 
-/* The config stage of the plan: what it reported counts if it ended well. */
+/* The config stage of the plan has ended: its report is used only if it succeeded. */
 static void config_ended(size_t node, bool good)
 {
 	if (good && config->refreshes && node == config->refresh_stage)
@@ -126,7 +126,7 @@ static void config_ended(size_t node, bool good)
 		forget_flags();
 }
 
-/* ---- what the render stages say about files --------------------------------------------------------------------- */
+/* ---- changed files, reported by the render stages --------------------------------------------------------------- */
 
 static void take_changed(const char *path)
 {
@@ -154,10 +154,10 @@ static void signal_service(size_t index)
 }
 
 /*
- * A service that is not running reads its files when it starts. One that has started but is not ready gets its signal
- * once it is: before, it may be the launcher still, or without a handler, and the signal would end it.
+ * A service that is not running reads its files when it starts. A service that has started and is not ready gets its
+ * signal when it becomes ready: before, the launcher or a program without a handler would be killed by the signal.
  */
-static void tell_service(size_t index)
+static void notify_service(size_t index)
 {
 	const struct config_node *node = &config->nodes[index];
 	enum node_state state = plan->nodes[index].state;
@@ -195,7 +195,7 @@ void refresh_run_ended(size_t node, bool good)
 		config_ended(node, good);
 }
 
-void refresh_run_told(struct child *child, enum report_kind kind, const char *strings, size_t size)
+void refresh_run_report(struct child *child, enum report_kind kind, const char *strings, size_t size)
 {
 	enum stage_refresh part = config->nodes[child_node(child)].stage->refresh;
 
@@ -275,7 +275,7 @@ static void step_ended(struct task *task, const struct process_exit *how)
 	else if (how->status == STAGE_DONE && is_complete())
 		input.outcome = REFRESH_GOOD;
 	else if (how->status == STAGE_DONE)
-		input.reason = "it gave no configuration";
+		input.reason = "the stage gave no document";
 	event_say(machine.state == REFRESH_MEASURING || machine.state == REFRESH_APPLYING ? EVENT_INFO : EVENT_DEBUG,
 		  config->nodes[step_node].name, "refresh, %s: %s", phase_names[machine.state], reason);
 	feed(&input);
@@ -288,7 +288,7 @@ static void start(const struct refresh_action *action)
 	const struct config_node *node = &config->nodes[index];
 	const char *const argv[] = {"stage", node->stage->type, node->name, modes[action->mode], NULL};
 	struct child_spec spec = {.source = node->name, .argv = argv, .node = index, .options_fd = options[index],
-				  .channel_fd = -1, .given = given, .take = take, .told = refresh_run_told};
+				  .channel_fd = -1, .given = given, .take = take, .reported = refresh_run_report};
 	int r;
 
 	step_old = action->old;
@@ -304,7 +304,7 @@ static void start(const struct refresh_action *action)
 
 /* ---- performing ------------------------------------------------------------------------------------------------- */
 
-/* A stage that had failed, or was blocked by one that had, gets another chance with what is current now. */
+/* Restarts the render and measure stages that failed or were blocked, now with the new document. */
 static void start_failed(void)
 {
 	for (size_t i = 1; i < machine.n_stages; i++) {
@@ -324,7 +324,7 @@ static void commit(void)
 	apply_flags();
 	for (size_t i = 0; i < config->n_nodes; i++)
 		if (services[i].changed)
-			tell_service(i);
+			notify_service(i);
 	start_failed();
 }
 
@@ -338,7 +338,7 @@ static void note(enum refresh_outcome outcome)
 	snprintf(so_far.reason, sizeof(so_far.reason), "%s", outcome == REFRESH_BAD ? machine.reason : "");
 }
 
-static void tell(const struct refresh_action *action)
+static void report(const struct refresh_action *action)
 {
 	static const char *const words[] = REFRESH_OUTCOME_NAMES;
 	enum event_level level = !action->loud ? EVENT_DEBUG : action->outcome == REFRESH_BAD ? EVENT_WARNING :
@@ -360,16 +360,16 @@ static void tell(const struct refresh_action *action)
 	forget_flags();
 	forget_changes();
 	event_tell(level, "gantry", &fields, "%s", text);
-	if (tell_end)
-		tell_end(action->outcome != REFRESH_BAD, action->outcome == REFRESH_BAD ? machine.reason : text);
+	if (report_end)
+		report_end(action->outcome != REFRESH_BAD, action->outcome == REFRESH_BAD ? machine.reason : text);
 }
 
 static void warn(size_t stage)
 {
 	if (machine.state == REFRESH_UNDOING)
-		event_say(EVENT_ERROR, machine.stages[stage].name, "its files could not be put back: %s", fail_reason);
+		event_say(EVENT_ERROR, machine.stages[stage].name, "cannot restore its files: %s", fail_reason);
 	else
-		event_say(EVENT_WARNING, machine.stages[stage].name, "the new configuration is used all the same: %s",
+		event_say(EVENT_WARNING, machine.stages[stage].name, "refresh continues without this stage: %s",
 			  fail_reason);
 }
 
@@ -389,12 +389,12 @@ static void perform(const struct refresh_action *action)
 		commit();
 		break;
 	case REFRESH_TELL:
-		tell(action);
+		report(action);
 		break;
 	}
 }
 
-/* A step that cannot be started feeds its end back: no deeper than there are stages. */
+/* A step that cannot be started calls feed() again; the recursion is at most as deep as there are stages. */
 static void feed(const struct refresh_input *input)
 {
 	struct refresh_actions actions;
@@ -415,9 +415,8 @@ static void feed(const struct refresh_input *input)
 /* ---- when -------------------------------------------------------------------------------------------------------- */
 
 /*
- * Open, once the plan's config stage is done and each stage that uses the document has come to an end, good or bad:
- * then a refresh takes nothing from the boot, and may even mend it. A blocked stage is not run: what it needs is not
- * there.
+ * A refresh may run once the plan's config stage is done and each stage that uses the document has ended, failed or
+ * not: then it does not interfere with the boot, and may repair it. A blocked stage is not run: it lacks a need.
  */
 static void look_at_plan(void)
 {
@@ -462,7 +461,7 @@ int refresh_run_begin(void)
 	return r;
 }
 
-/* Of the document PID 1 knows no more than this: 32 bytes that its config stage has worked out. */
+/* PID 1 reads only the document's digest, 32 bytes computed by the config stage. */
 static void put_digest(char ret[65])
 {
 	_cleanup_(cleanup_close) int fd = artifact_now(DIGEST_ARTIFACT);
@@ -487,7 +486,7 @@ bool refresh_run_status(struct control_refresh *ret)
 
 void refresh_run_on_end(void (*with)(bool good, const char *text))
 {
-	tell_end = with;
+	report_end = with;
 }
 
 static void nothing(struct loop_timer *with)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Performs what refresh.h decides: runs the steps as processes of their stages' types, keeps the new document beside
- * the current one, and tells services. PID 1 reads neither document: the config stage says whether they differ and
- * which switches are on, the render stages say which files changed.
+ * Performs the actions of refresh.h: runs each step as a process of its stage's type, keeps the new document beside the
+ * current one, and notifies services. PID 1 reads neither document: the config stage reports whether they differ and
+ * which `enabled_if` keys are on, the render stages report which files changed.
  */
 #ifndef INIT_NODE_REFRESH_RUN_H
 #define INIT_NODE_REFRESH_RUN_H
@@ -19,32 +19,32 @@
 
 #define REFRESH_CHILDREN 1	/* processes at once */
 
-/* Before the loop; options: the nodes' memfds, processes: their live children or NULL; both as long as the plan. */
+/* Call before the loop. By node: options: its memfd; processes: its live child or NULL. Both are kept. */
 void refresh_run_init(const struct config *config, struct plan *plan, const int *options,
 		      struct child *const *processes);
 
-/* After each turn of the plan. */
+/* Call after each turn of the plan. */
 void refresh_run_turn(void);
 
-/* Called when a refresh is over, whoever began it: did it go well, and what there is to say about it. */
-void refresh_run_on_end(void (*tell)(bool good, const char *text));
+/* Sets the function called when a refresh ends: whether it succeeded, and the result or the reason as text. */
+void refresh_run_on_end(void (*report)(bool good, const char *text));
 
 /*
- * Begins a refresh of the configuration; how it ends is an event (docs/refresh.md). 0; -EINPROGRESS: one is
- * running; -ENODATA: the boot has not got its configuration yet; -EOPNOTSUPP: boot.json has no `refresh`; -ESHUTDOWN.
+ * Starts a refresh; its result is an event (docs/refresh.md). 0; -EINPROGRESS: a refresh is running; -ENODATA: the boot
+ * has not used its configuration yet; -EOPNOTSUPP: boot.json has no `refresh`; -ESHUTDOWN.
  */
 int refresh_run_begin(void);
 
-/* Where refreshes stand. False: boot.json has no `refresh`, and *ret is untouched. */
+/* The state of the refreshes. Returns false if boot.json has no `refresh`, and leaves *ret. */
 bool refresh_run_status(struct control_refresh *ret);
 
-/* What a stage of the plan reports of enabled_if keys and of changed files (child.h). */
-void refresh_run_told(struct child *child, enum report_kind kind, const char *strings, size_t size);
+/* Receives a stage's report of enabled_if keys or of changed files (child.h). */
+void refresh_run_report(struct child *child, enum report_kind kind, const char *strings, size_t size);
 
-/* A service has become ready: a signal that it could not take before is sent. */
+/* Call when a service has become ready: sends it the signal that was deferred until then. */
 void refresh_run_ready(size_t node);
 
-/* A node has ended, well or not: what a config stage reported counts only now; a signal to a service is no longer due. */
+/* Call when a node has ended: applies the keys that a config stage reported if `good`, drops a service's due signal. */
 void refresh_run_ended(size_t node, bool good);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements tidy.h. Each process has a deadline; what has failed is an event, and left to the next start or boot. */
+/* Implements tidy.h. Each process has a deadline; a failure is an event, and the next start or boot tries again. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,18 +13,18 @@
 
 #define CGROUP      "container.tidy"	/* no node's name has a dot */
 #define DEADLINE_NS (300 * 1000000000LL)
-#define STORAGE     ((size_t)-1)	/* in place of a node: what none of them names */
+#define STORAGE     ((size_t)-1)	/* in place of a node: the unreferenced images */
 
 static const struct config *config;
 static const struct plan *plan;
 static const int *options;
-static int storage_options = -1;	/* a list of all containers' objects; -1: there is none */
+static int storage_options = -1;	/* memfd: JSON array of all containers' objects; -1: no container */
 static bool storage_due, storage_done;
 static struct row {
-	bool killed;		/* its latest process was, and nobody has cleaned up since */
+	bool killed;		/* its latest process was killed, and its remains were not removed yet */
 	bool due;
 } *rows;
-static size_t running;		/* the node that it is for, or STORAGE */
+static size_t running;		/* the node that the task is for, or STORAGE */
 static struct loop_timer settled;
 
 static void start_next(void);
@@ -34,35 +34,36 @@ static struct task task = {.cgroup = CGROUP, .ended = ended};
 
 /* ---- the process ---------------------------------------------------------------------------------------------- */
 
-static void not_done(const char *why)
+static void report_failure(const char *why)
 {
 	if (running == STORAGE)
-		event_say(EVENT_WARNING, "gantry", "images that no service names are not removed: %s", why);
+		event_say(EVENT_WARNING, "gantry", "cannot remove unreferenced images: %s", why);
 	else
-		event_say(EVENT_WARNING, config->nodes[running].name, "what is left of it is not removed: %s", why);
+		event_say(EVENT_WARNING, config->nodes[running].name, "cannot remove the remains of its container: %s",
+			  why);
 }
 
 static void ended(struct task *with, const struct process_exit *how)
 {
 	(void)with;
 	if (how->status != 0)
-		not_done(how->reason && *how->reason ? how->reason : how->status < 0 ? strsignal(how->signal) :
-			 "failed");
+		report_failure(how->reason && *how->reason ? how->reason : how->status < 0 ? strsignal(how->signal) :
+			       "failed");
 	start_next();
 }
 
-static void start(size_t what)
+static void start(size_t node)
 {
 	static const char *const argv[] = {"container-tidy", NULL};
 	struct child_spec spec = {CHILD_OF_NONE, .argv = argv, .quiet = true,
-				  .source = what == STORAGE ? "gantry" : config->nodes[what].name};
+				  .source = node == STORAGE ? "gantry" : config->nodes[node].name};
 	int r;
 
-	spec.options_fd = what == STORAGE ? storage_options : options[what];
-	running = what;
+	spec.options_fd = node == STORAGE ? storage_options : options[node];
+	running = node;
 	r = task_start(&task, &spec, DEADLINE_NS);
 	if (r < 0)
-		not_done(strerror(-r));
+		report_failure(strerror(-r));
 }
 
 static void start_next(void)
@@ -81,7 +82,7 @@ static void start_next(void)
 
 /* ---- when ----------------------------------------------------------------------------------------------------- */
 
-/* All run that are to run, and one does: what is in use now is what boot.json says, and it works. */
+/* Whether every enabled container runs or is done, and there is one: then the images of boot.json work. */
 static bool all_run(void)
 {
 	bool any = false;
@@ -127,7 +128,7 @@ void tidy_changed(size_t node, enum node_state state)
 
 /* ---- the beginning -------------------------------------------------------------------------------------------- */
 
-/* What each of them is, in one list. */
+/* The JSON objects of all containers, in one array. */
 static int make_storage_options(void)
 {
 	size_t size = 1, at = 0;

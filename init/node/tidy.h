@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Tidying up after containers, in processes of their own (the role container-tidy), one at a time: what is left of one
- * that was killed and is not started again (whoever starts again does it himself, container.c); and, once a boot and
- * not before all have run well for a while, images that none of them names any more.
+ * Cleans up after containers, in processes of the role container-tidy, one at a time: the remains of a container that
+ * was killed and is not restarted (a restart removes them itself, container.c); and once a boot, after all containers
+ * have run for a while, images that no service references.
  */
 #ifndef INIT_NODE_TIDY_H
 #define INIT_NODE_TIDY_H
@@ -15,10 +15,10 @@
 
 #define TIDY_CHILDREN 1
 
-/* Before the loop; options: the nodes' memfds, which stay the caller's. */
+/* Call before the loop; all are kept. options: the nodes' memfds, which the caller owns. */
 void tidy_init(const struct config *config, const struct plan *plan, const int *options);
 
-/* The process of a node has ended, by a signal or not; and, always later, the node is in another state. */
+/* Call when the process of a node has exited (killed: by a signal), and then when the node's state has changed. */
 void tidy_ended(size_t node, bool killed);
 void tidy_changed(size_t node, enum node_state state);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements when-ready.h. The steps run outside the service's cgroup, so that their end is not taken for its; its
- * readiness deadline is theirs too, and ends both.
+ * Implements when-ready.h. The steps run outside the service's cgroup, so that the service can end without them. Its
+ * readiness deadline covers the steps and ends both.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -40,7 +40,7 @@ static void ended(struct task *task, const struct process_exit *how)
 		return;
 	}
 	snprintf(why, sizeof(why), "when_ready: %.*s", NODE_REASON_MAX - 16,
-		 how->reason && how->reason[0] ? how->reason : "the process of its steps died");
+		 how->reason && how->reason[0] ? how->reason : "the steps failed without a message");
 	plan_unready(plan, node, why, loop_now_ns());
 }
 
@@ -76,7 +76,7 @@ void when_ready_begin(size_t node)
 	r = works[node].steps < 0 ? works[node].steps : task_start(&works[node].task, &spec, 0);
 	if (r == 0)
 		return;
-	snprintf(why, sizeof(why), "when_ready: not started: %s", strerror(-r));
+	snprintf(why, sizeof(why), "when_ready: cannot start the steps: %s", strerror(-r));
 	plan_unready(plan, node, why, loop_now_ns());
 }
 

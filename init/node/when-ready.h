@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is done with a service's files between the moment it appears ready and the moment those who need it hear so:
- * the mode of a socket, say. A process of its own does it, as root; a step that fails is the service's failure.
+ * Runs the `when_ready` steps of a service, such as setting the mode of its socket, after it appears ready and before
+ * the nodes that need it start. A separate process runs them as root; a failed step is a failure of the service.
  */
 #ifndef INIT_NODE_WHEN_READY_H
 #define INIT_NODE_WHEN_READY_H
@@ -11,16 +11,16 @@
 struct config;
 struct plan;
 
-/* How many processes it may have at once. */
+/* Maximum number of processes at once. */
 size_t when_ready_children(const struct config *config);
 
-/* Before the loop; 0 or -ENOMEM. Both are kept. */
+/* Call before the loop. Both are kept. 0 or -ENOMEM. */
 int when_ready_init(const struct config *config, struct plan *plan);
 
-/* The service appears ready: it becomes so in the plan, now or once its steps are done. */
+/* Call when the service appears ready: reports it ready to the plan, at once or when its steps are done. */
 void when_ready_begin(size_t node);
 
-/* The service has ended: what its steps do now matters no more. */
+/* Call when the service's process has exited: kills the steps without reporting their result. */
 void when_ready_forget(size_t node);
 
 #endif

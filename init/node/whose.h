@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which stage or service a process belongs to: by PID 1's table of children, or by the cgroup that the kernel names. */
+/* Finds the stage or service of a process: by PID 1's table of children, or by its cgroup in procfs. */
 #ifndef INIT_NODE_WHOSE_H
 #define INIT_NODE_WHOSE_H
 
 #include "init/plan/plan.h"
 
-/* Before the loop; the plan is kept. */
+/* Call before the loop; the plan is kept. */
 void whose_init(const struct plan *plan);
 
-/* The name of the node whose process or cgroup contains pid, or NULL. */
+/* The name of the node that pid belongs to, valid as long as the plan, or NULL. Does not block. */
 const char *whose_pid(int pid);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements birth.h. What can fail without need fails before the clone; the child has its exit status alone. */
+/* Implements birth.h. Fails before the clone where possible, since the child can report only an exit status. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -36,7 +36,7 @@ void birth_init(void (*with)(const char *service) __attribute__((noreturn)))
 	getrlimit(RLIMIT_NOFILE, &descriptors);
 }
 
-/* By the kernel's own call, since libc keeps some signals to itself. */
+/* By system call, since libc refuses to change the signals it reserves. */
 void birth_default_signals(void)
 {
 	static const struct {
@@ -53,7 +53,7 @@ void birth_default_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* The binary, by the path that it was started with; looked for late, since /proc is mounted late. */
+/* Path of this binary; read at the first use, since /proc is mounted after the start. */
 static const char *self(void)
 {
 	static char path[PATH_MAX];
@@ -96,7 +96,7 @@ _Noreturn static void become(const struct birth *birth, const char *binary)
 	_exit(STAGE_NEVER);
 }
 
-/* In its cgroup, unless that cannot be had. */
+/* Clones into the cgroup, or into the caller's where the kernel refuses this one. Returns as fork(). */
 static pid_t clone_into(int cgroup_fd, uint64_t flags, uint64_t exit_signal)
 {
 	struct clone_args args = {.flags = flags, .exit_signal = exit_signal};
@@ -119,7 +119,7 @@ pid_t birth_clone(const struct birth *birth, bool for_parent)
 	const char *binary = self();
 	pid_t pid;
 
-	/* A child of the parent's sends the signal that the caller itself will send at its end: SIGCHLD. */
+	/* With CLONE_PARENT the kernel takes the caller's own exit signal, SIGCHLD, and exit_signal must be 0. */
 	pid = clone_into(birth->cgroup_fd, CLONE_CLEAR_SIGHAND | (for_parent ? CLONE_PARENT : 0),
 			 for_parent ? 0 : SIGCHLD);
 	if (pid == 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements cgroup.h. Files are opened by path for each use: a kept descriptor would be one more to lose for each
- * service, and a look at a cgroup is rare beside its life.
+ * Implements cgroup.h. Files are opened by path at each use: descriptors kept open would be one more for each service,
+ * and a cgroup's files are read rarely.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -23,7 +23,7 @@
 #define CGROUP_ROOT "/sys/fs/cgroup"
 #endif
 #define BASE      CGROUP_ROOT "/gantry"
-#define DEPTH_MAX 8	/* of what a service makes below its own; deeper ones stay */
+#define DEPTH_MAX 8	/* levels below a service's cgroup that are signalled and removed */
 
 static bool present;
 
@@ -46,7 +46,7 @@ static int write_file(const char *path, const char *value)
 	return r;
 }
 
-/* NUL-terminated; false: there is no such file. */
+/* Reads the file into ret and terminates it with NUL; false if it is missing or empty. */
 static bool read_file(const char *name, const char *file, char *ret, size_t size)
 {
 	char path[CGROUP_PATH_MAX];
@@ -76,7 +76,7 @@ void cgroup_init(void)
 	if (!present || (write_file(CGROUP_ROOT "/cgroup.subtree_control", "+cpu +memory +io +pids") == 0 &&
 			 write_file(BASE "/cgroup.subtree_control", "+cpu +memory +io +pids") == 0))
 		return;
-	/* One that is not there has failed all: each by itself. */
+	/* One missing controller makes the whole write fail, so enable each by itself. */
 	for (size_t i = 0; i < sizeof(controllers) / sizeof(controllers[0]); i++) {
 		write_file(CGROUP_ROOT "/cgroup.subtree_control", controllers[i]);
 		write_file(BASE "/cgroup.subtree_control", controllers[i]);
@@ -118,7 +118,7 @@ bool cgroup_kill(const char *name)
 
 /* ---- the folders below it ------------------------------------------------------------------------------------- */
 
-/* Should one be reaped by its own parent between look and signal: numbers are not given again so soon. */
+/* A process reaped between read and kill() is harmless: the kernel does not reuse its pid that soon. */
 static bool signal_members(int folder, int sig)
 {
 	char bytes[4096], *line = bytes;
@@ -144,10 +144,10 @@ static bool signal_members(int folder, int sig)
 	return any;
 }
 
-/* To all below `parent`/`name`: a signal; or, without one, each folder is removed, the innermost first. */
+/* Signals every process in and below `parent`/`name`; with sig 0, removes the folders instead, innermost first. */
 static bool descend(int parent, const char *name, int sig, int depth)
 {
-	/* As the kernel fills it, musl's struct dirent64 alike. */
+	/* The kernel's layout, which is also that of musl's struct dirent. */
 	union {
 		struct dirent entry;
 		char bytes[2048];
@@ -194,7 +194,7 @@ bool cgroup_bare(const char *name)
 	char text[128], path[CGROUP_PATH_MAX];
 	struct stat st;
 
-	/* A folder has as many links as folders below it, and two of its own. */
+	/* A folder's link count is 2 plus the number of folders in it. */
 	return read_file(name, "cgroup.events", text, sizeof(text)) && strstr(text, "populated 0") &&
 	       !strstr(text, "frozen 1") && stat(cgroup_path(name, "", path), &st) == 0 && st.st_nlink == 2;
 }
@@ -216,9 +216,9 @@ int cgroup_remove(const char *name)
 	return access(path, F_OK) < 0 ? 0 : -EBUSY;
 }
 
-/* ---- what it uses --------------------------------------------------------------------------------------------- */
+/* ---- usage ---------------------------------------------------------------------------------------------------- */
 
-/* The number behind a key of a "key number" file, or, with the key "", the only one. */
+/* The number after a key in a file of "key number" lines; with key "", the only number. */
 static uint64_t number_of(const char *text, const char *key)
 {
 	size_t n = strlen(key);
@@ -274,7 +274,7 @@ uint64_t cgroup_memory_max(const char *name)
 	return read_number(name, "memory.max", "");
 }
 
-/* ---- whose a process is --------------------------------------------------------------------------------------- */
+/* ---- from a pid to its node ----------------------------------------------------------------------------------- */
 
 bool cgroup_of(pid_t pid, char *ret)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements child.h. One way of reaping for all: SIGCHLD, then waitpid() for any until nothing is left; PID 1 alone
- * reaps, so a pid in the table is never somebody else's. Reports and output of a child are read to the end before its
- * exit is told, so that its last words are not lost.
+ * Implements child.h. On SIGCHLD PID 1 calls waitpid() for any process until none is left. Only PID 1 reaps, so a pid
+ * in the table always belongs to its child. Reports and output of a child are read to the end before its exit is
+ * reported, so that its last message is not lost.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,11 +25,11 @@
 #include "output.h"
 #include "row.h"
 
-#define REAP_BUDGET 4096	/* processes reaped in one turn, of which children: */
-#define REAP_BATCH  64
+#define REAP_BUDGET 4096	/* processes reaped in one turn */
+#define REAP_BATCH  64		/* children among them */
 #define REPORTS_AT_THE_END 1024
 
-/* What a child can say, apart: as long as it says nothing, its pages are never touched, and so are none. */
+/* Buffers for a child's messages, apart from its row: the pages of a silent child are never touched or allocated. */
 struct words {
 	char reason[NODE_REASON_MAX], text[NODE_REASON_MAX], line[OUTPUT_LINE_SIZE];
 	char takes[CHILD_TAKES_MAX][ARTIFACT_NAME_MAX];
@@ -41,7 +41,6 @@ static struct child *children;
 static size_t n_used;
 static struct child *by_pid[HASH_SIZE], *unused;
 
-/* PID 1 takes as many descriptors as it may have. */
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
@@ -129,7 +128,7 @@ static void use(struct child *child, pid_t pid)
 	n_used++;
 }
 
-/* Its pid may be another's from now on. */
+/* The kernel may reuse its pid from now on. */
 static void forget_pid(struct child *child)
 {
 	struct child **at = &by_pid[(unsigned)child->pid % HASH_SIZE];
@@ -139,7 +138,7 @@ static void forget_pid(struct child *child)
 	*at = child->next;
 }
 
-/* Its pid and words stay readable until the row is used again. */
+/* The row's pid and messages stay readable until the row is used again. */
 static void release(struct child *child)
 {
 	child->next = unused;
@@ -149,7 +148,7 @@ static void release(struct child *child)
 	child_forget_takes(child);
 }
 
-/* ---- birth and death ------------------------------------------------------------------------------------------ */
+/* ---- start and exit ------------------------------------------------------------------------------------------- */
 
 static struct birth birth_of(const struct child_spec *spec, int out_fd, int err_fd, int channel_fd)
 {
@@ -167,7 +166,7 @@ static void close_pair(int pair[2])
 			close(pair[i]);
 }
 
-/* Written only where there is something: see struct words. */
+/* Writes only to buffers that are in use: see struct words. */
 static void forget_words(struct child *child)
 {
 	if (child->reason[0])
@@ -176,7 +175,7 @@ static void forget_words(struct child *child)
 		child->text[0] = '\0';
 }
 
-/* Where the child prints to: a pipe that is read here, or those of its log. 0 or negative errno. */
+/* Returns the descriptors for its stdout and stderr: a pipe read here, or those of its log. 0 or negative errno. */
 static int open_output(struct child *child, int pair[2], int *ret_out, int *ret_err)
 {
 	if (child->spec.logged)
@@ -188,7 +187,7 @@ static int open_output(struct child *child, int pair[2], int *ret_out, int *ret_
 			    child->line);
 }
 
-/* All that PID 1 needs is made before the fork; if any of it is missing, nothing has happened. */
+/* Creates everything PID 1 needs before the fork, so that a failure leaves no process behind. */
 int child_start(const struct child_spec *spec, struct child **ret)
 {
 	int channel[2] = {-1, -1}, output[2] = {-1, -1}, out = -1, err = -1;
@@ -252,7 +251,7 @@ void child_signal(struct child *child, int sig)
 		return;
 	if (child->exited)
 		return;
-	/* Its process group is its session (setsid above); before that ran, the process alone. */
+	/* Its process group is its session's (setsid() in birth.c); until setsid() ran, signal the process alone. */
 	if (sig != SIGKILL || kill(-child->pid, sig) < 0)
 		kill(child->pid, sig);
 }
@@ -282,7 +281,7 @@ static void exited(struct child *child, int status)
 	child->status = status;
 	forget_pid(child);
 	child_read_reports(child, REPORTS_AT_THE_END);
-	/* What it left behind must not live on, nor keep the pipe open. */
+	/* Processes it left behind must not live on, nor keep the pipe open. */
 	if (spec.kept ? !cgroup_present() : cgroup_name(&spec) && !cgroup_kill(cgroup_name(&spec)))
 		kill(-child->pid, SIGKILL);
 	output_end(&child->output);
@@ -302,8 +301,8 @@ static void reap_on(struct loop_timer *timer)
 }
 
 /*
- * The kernel looks through all children for one that has ended, which beside a thousand services is most of the cost.
- * A crowd of orphans has numbers one after the other, and by its number a process is found at once.
+ * waitpid(-1) walks all children to find one that has exited, which with a thousand services is most of the cost. Many
+ * orphans have consecutive pids, and waitpid() finds a given pid at once.
  */
 static pid_t reap_one(pid_t last, int *ret_status)
 {
@@ -312,7 +311,7 @@ static pid_t reap_one(pid_t last, int *ret_status)
 	return pid > 0 ? pid : waitpid(-1, ret_status, WNOHANG);
 }
 
-/* A bounded number in one turn: whoever forks faster than we reap must not have the loop for himself. */
+/* Reaps a bounded number in one turn: a process that forks faster than PID 1 reaps must not occupy the loop. */
 void child_reap(void)
 {
 	struct {
@@ -323,7 +322,7 @@ void child_reap(void)
 	int status, n = 0;
 	pid_t pid = 0;
 
-	eventsock_drain();	/* while /proc still says whose those are that have ended */
+	eventsock_drain();	/* while /proc still shows the cgroups of exited senders */
 	while (n++ < REAP_BUDGET && n_gone < REAP_BATCH && (pid = reap_one(pid, &status)) > 0) {
 		struct child *child = child_by_pid(pid);
 
@@ -335,7 +334,7 @@ void child_reap(void)
 		gone[n_gone++].status = status;
 	}
 	if (n_gone)
-		eventsock_drain();	/* what they said between the first look and their end */
+		eventsock_drain();	/* datagrams sent between the first read and their exit */
 	for (size_t i = 0; i < n_gone; i++)
 		exited(gone[i].child, gone[i].status);
 	if (pid > 0) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements forkserver.h. One datagram a start, one answer each, over a pair of sockets whose other end nobody else
- * has; PID 1 waits for the answer, which takes no longer than to fork by itself would.
+ * Implements forkserver.h. One datagram and one answer for each start, over a socket pair that only the two have; PID 1
+ * waits for the answer, which takes no longer than forking by itself.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,19 +24,19 @@
 
 #define FDS_MAX 6
 
-/* Descriptors come in the order of struct birth; the three that every child has first. */
+/* Attached descriptors are in the order of struct birth, those that every child has (1 to 3) first. */
 struct request {
 	uint8_t n_args;
 	bool service, options, payload, cgroup;
-	/* argv, then the service's object: strings, each ended by NUL */
+	/* argv, then the service's object: NUL-terminated strings */
 };
 
-static char bytes[FORKSERVER_SIZE_MAX];	/* of the request: PID 1's own copy, and the server's */
+static char bytes[FORKSERVER_SIZE_MAX];	/* of one request; PID 1 and the fork server each have a copy */
 static int server_fd = -1;
 static pid_t server;
 static struct loop_timer again;
 static void (*prepare)(void);
-static bool over;
+static bool ending;	/* forkserver_end() was called */
 
 /* ---- the process ---------------------------------------------------------------------------------------------- */
 
@@ -45,7 +45,7 @@ static int next_fd(const int *fds, size_t n, size_t *at, bool there)
 	return there && *at < n ? fds[(*at)++] : -1;
 }
 
-/* False: not what PID 1 sends. */
+/* Returns false if the request is malformed. */
 static bool decode(size_t size, const int *fds, size_t n_fds, const char **argv, struct birth *ret)
 {
 	struct request request;
@@ -67,7 +67,7 @@ static bool decode(size_t size, const int *fds, size_t n_fds, const char **argv,
 	return ret->channel_fd >= 0;
 }
 
-/* Kept: to open it for each child costs more than the descriptor. There is none yet when this process begins. */
+/* Kept open, since opening it for each child costs more. /dev is not mounted yet when this process starts. */
 static int null_fd(void)
 {
 	static int fd = -1;
@@ -87,7 +87,7 @@ static pid_t serve_one(int fd)
 	pid_t pid = -EPROTO;
 
 	if (n <= 0)
-		_exit(0);	/* PID 1 needs it no more */
+		_exit(0);	/* PID 1 closed its end */
 	if (decode((size_t)n, received.fds, received.n, argv, &birth)) {
 		birth.null_fd = null_fd();
 		pid = birth.null_fd < 0 ? -errno : birth_clone(&birth, true);
@@ -151,11 +151,11 @@ static void lost(void)
 	loop_arm(&again, loop_now_ns() + FORKSERVER_AGAIN_NS);
 }
 
-/* It has been told, and nothing came back in time, or never will. */
+/* The request was sent, and no answer came in time or can come. */
 static pid_t unanswered(int error)
 {
 	if (error == ETIMEDOUT)
-		event_say(EVENT_ERROR, "gantry", "the fork server does not answer within %d ms and is killed",
+		event_say(EVENT_ERROR, "gantry", "the fork server did not answer within %d ms, killing it",
 			  FORKSERVER_ANSWER_MS);
 	if (server > 0)
 		kill(server, SIGKILL);
@@ -176,7 +176,7 @@ static pid_t answer(void)
 	return unanswered(n < 0 && errno == EAGAIN ? ETIMEDOUT : ECONNRESET);
 }
 
-/* Of one string more. */
+/* Appends a string; returns the new size, or more than FORKSERVER_SIZE_MAX. */
 static size_t put(size_t at, const char *string)
 {
 	size_t n = strlen(string) + 1;
@@ -187,7 +187,7 @@ static size_t put(size_t at, const char *string)
 	return at + n;
 }
 
-/* Its size, or more than FORKSERVER_SIZE_MAX. */
+/* Writes the request to `bytes`; returns its size, or more than FORKSERVER_SIZE_MAX. */
 static size_t encode(const struct birth *birth)
 {
 	struct request request = {
@@ -204,8 +204,8 @@ static size_t encode(const struct birth *birth)
 	return n;
 }
 
-/* False: it could not be told, so nothing has happened. */
-static bool tell(const struct birth *birth)
+/* Returns false if the request could not be sent: no child was started. */
+static bool send_request(const struct birth *birth)
 {
 	const int all[FDS_MAX] = {birth->out_fd, birth->err_fd, birth->channel_fd, birth->options_fd,
 				  birth->payload_fd, birth->cgroup_fd};
@@ -239,7 +239,7 @@ static pid_t fork_here(struct birth birth)
 
 pid_t forkserver_start(const struct birth *birth)
 {
-	if (server_fd < 0 || !tell(birth))
+	if (server_fd < 0 || !send_request(birth))
 		return fork_here(*birth);
 	return answer();
 }
@@ -249,8 +249,8 @@ bool forkserver_reaped(pid_t pid, int status)
 	if (server <= 0 || pid != server)
 		return false;
 	server = 0;
-	if (!over)
-		event_say(EVENT_WARNING, "gantry", "the fork server ended (%s %d); processes are forked without",
+	if (!ending)
+		event_say(EVENT_WARNING, "gantry", "the fork server exited (%s %d); PID 1 forks without it",
 			  WIFSIGNALED(status) ? "signal" : "status",
 			  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	if (server_fd >= 0)
@@ -260,7 +260,7 @@ bool forkserver_reaped(pid_t pid, int status)
 
 void forkserver_end(void)
 {
-	over = true;
+	ending = true;
 	loop_disarm(&again);
 	if (server_fd >= 0)
 		close(server_fd);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A process that forks for PID 1. To fork is to copy what describes one's memory, and afterwards to copy each page that
- * is written to: from PID 1 with its tables that is most of what a start costs. So PID 1 forks once, before it has read
- * anything, and that small process forks again for each start; the children are PID 1's own (CLONE_PARENT), which
- * alone reaps them. It knows nothing, decides nothing, and may be killed: PID 1 then forks by itself, as it does
- * when there is none.
+ * The fork server: a process that forks for PID 1. fork() copies the page tables and afterwards each page that is
+ * written to: from PID 1 with its tables that is most of the cost of a start. So PID 1 forks once, before it has read
+ * anything, and that small process forks again for each start; the children are PID 1's (CLONE_PARENT), which alone
+ * reaps them. The fork server holds no state, decides nothing and may be killed: without it PID 1 forks by itself.
  */
 #ifndef INIT_PROCESS_FORKSERVER_H
 #define INIT_PROCESS_FORKSERVER_H
@@ -14,28 +13,27 @@
 
 #include "birth.h"
 
-/* It answers within this time, or is killed. */
+/* It is killed if it does not answer within this time. */
 #define FORKSERVER_ANSWER_MS 1000
-/* After that, PID 1 forks by itself for so long before it makes another. */
+/* PID 1 starts another one this long after the old one exited. */
 #define FORKSERVER_AGAIN_NS  (2 * 1000000000LL)
-/* What a start may consist of; with more, PID 1 forks by itself. */
+/* Bytes of a request; for a larger one PID 1 forks by itself. */
 #define FORKSERVER_SIZE_MAX  65536
 
-/*
- * Begins it; without it (no memory, no processes) all works as well. `prepare` runs in it once, before its first fork.
- */
+/* Starts it, if it can: PID 1 works without it. `prepare` runs in it once, before its first fork. */
 void forkserver_begin(void (*prepare)(void));
 
 /*
- * As birth_clone(): the pid of PID 1's new child; null_fd need not be set. -ETIMEDOUT or -ECONNRESET: it was killed or
- * ended over this, so the child may be there or not: what is in its cgroup must go, and it finds its channel closed.
+ * Returns the pid of PID 1's new child, as birth_clone(); null_fd is ignored. Waits up to FORKSERVER_ANSWER_MS.
+ * -ETIMEDOUT or -ECONNRESET: the fork server was killed or exited meanwhile, and the child may exist: the caller must
+ * kill its cgroup and close its channel.
  */
 pid_t forkserver_start(const struct birth *birth);
 
-/* A process that PID 1 has reaped and does not know: true if it was this. */
+/* Call for a reaped process that is not in the table of children; returns true if it was the fork server. */
 bool forkserver_reaped(pid_t pid, int status);
 
-/* No start is to come but a few: it ends. */
+/* Lets it exit and starts no other; PID 1 forks by itself from now on. */
 void forkserver_end(void);
 
 #endif

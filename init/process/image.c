@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A position-independent binary without an interpreter moves itself: before main(), every address in a constant table
- * is corrected, and from then on each page with such a table is memory of this process alone. The tables of libraries
- * that only other roles call are most of that, so they lie together (sections.ld) and PID 1 gives them back. That is
- * real memory; code and constants lie in the page cache whether or not they are mapped.
+ * A static position-independent binary relocates itself: before main(), every address in a constant table is written,
+ * and each page with such a table becomes private memory of the process. Most of these tables belong to libraries that
+ * only other roles call, so they are placed together (sections.ld) and PID 1 gives them back. That saves real memory;
+ * code and constants are in the page cache whether or not they are mapped.
  */
 #include <elf.h>
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 #include "image.h"
 
-/* The linker's, and sections.ld's. */
+/* Defined by the linker and by sections.ld. */
 extern const char __ehdr_start[], image_foreign[], image_foreign_end[];
 
 static uintptr_t page_of(uintptr_t address)
@@ -38,7 +38,7 @@ int image_protect(void)
 
 	for (size_t i = 0; i < n; i++) {
 		uintptr_t at = (uintptr_t)__ehdr_start + segment[i].p_vaddr;
-		/* A page at its end that is only partly of it holds variables, too. */
+		/* Rounded down: a page that it shares at its end holds variables, too. */
 		size_t size = page_of(at + segment[i].p_memsz) - page_of(at);
 
 		if (segment[i].p_type == PT_GNU_RELRO && mprotect((void *)page_of(at), size, PROT_READ) < 0)
@@ -51,10 +51,10 @@ void image_forget_foreign(void)
 {
 	size_t size = (uintptr_t)image_foreign_end - (uintptr_t)image_foreign;
 
-	/* What is gone holds addresses that were never corrected: rather no access at all than a wrong one. */
+	/* Read again, the pages would hold unrelocated addresses: an access must fault instead. */
 	if (size == 0 || mprotect((void *)image_foreign, size, PROT_NONE) < 0)
 		return;
-	/* Refused: it stays, unused, and each fork copies what describes it. */
+	/* If refused, the pages stay unused, and each fork copies their page tables. */
 	(void)madvise((void *)image_foreign, size, MADV_DONTNEED);
 	(void)madvise((void *)image_foreign, size, MADV_DONTFORK);
 }

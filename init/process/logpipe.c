@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements logpipe.h. What is still to be told to the role is a few flags a node, never a queue: the channel takes
- * what it takes, and the rest is told when it takes more.
+ * Implements logpipe.h. Unsent messages to the role are a few flags for each node, never a queue: when the channel is
+ * full, the rest is sent once it has room.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,13 +25,13 @@
 #define SEALS       (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW)
 
 struct pipes {
-	int read_fds[LOG_STREAMS], write_fds[LOG_STREAMS];	/* -1: not there */
-	bool handed[LOG_STREAMS];
+	int read_fds[LOG_STREAMS], write_fds[LOG_STREAMS];	/* -1: not created */
+	bool sent[LOG_STREAMS];		/* the role has the read end */
 	bool ended_due;			/* LOG_ENDED is to be sent */
-	uint32_t end;			/* counts its process' ends */
+	uint32_t end;			/* number of exits of its processes */
 	uint64_t lines_before;		/* printed by earlier processes */
-	struct loop_timer patience;
-	void (*done)(void *with);	/* NULL: nobody waits */
+	struct loop_timer timeout;
+	void (*done)(void *with);	/* logpipe_exited()'s callback; NULL: none pending */
 	void *with;
 };
 
@@ -45,22 +45,22 @@ static uint32_t starts;
 
 static struct pipes *of_timer(struct loop_timer *timer)
 {
-	return (struct pipes *)((char *)timer - offsetof(struct pipes, patience));
+	return (struct pipes *)((char *)timer - offsetof(struct pipes, timeout));
 }
 
-static void tell_done(struct pipes *p)
+static void finish_wait(struct pipes *p)
 {
 	void (*done)(void *with) = p->done;
 
-	loop_disarm(&p->patience);
+	loop_disarm(&p->timeout);
 	p->done = NULL;
 	if (done)
 		done(p->with);
 }
 
-static void impatient(struct loop_timer *timer)
+static void timed_out(struct loop_timer *timer)
 {
-	tell_done(of_timer(timer));
+	finish_wait(of_timer(timer));
 }
 
 int logpipe_init(const struct config *with)
@@ -79,7 +79,7 @@ int logpipe_init(const struct config *with)
 	for (size_t i = 0; i < with->n_nodes; i++) {
 		for (size_t k = 0; k < LOG_STREAMS; k++)
 			pipes[i].read_fds[k] = pipes[i].write_fds[k] = -1;
-		pipes[i].patience.fire = impatient;
+		pipes[i].timeout.fire = timed_out;
 	}
 	config = with;
 	return 0;
@@ -90,7 +90,7 @@ bool logpipe_covers(size_t node)
 	return config && node < config->n_nodes && config->nodes[node].kind == NODE_SERVICE;
 }
 
-/* ---- what the role is told ------------------------------------------------------------------------------------- */
+/* ---- messages to the role -------------------------------------------------------------------------------------- */
 
 static void hang_up(void)
 {
@@ -100,7 +100,7 @@ static void hang_up(void)
 	if (fd >= 0)
 		close(fd);
 	for (size_t i = 0; i < config->n_nodes; i++)
-		tell_done(&pipes[i]);
+		finish_wait(&pipes[i]);
 }
 
 /* 0 or negative errno. */
@@ -134,7 +134,7 @@ static int send_pipe(size_t node, size_t stream)
 
 	memccpy(service.name, c->name, 0, sizeof(service.name) - 1);
 	r = send_message(LOG_PIPE, node, (uint32_t)stream, &service, sizeof(service), pipes[node].read_fds[stream]);
-	pipes[node].handed[stream] = r == 0;
+	pipes[node].sent[stream] = r == 0;
 	return r;
 }
 
@@ -152,7 +152,7 @@ static int send_node(size_t node)
 	int r = 0;
 
 	for (size_t k = 0; r == 0 && k < LOG_STREAMS; k++)
-		if (p->read_fds[k] >= 0 && !p->handed[k])
+		if (p->read_fds[k] >= 0 && !p->sent[k])
 			r = send_pipe(node, k);
 	if (r == 0 && p->ended_due) {
 		r = send_message(LOG_ENDED, node, p->end, NULL, 0, -1);
@@ -161,7 +161,7 @@ static int send_node(size_t node)
 	return r;
 }
 
-/* Tells what is due, until the channel takes no more. */
+/* Sends the due messages until the channel is full. */
 static void pump(void)
 {
 	int r = 0;
@@ -182,9 +182,9 @@ static void pump(void)
 		loop_want(&channel, EPOLLIN | (r < 0 ? EPOLLOUT : 0));
 }
 
-/* ---- what the role tells ---------------------------------------------------------------------------------------- */
+/* ---- messages from the role ------------------------------------------------------------------------------------- */
 
-/* False: no such message. */
+/* Returns false if the message is malformed. */
 static bool take(const struct log_head *head, const char *body)
 {
 	bool known = head->node < config->n_nodes;
@@ -193,7 +193,7 @@ static bool take(const struct log_head *head, const char *body)
 	switch (head->kind) {
 	case LOG_READ:
 		if (known && head->argument == pipes[head->node].end)
-			tell_done(&pipes[head->node]);
+			finish_wait(&pipes[head->node]);
 		return known;
 	case LOG_LINE:
 		if (known)
@@ -255,7 +255,7 @@ int logpipe_attach(int fd)
 	for (size_t i = 0; i < config->n_nodes; i++) {
 		pipes[i].ended_due = false;
 		for (size_t k = 0; k < LOG_STREAMS; k++)
-			pipes[i].handed[k] = false;
+			pipes[i].sent[k] = false;
 	}
 	pump();
 	return 0;
@@ -307,7 +307,7 @@ int logpipe_open(size_t node, int *ret_out, int *ret_err)
 
 		if (r < 0)
 			return r;
-		/* Every process of the node shares this description: what one did to it is not for the next one. */
+		/* All processes of the node share this description: undo flags (O_NONBLOCK) that an earlier one set. */
 		fcntl(p->write_fds[k], F_SETFL, 0);
 	}
 	p->lines_before = __atomic_load_n(&tails[node].lines, __ATOMIC_RELAXED);
@@ -330,7 +330,7 @@ void logpipe_exited(size_t node, bool wait, void (*done)(void *with), void *with
 	}
 	p->done = done;
 	p->with = with;
-	loop_arm(&p->patience, loop_now_ns() + LOGPIPE_WAIT_NS);
+	loop_arm(&p->timeout, loop_now_ns() + LOGPIPE_WAIT_NS);
 	pump();
 }
 

@@ -11,7 +11,7 @@
 #define TURN_BUDGET 32		/* reads of one process in one turn of the loop */
 #define REPORT_NS   1000000000LL
 
-/* Lines of one process that become events. */
+/* Lines of one process that become events; the others are dropped. */
 static const struct bucket_limit limit = {.per_s = 100, .burst = 1000};
 
 void output_keep_text(char *to, const char *bytes, size_t size)
@@ -44,7 +44,7 @@ static void end_line(struct output *output)
 	output->line_size = 0;
 }
 
-static void say_dropped(struct output *output)
+static void report_dropped(struct output *output)
 {
 	if (output->lines_dropped)
 		event_say(EVENT_WARNING, output->source, "prints too much: %lu lines dropped", output->lines_dropped);
@@ -53,7 +53,7 @@ static void say_dropped(struct output *output)
 
 static void report(struct loop_timer *timer)
 {
-	say_dropped((struct output *)((char *)timer - offsetof(struct output, report)));
+	report_dropped((struct output *)((char *)timer - offsetof(struct output, report)));
 }
 
 static void take(struct output *output, const char *bytes, size_t size)
@@ -72,7 +72,7 @@ static void take(struct output *output, const char *bytes, size_t size)
 	}
 }
 
-/* False: at its end. */
+/* Returns false at the end of the pipe. */
 static bool read_pipe(struct output *output)
 {
 	char bytes[4096];
@@ -125,7 +125,7 @@ void output_end(struct output *output)
 	if (output->pipe.fd >= 0)
 		read_pipe(output);
 	end_line(output);
-	say_dropped(output);
+	report_dropped(output);
 	loop_disarm(&output->report);
 	close_pipe(output);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements processes.h with /proc/PID/stat: of all its files the one that neither locks nor touches the process. */
+/* Implements processes.h with /proc/PID/stat, which can be read without taking locks of the process. */
 #include <ctype.h>
 #include <dirent.h>
 #include <signal.h>
@@ -21,7 +21,7 @@ struct process {
 	unsigned long flags;
 };
 
-/* What "PID (NAME) STATE PPID PGRP SESSION TTY TPGID FLAGS ..." says; see proc(5). False: there is none. */
+/* Parses "PID (NAME) STATE PPID PGRP SESSION TTY TPGID FLAGS ..." (proc(5)). Returns false if there is no such pid. */
 static bool look(pid_t pid, struct process *ret)
 {
 	char line[512], *open_bracket, *close_bracket;
@@ -29,7 +29,7 @@ static bool look(pid_t pid, struct process *ret)
 	if (!procfs_read(pid, "stat", line, sizeof(line)))
 		return false;
 	open_bracket = strchr(line, '(');
-	close_bracket = strrchr(line, ')');	/* the name may have some of its own */
+	close_bracket = strrchr(line, ')');	/* the last one: the name may contain brackets */
 	if (!open_bracket || !close_bracket ||
 	    sscanf(close_bracket + 1, " %c %d %*d %*d %*d %*d %lu", &ret->state, &ret->parent, &ret->flags) != 3)
 		return false;

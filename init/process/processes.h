@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every process of the machine, whoever's child and in whatever cgroup it is: for the end of a shutdown, where
- * kill(-1) would take the logger too, and does not say who is left.
+ * Signals every process of the machine, in any cgroup: for the end of a shutdown, where kill(-1) would also signal the
+ * logger and does not report how many processes are left.
  */
 #ifndef INIT_PROCESS_PROCESSES_H
 #define INIT_PROCESS_PROCESSES_H
@@ -11,12 +11,12 @@
 #include <sys/types.h>
 
 /*
- * Sends sig (0: nothing) to every process but PID 1, `except` (0: none) and the kernel's own threads. Returns how many
- * there are that have not ended; name gets the one of the first of them, or "". Reads procfs alone: it does not wait.
+ * Sends sig (0: none) to every process but PID 1, `except` (0: none) and kernel threads. Returns the number of those
+ * processes that are not zombies; name gets the first one's name, or "". Reads only procfs stat files: does not block.
  */
 size_t processes_signal(int sig, pid_t except, char *name, size_t size);
 
-/* The kernel started it by itself, as it does /sbin/poweroff when the host asks for it. */
+/* Whether the kernel started it, as it does /sbin/poweroff when the host requests a shutdown. */
 bool processes_is_kernels(pid_t pid);
 
 #endif

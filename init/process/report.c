@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a child says over its report socket (gantry/report.h): events, progress, its result, artifacts given and asked
- * for. Each datagram is checked whole before anything of it counts; one that is malformed is dropped and counted.
+ * Reads a child's report socket (gantry/report.h): events, progress, its result, artifacts given and requested. Each
+ * datagram is checked whole before any of it is used; a malformed one is dropped and counted.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -49,7 +49,7 @@ static void send_answer(struct child *child, enum report_kind kind, const char *
 		event_count_drop(child->spec.source);
 }
 
-/* True: answered, one way or the other. */
+/* Returns true if the request was answered, false if it must wait. */
 static bool answer_take(struct child *child, const char *name)
 {
 	int fd = -1;
@@ -59,7 +59,7 @@ static bool answer_take(struct child *child, const char *name)
 	if (r == -EAGAIN)
 		return false;
 	if (r == -EPERM)
-		event_say(EVENT_WARNING, child->spec.source, "asked for artifact %s, which it may not take", name);
+		event_say(EVENT_WARNING, child->spec.source, "may not take artifact %s: request refused", name);
 	send_answer(child, r == 0 ? REPORT_TAKEN : REPORT_ABSENT, name, fd);
 	if (fd >= 0)
 		close(fd);
@@ -114,7 +114,8 @@ static bool give(struct child *child, const char *name, int *fd)
 	if (*fd < 0)
 		return false;
 	if (child->spec.given || child->spec.node == CHILD_NO_NODE) {
-		if (!child->spec.given || memfd_check(*fd, ARTIFACT_SIZE_MAX) < 0 || !child->spec.given(child, name, *fd))
+		if (!child->spec.given || memfd_check(*fd, ARTIFACT_SIZE_MAX) < 0 ||
+		    !child->spec.given(child, name, *fd))
 			return false;
 		*fd = -1;
 		return true;
@@ -122,7 +123,7 @@ static bool give(struct child *child, const char *name, int *fd)
 	r = nodes->give(child->spec.node, name, *fd);
 	if (r < 0) {
 		event_say(EVENT_WARNING, child->spec.source, "artifact %s refused: %s", name,
-			  r == -EPERM ? "this stage type does not give it" :
+			  r == -EPERM ? "its type does not give it" :
 			  r == -EINVAL ? "not a sealed memfd" : "too large");
 		return true;
 	}
@@ -191,9 +192,9 @@ static bool message(struct child *child, const struct report_head *head, const c
 		return name_of(body, head->size, name) && take(child, name);
 	case REPORT_CHANGED:
 	case REPORT_FLAGS:
-		if (!child->spec.told || !head->size || body[head->size - 1])
+		if (!child->spec.reported || !head->size || body[head->size - 1])
 			return false;
-		child->spec.told(child, (enum report_kind)head->kind, body, head->size);
+		child->spec.reported(child, (enum report_kind)head->kind, body, head->size);
 		return true;
 	case REPORT_FACTS:
 		return child->spec.node != CHILD_NO_NODE &&
@@ -207,7 +208,7 @@ static bool message(struct child *child, const struct report_head *head, const c
 	}
 }
 
-/* One datagram. 1: taken; 0: none there; -1: the other side is gone. */
+/* Reads one datagram. 1: read; 0: none there; -1: the peer closed the socket. */
 static int read_report(struct child *child)
 {
 	union {

@@ -42,7 +42,7 @@ class ForkServer(unittest.TestCase):
             pid = gantry.forkserver()
             for count in range(1, 4):
                 os.kill(pid, signal.SIGKILL)
-                gantry.wait("gantry", "the fork server ended (signal 9)", kind="message", count=count)
+                gantry.wait("gantry", "the fork server exited (signal 9)", kind="message", count=count)
                 seen = len(gantry.find("again", "running"))
                 gantry.wait("again", "running", count=seen + 5)
                 pid = self.wait_for_another(gantry, than=pid)
@@ -57,7 +57,7 @@ class ForkServer(unittest.TestCase):
             os.kill(pid, signal.SIGSTOP)
             begin = time.monotonic()
             self.assertEqual(gantry.ctl("start", "app").returncode, 0)
-            gantry.wait("gantry", "the fork server does not answer within 1000 ms", kind="message")
+            gantry.wait("gantry", "the fork server did not answer within 1000 ms", kind="message")
             self.assertIn("not started: ", gantry.wait("app", "retrying").text)
             gantry.wait("app", "ready")
             assert_within(self, time.monotonic() - begin, 1, 9)

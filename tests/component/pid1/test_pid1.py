@@ -192,7 +192,7 @@ class Services(unittest.TestCase):
                 self.assert_its_own(json.loads(gantry.read("seen")))
                 if count == 1:          # forked by PID 1 itself, and then by the second fork server
                     os.kill(gantry.forkserver(), signal.SIGKILL)
-                    gantry.wait("gantry", "the fork server ended", kind="message")
+                    gantry.wait("gantry", "the fork server exited", kind="message")
                 else:
                     end = time.monotonic() + 20
                     while not gantry.forkserver() and time.monotonic() < end:

@@ -207,7 +207,7 @@ class Ends(unittest.TestCase):
         with Pid1(boot(services=services), files={"fuse.py": FUSE}, devices=["fuse"]) as gantry:
             gantry.wait("app", "ready")
             gantry.ctl("restart", "app")
-            gantry.wait("app", "cgroup app: not even SIGKILL", kind="message", timeout=30)
+            gantry.wait("app", "cgroup app: processes remain", kind="message", timeout=30)
             gantry.wait("app", "ready", count=2)
             self.assertTrue(until(gantry, "[ -e /t/again ]"))
             self.assertEqual(folders(gantry), ["app/", "app~1/", "fuse/"])
