@@ -14,9 +14,7 @@
 #include "plan.h"
 #include "refresh.h"
 
-#define HELD_REASON   "held-reason"	/* given by PID 1 itself */
-#define DISK_KEY      "disk-key"
-#define DISK_RECOVERY "disk-recovery"
+#define HELD_REASON "held-reason"	/* given by PID 1 itself */
 
 /* Names that PID 1 and its own roles use as the source of events. */
 static const char *const reserved[] = {"gantry", "kernel", "logger", "service-log", "api", "system-api", "http", "fifo",
@@ -290,28 +288,27 @@ static bool has(const char *const *names, const char *name)
 	return false;
 }
 
-static bool lists(struct json_object *options, const char *name, const char *word)
+static bool contains(struct json_object *list, const char *word)
 {
-	struct json_object *list = key_member(options, name);
-
 	for (size_t i = 0; list && i < json_object_array_length(list); i++)
 		if (!strcmp(json_object_get_string(json_object_array_get_idx(list, i)), word))
 			return true;
 	return false;
 }
 
-/* A disk that is not told to take a secret from the hub does without it. */
-static bool is_optional(const char *artifact, struct json_object *options)
+/* A secret that none of the stage's options asks for. */
+static bool is_optional(const struct stage *stage, const char *artifact, struct json_object *options)
 {
-	static const struct {
-		const char *artifact, *source;
-	} secrets[] = {{DISK_KEY, "hub"}, {DISK_RECOVERY, "recovery"}};
+	const struct stage_secret *secret = stage ? stage->secrets : NULL;
 
-	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
-		if (!strcmp(artifact, secrets[i].artifact))
-			return !lists(options, "keys", secrets[i].source) &&
-			       !lists(options, "enroll", secrets[i].source);
-	return false;
+	while (secret && secret->artifact && strcmp(secret->artifact, artifact))
+		secret++;
+	if (!secret || !secret->artifact)
+		return false;
+	for (const struct stage_option *option = stage->options; option && option->name; option++)
+		if (option->type == OPTION_STRINGS && contains(key_member(options, option->name), secret->word))
+			return false;
+	return true;
 }
 
 static int check_taker(struct check *check, const struct config *config, size_t index, const char *artifact)
@@ -330,11 +327,11 @@ static int check_taker(struct check *check, const struct config *config, size_t 
 		if (giver->when == WHEN_HELD && taker->when != WHEN_HELD)
 			continue;
 		given = true;
-		if (waits_for(&walk, (uint16_t)i, (uint16_t)index) && !is_optional(artifact, options))
+		if (waits_for(&walk, (uint16_t)i, (uint16_t)index) && !is_optional(taker->stage, artifact, options))
 			return check_fail(check, place_of(&at, config, index),
 					  "takes \"%s\" from \"%s\", which waits for it", artifact, giver->name);
 	}
-	if (given || is_optional(artifact, options))
+	if (given || is_optional(taker->stage, artifact, options))
 		return 0;
 	return check_fail(check, place_of(&at, config, index), "takes \"%s\", and no stage gives it", artifact);
 }

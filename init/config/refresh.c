@@ -76,23 +76,37 @@ static int check_verbs(struct check *check, const struct config *config)
 	return 0;
 }
 
-/* Is this one of the files that some stage renders? */
+/* Does an item of the list render the file? */
+static bool list_renders(struct json_object *list, const struct stage_option *members, const char *path,
+			 struct nearest *nearest)
+{
+	for (size_t i = 0; i < length(list); i++) {
+		for (const struct stage_option *member = members; member->name; member++) {
+			struct json_object *found = key_member(json_object_array_get_idx(list, i), member->name);
+
+			if (member->names != OPTION_NAMES_RENDERED || !found)
+				continue;
+			if (!strcmp(json_object_get_string(found), path))
+				return true;
+			nearest_try(nearest, json_object_get_string(found));
+		}
+	}
+	return false;
+}
+
+/* Is this one of the files that a stage renders? */
 static bool is_rendered(struct check *check, const struct config *config, const char *path, struct nearest *nearest)
 {
 	for (size_t i = 0; i < config->n_nodes; i++) {
-		struct json_object *files;
+		const struct stage *stage = config->nodes[i].stage;
+		struct json_object *options = key_member(stage_object(check, i), "options");
 
-		if (!config->nodes[i].stage || config->nodes[i].stage->refresh != STAGE_RENDERS)
+		if (!stage || stage->refresh != STAGE_RENDERS)
 			continue;
-		files = key_member(key_member(stage_object(check, i), "options"), "files");
-		for (size_t j = 0; j < length(files); j++) {
-			struct json_object *file = json_object_array_get_idx(files, j);
-			const char *found = json_object_get_string(key_member(file, "path"));
-
-			if (!strcmp(found, path))
+		for (const struct stage_option *option = stage->options; option && option->name; option++)
+			if (option->type == OPTION_OBJECTS &&
+			    list_renders(key_member(options, option->name), option->members, path, nearest))
 				return true;
-			nearest_try(nearest, found);
-		}
 	}
 	return false;
 }

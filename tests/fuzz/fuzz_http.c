@@ -33,6 +33,7 @@
 #include "init/api/pid1.h"
 #include "init/api/stop.h"
 #include "init/lib/loop.h"
+#include "tests/unit/fake_stages.h"
 
 #define SOURCES_MAX 256
 #define PENDING_MAX 64

@@ -18,6 +18,7 @@
 #include "init/lib/client.h"
 #include "init/control/control.h"
 #include "init/show/status.h"
+#include "fake_stages.h"
 #include "event_lines.h"
 
 #define API_UID  12345

@@ -6,6 +6,7 @@
 /* links: init/show/status.c init/show/status-json.c init/lib/text.c init/lib/utf8.c */
 #include "init/plan/refresh.h"
 #include "init/show/status.h"
+#include "fake_stages.h"
 #include "test.h"
 
 #define S INT64_C(1000000000)
