@@ -75,7 +75,7 @@ static int check_file(struct check *check, const struct place *place, struct jso
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return check_fail(check, place, "%s: not in the image: %s", check_quote(quoted, path), strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return check_fail(check, place, "%s is no regular file in the image", check_quote(quoted, path));
+		return check_fail(check, place, "%s is not a regular file in the image", check_quote(quoted, path));
 	if (program && !(st.st_mode & 0111))
 		return check_fail(check, place, "%s is not executable in the image", check_quote(quoted, path));
 	return 0;

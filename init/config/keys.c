@@ -94,7 +94,7 @@ static int check_watchdog(struct check *check, const struct place *place, struct
 static int check_change(struct check *check, const struct place *place, struct json_object *object)
 {
 	if (key_member(object, "signal") && strcmp(key_string(object, &change_keys, "action"), "signal"))
-		return check_fail_member(check, place, "signal", "\"signal\" goes with the action \"signal\"");
+		return check_fail_member(check, place, "signal", "\"signal\" requires the action \"signal\"");
 	return 0;
 }
 
@@ -115,7 +115,7 @@ static int check_stage(struct check *check, const struct place *place, struct js
 	}
 	for (size_t i = 0; stage_table[i]; i++)
 		nearest_try(&nearest, stage_table[i]->type);
-	return check_fail(check, &type_at, "no stage type %s%s", check_quote(quoted, type),
+	return check_fail(check, &type_at, "unknown stage type %s%s", check_quote(quoted, type),
 			  nearest_hint(&nearest, hint));
 }
 
@@ -176,7 +176,7 @@ static int check_unique(struct check *check, const struct place *place, const ch
 
 	for (size_t i = 0; i < place->index; i++)
 		if (!strcmp(json_object_get_string(key_member(json_object_array_get_idx(items, i), "name")), name))
-			return check_fail_member(check, place, "name", "the name is taken by %s[%zu]", list, i);
+			return check_fail_member(check, place, "name", "duplicate name: also the name of %s[%zu]", list, i);
 	return 0;
 }
 
@@ -204,12 +204,12 @@ static int check_api(struct check *check, const struct place *place, struct json
 
 	if (!certificate != !key)
 		return check_fail_member(check, place, certificate ? "tls_certificate" : "tls_key",
-					 "\"tls_certificate\" and \"tls_key\" go together");
+					 "\"tls_certificate\" and \"tls_key\" require each other");
 	if (certificate && !strcmp(json_object_get_string(certificate), json_object_get_string(key)))
-		return check_fail_member(check, place, "tls_key", "\"tls_certificate\" and \"tls_key\" are one file");
+		return check_fail_member(check, place, "tls_key", "\"tls_certificate\" and \"tls_key\" must be different files");
 	if (!key_member(object, "password_file") && key_member(object, "password_salt"))
 		return check_fail_member(check, place, "password_salt",
-					 "without \"password_file\" there is no password");
+					 "\"password_salt\" requires \"password_file\"");
 	return 0;
 }
 
@@ -221,18 +221,18 @@ static int check_user(struct check *check, const struct place *place, struct jso
 	char quoted[CHECK_QUOTED_MAX];
 
 	if (!strcmp(name, "root") || !strcmp(name, API_USER) || !strcmp(name, LOG_USER))
-		return check_fail_member(check, place, "name", "%s is always there", check_quote(quoted, name));
+		return check_fail_member(check, place, "name", "%s is a predefined account", check_quote(quoted, name));
 	if (uid == API_UID || uid == LOG_UID)
-		return check_fail_member(check, place, "uid", "uid %lld is taken by \"%s\"", (long long)uid,
+		return check_fail_member(check, place, "uid", "uid %lld is already the uid of \"%s\"", (long long)uid,
 					 uid == API_UID ? API_USER : LOG_USER);
 	for (size_t i = 0; i < place->index; i++) {
 		struct json_object *other = json_object_array_get_idx(users, i);
 		const char *other_name = json_object_get_string(key_member(other, "name"));
 
 		if (!strcmp(other_name, name))
-			return check_fail_member(check, place, "name", "the name is taken by users[%zu]", i);
+			return check_fail_member(check, place, "name", "duplicate name: also the name of users[%zu]", i);
 		if (json_object_get_int64(key_member(other, "uid")) == uid)
-			return check_fail_member(check, place, "uid", "uid %lld is taken by \"%s\"", (long long)uid,
+			return check_fail_member(check, place, "uid", "uid %lld is already the uid of \"%s\"", (long long)uid,
 						 other_name);
 	}
 	return 0;
@@ -251,7 +251,7 @@ static int check_service_log(struct check *check, const struct place *place, str
 {
 	(void)object;
 	if (!key_member(check->root, "logs"))
-		return check_fail(check, place, "there are no log files without \"logs\" at the top of the file");
+		return check_fail(check, place, "\"log\" requires \"logs\" at the top of the file");
 	return 0;
 }
 

@@ -49,11 +49,11 @@ int check_step(struct check *check, const struct place *place, struct json_objec
 	if (!strcmp(steps[step].kind, "file") && !key_member(object, "from"))
 		return check_fail(check, place, "\"from\" is missing");
 	if (!strcmp(steps[step].kind, "path") && json_object_object_length(object) == 1)
-		return check_fail(check, place, "has none of \"user\", \"group\", \"mode\", so there is nothing to do");
+		return check_fail(check, place, "changes nothing: add \"user\", \"group\" or \"mode\"");
 	path = json_object_get_string(key_member(object, steps[step].kind));
 	pattern = strpbrk(path, "*?[");
 	if (!strcmp(steps[step].kind, "remove") && pattern && strchr(pattern, '/'))
-		return check_fail_member(check, place, "remove", "only the last name may be a pattern");
+		return check_fail_member(check, place, "remove", "only the last path segment may be a pattern");
 	return 0;
 }
 
@@ -136,6 +136,6 @@ int check_launch(struct check *check, const struct place *place, struct json_obj
 
 	if (key_member(object, "when_ready") && key_member(key_member(object, "ready"), "exit"))
 		return check_fail_member(check, place, "when_ready",
-					 "a service that is ready by its end has no \"when_ready\"");
+					 "\"when_ready\" cannot be combined with \"ready.exit\"");
 	return r < 0 ? r : check_limits(check, place, object);
 }

@@ -69,10 +69,10 @@ static int check_names(struct check *check, const struct config *config)
 		for (size_t j = 0; j < sizeof(reserved) / sizeof(reserved[0]); j++)
 			if (!strcmp(node->name, reserved[j]))
 				return check_fail_member(check, place_of(&at, config, i), "name",
-							 "\"%s\" is a name of Gantry's own", node->name);
+							 "\"%s\" is a reserved name", node->name);
 		if (find(config, node->name) < (int)i)
 			return check_fail_member(check, place_of(&at, config, i), "name",
-						 "the name is taken by another %s",
+						 "duplicate name: also the name of another %s",
 						 config->nodes[find(config, node->name)].kind == NODE_STAGE
 							? "stage" : "service");
 	}
@@ -105,15 +105,15 @@ static int resolve(struct check *check, const struct config *config, const struc
 			nearest_hint(&nearest, hint);
 			wrong = "no such stage or service";
 		} else if (other == waiter) {
-			wrong = "that is itself";
+			wrong = "a node cannot wait for itself";
 		} else if (other->when == WHEN_HELD && !(waiter && waiter->when == WHEN_HELD)) {
 			wrong = "it runs only when the boot is held";
 		} else if (needs && !other->enabled && (!waiter || waiter->enabled)) {
-			wrong = "that service is not enabled";
+			wrong = "the service is not enabled";
 		}
 		for (size_t j = 0; !wrong && j < *ret_n; j++)
 			if (ret[j] == found)
-				wrong = "it is there twice";
+				wrong = "listed twice";
 		if (wrong) {
 			struct place list = {.up = place, .key = key}, item = {.up = &list, .index = (uint32_t)i};
 
@@ -150,7 +150,7 @@ static int resolve_all(struct check *check, struct config *config)
 			return r;
 		if (node->follows_needs && !node->n_needs)
 			return check_fail_member(check, place, "follows_needs",
-						 "\"follows_needs\": \"needs\" names nothing to follow");
+						 "\"follows_needs\" requires \"needs\"");
 	}
 	r = resolve(check, config, NULL, &log, key_member(key_member(check->root, "log"), "needs"), "needs",
 		    config->log_needs, &config->n_log_needs);
@@ -329,11 +329,11 @@ static int check_taker(struct check *check, const struct config *config, size_t 
 		given = true;
 		if (waits_for(&walk, (uint16_t)i, (uint16_t)index) && !is_optional(taker->stage, artifact, options))
 			return check_fail(check, place_of(&at, config, index),
-					  "takes \"%s\" from \"%s\", which waits for it", artifact, giver->name);
+					  "takes \"%s\" from \"%s\", which waits for this stage", artifact, giver->name);
 	}
 	if (given || is_optional(taker->stage, artifact, options))
 		return 0;
-	return check_fail(check, place_of(&at, config, index), "takes \"%s\", and no stage gives it", artifact);
+	return check_fail(check, place_of(&at, config, index), "takes \"%s\", which no stage gives", artifact);
 }
 
 static int check_artifacts(struct check *check, const struct config *config)

@@ -58,7 +58,7 @@ static int check_stage(struct check *check, struct config *config)
 		config->refresh_stage = (uint16_t)i;
 		return 0;
 	}
-	return object ? check_fail(check, &at, "\"%s\" is no stage that fetches a configuration%s", name,
+	return object ? check_fail(check, &at, "\"%s\" is not a stage that fetches a configuration%s", name,
 				   nearest_hint(&nearest, hint)) : 0;
 }
 
@@ -71,7 +71,7 @@ static int check_verbs(struct check *check, const struct config *config)
 		const struct place verb = {.up = &item, .key = "verb"};
 
 		if (config->actions[i].verb == VERB_REFRESH && !config->refreshes)
-			return check_fail(check, &verb, "there is no \"refresh\" to begin");
+			return check_fail(check, &verb, "\"@refresh-config\" requires \"refresh\" at the top of the file");
 	}
 	return 0;
 }
@@ -117,7 +117,7 @@ static int check_change(struct check *check, const struct config *config, const 
 	const struct place change = {.up = place, .key = "on_change"}, list = {.up = &change, .key = "files"};
 
 	if (node->n_change_files && !config->refreshes)
-		return check_fail(check, &change, "nothing changes: there is no \"refresh\"");
+		return check_fail(check, &change, "requires \"refresh\" at the top of the file");
 	for (size_t i = 0; i < node->n_change_files; i++) {
 		const struct place item = {.up = &list, .index = (uint32_t)i};
 		struct nearest nearest = {.value = node->change_files[i]};
@@ -145,7 +145,7 @@ static int add_need(struct check *check, const struct config *config, struct con
 		if (node->needs[i] == at)
 			return 0;
 	if (node->n_needs == CONFIG_NEEDS_MAX)
-		return check_fail(check, &key, "\"%s\" is one need too many", config->nodes[at].name);
+		return check_fail(check, &key, "\"%s\" would exceed the limit of 32 needs", config->nodes[at].name);
 	node->needs[node->n_needs++] = (uint16_t)at;
 	return 0;
 }
