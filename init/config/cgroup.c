@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements cgroup.h: one row a setting. What is not here is the kernel's to refuse when the service starts. */
+/* Implements cgroup.h: one row a setting. The kernel checks all other settings when the service starts. */
 #include <stdint.h>
 #include <string.h>
 

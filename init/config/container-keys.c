@@ -161,7 +161,8 @@ const struct format image_format = {
 static const struct format volume_format = {
 	"volume", "is not a volume (examples: \"/run/reth:/reth\", \"/etc/x:/etc/x:ro\")", fits_volume, NULL};
 static const struct format publish_format = {
-	"publish", "is not a published port (examples: \"8080:80\", \"127.0.0.1:8080:80\", \"53:53/udp\")", fits_publish, NULL};
+	"publish", "is not a published port (examples: \"8080:80\", \"127.0.0.1:8080:80\", \"53:53/udp\")", fits_publish,
+	NULL};
 static const struct format container_user_format = {
 	"container-user", "is not a user of the image (examples: \"1000:1000\", \"haproxy\")", fits_container_user, NULL};
 static const struct format tmpfs_format = {
@@ -183,7 +184,8 @@ static int check_container(struct check *check, const struct place *place, struc
 	if (key_member(object, "ports") && strcmp(network, "bridge"))
 		return check_fail_member(check, place, "ports", "\"ports\" requires the network \"bridge\"");
 	if (plain && !is_loopback(json_object_get_string(key_member(object, "image"))))
-		return check_fail_member(check, place, "plain_http", "\"plain_http\" requires a registry on a loopback address");
+		return check_fail_member(check, place, "plain_http",
+					 "\"plain_http\" requires a registry on a loopback address");
 	if (plain && key_member(object, "ca"))
 		return check_fail_member(check, place, "ca", "\"ca\" cannot be combined with \"plain_http\"");
 	return 0;

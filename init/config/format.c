@@ -232,10 +232,12 @@ enum verb verb_parse(const char *value, const char **ret_argument)
 }
 
 const struct format name_format = {
-	"name", "is not a name (a lower-case letter, then lower-case letters, digits and '-', at most 31 bytes)", fits_name, NULL};
-const struct format account_format = {
-	"account", "is not an account name (a lower-case letter or '_', then lower-case letters, digits, '-' and '_')", fits_account,
+	"name", "is not a name (a lower-case letter, then lower-case letters, digits and '-', at most 31 bytes)",
+	fits_name,
 	NULL};
+const struct format account_format = {
+	"account", "is not an account name (a lower-case letter or '_', then lower-case letters, digits, '-' and '_')",
+	fits_account, NULL};
 const struct format path_format = {
 	"path", "is not an absolute path without \".\", \"..\", doubled or final '/'", fits_path, NULL};
 const struct format hostname_format = {"hostname", "is not a host name", fits_hostname, NULL};
@@ -247,7 +249,8 @@ const struct format umask_format = {"umask", "is not an octal umask (example: \"
 const struct format cgroup_format = {
 	"cgroup", "is not a cgroup v2 setting of a controller (example: \"memory.max\")", fits_cgroup, NULL};
 const struct format address_format = {
-	"address", "is not a numeric address and port (examples: \"127.0.0.1:8545\", \"[::1]:8545\")", fits_address, NULL};
+	"address", "is not a numeric address and port (examples: \"127.0.0.1:8545\", \"[::1]:8545\")",
+	fits_address, NULL};
 const struct format user_format = {"user", "is neither root nor in \"users\"", fits_user, NULL};
 const struct format group_format = {
 	"group", "is neither root nor a user or group in \"users\"", fits_group, NULL};
@@ -280,7 +283,8 @@ static bool fits_capability(struct json_object *root, const char *value)
 const struct format capability_format = {
 	"capability", "is not a capability name (example: \"NET_ADMIN\")", fits_capability, capabilities};
 const struct format act_format = {
-	"action", "is not the name of an action or upload (letters, digits, '-' and '_', at most 63 bytes)", fits_act, NULL};
+	"action", "is not the name of an action or upload (letters, digits, '-' and '_', at most 63 bytes)",
+	fits_act, NULL};
 const struct format verb_format = {
 	"verb", "is not one of \"@start NAME\", \"@stop NAME\", \"@restart NAME\", \"@reboot\", \"@poweroff\", \"@halt\", "
 	"\"@refresh-config\"", fits_verb, NULL};

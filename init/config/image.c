@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Holds a configuration against the image it is meant for: the programs and templates that it names are there. What
- * lies below /run or on a disk comes only at run time, and is not asked for.
+ * Compares a configuration with the image it is meant for: the programs and files that it names must exist there. Paths
+ * below /run or below a mount point exist only at run time and are not checked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -81,7 +81,7 @@ static int check_file(struct check *check, const struct place *place, struct jso
 	return 0;
 }
 
-/* The first word of a command that may be there. */
+/* The first word of a command; it may be absent. */
 static int check_program(struct check *check, const struct place *up, struct json_object *object, const char *key)
 {
 	const struct place command_at = {.up = up, .key = key}, at = {.up = &command_at, .index = 0};
@@ -90,7 +90,7 @@ static int check_program(struct check *check, const struct place *up, struct jso
 	return command ? check_file(check, &at, json_object_array_get_idx(command, 0), true) : 0;
 }
 
-/* A container's program is in its own image; what runs it is in this one. */
+/* A container's program is in the container's image; podman is in this one. */
 static int check_podman(struct check *check, const struct place *place)
 {
 	const struct place at = {.up = place, .key = "container"};

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the launcher could do only in vain or not at all, found before there is a machine: steps that say too much or
- * too little, files that must be seen by others but lie in the service's own /tmp, and resource limits that the kernel
- * refuses.
+ * Finds, before there is a machine, what would fail or have no effect in the launcher: steps with too many or too few
+ * keys, files for others that would be in the service's private /tmp, and resource limits that the kernel refuses.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +11,7 @@
 
 #include "launch.h"
 
-#define NR_OPEN_DEFAULT 1048576	/* fs.nr_open of a kernel that nobody told otherwise */
+#define NR_OPEN_DEFAULT 1048576	/* the kernel's own fs.nr_open */
 
 /* A step's kind is the one of these keys that it has. */
 static const struct {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Everything that would make a boot wait for ever is found here, before the image is made: a need that nobody
- * meets, nodes that wait for each other, an artifact that its taker waits for and nobody gives. Stages of a
- * held boot stand beside the plan: they may wait for its nodes, but no node for them.
+ * Finds everything that would make a boot wait for ever, before the image is made: a need that cannot be met, nodes
+ * that wait for each other, an artifact that no stage gives. Stages of a held boot are outside the plan: they may wait
+ * for its nodes, but its nodes cannot wait for them.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -161,7 +161,7 @@ static int resolve_all(struct check *check, struct config *config)
 				   "needs", config->api_needs, &config->n_api_needs);
 }
 
-/* What the verbs of actions start and stop. */
+/* The nodes that the verbs of actions start and stop. */
 static int check_actions(struct check *check, const struct config *config)
 {
 	const struct place top = {0}, api = {.up = &top, .key = "api"}, list = {.up = &api, .key = "actions"};
@@ -329,7 +329,8 @@ static int check_taker(struct check *check, const struct config *config, size_t 
 		given = true;
 		if (waits_for(&walk, (uint16_t)i, (uint16_t)index) && !is_optional(taker->stage, artifact, options))
 			return check_fail(check, place_of(&at, config, index),
-					  "takes \"%s\" from \"%s\", which waits for this stage", artifact, giver->name);
+					  "takes \"%s\" from \"%s\", which waits for this stage", artifact,
+					  giver->name);
 	}
 	if (given || is_optional(taker->stage, artifact, options))
 		return 0;

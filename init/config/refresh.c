@@ -71,7 +71,8 @@ static int check_verbs(struct check *check, const struct config *config)
 		const struct place verb = {.up = &item, .key = "verb"};
 
 		if (config->actions[i].verb == VERB_REFRESH && !config->refreshes)
-			return check_fail(check, &verb, "\"@refresh-config\" requires \"refresh\" at the top of the file");
+			return check_fail(check, &verb,
+					  "\"@refresh-config\" requires \"refresh\" at the top of the file");
 	}
 	return 0;
 }
@@ -130,7 +131,7 @@ static int check_change(struct check *check, const struct config *config, const 
 	return 0;
 }
 
-/* The config stage comes first: before it has told, nobody knows whether the service is to run. */
+/* The config stage comes first: only its document says whether the service runs. */
 static int add_need(struct check *check, const struct config *config, struct config_node *node,
 		    const struct place *place)
 {
@@ -150,7 +151,7 @@ static int add_need(struct check *check, const struct config *config, struct con
 	return 0;
 }
 
-/* Otherwise a switch in the hub's document would block what nobody wanted to switch, and hold the boot. */
+/* Otherwise switching the service off in the hub's document would block its dependants and hold the boot. */
 static int check_needs(struct check *check, const struct config *config, const uint16_t *needs, size_t n,
 		       const char *enabled_if, const struct place *place)
 {

@@ -308,8 +308,8 @@ int podman_remove(struct podman *podman)
 	struct json_object *container = key_member(podman->service, "container");
 
 	podman->network[0] = '\0';
-	if (!strcmp(json_object_get_string(key_member(container, "network")), "bridge") && podman_ask(podman, &look) == 0 &&
-	    podman->network[0])
+	if (!strcmp(json_object_get_string(key_member(container, "network")), "bridge") &&
+	    podman_ask(podman, &look) == 0 && podman->network[0])
 		stand_in_network(podman->network);
 	for (int i = 0; i < REMOVE_ATTEMPTS; i++)
 		if (podman_ask(podman, &remove) == 0)
