@@ -164,7 +164,8 @@ static const struct format publish_format = {
 	"publish", "is not a published port (examples: \"8080:80\", \"127.0.0.1:8080:80\", \"53:53/udp\")", fits_publish,
 	NULL};
 static const struct format container_user_format = {
-	"container-user", "is not a user of the image (examples: \"1000:1000\", \"haproxy\")", fits_container_user, NULL};
+	"container-user", "is not a user of the image (examples: \"1000:1000\", \"haproxy\")", fits_container_user,
+	NULL};
 static const struct format tmpfs_format = {
 	"tmpfs", "is not a tmpfs (examples: \"/tmp\", \"/tmp:size=64m,mode=1777\")", fits_tmpfs, NULL};
 /* 127.x.y.z or localhost, with a port or without. */

@@ -286,8 +286,8 @@ const struct format act_format = {
 	"action", "is not the name of an action or upload (letters, digits, '-' and '_', at most 63 bytes)",
 	fits_act, NULL};
 const struct format verb_format = {
-	"verb", "is not one of \"@start NAME\", \"@stop NAME\", \"@restart NAME\", \"@reboot\", \"@poweroff\", \"@halt\", "
-	"\"@refresh-config\"", fits_verb, NULL};
+	"verb", "is not one of \"@start NAME\", \"@stop NAME\", \"@restart NAME\", \"@reboot\", \"@poweroff\", "
+	"\"@halt\", \"@refresh-config\"", fits_verb, NULL};
 
 /* Names between dots; none is empty. */
 static bool fits_document_key(struct json_object *root, const char *value)
