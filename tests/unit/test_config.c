@@ -127,6 +127,23 @@ TEST(what_is_left_out_has_its_default)
 	config_free(c);
 }
 
+TEST(roles_get_objects_with_their_defaults)
+{
+	struct config *c = parse("{\"log\": {}, \"logs\": {\"files\": 2}, \"api\": {\"actions\": ["
+				 "{\"name\": \"a\", \"command\": [\"/bin/a\"], \"directory\": \"/tmp\"}]}, "
+				 "\"services\": [{\"name\": \"s\", \"command\": [\"/bin/s\"], \"umask\": \"0077\"}]}");
+
+	CHECK_STR(error, "");
+	CHECK(c != NULL);
+	CHECK_STR(c->nodes[0].json, "{\"name\":\"s\",\"command\":[\"/bin/s\"],\"umask\":\"0077\",\"user\":\"root\","
+		  "\"directory\":\"/\",\"no_new_privs\":true}");
+	CHECK_STR(c->actions[0].json, "{\"name\":\"a\",\"command\":[\"/bin/a\"],\"directory\":\"/tmp\",\"user\":\"root\","
+		  "\"umask\":\"0022\",\"no_new_privs\":true}");
+	CHECK_STR(c->log_json, "{\"directory\":\"/persistent/gantry/log\",\"max_bytes\":16777216}");
+	CHECK_STR(c->logs_json, "{\"files\":2,\"directory\":\"/var/log/gantry\",\"group\":\"root\",\"max_bytes\":16777216}");
+	config_free(c);
+}
+
 TEST(what_is_not_strict_json_is_refused_with_line_and_place)
 {
 	static const struct bad bad[] = {
