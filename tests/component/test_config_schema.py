@@ -292,10 +292,10 @@ class SchemaTest(unittest.TestCase):
                 ({"actions": [{"name": "a", "verb": "@stop disk"}]}, '"disk" is a stage'),
                 ({"actions": [{"name": "a", "verb": "@reboot", "user": "root"}]}, '"verb" has no "user"'),
                 ({"actions": [{**act, "user": "nobody"}]}, 'user: "nobody" is neither'),
-                ({"uploads": [{"name": "u", "path": "/a"}, {"name": "u", "path": "/b"}]}, "taken by uploads[0]"),
-                ({"tls_key": "/k"}, "go together"), ({"tls_certificate": "/c"}, "go together"),
-                ({"tls_certificate": "/c", "tls_key": "/c"}, "are one file"),
-                ({"password_salt": "x"}, 'without "password_file"'), ({"needs": ["dsik"]}, 'did you mean "disk"')):
+                ({"uploads": [{"name": "u", "path": "/a"}, {"name": "u", "path": "/b"}]}, "also the name of uploads[0]"),
+                ({"tls_key": "/k"}, "require each other"), ({"tls_certificate": "/c"}, "require each other"),
+                ({"tls_certificate": "/c", "tls_key": "/c"}, "must be different files"),
+                ({"password_salt": "x"}, 'requires "password_file"'), ({"needs": ["dsik"]}, 'did you mean "disk"')):
             config = copy.deepcopy(self.image)
             config["api"] = api
             program, schema, reason = self.accepted(config)
