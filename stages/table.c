@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * All stage types. A new stage is one file in this folder and one line here.
+ * All stage types. A new stage is a file in a room of its own and a line here.
  */
 #include <stddef.h>
 

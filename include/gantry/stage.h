@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a stage type is: pure facts that PID 1 reads (options, artifacts, deadline, sandbox) and one function that
- * only the stage's own process calls. The table of all types lives in stages/table.c; init/ looks types up in it
- * to check the configuration, and never calls `run`.
+ * A stage type declares itself in a row: its options and what they name in the image, its artifacts and secrets, its
+ * section in the status, its deadline and sandbox, and one function that only the stage's own process calls. The table
+ * of all types is in stages/table.c; init/ reads the rows, knows no type by name, and never calls `run`.
  */
 #ifndef GANTRY_STAGE_H
 #define GANTRY_STAGE_H
@@ -30,6 +30,15 @@ enum option_type {
 	OPTION_TYPE_MAX,
 };
 
+/* What an option names beyond its own value; the check of boot.json relies on it. */
+enum option_names {
+	OPTION_NAMES_NOTHING,
+	OPTION_NAMES_PROGRAM,	/* strings: the first is a program of the image */
+	OPTION_NAMES_FILE,	/* a file of the image */
+	OPTION_NAMES_MOUNT,	/* a mount point: what is below it comes only when the stage runs */
+	OPTION_NAMES_RENDERED,	/* a file that the stage writes, and writes again when the configuration changes */
+};
+
 /* One option of a stage type. A table of these ends with a NULL name. */
 struct stage_option {
 	const char *name;
@@ -38,6 +47,14 @@ struct stage_option {
 	int64_t minimum, maximum;		/* both 0: no bound */
 	const char *const *choices;		/* strings: allowed values, NULL-ended; NULL: any */
 	const struct stage_option *members;	/* OPTION_OBJECTS */
+	enum option_names names;
+	const char *fallback;			/* OPTION_NAMES_MOUNT: the mount point without the option */
+};
+
+/* An artifact that a stage takes only if one of its options of type OPTION_STRINGS contains the word. */
+struct stage_secret {
+	const char *artifact;	/* NULL ends a table */
+	const char *word;
 };
 
 /* The system calls that are taken from a stage; stages/syscalls.h. */
@@ -76,7 +93,11 @@ struct stage {
 	const char *type;
 	const char *const *takes;	/* artifacts it may ask for, NULL-ended, or NULL */
 	const char *const *gives;	/* artifacts it may hand over, NULL-ended, or NULL */
+	const struct stage_secret *secrets;	/* of `takes`, those that it may do without; or NULL */
 	const struct stage_option *options;
+	const char *section;		/* the status has its facts under this name at the top, too; or NULL */
+	const char *const *numbers;	/* facts that the status shows as numbers, NULL-ended, or NULL ... */
+	const char *const *truths;	/* ... and as true or false; names ending in _s or _bytes are numbers anyway */
 	/*
 	 * What the table cannot say, such as options that exclude each other: NULL, or a text that follows the place
 	 * of the options, as in `may have only one of ...`. Pure, and of no library but json-c: PID 1 calls it, with

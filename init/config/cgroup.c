@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements cgroup.h: one row a setting. What is not here is the kernel's to refuse when the service starts. */
+/* Implements cgroup.h: one row a setting. The kernel checks all other settings when the service starts. */
 #include <stdint.h>
 #include <string.h>
 
@@ -29,11 +29,11 @@ static const struct setting {
 	{"memory.min", FORM_SIZE, true, 0, UINT64_MAX, NO_SIZE " such as \"512M\""},
 	{"memory.swap.max", FORM_SIZE, true, 0, UINT64_MAX, NO_SIZE " such as \"512M\""},
 	{"memory.oom.group", FORM_NUMBER, false, 0, 1, "is neither \"0\" nor \"1\""},
-	{"cpu.weight", FORM_NUMBER, false, 1, 10000, "is no weight from 1 to 10000"},
+	{"cpu.weight", FORM_NUMBER, false, 1, 10000, "is not a weight from 1 to 10000"},
 	{"cpu.idle", FORM_NUMBER, false, 0, 1, "is neither \"0\" nor \"1\""},
 	{"cpu.max", FORM_QUOTA, true, 1000, UINT64_MAX,
-	 "is no quota and period in microseconds, such as \"50000 100000\""},
-	{"io.weight", FORM_WEIGHT, false, 1, 10000, "is no weight from 1 to 10000, such as \"100\" or \"8:0 100\""},
+	 "is not a quota and period in microseconds (example: \"50000 100000\")"},
+	{"io.weight", FORM_WEIGHT, false, 1, 10000, "is not a weight from 1 to 10000 (examples: \"100\", \"8:0 100\")"},
 	/* The kernel takes no number at or above what it can have at all. */
 	{"pids.max", FORM_NUMBER, true, 1, 4194304, "is neither \"max\" nor a number from 1 to 4194304"},
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which values the settings of a service's cgroup can have, as far as one can know without the kernel that will get
+ * The values that the settings of a service's cgroup can have, as far as they are known without the kernel that gets
  * them (its Documentation/admin-guide/cgroup-v2.rst).
  */
 #ifndef INIT_CONFIG_CGROUP_H
@@ -8,10 +8,10 @@
 
 #include <stdbool.h>
 
-/* NULL: it may be; otherwise what is wrong: "64X" WRONG. A setting that is not known here may be anything. */
+/* NULL: valid, or the setting is unknown here; otherwise the reason, as in: "64X" REASON. */
 const char *cgroup_value_wrong(const char *setting, const char *value);
 
-/* A known one: where the kernel has no such file, it is not a mistake in the configuration. */
+/* Known: if the kernel has no such file, the configuration is not at fault. */
 bool cgroup_setting_known(const char *setting);
 
 #endif

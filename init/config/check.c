@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Walks parsed JSON along the tables of keys. The first thing that does not fit ends the walk with one line
- * that says file, line, place and reason; the line comes from the positions of the scan, looked up only now.
+ * Walks parsed JSON along the tables of keys. The first value that does not fit ends the walk with an error of one
+ * line: file, line, place and reason. The line is looked up in the positions of the scan.
  */
 #include <assert.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The shape of a configuration as tables of keys, and the one function that holds a JSON object against them.
- * What the tables say (types, ranges, choices, formats, defaults) is also what `gantryctl check --keys`
+ * The shape of a configuration as tables of keys, and the one function that checks a JSON object against them.
+ * The content of the tables (types, ranges, choices, formats, defaults) is also what `gantryctl check --keys`
  * prints and what the schema in docs/ is tested against. Stage options come as include/gantry/stage.h's
  * tables and are checked alike.
  */
@@ -122,7 +122,7 @@ int check_fail_at(struct check *check, const struct place *place, const struct p
 int check_fail_member(struct check *check, const struct place *place, const char *member, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* Holds object against the table: unknown keys, required keys, types, ranges, choices, formats, the table's check. */
+/* Checks object against the table: unknown keys, required keys, types, ranges, choices, formats, the table's check. */
 int check_object(struct check *check, const struct place *place, struct json_object *object, const struct keys *keys);
 
 /* The same for the options of a stage; object may be NULL (none given). */

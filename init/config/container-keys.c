@@ -156,16 +156,18 @@ static bool fits_tmpfs(struct json_object *root, const char *value)
 }
 
 const struct format image_format = {
-	"image", "is no image with its registry and its digest, such as \"ghcr.io/org/name@sha256:\" and 64 hex digits",
+	"image", "is not an image with registry and digest (example: \"ghcr.io/org/name@sha256:\" and 64 hex digits)",
 	fits_image, NULL};
 static const struct format volume_format = {
-	"volume", "is no volume such as \"/run/reth:/reth\" or \"/etc/x:/etc/x:ro\"", fits_volume, NULL};
+	"volume", "is not a volume (examples: \"/run/reth:/reth\", \"/etc/x:/etc/x:ro\")", fits_volume, NULL};
 static const struct format publish_format = {
-	"publish", "is no port such as \"8080:80\", \"127.0.0.1:8080:80\" or \"53:53/udp\"", fits_publish, NULL};
+	"publish", "is not a published port (examples: \"8080:80\", \"127.0.0.1:8080:80\", \"53:53/udp\")",
+	fits_publish, NULL};
 static const struct format container_user_format = {
-	"container-user", "is no user of the image such as \"1000:1000\" or \"haproxy\"", fits_container_user, NULL};
+	"container-user", "is not a user of the image (examples: \"1000:1000\", \"haproxy\")", fits_container_user,
+	NULL};
 static const struct format tmpfs_format = {
-	"tmpfs", "is no tmpfs such as \"/tmp\" or \"/tmp:size=64m,mode=1777\"", fits_tmpfs, NULL};
+	"tmpfs", "is not a tmpfs (examples: \"/tmp\", \"/tmp:size=64m,mode=1777\")", fits_tmpfs, NULL};
 /* 127.x.y.z or localhost, with a port or without. */
 static bool is_loopback(const char *image)
 {
@@ -181,11 +183,12 @@ static int check_container(struct check *check, const struct place *place, struc
 	bool plain = key_boolean(object, &container_keys, "plain_http");
 
 	if (key_member(object, "ports") && strcmp(network, "bridge"))
-		return check_fail_member(check, place, "ports", "only network \"bridge\" has ports");
+		return check_fail_member(check, place, "ports", "\"ports\" requires the network \"bridge\"");
 	if (plain && !is_loopback(json_object_get_string(key_member(object, "image"))))
-		return check_fail_member(check, place, "plain_http", "only a registry on a loopback address");
+		return check_fail_member(check, place, "plain_http",
+					 "\"plain_http\" requires a registry on a loopback address");
 	if (plain && key_member(object, "ca"))
-		return check_fail_member(check, place, "ca", "\"plain_http\" has no certificates");
+		return check_fail_member(check, place, "ca", "\"ca\" cannot be combined with \"plain_http\"");
 	return 0;
 }
 

@@ -61,9 +61,12 @@ static int put_strings(struct pool *pool, struct json_object *array, char ***ret
 	*ret = pool_take(pool, (fill_count(array) + 1) * sizeof(**ret));
 	if (!*ret)
 		return -ENOMEM;
-	for (size_t i = 0; i < fill_count(array); i++)
-		if (fill_string(pool, json_object_get_string(json_object_array_get_idx(array, i)), &(*ret)[(*ret_n)++]) < 0)
+	for (size_t i = 0; i < fill_count(array); i++) {
+		const char *string = json_object_get_string(json_object_array_get_idx(array, i));
+
+		if (fill_string(pool, string, &(*ret)[(*ret_n)++]) < 0)
 			return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -82,14 +85,17 @@ static int put_pairs(struct pool *pool, struct json_object *map, struct config_p
 	return 0;
 }
 
-static int put_objects(struct pool *pool, struct json_object *array, const struct key *key, char **ret, size_t *ret_n)
+/* ret: where the pointer to the first struct goes, whatever its type. */
+static int put_objects(struct pool *pool, struct json_object *array, const struct key *key, void *ret, size_t *ret_n)
 {
-	*ret = pool_take(pool, (fill_count(array) + 1) * key->item_size);
-	if (!*ret)
+	char *items = pool_take(pool, (fill_count(array) + 1) * key->item_size);
+
+	if (!items)
 		return -ENOMEM;
+	memcpy(ret, &items, sizeof(items));
 	for (size_t i = 0; i < fill_count(array); i++)
 		if (fill_struct(pool, json_object_array_get_idx(array, i), key->members,
-				*ret + key->item_size * (*ret_n)++) < 0)
+				items + key->item_size * (*ret_n)++) < 0)
 			return -ENOMEM;
 	return 0;
 }

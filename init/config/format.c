@@ -232,22 +232,25 @@ enum verb verb_parse(const char *value, const char **ret_argument)
 }
 
 const struct format name_format = {
-	"name", "is no name: a small letter, then small letters, digits and '-', at most 31 bytes", fits_name, NULL};
-const struct format account_format = {
-	"account", "is no account name: a small letter or '_', then small letters, digits, '-' and '_'", fits_account,
+	"name", "is not a name (a lower-case letter, then lower-case letters, digits and '-', at most 31 bytes)",
+	fits_name,
 	NULL};
+const struct format account_format = {
+	"account", "is not an account name (a lower-case letter or '_', then lower-case letters, digits, '-' and '_')",
+	fits_account, NULL};
 const struct format path_format = {
-	"path", "is no absolute path without \".\", \"..\" and doubled or final '/'", fits_path, NULL};
-const struct format hostname_format = {"hostname", "is no host name", fits_hostname, NULL};
-const struct format module_format = {"module", "is no module name", fits_module, NULL};
-const struct format sysctl_format = {"sysctl", "is no sysctl name such as \"kernel.panic\"", fits_sysctl, NULL};
-const struct format variable_format = {"variable", "is no name of an environment variable", fits_variable, NULL};
-const struct format mode_format = {"mode", "is no octal mode such as \"0750\"", fits_mode, NULL};
-const struct format umask_format = {"umask", "is no octal umask such as \"0077\"", fits_umask, NULL};
+	"path", "is not an absolute path without \".\", \"..\", doubled or final '/'", fits_path, NULL};
+const struct format hostname_format = {"hostname", "is not a host name", fits_hostname, NULL};
+const struct format module_format = {"module", "is not a module name", fits_module, NULL};
+const struct format sysctl_format = {"sysctl", "is not a sysctl name (example: \"kernel.panic\")", fits_sysctl, NULL};
+const struct format variable_format = {"variable", "is not the name of an environment variable", fits_variable, NULL};
+const struct format mode_format = {"mode", "is not an octal mode (example: \"0750\")", fits_mode, NULL};
+const struct format umask_format = {"umask", "is not an octal umask (example: \"0077\")", fits_umask, NULL};
 const struct format cgroup_format = {
-	"cgroup", "is no cgroup v2 setting of a controller, such as \"memory.max\"", fits_cgroup, NULL};
+	"cgroup", "is not a cgroup v2 setting of a controller (example: \"memory.max\")", fits_cgroup, NULL};
 const struct format address_format = {
-	"address", "is no numeric address and port such as \"127.0.0.1:8545\" or \"[::1]:8545\"", fits_address, NULL};
+	"address", "is not a numeric address and port (examples: \"127.0.0.1:8545\", \"[::1]:8545\")",
+	fits_address, NULL};
 const struct format user_format = {"user", "is neither root nor in \"users\"", fits_user, NULL};
 const struct format group_format = {
 	"group", "is neither root nor a user or group in \"users\"", fits_group, NULL};
@@ -278,12 +281,13 @@ static bool fits_capability(struct json_object *root, const char *value)
 }
 
 const struct format capability_format = {
-	"capability", "is no capability such as \"NET_ADMIN\"", fits_capability, capabilities};
+	"capability", "is not a capability name (example: \"NET_ADMIN\")", fits_capability, capabilities};
 const struct format act_format = {
-	"action", "is no name of an action or upload: letters, digits, '-' and '_', at most 63 bytes", fits_act, NULL};
+	"action", "is not the name of an action or upload (letters, digits, '-' and '_', at most 63 bytes)",
+	fits_act, NULL};
 const struct format verb_format = {
-	"verb", "is none of \"@start NAME\", \"@stop NAME\", \"@restart NAME\", \"@reboot\", \"@poweroff\", \"@halt\", "
-	"\"@refresh-config\"", fits_verb, NULL};
+	"verb", "is not one of \"@start NAME\", \"@stop NAME\", \"@restart NAME\", \"@reboot\", \"@poweroff\", "
+	"\"@halt\", \"@refresh-config\"", fits_verb, NULL};
 
 /* Names between dots; none is empty. */
 static bool fits_document_key(struct json_object *root, const char *value)
@@ -300,7 +304,7 @@ static bool fits_document_key(struct json_object *root, const char *value)
 }
 
 const struct format document_key_format = {
-	"document-key", "is no key of a document such as \"rbuilder.enabled\"", fits_document_key, NULL};
+	"document-key", "is not a key of a document (example: \"rbuilder.enabled\")", fits_document_key, NULL};
 
 /* Signals that a service may be stopped by. */
 static const struct {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Holds a configuration against the image it is meant for: the programs and templates that it names are there. What
- * lies below /run or on a disk comes only at run time, and is not asked for.
+ * Compares a configuration with the image it is meant for: the programs and files that it names must exist there. Paths
+ * below /run or below a mount point exist only at run time and are not checked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,10 +15,8 @@
 
 #include <gantry/cleanup.h>
 
-#include "container-keys.h"
 #include "image.h"
-
-#define DISK_MOUNT "/persistent"	/* of stage type disk, without its option `mount` */
+#include "keys.h"
 
 static bool is_below(const char *path, const char *folder)
 {
@@ -27,9 +25,12 @@ static bool is_below(const char *path, const char *folder)
 	return !strncmp(path, folder, n) && path[n] == '/';
 }
 
-static const char *type_of(struct json_object *stage)
+static const struct stage_option *options_of(struct json_object *stage)
 {
-	return json_object_get_string(key_member(stage, "type"));
+	static const struct stage_option none[] = {{0}};
+	const struct stage_option *options = stage_find(json_object_get_string(key_member(stage, "type")))->options;
+
+	return options ? options : none;
 }
 
 static size_t count(struct json_object *array)
@@ -37,21 +38,27 @@ static size_t count(struct json_object *array)
 	return array ? json_object_array_length(array) : 0;
 }
 
-static bool comes_later(const struct check *check, const char *path)
+/* Is the path below a mount point of this stage? */
+static bool is_mounted(struct json_object *stage, const char *path)
 {
-	struct json_object *stages = key_member(check->root, "stages");
+	for (const struct stage_option *option = options_of(stage); option->name; option++) {
+		struct json_object *mount = key_member(key_member(stage, "options"), option->name);
 
-	if (is_below(path, "/run"))
-		return true;
-	for (size_t i = 0; i < count(stages); i++) {
-		struct json_object *stage = json_object_array_get_idx(stages, i);
-		struct json_object *mount = key_member(key_member(stage, "options"), "mount");
-
-		if (!strcmp(type_of(stage), "disk") &&
-		    is_below(path, mount ? json_object_get_string(mount) : DISK_MOUNT))
+		if (option->names == OPTION_NAMES_MOUNT &&
+		    is_below(path, mount ? json_object_get_string(mount) : option->fallback))
 			return true;
 	}
 	return false;
+}
+
+static bool comes_later(const struct check *check, const char *path)
+{
+	struct json_object *stages = key_member(check->root, "stages");
+	bool later = is_below(path, "/run");
+
+	for (size_t i = 0; !later && i < count(stages); i++)
+		later = is_mounted(json_object_array_get_idx(stages, i), path);
+	return later;
 }
 
 static int check_file(struct check *check, const struct place *place, struct json_object *value, bool program)
@@ -68,13 +75,13 @@ static int check_file(struct check *check, const struct place *place, struct jso
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return check_fail(check, place, "%s: not in the image: %s", check_quote(quoted, path), strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return check_fail(check, place, "%s is no regular file in the image", check_quote(quoted, path));
+		return check_fail(check, place, "%s is not a regular file in the image", check_quote(quoted, path));
 	if (program && !(st.st_mode & 0111))
 		return check_fail(check, place, "%s is not executable in the image", check_quote(quoted, path));
 	return 0;
 }
 
-/* The first word of a command that may be there. */
+/* The first word of a command; it may be absent. */
 static int check_program(struct check *check, const struct place *up, struct json_object *object, const char *key)
 {
 	const struct place command_at = {.up = up, .key = key}, at = {.up = &command_at, .index = 0};
@@ -83,16 +90,12 @@ static int check_program(struct check *check, const struct place *up, struct jso
 	return command ? check_file(check, &at, json_object_array_get_idx(command, 0), true) : 0;
 }
 
-/* A container's program is in its own image; what runs it is in this one. */
+/* A container's program is in the container's image; podman is in this one. */
 static int check_podman(struct check *check, const struct place *place)
 {
 	const struct place at = {.up = place, .key = "container"};
-	struct json_object *containers = key_member(check->root, "containers");
-	struct json_object *podman = json_object_new_string(key_string(containers, &containers_keys, "podman"));
-	int r = podman ? check_file(check, &at, podman, true) : -ENOMEM;
 
-	json_object_put(podman);
-	return r;
+	return check_file(check, &at, key_member(key_member(check->root, "containers"), "podman"), true);
 }
 
 static int check_service_programs(struct check *check, const struct place *place, struct json_object *service)
@@ -108,20 +111,33 @@ static int check_service_programs(struct check *check, const struct place *place
 	return r < 0 || !key_member(service, "container") ? r : check_podman(check, place);
 }
 
-static int check_stage_files(struct check *check, const struct place *place, struct json_object *stage)
+static int check_option_files(struct check *check, const struct place *up, struct json_object *object,
+			      const struct stage_option *options)
 {
-	const struct place options_at = {.up = place, .key = "options"}, files_at = {.up = &options_at, .key = "files"};
-	struct json_object *options = key_member(stage, "options");
-	struct json_object *files = !strcmp(type_of(stage), "render") ? key_member(options, "files") : NULL;
-	int r = !strcmp(type_of(stage), "exec") ? check_program(check, &options_at, options, "command") : 0;
+	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < count(files); i++) {
-		const struct place item_at = {.up = &files_at, .index = (uint32_t)i};
-		const struct place at = {.up = &item_at, .key = "template"};
+	for (const struct stage_option *option = options; r == 0 && option->name; option++) {
+		const struct place at = {.up = up, .key = option->name};
+		struct json_object *value = key_member(object, option->name);
 
-		r = check_file(check, &at, key_member(json_object_array_get_idx(files, i), "template"), false);
+		if (option->names == OPTION_NAMES_PROGRAM)
+			r = check_program(check, up, object, option->name);
+		else if (option->names == OPTION_NAMES_FILE)
+			r = check_file(check, &at, value, false);
+		for (size_t i = 0; r == 0 && option->type == OPTION_OBJECTS && i < count(value); i++) {
+			const struct place item_at = {.up = &at, .index = (uint32_t)i};
+
+			r = check_option_files(check, &item_at, json_object_array_get_idx(value, i), option->members);
+		}
 	}
 	return r;
+}
+
+static int check_stage_files(struct check *check, const struct place *place, struct json_object *stage)
+{
+	const struct place at = {.up = place, .key = "options"};
+
+	return check_option_files(check, &at, key_member(stage, "options"), options_of(stage));
 }
 
 static int check_action_program(struct check *check, const struct place *place, struct json_object *action)

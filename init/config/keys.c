@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every key of boot.json: type, range, default, format. The one place for defaults: config.c reads them from
- * here, `gantryctl check --keys` prints them, and a test holds docs/boot.schema.json against that print.
+ * Every key of boot.json: type, range, default, format, and where its value goes. The one place for defaults:
+ * `gantryctl check --keys` prints them, and a test compares docs/boot.schema.json with that.
  */
 #include <errno.h>
 #include <string.h>
@@ -24,7 +24,7 @@ const struct stage *stage_find(const char *type)
 	return NULL;
 }
 
-/* What the tables below cannot say. */
+/* Rules that the tables below cannot express. */
 
 static int check_backoff(struct check *check, const struct place *place, struct json_object *object,
 			 const struct keys *keys)
@@ -46,7 +46,7 @@ static int check_restart(struct check *check, const struct place *place, struct 
 	return check_backoff(check, place, object, &restart_keys);
 }
 
-/* A probe's program is there with its times, each more than nothing; without a probe there are none. */
+/* The times of a probe require its program, and each is more than 0. */
 static int check_probe(struct check *check, const struct place *place, struct json_object *object)
 {
 	static const char *const details[] = {"interval_s", "timeout_s", "failures"};
@@ -94,7 +94,7 @@ static int check_watchdog(struct check *check, const struct place *place, struct
 static int check_change(struct check *check, const struct place *place, struct json_object *object)
 {
 	if (key_member(object, "signal") && strcmp(key_string(object, &change_keys, "action"), "signal"))
-		return check_fail_member(check, place, "signal", "\"signal\" goes with the action \"signal\"");
+		return check_fail_member(check, place, "signal", "\"signal\" requires the action \"signal\"");
 	return 0;
 }
 
@@ -115,7 +115,7 @@ static int check_stage(struct check *check, const struct place *place, struct js
 	}
 	for (size_t i = 0; stage_table[i]; i++)
 		nearest_try(&nearest, stage_table[i]->type);
-	return check_fail(check, &type_at, "no stage type %s%s", check_quote(quoted, type),
+	return check_fail(check, &type_at, "unknown stage type %s%s", check_quote(quoted, type),
 			  nearest_hint(&nearest, hint));
 }
 
@@ -135,7 +135,7 @@ static int check_cgroup(struct check *check, const struct place *place, struct j
 	return 0;
 }
 
-/* Of an action, too, that is a command. */
+/* Also of an action that is a command. */
 static int check_command(struct check *check, const struct place *place, struct json_object *object)
 {
 	struct place command_at = {.up = place, .key = "command"}, at = {.up = &command_at, .index = 0};
@@ -176,7 +176,8 @@ static int check_unique(struct check *check, const struct place *place, const ch
 
 	for (size_t i = 0; i < place->index; i++)
 		if (!strcmp(json_object_get_string(key_member(json_object_array_get_idx(items, i), "name")), name))
-			return check_fail_member(check, place, "name", "the name is taken by %s[%zu]", list, i);
+			return check_fail_member(check, place, "name", "duplicate name: also the name of %s[%zu]", list,
+						 i);
 	return 0;
 }
 
@@ -204,12 +205,13 @@ static int check_api(struct check *check, const struct place *place, struct json
 
 	if (!certificate != !key)
 		return check_fail_member(check, place, certificate ? "tls_certificate" : "tls_key",
-					 "\"tls_certificate\" and \"tls_key\" go together");
+					 "\"tls_certificate\" and \"tls_key\" require each other");
 	if (certificate && !strcmp(json_object_get_string(certificate), json_object_get_string(key)))
-		return check_fail_member(check, place, "tls_key", "\"tls_certificate\" and \"tls_key\" are one file");
+		return check_fail_member(check, place, "tls_key",
+					 "\"tls_certificate\" and \"tls_key\" must be different files");
 	if (!key_member(object, "password_file") && key_member(object, "password_salt"))
 		return check_fail_member(check, place, "password_salt",
-					 "without \"password_file\" there is no password");
+					 "\"password_salt\" requires \"password_file\"");
 	return 0;
 }
 
@@ -221,19 +223,20 @@ static int check_user(struct check *check, const struct place *place, struct jso
 	char quoted[CHECK_QUOTED_MAX];
 
 	if (!strcmp(name, "root") || !strcmp(name, API_USER) || !strcmp(name, LOG_USER))
-		return check_fail_member(check, place, "name", "%s is always there", check_quote(quoted, name));
+		return check_fail_member(check, place, "name", "%s is a predefined account", check_quote(quoted, name));
 	if (uid == API_UID || uid == LOG_UID)
-		return check_fail_member(check, place, "uid", "uid %lld is taken by \"%s\"", (long long)uid,
+		return check_fail_member(check, place, "uid", "uid %lld is already the uid of \"%s\"", (long long)uid,
 					 uid == API_UID ? API_USER : LOG_USER);
 	for (size_t i = 0; i < place->index; i++) {
 		struct json_object *other = json_object_array_get_idx(users, i);
 		const char *other_name = json_object_get_string(key_member(other, "name"));
 
 		if (!strcmp(other_name, name))
-			return check_fail_member(check, place, "name", "the name is taken by users[%zu]", i);
+			return check_fail_member(check, place, "name", "duplicate name: also the name of users[%zu]",
+						 i);
 		if (json_object_get_int64(key_member(other, "uid")) == uid)
-			return check_fail_member(check, place, "uid", "uid %lld is taken by \"%s\"", (long long)uid,
-						 other_name);
+			return check_fail_member(check, place, "uid", "uid %lld is already the uid of \"%s\"",
+						 (long long)uid, other_name);
 	}
 	return 0;
 }
@@ -251,7 +254,7 @@ static int check_service_log(struct check *check, const struct place *place, str
 {
 	(void)object;
 	if (!key_member(check->root, "logs"))
-		return check_fail(check, place, "there are no log files without \"logs\" at the top of the file");
+		return check_fail(check, place, "\"log\" requires \"logs\" at the top of the file");
 	return 0;
 }
 
@@ -308,7 +311,7 @@ const struct keys logs_keys = {(const struct key[]){
 	{.name = "needs", .type = KEY_STRINGS, .maximum = CONFIG_NEEDS_MAX, .format = &name_format},
 	{0}}, check_logs};
 
-/* Of the command's keys, all but the deadline are init/launch/launch.c's. */
+/* A command is launched as a service is: see build.c for its defaults. */
 const struct keys action_keys = {(const struct key[]){
 	{.name = "name", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &act_format,
 	 IN(config_action, STRING, name)},
@@ -430,7 +433,7 @@ const struct keys restart_keys = {(const struct key[]){
 	 IN_NODE(SECOND, burst_fails)},
 	{0}}, check_restart};
 
-/* Their defaults are init/launch/prestart.c's: PID 1 only passes the steps on. */
+/* Their defaults depend on the kind of step and are those of init/launch/prestart.c: PID 1 only passes them on. */
 static const struct keys step_keys = {(const struct key[]){
 	{.name = "directory", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &path_format},
 	{.name = "secret", .type = KEY_STRING, .flags = KEY_ONE_OF, .format = &path_format},

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the launcher could do only in vain or not at all, found before there is a machine: steps that say too much or
- * too little, files that must be seen by others but lie in the service's own /tmp, and resource limits that the kernel
- * refuses.
+ * Finds, before there is a machine, what would fail or have no effect in the launcher: steps with too many or too few
+ * keys, files for others that would be in the service's private /tmp, and resource limits that the kernel refuses.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +11,7 @@
 
 #include "launch.h"
 
-#define NR_OPEN_DEFAULT 1048576	/* fs.nr_open of a kernel that nobody told otherwise */
+#define NR_OPEN_DEFAULT 1048576	/* the kernel's own fs.nr_open */
 
 /* A step's kind is the one of these keys that it has. */
 static const struct {
@@ -49,11 +48,11 @@ int check_step(struct check *check, const struct place *place, struct json_objec
 	if (!strcmp(steps[step].kind, "file") && !key_member(object, "from"))
 		return check_fail(check, place, "\"from\" is missing");
 	if (!strcmp(steps[step].kind, "path") && json_object_object_length(object) == 1)
-		return check_fail(check, place, "has none of \"user\", \"group\", \"mode\", so there is nothing to do");
+		return check_fail(check, place, "changes nothing: add \"user\", \"group\" or \"mode\"");
 	path = json_object_get_string(key_member(object, steps[step].kind));
 	pattern = strpbrk(path, "*?[");
 	if (!strcmp(steps[step].kind, "remove") && pattern && strchr(pattern, '/'))
-		return check_fail_member(check, place, "remove", "only the last name may be a pattern");
+		return check_fail_member(check, place, "remove", "only the last path segment may be a pattern");
 	return 0;
 }
 
@@ -136,6 +135,6 @@ int check_launch(struct check *check, const struct place *place, struct json_obj
 
 	if (key_member(object, "when_ready") && key_member(key_member(object, "ready"), "exit"))
 		return check_fail_member(check, place, "when_ready",
-					 "a service that is ready by its end has no \"when_ready\"");
+					 "\"when_ready\" cannot be combined with \"ready.exit\"");
 	return r < 0 ? r : check_limits(check, place, object);
 }

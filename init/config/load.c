@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads boot.json in four steps, each of which may assume the one before: the scan (it is strict JSON, and
- * where each value stands), the parse, the check against the tables of keys, and the plan (names, needs,
- * circles, artifacts). It runs before PID 1's loop starts, and again only in gantryctl.
+ * Reads boot.json in steps, each of which relies on the one before: the scan (strict JSON, and the position of each
+ * value), the parse, the check against the tables of keys, the structs, and the plan (names, needs, circles,
+ * artifacts). It runs before PID 1's loop starts, and otherwise only in gantryctl.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Everything that would make a boot wait for ever is found here, before the image is made: a need that nobody
- * meets, nodes that wait for each other, an artifact that its taker waits for and nobody gives. Stages of a
- * held boot stand beside the plan: they may wait for its nodes, but no node for them.
+ * Finds everything that would make a boot wait for ever, before the image is made: a need that cannot be met, nodes
+ * that wait for each other, an artifact that no stage gives. Stages of a held boot are outside the plan: they may wait
+ * for its nodes, but its nodes cannot wait for them.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,9 +14,7 @@
 #include "plan.h"
 #include "refresh.h"
 
-#define HELD_REASON   "held-reason"	/* given by PID 1 itself */
-#define DISK_KEY      "disk-key"
-#define DISK_RECOVERY "disk-recovery"
+#define HELD_REASON "held-reason"	/* given by PID 1 itself */
 
 /* Names that PID 1 and its own roles use as the source of events. */
 static const char *const reserved[] = {"gantry", "kernel", "logger", "service-log", "api", "system-api", "http", "fifo",
@@ -71,10 +69,10 @@ static int check_names(struct check *check, const struct config *config)
 		for (size_t j = 0; j < sizeof(reserved) / sizeof(reserved[0]); j++)
 			if (!strcmp(node->name, reserved[j]))
 				return check_fail_member(check, place_of(&at, config, i), "name",
-							 "\"%s\" is a name of Gantry's own", node->name);
+							 "\"%s\" is a reserved name", node->name);
 		if (find(config, node->name) < (int)i)
 			return check_fail_member(check, place_of(&at, config, i), "name",
-						 "the name is taken by another %s",
+						 "duplicate name: also the name of another %s",
 						 config->nodes[find(config, node->name)].kind == NODE_STAGE
 							? "stage" : "service");
 	}
@@ -107,15 +105,15 @@ static int resolve(struct check *check, const struct config *config, const struc
 			nearest_hint(&nearest, hint);
 			wrong = "no such stage or service";
 		} else if (other == waiter) {
-			wrong = "that is itself";
+			wrong = "a node cannot wait for itself";
 		} else if (other->when == WHEN_HELD && !(waiter && waiter->when == WHEN_HELD)) {
 			wrong = "it runs only when the boot is held";
 		} else if (needs && !other->enabled && (!waiter || waiter->enabled)) {
-			wrong = "that service is not enabled";
+			wrong = "the service is not enabled";
 		}
 		for (size_t j = 0; !wrong && j < *ret_n; j++)
 			if (ret[j] == found)
-				wrong = "it is there twice";
+				wrong = "listed twice";
 		if (wrong) {
 			struct place list = {.up = place, .key = key}, item = {.up = &list, .index = (uint32_t)i};
 
@@ -152,7 +150,7 @@ static int resolve_all(struct check *check, struct config *config)
 			return r;
 		if (node->follows_needs && !node->n_needs)
 			return check_fail_member(check, place, "follows_needs",
-						 "\"follows_needs\": \"needs\" names nothing to follow");
+						 "\"follows_needs\" requires \"needs\"");
 	}
 	r = resolve(check, config, NULL, &log, key_member(key_member(check->root, "log"), "needs"), "needs",
 		    config->log_needs, &config->n_log_needs);
@@ -163,7 +161,7 @@ static int resolve_all(struct check *check, struct config *config)
 				   "needs", config->api_needs, &config->n_api_needs);
 }
 
-/* What the verbs of actions start and stop. */
+/* The nodes that the verbs of actions start and stop. */
 static int check_actions(struct check *check, const struct config *config)
 {
 	const struct place top = {0}, api = {.up = &top, .key = "api"}, list = {.up = &api, .key = "actions"};
@@ -290,28 +288,27 @@ static bool has(const char *const *names, const char *name)
 	return false;
 }
 
-static bool lists(struct json_object *options, const char *name, const char *word)
+static bool contains(struct json_object *list, const char *word)
 {
-	struct json_object *list = key_member(options, name);
-
 	for (size_t i = 0; list && i < json_object_array_length(list); i++)
 		if (!strcmp(json_object_get_string(json_object_array_get_idx(list, i)), word))
 			return true;
 	return false;
 }
 
-/* A disk that is not told to take a secret from the hub does without it. */
-static bool is_optional(const char *artifact, struct json_object *options)
+/* A secret that none of the stage's options asks for. */
+static bool is_optional(const struct stage *stage, const char *artifact, struct json_object *options)
 {
-	static const struct {
-		const char *artifact, *source;
-	} secrets[] = {{DISK_KEY, "hub"}, {DISK_RECOVERY, "recovery"}};
+	const struct stage_secret *secret = stage ? stage->secrets : NULL;
 
-	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
-		if (!strcmp(artifact, secrets[i].artifact))
-			return !lists(options, "keys", secrets[i].source) &&
-			       !lists(options, "enroll", secrets[i].source);
-	return false;
+	while (secret && secret->artifact && strcmp(secret->artifact, artifact))
+		secret++;
+	if (!secret || !secret->artifact)
+		return false;
+	for (const struct stage_option *option = stage->options; option && option->name; option++)
+		if (option->type == OPTION_STRINGS && contains(key_member(options, option->name), secret->word))
+			return false;
+	return true;
 }
 
 static int check_taker(struct check *check, const struct config *config, size_t index, const char *artifact)
@@ -330,13 +327,14 @@ static int check_taker(struct check *check, const struct config *config, size_t 
 		if (giver->when == WHEN_HELD && taker->when != WHEN_HELD)
 			continue;
 		given = true;
-		if (waits_for(&walk, (uint16_t)i, (uint16_t)index) && !is_optional(artifact, options))
+		if (waits_for(&walk, (uint16_t)i, (uint16_t)index) && !is_optional(taker->stage, artifact, options))
 			return check_fail(check, place_of(&at, config, index),
-					  "takes \"%s\" from \"%s\", which waits for it", artifact, giver->name);
+					  "takes \"%s\" from \"%s\", which waits for this stage", artifact,
+					  giver->name);
 	}
-	if (given || is_optional(artifact, options))
+	if (given || is_optional(taker->stage, artifact, options))
 		return 0;
-	return check_fail(check, place_of(&at, config, index), "takes \"%s\", and no stage gives it", artifact);
+	return check_fail(check, place_of(&at, config, index), "takes \"%s\", which no stage gives", artifact);
 }
 
 static int check_artifacts(struct check *check, const struct config *config)

@@ -58,7 +58,7 @@ static int check_stage(struct check *check, struct config *config)
 		config->refresh_stage = (uint16_t)i;
 		return 0;
 	}
-	return object ? check_fail(check, &at, "\"%s\" is no stage that fetches a configuration%s", name,
+	return object ? check_fail(check, &at, "\"%s\" is not a stage that fetches a configuration%s", name,
 				   nearest_hint(&nearest, hint)) : 0;
 }
 
@@ -71,28 +71,43 @@ static int check_verbs(struct check *check, const struct config *config)
 		const struct place verb = {.up = &item, .key = "verb"};
 
 		if (config->actions[i].verb == VERB_REFRESH && !config->refreshes)
-			return check_fail(check, &verb, "there is no \"refresh\" to begin");
+			return check_fail(check, &verb,
+					  "\"@refresh-config\" requires \"refresh\" at the top of the file");
 	}
 	return 0;
 }
 
-/* Is this one of the files that some stage renders? */
+/* Does an item of the list render the file? */
+static bool list_renders(struct json_object *list, const struct stage_option *members, const char *path,
+			 struct nearest *nearest)
+{
+	for (size_t i = 0; i < length(list); i++) {
+		for (const struct stage_option *member = members; member->name; member++) {
+			struct json_object *found = key_member(json_object_array_get_idx(list, i), member->name);
+
+			if (member->names != OPTION_NAMES_RENDERED || !found)
+				continue;
+			if (!strcmp(json_object_get_string(found), path))
+				return true;
+			nearest_try(nearest, json_object_get_string(found));
+		}
+	}
+	return false;
+}
+
+/* Is this one of the files that a stage renders? */
 static bool is_rendered(struct check *check, const struct config *config, const char *path, struct nearest *nearest)
 {
 	for (size_t i = 0; i < config->n_nodes; i++) {
-		struct json_object *files;
+		const struct stage *stage = config->nodes[i].stage;
+		struct json_object *options = key_member(stage_object(check, i), "options");
 
-		if (!config->nodes[i].stage || config->nodes[i].stage->refresh != STAGE_RENDERS)
+		if (!stage || stage->refresh != STAGE_RENDERS)
 			continue;
-		files = key_member(key_member(stage_object(check, i), "options"), "files");
-		for (size_t j = 0; j < length(files); j++) {
-			struct json_object *file = json_object_array_get_idx(files, j);
-			const char *found = json_object_get_string(key_member(file, "path"));
-
-			if (!strcmp(found, path))
+		for (const struct stage_option *option = stage->options; option && option->name; option++)
+			if (option->type == OPTION_OBJECTS &&
+			    list_renders(key_member(options, option->name), option->members, path, nearest))
 				return true;
-			nearest_try(nearest, found);
-		}
 	}
 	return false;
 }
@@ -103,7 +118,7 @@ static int check_change(struct check *check, const struct config *config, const 
 	const struct place change = {.up = place, .key = "on_change"}, list = {.up = &change, .key = "files"};
 
 	if (node->n_change_files && !config->refreshes)
-		return check_fail(check, &change, "nothing changes: there is no \"refresh\"");
+		return check_fail(check, &change, "requires \"refresh\" at the top of the file");
 	for (size_t i = 0; i < node->n_change_files; i++) {
 		const struct place item = {.up = &list, .index = (uint32_t)i};
 		struct nearest nearest = {.value = node->change_files[i]};
@@ -116,7 +131,7 @@ static int check_change(struct check *check, const struct config *config, const 
 	return 0;
 }
 
-/* The config stage comes first: before it has told, nobody knows whether the service is to run. */
+/* The config stage comes first: only its document says whether the service runs. */
 static int add_need(struct check *check, const struct config *config, struct config_node *node,
 		    const struct place *place)
 {
@@ -131,12 +146,12 @@ static int add_need(struct check *check, const struct config *config, struct con
 		if (node->needs[i] == at)
 			return 0;
 	if (node->n_needs == CONFIG_NEEDS_MAX)
-		return check_fail(check, &key, "\"%s\" is one need too many", config->nodes[at].name);
+		return check_fail(check, &key, "\"%s\" would exceed the limit of 32 needs", config->nodes[at].name);
 	node->needs[node->n_needs++] = (uint16_t)at;
 	return 0;
 }
 
-/* Otherwise a switch in the hub's document would block what nobody wanted to switch, and hold the boot. */
+/* Otherwise switching the service off in the hub's document would block its dependants and hold the boot. */
 static int check_needs(struct check *check, const struct config *config, const uint16_t *needs, size_t n,
 		       const char *enabled_if, const struct place *place)
 {

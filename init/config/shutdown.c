@@ -28,7 +28,7 @@ static bool come_after(int64_t *end_ms, const uint16_t *nodes, size_t n, int64_t
 	return changed;
 }
 
-/* Whoever needs or follows a node stops before it: its end comes after theirs. There is no circle, so this ends. */
+/* A node stops only after the nodes that need or follow it have ended. There are no circles, so this terminates. */
 int64_t config_graces_ms(const struct config *config)
 {
 	int64_t end_ms[CONFIG_NODES_MAX] = {0}, longest_ms = 0;
@@ -50,7 +50,7 @@ int64_t config_graces_ms(const struct config *config)
 	return longest_ms;
 }
 
-/* Only what the file says itself is a promise; the default grace gives way. */
+/* A grace that the file sets must fit; the default grace may be cut short. */
 static int check_graces(struct check *check, const struct config *config)
 {
 	static const struct place top;

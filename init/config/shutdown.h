@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How long a shutdown may take. A grace that boot.json promises to a database is worth nothing if the whole ends
- * before it: without `shutdown.timeout_s` the whole fits the longest chain of graces, and one that is too short for a
- * grace is refused.
+ * How long a shutdown may take. Without `shutdown.timeout_s` it has time for the longest chain of graces; a time-out
+ * that is too short for a configured grace is refused, so that a database gets the grace that boot.json promises.
  */
 #ifndef INIT_CONFIG_SHUTDOWN_H
 #define INIT_CONFIG_SHUTDOWN_H

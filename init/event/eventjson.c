@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Takes the tokens of one fixed shape. A decoded string is never longer than its text, and key=value NUL is never longer
- * than "key":value with its quotes and comma: so the two buffers, each as large as the largest input, need no check for
- * room. A name is decoded behind the fields that are there, and stays there only if it is a field's key.
+ * Takes the tokens of one fixed shape. A decoded string is never longer than its text, and key=value NUL is never
+ * longer than "key":value with its quotes and comma: so the two buffers, each as large as the largest input, need no
+ * check for room. A name is decoded behind the fields that are there, and stays there only if it is a field's key.
  */
 #include <errno.h>
 #include <stdint.h>

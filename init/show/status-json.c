@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The status as one JSON document, described by docs/status.schema.json. Whether a fact is a number or a text hangs on
- * its name alone, never on what a disk or a peer made its value look like; so a client can rely on the type.
+ * The status as one JSON document, described by docs/status.schema.json. The name of a fact alone decides whether it is
+ * a number or a text (the rows of the stages say which), never what a disk or a peer made its value look like; so a
+ * client can rely on the type.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <gantry/stage.h>
 
 #include "init/lib/utf8.h"
 #include "status.h"
@@ -66,7 +69,7 @@ static bool ends_in(const char *name, size_t size, const char *end)
 
 static bool is_one_of(const char *name, size_t size, const char *const names[])
 {
-	for (; *names; names++)
+	for (; names && *names; names++)
 		if (strlen(*names) == size && memcmp(*names, name, size) == 0)
 			return true;
 	return false;
@@ -74,12 +77,17 @@ static bool is_one_of(const char *name, size_t size, const char *const names[])
 
 static bool is_bare(const char *name, size_t size, const char *value)
 {
-	static const char *const numbers[] = {"stratum", "files", NULL};
-	static const char *const truths[] = {"formatted", "synchronised", "in_order", "clean", NULL};
+	static const char *const of_shutdowns[] = {"in_order", "clean", NULL};
+	bool number = ends_in(name, size, "_s") || ends_in(name, size, "_bytes");
+	bool truth = is_one_of(name, size, of_shutdowns);
 
-	if (ends_in(name, size, "_s") || ends_in(name, size, "_bytes") || is_one_of(name, size, numbers))
+	for (size_t i = 0; stage_table[i]; i++) {
+		number |= is_one_of(name, size, stage_table[i]->numbers);
+		truth |= is_one_of(name, size, stage_table[i]->truths);
+	}
+	if (number)
 		return status_is_number(value);
-	return is_one_of(name, size, truths) && (strcmp(value, "true") == 0 || strcmp(value, "false") == 0);
+	return truth && (strcmp(value, "true") == 0 || strcmp(value, "false") == 0);
 }
 
 static void json_facts(struct text *t, const struct status_facts *facts)
@@ -91,7 +99,7 @@ static void json_facts(struct text *t, const struct status_facts *facts)
 		char name[NODE_NAME_MAX + 1];
 
 		snprintf(name, sizeof(name), "%.*s", (int)n, f);
-		if (n >= sizeof(name) || status_fact(facts, name) != value)	/* told twice: the first counts */
+		if (n >= sizeof(name) || status_fact(facts, name) != value)	/* reported twice: the first counts */
 			continue;
 		json_name(t, name);
 		if (is_bare(f, n, value))
@@ -314,9 +322,9 @@ void status_json(struct text *t, const struct status *status)
 	text_put(t, "],\"services\":[");
 	json_nodes(t, status, NODE_SERVICE, json_service);
 	text_put(t, "]");
-	json_facts_of(t, status, "disk", "disk");
-	json_facts_of(t, status, "clock", "clock");
-	json_facts_of(t, status, "measurements", "measure");
+	for (size_t i = 0; stage_table[i]; i++)
+		if (stage_table[i]->section)
+			json_facts_of(t, status, stage_table[i]->section, stage_table[i]->type);
 	json_refresh(t, status);
 	json_name(t, "last_shutdown");
 	if (status->last_shutdown.size)

@@ -154,9 +154,15 @@ static const struct stage_option options[] = {
 	{0},
 };
 
+static const char *const numbers[] = {"stratum", NULL};
+static const char *const truths[] = {"synchronised", NULL};
+
 const struct stage stage_clock = {
 	.type = "clock",
 	.options = options,
+	.section = "clock",
+	.numbers = numbers,
+	.truths = truths,
 	.deadline_s = 0,	/* its own timeout_s ends it, with a choice of what that means */
 	.retry_limit = 0,
 	.run = run,

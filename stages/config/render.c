@@ -375,8 +375,10 @@ static int run(struct stage_context *context)
 }
 
 static const struct stage_option file_options[] = {
-	{.name = "template", .type = OPTION_STRING, .required = true, .minimum = 1, .maximum = 255},
-	{.name = "path", .type = OPTION_STRING, .required = true, .minimum = 2, .maximum = 255},
+	{.name = "template", .type = OPTION_STRING, .required = true, .minimum = 1, .maximum = 255,
+	 .names = OPTION_NAMES_FILE},
+	{.name = "path", .type = OPTION_STRING, .required = true, .minimum = 2, .maximum = 255,
+	 .names = OPTION_NAMES_RENDERED},
 	{.name = "mode", .type = OPTION_STRING, .minimum = 3, .maximum = 4},
 	{.name = "user", .type = OPTION_STRING, .minimum = 1, .maximum = 32},
 	{.name = "group", .type = OPTION_STRING, .minimum = 1, .maximum = 32},

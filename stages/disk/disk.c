@@ -37,6 +37,7 @@
 #define COMMIT_DEFAULT 5
 #define VERSION_MAX    1000
 #define LUN_DEFAULT    10
+#define MOUNT_DEFAULT  "/persistent"
 
 static const struct find_roots roots = {"/sys", "/proc"};
 
@@ -83,7 +84,7 @@ static void read_options(struct stage_context *context, struct work *w)
 	w->context = context;
 	read_rule(context, w);
 	w->name = option_string(context, "name", "persistent");
-	w->mount = option_string(context, "mount", "/persistent");
+	w->mount = option_string(context, "mount", MOUNT_DEFAULT);
 	w->may_format = option_boolean(context, "format", true);
 	w->use_intent = strcmp(option_string(context, "intent", "tpm"), "tpm") == 0;
 	w->force_serial = option_string(context, "force_serial", NULL);
@@ -339,7 +340,7 @@ static const struct stage_option options[] = {
 	{"force_serial", OPTION_STRING, .minimum = 1, .maximum = DISK_ID_MAX - 1},
 	{"force_uuid", OPTION_STRING, .minimum = 1, .maximum = 40},
 	{"name", OPTION_STRING, .minimum = 1, .maximum = 64},
-	{"mount", OPTION_STRING, .minimum = 2, .maximum = 255},
+	{"mount", OPTION_STRING, .minimum = 2, .maximum = 255, .names = OPTION_NAMES_MOUNT, .fallback = MOUNT_DEFAULT},
 	{"commit_s", OPTION_INTEGER, .minimum = 1, .maximum = 3600},
 	{"discard", OPTION_BOOLEAN, .required = false},
 	{"scheduler", OPTION_STRING, .choices = scheduler_names},
@@ -351,11 +352,16 @@ static const struct stage_option options[] = {
 };
 
 static const char *const takes[] = {KEY_ARTIFACT, RECOVERY_ARTIFACT, NULL};
+static const struct stage_secret secrets[] = {{KEY_ARTIFACT, "hub"}, {RECOVERY_ARTIFACT, "recovery"}, {0}};
+static const char *const truths[] = {"formatted", NULL};
 
 const struct stage stage_disk = {
 	.type = "disk",
 	.takes = takes,
+	.secrets = secrets,
 	.options = options,
+	.section = "disk",
+	.truths = truths,
 	.check = check,
 	.deadline_s = 0,
 	.retry_limit = 5,

@@ -274,6 +274,7 @@ const struct stage stage_measure = {
 	.type = "measure",
 	.takes = takes,
 	.options = options,
+	.section = "measurements",
 	.refresh = STAGE_MEASURES,
 	.deadline_s = 180,
 	.retry_limit = 5,

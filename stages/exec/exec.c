@@ -143,7 +143,8 @@ static int run(struct stage_context *context)
 static const char *const protocols[] = {"lines", "report", NULL};
 
 static const struct stage_option options[] = {
-	{.name = "command", .type = OPTION_STRINGS, .required = true, .minimum = 1, .maximum = ARGUMENTS_MAX},
+	{.name = "command", .type = OPTION_STRINGS, .required = true, .minimum = 1, .maximum = ARGUMENTS_MAX,
+	 .names = OPTION_NAMES_PROGRAM},
 	{.name = "user", .type = OPTION_STRING, .maximum = 32},
 	{.name = "protocol", .type = OPTION_STRING, .choices = protocols},
 	{0},

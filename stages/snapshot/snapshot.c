@@ -291,11 +291,13 @@ static const struct stage_option options[] = {
 };
 
 static const char *const takes[] = { "config", NULL };
+static const char *const numbers[] = { "files", NULL };
 
 const struct stage stage_snapshot = {
 	.type = "snapshot",
 	.takes = takes,
 	.options = options,
+	.numbers = numbers,
 	.deadline_s = 0,
 	.retry_limit = 0,
 	/*

@@ -32,6 +32,7 @@
 #include "init/api/routes.h"
 #include "init/api/stop.h"
 #include "init/lib/loop.h"
+#include "tests/unit/fake_stages.h"
 
 #define SOURCES_MAX 256
 #define PENDING_MAX 64

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "event_lines.h"
+#include "fake_stages.h"
 #include "init/control/boot.h"
 #include "init/control/connection.h"
 #include "init/control/control.h"

@@ -127,6 +127,23 @@ TEST(what_is_left_out_has_its_default)
 	config_free(c);
 }
 
+TEST(roles_get_objects_with_their_defaults)
+{
+	struct config *c = parse("{\"log\": {}, \"logs\": {\"files\": 2}, \"api\": {\"actions\": ["
+				 "{\"name\": \"a\", \"command\": [\"/bin/a\"], \"directory\": \"/tmp\"}]}, "
+				 "\"services\": [{\"name\": \"s\", \"command\": [\"/bin/s\"], \"umask\": \"0077\"}]}");
+
+	CHECK_STR(error, "");
+	CHECK(c != NULL);
+	CHECK_STR(c->nodes[0].json, "{\"name\":\"s\",\"command\":[\"/bin/s\"],\"umask\":\"0077\",\"user\":\"root\","
+		  "\"directory\":\"/\",\"no_new_privs\":true}");
+	CHECK_STR(c->actions[0].json, "{\"name\":\"a\",\"command\":[\"/bin/a\"],\"directory\":\"/tmp\",\"user\":\"root\","
+		  "\"umask\":\"0022\",\"no_new_privs\":true}");
+	CHECK_STR(c->log_json, "{\"directory\":\"/persistent/gantry/log\",\"max_bytes\":16777216}");
+	CHECK_STR(c->logs_json, "{\"files\":2,\"directory\":\"/var/log/gantry\",\"group\":\"root\",\"max_bytes\":16777216}");
+	config_free(c);
+}
+
 TEST(what_is_not_strict_json_is_refused_with_line_and_place)
 {
 	static const struct bad bad[] = {
@@ -199,14 +216,14 @@ TEST(keys_and_types_are_strict)
 		 "boot.json:2: held: unknown key \"dealy_s\"; did you mean \"delay_s\"?"},
 		{"{\"hostname\": 5}", "boot.json:1: hostname: must be a string"},
 		{"{\"hostname\": null}", "boot.json:1: hostname: must be a string"},
-		{"{\"hostname\": \"-a\"}", "boot.json:1: hostname: \"-a\" is no host name"},
-		{"{\"hostname\": \"\"}", "boot.json:1: hostname: \"\" is no host name"},
+		{"{\"hostname\": \"-a\"}", "boot.json:1: hostname: \"-a\" is not a host name"},
+		{"{\"hostname\": \"\"}", "boot.json:1: hostname: \"\" is not a host name"},
 		{"{\"modules\": {}}", "boot.json:1: modules: must be an array of strings"},
 		{"{\"modules\": [\"a\",\n5]}", "boot.json:2: modules[1]: must be a string"},
-		{"{\"modules\": [\"a/b\"]}", "boot.json:1: modules[0]: \"a/b\" is no module name"},
+		{"{\"modules\": [\"a/b\"]}", "boot.json:1: modules[0]: \"a/b\" is not a module name"},
 		{"{\"sysctls\": {\"kernel.panic\": 10}}", "boot.json:1: sysctls.kernel.panic: must be a string"},
 		{"{\"sysctls\": {\"a\": \"b\",\n\"../x\": \"1\"}}",
-		 "boot.json:2: sysctls: \"../x\" is no sysctl name such as \"kernel.panic\""},
+		 "boot.json:2: sysctls: \"../x\" is not a sysctl name (example: \"kernel.panic\")"},
 		{"{\"held\": []}", "boot.json:1: held: must be an object"},
 		{"{\"held\": {\"action\": \"shell\"}}",
 		 "boot.json:1: held.action: \"shell\" is not one of \"hold\", \"reboot\", \"poweroff\""},
@@ -216,18 +233,18 @@ TEST(keys_and_types_are_strict)
 		{"{\"events\": {\"ring\": 2000.5}}", "boot.json:1: events.ring: must be an integer"},
 		{"{\"events\": {\"ring\": 1}}", "boot.json:1: events.ring: 1 is not within 16 to 100000"},
 		{"{\"events\": {\"fifo\": \"run/x\"}}",
-		 "boot.json:1: events.fifo: \"run/x\" is no absolute path without \".\", \"..\" and doubled or final '/'"},
-		{"{\"api\": {\"listen\": \"localhost:3535\"}}", "boot.json:1: api.listen: \"localhost:3535\" is no numeric "
-		 "address and port such as \"127.0.0.1:8545\" or \"[::1]:8545\""},
+		 "boot.json:1: events.fifo: \"run/x\" is not an absolute path without \".\", \"..\", doubled or final '/'"},
+		{"{\"api\": {\"listen\": \"localhost:3535\"}}", "boot.json:1: api.listen: \"localhost:3535\" is not a numeric "
+		 "address and port (examples: \"127.0.0.1:8545\", \"[::1]:8545\")"},
 		{"{\"api\": {\"tls_hosts\": []}}", "boot.json:1: api.tls_hosts: must not be empty"},
 		{"{\"stages\": {}}", "boot.json:1: stages: must be an array of objects"},
 		{"{\"stages\": [1]}", "boot.json:1: stages[0]: must be an object"},
 		{"{\"stages\": [{\"name\": \"x\"}]}", "boot.json:1: stages[0] \"x\": \"type\" is missing"},
 		{"{\"stages\": [\n{\"type\": \"disk\"}]}", "boot.json:2: stages[0]: \"name\" is missing"},
 		{"{\"stages\": [{\"name\": \"Disk\", \"type\": \"disk\"}]}", "boot.json:1: stages[0] \"Disk\": name: \"Disk\" is "
-		 "no name: a small letter, then small letters, digits and '-', at most 31 bytes"},
+		 "not a name (a lower-case letter, then lower-case letters, digits and '-', at most 31 bytes)"},
 		{"{\"stages\": [{\"name\": \"x\",\n\"type\": \"dsk\"}]}",
-		 "boot.json:2: stages[0] \"x\": type: no stage type \"dsk\"; did you mean \"disk\"?"},
+		 "boot.json:2: stages[0] \"x\": type: unknown stage type \"dsk\"; did you mean \"disk\"?"},
 		{"{\"stages\": [{\"name\": \"x\", \"type\": \"disk\", \"required\": 1}]}",
 		 "boot.json:1: stages[0] \"x\": required: must be true or false"},
 		{"{\"stages\": [{\"name\": \"x\", \"type\": \"disk\",\n\"retry\": {\"min_s\": 5,\n\"max_s\": 2}}]}",
@@ -278,7 +295,7 @@ TEST(services_are_strict)
 		{"{\"services\": [{\"name\": \"s\", \"command\": []}]}",
 		 "boot.json:1: services[0] \"s\": command: must not be empty"},
 		{"{\"services\": [{\"name\": \"s\", \"command\": [\"s\"]}]}", "boot.json:1: services[0] \"s\": command[0]: \"s\" is "
-		 "no absolute path without \".\", \"..\" and doubled or final '/'"},
+		 "not an absolute path without \".\", \"..\", doubled or final '/'"},
 		{"{\"services\": [{\"name\": \"s\", \"command\": \"/bin/s\"}]}",
 		 "boot.json:1: services[0] \"s\": command: must be an array of strings"},
 		{"{\"services\": [{\"name\": \"s\"}]}", "boot.json:1: services[0] \"s\": must have exactly one of \"command\", \"container\""},
@@ -296,8 +313,8 @@ TEST(services_are_strict)
 		 "\"path\", \"tcp\", \"notify\", \"fd\", \"exec\", \"exit\""},
 		{SERVICE("\"ready\": {\"fd\": 2}"), "boot.json:1: services[0] \"s\": ready.fd: 2 is not within 3 to 255"},
 		{SERVICE("\"ready\": {\"exec\": [\"probe\"]}"),
-		 "boot.json:1: services[0] \"s\": ready.exec[0]: \"probe\" is no absolute path "
-		 "without \".\", \"..\" and doubled or final '/'"},
+		 "boot.json:1: services[0] \"s\": ready.exec[0]: \"probe\" is not an absolute path "
+		 "without \".\", \"..\", doubled or final '/'"},
 		{SERVICE("\"ready\": {\"fd\": 3, \"timeout_s\": 1}"),
 		 "boot.json:1: services[0] \"s\": ready: \"timeout_s\" belongs to \"exec\""},
 		{SERVICE("\"ready\": {\"exec\": [\"/p\"], \"interval_s\": 0}"),
@@ -309,9 +326,9 @@ TEST(services_are_strict)
 		 "boot.json:1: services[0] \"s\": watchdog: \"failures\" belongs to \"exec\""},
 		{SERVICE("\"ready\": {\"notify\": false}"), "boot.json:1: services[0] \"s\": ready.notify: must be true"},
 		{SERVICE("\"ready\": {\"tcp\": \"127.0.0.1:70000\"}"), "boot.json:1: services[0] \"s\": ready.tcp: "
-		 "\"127.0.0.1:70000\" is no numeric address and port such as \"127.0.0.1:8545\" or \"[::1]:8545\""},
+		 "\"127.0.0.1:70000\" is not a numeric address and port (examples: \"127.0.0.1:8545\", \"[::1]:8545\")"},
 		{SERVICE("\"ready\": {\"tcp\": \"::1:80\"}"), "boot.json:1: services[0] \"s\": ready.tcp: "
-		 "\"::1:80\" is no numeric address and port such as \"127.0.0.1:8545\" or \"[::1]:8545\""},
+		 "\"::1:80\" is not a numeric address and port (examples: \"127.0.0.1:8545\", \"[::1]:8545\")"},
 		{SERVICE("\"stop_signal\": \"SIGTERM\""), "boot.json:1: services[0] \"s\": stop_signal: \"SIGTERM\" is not one of "
 		 "\"TERM\", \"INT\", \"QUIT\", \"HUP\", \"USR1\", \"USR2\", \"KILL\", \"ABRT\", \"ALRM\", \"CONT\", \"WINCH\""},
 		{SERVICE("\"restart\": {\"policy\": \"often\"}"), "boot.json:1: services[0] \"s\": restart.policy: \"often\" is not "
@@ -324,15 +341,15 @@ TEST(services_are_strict)
 		{SERVICE("\"before_start\": [{\"secret\": \"/x\", \"from\": \"/y\"}]"),
 		 "boot.json:1: services[0] \"s\": before_start[0]: \"secret\" has no \"from\""},
 		{SERVICE("\"before_start\": [{\"path\": \"/x\"}]"), "boot.json:1: services[0] \"s\": before_start[0]: "
-		 "has none of \"user\", \"group\", \"mode\", so there is nothing to do"},
+		 "changes nothing: add \"user\", \"group\" or \"mode\""},
 		{SERVICE("\"before_start\": [{\"remove\": \"/x*/y\"}]"),
-		 "boot.json:1: services[0] \"s\": before_start[0]: only the last name may be a pattern"},
+		 "boot.json:1: services[0] \"s\": before_start[0]: only the last path segment may be a pattern"},
 		{SERVICE("\"ready\": {\"exit\": true}, \"when_ready\": [{\"path\": \"/x\", \"mode\": \"0660\"}]"),
-		 "boot.json:1: services[0] \"s\": a service that is ready by its end has no \"when_ready\""},
+		 "boot.json:1: services[0] \"s\": \"when_ready\" cannot be combined with \"ready.exit\""},
 		{SERVICE("\"when_ready\": [{\"mode\": \"0660\"}]"),
 		 "boot.json:1: services[0] \"s\": when_ready[0]: \"path\" is missing"},
 		{SERVICE("\"when_ready\": [{\"path\": \"/x\"}]"), "boot.json:1: services[0] \"s\": when_ready[0]: "
-		 "has none of \"user\", \"group\", \"mode\", so there is nothing to do"},
+		 "changes nothing: add \"user\", \"group\" or \"mode\""},
 		{SERVICE("\"when_ready\": [{\"path\": \"/x\", \"group\": \"eht\"}]"), "boot.json:1: services[0] \"s\": when_ready[0].group: "
 		 "\"eht\" is neither root nor a user or group in \"users\""},
 		{SERVICE("\"private_tmp\": true, \"when_ready\": [{\"path\": \"/tmp/s\", \"mode\": \"0660\"}]"),
@@ -343,9 +360,9 @@ TEST(services_are_strict)
 		{SERVICE("\"before_start\": [{\"remove\": \"/x\",\n\"user\": \"root\"}]"),
 		 "boot.json:2: services[0] \"s\": before_start[0]: \"remove\" has no \"user\""},
 		{SERVICE("\"before_start\": [{\"secret\": \"/x\", \"mode\": \"rw\"}]"),
-		 "boot.json:1: services[0] \"s\": before_start[0].mode: \"rw\" is no octal mode such as \"0750\""},
+		 "boot.json:1: services[0] \"s\": before_start[0].mode: \"rw\" is not an octal mode (example: \"0750\")"},
 		{SERVICE("\"umask\": \"1777\""),
-		 "boot.json:1: services[0] \"s\": umask: \"1777\" is no octal umask such as \"0077\""},
+		 "boot.json:1: services[0] \"s\": umask: \"1777\" is not an octal umask (example: \"0077\")"},
 		{SERVICE("\"nice\": 20"), "boot.json:1: services[0] \"s\": nice: 20 is not within -20 to 19"},
 		{SERVICE("\"limits\": {\"nofiles\": 1}"),
 		 "boot.json:1: services[0] \"s\": limits: unknown limit \"nofiles\"; did you mean \"nofile\"?"},
@@ -356,16 +373,16 @@ TEST(services_are_strict)
 		{SERVICE("\"limits\": {\"nofile\": \"unlimited\"}"), "boot.json:1: services[0] \"s\": limits.nofile: "
 		 "unlimited is more than the kernel allows: 1048576 (sysctl \"fs.nr_open\")"},
 		{SERVICE("\"capabilities\": [\"NET_RAW\",\n\"NET_ADMN\"]"), "boot.json:2: services[0] \"s\": capabilities[1]: "
-		 "\"NET_ADMN\" is no capability such as \"NET_ADMIN\"; did you mean \"NET_ADMIN\"?"},
+		 "\"NET_ADMN\" is not a capability name (example: \"NET_ADMIN\"); did you mean \"NET_ADMIN\"?"},
 		{SERVICE("\"capabilities\": [\"CAP_SYS_TIME\"]"), "boot.json:1: services[0] \"s\": capabilities[0]: "
-		 "\"CAP_SYS_TIME\" is no capability such as \"NET_ADMIN\"; did you mean \"SYS_TIME\"?"},
+		 "\"CAP_SYS_TIME\" is not a capability name (example: \"NET_ADMIN\"); did you mean \"SYS_TIME\"?"},
 		{SERVICE("\"seccomp\": \"strict\""), "boot.json:1: services[0] \"s\": seccomp: \"strict\" is not one of \"default\""},
 		{SERVICE("\"oom_score_adj\": 1001"),
 		 "boot.json:1: services[0] \"s\": oom_score_adj: 1001 is not within -1000 to 1000"},
 		{SERVICE("\"no_new_privs\": \"yes\""), "boot.json:1: services[0] \"s\": no_new_privs: must be true or false"},
 		{SERVICE("\"read_only\": []"), "boot.json:1: services[0] \"s\": read_only: must not be empty"},
-		{SERVICE("\"read_only\": [\"etc\"]"), "boot.json:1: services[0] \"s\": read_only[0]: \"etc\" is no absolute path "
-		 "without \".\", \"..\" and doubled or final '/'"},
+		{SERVICE("\"read_only\": [\"etc\"]"), "boot.json:1: services[0] \"s\": read_only[0]: \"etc\" is not an absolute path "
+		 "without \".\", \"..\", doubled or final '/'"},
 		{SERVICE("\"private_tmp\": true, \"ready\": {\n\"path\": \"/tmp/s\"}"), "boot.json:2: services[0] \"s\": ready.path: "
 		 "\"/tmp/s\" would be hidden by the service's own /tmp and /var/tmp (private_tmp)"},
 		{SERVICE("\"private_tmp\": true, \"before_start\": [{\"remove\": \"/tmpx\"}, {\"directory\": \"/var/tmp/x\"}]"),
@@ -373,21 +390,21 @@ TEST(services_are_strict)
 		 "\"/var/tmp/x\" would be hidden by the service's own /tmp and /var/tmp (private_tmp)"},
 		{SERVICE("\"private_tmp\": true, \"read_only\": [\"/\", \"/tmp\"]"), "boot.json:1: services[0] \"s\": read_only[1]: "
 		 "\"/tmp\" would be hidden by the service's own /tmp and /var/tmp (private_tmp)"},
-		{SERVICE("\"cgroup\": {\"cgroup.procs\": \"1\"}"), "boot.json:1: services[0] \"s\": cgroup: \"cgroup.procs\" is no "
-		 "cgroup v2 setting of a controller, such as \"memory.max\""},
+		{SERVICE("\"cgroup\": {\"cgroup.procs\": \"1\"}"), "boot.json:1: services[0] \"s\": cgroup: \"cgroup.procs\" is not a "
+		 "cgroup v2 setting of a controller (example: \"memory.max\")"},
 		{SERVICE("\"cgroup\": {\"io.max\": \"what the kernel knows\",\n\"memory.max\": \"64X\"}"),
 		 "boot.json:2: services[0] \"s\": cgroup.memory.max: \"64X\" is neither \"max\" nor a size of at least 1M, "
 		 "such as \"512M\""},
 		{SERVICE("\"environment\": {\"A=B\": \"1\"}"),
-		 "boot.json:1: services[0] \"s\": environment: \"A=B\" is no name of an environment variable"},
+		 "boot.json:1: services[0] \"s\": environment: \"A=B\" is not the name of an environment variable"},
 		{"{\"users\": [{\"name\": \"root\", \"uid\": 5, \"gid\": 5}]}",
-		 "boot.json:1: users[0] \"root\": \"root\" is always there"},
+		 "boot.json:1: users[0] \"root\": \"root\" is a predefined account"},
 		{"{\"users\": [{\"name\": \"log\", \"uid\": 901, \"gid\": 1}]}",
-		 "boot.json:1: users[0] \"log\": uid 901 is taken by \"gantry-log\""},
+		 "boot.json:1: users[0] \"log\": uid 901 is already the uid of \"gantry-log\""},
 		{"{\"users\": [{\"name\": \"a\", \"uid\": 5, \"gid\": 5}, {\"name\": \"b\",\n\"uid\": 5, \"gid\": 6}]}",
-		 "boot.json:2: users[1] \"b\": uid 5 is taken by \"a\""},
+		 "boot.json:2: users[1] \"b\": uid 5 is already the uid of \"a\""},
 		{"{\"users\": [{\"name\": \"a\", \"uid\": 5, \"gid\": 5}, {\"name\": \"a\", \"uid\": 6, \"gid\": 6}]}",
-		 "boot.json:1: users[1] \"a\": the name is taken by users[0]"},
+		 "boot.json:1: users[1] \"a\": duplicate name: also the name of users[0]"},
 		{"{\"users\": [{\"name\": \"a\", \"uid\": 0, \"gid\": 5}]}",
 		 "boot.json:1: users[0] \"a\": uid: 0 is not within 1 to 65533"},
 		{0}};

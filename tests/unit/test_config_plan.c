@@ -52,26 +52,26 @@ TEST(needs_must_exist_and_can_be_met)
 		{"{\"stages\": [" STAGE("a", ", \"after\": [\"quux\"]") "]}",
 		 "boot.json:1: stages[0] \"a\": comes after \"quux\": no such stage or service"},
 		{"{\"stages\": [" STAGE("a", "") ",\n" STAGE("a", "") "]}",
-		 "boot.json:2: stages[1] \"a\": the name is taken by another stage"},
+		 "boot.json:2: stages[1] \"a\": duplicate name: also the name of another stage"},
 		{"{\"stages\": [" STAGE("a", "") "],\n\"services\": [{\"name\": \"a\", \"command\": [\"/a\"]}]}",
-		 "boot.json:2: services[0] \"a\": the name is taken by another stage"},
+		 "boot.json:2: services[0] \"a\": duplicate name: also the name of another stage"},
 		{"{\"stages\": [" STAGE("gantry", "") "]}",
-		 "boot.json:1: stages[0] \"gantry\": \"gantry\" is a name of Gantry's own"},
+		 "boot.json:1: stages[0] \"gantry\": \"gantry\" is a reserved name"},
 		{"{\"stages\": [" STAGE("a", ", \"needs\": [\"a\"]") "]}",
-		 "boot.json:1: stages[0] \"a\": needs \"a\": that is itself"},
+		 "boot.json:1: stages[0] \"a\": needs \"a\": a node cannot wait for itself"},
 		{"{\"stages\": [" STAGE("a", "") ", " STAGE("b", ", \"needs\": [\"a\", \"a\"]") "]}",
-		 "boot.json:1: stages[1] \"b\": needs \"a\": it is there twice"},
+		 "boot.json:1: stages[1] \"b\": needs \"a\": listed twice"},
 		{"{\"stages\": [" STAGE("a", ", \"when\": \"held\"") ", " STAGE("b", ", \"needs\": [\"a\"]") "]}",
 		 "boot.json:1: stages[1] \"b\": needs \"a\": it runs only when the boot is held"},
 		{"{\"logs\": {\"needs\": [\n\"dsk\"]}, \"stages\": [" STAGE("disk", "") "]}",
 		 "boot.json:2: logs: needs \"dsk\": no such stage or service; did you mean \"disk\"?"},
 		{"{\"services\": [{\"name\": \"a\", \"command\": [\"/a\"],\n\"log\": {}}]}",
-		 "boot.json:2: services[0] \"a\": log: there are no log files without \"logs\" at the top of the file"},
+		 "boot.json:2: services[0] \"a\": log: \"log\" requires \"logs\" at the top of the file"},
 		{"{\"log\": {\"needs\": [\n\"dsk\"]}, \"stages\": [" STAGE("disk", "") "]}",
 		 "boot.json:2: log: needs \"dsk\": no such stage or service; did you mean \"disk\"?"},
 		{"{\"services\": [{\"name\": \"a\", \"command\": [\"/a\"], \"enabled\": false}, "
 		 "{\"name\": \"b\", \"command\": [\"/b\"], \"needs\": [\"a\"]}]}",
-		 "boot.json:1: services[1] \"b\": needs \"a\": that service is not enabled"},
+		 "boot.json:1: services[1] \"b\": needs \"a\": the service is not enabled"},
 		{"{\"stages\": [\n" STAGE("a", ", \"needs\": [\"b\"]") ",\n" STAGE("b", ", \"needs\": [\"a\"]") "]}",
 		 "boot.json:2: stages[0] \"a\": waits for itself: a -> b -> a"},
 		{"{\"stages\": [" STAGE("x", ", \"needs\": [\"a\"]") ",\n" STAGE("a", ", \"needs\": [\"b\"]") ", "
@@ -113,11 +113,11 @@ TEST(an_artifact_that_is_taken_has_a_giver)
 {
 	static const struct bad bad[] = {
 		{"{\"stages\": [" RENDER "]}",
-		 "boot.json:1: stages[0] \"render\": takes \"config\", and no stage gives it"},
+		 "boot.json:1: stages[0] \"render\": takes \"config\", which no stage gives"},
 		{"{\"stages\": [" DISK("\"hub\"") "]}",
-		 "boot.json:1: stages[0] \"disk\": takes \"disk-key\", and no stage gives it"},
+		 "boot.json:1: stages[0] \"disk\": takes \"disk-key\", which no stage gives"},
 		{"{\"stages\": [" CONFIG(", \"needs\": [\"disk\"]") ",\n" DISK("\"tpm2\", \"hub\"") "]}",
-		 "boot.json:2: stages[1] \"disk\": takes \"disk-key\" from \"config\", which waits for it"},
+		 "boot.json:2: stages[1] \"disk\": takes \"disk-key\" from \"config\", which waits for this stage"},
 		{"{\"stages\": [" CONFIG("") ", {\"name\": \"again\", \"type\": \"config\", \"options\": {\"url\": \"https://x\"}}]}",
 		 "boot.json:1: stages[1] \"again\": gives \"config\", as \"config\" does"},
 		{0}};
@@ -196,7 +196,7 @@ TEST(wants_and_restart_are_read_and_checked)
 	CHECK(parse("{\"services\": [{\"name\": \"a\", \"command\": [\"/a\"], \"wants\": [\"c\"]}]}") == NULL);
 	CHECK_STR(error, "boot.json:1: services[0] \"a\": wants \"c\": no such stage or service");
 	CHECK(parse("{\"services\": [{\"name\": \"a\", \"command\": [\"/a\"], \"follows_needs\": true}]}") == NULL);
-	CHECK_STR(error, "boot.json:1: services[0] \"a\": \"follows_needs\": \"needs\" names nothing to follow");
+	CHECK_STR(error, "boot.json:1: services[0] \"a\": \"follows_needs\" requires \"needs\"");
 }
 
 TEST(a_long_chain_of_needs_is_fine)
@@ -254,25 +254,25 @@ TEST(a_refresh_names_what_is_there)
 {
 	static const struct bad bad[] = {
 		{REFRESH("\"refresh\": {\"stage\": \"r\"}"),
-		 "boot.json:1: refresh.stage: \"r\" is no stage that fetches a configuration"},
+		 "boot.json:1: refresh.stage: \"r\" is not a stage that fetches a configuration"},
 		{REFRESH("\"refresh\": {}"), "boot.json:1: refresh: \"stage\" is missing"},
 		{REFRESH("\"refresh\": {\"stage\": \"c\", \"jitter\": 1.5}"),
 		 "boot.json:1: refresh.jitter: 1.5 is not within 0 to 1"},
 		{REFRESH("\"api\": {\"actions\": [{\"name\": \"a\", \"verb\": \"@refresh-config\"}]}"),
-		 "boot.json:1: api.actions[0] \"a\": verb: there is no \"refresh\" to begin"},
+		 "boot.json:1: api.actions[0] \"a\": verb: \"@refresh-config\" requires \"refresh\" at the top of the file"},
 		{REFRESH("\"api\": {\"actions\": [{\"name\": \"a\", \"verb\": \"@refresh-config x\"}]}"),
-		 "boot.json:1: api.actions[0] \"a\": verb: \"@refresh-config x\" is none of \"@start NAME\", \"@stop NAME\", "
+		 "boot.json:1: api.actions[0] \"a\": verb: \"@refresh-config x\" is not one of \"@start NAME\", \"@stop NAME\", "
 		 "\"@restart NAME\", \"@reboot\", \"@poweroff\", \"@halt\", \"@refresh-config\""},
 		{REFRESH(SVC("\"on_change\": {\"files\": [\"/etc/x\"], \"action\": \"none\"}")),
-		 "boot.json:1: services[0] \"s\": on_change: nothing changes: there is no \"refresh\""},
+		 "boot.json:1: services[0] \"s\": on_change: requires \"refresh\" at the top of the file"},
 		{REFRESH("\"refresh\": {\"stage\": \"c\"}, "
 			 SVC("\"on_change\": {\"files\": [\"/etc/y\"], \"action\": \"none\"}")),
 		 "boot.json:1: services[0] \"s\": on_change.files[0]: no stage renders \"/etc/y\"; did you mean \"/etc/x\"?"},
 		{REFRESH("\"refresh\": {\"stage\": \"c\"}, "
 			 SVC("\"on_change\": {\"files\": [\"/etc/x\"], \"action\": \"restart\", \"signal\": \"HUP\"}")),
-		 "boot.json:1: services[0] \"s\": on_change: \"signal\" goes with the action \"signal\""},
+		 "boot.json:1: services[0] \"s\": on_change: \"signal\" requires the action \"signal\""},
 		{REFRESH(SVC("\"enabled_if\": \"a..b\"")),
-		 "boot.json:1: services[0] \"s\": enabled_if: \"a..b\" is no key of a document such as \"rbuilder.enabled\""},
+		 "boot.json:1: services[0] \"s\": enabled_if: \"a..b\" is not a key of a document (example: \"rbuilder.enabled\")"},
 		{SERVICE("\"enabled_if\": \"a\""),
 		 "boot.json:1: services[0] \"s\": enabled_if: no stage fetches a configuration"},
 		{REFRESH("\"log\": {\"needs\": [\"s\"]}, " SVC("\"enabled_if\": \"a\"")),

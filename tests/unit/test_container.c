@@ -80,7 +80,7 @@ TEST(an_image_is_named_by_registry_path_and_digest_and_nothing_else)
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 		check_good(good[i], "");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		check_bad(bad[i], "", "is no image with its registry and its digest");
+		check_bad(bad[i], "", "is not an image with registry and digest");
 }
 
 TEST(no_value_is_read_by_podman_as_another_one)
@@ -93,23 +93,23 @@ TEST(no_value_is_read_by_podman_as_another_one)
 	static const struct {
 		const char *keys, *error;
 	} bad[] = {
-		{"\"volumes\": [\"/a\"]", "is no volume"}, {"\"volumes\": [\"a:/b\"]", "is no volume"},
-		{"\"volumes\": [\"/a:b\"]", "is no volume"}, {"\"volumes\": [\"/a:/\"]", "is no volume"},
-		{"\"volumes\": [\"/a:/b:rw,exec\"]", "is no volume"}, {"\"volumes\": [\"/a:/b:ro:z\"]", "is no volume"},
-		{"\"volumes\": [\"/a/../b:/c\"]", "is no volume"}, {"\"volumes\": [\":/c\"]", "is no volume"},
-		{"\"network\": \"container:x\"", "network"}, {"\"ports\": [\"80:80\"]", "only network \"bridge\" has ports"},
-		{"\"network\": \"bridge\", \"ports\": [\"80\"]", "is no port"},
-		{"\"network\": \"bridge\", \"ports\": [\"0:80\"]", "is no port"},
-		{"\"network\": \"bridge\", \"ports\": [\"host:80:80\"]", "is no port"},
-		{"\"network\": \"bridge\", \"ports\": [\"80:80/sctp\"]", "is no port"},
-		{"\"user\": \"\"", "is no user of the image"}, {"\"user\": \"-x\"", "is no user of the image"},
-		{"\"user\": \"1:2:3\"", "is no user of the image"}, {"\"user\": \"1:\"", "is no user of the image"},
-		{"\"tmpfs\": [\"/\"]", "is no tmpfs"}, {"\"tmpfs\": [\"/a:\"]", "is no tmpfs"},
-		{"\"tmpfs\": [\"/a:size=1m:x\"]", "is no tmpfs"}, {"\"capabilities\": [\"ALL\"]", "is no capability"},
-		{"\"capabilities\": [\"CAP_KILL\"]", "is no capability"}, {"\"pull_deadline_s\": 0", "pull_deadline_s"},
-		{"\"plain_http\": true", "only a registry on a loopback address"}, {"\"privileged\": true", "unknown key"},
+		{"\"volumes\": [\"/a\"]", "is not a volume"}, {"\"volumes\": [\"a:/b\"]", "is not a volume"},
+		{"\"volumes\": [\"/a:b\"]", "is not a volume"}, {"\"volumes\": [\"/a:/\"]", "is not a volume"},
+		{"\"volumes\": [\"/a:/b:rw,exec\"]", "is not a volume"}, {"\"volumes\": [\"/a:/b:ro:z\"]", "is not a volume"},
+		{"\"volumes\": [\"/a/../b:/c\"]", "is not a volume"}, {"\"volumes\": [\":/c\"]", "is not a volume"},
+		{"\"network\": \"container:x\"", "network"}, {"\"ports\": [\"80:80\"]", "\"ports\" requires the network \"bridge\""},
+		{"\"network\": \"bridge\", \"ports\": [\"80\"]", "is not a published port"},
+		{"\"network\": \"bridge\", \"ports\": [\"0:80\"]", "is not a published port"},
+		{"\"network\": \"bridge\", \"ports\": [\"host:80:80\"]", "is not a published port"},
+		{"\"network\": \"bridge\", \"ports\": [\"80:80/sctp\"]", "is not a published port"},
+		{"\"user\": \"\"", "is not a user of the image"}, {"\"user\": \"-x\"", "is not a user of the image"},
+		{"\"user\": \"1:2:3\"", "is not a user of the image"}, {"\"user\": \"1:\"", "is not a user of the image"},
+		{"\"tmpfs\": [\"/\"]", "is not a tmpfs"}, {"\"tmpfs\": [\"/a:\"]", "is not a tmpfs"},
+		{"\"tmpfs\": [\"/a:size=1m:x\"]", "is not a tmpfs"}, {"\"capabilities\": [\"ALL\"]", "is not a capability name"},
+		{"\"capabilities\": [\"CAP_KILL\"]", "is not a capability name"}, {"\"pull_deadline_s\": 0", "pull_deadline_s"},
+		{"\"plain_http\": true", "\"plain_http\" requires a registry on a loopback address"}, {"\"privileged\": true", "unknown key"},
 		{"\"login\": {\"username\": \"a\"}", "password"},
-		{"\"login\": {\"username\": \"a\", \"password\": \"a..b\"}", "is no key of a document"},
+		{"\"login\": {\"username\": \"a\", \"password\": \"a..b\"}", "is not a key of a document"},
 	};
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
@@ -117,9 +117,9 @@ TEST(no_value_is_read_by_podman_as_another_one)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		check_bad(IMAGE, bad[i].keys, bad[i].error);
 	check_good("127.0.0.1:5000/a@sha256:" HEX, "\"plain_http\": true");
-	check_bad("127.0.0.1:5000/a@sha256:" HEX, "\"plain_http\": true, \"ca\": \"/x\"", "has no certificates");
-	check_bad("localhost.evil.org/a@sha256:" HEX, "\"plain_http\": true", "only a registry on a loopback address");
-	check_bad("127.evil.org/a@sha256:" HEX, "\"plain_http\": true", "only a registry on a loopback address");
+	check_bad("127.0.0.1:5000/a@sha256:" HEX, "\"plain_http\": true, \"ca\": \"/x\"", "cannot be combined with");
+	check_bad("localhost.evil.org/a@sha256:" HEX, "\"plain_http\": true", "\"plain_http\" requires a registry on a loopback address");
+	check_bad("127.evil.org/a@sha256:" HEX, "\"plain_http\": true", "\"plain_http\" requires a registry on a loopback address");
 }
 
 TEST(a_service_is_a_program_or_a_container)
@@ -161,10 +161,10 @@ TEST(only_what_declares_a_login_takes_an_artifact)
 	config_free(config);
 
 	CHECK(!with(IMAGE, "\"login\": {\"username\": \"u\", \"password\": \"a\"}"));
-	CHECK(strstr(error, "takes \"config\", and no stage gives it"));
+	CHECK(strstr(error, "takes \"config\", which no stage gives"));
 	snprintf(text, sizeof(text), HUB BOX, ", \"needs\": [\"box\"]", "");
 	CHECK(!parse(text));
-	CHECK(strstr(error, "which waits for it"));
+	CHECK(strstr(error, "which waits for this stage"));
 	snprintf(text, sizeof(text), HUB BOX, "", ", \"artifact\": \"disk-keys\"");
 	CHECK(!parse(text));
 }

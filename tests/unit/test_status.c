@@ -7,6 +7,7 @@
 #include "init/plan/refresh.h"
 #include "init/ctl/screen.h"
 #include "init/show/status.h"
+#include "fake_stages.h"
 #include "test.h"
 
 #define S INT64_C(1000000000)

@@ -286,16 +286,16 @@ class SchemaTest(unittest.TestCase):
     def test_an_api_that_cannot_be_is_refused_and_its_place_named(self):
         act = {"name": "a", "command": ["/bin/true"]}
         for api, says in (
-                ({"actions": [act, act]}, 'api.actions[1] "a": the name is taken by actions[0]'),
-                ({"actions": [{"name": "a", "command": ["true"]}]}, "is no absolute path"),
+                ({"actions": [act, act]}, 'api.actions[1] "a": duplicate name: also the name of actions[0]'),
+                ({"actions": [{"name": "a", "command": ["true"]}]}, "is not an absolute path"),
                 ({"actions": [{"name": "a", "verb": "@restart rbulider"}]}, 'no such stage or service; did you mean "rbuilder"?'),
                 ({"actions": [{"name": "a", "verb": "@stop disk"}]}, '"disk" is a stage'),
                 ({"actions": [{"name": "a", "verb": "@reboot", "user": "root"}]}, '"verb" has no "user"'),
                 ({"actions": [{**act, "user": "nobody"}]}, 'user: "nobody" is neither'),
-                ({"uploads": [{"name": "u", "path": "/a"}, {"name": "u", "path": "/b"}]}, "taken by uploads[0]"),
-                ({"tls_key": "/k"}, "go together"), ({"tls_certificate": "/c"}, "go together"),
-                ({"tls_certificate": "/c", "tls_key": "/c"}, "are one file"),
-                ({"password_salt": "x"}, 'without "password_file"'), ({"needs": ["dsik"]}, 'did you mean "disk"')):
+                ({"uploads": [{"name": "u", "path": "/a"}, {"name": "u", "path": "/b"}]}, "also the name of uploads[0]"),
+                ({"tls_key": "/k"}, "require each other"), ({"tls_certificate": "/c"}, "require each other"),
+                ({"tls_certificate": "/c", "tls_key": "/c"}, "must be different files"),
+                ({"password_salt": "x"}, 'requires "password_file"'), ({"needs": ["dsik"]}, 'did you mean "disk"')):
             config = copy.deepcopy(self.image)
             config["api"] = api
             program, schema, reason = self.accepted(config)
@@ -304,7 +304,7 @@ class SchemaTest(unittest.TestCase):
         for name in "system-api", "http":
             config = copy.deepcopy(self.image)
             config["services"][0]["name"] = name
-            self.assertIn("is a name of Gantry's own", self.accepted(config)[2])
+            self.assertIn("is a reserved name", self.accepted(config)[2])
 
     def test_options_of_the_disk_that_do_not_go_together_are_refused_and_named(self):
         signed = {"policy_key": "/etc/gantry/disk-policy.pem", "version": 1}

@@ -59,7 +59,7 @@ class CheckRoot(unittest.TestCase):
                               ("/bin/gone", '"/bin/gone": not in the image: No such file or directory'),
                               ("/bin/outside", '"/bin/outside": not in the image: No such file or directory'),
                               ("/etc/gantry/x.mustache", '"/etc/gantry/x.mustache" is not executable in the image'),
-                              ("/sbin", '"/sbin" is no regular file in the image')):
+                              ("/sbin", '"/sbin" is not a regular file in the image')):
             self.assertEqual(self.check(self.service(program)), f'boot.json:7: services[0] "a": command[0]: {says}')
         self.assertEqual(self.check(self.service("/bin/reht"), "--root", "/nowhere"), "/nowhere: No such file or directory")
 
