@@ -18,9 +18,12 @@ import urllib.request
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, REPOSITORY)
+sys.path.append(os.path.join(REPOSITORY, "tests", "component"))
+from patience import PATIENCE
 from qemu import image, machine, measure
 from qemu.peers.platform import Platform, configure_network
 
+machine.TIMEOUT_SCALE = PATIENCE        # a test waits for what must come; what may take how long is asserted
 BUILD = image.BUILD
 IMAGE = os.path.join(BUILD, "image")
 RESULTS = os.path.join(BUILD, "results", "boot")
@@ -293,6 +296,7 @@ class BootTest(unittest.TestCase):
             options["kernel"] = image.Inputs(BUILD).vmlinux
             if "boot_disk" in options:
                 options["initrd"], options["cmdline"] = self.measured_initrd(options["boot_disk"])
+                options["extra"] = ("-bios", "qboot.rom")       # unlike SeaBIOS it measures nothing of its own
             else:
                 options["initrd"] = self.initrd(change, files)
             options.setdefault("cmdline", CMDLINE)

@@ -8,7 +8,7 @@ import unittest
 from unittest import mock
 
 import support
-from support import BUILD, BootTest
+from support import BootTest
 
 sys.path.insert(0, os.path.join(support.REPOSITORY, "tests", "bench"))
 import bench  # noqa: E402

@@ -9,8 +9,8 @@ import re
 import time
 import unittest
 
+from patience import assert_within
 from pid1 import Pid1, boot, service, stage
-from support import assert_within
 
 DEAF = "trap '' TERM INT HUP; echo up; while :; do sleep 1 & wait $!; done"
 
