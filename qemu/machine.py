@@ -314,7 +314,8 @@ class Machine:
         mib = (size >> 20) + 1
         place = f"{end - mib << 20:#x}"
         # qboot is half a second of an emulated processor faster than SeaBIOS, and extends no PCR.
-        return ["-bios", "qboot.rom", "-kernel", self.kernel, "-append", f"{self.cmdline} memmap={mib}M${place} initrdmem={place},{size}",
+        return ["-bios", "qboot.rom", "-kernel", self.kernel,
+                "-append", f"{self.cmdline} memmap={mib}M${place} initrdmem={place},{size}",
                 "-device", f"loader,file={self.initrd},addr={place},force-raw=on"]
 
     def read_console(self):

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Started by the kernel as PID 1 (rdinit=), it extends the TPM's PCRs as firmware and boot stub would have done it for an image,
- * and becomes /init: so a boot test has the measurements of an image without the ten seconds of firmware. In the test image
- * only. The file /measured has a line an event: the number of the PCR and 64 hexadecimal digits (qemu/measure.py predicts them).
+ * Started by the kernel as PID 1 (rdinit=), it extends the TPM's PCRs as firmware and boot stub would do for an image,
+ * and becomes /init: a boot test has the measurements of an image without the ten seconds of firmware. In the test image
+ * only. The file /measured has one line for each event, PCR number and 64 hexadecimal digits, from qemu/measure.py.
  */
 #include <endian.h>
 #include <errno.h>
@@ -45,8 +45,9 @@ static void die(const char *what)
 static void extend(int tpm, unsigned int pcr, const char *hex)
 {
 	struct extend command = {
-		.tag = htobe16(0x8002), .size = htobe32(sizeof(command)), .command = htobe32(0x182), .pcr = htobe32(pcr),
-		.authorization_size = htobe32(9), .session = htobe32(0x40000009), .digests = htobe32(1), .algorithm = htobe16(0x000b),
+		.tag = htobe16(0x8002), .size = htobe32(sizeof(command)), .command = htobe32(0x182),
+		.pcr = htobe32(pcr), .authorization_size = htobe32(9), .session = htobe32(0x40000009),
+		.digests = htobe32(1), .algorithm = htobe16(0x000b),
 	};
 	union {
 		struct response head;
@@ -56,7 +57,8 @@ static void extend(int tpm, unsigned int pcr, const char *hex)
 	for (size_t i = 0; i < DIGEST_BYTES; i++)
 		if (sscanf(hex + 2 * i, "%2hhx", &command.digest[i]) != 1)
 			die("a line of " EVENTS " is not PCR and digest");
-	if (write(tpm, &command, sizeof(command)) != sizeof(command) || read(tpm, &response, sizeof(response)) < (ssize_t)sizeof(response.head))
+	if (write(tpm, &command, sizeof(command)) != sizeof(command) ||
+	    read(tpm, &response, sizeof(response)) < (ssize_t)sizeof(response.head))
 		die("TPM");
 	if (response.head.code) {
 		printf("measured: PCR %u: the TPM refuses: 0x%x\n", pcr, be32toh(response.head.code));

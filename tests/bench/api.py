@@ -70,7 +70,8 @@ def network_of(pid):
 
 
 # an API that takes clients without a limit an address
-CONFIG = boot(api={"listen": f"127.0.0.1:{PORT}", "tls_hosts": ["localhost"], "connections": 2048, "connections_per_address": 2048},
+CONFIG = boot(api={"listen": f"127.0.0.1:{PORT}", "tls_hosts": ["localhost"], "connections": 2048,
+                   "connections_per_address": 2048},
               events={"fifo": "/run/events.fifo", "rate_per_s": 0})
 
 

@@ -281,8 +281,9 @@ class BootTest(unittest.TestCase):
         return private, public
 
     def measured_initrd(self, boot_disk):
-        """(initramfs, command line) of the image beside that boot disk, started directly, with the PCRs that firmware would leave:
-        /bin/measured extends them as qemu/measure.py predicts, which boot/test_measured holds against firmware and TPM."""
+        """(initramfs, command line) of the image beside that boot disk, started directly, with the PCRs that firmware would
+        leave: /bin/measured extends them as qemu/measure.py predicts, which boot/test_measured holds against firmware and
+        TPM."""
         with open(os.path.join(os.path.dirname(boot_disk), "gantry.efi"), "rb") as file:
             uki = file.read()
         events = "".join(f"{pcr} {digest.hex()}\n" for pcr, steps in measure.predict(uki).items() for _, digest in steps)

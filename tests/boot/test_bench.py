@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The parts of `make bench` that boot machines, each in its smallest form: they run to their end and every figure has a sample. What
-the figures are, no test says. The parts that boot nothing are in component/workshop/test_bench."""
+"""The parts of `make bench` that boot machines, each in its smallest form: they run to their end and every figure has a sample.
+What the figures are, no test says. The parts that boot nothing are in component/workshop/test_bench."""
 
 import os
 import sys

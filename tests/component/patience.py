@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Time on a machine that may be busy. Waiting for what must come is patient and no promise. A bound is a promise: what the product
-promises stays as it is, and what else has to be done may take as many times longer as this machine is slower at that moment."""
+"""Time on a machine that may be busy. Waiting for what must come is patient and no promise. A bound is a promise: what the
+product promises stays as it is, and what else has to be done may take as many times longer as this machine is slower at that
+moment."""
 
 import os
 import time
@@ -23,7 +24,9 @@ def slowdown():
 
 
 def assert_within(test, took_s, promise_s, work_s, what=''):
-    """PROMISE_S is a time of the product and no machine may stretch it; WORK_S is for what is to be done besides, on a free machine."""
+    """PROMISE_S is a time of the product and no machine may stretch it; WORK_S is for what is to be done besides, on a free
+    machine."""
     if took_s >= promise_s + work_s * SCALE:
         slow = slowdown()
-        test.assertLess(took_s, promise_s + work_s * SCALE * slow, f'{what}; this machine is {slow:.1f} times slower than when it is free')
+        test.assertLess(took_s, promise_s + work_s * SCALE * slow,
+                        f'{what}; this machine is {slow:.1f} times slower than when it is free')

@@ -40,7 +40,8 @@ def waits(seconds):
 
 
 def alone(test):
-    """Of a test whose figures are worth nothing while another one runs: tests/run.py starts it when it has the machine to itself."""
+    """Of a test whose figures are worth nothing while another one runs: tests/run.py starts it when it has the machine to
+    itself."""
     test.alone = True
     return test
 

@@ -54,7 +54,8 @@ class Parts(unittest.TestCase):
 
     @waits(60)
     def test_the_services_part_runs(self):
-        with mock.patch.multiple(services, SIZES=(2, 3), RESTARTS=4, RESTARTING=2, ORPHANS=20, IDLE_SECONDS=0.1, RESTART_SECONDS=20):
+        with mock.patch.multiple(services, SIZES=(2, 3), RESTARTS=4, RESTARTING=2, ORPHANS=20, IDLE_SECONDS=0.1,
+                                 RESTART_SECONDS=20):
             found, _ = services.measure(1, self.said)
         self.assertEqual(len({figure.name for figure in found}), len(found))
         self.assertEqual({len(figure.beside) for figure in found}, {1, 3})      # only finit has chains
