@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Started by the kernel as PID 1 (rdinit=), it extends the TPM's PCRs as firmware and boot stub would do for an image,
- * and becomes /init: a boot test has the measurements of an image without the ten seconds of firmware. In the test image
- * only. The file /measured has one line for each event, PCR number and 64 hexadecimal digits, from qemu/measure.py.
+ * Started by the kernel as PID 1 (rdinit=), it extends the TPM's PCRs as firmware and boot stub would do for an
+ * image, and becomes /init: a boot test has the measurements of an image without the ten seconds of firmware. In the
+ * test image only. The file /measured has one line for each event, PCR number and 64 hexadecimal digits, from
+ * qemu/measure.py.
  */
 #include <endian.h>
 #include <errno.h>

@@ -31,10 +31,11 @@ class Bench(BootTest):
         print(figures.table("smallest form", found))
 
     def test_scenarios_sizes_and_stages(self):
-        folder = os.path.join(self.folder, "machine")
-        bench.new_disk(folder)
-        late = bench.boot("disk at 3 s", "", folder, attach_s=3, initrd=bench.bench_initrd())
-        firmware = bench.boot("tier 2", "", folder, tier=2)
+        folders = [os.path.join(self.folder, name) for name in ("late", "firmware")]
+        for folder in folders:
+            bench.new_disk(folder)
+        late = bench.boot("disk at 3 s", "", folders[0], attach_s=3, initrd=bench.bench_initrd())
+        firmware = bench.boot("tier 2", "", folders[1], tier=2)
         self.assertGreater(late.fact("pid1", "rss_kib"), 0)
         self.assert_measured(bench.scenario_figures({letter: [late] for letter in bench.SCENARIOS}) + bench.size_figures())
         cells = bench.stage_cells({"late": [late], "firmware": [firmware]})
