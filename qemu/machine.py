@@ -313,8 +313,7 @@ class Machine:
         size, end = os.path.getsize(self.initrd), self.memory_mib - ABOVE_INITRD_MIB
         mib = (size >> 20) + 1
         place = f"{end - mib << 20:#x}"
-        # qboot is half a second of an emulated processor faster than SeaBIOS, and extends no PCR.
-        return ["-bios", "qboot.rom", "-kernel", self.kernel,
+        return ["-kernel", self.kernel,
                 "-append", f"{self.cmdline} memmap={mib}M${place} initrdmem={place},{size}",
                 "-device", f"loader,file={self.initrd},addr={place},force-raw=on"]
 

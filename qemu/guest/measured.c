@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -41,6 +42,30 @@ static void die(const char *what)
 {
 	printf("measured: %s: %s\n", what, strerror(errno));
 	exit(1);
+}
+
+/*
+ * Without SeaBIOS the kernel starts the TPM itself, and its driver gives up where that takes a busy host too long. Then
+ * the TPM is started, and the driver finds it so when it is bound again.
+ */
+static int open_tpm(void)
+{
+	int tpm = -1;
+
+	mkdir("/sys", 0755);
+	if (mknod(DEVICE, S_IFCHR | 0600, makedev(10, 224)) < 0 || mount("sysfs", "/sys", "sysfs", 0, NULL) < 0)
+		die("/sys");
+	for (int tries = 0; tries < 5 && (tpm = open(DEVICE, O_RDWR | O_CLOEXEC)) < 0; tries++) {
+		int bind = open("/sys/bus/acpi/drivers/tpm_crb/bind", O_WRONLY | O_CLOEXEC);
+
+		if (bind < 0 || write(bind, "MSFT0101:00", 11) < 0)
+			printf("measured: the TPM's driver is not bound: %s\n", strerror(errno));
+		if (bind >= 0)
+			close(bind);
+	}
+	umount("/sys");
+	unlink(DEVICE);
+	return tpm;
 }
 
 static void extend(int tpm, unsigned int pcr, const char *hex)
@@ -76,11 +101,11 @@ int main(int argc, char **argv)
 
 	if (!events)
 		die(EVENTS);
-	if (mknod(DEVICE, S_IFCHR | 0600, makedev(10, 224)) < 0 || (tpm = open(DEVICE, O_RDWR | O_CLOEXEC)) < 0)
+	tpm = open_tpm();
+	if (tpm < 0)
 		die("TPM");
 	while (fscanf(events, "%u %64s", &pcr, hex) == 2)
 		extend(tpm, pcr, hex);
-	unlink(DEVICE);
 	fflush(stdout);
 	(void)argc;
 	argv[0] = "/init";

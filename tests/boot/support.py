@@ -297,6 +297,7 @@ class BootTest(unittest.TestCase):
             options["kernel"] = image.Inputs(BUILD).vmlinux
             if "boot_disk" in options:
                 options["initrd"], options["cmdline"] = self.measured_initrd(options["boot_disk"])
+                options["extra"] = ("-bios", "qboot.rom")       # unlike SeaBIOS it extends no PCR
             else:
                 options["initrd"] = self.initrd(change, files)
             options.setdefault("cmdline", CMDLINE)
