@@ -33,7 +33,7 @@ import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-UNIT_TIMEOUT = 300
+UNIT_TIMEOUT = 600
 FUZZ_TIMEOUT = 300
 IMPORT_TIMEOUT = 180
 MESSAGE_MAX = 1 << 18
