@@ -29,6 +29,7 @@ START_SECONDS = 20
 WRK_SECONDS = 6
 WARM_SECONDS = 2              # by then all connections are open
 STREAM_SECONDS = 5
+STREAM_RATES = (100, 5000)
 EVENTS = 200000
 CONNECTIONS = (0, 100, 1000)
 ROLES = ("gantry-api", "gantry-api-tls")
@@ -306,7 +307,7 @@ def stream_run(pid1, rate):
 
 def stream_figures(pid1, samples, say):
     found = []
-    for rate in (100, 5000):
+    for rate in STREAM_RATES:
         how = ("by one clock, from right before the sender's send() to the event socket until the client has decrypted the "
                "event; the sender runs beside the client")
         runs = [stream_run(pid1, rate) for _ in range(samples)]

@@ -48,7 +48,7 @@ class Parts(unittest.TestCase):
     def test_the_api_s_part_runs(self):
         few = [(name, how, min(connections, 3), target) for name, how, connections, target in api.REQUESTS]
         with mock.patch.multiple(api, WRK_SECONDS=4, WARM_SECONDS=1, STREAM_SECONDS=1, EVENTS=1000, CONNECTIONS=(0, 4),
-                                 REQUESTS=few):
+                                 STREAM_RATES=(50,), REQUESTS=few):
             found, _ = api.measure(1, self.said)
         self.assertEqual({figure.section for figure in found}, {
             "System API: memory", "System API: requests", "System API: events in", "System API: event to stream"})
