@@ -197,7 +197,7 @@ class Machine:
                  tpm=None, nic=True, disk=None, attach_after=None, lun=DATA_LUN, more_disks=None, memory_mib=1024, cpus=1,
                  asset_tag=AZURE_ASSET_TAG, api_port=API_PORT, ovmf_code="/usr/share/OVMF/OVMF_CODE_4M.fd",
                  ovmf_vars="/usr/share/OVMF/OVMF_VARS_4M.fd", on_line=None, extra=(), write_log=None,
-                 forward=()):
+                 forward=(), saved=None):
         self.folder = os.path.abspath(folder)
         os.makedirs(self.folder, exist_ok=True)
         self.tier = 1 if kernel else 2
@@ -207,6 +207,8 @@ class Machine:
         self.api_port, self.ovmf_code, self.ovmf_vars, self.extra = api_port, ovmf_code, ovmf_vars, list(extra)
         self.on_line, self.forward = on_line, tuple(forward)
         self.write_log = write_log              # file that records every write to the data disk (tests/boot/writelog.py)
+        self.saved = saved                      # what save() wrote: the machine goes on there, its data disk attached first
+        self.migration = None                   # how far that is
         self.changed = threading.Condition()
         self.lines, self.events, self.moments = [], [], []
         self.panic = self.shutdown_reason = None
@@ -248,7 +250,9 @@ class Machine:
             command += ["-chardev", f"socket,id=tpm,fd={tpm_end.fileno()}", "-tpmdev", "emulator,id=tpm0,chardev=tpm",
                         "-device", "tpm-crb,tpmdev=tpm0"]
         command += self.boot_arguments() + self.extra
-        if self.disk and self.attach_after is None:
+        if self.saved:
+            command += ["-incoming", "defer"]
+        if self.disk and self.attach_after is None and not self.saved:
             node = self.block_node("data0", self.disk, self.write_log)
             command += self.disk_arguments(node, "disk0", self.lun, DATA_SERIAL)
             self.attachment = "disk0"
@@ -271,7 +275,9 @@ class Machine:
             self.close()
             with open(os.path.join(self.folder, "qemu.log"), encoding="utf-8", errors="replace") as errors:
                 raise MachineError(f"QEMU did not start: {errors.read().strip()}") from None
-        if self.disk and self.attach_after is not None:
+        if self.saved:
+            self.resume()
+        elif self.disk and self.attach_after is not None:
             threading.Thread(target=self.attach_late, daemon=True).start()
         return self
 
@@ -312,7 +318,8 @@ class Machine:
         size, end = os.path.getsize(self.initrd), self.memory_mib - ABOVE_INITRD_MIB
         mib = (size >> 20) + 1
         place = f"{end - mib << 20:#x}"
-        return ["-kernel", self.kernel, "-append", f"{self.cmdline} memmap={mib}M${place} initrdmem={place},{size}",
+        return ["-kernel", self.kernel,
+                "-append", f"{self.cmdline} memmap={mib}M${place} initrdmem={place},{size}",
                 "-device", f"loader,file={self.initrd},addr={place},force-raw=on"]
 
     def read_console(self):
@@ -343,7 +350,27 @@ class Machine:
                 self.shutdown_reason = message["data"]["reason"]
             elif message["event"] == "DEVICE_DELETED":
                 self.deleted.add(message["data"].get("device"))
+            elif message["event"] == "MIGRATION":
+                self.migration = message["data"]["status"]
             self.changed.notify_all()
+
+    def save(self, path):
+        """Stops the machine for good and writes its state, memory and TPM, to that file."""
+        self.qmp.command("stop")
+        self.migrate("migrate", path)
+
+    def resume(self):
+        self.migrate("migrate-incoming", self.saved)
+        if self.disk:
+            self.attach_disk()
+        self.qmp.command("cont")
+
+    def migrate(self, command, path):
+        self.qmp.command("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
+        self.qmp.command(command, uri=f"file:{os.path.abspath(path)}")
+        self.wait(lambda: self.migration in ("completed", "failed") or None, 60, "the machine's state")
+        if self.migration == "failed":
+            raise MachineError(f"{command}: the machine's state could not be written or read: {path}")
 
     def kill(self):
         """Kills QEMU: a power cut, without notice to the guest."""

@@ -2,13 +2,12 @@
 """Imports the test modules of one kind once, and forks a process for every test it is asked to run: a Python of its own for
 each would spend more time on starting and importing than most of the tests on testing.
 
-run.py starts it with a SOCK_SEQPACKET socket and speaks JSON with it. First come the modules, a message each: {"module": its path below
-the kind's folder, "tests": [[id, seconds that it only waits, what it shares with others, whether it runs alone], ...]} or {"module",
-"failure": why it cannot be imported}; then {"module": null}. After that each message to it,
-{"test" or "command", "timeout_s"} with two descriptors, is a test method or a program to run: what that prints goes into the
-first, and how it ended into the second: {"status", "seconds", "cpu_s"}, the status negative for a signal and null for what had
-no end in time.
-"""
+run.py starts it with a SOCK_SEQPACKET socket and speaks JSON with it. First come the modules, a message each: {"module": its
+path below the kind's folder, "tests": [[id, seconds that it only waits, what it shares with others, whether it runs alone],
+...]} or {"module", "failure": why it cannot be imported}; then {"module": null}. After that each message to it, {"test" or
+"command", "timeout_s"} with two descriptors, is a test method or a program to run: what that prints goes into the first, and
+how it ended into the second: {"status", "seconds", "cpu_s"}, the status negative for a signal and null for what had no end in
+time. """
 
 import faulthandler
 import fcntl

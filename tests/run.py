@@ -2,20 +2,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs every test, two at a time, prints a line for each and the ten slowest, and ends with `N passed, N failed[, N skipped]`.
 
-Kinds, by folder: unit programs (tests/unit), fuzz corpora (tests/fuzz), and Python unittest modules for components, the build, and
-whole machines (tests/component, build, boot), which may lie in a folder below that. T=PATTERN keeps only tests whose name
-`kind/folder/file.name` contains the pattern, or matches it as a regular expression; the folder may be left out. Each unit program and
-each Python test method runs in a process and a session of its own, with a deadline: what it leaves running is killed, and a test that
-hangs is one failed test.
+Kinds, by folder: unit programs (tests/unit), fuzz corpora (tests/fuzz), and Python unittest modules for components, the build,
+and whole machines (tests/component, build, boot), which may lie in a folder below that. T=PATTERN keeps only tests whose name
+`kind/folder/file.name` contains the pattern, or matches it as a regular expression; the folder may be left out. Each unit
+program and each Python test method runs in a process and a session of its own, with a deadline: what it leaves running is
+killed, and a test that hangs is one failed test.
 
-Tests that need the machine to themselves (`alone`) come first, one after the other. All others are one queue, so that no processor
-waits for the last test of a kind. The longest come first; between the machines and the components, which look at the clock, come
-programs that do not. Tests that only wait (`waits_s`) have places of their own, which open when all machines have ended; a third place
-for components opens when those that load the machine have ended.
+Tests that need the machine to themselves (`alone`) come first, one after the other. All others are one queue, so that no
+processor waits for the last test of a kind. The longest come first; between the machines and the components, which look at the
+clock, come programs that do not. Tests that only wait (`waits_s`) have places of their own, which open when all machines have
+ended; a third place for components opens when those that load the machine have ended.
 
-A program that does not build, a module that cannot be imported and a program without a test count as failed. A failed test prints its
-output.
-"""
+A program that does not build, a module that cannot be imported and a program without a test count as failed. A failed test
+prints its output. """
 
 import argparse
 import collections
@@ -34,7 +33,7 @@ import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-UNIT_TIMEOUT = 300
+UNIT_TIMEOUT = 600
 FUZZ_TIMEOUT = 300
 IMPORT_TIMEOUT = 180
 MESSAGE_MAX = 1 << 18
@@ -44,8 +43,8 @@ KINDS = ("boot", "build", "unit", "fuzz", "component")          # in the order o
 PLACES_TO_WAIT = 2              # for tests that only wait, beside the others
 SLOWEST = 10                    # that many are named at the end
 # These load the machine, or measure how little is done: only one other test runs beside each.
-LOADING = re.compile(r"component/(\w+/)?test_(page|page_served|api_abuse|container|services_hostile|services_idle|memory|bench|snapshot|"
-                     r"snapshot_hostile|events|logs|pid1_api)\.")
+LOADING = re.compile(r"component/(\w+/)?test_(page|page_served|api_abuse|container|services_hostile|services_idle|memory|bench|"
+                     r"snapshot|snapshot_hostile|events|logs|pid1_api)\.")
 SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
 printing = threading.Lock()
@@ -101,7 +100,8 @@ class Report:
                                    for kind, (count, seconds, cpu_s) in self.kinds.items()))
         total = sum(self.count.values())
         if total > SLOWEST:
-            print("\nslowest:\n" + "\n".join(f"  {seconds:6.1f} s  {name}" for seconds, name in sorted(self.seconds)[:-SLOWEST - 1:-1]))
+            slowest = sorted(self.seconds)[:-SLOWEST - 1:-1]
+            print("\nslowest:\n" + "\n".join(f"  {seconds:6.1f} s  {name}" for seconds, name in slowest))
         if self.failed and total > 20:
             print("\nfailed:")
             for name in self.failed:
@@ -202,7 +202,8 @@ class ForkServer:
                                             start_new_session=True)
 
     def list(self):
-        """[(name, id, seconds that it only waits, what it shares, whether it runs alone)] of all tests in its modules, and failures."""
+        """[(name, id, seconds that it only waits, what it shares, whether it runs alone)] of all tests in its modules, and
+        failures."""
         tests, failures = [], []
         self.socket.settimeout(IMPORT_TIMEOUT * SCALE)
         try:

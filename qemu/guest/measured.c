@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Started by the kernel as PID 1 (rdinit=), it extends the TPM's PCRs as firmware and boot stub would have done it for an image,
- * and becomes /init: so a boot test has the measurements of an image without the ten seconds of firmware. In the test image
- * only. The file /measured has a line an event: the number of the PCR and 64 hexadecimal digits (qemu/measure.py predicts them).
+ * Started by the kernel as PID 1 (rdinit=), it extends the TPM's PCRs as firmware and boot stub would do for an
+ * image, and becomes /init: a boot test has the measurements of an image without the ten seconds of firmware. In the
+ * test image only. The file /measured has one line for each event, PCR number and 64 hexadecimal digits, from
+ * qemu/measure.py.
  */
 #include <endian.h>
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -42,11 +44,36 @@ static void die(const char *what)
 	exit(1);
 }
 
+/*
+ * Without SeaBIOS the kernel starts the TPM itself, and its driver gives up where that takes a busy host too long. Then
+ * the TPM is started, and the driver finds it so when it is bound again.
+ */
+static int open_tpm(void)
+{
+	int tpm = -1;
+
+	mkdir("/sys", 0755);
+	if (mknod(DEVICE, S_IFCHR | 0600, makedev(10, 224)) < 0 || mount("sysfs", "/sys", "sysfs", 0, NULL) < 0)
+		die("/sys");
+	for (int tries = 0; tries < 5 && (tpm = open(DEVICE, O_RDWR | O_CLOEXEC)) < 0; tries++) {
+		int bind = open("/sys/bus/acpi/drivers/tpm_crb/bind", O_WRONLY | O_CLOEXEC);
+
+		if (bind < 0 || write(bind, "MSFT0101:00", 11) < 0)
+			printf("measured: the TPM's driver is not bound: %s\n", strerror(errno));
+		if (bind >= 0)
+			close(bind);
+	}
+	umount("/sys");
+	unlink(DEVICE);
+	return tpm;
+}
+
 static void extend(int tpm, unsigned int pcr, const char *hex)
 {
 	struct extend command = {
-		.tag = htobe16(0x8002), .size = htobe32(sizeof(command)), .command = htobe32(0x182), .pcr = htobe32(pcr),
-		.authorization_size = htobe32(9), .session = htobe32(0x40000009), .digests = htobe32(1), .algorithm = htobe16(0x000b),
+		.tag = htobe16(0x8002), .size = htobe32(sizeof(command)), .command = htobe32(0x182),
+		.pcr = htobe32(pcr), .authorization_size = htobe32(9), .session = htobe32(0x40000009),
+		.digests = htobe32(1), .algorithm = htobe16(0x000b),
 	};
 	union {
 		struct response head;
@@ -56,7 +83,8 @@ static void extend(int tpm, unsigned int pcr, const char *hex)
 	for (size_t i = 0; i < DIGEST_BYTES; i++)
 		if (sscanf(hex + 2 * i, "%2hhx", &command.digest[i]) != 1)
 			die("a line of " EVENTS " is not PCR and digest");
-	if (write(tpm, &command, sizeof(command)) != sizeof(command) || read(tpm, &response, sizeof(response)) < (ssize_t)sizeof(response.head))
+	if (write(tpm, &command, sizeof(command)) != sizeof(command) ||
+	    read(tpm, &response, sizeof(response)) < (ssize_t)sizeof(response.head))
 		die("TPM");
 	if (response.head.code) {
 		printf("measured: PCR %u: the TPM refuses: 0x%x\n", pcr, be32toh(response.head.code));
@@ -73,11 +101,11 @@ int main(int argc, char **argv)
 
 	if (!events)
 		die(EVENTS);
-	if (mknod(DEVICE, S_IFCHR | 0600, makedev(10, 224)) < 0 || (tpm = open(DEVICE, O_RDWR | O_CLOEXEC)) < 0)
+	tpm = open_tpm();
+	if (tpm < 0)
 		die("TPM");
 	while (fscanf(events, "%u %64s", &pcr, hex) == 2)
 		extend(tpm, pcr, hex);
-	unlink(DEVICE);
 	fflush(stdout);
 	(void)argc;
 	argv[0] = "/init";

@@ -29,6 +29,7 @@ START_SECONDS = 20
 WRK_SECONDS = 6
 WARM_SECONDS = 2              # by then all connections are open
 STREAM_SECONDS = 5
+STREAM_RATES = (100, 5000)
 EVENTS = 200000
 CONNECTIONS = (0, 100, 1000)
 ROLES = ("gantry-api", "gantry-api-tls")
@@ -70,7 +71,8 @@ def network_of(pid):
 
 
 # an API that takes clients without a limit an address
-CONFIG = boot(api={"listen": f"127.0.0.1:{PORT}", "tls_hosts": ["localhost"], "connections": 2048, "connections_per_address": 2048},
+CONFIG = boot(api={"listen": f"127.0.0.1:{PORT}", "tls_hosts": ["localhost"], "connections": 2048,
+                   "connections_per_address": 2048},
               events={"fifo": "/run/events.fifo", "rate_per_s": 0})
 
 
@@ -305,7 +307,7 @@ def stream_run(pid1, rate):
 
 def stream_figures(pid1, samples, say):
     found = []
-    for rate in (100, 5000):
+    for rate in STREAM_RATES:
         how = ("by one clock, from right before the sender's send() to the event socket until the client has decrypted the "
                "event; the sender runs beside the client")
         runs = [stream_run(pid1, rate) for _ in range(samples)]

@@ -104,27 +104,28 @@ def mount_options(steps, samples):
             steps.fio(f"commit {seconds} sync {number}", job(
                 "sync", f"rw=randwrite bs=4k size={FILE_MIB}m io_size={SYNCED_KIB}k fsync=1", filename=data))
             steps.fio(f"commit {seconds} append {number}", job(
-                "append", f"rw=write bs=16k size=64m rate_iops=100 time_based runtime={APPEND_SECONDS} fallocate=none unlink=1",
-                filename=f"{MOUNT}/log"))
+                "append", f"rw=write bs=16k size=64m rate_iops=100 time_based runtime={APPEND_SECONDS} "
+                "fallocate=none unlink=1", filename=f"{MOUNT}/log"))
         steps.remount("commit=5")
         for word in ("nodiscard", "discard"):
             steps.remount(word)
             steps.fio(f"{word} churn {number}", job(
-                "churn", f"rw=write bs=256k size={CHURN_MIB}m nrfiles=32 fallocate=none fsync=8 loops=3 unlink_each_loop=1 unlink=1",
-                directory=MOUNT))
+                "churn", f"rw=write bs=256k size={CHURN_MIB}m nrfiles=32 fallocate=none fsync=8 loops=3 unlink_each_loop=1 "
+                "unlink=1", directory=MOUNT))
         steps.remount("nodiscard")
         for kib in (128, 16, 0):
             steps.run(debian.command("blockdev", "--setra", str(kib * 2), TRY))
             for advice in (0, 1):       # with it fio says MADV_RANDOM, as MDBX does when it is told not to read ahead
                 steps.fio(f"readahead {kib} mmap {advice} {number}", job(
-                    "mmap", f"ioengine=mmap rw=randread bs=4k size={FILE_MIB}m io_size={LOOKED_AT_KIB}k fadvise_hint={advice}", filename=data))
+                    "mmap", f"ioengine=mmap rw=randread bs=4k size={FILE_MIB}m io_size={LOOKED_AT_KIB}k "
+                    f"fadvise_hint={advice}", filename=data))
             steps.fio(f"readahead {kib} sequential {number}", job(
                 "sequential", f"rw=read bs=128k size={SEQUENTIAL_MIB}m fadvise_hint=0", filename=data))
         steps.run(debian.command("blockdev", "--setra", "256", TRY))
         for name in ("none", "mq-deadline"):
             steps.run(["/bin/probe", "queue", str(STOCK), "scheduler", name])
-            both = "".join(job(f"{word} {jobs}", f"rw={word} bs=4k size={FILE_MIB}m io_size={LOOKED_AT_KIB}k numjobs={jobs} direct=1 "
-                               "group_reporting=1", filename=data)
+            both = "".join(job(f"{word} {jobs}", f"rw={word} bs=4k size={FILE_MIB}m io_size={LOOKED_AT_KIB}k "
+                               f"numjobs={jobs} direct=1 group_reporting=1", filename=data)
                            for word in ("randread", "randwrite") for jobs in (1, 4))
             steps.fio(f"scheduler {name} {number}", both)
     steps.run(debian.command("umount", MOUNT))

@@ -56,8 +56,8 @@ def names_of(floods):
 
 
 def config(floods):
-    return boot([], [service("calm")] + [service(name, FLOOD, log={"max_bytes": 1 << 24, "files": 2}) for name in names_of(floods)],
-                logs={"directory": "/tmp/log"})
+    services = [service(name, FLOOD, log={"max_bytes": 1 << 24, "files": 2}) for name in names_of(floods)]
+    return boot([], [service("calm"), *services], logs={"directory": "/tmp/log"})
 
 
 def measure(floods, count):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The parts of `make bench` that boot machines, each in its smallest form: they run to their end and every figure has a sample. What
-the figures are, no test says. The parts that boot nothing are in component/workshop/test_bench."""
+"""The parts of `make bench` that boot machines, each in its smallest form: they run to their end and every figure has a sample.
+What the figures are, no test says. The parts that boot nothing are in component/workshop/test_bench."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ import unittest
 from unittest import mock
 
 import support
-from support import BUILD, BootTest
+from support import BootTest
 
 sys.path.insert(0, os.path.join(support.REPOSITORY, "tests", "bench"))
 import bench  # noqa: E402
@@ -31,10 +31,11 @@ class Bench(BootTest):
         print(figures.table("smallest form", found))
 
     def test_scenarios_sizes_and_stages(self):
-        folder = os.path.join(self.folder, "machine")
-        bench.new_disk(folder)
-        late = bench.boot("disk at 3 s", "", folder, attach_s=3, initrd=bench.bench_initrd())
-        firmware = bench.boot("tier 2", "", folder, tier=2)
+        folders = [os.path.join(self.folder, name) for name in ("late", "firmware")]
+        for folder in folders:
+            bench.new_disk(folder)
+        late = bench.boot("disk at 3 s", "", folders[0], attach_s=3, initrd=bench.bench_initrd())
+        firmware = bench.boot("tier 2", "", folders[1], tier=2)
         self.assertGreater(late.fact("pid1", "rss_kib"), 0)
         self.assert_measured(bench.scenario_figures({letter: [late] for letter in bench.SCENARIOS}) + bench.size_figures())
         cells = bench.stage_cells({"late": [late], "firmware": [firmware]})

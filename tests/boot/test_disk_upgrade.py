@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Images that follow one another on one machine: another image has no key of `tpm2`, opens by the hub and is enrolled; one that
-is signed opens by its signature; one of an older version does not. Where a disk goes from one image to the next, firmware measures
-both; the other boots are started directly, with the PCRs that firmware would leave (BootTest.measured_initrd)."""
+is signed opens by its signature; one of an older version does not. Where a disk goes from one image to the next, firmware
+measures both; the other boots are started directly, with the PCRs that firmware would leave (BootTest.measured_initrd)."""
 
 import os
 import unittest

@@ -3,8 +3,9 @@
 
 Two boots are recorded, write by write: a first one, from a blank disk to a service that writes and syncs files, and a
 later one that goes on with it. From the records disks are made as a cut would have left them at 62 random places,
-with unflushed writes lost or torn. Those that fall into the formatting get a machine each, with the TPM as it was then; the
-others share machines, which have all of these disks. A few more cuts are made for real, by killing the machine.
+with unflushed writes lost or torn. Those that fall into the formatting get a machine each, with the TPM as it was then. These
+machines share their boot: one with that TPM is saved while it waits for its disk, and each goes on from there with a disk of its
+own. The others share machines, which have all of these disks. A few more cuts are made for real, by killing the machine.
 GANTRY_SEED=N repeats a run; the seed is printed."""
 
 import fcntl
@@ -47,6 +48,7 @@ class Record:
         self.folder = folder
         self.before, self.log = (os.path.join(folder, name) for name in ("before.raw", "writes.log"))
         self.tpm_formatting, self.tpm = (os.path.join(folder, name) for name in ("tpm-formatting", "tpm-end"))
+        self.waiting = os.path.join(folder, "waiting.state")    # of a machine with the former, and no disk yet
 
     def facts(self):
         with open(os.path.join(self.folder, "kept.json"), encoding="ascii") as file:
@@ -75,6 +77,14 @@ class PowerCut(BootTest):
         with open(os.path.join(record.folder, "kept.json"), "w", encoding="ascii") as file:
             json.dump(kept, file)
 
+    def save_waiting(self, record, state):
+        os.makedirs(state)
+        shutil.copytree(record.tpm_formatting, os.path.join(state, "tpm"))
+        with self.new_machine(folder=state, change=only_the_disk("check"), nic=False) as guest:
+            guest.wait_for("disk", "running", timeout=60)
+            guest.save(record.waiting)
+            guest.kill()
+
     def records(self):
         """The first and the later boot, recorded once for all tests of an image."""
         with open(os.path.join(support.IMAGE, "initramfs.cpio"), "rb") as file:
@@ -93,6 +103,7 @@ class PowerCut(BootTest):
                 self.record(first, disk, state)
                 self.record(later, disk, state)
                 os.unlink(disk)
+                self.save_waiting(first, self.state + "-waiting")
                 open(os.path.join(folder, "complete"), "w", encoding="ascii").close()
         return first, later
 
@@ -158,7 +169,9 @@ class PowerCut(BootTest):
                 os.makedirs(state)
                 shutil.copytree(cut[3], os.path.join(state, "tpm"))
                 what = self.make_disk(number, cut, self.disk)
-                with self.new_machine(folder=state, disk=self.disk, change=only_the_disk("check"), nic=False) as guest:
+                saved = cut[1].waiting if cut[3] == cut[1].tpm_formatting else None
+                with self.new_machine(folder=state, disk=self.disk, change=only_the_disk("check"), nic=False,
+                                      saved=saved) as guest:
                     self.check(what, cut, guest)
                 shutil.rmtree(state)
 

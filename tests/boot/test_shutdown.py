@@ -16,7 +16,7 @@ import unittest
 import support
 from support import BootTest, add_exec, only_disk
 from qemu import machine
-from qemu.machine import TIMEOUT_SCALE
+from patience import assert_within
 
 setUpModule = support.setUpModule
 PCRS = [4, 9, 11]
@@ -80,7 +80,7 @@ class Shutdown(BootTest):
     def assert_ended(self, guest, how, within):
         stopping, end = guest.find("gantry", "stopping"), guest.find("gantry", how)
         self.assertTrue(stopping and end, "there is no end in order")
-        self.assertLess(end[1].time - stopping[1].time, within * TIMEOUT_SCALE)
+        assert_within(self, end[1].time - stopping[1].time, 0, within)
 
     def look(self, kept, said_before, **options):
         """The next boot: nothing to repair, nothing wrong, what was synced is there, and it knows how the last one ended."""

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-from support import PATIENCE
+from patience import PATIENCE
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))

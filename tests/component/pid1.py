@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 
-from support import PATIENCE
+from patience import PATIENCE
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))

@@ -15,11 +15,10 @@ import tempfile
 import threading
 import time
 
+from patience import PATIENCE
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 INIT = os.environ.get('GANTRY_INIT', os.path.join(TOP, 'build', 'init'))
-SCALE = float(os.environ.get('GANTRY_TIMEOUT_SCALE', '1'))
-PATIENCE = 4 * SCALE            # that many times longer than on a free machine is waited for what must come; no promise is meant
-CALIBRATION_S = 0.3
 
 EVENT, PROGRESS, RESULT, GIVE, TAKE, STARTED, TAKEN, ABSENT, FACTS, CHANGED, FLAGS = range(1, 12)
 LEVELS = ('debug', 'info', 'notice', 'warning', 'error')
@@ -41,28 +40,10 @@ def waits(seconds):
 
 
 def alone(test):
-    """Of a test whose figures are worth nothing while another one runs: tests/run.py starts it when it has the machine to itself."""
+    """Of a test whose figures are worth nothing while another one runs: tests/run.py starts it when it has the machine to
+    itself."""
     test.alone = True
     return test
-
-
-def slowdown():
-    """How many times longer this machine takes now for some work than it would if it had nothing else to do: at least 1. What the
-    test's own process has waited for a processor since it began counts as well, for what kept the machine busy may be over."""
-    with open('/proc/self/schedstat', encoding='ascii') as file:
-        ran, waited, _ = map(int, file.read().split())
-    began = time.monotonic()
-    until = time.thread_time() + CALIBRATION_S
-    while time.thread_time() < until:
-        pass
-    return max((time.monotonic() - began) / CALIBRATION_S, (ran + waited) / max(ran, 1))
-
-
-def assert_within(test, took_s, promise_s, work_s, what=''):
-    """PROMISE_S is a time of the product and no machine may stretch it; WORK_S is for what is to be done besides, on a free machine."""
-    if took_s >= promise_s + work_s * SCALE:
-        slow = slowdown()
-        test.assertLess(took_s, promise_s + work_s * SCALE * slow, f'{what}; this machine is {slow:.1f} times slower than when it is free')
 
 
 def run(*command, **more):

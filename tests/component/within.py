@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 
-from support import PATIENCE
+from patience import PATIENCE
 
 
 

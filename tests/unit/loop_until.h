@@ -42,7 +42,7 @@ static bool loop_until_ms(bool (*condition)(void), int ms)
 
 static inline bool loop_until(bool (*condition)(void))
 {
-	return loop_until_ms(condition, 2000);
+	return loop_until_ms(condition, 20000);
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A cgroup's files as the kernel writes them, here in an ordinary folder: what is read of them, what of it is said, and
- * what stays unknown. (How a cgroup comes to its end needs real ones: tests/component/test_services_cgroup.py.)
+ * what stays unknown. (How a cgroup comes to its end needs real ones: tests/component/pid1/test_services_cgroup.py.)
  */
 /* links: init/config event init/lib */
 #define CGROUP_ROOT "."

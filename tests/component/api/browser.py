@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 
-from support import PATIENCE
+from patience import PATIENCE
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 KEYS = {"Tab": "\ue004", "Enter": "\ue007", "Escape": "\ue00c", "Space": "\ue00d", "End": "\ue010", "Home": "\ue011",

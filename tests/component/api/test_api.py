@@ -17,7 +17,7 @@ import unittest
 
 import fake_control
 from fake_control import FakeControl, wait_for, OUTSIDE
-from support import PATIENCE, assert_within
+from patience import PATIENCE, assert_within
 
 UID = 4242
 

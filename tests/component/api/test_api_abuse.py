@@ -15,7 +15,7 @@ import unittest
 from xml.etree import ElementTree
 
 from fake_control import wait_for
-from support import PATIENCE, assert_within
+from patience import PATIENCE, assert_within
 from test_api import ApiTest, tls_context
 
 CONNECTIONS, OF_ADDRESS = 256, 64

@@ -11,8 +11,9 @@ import time
 import unittest
 
 from fake_control import wait_for
+from patience import PATIENCE, assert_within
 from sse import Stream
-from support import PATIENCE, assert_within, waits
+from support import waits
 from test_api import ApiTest, tls_context
 
 DEBUG, INFO, NOTICE, WARNING, ERROR = range(5)

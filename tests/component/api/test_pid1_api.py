@@ -8,8 +8,8 @@ import threading
 import unittest
 
 from fake_control import wait_for
+from patience import assert_within
 from pid1 import Pid1, boot, stage, service
-from support import assert_within
 
 API = {"listen": "127.0.0.1:3535", "tls_hosts": ["localhost"]}
 LOG = {"directory": "/t/log", "max_bytes": 1 << 20, "needs": []}

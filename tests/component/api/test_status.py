@@ -12,8 +12,9 @@ import unittest
 import jsonschema
 
 from fake_control import wait_for
+from patience import PATIENCE, SCALE
 from pid1 import Pid1, boot, service, stage
-from support import PATIENCE, SCALE, waits
+from support import waits
 from test_api import Api
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))

@@ -11,8 +11,8 @@ import time
 import unittest
 import xml.etree.ElementTree as ElementTree
 
+from patience import PATIENCE
 from peers import HERE, PeerTest, curl
-from support import PATIENCE
 from qemu import pki
 from qemu.peers import faults
 from qemu.peers.hub import API, Hub

@@ -9,8 +9,8 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from patience import PATIENCE, assert_within  # noqa: E402
 from pid1 import Pid1, boot, service  # noqa: E402
-from support import PATIENCE, assert_within  # noqa: E402
 
 RECVFROM = "45"         # of x86-64
 QUICK = {"min_s": 0.05, "max_s": 0.05, "burst": 0}

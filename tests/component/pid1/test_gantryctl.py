@@ -9,7 +9,7 @@ import unittest
 
 import fake_control
 from fake_control import FakeControl, INIT
-from support import PATIENCE
+from patience import PATIENCE
 
 
 class Ctl(unittest.TestCase):

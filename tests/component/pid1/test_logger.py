@@ -8,7 +8,8 @@ import tempfile
 import unittest
 
 from fake_control import FakeControl, wait_for
-from support import PATIENCE, waits
+from patience import PATIENCE
+from support import waits
 
 
 class LoggerTest(unittest.TestCase):

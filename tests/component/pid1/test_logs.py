@@ -11,8 +11,9 @@ import time
 import unittest
 
 from fake_control import wait_for
+from patience import SCALE, assert_within
 from pid1 import Pid1, boot, service, stage
-from support import SCALE, assert_within, waits
+from support import waits
 from within import ask
 
 ROLE = "gantry-log"

@@ -13,8 +13,8 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from patience import assert_within  # noqa: E402
 from pid1 import Pid1, boot, service, stage  # noqa: E402
-from support import assert_within  # noqa: E402
 
 
 class Plan(unittest.TestCase):

@@ -15,8 +15,8 @@ import jsonschema
 
 from fake_control import wait_for
 from machine import Answer
+from patience import PATIENCE
 from pid1 import REPO, Pid1, boot, service, stage
-from support import PATIENCE
 from test_status import promtool, samples, schema
 
 HUB = """

@@ -7,8 +7,9 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from patience import PATIENCE, assert_within  # noqa: E402
 from pid1 import Pid1, boot, service, stage  # noqa: E402
-from support import PATIENCE, assert_within, waits  # noqa: E402
+from support import waits  # noqa: E402
 
 # Two forks and a session of its own: no parent, no process group and no terminal ties it to the service any more.
 ESCAPE = r"""

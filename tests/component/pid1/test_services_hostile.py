@@ -12,8 +12,8 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import within  # noqa: E402
+from patience import PATIENCE  # noqa: E402
 from pid1 import Pid1, boot, service, stage  # noqa: E402
-from support import PATIENCE  # noqa: E402
 
 SIGNALS = 100_000
 

@@ -10,8 +10,8 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from patience import PATIENCE, SCALE  # noqa: E402
 from pid1 import REPO, Pid1, boot, service  # noqa: E402
-from support import PATIENCE, SCALE  # noqa: E402
 
 ORPHANS = 100000
 IDLE_SECONDS = 3

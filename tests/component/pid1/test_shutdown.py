@@ -9,8 +9,8 @@ import re
 import time
 import unittest
 
+from patience import assert_within
 from pid1 import Pid1, boot, service, stage
-from support import assert_within
 
 DEAF = "trap '' TERM INT HUP; echo up; while :; do sleep 1 & wait $!; done"
 
@@ -21,7 +21,8 @@ def seconds(event, name):
 
 class Bounds(unittest.TestCase):
     def ends(self, gantry, least, most, how="poweroff", promise=None):
-        """PROMISE, or else LEAST, is what the configuration says; the rest until MOST is for what a free machine needs besides."""
+        """PROMISE, or else LEAST, is what the configuration says; the rest until MOST is for what a free machine needs
+        besides."""
         promise = least if promise is None else promise
         begin = time.monotonic()
         yield

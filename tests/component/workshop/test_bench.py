@@ -46,7 +46,9 @@ class Parts(unittest.TestCase):
 
     @waits(30)
     def test_the_api_s_part_runs(self):
-        with mock.patch.multiple(api, WRK_SECONDS=3, WARM_SECONDS=1, STREAM_SECONDS=1, EVENTS=1000, CONNECTIONS=(0, 4)):
+        few = [(name, how, min(connections, 3), target) for name, how, connections, target in api.REQUESTS]
+        with mock.patch.multiple(api, WRK_SECONDS=4, WARM_SECONDS=1, STREAM_SECONDS=1, EVENTS=1000, CONNECTIONS=(0, 4),
+                                 STREAM_RATES=(50,), REQUESTS=few):
             found, _ = api.measure(1, self.said)
         self.assertEqual({figure.section for figure in found}, {
             "System API: memory", "System API: requests", "System API: events in", "System API: event to stream"})
@@ -54,7 +56,8 @@ class Parts(unittest.TestCase):
 
     @waits(60)
     def test_the_services_part_runs(self):
-        with mock.patch.multiple(services, SIZES=(2, 3), RESTARTS=4, RESTARTING=2, ORPHANS=20, IDLE_SECONDS=0.1, RESTART_SECONDS=20):
+        with mock.patch.multiple(services, SIZES=(2, 3), RESTARTS=4, RESTARTING=2, ORPHANS=20, IDLE_SECONDS=0.1,
+                                 RESTART_SECONDS=20):
             found, _ = services.measure(1, self.said)
         self.assertEqual(len({figure.name for figure in found}), len(found))
         self.assertEqual({len(figure.beside) for figure in found}, {1, 3})      # only finit has chains

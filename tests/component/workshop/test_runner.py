@@ -73,7 +73,8 @@ class Runner(unittest.TestCase):
     def setUp(self):
         folder = temporary_folder(self)
         os.makedirs(os.path.join(folder, "tests/kind/room"))
-        other = "import unittest\nfrom test_sound import SOUND_ONE\nclass Other(unittest.TestCase):\n    def test_it(self):\n        pass\n"
+        other = ("import unittest\nfrom test_sound import SOUND_ONE\nclass Other(unittest.TestCase):\n"
+                 "    def test_it(self):\n        pass\n")
         for name, text in (("test_sound", "SOUND_ONE = 1\n" + SOUND), ("test_broken", "import nothing_of_this_name"),
                            ("room/test_other", other), ("room/test_sound", "")):
             with open(os.path.join(folder, f"tests/kind/{name}.py"), "w", encoding="ascii") as file:
@@ -96,7 +97,8 @@ class Runner(unittest.TestCase):
     def test_every_test_is_listed_and_a_module_that_cannot_be_imported_is_a_failure(self):
         self.assertEqual(len(self.tests), 12)
         self.assertIn("kind/room/test_other.test_it", self.tests)
-        self.assertEqual(self.marks, {"kind/test_sound.test_waits": [7, None, False], "kind/test_sound.test_shares": [0, "it", False],
+        self.assertEqual(self.marks, {"kind/test_sound.test_waits": [7, None, False],
+                                      "kind/test_sound.test_shares": [0, "it", False],
                                       "kind/test_sound.test_alone": [0, None, True]})
         failures = {failure.name: failure for failure in self.failures}
         self.assertEqual({name: failure.verdict for name, failure in failures.items()},
@@ -163,8 +165,10 @@ class Order(unittest.TestCase):
                 return [run.Result(name, "ok")]
             return run.Job(name.split("/")[0], name, work, waits_s, alone=alone)
 
-        jobs = [job("build/test_x.a", 1, alone=True), job("component/test_x.alone", 1, alone=True), *(job(f"boot/test_x.{i}", 2) for i in range(4)),
-                *(job(f"component/api/test_page.{i}", 3) for i in range(4)), *(job(f"component/test_x.{i}", 5) for i in range(20)),
+        jobs = [job("build/test_x.a", 1, alone=True), job("component/test_x.alone", 1, alone=True),
+                *(job(f"boot/test_x.{i}", 2) for i in range(4)),
+                *(job(f"component/api/test_page.{i}", 3) for i in range(4)),
+                *(job(f"component/test_x.{i}", 5) for i in range(20)),
                 job("component/test_x.waits", 3, 9)]
         report = run.Report()
         with contextlib.redirect_stdout(io.StringIO()):
