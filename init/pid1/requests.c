@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements requests.h: each function is one request's, and passes it to the module that does it. */
+/* Implements requests.h: one function for each request, which passes it to the module that performs it. */
 #include <errno.h>
 #include <string.h>
 
@@ -27,7 +27,7 @@ static int64_t restart(const struct control_request *request)
 
 static int64_t end(const struct control_request *request, enum shutdown_kind kind)
 {
-	shutdown_begin(kind, control_asker(request), request->body);
+	shutdown_begin(kind, control_requester(request), request->body);
 	return 0;
 }
 
