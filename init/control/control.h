@@ -19,7 +19,7 @@ enum control_permission {
 	CONTROL_MAY_POST = 2,	/* new events */
 	CONTROL_MAY_CONTROL = 4,	/* start, stop, restart, poweroff, reboot, halt */
 	CONTROL_MAY_ACT = 8,	/* the acts that boot.json configures for the API */
-	CONTROL_MAY_TELL = 16,	/* CONTROL_LAST_SHUTDOWN */
+	CONTROL_MAY_LAST_SHUTDOWN = 16,	/* CONTROL_LAST_SHUTDOWN */
 };
 
 struct connection;

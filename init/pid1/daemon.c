@@ -49,7 +49,7 @@ static struct daemon daemons[] = {
 	[API_TLS] = {.name = "api-tls", .source = ACT_SOURCE, .argv = {"api-tls"}, OPTIONS(api), NEEDS(api),
 		     .early = true, .permissions = CONTROL_MAY_POST, .ends_in = PHASE_API},
 	[LOGGER] = {.name = "logger", .source = "logger", .argv = {"logger"}, OPTIONS(log), NEEDS(log),
-		    .permissions = CONTROL_MAY_READ | CONTROL_MAY_TELL, .ends_in = PHASE_LOG},
+		    .permissions = CONTROL_MAY_READ | CONTROL_MAY_LAST_SHUTDOWN, .ends_in = PHASE_LOG},
 	[SERVICE_LOG] = {.name = "service-log", .source = "service-log", .argv = {"service-log"}, OPTIONS(logs),
 			 NEEDS(logs), .early = true, .spared = true, .attach = logpipe_attach,
 			 .ready = logpipe_open_directory, .ends_in = PHASE_API},

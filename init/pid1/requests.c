@@ -103,7 +103,7 @@ static const struct control_row rows[] = {
 	{CONTROL_HALT, CONTROL_MAY_CONTROL, .perform = halt},
 	{CONTROL_REFRESH, CONTROL_MAY_CONTROL, .perform = refresh},
 	{CONTROL_CERTIFICATE, CONTROL_MAY_POST, .perform = certificate},
-	{CONTROL_LAST_SHUTDOWN, CONTROL_MAY_TELL, .bytes = true, .perform = last_shutdown},
+	{CONTROL_LAST_SHUTDOWN, CONTROL_MAY_LAST_SHUTDOWN, .bytes = true, .perform = last_shutdown},
 	{CONTROL_ACTION, CONTROL_MAY_ACT, .perform = action},
 	{CONTROL_UPLOAD, CONTROL_MAY_ACT, .fd = true, .perform = upload},
 	{CONTROL_PASSWORD, CONTROL_MAY_ACT, .bytes = true, .perform = password},
