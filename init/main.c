@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One binary, several roles: as PID 1 it is the init; every other role is the same file executed again, chosen by
- * the name it is called by or by its first argument. A table, so that the list of roles is read at a glance.
+ * One binary, several roles: PID 1 is the init; every other role is the same file executed again, selected by argv[0]
+ * or by the first argument, from the tables below.
  */
 #include <stdio.h>
 #include <string.h>
@@ -46,13 +46,13 @@ int main(int argc, char **argv)
 	const char *slash = strrchr(name, '/');
 
 	umask(0022);
-	(void)image_protect();	/* without it all works the same */
+	(void)image_protect();	/* a hardening only: the process works without it */
 	if (getpid() == 1)
 		init_main(argc, argv);
 
 	if (slash)
 		name = slash + 1;
-	else if (*name == '-')	/* as a login shell, docs/ssh.md */
+	else if (*name == '-')	/* executed as a login shell, docs/ssh.md */
 		name++;
 	for (size_t i = 0; i < sizeof(by_name) / sizeof(by_name[0]); i++)
 		if (!strcmp(name, by_name[i].name))
@@ -66,7 +66,7 @@ int main(int argc, char **argv)
 			if (!strcmp(argv[1], by_name[i].name))
 				return by_name[i].main(argc - 1, argv + 1);
 	}
-	fprintf(stderr, "gantry %s: not PID 1, and no such role: %s\n"
+	fprintf(stderr, "gantry %s: unknown role: %s (this process is not PID 1)\n"
 		"usage: gantryctl help\n", GANTRY_VERSION, argc > 1 ? argv[1] : name);
 	return 2;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Scope-bound release: `_cleanup_(close_fd) int fd = -1;`. Only what every folder needs; a library's own types get
- * theirs where the library is used.
+ * Release at the end of a scope: `_cleanup_(cleanup_close) int fd = -1;`. For types that every room uses; functions for
+ * the types of a library are where that library is used.
  */
 #ifndef GANTRY_CLEANUP_H
 #define GANTRY_CLEANUP_H

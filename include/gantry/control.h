@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The control protocol: how gantryctl, the API and the logger talk to PID 1. SOCK_SEQPACKET, one message a
- * datagram: a head and `size` bytes of body. The same protocol on /run/gantry/control (root, by peer credentials)
- * and on the connection that the API and the logger inherit as descriptor 3.
+ * The control protocol between PID 1 and gantryctl, the API and the logger. SOCK_SEQPACKET, one message a datagram: a
+ * head and `size` bytes of body. The same protocol is used on /run/gantry/control (root, by peer credentials) and on
+ * the connection that the API and the logger inherit as descriptor 3.
  *
- * Every request is answered by zero or more data messages and one CONTROL_END, whose `argument` is 0 or a
- * negative errno and whose body may say why. A followed event subscription has no end: PID 1 keeps one cursor
- * for it, sends while the socket takes it, and goes on from the cursor when the peer has read. On a connection that
- * follows, the event made by a request comes before that request's CONTROL_END.
+ * Every request is answered by zero or more data messages and one CONTROL_END, whose `argument` is 0 or a negative
+ * errno and whose body may have the reason. A followed event subscription has no end: PID 1 keeps one cursor for it,
+ * sends while the socket has room, and continues from the cursor when the peer has read. On a connection that follows,
+ * the event made by a request comes before that request's CONTROL_END.
  */
 #ifndef GANTRY_CONTROL_H
 #define GANTRY_CONTROL_H
@@ -24,7 +24,7 @@
 enum control_kind {
 	/* requests */
 	CONTROL_EVENTS = 1,	/* argument: first seq wanted; flag CONTROL_FOLLOW */
-	CONTROL_STATUS,		/* answered by CONTROL_BOOT and _REFRESHES, then _NODE and what is known of each node */
+	CONTROL_STATUS,		/* answers: CONTROL_BOOT, _REFRESHES, then for each node _NODE, _FACTS, _LINES */
 	CONTROL_POST,		/* body: text of a new event, or text NUL fields (see event.h); level in argument */
 	CONTROL_START,		/* body: node name. Service: start; failed or skipped stage: try again */
 	CONTROL_STOP,		/* body: service name */
@@ -32,40 +32,40 @@ enum control_kind {
 	CONTROL_POWEROFF,	/* body: reason, may be empty */
 	CONTROL_REBOOT,
 	CONTROL_HALT,
-	CONTROL_CERTIFICATE,	/* body: SHA-256 of the API's certificate, 64 lower-case hex digits: status shows it */
-	CONTROL_REFRESH,	/* begins a refresh; CONTROL_END: number of the first event that can be of it */
+	CONTROL_CERTIFICATE,	/* body: SHA-256 of the API's certificate for the status, 64 lower-case hex digits */
+	CONTROL_REFRESH,	/* starts a refresh; CONTROL_END's argument: seq from which its events may come */
 	/*
-	 * Acts, of the API alone: PID 1 looks the name up in boot.json and starts a process for it. CONTROL_END's
-	 * argument is the act's id (above 0) or a negative errno; how it ended is an event of source "system-api"
+	 * Acts, for the API only: PID 1 looks the name up in boot.json and starts a process for it. CONTROL_END's
+	 * argument is the act's id (above 0) or a negative errno; its result is an event of source "system-api"
 	 * with the fields id and result (success or failed).
 	 */
 	CONTROL_ACTION,		/* body: action name */
 	CONTROL_UPLOAD,		/* body: upload name; attached: a sealed memfd with the content */
-	CONTROL_PASSWORD,	/* body: what password_file shall hold */
-	CONTROL_BOOT_LOG,	/* attached: the socket that asks and gets the answer (init/api/bootlog.h) */
+	CONTROL_PASSWORD,	/* body: new content of password_file */
+	CONTROL_BOOT_LOG,	/* attached: the socket with the request, for the answer (init/api/bootlog.h) */
 	CONTROL_SERVICE_LOG,	/* body: service name; attached: likewise */
 	/* answers */
 	CONTROL_EVENT,		/* body: struct event_head and its strings */
-	CONTROL_GAP,		/* argument: number of events that were lost to this reader before the next one */
+	CONTROL_GAP,		/* argument: number of events before the next one that this reader has missed */
 	CONTROL_BOOT,		/* body: struct control_boot */
 	CONTROL_NODE,		/* body: struct control_node */
 	CONTROL_END,
-	CONTROL_RING,		/* argument: how many events PID 1 keeps; begins a followed subscription */
-	CONTROL_HAND,		/* argument: enum control_hand; attached: its descriptor. Unasked, at any time */
-	CONTROL_FACTS,		/* body: "key=value" NUL each, of the node before it; only if there are any */
+	CONTROL_RING,		/* argument: number of events PID 1 keeps; first answer of a followed subscription */
+	CONTROL_HAND,		/* argument: enum control_hand; attached: its descriptor. No answer: at any time */
+	CONTROL_FACTS,		/* body: "key=value" NUL each, of the node before it; only if it has any */
 	CONTROL_LINES,		/* body: struct control_lines, of the node before it, if it is a service with a log */
-	CONTROL_LAST_SHUTDOWN,	/* of the logger alone, a request. body: "key=value" NUL each (init/log/lastboot.h) */
+	CONTROL_LAST_SHUTDOWN,	/* a request of the logger. body: "key=value" NUL each (init/log/lastboot.h) */
 	CONTROL_REFRESHES,	/* body: struct control_refresh, after CONTROL_BOOT; only if boot.json has `refresh` */
 	CONTROL_KIND_MAX,
 };
 
-#define CONTROL_FOLLOW  1	/* CONTROL_EVENTS: go on as events come */
-#define CONTROL_OUTSIDE 2	/* CONTROL_POST: the words of an HTTP client (source "http"), not the role's own */
+#define CONTROL_FOLLOW  1	/* CONTROL_EVENTS: continue with new events */
+#define CONTROL_OUTSIDE 2	/* CONTROL_POST: text of an HTTP client (source "http"), not of the role */
 
-/* What PID 1 hands to the API's roles, again after each start of the role. */
+/* Descriptors that PID 1 sends to the API's roles, again after each start of the role. */
 enum control_hand {
 	HAND_PEER,		/* a SOCK_SEQPACKET to the other role: api to api-tls, api-tls to api */
-	HAND_PASSWORD,		/* api: a sealed memfd with what is stored; empty: no password is set */
+	HAND_PASSWORD,		/* api: a sealed memfd with the stored hash; empty: no password is set */
 	HAND_IDENTITY,		/* api-tls: a sealed memfd with the certificate and its key, PEM */
 	HAND_MAX,
 };
@@ -78,14 +78,14 @@ struct control_head {
 };
 
 /*
- * How long PID 1's loop was away from epoll_wait, turn by turn: upper bounds of the buckets; one more has none. What
- * waits for PID 1 waits at most for the longest of these.
+ * Histogram of the duration of the turns of PID 1's loop: upper bounds of the buckets; the last bucket has none. No
+ * request to PID 1 waits longer than the longest turn.
  */
 #define CONTROL_TURN_BOUNDS_NS {100000, 300000, 1000000, 3000000, 10000000, 30000000, 100000000}
 #define CONTROL_TURN_BUCKETS   8
 
 struct control_turns {
-	uint64_t count[CONTROL_TURN_BUCKETS];	/* turns in each bucket alone */
+	uint64_t count[CONTROL_TURN_BUCKETS];	/* turns in each bucket, not cumulative */
 	uint64_t sum_ns;
 	uint64_t max_ns;
 };
@@ -99,28 +99,28 @@ struct control_boot {
 	uint8_t reserved[3];
 	uint32_t children;		/* live processes that PID 1 started */
 	uint64_t events;		/* seq of the newest event */
-	uint64_t dropped;		/* malformed messages, full tables, too much from one sender: never silent */
+	uint64_t dropped;		/* messages dropped: malformed, table full, over a sender's limit */
 	uint64_t events_by_level[EVENT_LEVEL_MAX];
-	uint64_t memory_bytes;		/* PID 1's resident memory; 0: not known now */
+	uint64_t memory_bytes;		/* PID 1's resident memory; 0: unknown */
 	struct control_turns turns;
 	char reason[NODE_REASON_MAX];
 	char version[32];
 	char hostname[64];
-	char kernel[64];		/* its release */
+	char kernel[64];		/* kernel release */
 	char certificate_sha256[65];	/* hex, of the API's certificate; "": none yet */
 	char reserved2[5];
 	uint16_t last_shutdown_size;
-	char last_shutdown[EVENT_FIELDS_MAX];	/* "key=value" NUL each (init/log/lastboot.h); nothing: not known */
+	char last_shutdown[EVENT_FIELDS_MAX];	/* "key=value" NUL each (init/log/lastboot.h); empty: unknown */
 };
 
-/* Where a refresh stands. */
+/* The current step of a refresh. */
 enum refresh_state {
 	REFRESH_IDLE,
-	REFRESH_FETCHING,	/* the config stage gets the document; the same bytes as before end it here */
+	REFRESH_FETCHING,	/* the config stage fetches the document; an unchanged one ends the refresh */
 	REFRESH_CHECKING,	/* each render stage renders it and writes nothing */
-	REFRESH_MEASURING,	/* what is about to be used is recorded first */
+	REFRESH_MEASURING,	/* the document is measured before it is used */
 	REFRESH_APPLYING,	/* each render stage writes its files, all or none */
-	REFRESH_UNDOING,	/* one could not: those that had are rendered from the old document again */
+	REFRESH_UNDOING,	/* a render stage failed: it and those before it render the old document again */
 	REFRESH_OVER,		/* the machine is stopping */
 	REFRESH_STATE_MAX,
 };
@@ -138,15 +138,15 @@ enum refresh_outcome {
 #define REFRESH_OUTCOME_NAMES {"changed", "unchanged", "failed"}
 
 struct control_refresh {
-	int64_t success_ns;		/* when the document in use was last fetched (at the boot too) or confirmed */
+	int64_t success_ns;		/* when the document in use was last fetched (also at the boot) or confirmed */
 	int64_t ended_ns;		/* end of the latest refresh */
-	int64_t next_ns;		/* when the next one begins; 0: not by time, or one runs */
+	int64_t next_ns;		/* when the next one starts; 0: only on request, or one is running */
 	uint64_t runs[REFRESH_OUTCOME_MAX];
 	uint8_t state;			/* enum refresh_state */
 	uint8_t outcome;		/* enum refresh_outcome, of the latest one */
 	char sha256[65];		/* hex, of the document in use; "": none yet */
 	char reserved[5];
-	char reason[NODE_REASON_MAX];	/* why the latest one failed; "": it did not */
+	char reason[NODE_REASON_MAX];	/* why the latest one failed; "": it did not fail */
 };
 
 struct control_node {
@@ -163,7 +163,7 @@ struct control_node {
 	char name[NODE_NAME_MAX];
 	char type[NODE_NAME_MAX];	/* stage type, or "service" */
 	char reason[NODE_REASON_MAX];	/* last result or last message */
-	/* The latest progress that it told, as in gantry/report.h; progress_ns 0: none in any attempt. */
+	/* The latest progress that it reported, as in gantry/report.h; progress_ns 0: none in any attempt. */
 	int64_t progress_ns;
 	uint64_t progress_done;		/* bytes */
 	uint64_t progress_total;	/* bytes, 0 if unknown */
@@ -173,9 +173,9 @@ struct control_node {
 	char progress_text[NODE_REASON_MAX];
 };
 
-/* What a service printed last; in pieces where it is too long for one message. */
+/* A service's last lines, in several messages if they are too long for one. */
 struct control_lines {
-	uint64_t dropped;		/* lines that are in no file */
+	uint64_t dropped;		/* number of lines that are in no file */
 	char bytes[];			/* whole lines, oldest first, each ended by NUL */
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One event: what happened, when, who says so. Everything Gantry does is told as events; the console, the ring,
- * the persistent log and the System API are only readers of them. This header fixes the levels, the kinds and the
- * layout in which an event travels between processes, so that no reader ever parses a text line.
+ * An event: a text with its time, source and fields. Gantry reports everything it does as events; the console, the
+ * ring, the persistent log and the System API only read them. This header defines the levels, the kinds and the binary
+ * layout between processes, so that no reader parses lines of text.
  */
 #ifndef GANTRY_EVENT_H
 #define GANTRY_EVENT_H
@@ -20,7 +20,7 @@ enum event_level {
 
 enum event_kind {
 	EVENT_MESSAGE,	/* text for people */
-	EVENT_STATE,	/* text is the bare state word; fields hold the rest */
+	EVENT_STATE,	/* text is only the name of the state; the rest is in fields */
 	EVENT_PROGRESS,	/* fields done, total (bytes), per_second, eta_s */
 	EVENT_KIND_MAX,
 };
@@ -31,9 +31,9 @@ enum event_kind {
 #define EVENT_FIELDS_MAX 512
 
 /*
- * An event as it lies in the ring and in one control datagram: this head, then source, text and fields without
- * padding. Fields are "key=value" strings, each ended by NUL. Times are nanoseconds: wall_ns since 1970 (as the
- * clock stood then), boot_ns of CLOCK_BOOTTIME. seq starts at 1 and never skips within one boot.
+ * Layout of an event in the ring and in a control datagram: this head, then source, text and fields without padding.
+ * Fields are "key=value" strings, each terminated by NUL. Times are nanoseconds: wall_ns since 1970 (by the clock at
+ * that moment), boot_ns of CLOCK_BOOTTIME. seq starts at 1 and has no gaps within one boot.
  */
 struct event_head {
 	uint64_t seq;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The words for where a stage or a service stands: in PID 1, on the control socket, in the API and in the docs
- * they are these and no others.
+ * The states of stages, services and the boot, and their names, which are the same in PID 1, on the control socket, in
+ * the API and in the docs.
  */
 #ifndef GANTRY_PLAN_H
 #define GANTRY_PLAN_H
@@ -13,17 +13,17 @@ enum node_kind {
 };
 
 enum node_state {
-	NODE_WAITING,	/* for what it needs */
+	NODE_WAITING,	/* its dependencies are not met yet */
 	NODE_RUNNING,	/* stage: its process runs; service: started, not ready yet */
-	NODE_RETRYING,	/* failed, waits for its next start */
-	NODE_READY,	/* service only: it runs and has said that it is ready */
-	NODE_DONE,	/* stage, or a service that ended as it should */
-	NODE_SKIPPED,	/* stage: nothing to do */
-	NODE_STOPPING,	/* service: told to stop, or stage: told to end by a shutdown */
-	NODE_STOPPED,	/* service: stopped on request */
-	NODE_DISABLED,	/* service: not to be started by the plan */
-	NODE_FAILED,	/* for good */
-	NODE_BLOCKED,	/* something it needs failed for good */
+	NODE_RETRYING,	/* failed; the next start is scheduled */
+	NODE_READY,	/* service: runs and has passed its readiness check */
+	NODE_DONE,	/* stage: finished; service: ended and its restart policy does not restart it */
+	NODE_SKIPPED,	/* stage: had nothing to do */
+	NODE_STOPPING,	/* has got its stop signal, or will; a stage only in a shutdown */
+	NODE_STOPPED,	/* service: ended on request */
+	NODE_DISABLED,	/* service: the plan does not start it */
+	NODE_FAILED,	/* failed for good */
+	NODE_BLOCKED,	/* a node that it needs failed for good or is disabled */
 	NODE_STATE_MAX,
 };
 
@@ -43,6 +43,6 @@ enum boot_state {
 
 #define NODE_NAME_MAX   32	/* bytes, NUL included: [a-z0-9-], starts with a letter */
 #define NODE_REASON_MAX 256	/* bytes, NUL included */
-#define NODE_FACTS_MAX  1024	/* bytes of "key=value" strings, each ended by NUL: what a stage found out */
+#define NODE_FACTS_MAX  1024	/* bytes of a node's facts: "key=value" strings, each terminated by NUL */
 
 #endif

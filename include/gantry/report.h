@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The report socket: descriptor 3 of every role that PID 1 starts as a stage or a launcher. SOCK_SEQPACKET, one
- * message a datagram: a head and `size` bytes of body. PID 1 checks kind, sizes and rights of each message and
- * drops (and counts, in one event) what does not fit; nothing in it can make PID 1 allocate, wait or stop.
+ * message a datagram: a head and `size` bytes of body. PID 1 checks kind, sizes and permission of each message and
+ * drops and counts invalid ones; no message can make PID 1 allocate memory, wait or stop.
  */
 #ifndef GANTRY_REPORT_H
 #define GANTRY_REPORT_H
@@ -20,15 +20,15 @@ enum report_kind {
 	REPORT_PROGRESS,	/* body: struct report_progress, then text */
 	REPORT_RESULT,		/* body: one-line reason; the last one counts; flag REPORT_SKIPPED */
 	REPORT_GIVE,		/* body: artifact name; one sealed memfd attached */
-	REPORT_TAKE,		/* body: artifact name; answered once, now or later, by one of the two below */
+	REPORT_TAKE,		/* body: artifact name; answered once, now or later: REPORT_TAKEN or _ABSENT */
 	REPORT_STARTED,		/* launch, of a container: podman is about to be executed; body empty */
 	/* from PID 1 to the role */
 	REPORT_TAKEN,		/* body: artifact name; one sealed memfd attached */
-	REPORT_ABSENT,		/* body: artifact name; nobody gives it any more */
-	/* from the role to PID 1; here, because programs of others (stage exec) know the numbers above */
-	REPORT_FACTS,		/* body: "key=value" NUL each, NODE_FACTS_MAX in all: everything found out so far */
+	REPORT_ABSENT,		/* body: artifact name; no stage can give it any more */
+	/* from the role to PID 1; last, since external programs (stage exec) use the numbers above */
+	REPORT_FACTS,		/* body: "key=value" NUL each, at most NODE_FACTS_MAX; replaces earlier facts */
 	REPORT_CHANGED,		/* render: paths of files that changed (or would), NUL each; any number of messages */
-	REPORT_FLAGS,		/* config: "KEY=" and true, false, missing or invalid, NUL each, of `enabled_if` keys */
+	REPORT_FLAGS,		/* config: KEY=true, =false, =missing or =invalid, NUL each, of `enabled_if` keys */
 	REPORT_KIND_MAX,
 };
 
@@ -55,7 +55,7 @@ struct report_progress {
 /* Artifacts: named bytes in a memfd sealed with F_SEAL_SEAL | SHRINK | GROW | WRITE. */
 #define ARTIFACT_NAME_MAX 32
 #define CONFIG_ARTIFACT   "config"
-#define KEPT_ARTIFACT     "config-without-keys"	/* of it, what a refresh or a login needs for ever: docs/refresh.md */
+#define KEPT_ARTIFACT     "config-without-keys"	/* config without disk secrets, kept for refreshes: docs/refresh.md */
 #define DIGEST_ARTIFACT   "config-digest"
 #define ARTIFACT_SIZE_MAX (4u << 20)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The entry points of the roles that init/main.c dispatches to, besides those in stage.h. Each returns the exit
- * status of its process, except init_main, which does not return.
+ * Entry points of the roles, called by init/main.c; those of stages/ are in stage.h. Each returns the exit status of
+ * its process, except init_main(), which does not return.
  */
 #ifndef GANTRY_ROLE_H
 #define GANTRY_ROLE_H
@@ -18,7 +18,7 @@ int steps_main(int argc, char **argv);			/* init/launch/steps.c */
 int ctl_main(int argc, char **argv);			/* gantryctl, and check; init/ctl/ctl.c */
 int power_main(int argc, char **argv);			/* poweroff, reboot, halt; init/ctl/ctl.c */
 
-#define NOTIFY_SOCKET  "/run/gantry/notify"	/* what a service finds as NOTIFY_SOCKET (sd_notify(3)) */
+#define NOTIFY_SOCKET  "/run/gantry/notify"	/* value of NOTIFY_SOCKET for services (sd_notify(3)) */
 #define GANTRY_BINARY  "/init"
 #define GANTRY_VERSION "0.1.0"
 

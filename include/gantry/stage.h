@@ -12,11 +12,11 @@
 
 struct json_object;
 
-/* How a stage ends: its process' exit status. Anything else is a crash, retried like STAGE_AGAIN. */
+/* Exit status of a stage's process. Any other status is a crash, retried like STAGE_AGAIN. */
 enum stage_result {
 	STAGE_DONE = 0,
-	STAGE_AGAIN = 75,	/* failed, worth another try */
-	STAGE_NEVER = 125,	/* failed, no retry can help */
+	STAGE_AGAIN = 75,	/* failed, to be retried */
+	STAGE_NEVER = 125,	/* failed for good, not retried */
 };
 
 enum option_type {
@@ -57,30 +57,30 @@ struct stage_secret {
 	const char *word;
 };
 
-/* The system calls that are taken from a stage; stages/syscalls.h. */
+/* The stage's system call filter; stages/syscalls.h. */
 enum stage_filter {
 	STAGE_FILTER_STRICT,
-	STAGE_FILTER_MOUNTS,	/* as strict, but it may mount, and switch swap on */
-	STAGE_FILTER_NONE,	/* runs programs of the image's choice */
+	STAGE_FILTER_MOUNTS,	/* as strict, but mount and swapon are allowed */
+	STAGE_FILTER_NONE,	/* for stages that run arbitrary programs of the image */
 };
 
-/* What a process of a stage is for: its last argument, after the name, unless it is the boot. docs/refresh.md. */
+/* Purpose of a stage's process: its last argument, after the name; none for STAGE_BOOT. docs/refresh.md. */
 enum stage_mode {
 	STAGE_BOOT,
-	STAGE_REFRESH,		/* "refresh": the same again, of a machine that runs */
-	STAGE_CHECK,		/* "check": says what would change, and changes nothing */
-	STAGE_APPLY,		/* "apply" */
+	STAGE_REFRESH,		/* "refresh": as at the boot, but on a running machine */
+	STAGE_CHECK,		/* "check": reports changes without making them */
+	STAGE_APPLY,		/* "apply": makes and reports the changes */
 	STAGE_MODE_MAX,
 };
 
 #define STAGE_MODE_NAMES {"boot", "refresh", "check", "apply"}
 
-/* The part that a type has in a change of the configuration. */
+/* The role of a stage type in a refresh. */
 enum stage_refresh {
 	STAGE_STAYS,		/* none */
-	STAGE_FETCHES,		/* gives the new `config`, or ends as skipped: it is the old one */
-	STAGE_MEASURES,		/* records it before it is used */
-	STAGE_RENDERS,		/* makes files of it */
+	STAGE_FETCHES,		/* gives the new `config`, or ends as skipped if it is unchanged */
+	STAGE_MEASURES,		/* measures the document before it is used */
+	STAGE_RENDERS,		/* renders files from it */
 };
 
 struct stage_context {
@@ -91,26 +91,26 @@ struct stage_context {
 
 struct stage {
 	const char *type;
-	const char *const *takes;	/* artifacts it may ask for, NULL-ended, or NULL */
-	const char *const *gives;	/* artifacts it may hand over, NULL-ended, or NULL */
+	const char *const *takes;	/* artifacts it may take, NULL-ended, or NULL */
+	const char *const *gives;	/* artifacts it may give, NULL-ended, or NULL */
 	const struct stage_secret *secrets;	/* of `takes`, those that it may do without; or NULL */
 	const struct stage_option *options;
 	const char *section;		/* the status has its facts under this name at the top, too; or NULL */
 	const char *const *numbers;	/* facts that the status shows as numbers, NULL-ended, or NULL ... */
 	const char *const *truths;	/* ... and as true or false; names ending in _s or _bytes are numbers anyway */
 	/*
-	 * What the table cannot say, such as options that exclude each other: NULL, or a text that follows the place
-	 * of the options, as in `may have only one of ...`. Pure, and of no library but json-c: PID 1 calls it, with
-	 * options that fit the table.
+	 * Checks what the table cannot express, such as options that exclude each other. Returns NULL, or an error to
+	 * print after the place of the options, as in `may have only one of ...`. Pure, and uses only json-c: PID 1
+	 * calls it, with options that fit the table.
 	 */
 	const char *(*check)(struct json_object *options);
 	enum stage_refresh refresh;
-	unsigned deadline_s;		/* of one attempt, unless boot.json says otherwise; 0: none */
-	unsigned retry_limit;		/* attempts, unless boot.json says otherwise; 0: for ever */
+	unsigned deadline_s;		/* default for one attempt; 0: none */
+	unsigned retry_limit;		/* default number of attempts; 0: no limit */
 	/*
-	 * Sandbox, entered by the stage role itself before `run`: capabilities kept in all sets (CAP_TO_MASK bits),
-	 * everything else is dropped for good, with no_new_privs unless it starts programs with `execs`; then the
-	 * filter.
+	 * Sandbox, entered by the stage role itself before `run`: `capabilities` (CAP_TO_MASK bits) are kept in all
+	 * sets, all others dropped for good; no_new_privs is set unless `execs` (it starts programs); then the filter
+	 * is installed.
 	 */
 	uint64_t capabilities;
 	bool execs;
@@ -121,13 +121,13 @@ struct stage {
 /* All stage types, NULL-ended; stages/table.c. */
 extern const struct stage *const stage_table[];
 
-/* The stage role: argv = {"...", "stage", TYPE, NAME}, perhaps a mode. Its exit status. stages/main.c. */
+/* The stage role: argv = {"...", "stage", TYPE, NAME [, MODE]}. Returns its exit status. stages/main.c. */
 int stage_main(int argc, char **argv);
 
-/* dhcpcd's script, run by name (/sbin/dhcp-hook); everything comes by environment. stages/net/dhcphook.c. */
+/* dhcpcd's hook script (/sbin/dhcp-hook); its input is the environment. stages/net/dhcphook.c. */
 int dhcp_hook_main(int argc, char **argv);
 
-/* The end of a shutdown: unmounts, closes device-mapper devices, swap off. stages/teardown/teardown.c. */
+/* Last part of a shutdown: swap off, unmounts, closes device-mapper devices. stages/teardown/teardown.c. */
 int teardown_main(int argc, char **argv);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is due on a connection, and the sending of it: at most one answer, beside at most one followed subscription.
- * Both go on from their cursors whenever the socket takes more; nothing is kept for who does not read.
+ * Sends the due messages of a connection: at most one answer, and at most one followed subscription. Both continue from
+ * their cursors when the socket has room; nothing is buffered for a client that does not read.
  */
 #include <errno.h>
 #include <string.h>
@@ -26,11 +26,11 @@ static const char *words(int64_t r)
 		{EPERM, "not allowed for this user"},
 		{ENOENT, "no such stage or service"},
 		{EINVAL, "not possible for this stage or service"},
-		{EALREADY, "is so already"},
+		{EALREADY, "already in that state"},
 		{ESHUTDOWN, "the machine is stopping"},
 		{EBADMSG, "malformed request"},
-		{EBUSY, "too many at once"},
-		{EINPROGRESS, "one is running"},
+		{EBUSY, "too many concurrent requests"},
+		{EINPROGRESS, "a refresh is running"},
 		{ENODATA, "the boot has not used its configuration yet"},
 		{EOPNOTSUPP, "boot.json has no \"refresh\""},
 	};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements boot.h: looks at the plan and at who knows the rest, and hands what
- * is asked for to the plan.
+ * Implements boot.h: collects the status from the plan and from the modules that have the rest, and passes requests to
+ * the plan.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -37,9 +37,9 @@ void boot_init(const struct config *with, struct plan *for_plan, int64_t since_n
 	started_ns = since_ns;
 }
 
-/* ---- where it stands ------------------------------------------------------------------------------------------ */
+/* ---- status ---------------------------------------------------------------------------------------------------- */
 
-/* 0: procfs does not say it now. */
+/* PID 1's resident memory; 0: cannot be read now. */
 static uint64_t memory_bytes(void)
 {
 	unsigned long long pages = 0;
@@ -103,7 +103,7 @@ void boot_node(size_t index, struct control_node *ret)
 	facts_progress(index, ret);
 }
 
-/* "NAME=VALUE" and NUL, if it is known. */
+/* Writes "NAME=VALUE" and NUL; returns the size, 0 if the value is unknown or does not fit. */
 static size_t put_fact(char *at, size_t room, const char *name, uint64_t value)
 {
 	int n = value == CGROUP_UNKNOWN ? 0 : snprintf(at, room, "%s=%" PRIu64, name, value) + 1;
@@ -112,8 +112,8 @@ static size_t put_fact(char *at, size_t room, const char *name, uint64_t value)
 }
 
 /*
- * What a service uses is read when somebody asks and a second later at the earliest, so that askers cannot keep PID 1
- * busy; a turn of the loop answers for a few nodes only (answer.c). The API cannot read it: its root is empty.
+ * A service's usage is read on request and at most once a second, so that clients cannot keep PID 1 busy; a turn of the
+ * loop answers for a few nodes only (answer.c). The API cannot read it itself: its root directory is empty.
  */
 static size_t service_facts(size_t index, const char **ret)
 {

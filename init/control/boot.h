@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the rest of PID 1 may ask of the running boot: where every node stands, and to start and stop things.
- * Nothing here waits: a request is noted, and what comes of it is told by events.
+ * The running boot as PID 1's clients see it: status of the boot and of every node, and requests to start and stop
+ * nodes. Nothing here blocks: a request is passed to the plan, and its result is reported by events.
  */
 #ifndef INIT_CONTROL_BOOT_H
 #define INIT_CONTROL_BOOT_H
@@ -14,26 +14,26 @@
 struct config;
 struct plan;
 
-/* Before the loop; both are kept. started_ns: PID 1's first instruction. */
+/* Call before the loop; both are kept. started_ns: time of PID 1's first instruction. */
 void boot_init(const struct config *config, struct plan *plan, int64_t started_ns);
 
 void boot_status(struct control_boot *ret);
 size_t boot_nodes(void);
 void boot_node(size_t index, struct control_node *ret);
 
-/* What a node has found out, as in facts.h; of a service, what its cgroup uses. Until the next call. */
+/* Facts of a node, as facts_of(); a service's begin with its cgroup's usage. Valid until the next call. */
 size_t boot_facts(size_t index, const char **ret);
 
-/* A service's last lines, as of logpipe_lines(), and how many are in no file. False: it has no log. */
+/* A service's last lines, as logpipe_lines(), and the number of lines in no file. Returns false if it has no log. */
 bool boot_lines(size_t index, size_t *at, char *out, size_t room, size_t *ret_size, uint64_t *ret_dropped);
 
-/* The fingerprint of the API's certificate, 64 hex digits, for status. */
+/* Sets the fingerprint of the API's certificate, 64 hex digits, for the status. */
 void boot_certificate(const char *sha256);
 
-/* How the boot before this one ended, "key=value" NUL each (lastboot.h): told by an event, and shown in the status. */
+/* Sets how the previous boot ended, NUL-terminated "key=value" strings (lastboot.h), for the status and an event. */
 void boot_last_shutdown(const char *fields, size_t size);
 
-/* 0; -ENOENT: no such node; -EINVAL: not for this kind of node; -EALREADY; -ESHUTDOWN: the machine is stopping. */
+/* 0; -ENOENT: no such node; -EINVAL: not possible for this node; -EALREADY; -ESHUTDOWN: the machine is stopping. */
 int boot_start(const char *name);
 int boot_stop(const char *name);
 int boot_restart(const char *name);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One connection of the control protocol, within control.c, answer.c and request.c. It is a few
- * cursors, never a queue: at most one request is being answered, beside at most one followed subscription. Who does not
- * read only falls behind.
+ * One connection of the control protocol, shared by control.c, answer.c and request.c. It has a few cursors and no
+ * queue: at most one request is being answered, and at most one subscription is followed. A client that does not read
+ * only falls behind.
  */
 #ifndef INIT_CONTROL_CONNECTION_H
 #define INIT_CONTROL_CONNECTION_H
@@ -26,7 +26,7 @@ enum answer {
 struct connection {
 	struct loop_source source;	/* first: ready() gets this; fd -1: the slot is free */
 	unsigned permissions;
-	const char *role, *event_source;	/* adopted: the name of its role, and of its events' source */
+	const char *role, *event_source;	/* adopted: its role, and the source of its events */
 	pid_t pid;			/* accepted */
 	int64_t active_ns;
 
@@ -35,34 +35,34 @@ struct connection {
 
 	enum answer answer;
 	size_t step;			/* ANSWER_STATUS: the boot, refreshes, each node, its facts, its lines */
-	size_t line;			/* the next of those lines */
+	size_t line;			/* next one of those lines */
 	int64_t result;			/* ANSWER_END: 0, an act's id, or negative errno */
-	uint64_t barrier;		/* ANSWER_END: a follower gets this event first */
-	int hands[HAND_MAX];		/* adopted: descriptors to be handed over; -1: none */
+	uint64_t barrier;		/* ANSWER_END: a follower gets the events up to this one first */
+	int hands[HAND_MAX];		/* adopted: descriptors to send with CONTROL_HAND; -1: none */
 };
 
-/* What may be asked beside what request.c answers itself. */
+/* Sets the requests that are accepted besides request.c's own; the table is kept. */
 void connection_requests(const struct control_table *table);
 
 /*
- * Takes one request from the socket, does it, and sets what is to be answered. 1: it did; 0: there is none; -1: the
- * connection is gone.
+ * Reads one request from the socket, without waiting, performs it and sets the answer. 1: performed; 0: no request;
+ * -1: the connection was dropped.
  */
 int connection_receive(struct connection *c);
 
-/* Sends a bounded number of what is due. False: likewise. */
+/* Sends a bounded number of the due messages. Returns false if the connection was dropped. */
 bool connection_pump(struct connection *c);
 
-/* Whether events for it are there. */
+/* Whether there are events to send to it. */
 bool connection_events_due(const struct connection *c);
 
-/* Closes it, with all that was to be handed over; its slot is free. */
+/* Closes the connection and the descriptors it was still to get; its slot is free. */
 void connection_drop(struct connection *c);
 
-/* A CONTROL_END with the words of an errno, to a socket that need be no connection yet. 0 or negative errno. */
+/* Sends a CONTROL_END with the text for result to any socket of the protocol. 0 or negative errno. */
 int connection_end(int fd, int64_t result);
 
-/* From now on whoever begins to follow gets what there is, and then the end of file. */
+/* From now on a new follower gets the events up to now and then the end of file. */
 void connection_end_following(void);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who is connected: the socket for all, the fixed table, and the connections that roles of ours inherit. What is asked
- * on one is in request.c, what it is answered in answer.c.
+ * Implements control.h: the listening socket, the fixed table of connections, and the connections that Gantry's roles
+ * inherit. Requests are in request.c, answers in answer.c.
  */
 #include <errno.h>
 #include <string.h>
@@ -38,7 +38,7 @@ static void ready(struct loop_source *source, uint32_t events)
 			return;
 	}
 	if (c->answer != ANSWER_NONE && (events & (EPOLLHUP | EPOLLERR)) && c->source.fd >= 0)
-		connection_drop(c);	/* nobody is left to read the answer */
+		connection_drop(c);	/* the peer hung up before its answer */
 }
 
 static void wake(void)
@@ -66,7 +66,7 @@ static int add(size_t from, size_t to, int fd, unsigned permissions, const char 
 	return -EBUSY;
 }
 
-/* Only root and the API get here, so the one that was idle longest has the least to lose. */
+/* The connection idle longest is closed first; only root and the API have any. */
 static void drop_idlest(void)
 {
 	struct connection *idlest = &connections[0];
@@ -77,20 +77,20 @@ static void drop_idlest(void)
 	connection_drop(idlest);
 }
 
-static void greet(int fd)
+static void admit(int fd)
 {
-	struct ucred who = {.uid = (uid_t)-1};
-	socklen_t size = sizeof(who);
+	struct ucred peer = {.uid = (uid_t)-1};
+	socklen_t size = sizeof(peer);
 	unsigned permissions = 0;
 	int r;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0)
-		permissions = who.uid == 0 ? CONTROL_MAY_READ | CONTROL_MAY_POST | CONTROL_MAY_CONTROL :
-			      who.uid == reader_uid && reader_uid != (uid_t)-1 ? CONTROL_MAY_READ : 0;
-	r = permissions ? add(0, ACCEPTED_MAX, fd, permissions, NULL, NULL, who.pid) : -EPERM;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+		permissions = peer.uid == 0 ? CONTROL_MAY_READ | CONTROL_MAY_POST | CONTROL_MAY_CONTROL :
+			      peer.uid == reader_uid && reader_uid != (uid_t)-1 ? CONTROL_MAY_READ : 0;
+	r = permissions ? add(0, ACCEPTED_MAX, fd, permissions, NULL, NULL, peer.pid) : -EPERM;
 	if (r == -EBUSY) {
 		drop_idlest();
-		r = add(0, ACCEPTED_MAX, fd, permissions, NULL, NULL, who.pid);
+		r = add(0, ACCEPTED_MAX, fd, permissions, NULL, NULL, peer.pid);
 	}
 	if (r < 0) {
 		connection_end(fd, r);
@@ -111,12 +111,12 @@ static void accept_ready(struct loop_source *source, uint32_t events)
 		int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0) {
-			greet(fd);
+			admit(fd);
 			continue;
 		}
 		if (errno == EINTR || errno == ECONNABORTED)
 			continue;
-		if (errno != EAGAIN) {	/* no descriptor or no memory: it would be ready again at once */
+		if (errno != EAGAIN) {	/* no descriptor or no memory: the listener would be ready again at once */
 			event_count_drop("control");
 			loop_want(source, 0);
 			loop_arm(&accept_timer, loop_now_ns() + ACCEPT_PAUSE_NS);
@@ -160,7 +160,7 @@ int control_init(const char *path, uid_t api_uid, const struct control_table *ta
 	listener.ready = accept_ready;
 	r = loop_take(&listener, listen_on(path), EPOLLIN);
 	if (r < 0)
-		event_say(EVENT_ERROR, "gantry", "control socket %s: %s", path, strerror(-r));
+		event_say(EVENT_ERROR, "gantry", "cannot listen on control socket %s: %s", path, strerror(-r));
 	return r;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is asked on a connection: a request is looked at whole, checked against its row, which says who may
- * ask it and in what form, and done at once; how it is answered is set in the connection.
+ * Receives requests: each is read whole, checked against its row, which has its permission and form, and performed at
+ * once; its answer is set in the connection.
  */
 #include <errno.h>
 #include <string.h>
@@ -18,14 +18,14 @@
 static const struct control_table *table;
 static bool draining;
 
-static const char *asker(const struct connection *c)
+static const char *requester(const struct connection *c)
 {
 	return c->role ? c->event_source : whose_pid(c->pid);
 }
 
-const char *control_asker(const struct control_request *request)
+const char *control_requester(const struct control_request *request)
 {
-	const char *node = asker(request->from);
+	const char *node = requester(request->from);
 
 	return node ? node : processes_is_kernels(request->from->pid) ? "kernel" : "gantryctl";
 }
@@ -33,7 +33,7 @@ const char *control_asker(const struct control_request *request)
 static int64_t post(const struct control_request *request)
 {
 	const struct control_head *head = request->head;
-	const char *body = request->body, *node = asker(request->from);
+	const char *body = request->body, *node = requester(request->from);
 	const char *end = memchr(body, '\0', head->size);
 	size_t text_size = end ? (size_t)(end - body) : head->size;
 	size_t fields_size = end ? head->size - text_size - 1 : 0;
@@ -69,7 +69,7 @@ static int64_t begin_status(const struct control_request *request)
 	return 0;
 }
 
-/* What needs the connection itself. */
+/* The requests that need the connection itself. */
 static const struct control_row own_rows[] = {
 	{.kind = CONTROL_EVENTS, .permission = CONTROL_MAY_READ, .bytes = true, .perform = begin_events},
 	{.kind = CONTROL_STATUS, .permission = CONTROL_MAY_READ, .bytes = true, .perform = begin_status},
@@ -96,7 +96,7 @@ static const struct control_row *row_of(unsigned kind)
 	return row || !table ? row : row_among(table->rows, table->n, kind);
 }
 
-/* Sets what is to be answered. */
+/* Performs or refuses a request and sets the answer. Takes over fd. */
 static void take_request(struct connection *c, const struct control_head *head, const char *body, int fd)
 {
 	const struct control_row *row = row_of(head->kind);

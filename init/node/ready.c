@@ -86,8 +86,8 @@ static void retry_later(struct watch *watch)
 /* ---- path ----------------------------------------------------------------------------------------------------- */
 
 /*
- * Watches the nearest folder above the path that exists, then looks: in this order, so that nothing that appears
- * in between is missed. When a folder on the way appears, the walk is made again from there.
+ * Watches the nearest existing folder above the path, then looks for the path: in this order, so that nothing created
+ * in between is missed. When a missing folder is created, all is done again from there.
  */
 static void look_at_path(struct watch *watch)
 {

@@ -491,7 +491,7 @@ void refresh_run_on_end(void (*with)(bool good, const char *text))
 
 static void nothing(struct loop_timer *with)
 {
-	(void)with;	/* the loop's turn itself is what is waited for */
+	(void)with;	/* only wakes the loop: turn() calls refresh_run_turn() */
 }
 
 static void add_stage(size_t index)

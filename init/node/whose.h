@@ -8,7 +8,7 @@
 /* Call before the loop; the plan is kept. */
 void whose_init(const struct plan *plan);
 
-/* The name of the node that pid belongs to, valid as long as the plan, or NULL. Does not block. */
+/* The name of the node that pid belongs to, valid as long as the plan, or NULL. Reads procfs. */
 const char *whose_pid(int pid);
 
 #endif

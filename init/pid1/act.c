@@ -26,10 +26,10 @@
 #include "init/node/task.h"
 #include "shutdown.h"
 
-#define STORE_NS      (30 * 1000000000LL)	/* a disk that takes no file within this takes none at all */
+#define STORE_NS      (30 * 1000000000LL)	/* a disk that cannot write a file in this time is broken */
 #define BOOT_LOG_NS   (60 * 1000000000LL)
 #define LOAD_AGAIN_NS 5000000000LL
-#define ANSWER_NS     300000000LL	/* for an answer to get out before the end takes the network away */
+#define ANSWER_NS     300000000LL	/* time to send the answer before the shutdown stops the network */
 
 enum act_kind {
 	ACT_ACTION,
@@ -42,13 +42,13 @@ enum act_kind {
 
 struct act {
 	bool used;
-	bool refreshes;		/* it ends when the refresh does that it has begun */
+	bool refreshes;		/* ends with the refresh that it started */
 	enum act_kind kind;
 	int64_t id;
 	struct task task;
 	const char *name;
 	const char *path;	/* of an upload */
-	const char *service;	/* a command's object, to be launched */
+	const char *service;	/* JSON object of a command to launch */
 	int64_t limit_ns;
 	int payload;		/* -1: none */
 	char cgroup[NODE_NAME_MAX];
@@ -62,11 +62,11 @@ static bool loading, loaded;
 static struct loop_timer load_timer, end_timer;
 static const struct config_action *end_by;
 
-/* ---- how an act is told --------------------------------------------------------------------------------------- */
+/* ---- an act's events ------------------------------------------------------------------------------------------- */
 
 static const char *const kind_fields[] = {[ACT_ACTION] = "action", [ACT_UPLOAD] = "upload"};
 
-/* text: printf-like; the fields that a client follows: action or upload, id, and at the end result and error. */
+/* fmt: the event's text. Clients match the fields: action or upload, id, and in the last event result and error. */
 static void say(enum event_level level, const struct act *act, const char *result, const char *error,
 		const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
@@ -146,7 +146,7 @@ static void load_ended(bool good)
 	}
 	loaded = true;
 	if (fstat(handover_kept(HAND_PASSWORD), &st) == 0 && st.st_size == 0)
-		event_say(EVENT_WARNING, ACT_SOURCE, "no password is set: everyone may do everything; set one");
+		event_say(EVENT_WARNING, ACT_SOURCE, "no password is set: every client has full access; set one");
 }
 
 static void ended(struct task *task, const struct process_exit *how)
@@ -174,13 +174,13 @@ static void ended(struct task *task, const struct process_exit *how)
 	release(act);
 }
 
-/* Each once, also if the other cannot be had: a broken certificate does not take the password away, and so the acts. */
-static void keep(enum control_hand what, int fd)
+/* Password and identity are kept separately: the password, and so the acts, work without a valid certificate. */
+static void keep(enum control_hand kind, int fd)
 {
-	if (handover_kept(what) >= 0)	/* it was only the other that was still to be read */
+	if (handover_kept(kind) >= 0)	/* this load was for the other one */
 		close(fd);
 	else
-		handover_keep(what, fd);
+		handover_keep(kind, fd);
 }
 
 static bool given(struct child *child, const char *name, int fd)
@@ -198,7 +198,7 @@ static bool given(struct child *child, const char *name, int fd)
 	return true;
 }
 
-/* A free act that takes over payload, or NULL with payload closed and *ret_error set. */
+/* Returns a free act that owns payload, or NULL with payload closed and *ret_error set. */
 static struct act *prepare(enum act_kind kind, const char *name, int payload, int *ret_error)
 {
 	*ret_error = -EBUSY;
@@ -257,7 +257,7 @@ static void end_machine(struct loop_timer *timer)
 	shutdown_begin(kinds[end_by->verb], ACT_SOURCE, end_by->name);
 }
 
-/* The first one that asks decides which end it is. */
+/* The first request decides between reboot, poweroff and halt. */
 static int end_soon(const struct config_action *action)
 {
 	if (end_timer.armed)
@@ -285,7 +285,7 @@ static int do_verb(const struct config_action *action)
 	}
 }
 
-/* What is already so is as good as done. */
+/* A verb that changes nothing (-EALREADY) succeeds. */
 static int64_t finish_verb(struct act *act, const struct config_action *action)
 {
 	int64_t id = act->id;
@@ -299,7 +299,7 @@ static int64_t finish_verb(struct act *act, const struct config_action *action)
 	return id;
 }
 
-/* Whoever asked learns how the refresh ended. It has deadlines of its own, so this needs none. */
+/* The act gets the result of the refresh. It needs no deadline, since the refresh has its own. */
 static int64_t begin_refresh(struct act *act)
 {
 	int64_t id = act->id;
@@ -434,7 +434,7 @@ int64_t act_service_log(const char *name, int fd)
 	return start(act, argv, logs_options);
 }
 
-/* ---- what the roles get --------------------------------------------------------------------------------------- */
+/* ---- password and identity ------------------------------------------------------------------------------------- */
 
 static void load(struct loop_timer *timer)
 {

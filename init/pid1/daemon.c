@@ -21,16 +21,16 @@
 
 struct daemon {
 	const char *name;
-	const char *source;	/* of its events */
+	const char *source;	/* source of its events */
 	const char *argv[2];
-	size_t json;		/* its options in struct config; without them it is not configured */
-	size_t needs, n_needs;	/* likewise, of its nodes */
+	size_t json;		/* offset of its options in struct config; NULL there: not configured */
+	size_t needs, n_needs;	/* offsets of the nodes that it needs */
 	unsigned permissions;	/* on the control socket, unless attach */
 	enum phase ends_in;	/* the phase of a shutdown */
-	bool early;		/* started at once; its needs are what ready() waits for */
-	bool spared;		/* gets no signal: it ends by itself */
+	bool early;		/* started at once; only ready() waits for its needs */
+	bool spared;		/* gets no signal: it exits by itself */
 	int (*attach)(int fd);	/* takes over PID 1's end of its channel; NULL: the control protocol */
-	void (*ready)(void);	/* in each turn while its needs are there, also during a shutdown; NULL: none */
+	void (*ready)(void);	/* called in each turn while its needs are met; NULL: none */
 
 	int options_fd;
 	bool configured, stopped;
@@ -38,8 +38,8 @@ struct daemon {
 	struct loop_timer again;
 };
 
-#define OPTIONS(key)     .json = offsetof(struct config, key##_json)
-#define NEEDS(key)       .needs = offsetof(struct config, key##_needs), .n_needs = offsetof(struct config, n_##key##_needs)
+#define OPTIONS(key) .json = offsetof(struct config, key##_json)
+#define NEEDS(key)   .needs = offsetof(struct config, key##_needs), .n_needs = offsetof(struct config, n_##key##_needs)
 
 enum {API, API_TLS, LOGGER, SERVICE_LOG};
 
@@ -49,7 +49,7 @@ static struct daemon daemons[] = {
 	[API_TLS] = {.name = "api-tls", .source = ACT_SOURCE, .argv = {"api-tls"}, OPTIONS(api), NEEDS(api),
 		     .early = true, .permissions = CONTROL_MAY_POST, .ends_in = PHASE_API},
 	[LOGGER] = {.name = "logger", .source = "logger", .argv = {"logger"}, OPTIONS(log), NEEDS(log),
-		    .permissions = CONTROL_MAY_READ | CONTROL_MAY_TELL, .ends_in = PHASE_LOG},
+		    .permissions = CONTROL_MAY_READ | CONTROL_MAY_LAST_SHUTDOWN, .ends_in = PHASE_LOG},
 	[SERVICE_LOG] = {.name = "service-log", .source = "service-log", .argv = {"service-log"}, OPTIONS(logs),
 			 NEEDS(logs), .early = true, .spared = true, .attach = logpipe_attach,
 			 .ready = logpipe_open_directory, .ends_in = PHASE_API},
@@ -68,7 +68,7 @@ static void ended(struct task *task, const struct process_exit *how)
 
 	if (daemon->stopped)
 		return;
-	event_say(EVENT_ERROR, daemon->source, "%s ended (%s %d)%s%s; starting it again", daemon->name,
+	event_say(EVENT_ERROR, daemon->source, "%s exited (%s %d)%s%s; restarting it", daemon->name,
 		  how->status < 0 ? "signal" : "status", how->status < 0 ? how->signal : how->status,
 		  how->reason ? ": " : "", how->reason ? how->reason : "");
 	loop_arm(&daemon->again, loop_now_ns() + AGAIN_NS);
@@ -97,7 +97,7 @@ static int try_start(struct daemon *daemon)
 	return 0;
 }
 
-/* A fresh pair whenever one of the two is new: the other drops what came over the old one. */
+/* Connects api and api-tls by a new pair when one of them was started; the other then drops the old connection. */
 static void connect_api(void)
 {
 	int pair[2];
@@ -105,7 +105,7 @@ static void connect_api(void)
 	if (!daemons[API].task.child || !daemons[API_TLS].task.child)
 		return;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		event_say(EVENT_ERROR, ACT_SOURCE, "socket pair: %s", strerror(errno));
+		event_say(EVENT_ERROR, ACT_SOURCE, "cannot connect api and api-tls: %s", strerror(errno));
 		return;
 	}
 	control_hand(daemons[API].name, HAND_PEER, pair[0]);
@@ -120,7 +120,7 @@ static void start(struct daemon *daemon)
 		return;
 	r = try_start(daemon);
 	if (r < 0) {
-		event_say(EVENT_WARNING, daemon->source, "%s not started: %s; trying again", daemon->name,
+		event_say(EVENT_WARNING, daemon->source, "cannot start %s: %s; trying again", daemon->name,
 			  strerror(-r));
 		loop_arm(&daemon->again, loop_now_ns() + AGAIN_NS);
 		return;
@@ -206,7 +206,7 @@ void daemon_init(const struct config *with, const struct plan *with_plan, void (
 		daemon->again.fire = again;
 		daemon->options_fd = -1;
 		daemon->configured = *json != NULL;
-		/* What service-log needs comes over its channel. */
+		/* service-log gets its options over its channel. */
 		if (*json && !daemon->attach)
 			daemon->options_fd = memfd_sealed(daemon->name, *json, strlen(*json));
 	}

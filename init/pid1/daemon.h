@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The roles that are not nodes of the plan but part of Gantry itself: the API's two, the logger and the services' log. Each
- * is a row in daemon.c: its options in boot.json, the nodes that it needs, what it may ask on the control socket, and the
- * phase of a shutdown that ends it. It is started again half a second after it has ended, for ever.
+ * Daemons: the roles that are part of Gantry and not nodes of the plan: api, api-tls, logger and service-log. Each is a
+ * row in daemon.c: its options in boot.json, the nodes that it needs, its permissions on the control socket, and the
+ * phase of a shutdown that ends it. A daemon that exits is restarted after half a second, without end.
  */
 #ifndef INIT_PID1_DAEMON_H
 #define INIT_PID1_DAEMON_H
@@ -14,19 +14,19 @@
 #include "init/plan/phases.h"
 #include "init/plan/plan.h"
 
-/* After logpipe_init(); both are kept. api_ready: called in each turn while the nodes that the API needs are there. */
+/* Call after logpipe_init(); both are kept. api_ready: called in each turn while the API's needs are met. */
 void daemon_init(const struct config *config, const struct plan *plan, void (*api_ready)(void));
 
-/* After each turn of the plan: starts what can be started now. stopping: the machine is. */
+/* Call after each turn of the plan: starts the daemons that can be started. stopping: starts none. */
 void daemon_turn(bool stopping);
 
 /*
- * Those that this phase ends are not started again, and get sig (0: none), except the service log, which ends by itself
- * once all is written. True: one of them still runs.
+ * Stops the daemons that end in this phase: they are not restarted and get sig (0: none), except service-log, which
+ * exits by itself once all is written. Does not wait; returns true if one of them is still running.
  */
 bool daemon_stop(enum phase phase, int sig);
 
-/* A process that this phase ends; 0: there is none. */
+/* The pid of a running daemon that ends in this phase; 0: none. */
 pid_t daemon_pid(enum phase phase);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The first steps of PID 1. Modules are loaded before the loop and not beside it: stages may then take for
- * granted that a device which is there has its driver, and what the platform is can be read at once. They are
- * loaded by a child all the same, because an oops kills the task that loads, and PID 1 must not be that task.
+ * Implements early.h. Modules are loaded before the loop and not in parallel to it, so that stages can rely on drivers
+ * for existing devices, and the platform can be detected at once. A child loads them, because a kernel oops kills the
+ * loading task, and that must not be PID 1.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,13 +26,9 @@
 #include "init/lib/loop.h"
 #include "init/lib/words.h"
 
-#ifndef STATX_ATTR_MOUNT_ROOT
-#define STATX_ATTR_MOUNT_ROOT 0x2000
-#endif
-
 #define MODULES_DEADLINE_MS 20000
 #define MODULES_LIST_MAX    65536
-#define UNKNOWN_SYMBOL      4096	/* beyond every errno: the kernel says ENOENT, which a missing file is too */
+#define UNKNOWN_SYMBOL      4096	/* above every errno; the kernel's ENOENT would look like a missing file */
 
 #ifndef STATX_ATTR_MOUNT_ROOT
 #define STATX_ATTR_MOUNT_ROOT 0x2000	/* Linux 5.8 */
@@ -42,7 +38,7 @@ struct mount {
 	const char *type, *target;
 	unsigned long flags;
 	const char *options;
-	mode_t mode;		/* of the directory, if it must be made */
+	mode_t mode;		/* of the directory, if it is missing */
 };
 
 #define PLAIN (MS_NOSUID | MS_NODEV | MS_NOEXEC)
@@ -86,7 +82,7 @@ static bool is_mount_point(const char *path)
 		(st.stx_attributes_mask & st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
-/* 0 or negative errno. A kernel without this filesystem is no error of ours: the event says so as information. */
+/* 0 or negative errno. A file system that the kernel does not have is reported as information, not as an error. */
 static int mount_one(const struct mount *m)
 {
 	int r = 0;
@@ -98,9 +94,9 @@ static int mount_one(const struct mount *m)
 	else if (mount(m->type, m->target, m->type, m->flags, m->options) < 0 && errno != EBUSY)
 		r = -errno;
 	if (r == -ENODEV)
-		event_say(EVENT_INFO, "gantry", "%s: this kernel has no %s", m->target, m->type);
+		event_say(EVENT_INFO, "gantry", "%s not mounted: this kernel has no %s", m->target, m->type);
 	else if (r < 0)
-		event_say(EVENT_ERROR, "gantry", "mount of %s at %s: %s", m->type, m->target, error_words(-r));
+		event_say(EVENT_ERROR, "gantry", "cannot mount %s at %s: %s", m->type, m->target, error_words(-r));
 	return r;
 }
 
@@ -117,10 +113,12 @@ int early_mounts(void)
 	}
 	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++)
 		if (mkdir(directories[i].path, directories[i].mode) < 0 && errno != EEXIST)
-			event_say(EVENT_ERROR, "gantry", "directory %s: %s", directories[i].path, error_words(errno));
+			event_say(EVENT_ERROR, "gantry", "cannot create directory %s: %s", directories[i].path,
+				  error_words(errno));
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
 		if (symlink(links[i][0], links[i][1]) < 0 && errno != EEXIST)
-			event_say(EVENT_WARNING, "gantry", "link %s: %s", links[i][1], error_words(errno));
+			event_say(EVENT_WARNING, "gantry", "cannot create link %s: %s", links[i][1],
+				  error_words(errno));
 	umask(0022);
 	return result;
 }
@@ -128,7 +126,7 @@ int early_mounts(void)
 void early_hostname(const char *name)
 {
 	if (sethostname(name, strlen(name)) < 0)
-		event_say(EVENT_WARNING, "gantry", "hostname %s: %s", name, error_words(errno));
+		event_say(EVENT_WARNING, "gantry", "cannot set hostname %s: %s", name, error_words(errno));
 }
 
 static int write_sysctl(const struct config_pair *sysctl)
@@ -139,14 +137,14 @@ static int write_sysctl(const struct config_pair *sysctl)
 
 	snprintf(path, sizeof(path), "/proc/sys/%s", sysctl->name);
 	name = path + strlen("/proc/sys/");
-	if (!strchr(name, '/'))		/* a name with slashes may have dots in its parts, as of eth0.5 */
+	if (!strchr(name, '/'))		/* in a name with slashes, dots are part of it (eth0.5) */
 		for (; *name; name++)
 			if (*name == '.')
 				*name = '/';
 	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
 	if (fd < 0)
 		return -errno;
-	n = dprintf(fd, "%s\n", sysctl->value);	/* with its newline an empty value is a value too */
+	n = dprintf(fd, "%s\n", sysctl->value);	/* the newline makes an empty value a write, too */
 	return n < 0 ? -errno : 0;
 }
 
@@ -175,7 +173,7 @@ static int load_module(const char *path)
 	return errno == ENOENT ? -UNKNOWN_SYMBOL : -errno;
 }
 
-/* Calls each for every path in the list. */
+/* Calls `each` for every line of the list that is not empty or a comment. */
 static void for_each_path(char *list, void (*each)(const char *path, void *arg), void *arg)
 {
 	char *rest = NULL;
@@ -185,8 +183,8 @@ static void for_each_path(char *list, void (*each)(const char *path, void *arg),
 			each(line, arg);
 }
 
-/* In the child: a line to the pipe for each module, the errno, the microseconds it took and the path. */
-static void load_and_tell(const char *path, void *arg)
+/* In the child: loads a module and writes a line to the pipe: errno, microseconds, path. */
+static void load_and_report(const char *path, void *arg)
 {
 	int64_t start_ns = loop_now_ns();
 	int r = load_module(path);
@@ -198,8 +196,8 @@ struct tally {
 	unsigned loaded, failed;
 };
 
-/* In PID 1: a line from the child. */
-static void say_loaded(const char *line, void *arg)
+/* In PID 1: reports a module, from the child's line. */
+static void report_module(const char *line, void *arg)
 {
 	struct tally *tally = arg;
 	char *path;
@@ -215,14 +213,14 @@ static void say_loaded(const char *line, void *arg)
 	}
 	tally->failed++;
 	if (error == UNKNOWN_SYMBOL)
-		event_say(EVENT_INFO, "gantry", "module %s: needs a module that did not load", path);
-	else	/* ENODEV: its hardware is not here, which is as it should be on another platform */
+		event_say(EVENT_INFO, "gantry", "module %s: needs a module that is not loaded", path);
+	else	/* ENODEV: its hardware is missing, which is normal on another platform */
 		event_say(error == ENODEV ? EVENT_INFO : EVENT_WARNING, "gantry", "module %s: %s", path,
 			  error_words((int)error));
 }
 
-/* Reads what the child says until it ends or the deadline comes. False: the deadline came. */
-static bool hear(int fd, int64_t deadline_ns, struct tally *tally)
+/* Reads the child's lines until it exits. Returns false at the deadline. */
+static bool read_lines(int fd, int64_t deadline_ns, struct tally *tally)
 {
 	char buffer[8192];
 	size_t used = 0;
@@ -249,16 +247,16 @@ static bool hear(int fd, int64_t deadline_ns, struct tally *tally)
 			size_t lines = (size_t)(end + 1 - buffer);
 
 			*end = '\0';
-			for_each_path(buffer, say_loaded, tally);
+			for_each_path(buffer, report_module, tally);
 			memmove(buffer, buffer + lines, used - lines);
 			used -= lines;
 		} else if (used == sizeof(buffer) - 1) {
-			used = 0;	/* no path is so long */
+			used = 0;	/* no path is that long */
 		}
 	}
 }
 
-/* The list in *ret, NUL-terminated, to be freed. 0 or negative errno. */
+/* Reads the file to *ret, NUL-terminated, which the caller frees. 0 or negative errno. */
 static int read_list(const char *path, char **ret)
 {
 	_cleanup_(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -290,29 +288,29 @@ static void load_all(char *list)
 	pid_t child;
 
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0) {
-		event_say(EVENT_ERROR, "gantry", "modules not loaded: %s", error_words(errno));
+		event_say(EVENT_ERROR, "gantry", "cannot load modules: %s", error_words(errno));
 		return;
 	}
 	child = fork();
 	if (child == 0) {
 		close(pipe_fds[0]);
-		for_each_path(list, load_and_tell, &pipe_fds[1]);
+		for_each_path(list, load_and_report, &pipe_fds[1]);
 		_exit(0);
 	}
 	close(pipe_fds[1]);
 	if (child < 0) {
-		event_say(EVENT_ERROR, "gantry", "modules not loaded: %s", error_words(errno));
+		event_say(EVENT_ERROR, "gantry", "cannot load modules: %s", error_words(errno));
 		close(pipe_fds[0]);
 		return;
 	}
-	ended = hear(pipe_fds[0], start_ns + MODULES_DEADLINE_MS * 1000000LL, &tally);
+	ended = read_lines(pipe_fds[0], start_ns + MODULES_DEADLINE_MS * 1000000LL, &tally);
 	close(pipe_fds[0]);
 	if (ended) {
 		waitpid(child, NULL, 0);
-	} else {	/* it may be stuck in the kernel for good; the loop reaps it if it ever ends */
+	} else {	/* the child may hang in the kernel for ever; the loop reaps it if it exits */
 		kill(child, SIGKILL);
-		event_say(EVENT_ERROR, "gantry", "modules: one hangs after the first %u; the rest is not loaded",
-			  tally.loaded + tally.failed);
+		event_say(EVENT_ERROR, "gantry", "module number %u of the list hangs; it and those after it are not "
+			  "loaded", tally.loaded + tally.failed + 1);
 	}
 	if (tally.loaded)
 		event_say(EVENT_INFO, "gantry", "%u modules loaded in %.2f s", tally.loaded,
@@ -327,7 +325,7 @@ void early_modules(const char *path)
 	if (r == 0)
 		load_all(list);
 	else if (r != -ENOENT)
-		event_say(EVENT_ERROR, "gantry", "modules %s: %s", path, error_words(-r));
+		event_say(EVENT_ERROR, "gantry", "cannot read the list of modules %s: %s", path, error_words(-r));
 	for (size_t i = 0; i < sizeof(late_mounts) / sizeof(late_mounts[0]); i++)
 		mount_one(&late_mounts[i]);
 }

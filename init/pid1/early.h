@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What PID 1 sets up before its loop runs, in this order: mounts, hostname, sysctls, modules. Nothing here is
- * fatal: each thing that does not work is one event, and the boot goes on and fails, if it must, where the
- * thing is needed.
+ * Setup before PID 1's loop runs, in this order: mounts, hostname, sysctls, modules. No failure here is fatal: each is
+ * one event, and the boot continues. If it cannot do without the failed part, it fails where that part is needed.
+ * These functions may block.
  */
 #ifndef INIT_PID1_EARLY_H
 #define INIT_PID1_EARLY_H
@@ -12,8 +12,8 @@
 #include "init/lib/config.h"
 
 /*
- * proc, sys, dev, pts, shm, run, tmp, cgroup2, securityfs, and the links in /dev. What is mounted already
- * stays as it is. 0, or the negative errno of the last failure.
+ * Mounts proc, sys, dev, pts, shm, run, tmp, cgroup2 and securityfs, and creates the links in /dev. Leaves existing
+ * mounts as they are. 0, or the negative errno of the last failed mount.
  */
 int early_mounts(void);
 
@@ -23,9 +23,9 @@ void early_hostname(const char *name);
 void early_sysctls(const struct config_pair *sysctls, size_t n);
 
 /*
- * Loads the modules whose paths the file lists, one a line, in order; then mounts what only modules bring
- * (configfs). A child does it: a module that hangs costs at most MODULES_DEADLINE_MS, one that crashes costs
- * the child.
+ * Loads the modules that the file lists, one path a line, in order; then mounts file systems that need a module
+ * (configfs). Blocks for MODULES_DEADLINE_MS at most: a child loads the modules, so a module that hangs or crashes
+ * blocks or kills only the child.
  */
 void early_modules(const char *list);
 

@@ -8,7 +8,7 @@
 #include "init/lib/memfd.h"
 
 static struct {
-	const char *role;	/* NULL: nothing of this kind is kept */
+	const char *role;	/* NULL: this kind is not kept */
 	int fd;
 } kept[HAND_MAX] = {
 	[HAND_PEER] = {NULL, -1},
@@ -16,30 +16,30 @@ static struct {
 	[HAND_IDENTITY] = {"api-tls", -1},
 };
 
-static void hand(enum control_hand what)
+static void hand(enum control_hand kind)
 {
-	int copy = kept[what].fd >= 0 ? memfd_reopen(kept[what].fd) : -1;
+	int copy = kept[kind].fd >= 0 ? memfd_reopen(kept[kind].fd) : -1;
 
 	if (copy >= 0)
-		control_hand(kept[what].role, what, copy);
+		control_hand(kept[kind].role, kind, copy);
 }
 
-void handover_keep(enum control_hand what, int fd)
+void handover_keep(enum control_hand kind, int fd)
 {
-	if (kept[what].fd >= 0)
-		close(kept[what].fd);
-	kept[what].fd = fd;
-	hand(what);
+	if (kept[kind].fd >= 0)
+		close(kept[kind].fd);
+	kept[kind].fd = fd;
+	hand(kind);
 }
 
-int handover_kept(enum control_hand what)
+int handover_kept(enum control_hand kind)
 {
-	return kept[what].fd;
+	return kept[kind].fd;
 }
 
 void handover_to(const char *role)
 {
-	for (enum control_hand what = 0; what < HAND_MAX; what++)
-		if (kept[what].role && !strcmp(kept[what].role, role))
-			hand(what);
+	for (enum control_hand kind = 0; kind < HAND_MAX; kind++)
+		if (kept[kind].role && !strcmp(kept[kind].role, role))
+			hand(kind);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the API's roles get from the disk once it is open: the stored password, and the TLS identity. PID 1 holds them as
- * sealed memfds that it never reads, and hands each to its role, again after every start of the role.
+ * The stored password and the TLS identity for the API's roles. PID 1 holds them as sealed memfds that it never reads,
+ * and sends each to its role, again after every start of the role.
  */
 #ifndef INIT_PID1_HANDOVER_H
 #define INIT_PID1_HANDOVER_H
@@ -10,13 +10,13 @@
 
 #include <gantry/control.h>
 
-/* Takes fd over in place of what was kept, and hands it to its role. */
-void handover_keep(enum control_hand what, int fd);
+/* Takes over fd in place of the previous one, and sends it to its role. */
+void handover_keep(enum control_hand kind, int fd);
 
-/* Its descriptor, which stays here; -1: nothing is kept. */
-int handover_kept(enum control_hand what);
+/* The kept descriptor, which the caller must not close; -1: none. */
+int handover_kept(enum control_hand kind);
 
-/* Hands a role that has just been started what is kept for it. */
+/* Sends a newly started role the descriptors kept for it. */
 void handover_to(const char *role);
 
 #endif

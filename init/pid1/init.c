@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PID 1: brings the machine up far enough to run the loop, then performs what the plan asks (its processes: nodes.c)
- * and feeds it what happens. Before the loop an error is an event and a held boot; from the loop on nothing is fatal:
- * what cannot be had now is asked for again.
+ * PID 1: sets the machine up far enough to run the loop, then performs the plan's actions (nodes.c: those for
+ * processes) and gives it its inputs. Before the loop an error is an event and a held boot; from the loop on no error
+ * is fatal: an operation that fails is tried again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -64,7 +64,7 @@ static bool nodes_down;
 
 static void nothing(struct loop_timer *timer)
 {
-	(void)timer;	/* the loop's turn itself is what the plan waits for */
+	(void)timer;	/* only wakes the loop: turn() steps the plan */
 }
 
 /* ---- performing the plan's actions ---------------------------------------------------------------------------- */
@@ -120,7 +120,7 @@ static void say_boot(void)
 	}
 }
 
-/* Neither running nor to be started again by itself. */
+/* Not running, and not to be restarted by the plan itself. */
 static bool rests(enum node_state state)
 {
 	return state == NODE_DONE || state == NODE_SKIPPED || state == NODE_STOPPED || state == NODE_FAILED ||
@@ -153,19 +153,19 @@ static void perform(const struct plan_action *action)
 		break;
 	case PLAN_HELD_OVER:
 		shutdown_begin(config->held_action == HELD_REBOOT ? SHUTDOWN_REBOOT : SHUTDOWN_POWEROFF,
-			       "the held boot's action", plan.reason);
+			       "held.action", plan.reason);
 		break;
 	case PLAN_DOWN:
 		if (!nodes_down) {
 			nodes_down = true;
-			forkserver_end();	/* no process of ours is to be among those that are left */
+			forkserver_end();	/* it must not be among the processes that remain */
 			shutdown_nodes_down();
 		}
 		break;
 	}
 }
 
-/* The plan moves on as far as it can. An action may make more of them. */
+/* Steps the plan as far as possible: performing an action may cause further ones. */
 static void follow_plan(void)
 {
 	struct plan_action action;
@@ -187,7 +187,7 @@ static void turn(void)
 
 	follow_plan();
 	nodes_turn();
-	follow_plan();		/* one that could not be started is news, too */
+	follow_plan();		/* for nodes that could not be started */
 	child_answer_takes();
 	artifact_expire();
 	daemon_turn(shutdown_begun());
@@ -207,7 +207,7 @@ static void power_button(void)
 	shutdown_begin(SHUTDOWN_POWEROFF, "power button", "");
 }
 
-/* sender 0: the kernel, and of that only ctrl-alt-del is SIGINT. */
+/* sender 0: the kernel, whose SIGINT means ctrl-alt-del. */
 static void stop_signal(int sig, int sender)
 {
 	const char *name = sig == SIGINT ? "SIGINT" : sig == SIGPWR ? "SIGPWR" : "SIGTERM";
@@ -223,9 +223,9 @@ static void stop_signal(int sig, int sender)
 	shutdown_begin(sig == SIGINT ? SHUTDOWN_REBOOT : SHUTDOWN_POWEROFF, by, "");
 }
 
-/* ---- the beginning -------------------------------------------------------------------------------------------- */
+/* ---- start ----------------------------------------------------------------------------------------------------- */
 
-/* Descriptors 0 to 5 are taken, so that none that we open lands where a child's must be. */
+/* Occupies descriptors 0 to 5, which children get (birth.h), so that PID 1 opens none of these numbers itself. */
 static void reserve_descriptors(void)
 {
 	int fd;
@@ -241,7 +241,7 @@ static void reserve_descriptors(void)
 		close(fd);
 }
 
-/* A machine whose configuration is bad runs an empty plan: it holds, says why, and does nothing else. */
+/* With an invalid configuration, PID 1 runs an empty plan: the boot is held with the error as its reason. */
 static struct config *empty_config(void)
 {
 	static struct config empty = {.shutdown_timeout_ms = 30000, .event_ring = 2000, .event_rate_per_s = 1000,
@@ -253,7 +253,7 @@ static struct config *empty_config(void)
 static void prepare(const char *name, int r)
 {
 	if (r < 0)
-		event_say(EVENT_ERROR, "gantry", "%s: %s", name, strerror(-r));
+		event_say(EVENT_ERROR, "gantry", "cannot set up %s: %s", name, strerror(-r));
 }
 
 static const char *config_path(int argc, char **argv)
@@ -277,13 +277,13 @@ static const struct child_nodes child_reports = {
 
 static void begin_plan(const char *config_error)
 {
-	/* API, logger, teardown, and room for an exit not yet seen */
+	/* daemons, teardown, and rows for exits not yet reaped */
 	const size_t extra = 8 + ACTS_MAX + REFRESH_CHILDREN + TIDY_CHILDREN;
 
 	uint64_t seed = 0;
 
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
-		seed = (uint64_t)started_ns;	/* what it is for needs no secret */
+		seed = (uint64_t)started_ns;	/* for jitter, which needs no secret */
 	prepare("plan", plan_init(&plan, config));
 	plan_seed(&plan, seed);
 	if (nodes_init(config, &plan) < 0)
@@ -311,7 +311,7 @@ static void begin_plan(const char *config_error)
 	act_init(config);
 	prepare("logs", logpipe_init(config));
 	daemon_init(config, &plan, act_load);
-	daemon_turn(false);		/* the API before all others */
+	daemon_turn(false);		/* starts the API before the nodes */
 	plan_timer.fire = nothing;
 	if (config_error) {
 		snprintf(plan.reason, sizeof(plan.reason), "configuration: %.*s", NODE_REASON_MAX - 20, config_error);
@@ -335,7 +335,7 @@ _Noreturn void init_main(int argc, char **argv)
 	good = config_load(config_path(argc, argv), &config, error, sizeof(error)) == 0;
 	if (!good)
 		config = empty_config();
-	event_init(config->event_ring);
+	prepare("event ring", event_init(config->event_ring));
 	prepare("loop", loop_init());
 	prepare("signals", signals_init(stop_signal));
 	early_mounts();
@@ -347,7 +347,7 @@ _Noreturn void init_main(int argc, char **argv)
 	begin_plan(good ? NULL : error);
 	turn();
 	loop_run(turn);
-	/* The loop is never stopped; should it ever be, PID 1 still must not exit. */
+	/* Never reached while the loop works; PID 1 must not exit in any case. */
 	for (;;)
 		pause();
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements requests.h: each function is one request's, and passes it to the module that does it. */
+/* Implements requests.h: one function for each request, which passes it to the module that performs it. */
 #include <errno.h>
 #include <string.h>
 
@@ -27,7 +27,7 @@ static int64_t restart(const struct control_request *request)
 
 static int64_t end(const struct control_request *request, enum shutdown_kind kind)
 {
-	shutdown_begin(kind, control_asker(request), request->body);
+	shutdown_begin(kind, control_requester(request), request->body);
 	return 0;
 }
 
@@ -103,7 +103,7 @@ static const struct control_row rows[] = {
 	{CONTROL_HALT, CONTROL_MAY_CONTROL, .perform = halt},
 	{CONTROL_REFRESH, CONTROL_MAY_CONTROL, .perform = refresh},
 	{CONTROL_CERTIFICATE, CONTROL_MAY_POST, .perform = certificate},
-	{CONTROL_LAST_SHUTDOWN, CONTROL_MAY_TELL, .bytes = true, .perform = last_shutdown},
+	{CONTROL_LAST_SHUTDOWN, CONTROL_MAY_LAST_SHUTDOWN, .bytes = true, .perform = last_shutdown},
 	{CONTROL_ACTION, CONTROL_MAY_ACT, .perform = action},
 	{CONTROL_UPLOAD, CONTROL_MAY_ACT, .fd = true, .perform = upload},
 	{CONTROL_PASSWORD, CONTROL_MAY_ACT, .bytes = true, .perform = password},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What may be asked of PID 1 on its control socket (gantry/control.h), a row a request: who may ask it, in what form, and
- * what does it.
+ * The requests that PID 1 accepts on its control socket (gantry/control.h): one row each, with its permission, its form
+ * and its function.
  */
 #ifndef INIT_PID1_REQUESTS_H
 #define INIT_PID1_REQUESTS_H

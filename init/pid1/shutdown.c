@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements shutdown.h: each phase is entered once, asks for something, and is left when phases.h says so. */
+/* Implements shutdown.h: each phase is entered once and left when phases.h decides so. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -24,10 +24,10 @@
 #include "watchdog.h"
 
 #define SECOND     1000000000LL
-#define HURRY_NS   (5 * SECOND)		/* the grace that a second request leaves */
+#define HURRY_NS   (5 * SECOND)		/* remaining grace after a second request */
 #define CONSOLE_NS (SECOND / 2)
-#define LOOK_NS    (SECOND / 50)	/* others' children end without a notification */
-#define STUCK_S    10			/* how long reboot(2) may take in the kernel's drivers */
+#define LOOK_NS    (SECOND / 50)	/* PID 1 gets no notification of the exit of others' children */
+#define STUCK_S    10			/* time for reboot(2) in the kernel's drivers */
 #define FIRST_PID_NAMESPACE 0xeffffffcu	/* PROC_PID_INIT_INO, include/linux/proc_ns.h of the kernel */
 
 static const char *const kind_names[] = {"poweroff", "reboot", "halt"};
@@ -42,7 +42,7 @@ static unsigned requests;
 static char requested_by[64], requested_why[128];
 static char not_clean[160];
 static int64_t looked_ns;
-static size_t others;		/* processes that are left */
+static size_t others;		/* number of remaining processes */
 
 /* ---- the record ----------------------------------------------------------------------------------------------- */
 
@@ -76,7 +76,7 @@ static double took_s(enum phase from, enum phase to)
 	return (double)sum / 1e9;
 }
 
-/* The last event in the persistent log: the next boot's logger looks for it (init/log/lastboot.h). */
+/* The last event in the persistent log, read by the next boot's logger (init/log/lastboot.h). */
 static void write_record(void)
 {
 	struct fields fields = {0};
@@ -98,8 +98,8 @@ static void write_record(void)
 /* ---- the end -------------------------------------------------------------------------------------------------- */
 
 /*
- * Should a driver hang in reboot(2), this process asks the kernel to reset the machine without the drivers. Only for
- * the PID 1 of a machine: /proc/sysrq-trigger knows no namespaces.
+ * If a driver hangs in reboot(2), this process makes the kernel reset the machine without its drivers. Only if Gantry
+ * is PID 1 of the machine: /proc/sysrq-trigger is not namespaced.
  */
 static void start_last_resort(void)
 {
@@ -121,7 +121,7 @@ _Noreturn static void end(void)
 		start_last_resort();
 	for (;;) {
 		reboot(kind_commands[kind]);
-		/* Not allowed, or the kernel said no: there is nothing else that PID 1 may do but try again. */
+		/* PID 1 must not exit, so it can only try again. */
 		event_say(EVENT_ERROR, "gantry", "reboot(2) failed: %s", strerror(errno));
 		console_flush(loop_now_ns() + CONSOLE_NS);
 		sleep(1);
@@ -139,17 +139,17 @@ static void say_end(void)
 /* ---- the phases ----------------------------------------------------------------------------------------------- */
 
 /*
- * Every orphan becomes PID 1's child, so when it has none, no process is left. (kill(-1, 0) would count the kernel's
- * threads.)
+ * Every orphan becomes PID 1's child, so if PID 1 has no child, no process remains. (kill(-1, 0) would count kernel
+ * threads, too.)
  */
-static bool anyone_left(void)
+static bool children_left(void)
 {
 	siginfo_t info;
 
 	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
 }
 
-/* How many processes there are but the logger, which may be some hundredths of a second old; sig to each of them. */
+/* Whether processes besides the logger remain, as of LOOK_NS ago at most; each look sends them sig (0: none). */
 static bool others_left(int sig)
 {
 	int64_t now = loop_now_ns();
@@ -174,7 +174,7 @@ static void teardown_ended(struct task *task, const struct process_exit *how)
 
 static struct task teardown = {.ended = teardown_ended};
 
-/* The role teardown with this word, or number of milliseconds. */
+/* Starts the role teardown with its argument: "emergency", or a number of milliseconds. */
 static bool start_teardown(const char *word)
 {
 	const char *const argv[] = {"teardown", word, NULL};
@@ -182,7 +182,7 @@ static bool start_teardown(const char *word)
 	return task_start(&teardown, &(struct child_spec){CHILD_OF_NONE, .source = "teardown", .argv = argv}, 0) == 0;
 }
 
-/* Whether the phase has what it waits for. */
+/* Whether the current phase's condition is met. */
 static bool complete(void)
 {
 	switch (phases.phase) {
@@ -197,7 +197,7 @@ static bool complete(void)
 	case PHASE_LOG:
 		return !daemon_stop(PHASE_LOG, 0);
 	case PHASE_SWEEP:
-		return !anyone_left();
+		return !children_left();
 	case PHASE_DISKS:
 	case PHASE_EMERGENCY:
 		return !teardown.child;
@@ -206,29 +206,29 @@ static bool complete(void)
 	}
 }
 
-/* What is said of a phase that its own time ended. */
+/* Reports a phase that ran out of its time, and ends its processes. */
 static void say_overrun(enum phase phase)
 {
 	switch (phase) {
 	case PHASE_NODES:
 		note("services did not end");
 		event_say(EVENT_ERROR, "gantry",
-			  "shutdown: a service does not end even when killed, going on without it");
+			  "shutdown: a service did not end after SIGKILL, continuing without it");
 		break;
 	case PHASE_API:
 		daemon_stop(PHASE_API, SIGKILL);
 		break;
 	case PHASE_LOG:
-		event_say(EVENT_WARNING, "gantry", "shutdown: the persistent log did not end in time");
+		event_say(EVENT_WARNING, "gantry", "shutdown: the logger did not exit in time, killing it");
 		daemon_stop(PHASE_LOG, SIGKILL);
 		break;
 	case PHASE_KILL:
 		note("%zu processes did not end", others);
 		event_say(EVENT_ERROR, "gantry",
-			  "shutdown: %zu processes do not end even when killed, going on without them", others);
+			  "shutdown: %zu processes remain after SIGKILL, continuing without them", others);
 		break;
 	case PHASE_DISKS:
-		event_say(EVENT_ERROR, "gantry", "shutdown: closing the disks took too long");
+		event_say(EVENT_ERROR, "gantry", "shutdown: closing the disks timed out, killing teardown");
 		task_kill(&teardown);
 		break;
 	default:
@@ -243,7 +243,7 @@ static void begin_term(void)
 	others = processes_signal(SIGTERM, daemon_pid(PHASE_LOG), name, sizeof(name));
 	looked_ns = loop_now_ns();
 	if (others)
-		event_say(EVENT_INFO, "gantry", "shutdown: SIGTERM to %zu processes that are left, %s%s", others, name,
+		event_say(EVENT_INFO, "gantry", "shutdown: SIGTERM to %zu remaining processes: %s%s", others, name,
 			  others > 1 ? " and others" : "");
 }
 
@@ -256,7 +256,7 @@ static void begin_kill(void)
 	if (!others)
 		return;
 	note("%zu processes killed (%s%s)", others, name, others > 1 ? " ..." : "");
-	event_say(EVENT_WARNING, "gantry", "shutdown: SIGKILL to %zu processes that are left, %s%s", others, name,
+	event_say(EVENT_WARNING, "gantry", "shutdown: SIGKILL to %zu remaining processes: %s%s", others, name,
 		  others > 1 ? " and others" : "");
 }
 
@@ -264,7 +264,7 @@ static void begin_disks(void)
 {
 	char milliseconds[24];
 
-	/* The role ends a moment before PID 1 would end it, so that it can say what it has not done. */
+	/* The role gets less time than the phase, so that it can report unclosed devices before PID 1 kills it. */
 	snprintf(milliseconds, sizeof(milliseconds), "%lld",
 		 (long long)(phases.due_ns - loop_now_ns()) / 1000000 * 9 / 10);
 	if (!start_teardown(milliseconds))
@@ -275,7 +275,7 @@ static void begin_phase(void)
 {
 	switch (phases.phase) {
 	case PHASE_API:
-		/* No service runs any more, so their log ends, too. */
+		/* No service runs any more, so service-log can write out its lines and exit. */
 		logpipe_finish();
 		daemon_stop(PHASE_API, SIGTERM);
 		break;
@@ -297,7 +297,7 @@ static void begin_phase(void)
 		begin_disks();
 		break;
 	case PHASE_EMERGENCY:
-		event_say(EVENT_ERROR, "gantry", "shutdown: its time is over, emergency sync");
+		event_say(EVENT_ERROR, "gantry", "shutdown: timed out, emergency sync");
 		start_teardown("emergency");
 		break;
 	case PHASE_END:
@@ -329,9 +329,9 @@ void shutdown_step(void)
 		if (turn == PHASE_STAYS)
 			break;
 		if (turn == PHASE_FORCE) {
-			event_say(EVENT_WARNING, "gantry", "shutdown: time for services is over, killing what is left");
+			event_say(EVENT_WARNING, "gantry", "shutdown: time for services is over, killing the rest");
 			plan_hurry(plan, 0, loop_now_ns());
-			break;	/* the plan's turn comes first */
+			break;	/* the plan must kill them first */
 		}
 		if (phases.overran[before])
 			say_overrun(before);
@@ -343,9 +343,9 @@ void shutdown_step(void)
 	arm();
 }
 
-static void time_has_come(struct loop_timer *which)
+static void wake_loop(struct loop_timer *which)
 {
-	(void)which;	/* the loop's turn does the rest: init.c calls shutdown_step() in each */
+	(void)which;	/* init.c calls shutdown_step() in each turn of the loop */
 }
 
 void shutdown_nodes_down(void)
@@ -359,11 +359,11 @@ bool shutdown_begun(void)
 	return phases.phase != PHASE_NONE;
 }
 
-static void again(enum shutdown_kind how, const char *by, int64_t now)
+static void hurry(enum shutdown_kind how, const char *by, int64_t now)
 {
 	requests++;
-	event_say(EVENT_NOTICE, "gantry", "shutdown hurried by %s: %s; now for %s", by,
-		  requests == 2 ? "5 s for who has not ended" : "who has not ended is killed", kind_names[how]);
+	event_say(EVENT_NOTICE, "gantry", "shutdown hurried by %s: %s; ends in %s", by,
+		  requests == 2 ? "remaining services have 5 s" : "killing remaining services", kind_names[how]);
 	kind = how;
 	if (phases.phase == PHASE_NODES)
 		plan_hurry(plan, requests == 2 ? HURRY_NS : 0, now);
@@ -375,7 +375,7 @@ void shutdown_begin(enum shutdown_kind how, const char *by, const char *reason)
 	struct fields fields = {0};
 
 	if (shutdown_begun()) {
-		again(how, by, now);
+		hurry(how, by, now);
 		return;
 	}
 	kind = how;
@@ -395,5 +395,5 @@ void shutdown_begin(enum shutdown_kind how, const char *by, const char *reason)
 void shutdown_init(struct plan *with)
 {
 	plan = with;
-	timer.fire = look_timer.fire = time_has_come;
+	timer.fire = look_timer.fire = wake_loop;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The way down (docs/shutdown.md): performs what phases.h decides. Nothing in it waits for a process, a disk or a
- * peer without an end: one deadline stands over the whole, and when it has passed reboot(2) is called from wherever
- * things are.
+ * The shutdown (docs/shutdown.md): performs the phases of phases.h. Every wait for a process, a disk or a peer is
+ * bounded: the whole shutdown has one deadline, and when it has passed, reboot(2) is called in whatever phase it is.
+ * Only the last phase blocks, and does not return.
  */
 #ifndef INIT_PID1_SHUTDOWN_H
 #define INIT_PID1_SHUTDOWN_H
@@ -21,24 +21,24 @@ enum shutdown_kind {
 	SHUTDOWN_KIND_MAX,
 };
 
-/* Before the loop; the plan is kept. */
+/* Call before the loop; the plan is kept. */
 void shutdown_init(struct plan *plan);
 
 /*
- * First call: begins. A second one leaves nobody more than five seconds of grace, a third one none. The latest one
- * says how it ends.
+ * The first call begins the shutdown; the second limits the remaining grace of each node to 5 s, the third to 0. The
+ * latest `kind` counts. by: the requester's name; reason: may be NULL or empty. Both are copied.
  */
 void shutdown_begin(enum shutdown_kind kind, const char *by, const char *reason);
 
 bool shutdown_begun(void);
 
-/* PLAN_DOWN came. */
+/* Call at PLAN_DOWN: no node runs any more. */
 void shutdown_nodes_down(void);
 
-/* A node was made to end, or was left behind: the record says so. */
+/* Adds a node that was killed or left behind to the record; ignored before the shutdown. */
 void shutdown_not_clean(const char *name, const char *why);
 
-/* A child ended, or followers were served: look whether the next step can be taken. */
+/* Call in each turn of the loop: enters the next phases if the current one is complete or out of time. */
 void shutdown_step(void);
 
 #endif

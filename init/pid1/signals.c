@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements signals.h with a signalfd; only what a crash raises is caught where it happens. */
+/* Implements signals.h with a signalfd; only the signals of a crash have a handler. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -19,7 +19,7 @@
 #define CRASH_STACK 16384
 
 static struct loop_source signals = LOOP_SOURCE_INIT;
-static void (*asked_to_stop)(int sig, int sender);
+static void (*stop_requested)(int sig, int sender);
 
 static void signals_ready(struct loop_source *source, uint32_t events)
 {
@@ -28,11 +28,11 @@ static void signals_ready(struct loop_source *source, uint32_t events)
 	(void)events;
 	while (read(source->fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
 		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT || info.ssi_signo == SIGPWR)
-			asked_to_stop((int)info.ssi_signo, info.ssi_code == SI_USER ? (int)info.ssi_pid : 0);
+			stop_requested((int)info.ssi_signo, info.ssi_code == SI_USER ? (int)info.ssi_pid : 0);
 	child_reap();
 }
 
-/* A bug of ours: say so, and reboot rather than leave a dead machine that nobody can log in to. */
+/* A bug in PID 1: report it on the console and in the kernel's log, and reboot rather than leave a dead machine. */
 static void crashed(int sig)
 {
 	static const char text[] = "\n<0>gantry: PID 1 crashed, rebooting; signal ";
@@ -63,7 +63,7 @@ int signals_init(void (*stop)(int sig, int sender))
 	sigset_t all;
 	int fd, r;
 
-	birth_default_signals();	/* whatever it was started with */
+	birth_default_signals();	/* PID 1 may inherit ignored signals */
 	sigaltstack(&alternate, NULL);
 	for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
 		sigaction(crashes[i], &action, NULL);
@@ -74,7 +74,7 @@ int signals_init(void (*stop)(int sig, int sender))
 	fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
 		return -errno;
-	asked_to_stop = stop;
+	stop_requested = stop;
 	signals.ready = signals_ready;
 	r = loop_add(&signals, fd, EPOLLIN);
 	reboot(RB_DISABLE_CAD);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PID 1's signals: those that ask it to stop, SIGCHLD, and those that tell of a bug of its own.
+ * PID 1's signals: requests to stop, SIGCHLD, and those that a bug in PID 1 raises.
  */
 #ifndef INIT_PID1_SIGNALS_H
 #define INIT_PID1_SIGNALS_H
 
 /*
- * From here on every signal comes through the loop; SIGTERM, SIGINT (ctrl-alt-del too) and SIGPWR go to `stop` with
- * the process that sent them (0: the kernel), and whatever has ended is reaped. 0 or negative errno.
+ * From here on the loop handles every signal: SIGTERM, SIGINT (also ctrl-alt-del) and SIGPWR call `stop` with the pid
+ * of the sender (0: the kernel), SIGCHLD reaps. A crash of PID 1 reboots the machine. 0 or negative errno.
  */
 int signals_init(void (*stop)(int sig, int sender));
 

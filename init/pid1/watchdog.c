@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Implements watchdog.h after the kernel's watchdog-api.rst: any byte written feeds it, "V" before close disarms it.
- * Fed three times within its timeout, by a timer of the loop: a late turn is no reset, a loop that stands is one.
+ * A timer of the loop feeds it three times within its timeout: a late turn causes no reset, a loop that hangs does.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,22 +24,23 @@ static struct loop_timer timer;
 
 static void feed(void)
 {
-	static bool said;
+	static bool reported;
 	bool fed = write(fd, "\n", 1) == 1;
 
-	if (!fed && !said)
-		event_say(EVENT_ERROR, "gantry", "watchdog: %s cannot be fed: %s", device, strerror(errno));
-	said = !fed;
+	if (!fed && !reported)
+		event_say(EVENT_ERROR, "gantry", "watchdog: cannot feed %s: %s", device, strerror(errno));
+	reported = !fed;
 	loop_arm(&timer, loop_now_ns() + timeout_ns / 3);
 }
 
-/* What the driver makes of the wanted time counts. */
+/* The driver may round the timeout; its value counts. */
 static void set_timeout(void)
 {
 	int seconds = (int)(timeout_ns / SECOND);
 
 	if (ioctl(fd, WDIOC_SETTIMEOUT, &seconds) < 0) {
-		event_say(EVENT_WARNING, "gantry", "watchdog: %s does not take a timeout: %s", device, strerror(errno));
+		event_say(EVENT_WARNING, "gantry", "watchdog: cannot set the timeout of %s: %s", device,
+			  strerror(errno));
 		if (ioctl(fd, WDIOC_GETTIMEOUT, &seconds) < 0)
 			return;
 	}
@@ -77,7 +78,8 @@ static void look(struct loop_timer *fired)
 	} else if (loop_now_ns() < give_up_ns) {
 		loop_arm(&timer, loop_now_ns() + SECOND);
 	} else {
-		event_say(EVENT_WARNING, "gantry", "watchdog: %s: %s; the machine goes without", device, strerror(-fd));
+		event_say(EVENT_WARNING, "gantry", "watchdog: cannot open %s: %s; running without it", device,
+			  strerror(-fd));
 	}
 }
 
@@ -97,7 +99,7 @@ void watchdog_end(bool disarm)
 	if (fd < 0)
 		return;
 	loop_disarm(&timer);
-	/* A write that fails here changes nothing any more: the device then resets what hangs. */
+	/* If this write fails, the device stays armed. */
 	if (write(fd, disarm ? "V" : "\n", 1) == 1 && disarm)
 		close(fd);
 	fd = -1;

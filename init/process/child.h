@@ -68,7 +68,7 @@ struct child_nodes {
 /* Allocates n rows and raises PID 1's descriptor limit; `nodes` must stay valid. 0 or negative errno. */
 int child_init(size_t n, const struct child_nodes *nodes);
 
-/* Starts a child. 0 and the child, valid until exited() returns, or negative errno and nothing was started. */
+/* Starts a child. 0 and the child, valid until exited() is called, or negative errno and nothing was started. */
 int child_start(const struct child_spec *spec, struct child **ret);
 
 void child_signal(struct child *child, int sig);

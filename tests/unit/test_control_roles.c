@@ -43,7 +43,7 @@ TEST(how_the_last_boot_ended_is_told_by_whom_it_was_given_to)
 	request(CONTROL_LAST_SHUTDOWN, 0, 0, "in_order=true");
 	CHECK_INT(next_kind(), CONTROL_END);
 	CHECK_INT(last_shutdowns, 0);
-	adopt(CONTROL_MAY_TELL);
+	adopt(CONTROL_MAY_LAST_SHUTDOWN);
 	request(CONTROL_LAST_SHUTDOWN, 0, 0, "in_order=true");
 	CHECK_INT(next_kind(), CONTROL_END);
 	CHECK_INT(last_shutdowns, 1);

@@ -96,7 +96,7 @@ class Whole(unittest.TestCase):
             for i in range(1, 5):
                 process = self.process(pid1)
                 killed = float(pid1.inside("sh", "-c", f"kill -9 {process}; cut -d' ' -f1 /proc/uptime").stdout)
-                pid1.wait("system-api", "api ended (signal 9)", kind="message", count=i)
+                pid1.wait("system-api", "api exited (signal 9)", kind="message", count=i)
                 # A client that comes in between waits for it, at a listener that was never gone.
                 r = pid1.inside("curl", "-sS", "-k", "-w", "%{http_code}", "-o", "/dev/null", "https://127.0.0.1:3535/livez")
                 self.assertEqual((r.stdout, r.stderr), ("200", ""))
@@ -127,7 +127,7 @@ class Whole(unittest.TestCase):
                     pid1.write("begun", "")
                     wait_for(lambda: pid1.read("begun"), "an event on the stream", 20)
                 pid1.inside("kill", "-9", process)
-                pid1.wait("system-api", "api ended (signal 9)", kind="message", count=i)
+                pid1.wait("system-api", "api exited (signal 9)", kind="message", count=i)
             pid1.write("stop", "")
             end = pid1.wait("flow", "flow end", kind="message")
             follower.join()
