@@ -48,10 +48,17 @@ class Bounds(unittest.TestCase):
                  service("c", DEAF, stop_grace_s=5, needs=["b"])]
         with Pid1(boot(services=chain, shutdown={"timeout_s": 12})) as gantry:
             gantry.wait("c", "up", "message")
-            for _ in self.ends(gantry, 5, 12.5, promise=12):
+            for _ in self.ends(gantry, 5, 12.5, how="reboot", promise=12):
                 gantry.ctl("reboot")
                 gantry.wait("gantry", "shutdown: time for services is over", "message")
-                gantry.ctl("poweroff")          # it is the latest that says how it ends
+
+    def test_the_latest_request_says_how_it_ends(self):
+        with Pid1(boot(services=[service("deaf", DEAF, stop_grace_s=600)])) as gantry:
+            gantry.wait("deaf", "up", "message")
+            gantry.ctl("reboot")
+            gantry.wait("deaf", "stopping")
+            gantry.ctl("poweroff")
+            self.assertEqual(gantry.end(), "poweroff")
 
     def test_services_that_do_not_depend_on_each_other_stop_at_the_same_time(self):
         slow = "trap 'sleep 1.5; exit 0' TERM; echo up; while :; do sleep 0.05; done"
