@@ -14,7 +14,7 @@
  * descriptor 3, the standard ones in place, for `ready.fd` READY_FD_PASSED, and no others: executes the program of this
  * service object (JSON text), or reports the reason and ends. The socket closed without a report: it was executed.
  */
-void launch_service(const char *json) __attribute__((noreturn));	/* _Noreturn would not be in a pointer's type */
+_Noreturn void launch_service(const char *json);
 
 /* For the fork server: pays the cost of the first allocation and JSON parse once, before it forks launchers. */
 void launch_prepare(void);

@@ -28,9 +28,9 @@
 #define LAST_SIGNAL 64
 
 static struct rlimit descriptors;
-static void (*launch)(const char *service) __attribute__((noreturn));
+static void (*launch)(const char *service);	/* does not return */
 
-void birth_init(void (*with)(const char *service) __attribute__((noreturn)))
+void birth_init(void (*with)(const char *service))
 {
 	launch = with;
 	getrlimit(RLIMIT_NOFILE, &descriptors);
@@ -90,6 +90,7 @@ _Noreturn static void become(const struct birth *birth, const char *binary)
 	if (birth->service) {
 		prctl(PR_SET_NAME, "launch");
 		launch(birth->service);
+		_exit(STAGE_NEVER);
 	}
 	execve(binary, (char *const *)argv, environment);
 	dprintf(2, "cannot execute %s: %s\n", binary, strerror(errno));

@@ -28,7 +28,7 @@ struct birth {
  * Stores the current RLIMIT_NOFILE, which children get: call before PID 1 raises its own. `launch` executes the
  * program of a service (init/launch/launch.h).
  */
-void birth_init(void (*launch)(const char *service) __attribute__((noreturn)));
+void birth_init(void (*launch)(const char *service));
 
 /* Resets every signal to its default action, those that libc reserves included, and unblocks all. */
 void birth_default_signals(void);

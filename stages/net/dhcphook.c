@@ -118,7 +118,7 @@ static void parse_lease(struct lease *l)
 	(void)parse_address(getenv("new_ip_address"), l->address);
 	l->prefix = (unsigned)parse_number(getenv("new_subnet_cidr"), 32);
 	l->lease_s = parse_number(getenv("new_dhcp_lease_time"), UINT32_MAX);
-	for (size_t i = 0; clouds[i] && i < CLOUDS_MAX; i++)
+	for (size_t i = 0; i < CLOUDS_MAX && clouds[i]; i++)
 		if (clouds[i]->lease_variable)
 			(void)parse_address(getenv(clouds[i]->lease_variable), l->platform[i]);
 	if (!parse_domain(search, l->domain, sizeof(l->domain)))
@@ -183,7 +183,7 @@ static int write_state(const struct lease *l)
 			     l->interface, l->address, l->prefix, l->routers, l->domain, l->lease_s);
 	for (size_t i = 0; i < l->n_servers; i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "nameserver=%s\n", l->servers[i]);
-	for (size_t i = 0; clouds[i] && i < CLOUDS_MAX; i++)
+	for (size_t i = 0; i < CLOUDS_MAX && clouds[i]; i++)
 		if (l->platform[i][0])
 			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s=%s\n", clouds[i]->lease_key,
 					      l->platform[i]);
