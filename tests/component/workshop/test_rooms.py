@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`make lint-rooms`: each kind of violation of the tables in docs/architecture.md is found in a small tree that has only that one."""
+"""`make lint-rooms`: each violation of the tables in docs/architecture.md is found in a small tree that has only that one."""
 
 import os
 import subprocess
