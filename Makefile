@@ -31,6 +31,12 @@ UNKNOWN := $(filter-out $(OWN) $(TAKES) GANTRY_%,$(GIVEN))
 ifneq ($(UNKNOWN),)
 $(error $(UNKNOWN): not a variable of `make$(addprefix $() ,$(MAKECMDGOALS))`, which takes $(strip $(sort $(OWN)) $(TAKES)) and GANTRY_*)
 endif
+# A target that is not known is said so here: the build root may be minutes away.
+HASH := \#
+STRANGE := $(filter-out $(shell sed -n 's/^$(HASH)  make \([a-z-]*\).*/\1/p' Makefile) all help lint-% tests-built build/%,$(MAKECMDGOALS))
+ifneq ($(STRANGE),)
+$(error $(STRANGE): not a target; `make help` lists them)
+endif
 export GANTRY_PASS := $(filter-out CMD MIRROR KERNEL KEY VERSION,$(GIVEN))
 ifneq ($(filter sign-policy,$(MAKECMDGOALS)),)
 export GANTRY_SIGN_KEY := $(KEY)

@@ -107,8 +107,10 @@ class Report:
             for name in self.failed:
                 print("  " + name)
         skipped = f", {self.count['skip']} skipped" if self.count["skip"] else ""
+        if not total:
+            print(f"no test matches T={os.environ.get('T', '')}")
         print(f"{self.count['ok']} passed, {self.count['FAIL']} failed{skipped}", flush=True)
-        return 1 if self.count["FAIL"] else 0
+        return 1 if self.count["FAIL"] or not total else 0
 
 
 def reason_of(status, timeout):

@@ -40,6 +40,8 @@ static int copy_probe(struct pool *pool, struct json_object *service, struct jso
 		json_object_object_del(probe, not[i]);
 	if (r == 0 && json_object_object_add(probe, "command", json_object_get(command)) < 0)
 		r = -ENOMEM;
+	if (r == 0)	/* a container has no defaults of a program, its probe is one */
+		r = fill_defaults(probe, &service_keys);
 	if (r == 0)
 		r = fill_json(pool, probe, ret);
 	json_object_put(probe);

@@ -124,10 +124,19 @@ static int resolve(struct check *check, const struct config *config, const struc
 	return 0;
 }
 
+#define DAEMON_NEEDS(name) {#name, offsetof(struct config, name##_needs), offsetof(struct config, n_##name##_needs)}
+
+const struct daemon_needs daemon_needs[] = {DAEMON_NEEDS(log), DAEMON_NEEDS(logs), DAEMON_NEEDS(api), {0}};
+
+uint16_t *daemon_needs_of(const struct daemon_needs *daemon, struct config *config, size_t **ret_n)
+{
+	*ret_n = (void *)((char *)config + daemon->n_needs);
+	return (void *)((char *)config + daemon->needs);
+}
+
 static int resolve_all(struct check *check, struct config *config)
 {
-	const struct place top = {0}, log = {.up = &top, .key = "log"}, api = {.up = &top, .key = "api"},
-			   logs = {.up = &top, .key = "logs"};
+	const struct place top = {0};
 	struct node_place at;
 	int r;
 
@@ -152,13 +161,17 @@ static int resolve_all(struct check *check, struct config *config)
 			return check_fail_member(check, place, "follows_needs",
 						 "\"follows_needs\" requires \"needs\"");
 	}
-	r = resolve(check, config, NULL, &log, key_member(key_member(check->root, "log"), "needs"), "needs",
-		    config->log_needs, &config->n_log_needs);
-	if (r == 0)
-		r = resolve(check, config, NULL, &logs, key_member(key_member(check->root, "logs"), "needs"), "needs",
-			    config->logs_needs, &config->n_logs_needs);
-	return r < 0 ? r : resolve(check, config, NULL, &api, key_member(key_member(check->root, "api"), "needs"),
-				   "needs", config->api_needs, &config->n_api_needs);
+	for (const struct daemon_needs *d = daemon_needs; d->key; d++) {
+		const struct place place = {.up = &top, .key = d->key};
+		size_t *n;
+		uint16_t *needs = daemon_needs_of(d, config, &n);
+
+		r = resolve(check, config, NULL, &place, key_member(key_member(check->root, d->key), "needs"), "needs",
+			    needs, n);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 /* The nodes that the verbs of actions start and stop. */

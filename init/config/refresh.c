@@ -8,6 +8,7 @@
 #include <gantry/report.h>
 
 #include "keys.h"
+#include "plan.h"
 #include "refresh.h"
 
 static const struct place top;
@@ -237,17 +238,19 @@ static int pass_options(struct check *check, struct config *config, size_t index
 
 int config_refresh(struct check *check, struct config *config)
 {
-	const struct place log = {.up = &top, .key = "log"}, api = {.up = &top, .key = "api"};
 	int r = check_stage(check, config);
 
 	if (r == 0)
 		r = check_verbs(check, config);
 	if (r == 0)
 		r = check_nodes(check, config);
-	if (r == 0)
-		r = check_needs(check, config, config->log_needs, config->n_log_needs, NULL, &log);
-	if (r == 0)
-		r = check_needs(check, config, config->api_needs, config->n_api_needs, NULL, &api);
+	for (const struct daemon_needs *d = daemon_needs; r == 0 && d->key; d++) {
+		const struct place place = {.up = &top, .key = d->key};
+		size_t *n;
+		const uint16_t *needs = daemon_needs_of(d, config, &n);
+
+		r = check_needs(check, config, needs, *n, NULL, &place);
+	}
 	for (size_t i = 0; r == 0 && i < config->n_nodes; i++)
 		if (fetches(&config->nodes[i]))
 			r = pass_options(check, config, i);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Implements task.h. */
+#include <errno.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -33,6 +34,8 @@ int task_start(struct task *task, const struct child_spec *with, int64_t limit_n
 	struct child_spec spec = *with;
 	int r;
 
+	if (task->child)
+		return -EBUSY;
 	spec.exited = exited;
 	spec.with = task;
 	spec.cgroup = task->cgroup;

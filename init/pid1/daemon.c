@@ -205,7 +205,7 @@ void daemon_init(const struct config *with, const struct plan *with_plan, void (
 		daemon->task.ended = ended;
 		daemon->again.fire = again;
 		daemon->options_fd = -1;
-		daemon->configured = *json != NULL;
+		daemon->configured = *json && (!daemon->attach || logpipe_active());
 		/* service-log gets its options over its channel. */
 		if (*json && !daemon->attach)
 			daemon->options_fd = memfd_sealed(daemon->name, *json, strlen(*json));

@@ -298,6 +298,7 @@ static void begin_phase(void)
 		break;
 	case PHASE_EMERGENCY:
 		event_say(EVENT_ERROR, "gantry", "shutdown: timed out, emergency sync");
+		task_abandon(&teardown);	/* one that was killed may not have exited yet */
 		start_teardown("emergency");
 		break;
 	case PHASE_END:

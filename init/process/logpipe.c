@@ -85,6 +85,11 @@ int logpipe_init(const struct config *with)
 	return 0;
 }
 
+bool logpipe_active(void)
+{
+	return config != NULL;
+}
+
 bool logpipe_covers(size_t node)
 {
 	return config && node < config->n_nodes && config->nodes[node].kind == NODE_SERVICE;

@@ -17,6 +17,9 @@
 /* Call before the loop; does nothing if boot.json has no `logs`. 0 or negative errno. */
 int logpipe_init(const struct config *config);
 
+/* Whether there are logs: boot.json has `logs` and a node, and logpipe_init() succeeded. */
+bool logpipe_active(void);
+
 /* Whether service-log reads this node's output. */
 bool logpipe_covers(size_t node);
 

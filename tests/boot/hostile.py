@@ -380,8 +380,8 @@ def shorter(name, words, size, **more):
         header.size = size
 
 
-shorter("cut-at-the-data", "segment begins behind the end", 2 * MIB)
-shorter("cut-in-the-keyslots", "segment begins behind the end", MIB)
+shorter("cut-at-the-data", "segment begins beyond the end", 2 * MIB)
+shorter("cut-in-the-keyslots", "segment begins beyond the end", MIB)
 shorter("cut-after-copies", "", 0x8000, says=TOO_SHORT)
 shorter("cut-after-primary", "", 0x4000, says=TOO_SHORT)
 shorter("disk-of-one-sector", "", 512, says=TOO_SHORT)

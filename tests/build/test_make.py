@@ -33,6 +33,14 @@ class Variables(unittest.TestCase):
         self.assert_refused("EXIT", ["EXIT=1"], ("V",))
         self.assert_refused("EXIT", ["clean", "EXIT=1"], ("V",))
 
+    def test_a_target_that_does_not_exist_is_refused_before_the_build_root_is_made(self):
+        refused = make("tset")
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("tset: not a target; `make help` lists them", refused.stderr)
+        self.assertNotIn("PASS=", refused.stdout)
+        for target in "test", "lint", "lint-rooms", "build/init", "import-systemapi":
+            self.assertNotIn("not a target", make("-n", target, "FILE=x" if target == "import-systemapi" else "V=1").stderr)
+
     def test_those_that_it_takes_are_passed_on(self):
         for arguments in (["run", "EXIT=1", "TIER=1", "GANTRY_SEED=4"], ["test", "T=unit/"], ["bench", "N=1", "ONLY=sizes"],
                           ["test", "bench", "T=x", "N=1"], ["image", "PINNED=1", "V=1"]):

@@ -144,6 +144,20 @@ TEST(roles_get_objects_with_their_defaults)
 	config_free(c);
 }
 
+TEST(the_probe_of_a_container_is_a_program_with_its_defaults)
+{
+	struct config *c = parse("{\"services\": [{\"name\": \"s\", \"container\": {\"image\": \"a.b/c@sha256:"
+				 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}, "
+				 "\"ready\": {\"exec\": [\"/bin/r\"]}, \"watchdog\": {\"exec\": [\"/bin/h\"]}}]}");
+
+	CHECK_STR(error, "");
+	CHECK(c != NULL);
+	CHECK_STR(c->nodes[0].ready_json, "{\"name\":\"s\",\"command\":[\"/bin/r\"],\"user\":\"root\",\"directory\":\"/\","
+		  "\"umask\":\"0022\",\"no_new_privs\":true}");
+	CHECK(strstr(c->nodes[0].health_json, "\"no_new_privs\":true") != NULL);
+	config_free(c);
+}
+
 TEST(what_is_not_strict_json_is_refused_with_line_and_place)
 {
 	static const struct bad bad[] = {

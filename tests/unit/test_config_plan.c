@@ -278,6 +278,9 @@ TEST(a_refresh_names_what_is_there)
 		{REFRESH("\"log\": {\"needs\": [\"s\"]}, " SVC("\"enabled_if\": \"a\"")),
 		 "boot.json:1: log.needs: \"s\" runs only if \"a\": what needs it must have the same \"enabled_if\", "
 		 "or come \"after\" it"},
+		{REFRESH("\"logs\": {\"directory\": \"/l\", \"needs\": [\"s\"]}, " SVC("\"enabled_if\": \"a\"")),
+		 "boot.json:1: logs.needs: \"s\" runs only if \"a\": what needs it must have the same \"enabled_if\", "
+		 "or come \"after\" it"},
 		{"{" REFRESH_STAGES ", \"services\": [{\"name\": \"s\", \"command\": [\"/bin/s\"], \"enabled_if\": \"a\"}, "
 		 "{\"name\": \"t\", \"command\": [\"/bin/t\"], \"enabled_if\": \"b\", \"needs\": [\"s\"]}]}",
 		 "boot.json:1: services[1] \"t\": needs: \"s\" runs only if \"a\": what needs it must have the same "

@@ -68,6 +68,12 @@ class Logged(Pid1):
 
 
 class Files(unittest.TestCase):
+    def test_without_a_service_there_is_no_log_and_no_role_for_it(self):
+        with Pid1(boot(logs={"directory": "/t/log"})) as gantry:
+            gantry.wait("gantry", "booted")
+            self.assertEqual(gantry.ctl("status").returncode, 0)      # the loop has turned, so an exit would have been seen
+            self.assertFalse(gantry.find("service-log"))
+
     def test_each_service_has_a_file_with_its_lines_and_they_are_no_events(self):
         with Logged([service("one", "echo to stdout; echo to stderr >&2; exec sleep 1000"),
                      service("two", "printf 'no end of line'; exec sleep 1000", log={"events": True}),

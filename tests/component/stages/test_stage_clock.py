@@ -57,7 +57,7 @@ class Clock(PeerTest):
         with Stage('clock', {'socket': self.socket}) as stage:
             self.assertEqual(stage.wait(40), DONE)
             self.assertIn('source 10.77.0.3', stage.result)
-            self.assertNotIn('not told', stage.texts())
+            self.assertNotIn('not set online', stage.texts())
 
     def test_it_asks_by_udp_too(self):
         self.started(NtpServer())
