@@ -72,7 +72,7 @@ class Files(unittest.TestCase):
         with Pid1(boot(logs={"directory": "/t/log"})) as gantry:
             gantry.wait("gantry", "booted")
             self.assertEqual(gantry.ctl("status").returncode, 0)      # the loop has turned, so an exit would have been seen
-            self.assertFalse(gantry.find("service-log"))
+            self.assertFalse(gantry.find("service-log", kind="message"))
 
     def test_each_service_has_a_file_with_its_lines_and_they_are_no_events(self):
         with Logged([service("one", "echo to stdout; echo to stderr >&2; exec sleep 1000"),
