@@ -66,7 +66,7 @@ static void say_all(struct loop_timer *t)
 	(void)t;
 	for (size_t i = 0; i < SENDERS_MAX; i++)
 		say(senders[i].name, &senders[i].dropped, "");
-	say("gantry", &dropped_of_others, ", from senders that came and went");
+	say("gantry", &dropped_of_others, ", from short-lived senders");
 }
 
 bool sender_may(struct sender *sender, int64_t now_ns)
