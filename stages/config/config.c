@@ -143,7 +143,8 @@ static int give_secret(struct fetch *f, const char *path, const char *artifact)
 		return 0;
 	n = json_object_is_type(secret, json_type_string) ? json_object_get_string_len(secret) : 0;
 	if (n == 0 || n > DISK_KEY_MAX) {
-		report_event(EVENT_WARNING, "%s is not a string of 1 to %d bytes: no %s", path, DISK_KEY_MAX, artifact);
+		report_event(EVENT_WARNING, "%s is not a string of 1 to %d bytes: artifact %s not given", path,
+			     DISK_KEY_MAX, artifact);
 		return 0;
 	}
 	r = report_give(artifact, json_object_get_string(secret), (size_t)n);
@@ -215,7 +216,7 @@ static int give_again(struct stage_context *context, struct fetch *f)
 	if (r == 0)
 		r = give_kept(context, f);
 	if (r < 0) {
-		report_result("configuration not handed over: %s", strerror(-r));
+		report_result("passing the configuration to PID 1 failed: %s", strerror(-r));
 		return STAGE_AGAIN;
 	}
 	report_result("%zu bytes, changed", f->used);
@@ -264,7 +265,7 @@ static int give(struct stage_context *context, struct fetch *f, const char *key_
 	if (r >= 0)
 		r = give_kept(context, f);
 	if (r < 0) {
-		report_result("configuration not handed over: %s", strerror(-r));
+		report_result("passing the configuration to PID 1 failed: %s", strerror(-r));
 		return STAGE_AGAIN;
 	}
 	report_result("%zu bytes, %s", f->used, key ? "with a disk key" : "without a disk key");

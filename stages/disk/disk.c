@@ -147,7 +147,7 @@ static int refuse(struct work *w, const char *why)
 	report_event(EVENT_WARNING, "%s, serial %s, is not blank, but force_serial names it: %s",
 		     work_text(w, text), w->disk.serial, why);
 	w->reasons[0] = '\0';
-	return disk_format(w, "given up", true);
+	return disk_format(w, "overwritten, as force_serial demands", true);
 }
 
 static int take_up_blank(struct work *w)
@@ -183,7 +183,7 @@ static int take_up_unfinished(struct work *w, int unfinished, const char *why)
 	if (unfinished == 0)
 		return refuse(w, "its formatting was interrupted, but the TPM of this machine has no record of it");
 	report_event(EVENT_NOTICE, "%s: formatting was interrupted, starting again", work_text(w, text));
-	return w->may_format ? disk_format(w, "unfinished", false) :
+	return w->may_format ? disk_format(w, "partly formatted", false) :
 			       work_leave(w, "its formatting was interrupted, but \"format\" is false");
 }
 

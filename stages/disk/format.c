@@ -215,13 +215,13 @@ int disk_format(struct work *w, const char *state, bool forced)
 		w->worth_retry = key_error_may_pass(r);
 		return work_leave(w, why);
 	}
-	report_event(EVENT_NOTICE, "%s is %s: formatting, key by %s", work_text(w, text), state, names);
+	report_event(EVENT_NOTICE, "%s is %s: formatting, key from %s", work_text(w, text), state, names);
 	r = fill(w, luks, fd, why);
 	if (r == 0)
 		r = disk_close_keys(w, luks_uuid(luks), why);
 	if (r < 0)
 		return work_give_up(w, r == -ENOENT || r == -ENOEXEC || r == -EROFS ? STAGE_NEVER : STAGE_AGAIN, why);
 	work_tell_volume(luks_uuid(luks), names, true);
-	snprintf(how, sizeof(how), "formatted, key by %s", names);
+	snprintf(how, sizeof(how), "formatted, key from %s", names);
 	return disk_finish(w, how);
 }

@@ -247,7 +247,7 @@ static int make_sealed(struct key_place *place, const struct tpm_policy *policy,
 	if (r == 0 && getrandom(bytes.bytes, bytes.size, 0) != (ssize_t)bytes.size)
 		r = -EIO;
 	if (r < 0) {
-		snprintf(why, KEY_WHY_MAX, "no random key: %s", strerror(-r));
+		snprintf(why, KEY_WHY_MAX, "generating a key failed: %s", strerror(-r));
 		return r;
 	}
 	r = tpm_seal(tpm, policy, bytes.bytes, bytes.size, &blob, digest);

@@ -194,7 +194,8 @@ static int check_loaded(struct luks *luks, char *why)
 	const char *cipher = crypt_get_cipher(luks->device), *mode = crypt_get_cipher_mode(luks->device);
 
 	if (!cipher || !mode || strcmp(cipher, CIPHER) != 0 || strcmp(mode, CIPHER_MODE) != 0) {
-		snprintf(why, LUKS_WHY_MAX, "cipher \"%.40s-%.40s\"", cipher ? cipher : "", mode ? mode : "");
+		snprintf(why, LUKS_WHY_MAX, "cipher \"%.40s-%.40s\" is not %s", cipher ? cipher : "", mode ? mode : "",
+			 expected.cipher);
 		return -EBADMSG;
 	}
 	if (crypt_get_volume_key_size(luks->device) != KEY_SIZE ||

@@ -183,12 +183,12 @@ static int check_segment(struct json_object *segments, const struct luks_expect 
 		return luks_refuse(why, "not exactly one segment");
 	cipher = text_of(segment, "encryption");
 	if (!cipher || strcmp(cipher, expect->cipher) != 0)
-		return luks_refuse(why, "cipher \"%.48s\"", cipher ? cipher : "");
+		return luks_refuse(why, "cipher \"%.48s\" is not %s", cipher ? cipher : "", expect->cipher);
 	if (!only_members(segment, " type offset size iv_tweak encryption sector_size ") ||
 	    !is_text(segment, "type", "crypt"))
 		return luks_refuse(why, "segment is of an unsupported type");
 	if (!number_of(segment, "sector_size", 0, 1 << 20, &sector) || (sector != 512 && sector != 4096))
-		return luks_refuse(why, "sector size %" PRId64, sector);
+		return luks_refuse(why, "sector size %" PRId64 " is not supported", sector);
 	header->sector_size = (unsigned)sector;
 	if (!is_text(segment, "iv_tweak", "0") || !is_text(segment, "size", "dynamic"))
 		return luks_refuse(why, "segment does not cover the disk");

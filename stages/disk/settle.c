@@ -154,8 +154,8 @@ static void swap_on(const struct work *w)
 		r = swapon(path, 0) < 0 ? -errno : 0;
 	}
 	if (r < 0)
-		report_event(EVENT_WARNING, "no swap: %s/" SWAP_NAME " of %" PRIu64 " bytes: %s", w->mount, size,
-			     strerror(-r));
+		report_event(EVENT_WARNING, "swap file %s/" SWAP_NAME " (%" PRIu64 " bytes) not activated: %s",
+			     w->mount, size, strerror(-r));
 	else if (size)
 		report_event(EVENT_INFO, "swap on, %" PRIu64 " MiB", size >> 20);
 }

@@ -184,7 +184,7 @@ static int run(struct stage_context *context)
 	w.resolv_conf = option_string(context, "resolv_conf", "/etc/resolv.conf");
 	r = watch_resolv_conf(&w);
 	if (r < 0) {
-		report_result("%s: not watched: %s", w.resolv_conf, strerror(-r));
+		report_result("watching %s failed: %s", w.resolv_conf, strerror(-r));
 		return STAGE_AGAIN;
 	}
 	w.netlink = netlink_open();
@@ -195,7 +195,7 @@ static int run(struct stage_context *context)
 	}
 	r = lo_up(&w);
 	if (r < 0)
-		report_event(EVENT_WARNING, "lo not set up: %s", strerror(-r));
+		report_event(EVENT_WARNING, "setting lo up failed: %s", strerror(-r));
 	r = wait_network(&w);
 	if (r < 0) {
 		report_result("rtnetlink: %s", strerror(-r));

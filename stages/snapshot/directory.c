@@ -89,7 +89,7 @@ int directory_open(struct directory *d, const char *path, uid_t uid, gid_t gid)
 	if (d->fd < 0) {
 		errno = -d->fd;
 		d->fd = -1;
-		return fail_errno(d, "opening", "it");
+		return fail_errno(d, "opening", "the directory");
 	}
 	return 0;
 }
@@ -194,7 +194,7 @@ static int look_for_others(struct directory *d, enum directory_standing *ret)
 	stream = fd < 0 ? NULL : fdopendir(fd);
 	if (!stream) {
 		cleanup_close(&fd);
-		return fail_errno(d, "reading", "it");
+		return fail_errno(d, "reading", "the directory");
 	}
 	*ret = DIRECTORY_EMPTY;
 	while ((entry = readdir(stream))) {
@@ -469,7 +469,7 @@ int directory_open_part(struct directory *d, const struct manifest *m, uint32_t 
 	manifest_part_name(file, name);
 	fd = openat(d->parts_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return fail_errno(d, "opening the part of", file->path);
+		return fail_errno(d, "opening the partial file of", file->path);
 	if (fstat(fd, &st) < 0)
 		r = -errno;
 	else if (!S_ISREG(st.st_mode))
@@ -488,7 +488,7 @@ int directory_open_part(struct directory *d, const struct manifest *m, uint32_t 
 	if (r) {
 		close(fd);
 		errno = -r;
-		return fail_errno(d, "making room for", file->path);
+		return fail_errno(d, "allocating", file->path);
 	}
 	return fd;
 }
@@ -554,14 +554,14 @@ int directory_finish(struct directory *d, struct manifest *m)
 
 	/* Data was synced run by run; this is for sizes, owners and modes. */
 	if (syncfs(d->fd) < 0)
-		return fail_errno(d, "syncing", "it");
+		return fail_errno(d, "syncing", "the directory");
 	for (uint32_t i = 0; i < m->count; i++) {
 		r = give_name(d, m, i);
 		if (r)
 			return r;
 	}
 	if (syncfs(d->fd) < 0)
-		return fail_errno(d, "syncing", "it");
+		return fail_errno(d, "syncing", "the directory");
 	r = replace_file(d, "complete", mark, format_mark(m, mark, sizeof(mark)));
 	if (r)
 		return r;

@@ -147,7 +147,7 @@ static int begin(struct snapshot *s)
 		report_skipped("snapshot %s is complete", s->directory.reason);
 		return STAGE_DONE;
 	case DIRECTORY_POPULATED:
-		report_event(EVENT_WARNING, "%s holds %s, which no snapshot contains: left untouched",
+		report_event(EVENT_WARNING, "%s contains %s, which is not from a snapshot: directory left untouched",
 			     s->directory.path, s->directory.reason);
 		report_skipped("%s is already populated", s->directory.path);
 		return STAGE_DONE;

@@ -77,7 +77,7 @@ static void swap_off(void)
 		mounts_unescape(line);
 		r = within(call_swapoff, line, (int)within_left_ms() / 2);
 		if (r < 0)
-			report_event(EVENT_WARNING, "swap off %s: %s", line, strerror(-r));
+			report_event(EVENT_WARNING, "switching off swap %s failed: %s", line, strerror(-r));
 		else
 			report_event(EVENT_INFO, "swap off %s", line);
 	}
@@ -234,8 +234,8 @@ static int settle(const struct mount *mount)
 	int r = mount->fuse ? -EOPNOTSUPP : within(call_keep_clean, mount->path, CALL_MS);
 	int detached = within(call_detach, mount, CALL_MS);
 
-	report_event(r == 0 || r == -EALREADY ? EVENT_WARNING : EVENT_ERROR, "still busy, %s: %s%s",
-		     r == 0 ? "made read-only" : r == -EALREADY ? "frozen" : "left as it is", mount->path,
+	report_event(r == 0 || r == -EALREADY ? EVENT_WARNING : EVENT_ERROR, "%s is still busy: %s%s",
+		     mount->path, r == 0 ? "made read-only" : r == -EALREADY ? "frozen" : "left as it is",
 		     detached == 0 ? ", detached" : "");
 	return detached;
 }
@@ -262,7 +262,7 @@ static bool unmount_all(void)
 		wait_for_jobs(WITHIN_AGAIN_MS);
 	}
 	for (size_t i = 0; i < n_jobs; i++)
-		report_event(EVENT_ERROR, "unmounting %s did not finish, left behind", jobs[i].path);
+		report_event(EVENT_ERROR, "unmounting %s timed out: left behind", jobs[i].path);
 	return false;
 }
 
