@@ -81,7 +81,7 @@ static const char head[] =
 	"<path d=\"M0 0h3v6H0z\" style=\"fill:var(--off)\"/></pattern>"
 	"</defs>";
 
-/* What a tick may be apart, in milliseconds; beyond the last one, whole multiples of it. */
+/* Distances of ticks in milliseconds; beyond the last one, whole multiples of it. */
 static const int64_t steps_ms[] = {
 	1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 15000, 30000,
 	60000, 120000, 300000, 600000, 900000, 1800000, 3600000, 7200000, 14400000, 28800000, 43200000, 86400000,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements confine.h. The list of system calls is one of what is allowed; restrict.c says what becomes of others. */
+/* Implements confine.h. The system calls are an allow list; restrict.c decides what happens on others. */
 #include <errno.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -67,10 +67,10 @@ static const int allowed_calls[] = {
 
 static const int network_calls[] = {SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(socket)};
 
-/* Of TCP, which only who has a network has. EINVAL lets libmicrohttpd know that: it does not ask before each answer. */
+/* Of TCP, for roles with a network. libmicrohttpd takes EINVAL as "no TCP" and does not ask before each answer. */
 static const int tcp_calls[] = {SCMP_SYS(setsockopt)};
 
-/* Beside what no role calls: a file. */
+/* Also fatal: opening files, which these roles never do. */
 static const int deadly_calls[] = {SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2)};
 
 static int confine_calls(bool network)

@@ -30,7 +30,7 @@
 
 static struct api_options options;
 
-/* Standard error is a pipe to PID 1, each line an event: for what happens before descriptor 3 can be used. */
+/* Standard error is a pipe to PID 1, each line an event: for errors before descriptor 3 can be used. */
 static int fail(const char *what, const char *why)
 {
 	fprintf(stderr, "%s: %s\n", what, why);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From the checked file to struct config, but for what names refer to: plan.h resolves them.
+ * Fills struct config; plan.h resolves references.
  */
 #ifndef INIT_CONFIG_BUILD_H
 #define INIT_CONFIG_BUILD_H

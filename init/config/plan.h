@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The part of the check that looks at all nodes together: unique names, needs that exist and can be met, no circles, a
- * stage that gives each artifact.
+ * Checks all nodes together: unique names, needs that exist and can be met, no circles, a stage that gives each
+ * artifact.
  */
 #ifndef INIT_CONFIG_PLAN_H
 #define INIT_CONFIG_PLAN_H

@@ -114,7 +114,7 @@ static void make_configuration(void)
 
 /*
  * The machine's root may be the kernel's first one, out of which nothing can pivot; a copy of it, moved on top of it,
- * can be left. Slave: what is mounted later is seen here, and what is mounted here is not seen elsewhere.
+ * can be left. Slave: later mounts are seen here, and mounts made here are not seen elsewhere.
  */
 static void enter_namespace(void)
 {
@@ -132,8 +132,8 @@ static void enter_namespace(void)
 /* ---- asking podman -------------------------------------------------------------------------------------------- */
 
 /*
- * "Error: ..." without what is known anyway: that word, and the image at its beginning. What podman says besides is
- * kept while there is nothing better.
+ * "Error: ..." without that word and without the image at its beginning. Other lines of podman are kept only until
+ * there is an error.
  */
 void podman_keep_error(void *with, const char *line)
 {
@@ -230,7 +230,7 @@ bool podman_lock(struct podman *podman, bool wait)
 	return true;
 }
 
-/* ---- what is left of a container ------------------------------------------------------------------------------ */
+/* ---- remains of a container ----------------------------------------------------------------------------------- */
 
 static void network_line(void *with, const char *line)
 {

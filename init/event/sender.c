@@ -75,7 +75,7 @@ bool sender_may(struct sender *sender, int64_t now_ns)
 		return true;
 	sender->dropped++;
 	event_count_told_drop();
-	if (!timer.armed) {	/* once a second at most, with what was dropped in that second */
+	if (!timer.armed) {	/* once a second at most, with the number dropped in that second */
 		timer.fire = say_all;
 		loop_arm(&timer, now_ns + SAY_NS);
 	}

@@ -2,7 +2,7 @@
 /*
  * Implements envfile.h. A line is empty, a comment from its first character, or KEY=VALUE. A value is the rest of the
  * line as it stands; in double quotes \" and \\ are " and \, and in single quotes nothing is special. There is no
- * `export`, no expansion and no continuation: what a shell would do with them is what this replaces.
+ * `export`, no expansion and no continuation, unlike in a shell.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@ static bool is_name(const char *name, size_t size)
 		strspn(name, characters) >= size;
 }
 
-/* Takes the quotes away, in place. NULL, or what is wrong. */
+/* Removes the quotes, in place. NULL, or the error. */
 static const char *unquote(char *value)
 {
 	char quote = value[0], *to = value;
@@ -52,7 +52,7 @@ static const char *unquote(char *value)
 	return NULL;
 }
 
-/* What is wrong with the value of a line, or NULL. */
+/* The error in the value of a line, or NULL. */
 static const char *read_value(char *value)
 {
 	size_t n = strlen(value);
@@ -75,7 +75,7 @@ const char *envfile_find(const struct envfile *envfile, const char *name)
 	return NULL;
 }
 
-/* What is wrong with the line, or NULL. */
+/* The error in the line, or NULL. */
 static const char *take_line(char *line, struct envfile *ret)
 {
 	char *equals = strchr(line, '=');

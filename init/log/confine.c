@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the role service-log may do: write to files below one directory, and talk to PID 1. It is a user of its own in
- * a network of its own.
+ * Implements confine.h. The role service-log may write to files below one directory and talk to PID 1. It has its own
+ * user and network.
  */
 #include <errno.h>
 #include <linux/landlock.h>
@@ -33,7 +33,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(writev),
 };
 
-/* One more that nobody but an intruder calls: nothing here has a way out. */
+/* A system call that only an attacker would make: this role opens no socket. */
 static const int deadly_calls[] = {SCMP_SYS(socket)};
 
 int logconfine_identity(const char **ret_what)

@@ -38,7 +38,7 @@
 #define NICE          10
 #define READS_A_TURN  16
 #define REPORT_MS     1000	/* between two reports of lines that did not become events */
-#define FINISH_MS     1000	/* to read what ended services left in their pipes */
+#define FINISH_MS     1000	/* to read the pipes of ended services */
 #define THREAD_STACK  (256 * 1024)
 #define BASE_MEMORY   (64 << 20)
 #define NODE_MEMORY   (LOGRING_SIZE + sizeof(struct reader) + 16384)

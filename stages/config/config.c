@@ -32,7 +32,7 @@
 struct fetch {
 	const char *url, *ca;
 	size_t maximum;
-	struct secret body;	/* room for what the hub says comes, else for `maximum`; `used` bytes count */
+	struct secret body;	/* room for the announced length, else for `maximum`; `used` bytes count */
 	size_t used;
 	int memory;		/* whether there was room: 0 or negative errno */
 	struct json_object *document;
@@ -151,7 +151,7 @@ static int give_secret(struct fetch *f, const char *path, const char *artifact)
 	return r < 0 ? r : 1;
 }
 
-/* The document has the digest of the one that is in use. What cannot be compared is another. */
+/* The document has the digest of the one that is in use. A document that cannot be compared counts as changed. */
 static bool is_current(const struct fetch *f)
 {
 	_cleanup_(cleanup_close) int fd = -1;
@@ -223,7 +223,7 @@ static int give_again(struct stage_context *context, struct fetch *f)
 	return STAGE_DONE;
 }
 
-/* Only true is true: a text or a number is an error that is told, and switches nothing on. */
+/* Only true is true: a text or a number is reported as an error, and switches nothing on. */
 static const char *word_of(struct fetch *f, const char *key)
 {
 	struct json_object *value = NULL;

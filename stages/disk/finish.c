@@ -23,7 +23,7 @@
 #include "stages/lib/report.h"
 #include "stages/lib/tpmnv.h"
 
-/* What has the TPM know that the disk is open: nothing that runs later in this boot can unseal the key. */
+/* Extends PCR 15, so that no later process of this boot can unseal the disk key. */
 int disk_close_keys(const struct work *w, const char *uuid, char why[DISK_WHY_MAX])
 {
 	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
@@ -53,7 +53,7 @@ int disk_close_keys(const struct work *w, const char *uuid, char why[DISK_WHY_MA
 		doing = "raising the version counter";
 		r = tpm_counter_raise(tpm, TPM_VERSION_NV, w->place.approval.version);
 	}
-	/* The volume is whole, so a record of its making is of no use any more. */
+	/* The volume is whole, so the record of its formatting is removed. */
 	if (r == 0 && w->use_intent && intent_read(tpm, &intent) > 0 && intent_is_for(&intent, &w->disk)) {
 		doing = "removing the record of the formatting";
 		r = intent_clear(tpm);
@@ -75,7 +75,7 @@ static const char *size_text(uint64_t bytes, char text[24])
 	return text;
 }
 
-/* The volume reaches to the end of the disk by itself; what is in it has to be told. */
+/* The volume grows with the disk; the file system in it is grown here. */
 static void grow(const struct work *w)
 {
 	_cleanup_(cleanup_close) int fd = open(w->device, O_RDONLY | O_CLOEXEC);

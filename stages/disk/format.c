@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Makes the volume on a disk that is blank, or that the configuration gives up by name. The order is the safety: the
- * keys first, because without one nothing is begun; then the record in the TPM; then the mark in the disk's first
- * sector; the file system behind it; and the header last, whose first sector takes the mark's place. A power cut
- * before the mark leaves a blank disk, one after it a disk that mark and record say is ours to begin again, and one
- * after the header a whole volume. Without a record (`intent`: none) there is no mark either: the disk reads as blank
- * until the header is written, for which the file system leaves the disk's last megabyte alone.
+ * Makes the volume on a disk that is blank, or that force_serial names. The order is the safety: the keys first,
+ * because without one nothing is begun; then the record in the TPM; then the mark in the disk's first sector; the file
+ * system behind it; and the header last, whose first sector takes the mark's place. A power cut before the mark leaves
+ * a blank disk, one after it a disk that mark and record say is ours to begin again, and one after the header a whole
+ * volume. Without a record (`intent`: none) there is no mark either: the disk reads as blank until the header is
+ * written, for which the file system leaves the disk's last megabyte alone.
  */
 #define _GNU_SOURCE
 #include "format.h"
@@ -116,7 +116,7 @@ static int write_all(int fd, const void *bytes, size_t size, uint64_t offset)
 	return n == (ssize_t)size ? 0 : n < 0 ? -errno : -EIO;
 }
 
-/* What others have left where nothing of ours will be written over it. */
+/* Wipes foreign data at the edges of the disk, where this volume writes nothing. */
 static int wipe_edges(const struct work *w, int fd)
 {
 	_cleanup_(cleanup_free) char *zeros = calloc(1, HEAD_SIZE);

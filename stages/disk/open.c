@@ -86,7 +86,8 @@ static int name_keyslot(struct work *w, struct luks *luks, const struct key_sour
 }
 
 /*
- * What `enroll` asks for. A failure is told and the boot goes on: the volume is open, and the next boot tries again.
+ * Adds the keyslots that `enroll` lists. A failure is reported and the boot goes on: the volume is open, and the next
+ * boot tries again.
  */
 static void enroll_all(struct work *w, struct luks *luks, const struct key_source *by, int opened)
 {

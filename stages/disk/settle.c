@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What an opened volume needs besides its mount: the queues set for random reads, a swap file, directories for the
+ * Settings of an opened volume besides its mount: the queues set for random reads, a swap file, directories for the
  * services. A queue setting that the kernel refuses is a debug event; a swap file that cannot be made is a warning; a
  * directory that cannot be made fails the stage, since services need it.
  */
@@ -192,7 +192,7 @@ static int owner_of(struct json_object *item, struct directory *ret, char why[DI
 	return 0;
 }
 
-/* Step by step, and never through a link: what is on the disk may lead anywhere. */
+/* Step by step, and never through a link: a link on the disk may point anywhere. */
 static int make_directory(int root, const struct directory *d)
 {
 	_cleanup_(cleanup_close) int at = fcntl(root, F_DUPFD_CLOEXEC, 0);

@@ -68,7 +68,7 @@ static int read_all(struct tpm *tpm, ESYS_TR index, ESYS_TR session, uint8_t *by
 	return 0;
 }
 
-/* Opens an index and tells its public area. */
+/* Opens an index and reads its public area. */
 static int open_index(struct tpm *tpm, uint32_t index, ESYS_TR *ret, TPMS_NV_PUBLIC *ret_public)
 {
 	ESYS_TR handle = ESYS_TR_NONE;

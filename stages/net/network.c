@@ -33,7 +33,7 @@ struct wait {
 	int netlink;
 	int inotify;
 	struct netlink_view view;
-	char missing[256];	/* what is missing; empty: nothing */
+	char missing[256];	/* the first missing item; empty: none */
 };
 
 /* At least one nameserver line counts; an empty file is dhcpcd's or our hook's first half. */
@@ -121,7 +121,7 @@ static void drain(int fd)
 		;
 }
 
-/* One turn: sleeps until something changed or it is time to say what is missing. 0 or negative errno. */
+/* One turn: sleeps until something changed or the missing item is due to be reported. 0 or negative errno. */
 static int wait_change(struct wait *w, int64_t until)
 {
 	struct pollfd p[2] = {

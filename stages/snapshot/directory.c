@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Each step leaves a state from which the next boot can tell where it was: the plan replaces the old one by rename, a
- * part has its full size from the start, the journal is written anew when it is loaded (so what it says and what lies
- * there agree), and only a directory without a plan of ours is judged by what else it holds.
+ * part has its full size from the start, the journal is written anew when it is loaded (so its entries and the files
+ * agree), and only a directory without a plan of ours is judged by what else it holds.
  */
 #define _GNU_SOURCE
 #include "directory.h"
@@ -154,7 +154,7 @@ static int replace_file(struct directory *d, const char *name, const char *bytes
 	return fail_errno(d, "writing", name);
 }
 
-/* --- what is there --- */
+/* --- content of the directory --- */
 
 static size_t format_mark(const struct manifest *m, char *ret, size_t room)
 {
@@ -184,7 +184,7 @@ static bool is_empty_directory(int at, const char *name)
 	return true;
 }
 
-/* Is there anything that a snapshot could collide with, or that somebody may want to keep? */
+/* DIRECTORY_POPULATED: it holds files that a snapshot could collide with or that an operator may want to keep. */
 static int look_for_others(struct directory *d, enum directory_standing *ret)
 {
 	_cleanup_(cleanup_closedir) DIR *stream = NULL;
@@ -565,7 +565,7 @@ int directory_finish(struct directory *d, struct manifest *m)
 	r = replace_file(d, "complete", mark, format_mark(m, mark, sizeof(mark)));
 	if (r)
 		return r;
-	/* From here on it is complete; what is left over does not matter. */
+	/* From here on it is complete; leftovers do not matter. */
 	drop_stale_parts(d, NULL);
 	(void)unlinkat(d->state_fd, "parts", AT_REMOVEDIR);
 	(void)unlinkat(d->state_fd, "journal", 0);
