@@ -156,12 +156,12 @@ int stage_main(int argc, char **argv)
 	}
 	r = read_options(&context.options);
 	if (r < 0) {
-		report_result("options not readable: %s", strerror(-r));
+		report_result("reading the options failed: %s", strerror(-r));
 		return STAGE_NEVER;
 	}
 	r = enter_sandbox(stage);
 	if (r < 0) {
-		report_result("sandbox not entered: %s", strerror(-r));
+		report_result("entering the sandbox failed: %s", strerror(-r));
 		return STAGE_NEVER;
 	}
 	r = stage->run(&context);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * System calls that no stage has any business with: loading kernels and modules, looking into other processes,
- * leaving its namespaces, the raw machine. Whoever makes a stage run its own code finds them gone; the process is
- * killed by SIGSYS, which the plan tells as what it is. What a stage may do to files and peers is bounded by its
- * capabilities, not here.
+ * System calls that no stage has any business with: loading kernels and modules, looking into other processes, leaving
+ * its namespaces, the raw machine. An attacker who runs code in a stage does not have them: the process is killed by
+ * SIGSYS, and the plan reports that signal. Access to files and peers is bounded by its capabilities, not here.
  */
 #ifndef STAGES_SYSCALLS_H
 #define STAGES_SYSCALLS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Authentication. Until PID 1 hands over the stored password, no client can be authenticated, and routes.c and
- * boot.json say what is shown. After that every path needs Basic authentication if a password is stored. Wrong
+ * boot.json decide what is served. After that every path needs Basic authentication if a password is stored. Wrong
  * passwords are counted per address; after too many, requests of that address are refused for a while without checking
  * them, except with credentials that were right before.
  */

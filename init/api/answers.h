@@ -32,7 +32,7 @@ enum MHD_Result answer_status(struct request *request);
 /* metrics.c: the status for Prometheus. */
 enum MHD_Result answer_metrics(struct request *request);
 
-/* acts.c: what changes the machine. */
+/* acts.c: requests that change the machine. */
 enum MHD_Result answer_actions(struct request *request);
 enum MHD_Result answer_action(struct request *request);
 enum MHD_Result answer_upload(struct request *request);

@@ -7,7 +7,7 @@
 
 /*
  * For an answer made of PID 1's status: true once `write` has put it into request->text, `room` bytes at most. False:
- * *ret is what the answer returns now; if the request waits, the answer is called again.
+ * *ret is the answer's return value; if the request waits, the answer is called again.
  */
 bool ask_status(struct request *request, size_t room, void (*write)(struct text *t, const struct status *status),
 		enum MHD_Result *ret);

@@ -26,7 +26,7 @@ struct bootlog {
 	bool json;
 	bool waiting;			/* suspended until there is data */
 	bool begun;			/* PID 1 has answered */
-	bool closed;			/* end of file; PID 1's answer may follow, as it closes what it refuses */
+	bool closed;			/* end of file; PID 1's answer may follow, since it closes a refused socket */
 	bool orphan;			/* the request is over, but PID 1 will still answer */
 	int64_t result;
 };
@@ -138,7 +138,7 @@ static enum MHD_Result begin(struct request *request, struct bootlog *b)
 	return MHD_YES;
 }
 
-/* There is data, or PID 1 has answered. none: the message if there is no such log. */
+/* Data has arrived, or PID 1 has answered. none: the message if the log does not exist. */
 static enum MHD_Result go_on(struct request *request, const char *none)
 {
 	struct bootlog *b = request->kept;

@@ -16,7 +16,7 @@ struct bootlog_request {
 	uint32_t json;		/* an array, or lines */
 };
 
-/* The first byte of the answer: the log follows, or there is no such log. Without either, reading it failed. */
+/* The first byte of the answer: the log follows, or it does not exist. Without either, reading it failed. */
 #define BOOTLOG_FOUND '+'
 #define BOOTLOG_NONE  '-'
 

@@ -81,7 +81,7 @@ static const char head[] =
 	"<path d=\"M0 0h3v6H0z\" style=\"fill:var(--off)\"/></pattern>"
 	"</defs>";
 
-/* What a tick may be apart, in milliseconds; beyond the last one, whole multiples of it. */
+/* Distances of ticks in milliseconds; beyond the last one, whole multiples of it. */
 static const int64_t steps_ms[] = {
 	1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 15000, 30000,
 	60000, 120000, 300000, 600000, 900000, 1800000, 3600000, 7200000, 14400000, 28800000, 43200000, 86400000,
@@ -264,7 +264,7 @@ static void put_state(struct text *t, const struct control_node *node)
 {
 	text_put(t, state_names[node->state]);
 	if (node->attempts > 1)
-		text_printf(t, ", %" PRIu32 " %s", node->attempts, node->kind == NODE_SERVICE ? "starts" : "tries");
+		text_printf(t, ", %" PRIu32 " %s", node->attempts, node->kind == NODE_SERVICE ? "starts" : "attempts");
 }
 
 /* The same as text: shown at the pointer, and read by screen readers. */
@@ -414,7 +414,7 @@ static void put_legend(struct drawing *d)
 		if (there[i])
 			put_sample(d, state_names[i], state_names[i], &x);
 	if (earlier)
-		put_sample(d, "early", "earlier tries", &x);
+		put_sample(d, "early", "earlier attempts", &x);
 	text_at(d, "s", x);
 	text_put(d->t, "dashed: start ");
 	text_put(d->t, d->status->boot.ended_ns > 0 ? "and end of the boot" : "of the boot");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements confine.h. The list of system calls is one of what is allowed; restrict.c says what becomes of others. */
+/* Implements confine.h. The system calls are an allow list; restrict.c decides what happens on others. */
 #include <errno.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -41,14 +41,14 @@ static int become_user(const char **what)
 	gid_t gid;
 	int r;
 
-	*what = "user " USER;
+	*what = "looking up user " USER " failed";
 	r = account_user(PASSWD, USER, &uid, &gid);
 	if (r < 0)
 		return r;
-	*what = EMPTY_ROOT;
+	*what = "changing the root to " EMPTY_ROOT " failed";
 	if ((mkdir(EMPTY_ROOT, 0555) < 0 && errno != EEXIST) || chroot(EMPTY_ROOT) < 0 || chdir("/") < 0)
 		return -errno;
-	*what = "becoming " USER;
+	*what = "changing to user " USER " failed";
 	return privilege_user(uid, gid, NULL, 0);
 }
 
@@ -67,10 +67,10 @@ static const int allowed_calls[] = {
 
 static const int network_calls[] = {SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(socket)};
 
-/* Of TCP, which only who has a network has. EINVAL lets libmicrohttpd know that: it does not ask before each answer. */
+/* Of TCP, for roles with a network. libmicrohttpd takes EINVAL as "no TCP" and does not ask before each answer. */
 static const int tcp_calls[] = {SCMP_SYS(setsockopt)};
 
-/* Beside what no role calls: a file. */
+/* Also fatal: opening files, which these roles never do. */
 static const int deadly_calls[] = {SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2)};
 
 static int confine_calls(bool network)
@@ -89,7 +89,7 @@ int confine(const struct confinement *c, const char **ret_what)
 {
 	int r = 0;
 
-	*ret_what = "network";
+	*ret_what = "creating the network and IPC namespaces failed";
 	limit_descriptors(c->descriptors);
 	if (geteuid() == 0) {
 		if (!c->network && unshare(CLONE_NEWNET | CLONE_NEWIPC) < 0)
@@ -102,14 +102,14 @@ int confine(const struct confinement *c, const char **ret_what)
 	limit(RLIMIT_FSIZE, c->file_bytes);
 	limit(RLIMIT_NPROC, 0);
 	limit(RLIMIT_AS, c->address_space);
-	*ret_what = "capabilities";
+	*ret_what = "dropping the capabilities failed";
 	r = restrict_capabilities();
 	if (r < 0)
 		return r;
-	*ret_what = "landlock";
+	*ret_what = "restricting files and network with landlock failed";
 	r = landlock_restrict(-1, 0, c->network ? c->port : -1);
 	if (r < 0)
 		return r;
-	*ret_what = "system calls";
+	*ret_what = "installing the system call filter failed";
 	return confine_calls(c->network);
 }

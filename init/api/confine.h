@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a role of the API gives up before the first byte from outside: root, every capability, all files (an empty root
- * and landlock), new privileges and processes, core dumps, memory and descriptors without bound, every system call that
- * it does not need and, for api, the network.
+ * Confinement of the API's roles, before the first byte from outside. A role gives up root, every capability, all files
+ * (an empty root and landlock), new privileges and processes, core dumps, memory and descriptors without bound, every
+ * system call that it does not need and, for api, the network.
  */
 #ifndef INIT_API_CONFINE_H
 #define INIT_API_CONFINE_H
@@ -20,8 +20,7 @@ struct confinement {
 };
 
 /*
- * 0, or negative errno with what could not be given up in *ret_what. A role that was not started as root stays who it
- * is.
+ * 0, or negative errno with the failed step in *ret_what. A role that was not started as root keeps its user.
  */
 int confine(const struct confinement *c, const char **ret_what);
 

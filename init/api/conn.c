@@ -202,7 +202,7 @@ static void look(struct conn *c)
 	else if (c->out)
 		give_time(c, PROGRESS_NS);
 	else
-		c->due_ns = 0;	/* what PID 1 is doing has its own deadline */
+		c->due_ns = 0;	/* PID 1's work has its own deadline */
 }
 
 /* Sets c->in if there is data. After a record that was read completely, epoll reports the next one. */

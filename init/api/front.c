@@ -36,7 +36,7 @@
 static struct api_options options;
 static struct identity identity;	/* wiped once it is in use */
 
-/* Standard error is a pipe to PID 1, each line an event: for what happens before descriptor 3 can be used. */
+/* Standard error is a pipe to PID 1, each line an event: for errors before descriptor 3 can be used. */
 static int fail(const char *what, const char *why)
 {
 	fprintf(stderr, "%s: %s\n", what, why);
@@ -54,7 +54,7 @@ static void say_listening(int result)
 	struct text t = TEXT_FIXED(line);
 
 	if (result < 0)
-		text_printf(&t, "listen on %s: %s; trying again", options.listen, strerror(-result));
+		text_printf(&t, "cannot listen on %s: %s; trying again", options.listen, strerror(-result));
 	else
 		text_printf(&t, "listens on %s", options.listen);
 	say(result < 0 ? EVENT_ERROR : EVENT_INFO, &t);
@@ -148,7 +148,7 @@ int front_main(int argc, char **argv)
 	prctl(PR_SET_NAME, "gantry-api-tls");
 	signal(SIGPIPE, SIG_IGN);
 	if (api_options_read(&options, error, sizeof(error)) < 0)
-		return fail("options", error);
+		return fail("reading the options failed", error);
 	confinement.port = port();
 	confinement.descriptors = 2 * options.connections + 64;
 	r = confine(&confinement, &what);
@@ -160,7 +160,7 @@ int front_main(int argc, char **argv)
 		r = use(fingerprint);
 	if (r < 0) {
 		mbedtls_strerror(r, error, sizeof(error));
-		return fail("certificate", error);
+		return fail("creating the certificate failed", error);
 	}
 	r = loop_init();
 	if (r == 0)
@@ -170,7 +170,7 @@ int front_main(int argc, char **argv)
 	if (r == 0)
 		r = pid1_init(CONTROL_FD, gone, handed);
 	if (r < 0)
-		return fail("start", strerror(-r));
+		return fail("starting the role failed", strerror(-r));
 	say_made(fingerprint);
 	listen_start((struct sockaddr *)&options.address, options.address_size, say_listening);
 	loop_run(NULL);

@@ -20,7 +20,7 @@ int http_serve(int fd, const struct sockaddr *peer, socklen_t peer_size);
 /* No request is being answered. */
 bool http_idle(void);
 
-/* Lets libmicrohttpd do what is due; called after every turn of the loop. */
+/* Runs the due work of libmicrohttpd; called after every turn of the loop. */
 void http_run(void);
 
 #endif

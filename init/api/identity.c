@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The certificate is what the older System API makes (P-256, O=Acme, 365 days, 128-bit serial, a CA that serves
+ * The certificate is like the one of the older System API (P-256, O=Acme, 365 days, 128-bit serial, a CA that serves
  * itself, a PKCS#8 key), so that clients which pin or trust one such certificate treat ours alike.
  */
 #include <arpa/inet.h>

@@ -12,7 +12,7 @@
 
 #define LISTEN_AGAIN_NS 1000000000LL
 #define ACCEPTS_A_TURN  32
-#define BACKLOG         4096	/* a burst waits here; what does not fit would try again only after a second */
+#define BACKLOG         4096	/* a burst waits here; a client beyond it would try again only after a second */
 
 static void (*tell)(int result);
 static int told;

@@ -22,7 +22,7 @@ struct walk {
 	int64_t ends[2];
 	int file;
 	int64_t boot;			/* the one that the line at hand belongs to, from 0; -1: none yet */
-	char boot_id[LOG_BOOT_ID_MAX];	/* its id; "": its beginning is no longer in the log */
+	char boot_id[LOG_BOOT_ID_MAX];	/* its id; "": the log no longer has its beginning */
 	struct log_lines lines;
 	char record[EVENT_RECORD_MAX];
 	int record_size;		/* above 0: the line is an event */

@@ -30,7 +30,7 @@
 
 static struct api_options options;
 
-/* Standard error is a pipe to PID 1, each line an event: for what happens before descriptor 3 can be used. */
+/* Standard error is a pipe to PID 1, each line an event: for errors before descriptor 3 can be used. */
 static int fail(const char *what, const char *why)
 {
 	fprintf(stderr, "%s: %s\n", what, why);
@@ -75,7 +75,7 @@ int api_main(int argc, char **argv)
 	prctl(PR_SET_NAME, "gantry-api");
 	signal(SIGPIPE, SIG_IGN);
 	if (api_options_read(&options, error, sizeof(error)) < 0)
-		return fail("options", error);
+		return fail("reading the options failed", error);
 	confinement.file_bytes = largest_upload();
 	confinement.descriptors = 2 * options.connections + 64;
 	r = confine(&confinement, &what);
@@ -95,7 +95,7 @@ int api_main(int argc, char **argv)
 	if (r == 0)
 		r = pid1_follow();
 	if (r < 0)
-		return fail("start", strerror(-r));
+		return fail("starting the role failed", strerror(-r));
 	loop_run(http_run);
 	return 0;
 }

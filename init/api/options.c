@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PID 1 has checked boot.json before; what is checked here is only what could make this process misbehave.
+ * PID 1 has checked boot.json before; only values that could make this process misbehave are checked again.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The stored password. Two forms: what the older System API stored, 64 lower-case hex digits of SHA-256(password and
- * salt of boot.json), and "pbkdf2-sha256$ITERATIONS$SALT$HASH" (salt and hash in hex), which makes guessing from a
- * stolen file slow. The slow form is computed in pieces, so that other requests do not wait for it.
+ * The stored password. Two forms: that of the older System API, 64 lower-case hex digits of SHA-256(password and salt
+ * of boot.json), and "pbkdf2-sha256$ITERATIONS$SALT$HASH" (salt and hash in hex), which makes guessing from a stolen
+ * file slow. The slow form is computed in pieces, so that other requests do not wait for it.
  */
 #ifndef INIT_API_PASSWORD_H
 #define INIT_API_PASSWORD_H

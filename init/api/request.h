@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One request on its way through the HTTP side: what http.c knows about it, and what an answer needs. An answer either
- * queues a response (respond*), or suspends the request and is called again after request_resume(); `asked` says which
- * of the two calls it is. A new route is a row in routes.c, a function in answers.h, and its entry in
- * docs/openapi.yaml; what it asks of PID 1 is a request of gantry/control.h, sent by pid1.h.
+ * One request on its way through the HTTP side: the fields of http.c, and those of its answer. An answer either queues
+ * a response (respond*), or suspends the request and is called again after request_resume(); `asked` says which of the
+ * two calls it is. A new route is a row in routes.c, a function in answers.h, and its entry in docs/openapi.yaml; a
+ * request to PID 1 is one of gantry/control.h, sent by pid1.h.
  */
 #ifndef INIT_API_REQUEST_H
 #define INIT_API_REQUEST_H
@@ -30,7 +30,7 @@ enum access {
 	ACCESS_ACT,	/* never before the disk is open, and not if another site's page caused the request */
 };
 
-/* What becomes of a request's body. */
+/* Treatment of a request's body. */
 enum body {
 	BODY_IGNORED,	/* read and thrown away */
 	BODY_TEXT,	/* in request->text */
@@ -59,7 +59,7 @@ struct request {
 	const struct route *route;
 	struct MHD_Connection *connection;
 	const char *method;
-	const char *name;		/* what follows the route's path; "" if nothing does */
+	const char *name;		/* the rest behind the route's path; "": none */
 	bool allowed;			/* the route has this method */
 	size_t body_max, body_size;
 	int body_fd;			/* -1: none */
@@ -75,7 +75,7 @@ struct request {
 	void (*release)(void *kept);
 };
 
-/* Each takes over `response` (NULL: no memory) and returns what MHD wants. type may be NULL. */
+/* Each takes over `response` (NULL: no memory) and returns MHD's result. type may be NULL. */
 enum MHD_Result respond(struct request *request, unsigned code, const char *type, struct MHD_Response *response);
 
 /* body must be a constant. */
@@ -88,7 +88,7 @@ enum MHD_Result respond_error(struct request *request, unsigned code, const char
 struct MHD_Response *response_of_text(struct request *request);
 enum MHD_Result respond_text(struct request *request, unsigned code, const char *type);
 
-/* 503: PID 1 is busy, or there is no memory. */
+/* 503: PID 1 is busy, or out of memory. */
 enum MHD_Result respond_unavailable(struct request *request);
 
 /* 503: it needs the disk, or the stored password, and the disk is not open. */

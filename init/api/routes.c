@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The table of routes: path, methods, when a client may have the answer, what becomes of the request's body, and the
+ * The table of routes: path, methods, when a client may have the answer, the treatment of the request's body, and the
  * function that answers. http.c applies all of it, so an answer is only called for a request that its row admits. The
  * routes of the older System API behave as they did there (docs/system-api.md).
  */

@@ -466,7 +466,7 @@ int store_main(int argc, char **argv)
 	if (!strcmp(argv[2], "service-log") && argc > 3)
 		return read_service_log(argv[3]);
 	if (api_options_read(&options, error, sizeof(error)) < 0)
-		return fail("options", error);
+		return fail("reading the options failed", error);
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
 		if (!strcmp(verbs[i].verb, argv[2]))
 			return verbs[i].run(argc > 3 ? argv[3] : "");

@@ -195,3 +195,13 @@ int build_config(struct config *config, struct json_object *root)
 		r = build_action(&config->pool, &config->actions[i], json_object_array_get_idx(actions, i));
 	return r < 0 ? r : build_nodes(config, root);
 }
+
+#define DAEMON_NEEDS(name) {#name, offsetof(struct config, name##_needs), offsetof(struct config, n_##name##_needs)}
+
+const struct daemon_needs daemon_needs[] = {DAEMON_NEEDS(log), DAEMON_NEEDS(logs), DAEMON_NEEDS(api), {0}};
+
+uint16_t *daemon_needs_of(const struct daemon_needs *daemon, struct config *config, size_t **ret_n)
+{
+	*ret_n = (void *)((char *)config + daemon->n_needs);
+	return (void *)((char *)config + daemon->needs);
+}

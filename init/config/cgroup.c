@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements cgroup.h: one row a setting. The kernel checks all other settings when the service starts. */
+/* Implements cgroup.h: one row for each setting. The kernel checks all other settings when the service starts. */
 #include <stdint.h>
 #include <string.h>
 
@@ -34,7 +34,7 @@ static const struct setting {
 	{"cpu.max", FORM_QUOTA, true, 1000, UINT64_MAX,
 	 "is not a quota and period in microseconds (example: \"50000 100000\")"},
 	{"io.weight", FORM_WEIGHT, false, 1, 10000, "is not a weight from 1 to 10000 (examples: \"100\", \"8:0 100\")"},
-	/* The kernel takes no number at or above what it can have at all. */
+	/* The kernel refuses numbers above its own limit of processes. */
 	{"pids.max", FORM_NUMBER, true, 1, 4194304, "is neither \"max\" nor a number from 1 to 4194304"},
 };
 
@@ -46,7 +46,7 @@ static const struct setting *find(const char *name)
 	return NULL;
 }
 
-/* Digits; what is behind them is *ret_end. */
+/* Digits; *ret_end is behind them. */
 static bool number(const char *text, uint64_t *ret, const char **ret_end)
 {
 	uint64_t value = 0;

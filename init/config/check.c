@@ -436,7 +436,7 @@ int check_object(struct check *check, const struct place *place, struct json_obj
 	return keys->check ? keys->check(check, place, object) : 0;
 }
 
-/* An option that is called user or group names an account, in whatever stage. */
+/* An option named user or group refers to an account, in every stage. */
 static const struct format *account_format_of(const char *option)
 {
 	return !strcmp(option, "user") ? &user_format : !strcmp(option, "group") ? &group_format : NULL;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The shape of a configuration as tables of keys, and the one function that checks a JSON object against them.
- * The content of the tables (types, ranges, choices, formats, defaults) is also what `gantryctl check --keys`
- * prints and what the schema in docs/ is tested against. Stage options come as include/gantry/stage.h's
- * tables and are checked alike.
+ * The shape of a configuration as tables of keys, and the one function that checks a JSON object against them. The
+ * content of the tables (types, ranges, choices, formats, defaults) is also printed by `gantryctl check --keys`, and
+ * the schema in docs/ is tested against it. Stage options come as include/gantry/stage.h's tables and are checked
+ * alike.
  */
 #ifndef INIT_CONFIG_CHECK_H
 #define INIT_CONFIG_CHECK_H
@@ -71,7 +71,7 @@ struct key {
 	enum key_type type;
 	unsigned flags;
 	int64_t minimum, maximum;	/* both 0: no bound */
-	const char *fallback;		/* what an absent key means, strings without quotes; NULL: nothing */
+	const char *fallback;		/* the default, strings without quotes; NULL: none */
 	const char *const *choices;	/* strings: allowed values, NULL-ended */
 	const struct format *format;	/* of a string, of each of KEY_STRINGS, of the names of KEY_STRING_MAP */
 	const struct keys *members;	/* KEY_OBJECT, KEY_OBJECTS */
@@ -88,7 +88,7 @@ struct key {
 
 struct keys {
 	const struct key *keys;
-	/* What no table says; called when the object fits its keys. May be NULL. */
+	/* Checks beyond the table; called when the object fits its keys. May be NULL. */
 	int (*check)(struct check *check, const struct place *place, struct json_object *object);
 };
 
@@ -102,7 +102,7 @@ struct check {
 	size_t error_size;
 };
 
-/* The way to a value, kept on the stack of those who walk: a member `key` or an item `index` of what `up` leads to. */
+/* The path to a value, on the stack of its walker: a member `key` or an item `index` of the value at `up`. */
 struct place {
 	const struct place *up;		/* NULL: the whole file */
 	const char *key;
@@ -118,7 +118,7 @@ int check_fail(struct check *check, const struct place *place, const char *fmt, 
 int check_fail_at(struct check *check, const struct place *place, const struct place *line_of, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* The same with the line of a member of place: for what is wrong with a key, not with its value. */
+/* The same with the line of a member of place: for an error in a key, not in its value. */
 int check_fail_member(struct check *check, const struct place *place, const char *member, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
@@ -143,7 +143,7 @@ struct nearest {
 void nearest_try(struct nearest *nearest, const char *name);
 const char *nearest_hint(const struct nearest *nearest, char *buffer);
 
-/* Values of a checked object: what is there, or what the table says instead. */
+/* Values of a checked object: the file's, or the table's default. */
 const char *key_string(struct json_object *object, const struct keys *keys, const char *name);
 double key_number(struct json_object *object, const struct keys *keys, const char *name);
 bool key_boolean(struct json_object *object, const struct keys *keys, const char *name);

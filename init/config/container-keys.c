@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The keys of a service's `container` and of the top-level `containers`, with the formats of their strings. All of
- * them end up as arguments of podman, so each format is narrower than what podman itself would take: no value can
- * be read as an option, as a second option of a list, or as a tag that moves.
+ * The keys of a service's `container` and of the top-level `containers`, with the formats of their strings. All of them
+ * end up as arguments of podman, so each format is narrower than podman's own: no value can be read as an option, as a
+ * second option of a list, or as a tag that moves.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -56,7 +56,7 @@ static bool is_port(const char *at, size_t n)
 	return port > 0 && port < 65536 && digits[0] != '0';
 }
 
-/* A registry: what has a dot, a port, or is localhost. Without one podman would look the image up in a search list. */
+/* A registry: a name with a dot or a port, or localhost. Otherwise podman would search a list of registries. */
 static bool is_registry(const char *at, size_t n)
 {
 	const char *colon = memchr(at, ':', n);

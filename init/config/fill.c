@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements fill.h: one case a way in which a value is kept. The values fit their rows, so nothing can be wrong. */
+/* Implements fill.h: one case for each way to keep a value. The values have been checked, so no case fails. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -85,7 +85,7 @@ static int put_pairs(struct pool *pool, struct json_object *map, struct config_p
 	return 0;
 }
 
-/* ret: where the pointer to the first struct goes, whatever its type. */
+/* ret: where the pointer to the first struct goes, of any type. */
 static int put_objects(struct pool *pool, struct json_object *array, const struct key *key, void *ret, size_t *ret_n)
 {
 	char *items = pool_take(pool, (fill_count(array) + 1) * key->item_size);

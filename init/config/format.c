@@ -193,7 +193,7 @@ static bool fits_group(struct json_object *root, const char *value)
 	return in_users(root, value, true);
 }
 
-/* Actions and uploads: what the older System API's had, as one segment of a path. */
+/* Names of actions and uploads: one segment of a path, with the characters of the older System API. */
 static bool fits_act(struct json_object *root, const char *value)
 {
 	size_t n = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");

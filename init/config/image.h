@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The part of the check that looks into the image which the configuration is for.
+ * Checks a configuration against the image it is for.
  */
 #ifndef INIT_CONFIG_IMAGE_H
 #define INIT_CONFIG_IMAGE_H

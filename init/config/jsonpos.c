@@ -16,7 +16,7 @@
 struct walk {
 	struct jsonpos *pos;
 	char *text;
-	uint32_t value;				/* being scanned; once it is complete: what it is in */
+	uint32_t value;				/* being scanned; once it is complete, its parent */
 	uint32_t counts[JSONPOS_DEPTH_MAX + 1];	/* values so far, at each depth */
 	bool keyed;				/* the value that begins is a member: its key was its beginning */
 };

@@ -24,7 +24,7 @@ struct jsonpos_value {
 
 struct jsonpos {
 	const char *text;
-	struct jsonpos_value *values;	/* in the order of the text; a parent is before what it holds */
+	struct jsonpos_value *values;	/* in the order of the text; a parent is before its members */
 	size_t n_values;
 	uint32_t error_line;		/* after a failed scan: its line, the value around it, the reason */
 	uint32_t error_value;
@@ -32,9 +32,9 @@ struct jsonpos {
 };
 
 /*
- * Scans size bytes of text, blanking its comments, and fills *pos, which keeps pointing into text. 0, -EINVAL
- * with the three error fields set, or -ENOMEM. Refused besides what json_scan() refuses: duplicate keys, escapes in
- * keys, numbers with an exponent or more than 18 digits, and what exceeds the limits above. jsonpos_deinit() is needed
+ * Scans size bytes of text, blanking its comments, and fills *pos, which keeps pointing into text. 0, -EINVAL with the
+ * three error fields set, or -ENOMEM. Refused in addition to the errors of json_scan(): duplicate keys, escapes in
+ * keys, numbers with an exponent or more than 18 digits, and values beyond the limits above. jsonpos_deinit() is needed
  * in every case.
  */
 int jsonpos_scan(struct jsonpos *pos, char *text, size_t size);

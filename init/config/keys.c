@@ -148,7 +148,7 @@ static int check_command(struct check *check, const struct place *place, struct 
 	return check_fail(check, &at, "%s %s", check_quote(quoted, program), path_format.wrong);
 }
 
-/* A container brings its own program: what is set for one here would be ignored. */
+/* A container brings its own program, so settings of a program would have no effect. */
 static int check_beside_container(struct check *check, const struct place *place, struct json_object *object)
 {
 	for (const struct key *key = service_keys.keys; key->name; key++)

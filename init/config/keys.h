@@ -11,7 +11,7 @@ extern const struct keys config_keys, held_keys, shutdown_keys, events_keys, sta
 	restart_keys, ready_keys, watchdog_keys, logs_keys, service_log_keys, api_keys, action_keys, upload_keys,
 	refresh_keys, change_keys, hardware_keys;
 
-/* NULL: there is no such type. */
+/* NULL: no such type. */
 const struct stage *stage_find(const char *type);
 
 #endif

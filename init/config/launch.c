@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Finds, before there is a machine, what would fail or have no effect in the launcher: steps with too many or too few
- * keys, files for others that would be in the service's private /tmp, and resource limits that the kernel refuses.
+ * Finds settings that would fail or have no effect in the launcher, before there is a machine: steps with too many or
+ * too few keys, files for others that would be in the service's private /tmp, and resource limits that the kernel
+ * refuses.
  */
 #include <errno.h>
 #include <stdlib.h>

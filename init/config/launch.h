@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The part of the check that is about launching: of a service, or of an action's command, whose keys are right one by
- * one.
+ * Checks the launching of a service or of an action's command, after each of its keys has been checked by itself.
  */
 #ifndef INIT_CONFIG_LAUNCH_H
 #define INIT_CONFIG_LAUNCH_H

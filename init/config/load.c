@@ -30,7 +30,7 @@ void config_free(struct config *config)
 	free(config);
 }
 
-/* The place of a value of the scan, for errors of the scan itself: there are no objects yet. */
+/* The place of a value of the scan, for errors of the scan itself, before objects exist. */
 static void scan_place(const struct jsonpos *pos, uint32_t value, char *text, size_t size)
 {
 	const struct jsonpos_value *at = &pos->values[value];
@@ -126,7 +126,7 @@ int config_parse(const char *name, const char *text, size_t size, struct config 
 	return parse_for(-1, name, text, size, ret, error, error_size);
 }
 
-/* The whole file in *ret, to be freed; its size, -EFBIG, or what open and read say. */
+/* The whole file in *ret, to be freed; its size, -EFBIG, or the errno of open or read. */
 static ssize_t read_file(const char *path, char **ret)
 {
 	size_t size = 0;

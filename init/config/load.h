@@ -24,7 +24,7 @@ int config_load_for(int image_fd, const char *path, struct config **ret, char *e
 /* The same for size bytes of text that came from a file of this name. The text is not changed. */
 int config_parse(const char *name, const char *text, size_t size, struct config **ret, char *error, size_t error_size);
 
-/* One line a key, sorted as in the tables: PATH TYPE and then what holds for it; for `gantryctl check --keys`. */
+/* One line a key, sorted as in the tables: PATH TYPE and its bounds; for `gantryctl check --keys`. */
 void config_print_keys(FILE *out);
 
 void config_free(struct config *config);

@@ -10,6 +10,7 @@
 
 #include <json-c/json.h>
 
+#include "build.h"
 #include "keys.h"
 #include "plan.h"
 #include "refresh.h"
@@ -122,16 +123,6 @@ static int resolve(struct check *check, const struct config *config, const struc
 		ret[(*ret_n)++] = (uint16_t)found;
 	}
 	return 0;
-}
-
-#define DAEMON_NEEDS(name) {#name, offsetof(struct config, name##_needs), offsetof(struct config, n_##name##_needs)}
-
-const struct daemon_needs daemon_needs[] = {DAEMON_NEEDS(log), DAEMON_NEEDS(logs), DAEMON_NEEDS(api), {0}};
-
-uint16_t *daemon_needs_of(const struct daemon_needs *daemon, struct config *config, size_t **ret_n)
-{
-	*ret_n = (void *)((char *)config + daemon->n_needs);
-	return (void *)((char *)config + daemon->needs);
 }
 
 static int resolve_all(struct check *check, struct config *config)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The tables of keys, written out: one line a key, tab-separated columns PATH TYPE BOUNDS DEFAULT VALUES
- * FLAGS, "-" where a column does not apply. For the options of a stage type, DEFAULT is the type's defaults for
- * the stage's other keys. Values are the allowed words, or the name of a format. For operators, and for the test that
- * compares docs/boot.schema.json with the code.
+ * Prints the tables of keys: one line for each key, tab-separated columns PATH TYPE BOUNDS DEFAULT VALUES FLAGS, "-"
+ * where a column does not apply. For the options of a stage type, DEFAULT is the type's defaults for the stage's other
+ * keys. Values are the allowed words, or the name of a format. Read by operators, and by the test that compares
+ * docs/boot.schema.json with the code.
  */
 #include <inttypes.h>
 #include <string.h>

@@ -7,6 +7,7 @@
 
 #include <gantry/report.h>
 
+#include "build.h"
 #include "keys.h"
 #include "plan.h"
 #include "refresh.h"
@@ -162,8 +163,8 @@ static int check_needs(struct check *check, const struct config *config, const u
 		const struct config_node *need = &config->nodes[needs[i]];
 
 		if (need->enabled_if && (!enabled_if || strcmp(need->enabled_if, enabled_if)))
-			return check_fail(check, &list, "\"%s\" runs only if \"%s\": what needs it must have the same "
-					  "\"enabled_if\", or come \"after\" it", need->name, need->enabled_if);
+			return check_fail(check, &list, "\"%s\" has enabled_if \"%s\": nodes that need it must have "
+					  "the same, or use \"after\"", need->name, need->enabled_if);
 	}
 	return 0;
 }

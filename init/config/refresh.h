@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The part of the check that is about changes of the configuration: `refresh`, `enabled_if`, `on_change` and the verb
+ * Checks the settings for changes of the configuration: `refresh`, `enabled_if`, `on_change` and the verb
  * "@refresh-config" each refer to something that another part of the file must define.
  */
 #ifndef INIT_CONFIG_REFRESH_H

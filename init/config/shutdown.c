@@ -65,8 +65,8 @@ static int check_graces(struct check *check, const struct config *config)
 
 		if (grace && json_object_get_double(grace) * 1000 > (double)services_ms)
 			return check_fail_member(check, &shutdown, "timeout_s",
-						 "of %g s, %g s are for the services, and \"%s\" has a stop_grace_s of "
-						 "%g", (double)whole_ms / 1000, (double)services_ms / 1000,
+						 "timeout_s %g leaves %g s for the services, but \"%s\" has "
+						 "stop_grace_s %g", (double)whole_ms / 1000, (double)services_ms / 1000,
 						 json_object_get_string(key_member(service, "name")),
 						 json_object_get_double(grace));
 	}

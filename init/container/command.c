@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The command lines of podman. No file of the machine's takes part in them: storage, registries, policy and engine are
- * named or switched off here, so that what runs is what boot.json says. No secret is in them either.
+ * named or switched off here, so that boot.json alone determines what runs. No secret is in them.
  */
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* podman's command lines and its environment, made of a service's object; and what its output means. Pure. */
+/* podman's command lines and its environment, made of a service's object, and the meaning of its output. Pure. */
 #ifndef INIT_CONTAINER_COMMAND_H
 #define INIT_CONTAINER_COMMAND_H
 

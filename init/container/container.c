@@ -102,7 +102,7 @@ static void pull_tick(void *with, pid_t pid)
 	uint64_t done = pid > 0 ? bytes_read(pid) : 0;
 
 	report_progress(done, 0, elapsed_s > 0 ? done / (uint64_t)elapsed_s : 0, UINT32_MAX,
-			"pulls %s, attempt %u, %lld s of %lld s", work->name, work->attempt, (long long)elapsed_s,
+			"pulling %s: attempt %u, %lld s of %lld s", work->name, work->attempt, (long long)elapsed_s,
 			(long long)work->deadline_s);
 }
 
@@ -243,8 +243,9 @@ static void pull(struct work *work)
 			memcpy(work->podman.last, previous, sizeof(previous));
 		memcpy(previous, work->podman.last, sizeof(previous));
 		if (run_now_ns() + backoff >= work->deadline_ns)
-			podman_fail(STAGE_AGAIN, "%s: not pulled in %lld s, %u attempts: %.300s", work->name,
-				    (long long)work->deadline_s, work->attempt, podman_cause(&work->podman));
+			podman_fail(STAGE_AGAIN, "%s: pull failed, %u attempt%s in %lld s: %.300s", work->name,
+				    work->attempt, work->attempt == 1 ? "" : "s", (long long)work->deadline_s,
+				    podman_cause(&work->podman));
 		report_event(EVENT_WARNING, "attempt %u to pull %s failed: %.300s; again in %lld s", work->attempt,
 			   work->name, work->podman.last, (long long)(backoff / SECOND_NS));
 		wait_ns(backoff);

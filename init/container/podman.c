@@ -114,15 +114,15 @@ static void make_configuration(void)
 
 /*
  * The machine's root may be the kernel's first one, out of which nothing can pivot; a copy of it, moved on top of it,
- * can be left. Slave: what is mounted later is seen here, and what is mounted here is not seen elsewhere.
+ * can be left. Slave: later mounts are seen here, and mounts made here are not seen elsewhere.
  */
 static void enter_namespace(void)
 {
-	must(unshare(CLONE_NEWNS), "mount namespace");
-	must(mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL), "mount namespace");
-	must(mount("/", ROOT, NULL, MS_BIND | MS_REC, NULL), "mount of the root");
+	must(unshare(CLONE_NEWNS), "creating the mount namespace failed");
+	must(mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL), "making / a slave mount failed");
+	must(mount("/", ROOT, NULL, MS_BIND | MS_REC, NULL), "mounting the root failed");
 	must(chdir(ROOT), ROOT);
-	must(mount(".", "/", NULL, MS_MOVE, NULL), "mount of the root");
+	must(mount(".", "/", NULL, MS_MOVE, NULL), "mounting the root failed");
 	must(chroot("."), ROOT);
 	must(chdir("/"), "/");
 	must(mount("login", PODMAN_LOGIN, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=1m"),
@@ -132,8 +132,8 @@ static void enter_namespace(void)
 /* ---- asking podman -------------------------------------------------------------------------------------------- */
 
 /*
- * "Error: ..." without what is known anyway: that word, and the image at its beginning. What podman says besides is
- * kept while there is nothing better.
+ * "Error: ..." without that word and without the image at its beginning. Other lines of podman are kept only until
+ * there is an error.
  */
 void podman_keep_error(void *with, const char *line)
 {
@@ -230,7 +230,7 @@ bool podman_lock(struct podman *podman, bool wait)
 	return true;
 }
 
-/* ---- what is left of a container ------------------------------------------------------------------------------ */
+/* ---- remains of a container ----------------------------------------------------------------------------------- */
 
 static void network_line(void *with, const char *line)
 {
@@ -253,13 +253,13 @@ static void stand_in_network(const char *path)
 	_cleanup_(cleanup_close) int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	_cleanup_(cleanup_close) int place = -1;
 
-	must(own, "network namespace");
+	must(own, "opening the network namespace failed");
 	podman_directory("/run/netns", 0755);
 	place = open(path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	must(place, path);
-	must(unshare(CLONE_NEWNET), "network namespace");
+	must(unshare(CLONE_NEWNET), "creating a network namespace failed");
 	must(mount("/proc/self/ns/net", path, NULL, MS_BIND, NULL), path);
-	must(setns(own, CLONE_NEWNET), "network namespace");
+	must(setns(own, CLONE_NEWNET), "leaving the new network namespace failed");
 }
 
 int podman_remove(struct podman *podman)

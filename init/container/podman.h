@@ -29,7 +29,7 @@ struct podman {
 struct podman_ask {
 	enum container_ask what;
 	const char *argument;		/* of container_command() */
-	const char *input;		/* this and what follows: of struct run */
+	const char *input;		/* this and the next fields: of struct run */
 	size_t input_size;
 	int64_t deadline_ns;		/* 0: LOOK_S from now, for answers from its storage */
 	void (*line)(void *with, const char *line);	/* `with` is the struct podman; NULL: podman_keep_error() */

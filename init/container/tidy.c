@@ -60,7 +60,7 @@ static void after(struct json_object *service)
 		podman_fail(STAGE_AGAIN, "%.300s", podman_cause(&podman));
 }
 
-/* ---- what no service references ----------------------------------------------------------------------------- */
+/* ---- unreferenced images ------------------------------------------------------------------------------------ */
 
 static const char *image_of(struct json_object *service)
 {

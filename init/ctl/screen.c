@@ -116,7 +116,7 @@ static void rate(struct text *t, uint64_t per_second)
 	text_printf(t, "%s/s", words);
 }
 
-/* What a service uses, as far as it is known. */
+/* The resources of a service, as far as known. */
 static void used(const struct status_facts *facts, char memory[24], char cpu[24])
 {
 	const char *bytes = status_number(facts, "memory_bytes"), *us = status_number(facts, "cpu_us");

@@ -211,8 +211,8 @@ static void say_drops(struct loop_timer *timer)
 	(void)timer;
 	drops_said = drops;
 	drops_said_ns = loop_now_ns();
-	event_say(EVENT_WARNING, "gantry", "%llu message%s dropped, the last from %s", (unsigned long long)n,
-		  n == 1 ? "" : "s", drop_source);
+	event_say(EVENT_WARNING, "gantry", "%llu message%s dropped: malformed, refused or undeliverable; "
+		  "the last from %s", (unsigned long long)n, n == 1 ? "" : "s", drop_source);
 }
 
 void event_count_drop(const char *source)

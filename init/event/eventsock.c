@@ -26,7 +26,7 @@
 static struct loop_source source = LOOP_SOURCE_INIT;
 static const char *(*whose)(int pid);
 
-/* Pages of buffers that no datagram reaches are never touched; what each call writes is in arrays of its own. */
+/* Pages of buffers that no datagram reaches are never touched; each call's output is in arrays of its own. */
 static char bytes[DATAGRAMS_A_CALL][DATAGRAM_MAX + 1];	/* one more, to recognize longer datagrams */
 static union {
 	struct cmsghdr align;

@@ -66,7 +66,7 @@ static void say_all(struct loop_timer *t)
 	(void)t;
 	for (size_t i = 0; i < SENDERS_MAX; i++)
 		say(senders[i].name, &senders[i].dropped, "");
-	say("gantry", &dropped_of_others, ", from senders that came and went");
+	say("gantry", &dropped_of_others, ", from short-lived senders");
 }
 
 bool sender_may(struct sender *sender, int64_t now_ns)
@@ -75,7 +75,7 @@ bool sender_may(struct sender *sender, int64_t now_ns)
 		return true;
 	sender->dropped++;
 	event_count_told_drop();
-	if (!timer.armed) {	/* once a second at most, with what was dropped in that second */
+	if (!timer.armed) {	/* once a second at most, with the number dropped in that second */
 		timer.fire = say_all;
 		loop_arm(&timer, now_ns + SAY_NS);
 	}

@@ -2,7 +2,7 @@
 /*
  * Implements envfile.h. A line is empty, a comment from its first character, or KEY=VALUE. A value is the rest of the
  * line as it stands; in double quotes \" and \\ are " and \, and in single quotes nothing is special. There is no
- * `export`, no expansion and no continuation: what a shell would do with them is what this replaces.
+ * `export`, no expansion and no continuation, unlike in a shell.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@ static bool is_name(const char *name, size_t size)
 		strspn(name, characters) >= size;
 }
 
-/* Takes the quotes away, in place. NULL, or what is wrong. */
+/* Removes the quotes, in place. NULL, or the error. */
 static const char *unquote(char *value)
 {
 	char quote = value[0], *to = value;
@@ -39,31 +39,31 @@ static const char *unquote(char *value)
 	for (; *from && *from != quote; from++) {
 		if (quote == '"' && *from == '\\') {
 			if (from[1] != '"' && from[1] != '\\')
-				return "a backslash before neither \\ nor \"";
+				return "backslash in double quotes not followed by \\ or \"";
 			from++;
 		}
 		*to++ = *from;
 	}
 	if (!*from)
-		return "a quote that is not closed";
+		return "closing quote is missing";
 	if (from[1])
-		return "something behind the closing quote";
+		return "text after the closing quote";
 	*to = '\0';
 	return NULL;
 }
 
-/* What is wrong with the value of a line, or NULL. */
+/* The error in the value of a line, or NULL. */
 static const char *read_value(char *value)
 {
 	size_t n = strlen(value);
 
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)value[i] < 0x20 && value[i] != '\t')
-			return "a control character in the value";
+			return "control character in the value";
 	if (value[0] == '"' || value[0] == '\'')
 		return unquote(value);
 	if (n && (strchr(" \t", value[0]) || strchr(" \t", value[n - 1])))
-		return "a blank at an end of the value, which wants quotes";
+		return "value begins or ends with a blank: quote it";
 	return NULL;
 }
 
@@ -75,7 +75,7 @@ const char *envfile_find(const struct envfile *envfile, const char *name)
 	return NULL;
 }
 
-/* What is wrong with the line, or NULL. */
+/* The error in the line, or NULL. */
 static const char *take_line(char *line, struct envfile *ret)
 {
 	char *equals = strchr(line, '=');
@@ -84,12 +84,12 @@ static const char *take_line(char *line, struct envfile *ret)
 	if (!*line || *line == '#')
 		return NULL;
 	if (!equals || !is_name(line, (size_t)(equals - line)))
-		return "no KEY=VALUE";
+		return "not a KEY=VALUE line";
 	*equals = '\0';
 	if (envfile_find(ret, line))
-		return "this key is there twice";
+		return "duplicate key";
 	if (ret->n == ENVFILE_VARIABLES_MAX)
-		return "too many variables";
+		return "more than 512 variables";
 	wrong = read_value(equals + 1);
 	if (wrong)
 		return wrong;
@@ -106,7 +106,7 @@ int envfile_parse(char *text, size_t size, struct envfile *ret, char *reason, si
 	text[size] = '\0';
 	for (char *line = text; line < text + size; number++) {
 		size_t n = strcspn(line, "\n");
-		const char *wrong = line[n] || line + n == text + size ? NULL : "a NUL byte";
+		const char *wrong = line[n] || line + n == text + size ? NULL : "NUL byte";
 
 		line[n] = '\0';
 		if (!wrong)

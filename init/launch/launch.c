@@ -43,7 +43,7 @@
 #define SERVICE_SIZE_MAX (1u << 20)
 #define GROUPS_MAX       64
 #define PATH_DEFAULT     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define AS_USUAL         UINT64_MAX	/* no capabilities configured: root keeps what it has, another user has none */
+#define AS_USUAL         UINT64_MAX	/* no capabilities configured: root keeps its own, another user has none */
 #define PASSWD_PATH      "/etc/passwd"
 #define GROUP_PATH       "/etc/group"
 
@@ -167,7 +167,7 @@ static void find_identity(struct json_object *service, struct identity *identity
 	const char *user = string(service, "user");
 	const char *group = string(service, "group");
 	struct json_object *groups = key_member(service, "groups");
-	bool root = !strcmp(user, "root");	/* 0, whatever a file says */
+	bool root = !strcmp(user, "root");	/* 0, even if the files disagree */
 	int r = root ? 0 : account_user(PASSWD_PATH, user, &identity->uid, &identity->gid);
 
 	if (r < 0)

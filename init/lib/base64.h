@@ -16,7 +16,7 @@
 /* Writes text and NUL to ret (BASE64_SIZE(size) bytes); returns the text's length. */
 size_t base64_encode(const void *bytes, size_t size, bool url, char *ret);
 
-/* 0; -EBADMSG: not such a text, and what was written is wiped; -EMSGSIZE: more than `room` bytes, none is written. */
+/* 0; -EBADMSG: malformed, and the output is wiped; -EMSGSIZE: more than `room` bytes, none is written. */
 int base64_decode(const char *text, size_t size, bool url, void *ret, size_t room, size_t *ret_size);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A token bucket: a burst passes, then a steady rate. Pure: the caller passes the time and counts what was refused,
+ * A token bucket: a burst passes, then a steady rate. Pure: the caller passes the time and counts the refused tokens,
  * because each caller reports that in its own words.
  */
 #ifndef INIT_LIB_BUCKET_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * boot.json as plain structs. Holding a struct config means holding a plan that can be executed: every name resolves,
- * there is no circle, every stage's options fit its type's table (init/config/load.h makes it so).
+ * no node waits for itself, every stage's options fit its type's table (init/config/load.h makes it so).
  */
 #ifndef INIT_LIB_CONFIG_H
 #define INIT_LIB_CONFIG_H
@@ -49,7 +49,7 @@ enum restart_policy {
 	RESTART_NEVER,
 };
 
-/* What a service gets when a rendered file that it reads has changed. */
+/* The action on a service when a rendered file that it reads has changed. */
 enum change_action {
 	CHANGE_NONE,
 	CHANGE_SIGNAL,
@@ -103,7 +103,7 @@ struct config_node {
 	bool burst_fails;		/* more of them: failed for good, and not only slowed down */
 	bool follows_needs;
 	int ready_fd;			/* READY_FD */
-	char *ready_json;		/* READY_EXEC: what to launch, compact as json is */
+	char *ready_json;		/* READY_EXEC: the program to launch, compact as json is */
 	int64_t ready_interval_ms, ready_timeout_ms;
 	char *health_json;		/* `watchdog` with a probe; NULL: none */
 	int64_t health_interval_ms, health_timeout_ms;
@@ -121,12 +121,12 @@ struct config_node {
 	size_t n_change_files;
 	enum change_action change_action;
 	int change_signal;
-	int64_t log_max_bytes;		/* of one file; only with config.logs, as what follows */
+	int64_t log_max_bytes;		/* of one file; only with config.logs, like the next fields */
 	unsigned log_files;
 	bool log_json, log_events;
 };
 
-/* What the System API may have done, and nothing else. */
+/* The only actions that the System API may request. */
 enum verb {
 	VERB_NONE,	/* a command */
 	VERB_START,

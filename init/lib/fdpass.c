@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Implements fdpass.h. The room for control messages ends exactly behind the last descriptor that is taken: with
- * CMSG_SPACE() instead of CMSG_LEN() the padding would hold one more, which nobody would close.
+ * CMSG_SPACE() instead of CMSG_LEN() the padding would hold one more, which would never be closed.
  */
 #include <assert.h>
 #include <errno.h>

@@ -35,7 +35,7 @@ ssize_t fd_receive(int socket, struct iovec *parts, size_t n_parts, size_t most,
 ssize_t fd_receive_from(int socket, struct iovec *parts, size_t n_parts, size_t most, struct fd_received *ret,
 			int flags);
 
-/* Closes what is still in it. */
+/* Closes the remaining descriptors. */
 void fd_close(struct fd_received *received);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A strict scan of JSON text (RFC 8259): it reports each token to a callback and builds nothing. Every reader of JSON
- * stands on it, so what a JSON library lets pass is refused in one place: invalid UTF-8, NUL and lone surrogates in
- * strings, bytes after the value. It does not allocate and does not recurse.
+ * stands on it, so input that a JSON library would accept is refused in one place: invalid UTF-8, NUL and lone
+ * surrogates in strings, bytes after the value. It does not allocate and does not recurse.
  */
 #ifndef INIT_LIB_JSON_H
 #define INIT_LIB_JSON_H
@@ -48,7 +48,7 @@ struct json_scan {
 	int (*take)(struct json_scan *scan, const struct json_token *token);	/* negative ends the scan */
 	void *with;
 
-	/* where the scan stands: during take() at the start of the token, after a failure at what failed */
+	/* where the scan stands: during take() at the start of the token, after a failure at the error */
 	size_t at;
 	uint32_t line;		/* from 1 */
 	size_t line_at;		/* offset of the line's first byte */
@@ -59,7 +59,7 @@ struct json_scan {
 	uint64_t objects;	/* bit n: level n is an object */
 };
 
-/* 0: the text is one JSON value. -EINVAL with `error` set, or what take() returned. */
+/* 0: the text is one JSON value. -EINVAL with `error` set, or the result of take(). */
 int json_scan(struct json_scan *scan);
 
 /* For take(): sets the error and returns -EINVAL. */

@@ -141,7 +141,7 @@ static void read_timer(void)
 			armed_ns = 0;
 }
 
-/* Fires what is due at the moment of the call; a timer armed again by its callback waits for the next turn. */
+/* Fires the timers due at the moment of the call; a timer armed again by its callback waits for the next turn. */
 static void fire_timers(void)
 {
 	int64_t now = loop_now_ns();

@@ -29,7 +29,7 @@ int capabilities_bound(uint64_t kept);
 
 /*
  * Exactly these are permitted and effective. With `ambient`, a program that is executed gets them, too, whatever its
- * user; else it gets what the bounding set leaves root, and another user none.
+ * user; else root gets those of the bounding set, and another user none.
  */
 int capabilities_keep(uint64_t kept, bool ambient);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Implements report.h. Messages are built on the stack and sent whole: nothing is allocated, so a role that runs out of
- * memory can still report that. What PID 1 sends is checked as strictly as PID 1 checks it: kind, exact size, exactly
- * one descriptor, sealed. Answers that arrive while another artifact is waited for are kept until they are asked for.
+ * memory can still report that. Messages of PID 1 are checked as strictly as PID 1 checks them: kind, exact size,
+ * exactly one descriptor, sealed. Answers that arrive while another artifact is waited for are kept until they are
+ * asked for.
  */
 #include "report.h"
 

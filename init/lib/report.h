@@ -2,8 +2,8 @@
 /*
  * A role's side of the report socket (include/gantry/report.h): events, progress, the result, and artifacts given and
  * taken. Every call is one whole datagram, so threads and forked workers may report too; only report_take() belongs to
- * one thread. A text that is too long is cut; a PID 1 that has closed its end is no reason to stop, but report_result()
- * returns it.
+ * one thread. A text that is too long is cut; if PID 1 has closed its end, the role continues, and report_result()
+ * returns the error.
  */
 #ifndef INIT_LIB_REPORT_H
 #define INIT_LIB_REPORT_H

@@ -21,7 +21,7 @@ static const int deadly_calls[] = {
 	SCMP_SYS(vfork),
 };
 
-/* Memory that can be executed is memory into which somebody's code can be written. */
+/* An attacker could write code into executable memory. */
 static const struct sysfilter_argument not_executable[] = {
 	{SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, PROT_EXEC, 0},
 	{SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 2, PROT_EXEC, 0},

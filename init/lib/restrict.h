@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The restrictions of every role of ours that parses bytes from outside, whatever else it gives up: no capabilities, no
- * new privileges, no core dump or ptrace, no executable memory, and only the system calls that it lists.
+ * The restrictions of every role that parses bytes from outside, in addition to its own: no capabilities, no new
+ * privileges, no core dump or ptrace, no executable memory, and only the system calls that it lists.
  */
 #ifndef INIT_LIB_RESTRICT_H
 #define INIT_LIB_RESTRICT_H

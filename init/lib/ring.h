@@ -2,7 +2,7 @@
 /*
  * A byte ring of event records (struct event_head and its strings), allocated once. PID 1 keeps the events of this boot
  * in one; the API has a copy in another. Adding evicts the oldest records and cannot fail; readers ask by sequence
- * number, so a slow reader delays nothing and can tell what it missed.
+ * number, so a slow reader delays nothing and knows how much it missed.
  */
 #ifndef INIT_LIB_RING_H
 #define INIT_LIB_RING_H

@@ -59,7 +59,7 @@ static ssize_t take_some(const struct run *run, struct lines *lines, int fd)
 	return n > 0 ? n : n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
 }
 
-/* What the pipe can still hold after the program's end; something that it left running may print for ever. */
+/* Reads the rest of the pipe after the program's end, bounded: a process it left running may print for ever. */
 static void take_rest(const struct run *run, struct lines *lines, int fd)
 {
 	for (int i = 0; i <= PIPE_BYTES / READ_BYTES && take_some(run, lines, fd) > 0; i++)

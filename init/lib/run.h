@@ -29,8 +29,8 @@ struct run {
 
 /*
  * The program's exit status, or RUN_KILLED + number after a signal; -ETIMEDOUT: killed at its deadline, with its
- * process group; or negative errno: not started. It does not outlive the caller. What it leaves running is not waited
- * for.
+ * process group; or negative errno: not started. It does not outlive the caller. Processes it leaves running are not
+ * waited for.
  */
 int run_program(const struct run *run);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A seccomp filter made of tables: lists of system calls with what each list's callers get, and a default for all other
- * calls. The tables are where they are meant: a service's profile, a stage's filter, the roles' allow lists.
+ * A seccomp filter made of tables: lists of system calls with an action for each list, and a default for all other
+ * calls. The tables are with their users: a service's profile, a stage's filter, the roles' allow lists.
  */
 #ifndef INIT_LIB_SYSFILTER_H
 #define INIT_LIB_SYSFILTER_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the role service-log may do: write to files below one directory, and talk to PID 1. It is a user of its own in
- * a network of its own.
+ * Implements confine.h. The role service-log may write to files below one directory and talk to PID 1. It has its own
+ * user and network.
  */
 #include <errno.h>
 #include <linux/landlock.h>
@@ -33,7 +33,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(writev),
 };
 
-/* One more that nobody but an intruder calls: nothing here has a way out. */
+/* A system call that only an attacker would make: this role opens no socket. */
 static const int deadly_calls[] = {SCMP_SYS(socket)};
 
 int logconfine_identity(const char **ret_what)
@@ -41,15 +41,15 @@ int logconfine_identity(const char **ret_what)
 	int r;
 
 	if (geteuid() == 0) {
-		*ret_what = "network";
+		*ret_what = "creating the network and IPC namespaces failed";
 		if (unshare(CLONE_NEWNET | CLONE_NEWIPC) < 0)
 			return -errno;
-		*ret_what = "becoming nobody";
+		*ret_what = "changing to the log user failed";
 		r = privilege_user(LOG_UID, LOG_UID, NULL, 0);
 		if (r < 0)
 			return r;
 	}
-	*ret_what = "capabilities";
+	*ret_what = "dropping the capabilities failed";
 	return restrict_capabilities();
 }
 
@@ -69,10 +69,10 @@ int logconfine_calls(size_t address_space, const char **ret_what)
 	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	setrlimit(RLIMIT_NPROC, &(struct rlimit){0, 0});
 	setrlimit(RLIMIT_AS, &(struct rlimit){address_space, address_space});
-	*ret_what = "files";
+	*ret_what = "restricting files with landlock failed";
 	r = logconfine_files(-1);
 	if (r < 0)
 		return r;
-	*ret_what = "system calls";
+	*ret_what = "installing the system call filter failed";
 	return restrict_calls(lists, sizeof(lists) / sizeof(lists[0]), true);
 }

@@ -12,7 +12,7 @@
 
 #define LOG_LINE_MAX  8192	/* bytes of a line as it was printed; a longer one becomes several */
 #define LOG_CLEAN_MAX (3 * LOG_LINE_MAX)	/* cleaned, each byte replaced by U+FFFD ... */
-#define LOG_FORMATTED_MAX (65536)	/* ... or each escaped, with what JSON adds, and the newline */
+#define LOG_FORMATTED_MAX (65536)	/* ... or each escaped, with the rest of the JSON object, and the newline */
 
 /* Bytes read and not yet taken as lines. Starts zeroed. */
 struct logsplit {

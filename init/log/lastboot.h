@@ -31,7 +31,7 @@ void lastboot_line(struct lastboot *last, const char *line, size_t size);
 
 /*
  * Fields "key=value", each ended by NUL: in_order, at, and the fields of the event "down". Returns the size, 0 if the
- * log has no earlier boot. The result is valid fields of an event whatever is on the disk.
+ * log has no earlier boot. The result is always valid fields of an event, even if the log is damaged.
  */
 size_t lastboot_fields(const struct lastboot *last, char *ret, size_t room);
 

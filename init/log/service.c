@@ -38,7 +38,7 @@
 #define NICE          10
 #define READS_A_TURN  16
 #define REPORT_MS     1000	/* between two reports of lines that did not become events */
-#define FINISH_MS     1000	/* to read what ended services left in their pipes */
+#define FINISH_MS     1000	/* to read the pipes of ended services */
 #define THREAD_STACK  (256 * 1024)
 #define BASE_MEMORY   (64 << 20)
 #define NODE_MEMORY   (LOGRING_SIZE + sizeof(struct reader) + 16384)
@@ -80,7 +80,8 @@ static void make_event(size_t node, const char *text, size_t size)
 	int64_t now_ms = log_now_ms();
 
 	if (r->events_lost && now_ms - r->events_lost_ms >= REPORT_MS) {
-		logchannel_say(EVENT_WARNING, node, "prints too much: %lu lines did not become events", r->events_lost);
+		logchannel_say(EVENT_WARNING, node, "output limit of %" PRId64 " lines/s exceeded, or PID 1 busy: "
+			       "%lu lines are only in the log file", limit.per_s, r->events_lost);
 		r->events_lost = 0;
 	}
 	if (bucket_take(&r->events, &limit, now_ms * 1000000) &&
@@ -508,7 +509,7 @@ static int fail(const char *what, int r)
 
 int service_log_main(int argc, char **argv)
 {
-	const char *what = "hello";
+	const char *what = "reading the hello from PID 1 failed";
 	pthread_t writer;
 	int r;
 
@@ -520,14 +521,20 @@ int service_log_main(int argc, char **argv)
 	signal(SIGINT, SIG_IGN);
 	setpriority(PRIO_PROCESS, 0, NICE);
 	r = take_hello();
-	if (r == 0)
+	if (r == 0) {
+		what = "starting the opener of the log directory failed";
 		r = logopener_start(&hello, &share.opener);
-	if (r == 0)
+	}
+	if (r == 0) {
+		what = "preparing the tables failed";
 		r = prepare();
+	}
 	if (r == 0)
 		r = logconfine_identity(&what);
-	if (r == 0)
+	if (r == 0) {
+		what = "starting the writer thread failed";
 		r = start_writer(&writer);
+	}
 	if (r == 0)
 		r = logconfine_calls(BASE_MEMORY + share.n_nodes * NODE_MEMORY, &what);
 	if (r < 0)

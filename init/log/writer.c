@@ -26,7 +26,7 @@ int64_t log_now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Tries until it succeeds or the role ends. Called with the lock held; false: there is no directory. */
+/* Tries until it succeeds or the role ends. Called with the lock held; false: no directory. */
 static bool open_directory(struct logshare *share)
 {
 	bool said = false;

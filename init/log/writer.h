@@ -45,7 +45,7 @@ struct logshare {
 /* CLOCK_MONOTONIC, the clock of the times above. */
 int64_t log_now_ms(void);
 
-/* The writer's thread; argument: the struct logshare. After `finish` it writes what it can and returns. */
+/* The writer's thread; argument: the struct logshare. After `finish` it writes what is left, and returns. */
 void *logwriter_run(void *share);
 
 #endif

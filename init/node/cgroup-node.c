@@ -76,7 +76,7 @@ static void keep_limit(struct life *life, bool own)
 	double value = (double)limit;
 	size_t i = 0;
 
-	snprintf(life->limit, sizeof(life->limit), "the machine's");
+	snprintf(life->limit, sizeof(life->limit), "whole machine");
 	if (!own || limit == CGROUP_UNKNOWN)
 		return;
 	for (; value >= 1024 && i + 1 < sizeof(units) / sizeof(*units); i++)

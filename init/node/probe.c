@@ -75,6 +75,13 @@ static void succeeded(struct probe *probe)
 	}
 }
 
+static int64_t timeout_ms(const struct probe *probe)
+{
+	const struct config_node *config = plan->nodes[probe->node].config;
+
+	return probe->kind == PROBE_READY ? config->ready_timeout_ms : config->health_timeout_ms;
+}
+
 static void ended(struct task *task, const struct process_exit *how)
 {
 	struct probe *probe = TASK_OWNER(struct probe, task, task);
@@ -92,7 +99,7 @@ static void ended(struct task *task, const struct process_exit *how)
 		return;
 	}
 	if (task->late)
-		snprintf(why, sizeof(why), "no answer in time");
+		snprintf(why, sizeof(why), "timed out after %g s", (double)timeout_ms(probe) / 1000);
 	else if (how->status < 0)
 		snprintf(why, sizeof(why), "killed by signal %d", how->signal);
 	else
@@ -111,11 +118,10 @@ static void run(struct probe *probe)
 		.service = probe->kind == PROBE_READY ? config->ready_json : config->health_json,
 		.quiet = true,
 	};
-	int64_t timeout = MS * (probe->kind == PROBE_READY ? config->ready_timeout_ms : config->health_timeout_ms);
 
 	probe->cut_off = false;
 	/* A process that cannot be started is not the service's failure. */
-	if (task_start(&probe->task, &spec, timeout) < 0)
+	if (task_start(&probe->task, &spec, MS * timeout_ms(probe)) < 0)
 		loop_arm(&probe->timer, loop_now_ns() + interval_ns(probe));
 }
 

@@ -268,7 +268,7 @@ static void begin_disks(void)
 	snprintf(milliseconds, sizeof(milliseconds), "%lld",
 		 (long long)(phases.due_ns - loop_now_ns()) / 1000000 * 9 / 10);
 	if (!start_teardown(milliseconds))
-		event_say(EVENT_ERROR, "gantry", "cannot start teardown: disks are not closed in order");
+		event_say(EVENT_ERROR, "gantry", "cannot start teardown: disks will not be closed cleanly");
 }
 
 static void begin_phase(void)
@@ -363,7 +363,7 @@ bool shutdown_begun(void)
 static void hurry(enum shutdown_kind how, const char *by, int64_t now)
 {
 	requests++;
-	event_say(EVENT_NOTICE, "gantry", "shutdown hurried by %s: %s; ends in %s", by,
+	event_say(EVENT_NOTICE, "gantry", "another shutdown request from %s: %s; ends in %s", by,
 		  requests == 2 ? "remaining services have 5 s" : "killing remaining services", kind_names[how]);
 	kind = how;
 	if (phases.phase == PHASE_NODES)

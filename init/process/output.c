@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Implements output.h. */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -47,7 +48,8 @@ static void end_line(struct output *output)
 static void report_dropped(struct output *output)
 {
 	if (output->lines_dropped)
-		event_say(EVENT_WARNING, output->source, "prints too much: %lu lines dropped", output->lines_dropped);
+		event_say(EVENT_WARNING, output->source, "output limit of %" PRId64 " lines/s exceeded: "
+			  "%lu lines dropped", limit.per_s, output->lines_dropped);
 	output->lines_dropped = 0;
 }
 

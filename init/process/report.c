@@ -123,7 +123,7 @@ static bool give(struct child *child, const char *name, int *fd)
 	r = nodes->give(child->spec.node, name, *fd);
 	if (r < 0) {
 		event_say(EVENT_WARNING, child->spec.source, "artifact %s refused: %s", name,
-			  r == -EPERM ? "its type does not give it" :
+			  r == -EPERM ? "the stage type does not list it in \"gives\"" :
 			  r == -EINVAL ? "not a sealed memfd" : "too large");
 		return true;
 	}

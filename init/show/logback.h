@@ -22,7 +22,7 @@ struct logback {
 	size_t n;
 };
 
-/* Opens all files of the log in this directory. 0, -ENOENT: there is no log, or another negative errno. */
+/* Opens all files of the log in this directory. 0, -ENOENT: no log, or another negative errno. */
 int logback_open(struct logback *log, int directory, const char *name);
 
 /* Writes the newest lines to out, oldest first. 0 or negative errno. */

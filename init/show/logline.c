@@ -34,7 +34,7 @@ void log_lines_begin(struct log_lines *lines, int fd, int64_t end)
 	lines->used = lines->done = 0;
 }
 
-/* Reads more behind what is there. How much, 0 at the end, or negative errno. */
+/* Reads more behind the bytes in the buffer. Their number, 0 at the end, or negative errno. */
 static ssize_t fill(struct log_lines *lines)
 {
 	size_t room;
@@ -207,7 +207,7 @@ static bool read_fraction(const char *at, int64_t *ret)
 	return strcmp(at, "Z") == 0;
 }
 
-/* What time_rfc3339() has written. */
+/* A time as time_rfc3339() writes it. */
 static bool get_wall_ns(struct json_object *object, int64_t *ret)
 {
 	static const char separators[] = "--T::";
@@ -231,7 +231,7 @@ static bool get_wall_ns(struct json_object *object, int64_t *ret)
 			 .tm_min = part[4], .tm_sec = part[5]};
 	seconds = timegm(&tm);
 	if (tm.tm_mon != part[1] - 1 || tm.tm_mday != part[2] || tm.tm_hour != part[3] || tm.tm_min != part[4] ||
-	    tm.tm_sec != part[5])	/* there is no such day or time */
+	    tm.tm_sec != part[5])	/* no such day or time */
 		return false;
 	*ret = (int64_t)seconds * SECOND_NS + fraction;
 	return true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The status as one JSON document, described by docs/status.schema.json. The name of a fact alone decides whether it is
- * a number or a text (the rows of the stages say which), never what a disk or a peer made its value look like; so a
+ * a number or a text (the rows of the stages say which), never the form of a value that a disk or a peer chose; so a
  * client can rely on the type.
  */
 #include <inttypes.h>
@@ -150,7 +150,7 @@ static void json_stage(struct text *t, const struct status *status, size_t index
 	json_facts(t, &status->facts[index]);
 }
 
-/* What its cgroup uses; null is what the kernel does not count, or a service that has no process. */
+/* The resources of its cgroup; null: the kernel does not count it, or the service has no process. */
 static void json_resources(struct text *t, const struct status_facts *facts)
 {
 	static const char *const names[] = {"memory_bytes", "memory_peak_bytes", "processes", "oom_kills"};

@@ -15,7 +15,7 @@ static void clean(char *string, size_t room)
 	string[utf8_clean(string, room - 1, raw, strlen(raw))] = '\0';
 }
 
-/* PID 1 has cleaned the values; the form is checked again, because what follows relies on it. */
+/* PID 1 has cleaned the values; the form is checked again, because the code below relies on it. */
 static int take_facts(struct status_facts *facts, const char *body, size_t size)
 {
 	if (size == 0 || size > sizeof(facts->bytes) || body[size - 1])

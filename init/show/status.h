@@ -24,7 +24,7 @@ struct status {
 		size_t size;
 		char bytes[NODE_FACTS_MAX];
 	} facts[STATUS_NODES_MAX];
-	struct status_lines {		/* likewise: what a service printed last */
+	struct status_lines {		/* likewise: the last lines of a service */
 		bool known;		/* it has a log */
 		uint64_t dropped;	/* lines that are in no file */
 		size_t size;

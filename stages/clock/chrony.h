@@ -28,7 +28,7 @@ struct chrony_tracking {
 	char source[48];	/* the reference's address as text; "" if it has none (a local clock) */
 	unsigned stratum;
 	enum chrony_leap leap;
-	double correction_s;	/* what the system clock is off by, as chronyd thinks */
+	double correction_s;	/* the system clock's offset, as chronyd estimates it */
 	double last_offset_s;
 	double root_delay_s;
 	double root_dispersion_s;

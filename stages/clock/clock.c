@@ -65,7 +65,7 @@ static int ask(struct clock *c)
 	return r;
 }
 
-/* True once synchronised; otherwise `missing` says what is not yet so. */
+/* True once synchronised; otherwise `missing` names the missing condition. */
 static bool look(struct clock *c)
 {
 	int r = ask(c);
@@ -163,7 +163,7 @@ const struct stage stage_clock = {
 	.section = "clock",
 	.numbers = numbers,
 	.truths = truths,
-	.deadline_s = 0,	/* its own timeout_s ends it, with a choice of what that means */
+	.deadline_s = 0,	/* its own timeout_s ends it, `on_timeout` decides how */
 	.retry_limit = 0,
 	.run = run,
 };

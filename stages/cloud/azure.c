@@ -46,7 +46,7 @@ enum outcome {
 	OUTCOME_STOP,		/* refused: no retry can help */
 };
 
-/* What DHCP option 245 said, as the hook wrote it down; else the well-known address. */
+/* The address of DHCP option 245, as the hook wrote it; else the well-known address. */
 static void find_server(struct azure *a, const char *option)
 {
 	_cleanup_(cleanup_fclose) FILE *f = NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An Azure machine from inside. Its chassis tag says what it is; its paravisor owns the processor's interface, so the
- * TDREPORT lies in the vTPM and the instance metadata service makes the quote. OS and temporary disk are told by the
- * VMBus channel that they are attached to, as in Azure's own udev rules (azure-vm-utils, 80-azure-disk.rules).
+ * An Azure machine from inside. Its chassis tag identifies it; its paravisor owns the processor's interface, so the
+ * TDREPORT lies in the vTPM and the instance metadata service makes the quote. OS and temporary disk are identified by
+ * the VMBus channel that they are attached to, as in Azure's own udev rules (azure-vm-utils, 80-azure-disk.rules).
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What differs from cloud to cloud: where a machine's evidence comes from, which disks are the platform's own, which
- * DHCP option is for the platform. A cloud is one row, in a file of its own, and a line in table.c; a member that is
- * NULL or 0 means that this cloud has nothing of that kind.
+ * The differences between clouds: where a machine's evidence comes from, which disks are the platform's own, which DHCP
+ * option is for the platform. A cloud is one row, in a file of its own, and a line in table.c; a member that is NULL or
+ * 0 means that this cloud has nothing of that kind.
  */
 #ifndef STAGES_CLOUD_CLOUD_H
 #define STAGES_CLOUD_CLOUD_H

@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #define GOALSTATE_SIZE_MAX        65536
-#define HEALTH_DESCRIPTION_MAX    512	/* bytes, before escaping; what cloud-init keeps to */
+#define HEALTH_DESCRIPTION_MAX    512	/* bytes, before escaping; as in cloud-init */
 #define HEALTH_SIZE_MAX           6144
 
 struct goalstate {

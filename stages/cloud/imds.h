@@ -12,8 +12,8 @@
 #include "stages/lib/tdx.h"
 
 /*
- * 0 with *ret, the caller's to free; or negative errno with one line in error: as http_perform(), -EIO another
- * status than 200, -EBADMSG an answer that is no quote of this report.
+ * 0 with *ret, the caller's to free; or negative errno with one line in error: as http_perform(), -EIO another status
+ * than 200, -EBADMSG an answer that is not a quote of this report.
  */
 int imds_get_quote(const uint8_t report[TDX_REPORT_SIZE], uint8_t **ret, size_t *ret_size, char *error,
 		   size_t error_size);

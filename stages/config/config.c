@@ -32,7 +32,7 @@
 struct fetch {
 	const char *url, *ca;
 	size_t maximum;
-	struct secret body;	/* room for what the hub says comes, else for `maximum`; `used` bytes count */
+	struct secret body;	/* room for the announced length, else for `maximum`; `used` bytes count */
 	size_t used;
 	int memory;		/* whether there was room: 0 or negative errno */
 	struct json_object *document;
@@ -143,14 +143,15 @@ static int give_secret(struct fetch *f, const char *path, const char *artifact)
 		return 0;
 	n = json_object_is_type(secret, json_type_string) ? json_object_get_string_len(secret) : 0;
 	if (n == 0 || n > DISK_KEY_MAX) {
-		report_event(EVENT_WARNING, "%s is not a string of 1 to %d bytes: no %s", path, DISK_KEY_MAX, artifact);
+		report_event(EVENT_WARNING, "%s is not a string of 1 to %d bytes: artifact %s not given", path,
+			     DISK_KEY_MAX, artifact);
 		return 0;
 	}
 	r = report_give(artifact, json_object_get_string(secret), (size_t)n);
 	return r < 0 ? r : 1;
 }
 
-/* The document has the digest of the one that is in use. What cannot be compared is another. */
+/* The document has the digest of the one that is in use. A document that cannot be compared counts as changed. */
 static bool is_current(const struct fetch *f)
 {
 	_cleanup_(cleanup_close) int fd = -1;
@@ -215,14 +216,14 @@ static int give_again(struct stage_context *context, struct fetch *f)
 	if (r == 0)
 		r = give_kept(context, f);
 	if (r < 0) {
-		report_result("configuration not handed over: %s", strerror(-r));
+		report_result("passing the configuration to PID 1 failed: %s", strerror(-r));
 		return STAGE_AGAIN;
 	}
 	report_result("%zu bytes, changed", f->used);
 	return STAGE_DONE;
 }
 
-/* Only true is true: a text or a number is an error that is told, and switches nothing on. */
+/* Only true is true: a text or a number is reported as an error, and switches nothing on. */
 static const char *word_of(struct fetch *f, const char *key)
 {
 	struct json_object *value = NULL;
@@ -264,7 +265,7 @@ static int give(struct stage_context *context, struct fetch *f, const char *key_
 	if (r >= 0)
 		r = give_kept(context, f);
 	if (r < 0) {
-		report_result("configuration not handed over: %s", strerror(-r));
+		report_result("passing the configuration to PID 1 failed: %s", strerror(-r));
 		return STAGE_AGAIN;
 	}
 	report_result("%zu bytes, %s", f->used, key ? "with a disk key" : "without a disk key");

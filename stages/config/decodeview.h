@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Decoded view of a document: "#base64" members, for templates that are named unsafe. */
 #ifndef STAGES_CONFIG_DECODEVIEW_H
 #define STAGES_CONFIG_DECODEVIEW_H
 

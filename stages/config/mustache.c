@@ -73,7 +73,7 @@ struct tag {
 	char sigil;		/* 0: plain */
 	const char *at;		/* first byte of the opening delimiter */
 	const char *after;	/* behind the closing one */
-	const char *text;	/* what is between, sigil and white space around taken off */
+	const char *text;	/* the tag's text, without sigil and surrounding white space */
 	size_t size;
 };
 

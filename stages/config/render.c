@@ -40,7 +40,7 @@ struct file {
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
-	bool same;			/* what is there already is what would be written */
+	bool same;			/* the file has this content already */
 };
 
 struct render {
@@ -81,7 +81,7 @@ static int read_text(const char *path, char **ret, size_t *ret_size)
 	return 0;
 }
 
-/* {{>name}} is name.mustache beside the template that began; a name that leaves the folder is no partial. */
+/* {{>name}} is name.mustache beside the template that began; a name that leaves the folder is refused. */
 static int read_partial(void *context, const char *name, char **ret_text, size_t *ret_size)
 {
 	const char *template = context, *slash = strrchr(template, '/');
@@ -267,7 +267,7 @@ static bool is_same(const struct file *f, const struct template_output *out)
 	return true;
 }
 
-/* What would stop write_temporary(), as far as that can be told without writing: the folder. */
+/* Checks the folder, so that an error of write_temporary() is found without writing. */
 static int can_write(const struct file *f)
 {
 	const char *slash = strrchr(f->path, '/');
@@ -309,7 +309,7 @@ static int prepare(struct render *r, struct file *f, enum stage_mode mode)
 	return result;
 }
 
-/* Told before the first rename: who is cut off in between has said too much, never too little. */
+/* Reported before the first rename: a crash in between has reported too many files, never too few. */
 static size_t tell_changed(const struct render *r)
 {
 	struct report_strings strings = {.kind = REPORT_CHANGED};

@@ -109,7 +109,7 @@ static bool get_member(struct json_object *object, const char *name, size_t size
 	return json_object_object_get_ex(object, key, ret);
 }
 
-/* The first part is looked for from the innermost context outwards; the others only inside what it gave. */
+/* The first part is looked for from the innermost context outwards; the others only inside its value. */
 static bool lookup(const struct scope *scope, const struct token *t, struct json_object **ret)
 {
 	const char *name = t->text, *end = t->text + t->size;

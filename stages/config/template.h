@@ -17,7 +17,7 @@
 
 #define TEMPLATE_OUTPUT_MAX (4u << 20)
 
-/* What may be in a value that is put into the output. */
+/* Characters that an inserted value may contain. */
 enum template_values {
 	TEMPLATE_ANY,		/* all bytes */
 	TEMPLATE_PRINTABLE,	/* no control characters; {{{raw}}} and {{&raw}} may have newline and tab */

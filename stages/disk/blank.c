@@ -132,7 +132,7 @@ static int zero_between(int fd, uint64_t from, uint64_t to, uint64_t *ret_at)
 	return 1;
 }
 
-/* Where file systems keep copies of what is at their beginning. */
+/* Where file systems keep copies of their superblock. */
 static const uint64_t spare_places[] = {
 	(8u << 20) + 1024,		/* ext2-4, group 1 with blocks of 1, 2 and 4 KiB */
 	32u << 20, 128u << 20,

@@ -32,7 +32,7 @@
 #include "stages/lib/tpm.h"
 #include "wait.h"
 
-#define SIZE_MIN       (64u << 20)	/* bytes; below that there is no point in a file system */
+#define SIZE_MIN       (64u << 20)	/* bytes; a smaller file system is useless */
 #define PCRS_DEFAULT   (TPM_SIGNED_PCRS | 1u << TPM_PCR_CLOSE)
 #define COMMIT_DEFAULT 5
 #define VERSION_MAX    1000
@@ -110,7 +110,7 @@ static void read_options(struct stage_context *context, struct work *w)
 	snprintf(w->device, sizeof(w->device), "/dev/mapper/%s", w->name);
 }
 
-/* The UUID that a header of whatever LUKS version shows, trusted or not; empty: there is no header. */
+/* The UUID in a LUKS header of any version, trusted or not; empty: no header. */
 static void shown_uuid(int fd, char ret[41])
 {
 	char sector[512];
@@ -124,8 +124,8 @@ static void shown_uuid(int fd, char ret[41])
 }
 
 /*
- * Whether the configuration gives this very disk up. For a volume it must name the volume too: that name is gone once
- * the disk is formatted, so the same configuration cannot do it a second time.
+ * Whether force_serial names this very disk. For a volume it must name the volume too: that name is gone once the disk
+ * is formatted, so the same configuration cannot do it a second time.
  */
 static bool is_given_up(const struct work *w)
 {
@@ -147,7 +147,7 @@ static int refuse(struct work *w, const char *why)
 	report_event(EVENT_WARNING, "%s, serial %s, is not blank, but force_serial names it: %s",
 		     work_text(w, text), w->disk.serial, why);
 	w->reasons[0] = '\0';
-	return disk_format(w, "given up", true);
+	return disk_format(w, "overwritten, as force_serial demands", true);
 }
 
 static int take_up_blank(struct work *w)
@@ -183,11 +183,11 @@ static int take_up_unfinished(struct work *w, int unfinished, const char *why)
 	if (unfinished == 0)
 		return refuse(w, "its formatting was interrupted, but the TPM of this machine has no record of it");
 	report_event(EVENT_NOTICE, "%s: formatting was interrupted, starting again", work_text(w, text));
-	return w->may_format ? disk_format(w, "unfinished", false) :
+	return w->may_format ? disk_format(w, "partly formatted", false) :
 			       work_leave(w, "its formatting was interrupted, but \"format\" is false");
 }
 
-/* What is on the disk decides. */
+/* The content of the disk decides. */
 static int take_up(struct work *w)
 {
 	_cleanup_(cleanup_luks) struct luks *luks = NULL;
@@ -212,7 +212,7 @@ static int take_up(struct work *w)
 	return r == -ENOKEY ? refuse(w, w->reasons) : r;
 }
 
-/* The disk below our active volume, for what is known of it. */
+/* Describes the disk below the active volume. */
 static int disk_below(struct work *w)
 {
 	_cleanup_(cleanup_closedir) DIR *dir = NULL;
@@ -307,7 +307,7 @@ static const char *check(struct json_object *options)
 	if ((lists(options, "keys", "tpm2-signed") || lists(options, "enroll", "tpm2-signed")) &&
 	    !(has(options, "policy_key") && has(options, "version")))
 		return "\"tpm2-signed\" needs \"policy_key\" and \"version\"";
-	/* The keyslot of one would let in what the version keeps out of the other. */
+	/* The tpm2 keyslot would admit an image that tpm2-signed refuses by its version. */
 	if (lists(options, "enroll", "tpm2-signed") && lists(options, "enroll", "tpm2"))
 		return "may not enroll both \"tpm2\" and \"tpm2-signed\"";
 	if (has(options, "policy_key") != has(options, "version"))

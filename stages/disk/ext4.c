@@ -144,10 +144,10 @@ int ext4_check(const char *device, char why[EXT4_WHY_MAX])
 	r = run(argv, &output);
 	if (r == 0)
 		return 0;
-	/* "Reboot" is for a mounted root; this one is not mounted, so what is repaired is repaired. */
+	/* "Reboot" is for a mounted root; this one is not mounted, so a repair is complete. */
 	if (r > 0 && !(r & ~(E2FSCK_CORRECTED | E2FSCK_REBOOT)))
 		return 1;
-	/* What it asks for comes last, what stopped it first. */
+	/* The last line is a request of e2fsck's, the first one the cause of a failure. */
 	explain("e2fsck", r, r >= 0 && r & E2FSCK_UNCORRECTED ? output.last : output.first, why);
 	if (r < 0)
 		return r;

@@ -12,7 +12,7 @@
 
 #define EXT4_WHY_MAX 160
 
-/* Makes a file system of that size on the device, whatever is there. 0 or negative errno with the reason. */
+/* Makes a file system of that size on the device, overwriting its content. 0 or negative errno with the reason. */
 int ext4_make(const char *device, uint64_t size, const char *label, char why[EXT4_WHY_MAX]);
 
 /*
@@ -31,7 +31,7 @@ int ext4_check(const char *device, char why[EXT4_WHY_MAX]);
 /* How it is mounted, beside noatime, nodev and nosuid; docs/disk.md says why. */
 struct ext4_options {
 	unsigned commit_s;	/* how often metadata goes to the disk; 0: the kernel's default */
-	bool discard;		/* the disk is told what is not used any more */
+	bool discard;		/* discard unused blocks */
 };
 
 /* Mounts on the directory, which is made if missing. 0 or negative errno. */

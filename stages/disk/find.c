@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SCSI disks say their address in the name of the directory that /sys/block/NAME/device points to; NVMe namespaces
- * have a file `nsid`. Serial and WWID are what the disk tells, and so the host: they name a disk, they prove nothing.
- * Which disks a cloud keeps for itself, and how it numbers the others, is in its row (stages/cloud).
+ * SCSI disks say their address in the name of the directory that /sys/block/NAME/device points to; NVMe namespaces have
+ * a file `nsid`. The host chooses serial and WWID: they name a disk, they prove nothing. Which disks a cloud keeps for
+ * itself, and how it numbers the others, is in its row (stages/cloud).
  */
 #define _GNU_SOURCE
 #include "find.h"
@@ -71,7 +71,7 @@ static int read_device(const char *directory, dev_t *ret)
 	return 0;
 }
 
-/* What the kernel tells of a disk: where it is attached, and what the platform keeps it for. */
+/* The kernel's description of a disk: its address, and its role on the platform. */
 struct seen {
 	bool is_scsi, is_nvme;
 	unsigned lun;
@@ -79,7 +79,7 @@ struct seen {
 	const char *passed_over;
 };
 
-/* Spaces around what a disk says of itself mean nothing; bytes that are no text are not taken into texts. */
+/* Serial, WWID and model are trimmed; non-text bytes are replaced. */
 static void tidy(char *text)
 {
 	size_t n = strlen(text), skip = strspn(text, " ");
@@ -337,7 +337,7 @@ int find_describe(const struct find_roots *roots, const char *name, struct disk 
 	return 0;
 }
 
-/* 1: *ret; 0: not this one, and if the rule fits why says what speaks against it. */
+/* 1: *ret; 0: not this one, with the reason in why if the rule matches. */
 static int consider(const struct find_roots *roots, const char *name, const struct find_rule *rule,
 		    const char *(*refuse)(const struct disk *disk), struct disk *ret, char *why)
 {

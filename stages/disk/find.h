@@ -33,7 +33,7 @@ struct disk {
 	char path[DISK_NAME_MAX + 8];	/* "/dev/sda" */
 	dev_t number;
 	uint64_t size;			/* bytes */
-	char serial[DISK_ID_MAX];	/* as the disk tells it; empty: it does not */
+	char serial[DISK_ID_MAX];	/* as the disk reports it; empty: none */
 	char wwid[DISK_ID_MAX];
 	char model[DISK_ID_MAX];	/* likewise */
 };
@@ -47,7 +47,7 @@ struct find_roots {
 /* "lun 10", "serial 3604f06b", "the largest": the rule in words. */
 const char *find_text(const struct find_rule *rule, char text[FIND_WHY_MAX]);
 
-/* What is known of a disk, whatever it is used for. 0, -ENODEV. */
+/* Fills in the description of a disk, used or not. 0, -ENODEV. */
 int find_describe(const struct find_roots *roots, const char *name, struct disk *ret);
 
 /*

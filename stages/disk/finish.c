@@ -23,19 +23,20 @@
 #include "stages/lib/report.h"
 #include "stages/lib/tpmnv.h"
 
-/* What has the TPM know that the disk is open: nothing that runs later in this boot can unseal the key. */
+/* Extends PCR 15, so that no later process of this boot can unseal the disk key. */
 int disk_close_keys(const struct work *w, const char *uuid, char why[DISK_WHY_MAX])
 {
 	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	static const uint8_t untouched[TPM_DIGEST_SIZE];
 	uint8_t digest[TPM_DIGEST_SIZE], now[TPM_DIGEST_SIZE];
 	struct intent intent;
+	const char *doing = "locking the TPM's disk keys for this boot (PCR 15)";
 	char text[64];
 	int r, n;
 
 	r = tpm_open(w->place.tcti, &tpm);
 	if (r == -ENOENT) {
-		report_event(EVENT_DEBUG, "no TPM: no sealed keys to close");
+		report_event(EVENT_DEBUG, "no TPM: PCR 15 not extended");
 		return 0;
 	}
 	if (r < 0) {
@@ -48,13 +49,17 @@ int disk_close_keys(const struct work *w, const char *uuid, char why[DISK_WHY_MA
 	r = tpm_pcr_read(tpm, TPM_PCR_CLOSE, now);
 	if (r == 0 && memcmp(now, untouched, sizeof(now)) == 0)
 		r = tpm_pcr_extend(tpm, TPM_PCR_CLOSE, digest);
-	if (r == 0 && w->place.policy_key)
+	if (r == 0 && w->place.policy_key) {
+		doing = "raising the version counter";
 		r = tpm_counter_raise(tpm, TPM_VERSION_NV, w->place.approval.version);
-	/* The volume is whole, so a record of its making is of no use any more. */
-	if (r == 0 && w->use_intent && intent_read(tpm, &intent) > 0 && intent_is_for(&intent, &w->disk))
+	}
+	/* The volume is whole, so the record of its formatting is removed. */
+	if (r == 0 && w->use_intent && intent_read(tpm, &intent) > 0 && intent_is_for(&intent, &w->disk)) {
+		doing = "removing the record of the formatting";
 		r = intent_clear(tpm);
+	}
 	if (r < 0)
-		snprintf(why, DISK_WHY_MAX, "sealed keys not closed for this boot: %s", tpm_reason(tpm));
+		snprintf(why, DISK_WHY_MAX, "%s failed: %s", doing, tpm_reason(tpm));
 	return r;
 }
 
@@ -70,7 +75,7 @@ static const char *size_text(uint64_t bytes, char text[24])
 	return text;
 }
 
-/* The volume reaches to the end of the disk by itself; what is in it has to be told. */
+/* The volume grows with the disk; the file system in it is grown here. */
 static void grow(const struct work *w)
 {
 	_cleanup_(cleanup_close) int fd = open(w->device, O_RDONLY | O_CLOEXEC);

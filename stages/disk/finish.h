@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The last steps of the stage `disk`: the TPM's seals closed, the file system checked, mounted and grown. */
 #ifndef STAGES_DISK_FINISH_H
 #define STAGES_DISK_FINISH_H
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Makes the volume on a disk that is blank, or that the configuration gives up by name. The order is the safety: the
- * keys first, because without one nothing is begun; then the record in the TPM; then the mark in the disk's first
- * sector; the file system behind it; and the header last, whose first sector takes the mark's place. A power cut
- * before the mark leaves a blank disk, one after it a disk that mark and record say is ours to begin again, and one
- * after the header a whole volume. Without a record (`intent`: none) there is no mark either: the disk reads as blank
- * until the header is written, for which the file system leaves the disk's last megabyte alone.
+ * Makes the volume on a disk that is blank, or that force_serial names. The order is the safety: the keys first,
+ * because without one nothing is begun; then the record in the TPM; then the mark in the disk's first sector; the file
+ * system behind it; and the header last, whose first sector takes the mark's place. A power cut before the mark leaves
+ * a blank disk, one after it a disk that mark and record say is ours to begin again, and one after the header a whole
+ * volume. Without a record (`intent`: none) there is no mark either: the disk reads as blank until the header is
+ * written, for which the file system leaves the disk's last megabyte alone.
  */
 #define _GNU_SOURCE
 #include "format.h"
@@ -116,7 +116,7 @@ static int write_all(int fd, const void *bytes, size_t size, uint64_t offset)
 	return n == (ssize_t)size ? 0 : n < 0 ? -errno : -EIO;
 }
 
-/* What others have left where nothing of ours will be written over it. */
+/* Wipes foreign data at the edges of the disk, where this volume writes nothing. */
 static int wipe_edges(const struct work *w, int fd)
 {
 	_cleanup_(cleanup_free) char *zeros = calloc(1, HEAD_SIZE);
@@ -215,13 +215,13 @@ int disk_format(struct work *w, const char *state, bool forced)
 		w->worth_retry = key_error_may_pass(r);
 		return work_leave(w, why);
 	}
-	report_event(EVENT_NOTICE, "%s is %s: formatting, key by %s", work_text(w, text), state, names);
+	report_event(EVENT_NOTICE, "%s is %s: formatting, key from %s", work_text(w, text), state, names);
 	r = fill(w, luks, fd, why);
 	if (r == 0)
 		r = disk_close_keys(w, luks_uuid(luks), why);
 	if (r < 0)
 		return work_give_up(w, r == -ENOENT || r == -ENOEXEC || r == -EROFS ? STAGE_NEVER : STAGE_AGAIN, why);
 	work_tell_volume(luks_uuid(luks), names, true);
-	snprintf(how, sizeof(how), "formatted, key by %s", names);
+	snprintf(how, sizeof(how), "formatted, key from %s", names);
 	return disk_finish(w, how);
 }

@@ -27,7 +27,7 @@ struct record {
 	uint8_t nonce[16];
 } __attribute__((packed));
 
-/* What the disk tells of itself; one that tells nothing is known by its size alone. */
+/* The disk's identity as it reports it; a disk without serial and WWID is identified by its size alone. */
 static int identify(const struct disk *disk, uint8_t ret[TPM_DIGEST_SIZE])
 {
 	char text[2 * DISK_ID_MAX + 8];

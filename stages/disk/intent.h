@@ -29,7 +29,7 @@ int intent_new(const struct disk *disk, struct intent *ret);
 /* Records it. -ENOSPC: the TPM's memory is full; and other errors of tpm_nv_write(). */
 int intent_write(struct tpm *tpm, const struct intent *intent);
 
-/* 1: *ret is what is recorded; 0: there is nothing, or nothing of ours. */
+/* 1: *ret is the record; 0: no record, or not one of ours. */
 int intent_read(struct tpm *tpm, struct intent *ret);
 
 int intent_clear(struct tpm *tpm);

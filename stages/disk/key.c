@@ -187,7 +187,7 @@ static int add_base64(struct json_object *object, const char *name, const void *
 	return json_object_object_add(object, name, json_object_new_string(text)) < 0 ? -ENOMEM : 0;
 }
 
-/* What systemd's own tools need to unseal it without us. */
+/* Members with which systemd's own tools can unseal the key. */
 static int add_systemd_members(struct json_object *token, struct tpm *tpm, uint32_t pcrs, const uint8_t *digest)
 {
 	_cleanup_(cleanup_free) uint8_t *srk = NULL;
@@ -247,7 +247,7 @@ static int make_sealed(struct key_place *place, const struct tpm_policy *policy,
 	if (r == 0 && getrandom(bytes.bytes, bytes.size, 0) != (ssize_t)bytes.size)
 		r = -EIO;
 	if (r < 0) {
-		snprintf(why, KEY_WHY_MAX, "no random key: %s", strerror(-r));
+		snprintf(why, KEY_WHY_MAX, "generating a key failed: %s", strerror(-r));
 		return r;
 	}
 	r = tpm_seal(tpm, policy, bytes.bytes, bytes.size, &blob, digest);

@@ -194,7 +194,8 @@ static int check_loaded(struct luks *luks, char *why)
 	const char *cipher = crypt_get_cipher(luks->device), *mode = crypt_get_cipher_mode(luks->device);
 
 	if (!cipher || !mode || strcmp(cipher, CIPHER) != 0 || strcmp(mode, CIPHER_MODE) != 0) {
-		snprintf(why, LUKS_WHY_MAX, "cipher \"%.40s-%.40s\"", cipher ? cipher : "", mode ? mode : "");
+		snprintf(why, LUKS_WHY_MAX, "cipher \"%.40s-%.40s\" is not %s", cipher ? cipher : "", mode ? mode : "",
+			 expected.cipher);
 		return -EBADMSG;
 	}
 	if (crypt_get_volume_key_size(luks->device) != KEY_SIZE ||
@@ -470,7 +471,7 @@ static int write_change(const struct luks *luks, struct luks *changed, int fd)
 	if (!bytes)
 		return -ENOMEM;
 	r = file_read_at(changed->header_fd, bytes, (size_t)end, 0);
-	if (r == 0)	/* what is written must be what we would open */
+	if (r == 0)	/* the header written must be one this stage opens */
 		r = luks_header_check(bytes, 2 * size, UINT64_MAX, &expected, header, why);
 	if (r < 0)
 		return r;
@@ -526,7 +527,7 @@ int luks_change(struct luks *luks, const struct luks_change *change, int fd, cha
 	return r;
 }
 
-/* "CRYPT-LUKS2-", the UUID without its dashes, "-", the name: what libcryptsetup calls its devices. */
+/* "CRYPT-LUKS2-", the UUID without its dashes, "-", the name: as libcryptsetup names its devices. */
 bool luks_is_active(const char *name, const char *uuid)
 {
 	char wanted[160] = "CRYPT-LUKS2-", found[160];

@@ -15,7 +15,7 @@
 #include "luksheader.h"
 #include "stages/lib/secret.h"
 
-#define LUKS_SECTOR_NEW 4096	/* bytes; what a new volume has */
+#define LUKS_SECTOR_NEW 4096	/* bytes; of a new volume */
 
 struct luks;
 
@@ -34,8 +34,8 @@ struct luks_slot {
 
 /*
  * Reads and checks the header of the disk behind fd; path is the same disk's node. 1: *ret is a volume that can be
- * tried with keys. 0: there is no LUKS header at all. -EBADMSG: there is one and it is refused, with the reason in
- * why. Other negative errno: could not be read. Only reads.
+ * tried with keys. 0: no LUKS header. -EBADMSG: the header is refused, with the reason in why. Other negative errno:
+ * could not be read. Only reads.
  */
 int luks_open(int fd, const char *path, uint64_t size, struct luks **ret, char why[LUKS_WHY_MAX]);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The LUKS2 header as hostile input: a parser that accepts only the forms this stage opens, and refuses all others
- * with a reason. It works on a copy in memory, before libcryptsetup sees a byte, and touches no device. What the
- * metadata in it says of tokens is in luksmetadata.h.
+ * The LUKS2 header as hostile input: a parser that accepts only the forms this stage opens, and refuses all others with
+ * a reason. It works on a copy in memory, before libcryptsetup sees a byte, and touches no device. The metadata is
+ * parsed by luksmetadata.h.
  */
 #ifndef STAGES_DISK_LUKSHEADER_H
 #define STAGES_DISK_LUKSHEADER_H
@@ -16,16 +16,15 @@
 #define LUKS_HEAD_SIZE (68u << 10)	/* up to where a secondary copy may begin, and its binary part */
 
 /*
- * The size of both copies together, from the first LUKS_HEAD_SIZE bytes of a disk. 0: there is no LUKS2 header;
- * -EBADMSG: one that is refused, with the reason in why. A primary copy that is gone is no reason while there is a
- * secondary one.
+ * The size of both copies together, from the first LUKS_HEAD_SIZE bytes of a disk. 0: no LUKS2 header; -EBADMSG: a
+ * refused one, with the reason in why. A missing primary copy is not refused while the secondary one is there.
  */
 int64_t luks_header_size(const void *bytes, size_t size, char why[LUKS_WHY_MAX]);
 
 /*
  * Checks both copies (as many bytes as luks_header_size() said) of a disk of device_size bytes. Of two good ones the
- * newer counts, of which `ret->copies` tells; it alone passes every check. 0, -ENOMEM, or -EBADMSG with the reason:
- * `cipher "cipher_null-ecb"`, `both copies are damaged`.
+ * newer counts, as `ret->copies` records; it alone passes every check. 0, -ENOMEM, or -EBADMSG with the reason: `cipher
+ * "cipher_null-ecb" is not aes-xts-plain64`, `both copies are damaged`.
  */
 int luks_header_check(const void *bytes, size_t size, uint64_t device_size, const struct luks_expect *expect,
 		      struct luks_header *ret, char why[LUKS_WHY_MAX]);

@@ -24,11 +24,11 @@
 
 #define DATA_OFFSET_MAX (64u << 20)
 #define DATA_OFFSET_OURS       (2u << 20)	/* luks.c */
-#define DATA_OFFSET_CRYPTSETUP (16u << 20)	/* its default for LUKS2, whatever the disk */
+#define DATA_OFFSET_CRYPTSETUP (16u << 20)	/* its default for LUKS2 on every disk */
 #define ALIGNMENT       4096
 #define STRIPES         4000		/* LUKS_STRIPES; the only count libcryptsetup makes */
 #define SALT_MAX        128		/* bytes */
-/* Bounds on what one try of a key may cost: seconds on a slow machine, and memory a small one has. */
+/* Bounds on the cost of trying one key: seconds on a slow machine, and memory that a small one has. */
 #define PBKDF2_ITERATIONS_MIN 1000
 #define PBKDF2_ITERATIONS_MAX (64 << 20)
 #define ARGON2_TIME_MAX       64
@@ -183,12 +183,12 @@ static int check_segment(struct json_object *segments, const struct luks_expect 
 		return luks_refuse(why, "not exactly one segment");
 	cipher = text_of(segment, "encryption");
 	if (!cipher || strcmp(cipher, expect->cipher) != 0)
-		return luks_refuse(why, "cipher \"%.48s\"", cipher ? cipher : "");
+		return luks_refuse(why, "cipher \"%.48s\" is not %s", cipher ? cipher : "", expect->cipher);
 	if (!only_members(segment, " type offset size iv_tweak encryption sector_size ") ||
 	    !is_text(segment, "type", "crypt"))
 		return luks_refuse(why, "segment is of an unsupported type");
 	if (!number_of(segment, "sector_size", 0, 1 << 20, &sector) || (sector != 512 && sector != 4096))
-		return luks_refuse(why, "sector size %" PRId64, sector);
+		return luks_refuse(why, "sector size %" PRId64 " is not supported", sector);
 	header->sector_size = (unsigned)sector;
 	if (!is_text(segment, "iv_tweak", "0") || !is_text(segment, "size", "dynamic"))
 		return luks_refuse(why, "segment does not cover the disk");
@@ -296,7 +296,7 @@ static int check_digest(struct json_object *digests, unsigned keyslots, char *wh
 	return 0;
 }
 
-/* Foreign tokens are let be: they are only bytes to us, and libcryptsetup is built without token handlers. */
+/* Foreign tokens are ignored: they are only bytes to us, and libcryptsetup is built without token handlers. */
 static int check_tokens(struct json_object *tokens, unsigned keyslots, char *why)
 {
 	if (json_object_object_length(tokens) > LUKS_TOKENS_MAX)
@@ -312,7 +312,7 @@ static int check_tokens(struct json_object *tokens, unsigned keyslots, char *why
 	return 0;
 }
 
-/* Those that change how fast dm-crypt works, and no more: what allows discards would tell the host what is free. */
+/* Only flags that change the speed of dm-crypt; discards would show the host which blocks are free. */
 static bool flags_are_known(struct json_object *config)
 {
 	static const char known[] = " no-read-workqueue no-write-workqueue same-cpu-crypt submit-from-crypt-cpus ";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The metadata of a LUKS2 header, the JSON in each of its copies (specification, section 3): what it must say to be
- * opened; and what it says of tokens and keyslots once it has passed. luksheader.c chooses the copy.
+ * opened, and its tokens and keyslots once it has passed. luksheader.c chooses the copy.
  */
 #ifndef STAGES_DISK_LUKSMETADATA_H
 #define STAGES_DISK_LUKSMETADATA_H
@@ -18,7 +18,7 @@ struct json_object;
 #define LUKS_KEYSLOTS_MAX 8
 #define LUKS_TOKENS_MAX   8
 
-/* What a volume must be encrypted with. Sectors may be of 512 or 4096 bytes. */
+/* The encryption a volume must have. Sectors may be of 512 or 4096 bytes. */
 struct luks_expect {
 	const char *cipher;	/* "aes-xts-plain64" */
 	unsigned key_size;	/* bytes of the volume key */
@@ -49,7 +49,7 @@ struct luks_header {
 /* A copy's JSON area, to its last byte. 0 with *ret, the caller's to json_object_put(), -EBADMSG or -ENOMEM. */
 int luks_metadata_parse(const char *text, size_t size, struct json_object **ret, char why[LUKS_WHY_MAX]);
 
-/* Checks header->json, and fills in what of the header it says. 0 or -EBADMSG. */
+/* Checks header->json and fills in the header's fields from it. 0 or -EBADMSG. */
 int luks_metadata_check(struct luks_header *header, const struct luks_expect *expect, uint64_t device_size,
 			char why[LUKS_WHY_MAX]);
 

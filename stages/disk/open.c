@@ -86,7 +86,8 @@ static int name_keyslot(struct work *w, struct luks *luks, const struct key_sour
 }
 
 /*
- * What `enroll` asks for. A failure is told and the boot goes on: the volume is open, and the next boot tries again.
+ * Adds the keyslots that `enroll` lists. A failure is reported and the boot goes on: the volume is open, and the next
+ * boot tries again.
  */
 static void enroll_all(struct work *w, struct luks *luks, const struct key_source *by, int opened)
 {
@@ -124,9 +125,9 @@ static bool repair(const struct work *w, struct luks *luks)
 		return true;
 	fd = open(w->disk.path, O_WRONLY | O_CLOEXEC);
 	r = fd < 0 ? -errno : luks_repair(luks, fd);
-	report_event(r < 0 ? EVENT_WARNING : EVENT_NOTICE, "%s copy of the header %s%s",
+	report_event(r < 0 ? EVENT_WARNING : EVENT_NOTICE, "%s header copy %s%s",
 		     luks_header_of(luks)->copies == LUKS_COPIES_PRIMARY ? "secondary" : "primary",
-		     r < 0 ? "cannot be repaired: " : "was damaged or older, and is repaired",
+		     r < 0 ? "cannot be repaired: " : "was damaged or outdated: repaired",
 		     r < 0 ? strerror(-r) : "");
 	return r >= 0;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Opening an existing volume, and adding the keyslots that `enroll` lists. */
 #ifndef STAGES_DISK_OPEN_H
 #define STAGES_DISK_OPEN_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What an opened volume needs besides its mount: the queues set for random reads, a swap file, directories for the
+ * Settings of an opened volume besides its mount: the queues set for random reads, a swap file, directories for the
  * services. A queue setting that the kernel refuses is a debug event; a swap file that cannot be made is a warning; a
  * directory that cannot be made fails the stage, since services need it.
  */
@@ -154,8 +154,8 @@ static void swap_on(const struct work *w)
 		r = swapon(path, 0) < 0 ? -errno : 0;
 	}
 	if (r < 0)
-		report_event(EVENT_WARNING, "no swap: %s/" SWAP_NAME " of %" PRIu64 " bytes: %s", w->mount, size,
-			     strerror(-r));
+		report_event(EVENT_WARNING, "swap file %s/" SWAP_NAME " (%" PRIu64 " bytes) not activated: %s",
+			     w->mount, size, strerror(-r));
 	else if (size)
 		report_event(EVENT_INFO, "swap on, %" PRIu64 " MiB", size >> 20);
 }
@@ -192,7 +192,7 @@ static int owner_of(struct json_object *item, struct directory *ret, char why[DI
 	return 0;
 }
 
-/* Step by step, and never through a link: what is on the disk may lead anywhere. */
+/* Step by step, and never through a link: a link on the disk may point anywhere. */
 static int make_directory(int root, const struct directory *d)
 {
 	_cleanup_(cleanup_close) int at = fcntl(root, F_DUPFD_CLOEXEC, 0);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A mounted volume's settings: queues, swap file, directories of the services. */
 #ifndef STAGES_DISK_SETTLE_H
 #define STAGES_DISK_SETTLE_H
 

@@ -12,7 +12,7 @@
 #include "stages/lib/tpm.h"
 
 #define TPM_PCR_CLOSE   15		/* zero until the disk is open */
-#define TPM_SEAL_MAX    128		/* bytes; what every TPM can seal: MAX_SYM_DATA */
+#define TPM_SEAL_MAX    128		/* bytes; every TPM can seal as many: MAX_SYM_DATA */
 #define TPM_BLOB_MAX    1024
 #define TPM_RSA_SIZE    256		/* bytes: RSA 2048, which every TPM can verify */
 #define TPM_VERSION_NV  0x01801602u	/* the counter of the highest version that ran */

@@ -35,7 +35,7 @@ static bool starts_as_luks(int fd)
 	return pread(fd, magic, sizeof(magic), 0) == sizeof(magic) && memcmp(magic, "LUKS\xba\xbe", 6) == 0;
 }
 
-/* What speaks against a disk when one looks at it. */
+/* The reason why a disk is not the configured one. */
 static const char *refuse(const struct disk *disk)
 {
 	_cleanup_(cleanup_close) int fd = open(disk->path, O_RDONLY | O_CLOEXEC);

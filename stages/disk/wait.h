@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Waiting for the configured disk to appear. */
 #ifndef STAGES_DISK_WAIT_H
 #define STAGES_DISK_WAIT_H
 

@@ -13,10 +13,10 @@ struct platform_found {
 	const struct cloud *cloud;	/* whose TDX machine this is; NULL: none of those in its table */
 	bool is_tdx;			/* a TDX machine with an interface of its own, without paravisor */
 	uint8_t report[TDX_REPORT_SIZE];	/* with a cloud: its TDREPORT */
-	char why[CLOUD_WHY_MAX];	/* one line: what was found, or what is missing */
+	char why[CLOUD_WHY_MAX];	/* one line: the findings, or the missing part */
 };
 
-/* Never fails: what cannot be read is taken as missing. tpm may be NULL. */
+/* Never fails: a source that cannot be read counts as missing. tpm may be NULL. */
 void platform_detect(struct tpm *tpm, struct platform_found *ret);
 
 #endif

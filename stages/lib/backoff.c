@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Waiting with backoff, for what offers no notification. CLOCK_BOOTTIME, because deadlines in PID 1 are measured
- * on it too.
+ * Waiting with backoff, for events without notification. CLOCK_BOOTTIME, because deadlines in PID 1 are measured on it
+ * too.
  */
 #define _GNU_SOURCE
 #include "backoff.h"

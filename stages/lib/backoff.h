@@ -21,7 +21,7 @@ int64_t time_now_ms(void);
 /* The next wait; advances the state. */
 int64_t backoff_next_ms(struct backoff *backoff);
 
-/* Sleeps for that long, whatever signals come. */
+/* Sleeps for that long, restarting after signals. */
 void time_wait_ms(int64_t ms);
 
 #endif

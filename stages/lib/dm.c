@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements dm.h with libdevmapper; nodes below /dev/mapper are its business, since there is no udev. */
+/* Implements dm.h with libdevmapper; libdevmapper makes the nodes below /dev/mapper, since there is no udev. */
 #define _GNU_SOURCE
 #include "dm.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A JSON document from somebody else: exactly RFC 8259, one object, nothing behind it, of bounded depth, without a
- * key twice in one object, without NUL in any text, and with every integer exact in 64 bits. What json-c would let
- * pass or change silently is refused here first; then json-c builds the tree from the same bytes.
+ * An untrusted JSON document: exactly RFC 8259, one object, nothing behind it, of bounded depth, without duplicate
+ * keys, without NUL in any text, and with every integer exact in 64 bits. Text that json-c would accept or change
+ * silently is refused here first; then json-c builds the tree from the same bytes.
  */
 #ifndef STAGES_LIB_DOCUMENT_H
 #define STAGES_LIB_DOCUMENT_H

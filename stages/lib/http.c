@@ -282,7 +282,7 @@ static void finish(CURL *easy, struct http_response *response)
 		response->body = calloc(1, 1);
 }
 
-/* What the request itself has wrong; a sentence for error[], or NULL. */
+/* An error in the request itself, as a text for error[], or NULL. */
 static const char *objection(const struct http_request *request)
 {
 	if (!request->url)

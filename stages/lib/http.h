@@ -63,11 +63,10 @@ int http_client_new(struct http_client **ret);
 struct http_client *http_client_free(struct http_client *client);	/* takes NULL, returns NULL */
 
 /*
- * 0 when an HTTP answer came, whatever its status; otherwise a negative errno, and ret->error says why:
- * -EHOSTUNREACH name not resolved, -ECONNREFUSED, -ETIMEDOUT, -ECONNRESET connection lost in the middle,
- * -EPROTO no TLS handshake or no HTTP, -EKEYREJECTED certificate, -ENOKEY CA file, -EMSGSIZE too large,
- * -EINVAL request, -ENOMEM, -EIO, or what the sink returned. ret needs no initialisation; free it
- * in every case.
+ * 0 when an HTTP answer came, of any status; otherwise a negative errno, and ret->error says why: -EHOSTUNREACH name
+ * not resolved, -ECONNREFUSED, -ETIMEDOUT, -ECONNRESET connection lost in the middle, -EPROTO no TLS handshake or no
+ * HTTP, -EKEYREJECTED certificate, -ENOKEY CA file, -EMSGSIZE too large, -EINVAL request, -ENOMEM, -EIO, or what the
+ * sink returned. ret needs no initialisation; free it in every case.
  */
 int http_client_perform(struct http_client *client, const struct http_request *request,
 			struct http_response *ret);

@@ -18,8 +18,8 @@
 struct tpm;
 
 /*
- * tcti: "device:/dev/tpmrm0" or "swtpm:path=...", "swtpm:host=...,port=...". -ENOENT: there is no such device;
- * -EINVAL: not one of these; -EIO: it does not answer.
+ * tcti: "device:/dev/tpmrm0" or "swtpm:path=...", "swtpm:host=...,port=...". -ENOENT: no such device; -EINVAL: not one
+ * of these; -EIO: it does not answer.
  */
 int tpm_open(const char *tcti, struct tpm **ret);
 struct tpm *tpm_close(struct tpm *tpm);	/* takes NULL, returns NULL */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ESYS calls in the order the TPM wants them. Whatever carries a secret goes through a session salted with the storage
+ * ESYS calls in the order the TPM wants them. Calls that carry a secret go through a session salted with the storage
  * root key and with parameter encryption, so a listener between the TPM and this process learns nothing.
  */
 #define _GNU_SOURCE
@@ -97,7 +97,7 @@ void tpm_flush(struct tpm *tpm, ESYS_TR handle)
 		(void)Esys_FlushContext(tpm->esys, handle);
 }
 
-/* Lets go of what ESYS remembers of a persistent object; the TPM keeps it. */
+/* Frees the ESYS state of a persistent object; the TPM keeps the object. */
 void tpm_forget(struct tpm *tpm, ESYS_TR handle)
 {
 	if (handle != ESYS_TR_NONE)

@@ -20,7 +20,7 @@ struct tpm {
 	char reason[160];
 };
 
-/* 0 or negative errno; the reason says the command and what it came to. */
+/* 0 or negative errno; the reason names the command and its response. */
 int tpm_translate(struct tpm *tpm, const char *command, TSS2_RC rc);
 
 /* That error, and that text as the reason. */
@@ -28,11 +28,11 @@ int tpm_refuse(struct tpm *tpm, int error, const char *text);
 
 void tpm_flush(struct tpm *tpm, ESYS_TR handle);	/* of a session or transient object; takes ESYS_TR_NONE */
 void tpm_forget(struct tpm *tpm, ESYS_TR handle);	/* ESYS lets go of a persistent object; the TPM keeps it */
-void tpm_wipe_free(void *bytes, size_t size);		/* of what ESYS allocated */
+void tpm_wipe_free(void *bytes, size_t size);		/* memory allocated by ESYS */
 
 TPML_PCR_SELECTION tpm_selection_of(uint32_t pcrs);
 
-/* The storage root key: made if missing, -EBADF if what is in its place is not one. */
+/* The storage root key: made if missing, -EBADF if another object is in its place. */
 int tpm_srk_open(struct tpm *tpm, ESYS_TR *ret);
 
 /* A session salted with the storage root key, with AES for parameters; it stays until it is flushed. */

@@ -9,6 +9,8 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,7 +68,7 @@ static int read_all(struct tpm *tpm, ESYS_TR index, ESYS_TR session, uint8_t *by
 	return 0;
 }
 
-/* Opens an index and tells its public area. */
+/* Opens an index and reads its public area. */
 static int open_index(struct tpm *tpm, uint32_t index, ESYS_TR *ret, TPMS_NV_PUBLIC *ret_public)
 {
 	ESYS_TR handle = ESYS_TR_NONE;
@@ -239,6 +241,7 @@ int tpm_counter_raise(struct tpm *tpm, uint32_t index, uint64_t value)
 {
 	ESYS_TR handle = ESYS_TR_NONE;
 	uint64_t now = 0;
+	char text[96];
 	int r, tries = 0;
 
 	r = define(tpm, index, COUNTER_ATTRIBUTES, sizeof(now), &handle);
@@ -247,8 +250,11 @@ int tpm_counter_raise(struct tpm *tpm, uint32_t index, uint64_t value)
 	r = read_counter(tpm, handle, &now);
 	if (r == -ENODATA)
 		r = 0;
-	if (r == 0 && value > now && value - now > TPM_COUNTER_STEPS_MAX)
-		r = tpm_refuse(tpm, -ERANGE, "counter is too far below the version");
+	if (r == 0 && value > now && value - now > TPM_COUNTER_STEPS_MAX) {
+		snprintf(text, sizeof(text), "version counter %" PRIu64 " is too far below version %" PRIu64,
+			 now, value);
+		r = tpm_refuse(tpm, -ERANGE, text);
+	}
 	while (r == 0 && now < value) {
 		r = tpm_translate(tpm, "TPM2_NV_Increment",
 				  Esys_NV_Increment(tpm->esys, ESYS_TR_RH_OWNER, handle, ESYS_TR_PASSWORD,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Role dhcp-hook: what dhcpcd runs as its script on every change of a lease. The environment holds bytes chosen by a
- * DHCP server, so each value is parsed and formatted again; a value that does not parse is ignored. Files are replaced
- * by rename: a reader sees the old lease or the new one, never a part.
+ * Role dhcp-hook: the script that dhcpcd runs on every change of a lease. The environment holds bytes chosen by a DHCP
+ * server, so each value is parsed and formatted again; a value that does not parse is ignored. Files are replaced by
+ * rename: a reader sees the old lease or the new one, never a part.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -33,7 +33,7 @@
 #endif
 
 #define CLOUDS_MAX  8
-#define SERVERS_MAX 3	/* more than a resolver reads are of no use */
+#define SERVERS_MAX 3	/* a resolver reads no more */
 
 struct lease {
 	char interface[16];
@@ -219,14 +219,14 @@ int dhcp_hook_main(int argc, char **argv)
 	}
 	if (!one_of(reason, bound) || !lease.address[0])
 		return 0;
-	/* resolv.conf comes last: it is what stage `network` waits for, and then the rest must be there. */
+	/* resolv.conf comes last: stage `network` waits for it, and then the rest must be there. */
 	r = write_state(&lease);
 	if (r < 0)
 		say("dhcp: %s not written: %s", DHCP_STATE, strerror(-r));
 	r = lease.n_servers ? write_resolv_conf(&lease) : 0;
 	if (r < 0)
 		say("dhcp: %s not written: %s", RESOLV_CONF, strerror(-r));
-	/* A renewal without change is no news. */
+	/* A renewal without change is not reported. */
 	if (strcmp(reason, "RENEW") != 0)
 		say("dhcp: %s %s %s/%u router %s lease %lu s", lease.interface, reason, lease.address, lease.prefix,
 		    lease.routers[0] ? lease.routers : "none", lease.lease_s);

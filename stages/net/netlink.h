@@ -54,7 +54,7 @@ enum netlink_fed {
 /* Takes one datagram of messages. A positive enum netlink_fed, or negative errno (an error message's, or -EBADMSG). */
 int netlink_feed(struct netlink_view *view, const void *bytes, size_t size);
 
-/* The named Ethernet-like link; with an empty name the one of lowest index that is nobody's slave. NULL: none. */
+/* The named Ethernet-like link; with an empty name the one of lowest index that has no master. NULL: none. */
 const struct netlink_link *netlink_nic(const struct netlink_view *view, const char *name);
 
 /* A global (not link-local) address of the link, and the preferred default route through it. NULL: none. */
@@ -67,7 +67,7 @@ int netlink_open(void);
 /* Empties the view and fills it from the kernel, changes included that arrive meanwhile. Waits at most 5 s. */
 int netlink_refresh(int fd, struct netlink_view *view);
 
-/* Takes what is readable now; refreshes where the kernel says that messages were lost. 0 or negative errno. */
+/* Reads all available messages; refreshes if the kernel reports lost ones. 0 or negative errno. */
 int netlink_follow(int fd, struct netlink_view *view);
 
 /* Sets a link up and waits for the kernel's answer. 0 or negative errno. */

@@ -33,7 +33,7 @@ struct wait {
 	int netlink;
 	int inotify;
 	struct netlink_view view;
-	char missing[256];	/* what is missing; empty: nothing */
+	char missing[256];	/* the first missing item; empty: none */
 };
 
 /* At least one nameserver line counts; an empty file is dhcpcd's or our hook's first half. */
@@ -121,7 +121,7 @@ static void drain(int fd)
 		;
 }
 
-/* One turn: sleeps until something changed or it is time to say what is missing. 0 or negative errno. */
+/* One turn: sleeps until something changed or the missing item is due to be reported. 0 or negative errno. */
 static int wait_change(struct wait *w, int64_t until)
 {
 	struct pollfd p[2] = {
@@ -184,7 +184,7 @@ static int run(struct stage_context *context)
 	w.resolv_conf = option_string(context, "resolv_conf", "/etc/resolv.conf");
 	r = watch_resolv_conf(&w);
 	if (r < 0) {
-		report_result("%s: not watched: %s", w.resolv_conf, strerror(-r));
+		report_result("watching %s failed: %s", w.resolv_conf, strerror(-r));
 		return STAGE_AGAIN;
 	}
 	w.netlink = netlink_open();
@@ -195,7 +195,7 @@ static int run(struct stage_context *context)
 	}
 	r = lo_up(&w);
 	if (r < 0)
-		report_event(EVENT_WARNING, "lo not set up: %s", strerror(-r));
+		report_event(EVENT_WARNING, "setting lo up failed: %s", strerror(-r));
 	r = wait_network(&w);
 	if (r < 0) {
 		report_result("rtnetlink: %s", strerror(-r));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What an operator hears of a snapshot: bytes, speed and time left each second; trouble with the store at
- * once and then rarely, with a count; and how an attempt ends.
+ * Reports of a snapshot's progress and failures: bytes, speed and time left each second; failures of the store at once
+ * and then rarely, with a count; and the result of an attempt.
  */
 #define _GNU_SOURCE
 #include "attempt.h"
@@ -35,7 +35,7 @@ const char *attempt_human(uint64_t bytes, char ret[static 32])
 	return ret;
 }
 
-/* What is in the files: what the journal has, and what the workers are in the middle of. */
+/* Bytes in the files: those the journal has, and those the workers have written so far. */
 static uint64_t bytes_here(const struct snapshot *s)
 {
 	uint64_t bytes = s->manifest.done;
@@ -65,7 +65,7 @@ void attempt_tell_progress(struct snapshot *s, int64_t elapsed_ms)
 			here >> (10 * unit), total >> (10 * unit), units[unit]);
 }
 
-/* A store that fails is told at once, and then now and again. */
+/* A failure of the store is reported at once, and then from time to time. */
 void attempt_tell_trouble(struct snapshot *s, const char *text)
 {
 	int64_t now = time_now_ms();

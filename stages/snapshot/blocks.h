@@ -16,7 +16,7 @@ struct blocks_run {			/* blocks of one file */
 bool blocks_complete(const struct manifest *m);
 bool blocks_is_done(const struct manifest *m, uint32_t file, uint64_t block);
 
-/* A run marked twice counts once. 0, or -EINVAL: there are no such blocks. */
+/* A run marked twice counts once. 0, or -EINVAL: block numbers out of range. */
 int blocks_mark(struct manifest *m, const struct blocks_run *run);
 void blocks_forget(struct manifest *m, uint32_t file);
 uint64_t blocks_run_bytes(const struct manifest *m, const struct blocks_run *run);

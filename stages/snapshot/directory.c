@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Each step leaves a state from which the next boot can tell where it was: the plan replaces the old one by rename, a
- * part has its full size from the start, the journal is written anew when it is loaded (so what it says and what lies
- * there agree), and only a directory without a plan of ours is judged by what else it holds.
+ * part has its full size from the start, the journal is written anew when it is loaded (so its entries and the files
+ * agree), and only a directory without a plan of ours is judged by what else it holds.
  */
 #define _GNU_SOURCE
 #include "directory.h"
@@ -89,7 +89,7 @@ int directory_open(struct directory *d, const char *path, uid_t uid, gid_t gid)
 	if (d->fd < 0) {
 		errno = -d->fd;
 		d->fd = -1;
-		return fail_errno(d, "opening", "it");
+		return fail_errno(d, "opening", "the directory");
 	}
 	return 0;
 }
@@ -154,7 +154,7 @@ static int replace_file(struct directory *d, const char *name, const char *bytes
 	return fail_errno(d, "writing", name);
 }
 
-/* --- what is there --- */
+/* --- content of the directory --- */
 
 static size_t format_mark(const struct manifest *m, char *ret, size_t room)
 {
@@ -184,7 +184,7 @@ static bool is_empty_directory(int at, const char *name)
 	return true;
 }
 
-/* Is there anything that a snapshot could collide with, or that somebody may want to keep? */
+/* DIRECTORY_POPULATED: it holds files that a snapshot could collide with or that an operator may want to keep. */
 static int look_for_others(struct directory *d, enum directory_standing *ret)
 {
 	_cleanup_(cleanup_closedir) DIR *stream = NULL;
@@ -194,7 +194,7 @@ static int look_for_others(struct directory *d, enum directory_standing *ret)
 	stream = fd < 0 ? NULL : fdopendir(fd);
 	if (!stream) {
 		cleanup_close(&fd);
-		return fail_errno(d, "reading", "it");
+		return fail_errno(d, "reading", "the directory");
 	}
 	*ret = DIRECTORY_EMPTY;
 	while ((entry = readdir(stream))) {
@@ -469,7 +469,7 @@ int directory_open_part(struct directory *d, const struct manifest *m, uint32_t 
 	manifest_part_name(file, name);
 	fd = openat(d->parts_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return fail_errno(d, "opening the part of", file->path);
+		return fail_errno(d, "opening the partial file of", file->path);
 	if (fstat(fd, &st) < 0)
 		r = -errno;
 	else if (!S_ISREG(st.st_mode))
@@ -488,7 +488,7 @@ int directory_open_part(struct directory *d, const struct manifest *m, uint32_t 
 	if (r) {
 		close(fd);
 		errno = -r;
-		return fail_errno(d, "making room for", file->path);
+		return fail_errno(d, "allocating", file->path);
 	}
 	return fd;
 }
@@ -554,18 +554,18 @@ int directory_finish(struct directory *d, struct manifest *m)
 
 	/* Data was synced run by run; this is for sizes, owners and modes. */
 	if (syncfs(d->fd) < 0)
-		return fail_errno(d, "syncing", "it");
+		return fail_errno(d, "syncing", "the directory");
 	for (uint32_t i = 0; i < m->count; i++) {
 		r = give_name(d, m, i);
 		if (r)
 			return r;
 	}
 	if (syncfs(d->fd) < 0)
-		return fail_errno(d, "syncing", "it");
+		return fail_errno(d, "syncing", "the directory");
 	r = replace_file(d, "complete", mark, format_mark(m, mark, sizeof(mark)));
 	if (r)
 		return r;
-	/* From here on it is complete; what is left over does not matter. */
+	/* From here on it is complete; leftovers do not matter. */
 	drop_stale_parts(d, NULL);
 	(void)unlinkat(d->state_fd, "parts", AT_REMOVEDIR);
 	(void)unlinkat(d->state_fd, "journal", 0);

@@ -15,7 +15,7 @@
 
 struct directory {
 	const char *path;
-	uid_t uid;	/* owner of what we make; (uid_t)-1: leave it */
+	uid_t uid;	/* owner of new files; (uid_t)-1: unchanged */
 	gid_t gid;
 	int fd, state_fd, parts_fd, journal_fd;
 	char reason[S3_ERROR_MAX];	/* of the last failure, one line */

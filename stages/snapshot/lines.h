@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 struct lines {
-	const char *at, *end;	/* what has not been read yet */
+	const char *at, *end;	/* the bytes not read yet */
 };
 
 /*
@@ -19,7 +19,7 @@ struct lines {
  */
 bool lines_next(struct lines *in, char *ret, size_t room);
 
-/* A decimal number with ends_with behind it, and what follows that. 0 or -EBADMSG. ret_rest may be NULL. */
+/* A decimal number followed by ends_with, and the rest of the line. 0 or -EBADMSG. ret_rest may be NULL. */
 int lines_number(const char *text, char ends_with, uint64_t *ret, const char **ret_rest);
 
 #endif

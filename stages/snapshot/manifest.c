@@ -305,7 +305,7 @@ int manifest_format(struct manifest *m, char **ret, size_t *ret_size)
 	return 0;
 }
 
-/* Only what percent_encode() writes comes back, so that text and meaning are one to one. */
+/* Accepts only the output of percent_encode(), so that each path has exactly one spelling. */
 static int decode_path(const char *text, char *ret, size_t room)
 {
 	char decoded[PATH_ENCODED_MAX], again[PATH_ENCODED_MAX];

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Letters, digits and "-._~": what RFC 3986 lets stand for itself anywhere. */
+/* Letters, digits and "-._~": the unreserved characters of RFC 3986. */
 bool percent_is_unreserved(char c);
 
 /* Everything but unreserved characters (and '/', if kept) as %XX. -ENOSPC if it does not fit. */

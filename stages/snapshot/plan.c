@@ -19,7 +19,7 @@
 #include "stages/lib/backoff.h"
 #include "stages/lib/report.h"
 
-/* Waits for the end of a planning job; troubles on the way are told, until patience is out. */
+/* Waits for the end of a planning job; failures on the way are reported, until the time limit. */
 static int await_plan(struct snapshot *s, struct worker *worker, struct worker_answer *ret)
 {
 	int64_t until = time_now_ms() + s->settings->patience_ms;
@@ -67,8 +67,8 @@ static int read_plan(int fd, struct manifest *ret, char reason[static S3_ERROR_M
 }
 
 /*
- * Has a worker list the store, and checks what it wrote once it is dead and can write no more. `name`: that
- * snapshot again, or NULL for the newest. -ENOENT in *ret_missing: there is no such snapshot.
+ * Has a worker list the store, and checks what it wrote once it is dead and can write no more. `name`: that snapshot
+ * again, or NULL for the newest. -ENOENT in *ret_missing: no such snapshot.
  */
 static int make_plan(struct snapshot *s, const char *name, struct manifest *ret, bool *ret_missing)
 {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Choosing a snapshot: lists the store and writes the manifest of the directory. */
 #ifndef STAGES_SNAPSHOT_PLAN_H
 #define STAGES_SNAPSHOT_PLAN_H
 

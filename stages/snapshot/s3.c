@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Requests are built encoded and with sorted parameters: what is signed is what is sent, byte for byte. What the store
- * answers is read by s3xml.c, and told in words here.
+ * Requests are built encoded and with sorted parameters: what is signed is what is sent, byte for byte. The answers of
+ * the store are parsed by s3xml.c, and put into words here.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The snapshot stage: a database from an S3 store into a directory, whole or not at all. This process decides, keeps
- * plan and journal, and tells the progress; workers without privileges (worker.c) do all that touches the network. Cut
- * anywhere, the next attempt goes on from the journal; docs/snapshot.md says how.
+ * plan and journal, and reports the progress; workers without privileges (worker.c) do all networking. After a power
+ * cut the next attempt goes on from the journal; docs/snapshot.md says how.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -131,7 +131,7 @@ static int check_space(struct snapshot *s)
 
 /* --- the stage --- */
 
-/* What is in the directory decides: nothing to do, go on, or begin. */
+/* The content of the directory decides: nothing to do, continue, or begin. */
 static int begin(struct snapshot *s)
 {
 	enum directory_standing standing;
@@ -147,7 +147,7 @@ static int begin(struct snapshot *s)
 		report_skipped("snapshot %s is complete", s->directory.reason);
 		return STAGE_DONE;
 	case DIRECTORY_POPULATED:
-		report_event(EVENT_WARNING, "%s holds %s, which no snapshot contains: left untouched",
+		report_event(EVENT_WARNING, "%s contains %s, which is not from a snapshot: directory left untouched",
 			     s->directory.path, s->directory.reason);
 		report_skipped("%s is already populated", s->directory.path);
 		return STAGE_DONE;

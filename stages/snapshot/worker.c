@@ -54,7 +54,7 @@ static int to_file(void *context, const void *bytes, size_t size)
 	f->at += size;
 	atomic_fetch_add_explicit(f->received, size, memory_order_relaxed);
 	if (f->at - f->written_back >= WRITE_BACK) {
-		/* Only an early start of what fdatasync will wait for. */
+		/* Starts the write-back early; fdatasync waits for the rest. */
 		(void)sync_file_range(f->fd, (off_t)f->written_back, (off_t)(f->at - f->written_back),
 				      SYNC_FILE_RANGE_WRITE);
 		f->written_back = f->at;
@@ -74,7 +74,7 @@ static uint32_t kind_of_failure(int result)
 	return result == -ESTALE || result == -ENOENT ? ANSWER_CHANGED : ANSWER_REFUSED;
 }
 
-/* Says what is wrong and waits; the patience that ends this is the stage's. */
+/* Reports the failure and waits; the stage limits how long. */
 static void trouble(int socket, struct worker_answer *a, const char *text, struct backoff *backoff)
 {
 	a->kind = ANSWER_TROUBLE;

@@ -28,8 +28,8 @@ struct worker_job {
 
 enum worker_answer_kind {
 	ANSWER_TROUBLE = 1,	/* the store fails, the worker tries again; text says how */
-	ANSWER_DONE,		/* the job is done, and what it wrote is on the disk */
-	ANSWER_CHANGED,		/* the object is not, or no longer, what the plan says */
+	ANSWER_DONE,		/* the job is done, and its bytes are on the disk */
+	ANSWER_CHANGED,		/* the object is not, or no longer, as in the plan */
 	ANSWER_REFUSED,		/* the store or its answer is refused; no use in going on at once */
 	ANSWER_DISK,		/* writing failed: result is the errno */
 	ANSWER_MAX,

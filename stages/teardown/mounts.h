@@ -16,7 +16,7 @@ struct mounts {
 	size_t n;
 };
 
-/* Reads /proc/self/mountinfo. 0 or negative errno; what was read until then is in the list. */
+/* Reads /proc/self/mountinfo. 0 or negative errno; the list has the entries read so far. */
 int mounts_read(struct mounts *ret);
 void mounts_free(struct mounts *mounts);
 

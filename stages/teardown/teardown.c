@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The teardown role, the last process of a shutdown: swap off, file systems unmounted, device-mapper devices closed,
- * so that nothing is lost and no key stays in the kernel. No other process is left. Each call that a broken device
- * could hold for ever is made by a child (within.h): one that hangs costs itself and what depends on it. What is still
- * busy after a moment is made read-only or frozen, so that it is clean, and detached. reboot(2) is PID 1's.
+ * The teardown role, the last process of a shutdown: swap off, file systems unmounted, device-mapper devices closed, so
+ * that nothing is lost and no key stays in the kernel. No other process is left. Each call that a broken device could
+ * hold for ever is made by a child (within.h): one that hangs blocks only itself and its dependants. Mounts that stay
+ * busy are made read-only or frozen, so that they are clean, and detached. reboot(2) is PID 1's.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -77,13 +77,13 @@ static void swap_off(void)
 		mounts_unescape(line);
 		r = within(call_swapoff, line, (int)within_left_ms() / 2);
 		if (r < 0)
-			report_event(EVENT_WARNING, "swap off %s: %s", line, strerror(-r));
+			report_event(EVENT_WARNING, "switching off swap %s failed: %s", line, strerror(-r));
 		else
 			report_event(EVENT_INFO, "swap off %s", line);
 	}
 }
 
-/* What the kernel serves from memory, and what PID 1 itself still needs. */
+/* Mounts that stay: those in memory, and those that PID 1 itself still needs. */
 static bool may_stay(const char *path)
 {
 	static const char *const exact[] = {"/", "/run", "/tmp"};
@@ -189,7 +189,7 @@ static void wait_for_jobs(int wait_ms)
 		time_wait_ms(WITHIN_AGAIN_MS);
 }
 
-/* Calls each for what is to be undone and not yet in hand, last mount first. Returns how often it did not return 0. */
+/* Calls each for every mount to unmount that no job has, last mount first. Returns how many calls failed. */
 static size_t for_each_mount(int (*each)(const struct mount *mount))
 {
 	struct mounts mounts;
@@ -234,8 +234,8 @@ static int settle(const struct mount *mount)
 	int r = mount->fuse ? -EOPNOTSUPP : within(call_keep_clean, mount->path, CALL_MS);
 	int detached = within(call_detach, mount, CALL_MS);
 
-	report_event(r == 0 || r == -EALREADY ? EVENT_WARNING : EVENT_ERROR, "still busy, %s: %s%s",
-		     r == 0 ? "made read-only" : r == -EALREADY ? "frozen" : "left as it is", mount->path,
+	report_event(r == 0 || r == -EALREADY ? EVENT_WARNING : EVENT_ERROR, "%s is still busy: %s%s",
+		     mount->path, r == 0 ? "made read-only" : r == -EALREADY ? "frozen" : "left as it is",
 		     detached == 0 ? ", detached" : "");
 	return detached;
 }
@@ -243,7 +243,7 @@ static int settle(const struct mount *mount)
 static bool unmount_all(void)
 {
 	int64_t until = time_now_ms() + WITHIN_BUSY_MS;
-	int64_t reserve_ms = within_left_ms() / 4;	/* for what comes after */
+	int64_t reserve_ms = within_left_ms() / 4;	/* for the steps after it */
 	bool settled = false, clean = true;
 
 	for (;;) {
@@ -262,7 +262,7 @@ static bool unmount_all(void)
 		wait_for_jobs(WITHIN_AGAIN_MS);
 	}
 	for (size_t i = 0; i < n_jobs; i++)
-		report_event(EVENT_ERROR, "unmounting %s did not finish, left behind", jobs[i].path);
+		report_event(EVENT_ERROR, "unmounting %s timed out: left behind", jobs[i].path);
 	return false;
 }
 
@@ -276,7 +276,7 @@ static int call_sync(const void *unused)
 }
 
 /*
- * The kernel's own work queue writes out what it can and makes every file system read-only, whatever has them open.
+ * The kernel's own work queue writes out what it can and makes every file system read-only, even with open files.
  * /proc/sysrq-trigger knows no namespaces: the machine's own PID 1 only.
  */
 static void emergency(void)

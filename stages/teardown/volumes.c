@@ -100,7 +100,7 @@ static int replace_by_errors(const void *name)
 			next = dm_get_next_target(info, next, &start, &length, &target, &parameters);
 			size = start + length;
 		} while (next);
-		/* Without flushing: what a dead disk has not taken by now it never will. */
+		/* Without flushing: a dead disk accepts no more writes. */
 		done = size && dm_task_set_name(load, name) && dm_task_add_target(load, 0, size, "error", "") &&
 		       dm_task_no_flush(load) && dm_task_skip_lockfs(load) && dm_task_run(load) &&
 		       dm_do(DM_DEVICE_RESUME, name);

@@ -39,7 +39,7 @@ int within_start(struct within *child, within_work work, const void *argument)
 	}
 	child->pid = pid;
 	child->fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (child->fd < 0) {	/* without it there is no bounded wait */
+	if (child->fd < 0) {	/* no bounded wait without a pidfd */
 		int r = -errno;
 
 		kill(pid, SIGKILL);

@@ -12,9 +12,9 @@
 #include <sys/types.h>
 
 #define WITHIN_BUSY_MS  800	/* how long a busy mount or device may take to be let go */
-#define WITHIN_AGAIN_MS 50	/* between two tries; there is no notification for "no longer busy" */
+#define WITHIN_AGAIN_MS 50	/* between two attempts; there is no notification for "no longer busy" */
 
-/* The role's whole time begins; what is left of it, 0 at least. */
+/* Starts the role's whole time; the second returns the rest of it, at least 0. */
 void within_begin(int64_t whole_ms);
 int64_t within_left_ms(void);
 
@@ -29,13 +29,13 @@ struct within {
 /* Starts work(argument). 0 or negative errno: nothing was started. */
 int within_start(struct within *child, within_work work, const void *argument);
 
-/* Waits at most timeout_ms: what work returned, -ETIMEDOUT (it still runs; ask again), or -EIO if it was killed. */
+/* Waits at most timeout_ms. The result of work, -ETIMEDOUT (it still runs; ask again), or -EIO if it was killed. */
 int within_wait(struct within *child, int timeout_ms);
 
 /* Gives up waiting for it: asks it to end and forgets it. */
 void within_leave(struct within *child);
 
-/* All of it: what work returned, or -ETIMEDOUT and it was left behind. */
+/* Start, wait and leave in one: the result of work, or -ETIMEDOUT and the child was left behind. */
 int within(within_work work, const void *argument, int timeout_ms);
 
 #endif

@@ -50,7 +50,7 @@ class Upgrade(BootTest):
         both = {"keys": ["tpm2", "hub"], "enroll": ["tpm2", "hub"]}
         first, second = (self.image(variation(name, hub=True, **both)) for name in ("first", "second"))
         alone = self.image(variation("alone"))
-        self.assertIn("formatted, key by tpm2, hub", self.opened(first, tier=2))
+        self.assertIn("formatted, key from tpm2, hub", self.opened(first, tier=2))
         self.assertIn("sealed to other PCR values", self.held(alone, nic=False))
         self.assertIn("opened by hub", self.opened(second, tier=2))
         self.assertIsNotNone(self.guest.find("disk", text="added a keyslot for tpm2", kind="message"))
@@ -69,7 +69,7 @@ class Upgrade(BootTest):
         self.blank_disk()
         keys = self.policy_key()
         one, two, three = (self.signed(version, keys) for version in (1, 2, 3))
-        self.assertIn("formatted, key by tpm2-signed", self.opened(one, tier=2, nic=False))
+        self.assertIn("formatted, key from tpm2-signed", self.opened(one, tier=2, nic=False))
         old_disk = os.path.join(self.folder, "old.raw")
         support.copy_sparse(self.disk, old_disk)
         self.assertIn("opened by tpm2-signed", self.opened(one, nic=False))
@@ -81,7 +81,7 @@ class Upgrade(BootTest):
     def test_image_without_a_signature_or_with_another_s_is_refused(self):
         self.blank_disk()
         keys, others = self.policy_key(), self.policy_key("others")
-        self.assertIn("formatted, key by tpm2-signed", self.opened(self.signed(1, keys), nic=False))
+        self.assertIn("formatted, key from tpm2-signed", self.opened(self.signed(1, keys), nic=False))
         unsigned = self.signed(1, keys, "unsigned", sign=False)
         self.assertIn("no signed policy", self.held(unsigned, nic=False))
         forged = self.image(variation("forged", keys=["tpm2-signed"], policy_key=KEY_PATH, version=1),

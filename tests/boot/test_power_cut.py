@@ -63,7 +63,7 @@ class PowerCut(BootTest):
         kept = {}
 
         def on_line(line, event):
-            if event and event.source == "disk" and ": formatting, key by" in line:
+            if event and event.source == "disk" and ": formatting, key from" in line:
                 shutil.copytree(os.path.join(state, "tpm"), record.tpm_formatting)
             elif event and (found := re.match(r"kept (\d+)", event.text)):
                 kept[int(found[1])] = WriteLog.count(record.log)
@@ -215,7 +215,7 @@ class PowerCut(BootTest):
         guest.wait_for("keeper", "done", timeout=60)
 
     def test_machine_killed_while_it_formats_formats_again(self):
-        self.killed_at("disk", ": formatting, key by", 9)
+        self.killed_at("disk", ": formatting, key from", 9)
 
     def test_machine_killed_after_the_first_files_keeps_them(self):
         self.killed_at("keeper", "^kept 3", 5)

@@ -117,7 +117,7 @@ class Shutdown(BootTest):
         self.assert_ended(guest, "poweroff", 30)
         self.assertTrue(guest.find("looker", "stopping", "left behind"), "the looker did not hang")
         self.assertTrue(guest.find("gantry", kind="message", text="SIGKILL to .* processes"), "nobody was outside")
-        self.assertTrue(guest.find("teardown", kind="message", text="still busy, (made read-only|frozen): /persistent"))
+        self.assertTrue(guest.find("teardown", kind="message", text=r"/persistent\S* is still busy: (made read-only|frozen)"))
         self.assertTrue(guest.find("teardown", kind="message", text="its key was removed"))
         self.look(self.numbers(guest, "keeper", "kept"), "in order: poweroff by kernel", pcrs=PCRS)
 
@@ -137,7 +137,7 @@ class Shutdown(BootTest):
     def test_while_a_disk_is_formatted(self):
         self.blank_disk()
         guest = self.boot(disk=self.disk, change=lambda config: only_disk(config, pcrs=PCRS), nic=False)
-        guest.wait_for("disk", kind="message", text="formatting, key by", timeout=60)
+        guest.wait_for("disk", kind="message", text="formatting, key from", timeout=60)
         guest.power_button()
         self.assertEqual(guest.wait_end(60), "guest-shutdown")
         self.assert_ended(guest, "poweroff", 8)

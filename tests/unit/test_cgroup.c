@@ -99,7 +99,7 @@ TEST(a_kill_without_the_limit_hit_was_the_machine_s_want)
 	put("gantry/app/memory.max", "67108864\n");
 	put("gantry/app/memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 1\n");
 	CHECK(loop_until(said));
-	CHECK_STR(newest(), "killed by the kernel: out of memory (the machine's)|oom_kills=1");
+	CHECK_STR(newest(), "killed by the kernel: out of memory (whole machine)|oom_kills=1");
 }
 
 TEST(a_kill_is_told_once_and_counted_over_all_runs)

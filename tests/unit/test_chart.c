@@ -86,9 +86,9 @@ TEST(earlier_tries_are_lighter_and_counted)
 	n->attempts = 3;
 	HAS("<rect class=\"early\" x=\"301.6\"");
 	HAS("<rect class=\"done\" x=\"504.8\"");
-	HAS(">done, 3 tries</text>");
+	HAS(">done, 3 attempts</text>");
 	HAS(">5.00 s</text>");
-	HAS(">earlier tries</text>");
+	HAS(">earlier attempts</text>");
 }
 
 TEST(a_ready_service_lives_on_as_a_thin_line)

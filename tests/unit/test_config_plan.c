@@ -35,8 +35,8 @@ TEST(a_shutdown_that_is_too_short_for_a_grace_is_refused)
 	config_free(c);
 	CHECK(!parse("{\"services\": [{\"name\": \"db\", \"command\": [\"/db\"], \"stop_grace_s\": 300}],\n"
 		     "\"shutdown\": {\n\"timeout_s\": 329}}"));
-	CHECK_STR(error, "boot.json:3: shutdown: of 329 s, 299 s are for the services, and \"db\" has a stop_grace_s of "
-		  "300");
+	CHECK_STR(error, "boot.json:3: shutdown: timeout_s 329 leaves 299 s for the services, but \"db\" has "
+		  "stop_grace_s 300");
 	c = parse("{\"shutdown\": {\"timeout_s\": 2}, \"services\": [{\"name\": \"db\", \"command\": [\"/db\"]}]}");
 	CHECK_STR(error, "");	/* the default grace is no promise */
 	config_free(c);
@@ -276,15 +276,15 @@ TEST(a_refresh_names_what_is_there)
 		{SERVICE("\"enabled_if\": \"a\""),
 		 "boot.json:1: services[0] \"s\": enabled_if: no stage fetches a configuration"},
 		{REFRESH("\"log\": {\"needs\": [\"s\"]}, " SVC("\"enabled_if\": \"a\"")),
-		 "boot.json:1: log.needs: \"s\" runs only if \"a\": what needs it must have the same \"enabled_if\", "
-		 "or come \"after\" it"},
+		 "boot.json:1: log.needs: \"s\" has enabled_if \"a\": nodes that need it must have "
+		 "the same, or use \"after\""},
 		{REFRESH("\"logs\": {\"directory\": \"/l\", \"needs\": [\"s\"]}, " SVC("\"enabled_if\": \"a\"")),
-		 "boot.json:1: logs.needs: \"s\" runs only if \"a\": what needs it must have the same \"enabled_if\", "
-		 "or come \"after\" it"},
+		 "boot.json:1: logs.needs: \"s\" has enabled_if \"a\": nodes that need it must have "
+		 "the same, or use \"after\""},
 		{"{" REFRESH_STAGES ", \"services\": [{\"name\": \"s\", \"command\": [\"/bin/s\"], \"enabled_if\": \"a\"}, "
 		 "{\"name\": \"t\", \"command\": [\"/bin/t\"], \"enabled_if\": \"b\", \"needs\": [\"s\"]}]}",
-		 "boot.json:1: services[1] \"t\": needs: \"s\" runs only if \"a\": what needs it must have the same "
-		 "\"enabled_if\", or come \"after\" it"},
+		 "boot.json:1: services[1] \"t\": needs: \"s\" has enabled_if \"a\": nodes that need it must have "
+		 "the same, or use \"after\""},
 		{0},
 	};
 

@@ -43,21 +43,21 @@ TEST(what_is_no_variable_is_named_with_its_line)
 	static const struct {
 		const char *content, *reason;
 	} bad[] = {
-		{"A=1\nB", ":2: no KEY=VALUE"},
-		{"=1", ":1: no KEY=VALUE"},
-		{"1A=1", ":1: no KEY=VALUE"},
-		{"A B=1", ":1: no KEY=VALUE"},
-		{" A=1", ":1: no KEY=VALUE"},
-		{"export A=1", ":1: no KEY=VALUE"},
-		{"A-B=1", ":1: no KEY=VALUE"},
-		{"A=1\n\nA=2", ":3: this key is there twice"},
-		{"A=1\r\n", ":1: a control character in the value"},
-		{"A=\"x", ":1: a quote that is not closed"},
-		{"A='x\nB=y'", ":1: a quote that is not closed"},
-		{"A=\"x\" y", ":1: something behind the closing quote"},
-		{"A=\"\\n\"", ":1: a backslash before neither \\ nor \""},
-		{"A= x", ":1: a blank at an end of the value, which wants quotes"},
-		{"A=x ", ":1: a blank at an end of the value, which wants quotes"},
+		{"A=1\nB", ":2: not a KEY=VALUE line"},
+		{"=1", ":1: not a KEY=VALUE line"},
+		{"1A=1", ":1: not a KEY=VALUE line"},
+		{"A B=1", ":1: not a KEY=VALUE line"},
+		{" A=1", ":1: not a KEY=VALUE line"},
+		{"export A=1", ":1: not a KEY=VALUE line"},
+		{"A-B=1", ":1: not a KEY=VALUE line"},
+		{"A=1\n\nA=2", ":3: duplicate key"},
+		{"A=1\r\n", ":1: control character in the value"},
+		{"A=\"x", ":1: closing quote is missing"},
+		{"A='x\nB=y'", ":1: closing quote is missing"},
+		{"A=\"x\" y", ":1: text after the closing quote"},
+		{"A=\"\\n\"", ":1: backslash in double quotes not followed by \\ or \""},
+		{"A= x", ":1: value begins or ends with a blank: quote it"},
+		{"A=x ", ":1: value begins or ends with a blank: quote it"},
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -65,7 +65,7 @@ TEST(what_is_no_variable_is_named_with_its_line)
 		CHECK_STR(reason, bad[i].reason);
 	}
 	CHECK_INT(PARSE("A=1\nB=x\0y\n"), -EINVAL);
-	CHECK_STR(reason, ":2: a NUL byte");
+	CHECK_STR(reason, ":2: NUL byte");
 }
 
 TEST(there_is_room_for_so_many_variables_and_no_more)
@@ -79,5 +79,5 @@ TEST(there_is_room_for_so_many_variables_and_no_more)
 	CHECK_INT(file.n, ENVFILE_VARIABLES_MAX);
 	n += (size_t)sprintf(many + n, "W=\n");
 	CHECK_INT(parse(many, n), -EINVAL);
-	CHECK_STR(reason, ":513: too many variables");
+	CHECK_STR(reason, ":513: more than 512 variables");
 }

@@ -362,7 +362,8 @@ static bool drops_said(void)
 
 static bool drops_said_again(void)
 {
-	return strcmp(text_of(event_last()), "2 messages dropped, the last from b") == 0;
+	return strcmp(text_of(event_last()), "2 messages dropped: malformed, refused or undeliverable; "
+		      "the last from b") == 0;
 }
 
 TEST(drops_are_counted_and_said_once_a_second)
@@ -374,7 +375,7 @@ TEST(drops_are_counted_and_said_once_a_second)
 	event_count_drop("a");
 	CHECK_INT(event_drops(), 1);
 	CHECK(loop_until(drops_said));
-	CHECK_STR(text_of(event_last()), "1 message dropped, the last from a");
+	CHECK_STR(text_of(event_last()), "1 message dropped: malformed, refused or undeliverable; the last from a");
 	last = event_last();
 	event_count_drop("a");
 	event_count_drop("b");

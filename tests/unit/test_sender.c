@@ -115,7 +115,8 @@ TEST(what_is_said_here_is_not_said_again_with_other_drops)
 	CHECK_INT(through("a", 8, loop_now_ns()), 5);
 	event_count_drop("control");
 	CHECK(events_come(1));
-	CHECK_STR(line_of(1), "warning gantry message: 1 message dropped, the last from control\n");
+	CHECK_STR(line_of(1), "warning gantry message: 1 message dropped: malformed, refused or undeliverable; "
+		  "the last from control\n");
 	CHECK_INT(event_drops(), 4);
 }
 
@@ -130,5 +131,6 @@ TEST(what_those_who_made_room_had_dropped_is_said_too)
 		sender_find(name);
 	}
 	CHECK(events_come(1));
-	CHECK_STR(line_of(1), "warning gantry message: 3 messages dropped: more than 10 a second, from senders that came and went\n");
+	CHECK_STR(line_of(1), "warning gantry message: 3 messages dropped: more than 10 a second, "
+		  "from short-lived senders\n");
 }

@@ -98,7 +98,8 @@ function drawBar(row, scale) {
 function drawNodes() {
 	const rows = all(status).map(nodeRow);
 	for (const row of rows) {
-		const node = row.node, tries = node.attempts > 1 ? node.attempts + (node.kind === "service" ? " starts" : " tries") : "";
+		const node = row.node;
+		const tries = node.attempts > 1 ? node.attempts + (node.kind === "service" ? " starts" : " attempts") : "";
 		mark(row.li, "node is-" + node.state);
 		mark(row.bar, "bar " + node.state);
 		mark(row.swatch, "swatch " + node.state);

@@ -106,7 +106,7 @@ class StatusTest(unittest.TestCase):
         with Pid1(boot([self.told(script)])) as pid1:
             pid1.wait("told", "done")
             wait_for(lambda: sum(int(e.text.split()[0]) for e in pid1.find("gantry", kind="message")
-                                 if "dropped, the last from told" in e.text) == 6, "all are said, within a second")
+                                 if "undeliverable; the last from told" in e.text) == 6, "all are said, within a second")
             status = self.status(pid1)
             self.assertEqual((status["stages"][0]["facts"], status["boot"]["dropped"]), ({"good": "1"}, 6))
 

@@ -229,8 +229,8 @@ class SchemaTest(unittest.TestCase):
                 deadline, limit = re.fullmatch(r"deadline_s (\d+), retry.limit (\d+)", default).groups()
                 section = page.split(f"### {kind}\n")[1].split("\n#")[0]
                 with self.subTest(type=kind):
-                    self.assertIn("no deadline;" if deadline == "0" else f" {deadline} seconds;", section)
-                    self.assertIn("attempts without end." if limit == "0" else f" {limit} attempts.", section)
+                    self.assertIn(f"Deadline of an attempt: {'none' if deadline == '0' else deadline + ' s'}. "
+                                  f"Attempts: {'unlimited' if limit == '0' else limit}.", section)
 
     def test_example_of_the_page_and_the_image_are_accepted_by_both(self):
         example = re.search(r"```json\n(.*?)```", text_of("docs", "configuration.md"), re.S)[1]

@@ -134,7 +134,7 @@ class ContainerTest(unittest.TestCase):
             self.assertIn("arguments: : a b c", texts)
             self.assertIn("greeting: hello there, one", texts)
             self.assertTrue(any(text.startswith("pulled 127.0.0.1:5000/test/one@sha256:") for text in texts), texts)
-            self.assertTrue(gantry.find("box", "pulls 127.0.0.1:5000/test/one@sha256:", kind="progress"))
+            self.assertTrue(gantry.find("box", "pulling 127.0.0.1:5000/test/one@sha256:", kind="progress"))
             processes = self.processes(gantry)
             self.assertEqual([name for name in processes if name not in ("sleep", "")], ["conmon", "podman", "sh"])
             gantry.ctl("stop", "box")
@@ -149,7 +149,7 @@ class ContainerTest(unittest.TestCase):
             gantry.ctl("stop", "registry")
             gantry.ctl("restart", "box")
             gantry.wait("box", "up", kind="message", count=2)
-            self.assertEqual(len(gantry.find("box", "pulls ", kind="progress")), 1)
+            self.assertEqual(len(gantry.find("box", "pulling ", kind="progress")), 1)
 
     def test_what_a_kill_leaves_does_not_keep_the_next_one_from_starting(self):
         with self.start(self.registry(), self.container()) as gantry:
@@ -261,7 +261,7 @@ class ContainerTest(unittest.TestCase):
         box = self.container(needs=(), pull_deadline_s=6, ready_deadline_s=1)
         with self.start(box) as gantry:
             retrying = gantry.wait("box", "retrying", timeout=40)
-            self.assertRegex(retrying.text, "not pulled in 6 s, [23] attempts: .*connection refused")
+            self.assertRegex(retrying.text, "pull failed, [23] attempts in 6 s: .*connection refused")
             self.assertGreater(retrying.time - gantry.find("box", "running")[0].time, 2)
 
     @waits(8)
@@ -269,8 +269,8 @@ class ContainerTest(unittest.TestCase):
         box = self.container(port=5001, needs=["proxy"], pull_deadline_s=7)
         with self.start(self.registry(), self.proxy("stall"), box) as gantry:
             retrying = gantry.wait("box", "retrying", timeout=60)
-            self.assertIn("not pulled in 7 s, 1 attempts: podman did not end in time", retrying.text)
-            self.assertRegex(gantry.find("box", "pulls ", kind="progress")[1].text, r"attempt 1, 5 s of 7 s done=[1-9]\d{5}")
+            self.assertIn("pull failed, 1 attempt in 7 s: podman did not end in time", retrying.text)
+            self.assertRegex(gantry.find("box", "pulling ", kind="progress")[1].text, r"attempt 1, 5 s of 7 s done=[1-9]\d{5}")
 
     def test_a_pull_ends_when_the_service_is_stopped(self):
         box = self.container(port=5001, needs=["proxy"])
@@ -315,10 +315,10 @@ class ContainerTest(unittest.TestCase):
             wait_for(lambda: gantry.inside("/bin/ls", f"{STORAGE}/tmp").stdout.split() == ["box", "fails"], "the rest of a pull")
             left = gantry.inside("/bin/sh", "-c", f"{PODMAN}\npodman image ls --format '{{{{.Digest}}}}'").stdout.split()
             self.assertEqual(sorted(left), sorted([self.image.digest, self.third.digest]))
-            pulls = len(gantry.find("box", "pulls ", kind="progress"))
+            pulls = len(gantry.find("box", "pulling ", kind="progress"))
             gantry.ctl("restart", "box")
             gantry.wait("box", "waits", kind="message", count=2)
-            self.assertEqual(len(gantry.find("box", "pulls ", kind="progress")), pulls)
+            self.assertEqual(len(gantry.find("box", "pulling ", kind="progress")), pulls)
 
     # -- a registry with a password
 
@@ -397,7 +397,7 @@ class ContainerTest(unittest.TestCase):
     def test_a_registry_is_trusted_by_the_ca_that_the_configuration_names(self):
         with self.with_tls("hub", ca="/t/ca.pem") as gantry:
             gantry.wait("box", "up", kind="message", timeout=40)
-            self.assertEqual(len(gantry.find("box", "pulls 10.77.0.1:5000/test/one@sha256:", kind="progress")), 1)
+            self.assertEqual(len(gantry.find("box", "pulling 10.77.0.1:5000/test/one@sha256:", kind="progress")), 1)
 
     def assert_refused(self, why, certificate, **more):
         with self.with_tls(certificate, **more) as gantry:

@@ -363,8 +363,8 @@ print(json.dumps(seen))
         self.assertIn("PATH=/usr/local/sbin", self.environment_file(b"").output)
 
     def test_environment_file_that_is_wrong_is_named_with_its_line_and_no_value(self):
-        self.assert_fails(self.environment_file(b"A=1\nsecret words\n"), "environment_file /mnt/env:2: no KEY=VALUE")
-        self.assert_fails(self.environment_file(b"A=1\nA=2\n"), "environment_file /mnt/env:2: this key is there twice")
+        self.assert_fails(self.environment_file(b"A=1\nsecret words\n"), "environment_file /mnt/env:2: not a KEY=VALUE line")
+        self.assert_fails(self.environment_file(b"A=1\nA=2\n"), "environment_file /mnt/env:2: duplicate key")
         self.assert_fails(self.environment_file(b"A=1\n" + b"#" * 65536), "environment_file /mnt/env: is larger than 64 KiB")
         self.assert_fails(self.launch(["/bin/true"], environment_file="/mnt/none"),
                           "environment_file /mnt/none: no such file or directory")

@@ -184,7 +184,7 @@ class Watchdog(unittest.TestCase):
             self.assertIn("watchdog", gantry.wait("db", "retrying").text)
             gantry.write("hang", "")
             gantry.wait("db", "ready", count=2)
-            self.assertIn("no answer in time", gantry.wait("db", "stopping", count=2).text)
+            self.assertIn("timed out after 0.5 s", gantry.wait("db", "stopping", count=2).text)
 
     def test_a_probe_ends_with_the_service(self):
         watchdog = {"exec": ["/bin/sh", "-c", "touch /t/begun; exec sleep 54321"], "interval_s": 0.05, "timeout_s": 3600}

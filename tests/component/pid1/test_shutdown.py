@@ -107,7 +107,7 @@ class Bounds(unittest.TestCase):
             gantry.wait("deaf", "stopping")
             for _ in self.ends(gantry, 4.5, 10):
                 os.kill(gantry.pid, 15)
-            self.assertTrue(gantry.find("gantry", "shutdown hurried by SIGTERM", "message"))
+            self.assertTrue(gantry.find("gantry", "another shutdown request from SIGTERM", "message"))
         with Pid1(boot(services=[deaf])) as gantry:
             gantry.wait("deaf", "up", "message")
             gantry.ctl("poweroff")

@@ -91,7 +91,7 @@ class Teardown(unittest.TestCase):
         with open(held, 'r', encoding='ascii'):
             status, texts = self.teardown_role()
         self.assertEqual(status, 0)
-        self.assertEqual(texts, ['still busy, made read-only: /persistent, detached'])
+        self.assertEqual(texts, ['/persistent is still busy: made read-only, detached'])
         self.assertEqual(self.mounts(), {'', '/proc', '/run'})
 
     def test_swap_and_volumes_of_a_machine_that_is_not_its_own_are_not_touched(self):

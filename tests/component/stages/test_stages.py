@@ -29,7 +29,7 @@ class Role(unittest.TestCase):
         for options in (b'', b'[]', b'{"a":1', b'{} {}'):
             with Stage('network', options) as stage:
                 self.assertEqual(stage.wait(), NEVER, options)
-                self.assertIn('options not readable', stage.result)
+                self.assertIn('reading the options failed', stage.result)
 
     def test_without_a_report_socket_it_ends_and_says_so(self):
         ran = subprocess.run([INIT, 'stage', 'network', 'network'], capture_output=True, stdin=subprocess.DEVNULL)
