@@ -169,7 +169,7 @@ class Trouble(unittest.TestCase):
                 before = len(gantry.text("one.log"))
                 wait_for(lambda before=before: len(gantry.text("one.log")) > before + 20000, "lines")
                 os.kill(gantry.role(), signal.SIGKILL)
-                gantry.wait("service-log", "service-log ended", kind="message")
+                gantry.wait("service-log", "service-log exited (signal 9)", kind="message")
             wait_for(lambda: gantry.text("one.log").count("interrupted") >= 3, "the log to go on", 30)
             gantry.write("stop", "")
             wait_for(lambda: os.path.exists(os.path.join(gantry.shared, "count")), "the service's own end")
