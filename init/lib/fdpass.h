@@ -27,7 +27,7 @@ struct fd_received {
 
 /*
  * As recvmsg(): the size of the message, 0 at the end, or negative errno. Takes at most `most` descriptors; with 0 the
- * kernel does not even open one in this process, so nothing has to be closed.
+ * kernel opens none in this process. It drops those that are not taken, which may wait as the last close(2) does.
  */
 ssize_t fd_receive(int socket, struct iovec *parts, size_t n_parts, size_t most, struct fd_received *ret, int flags);
 
