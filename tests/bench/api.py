@@ -153,7 +153,7 @@ def wrk(port, connections, path="/livez", close=False, meanwhile=lambda: None):
         text = process.communicate()[0]
     if process.returncode or re.search(r"Non-2xx|Socket errors: .*[1-9]", text):
         raise OSError("wrk: " + text)
-    latency = dict(re.findall(r"^\s+(50|99)%\s+(\S+)$", text, re.M))
+    latency = dict(re.findall(r"^\s+(50|99)%\s+(\S+) *$", text, re.M))      # behind a unit of one letter wrk puts a blank
     return {"rate": float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]), "median_us": microseconds(latency["50"]),
             "p99_us": microseconds(latency["99"]), "requests": int(re.search(r"(\d+) requests in", text)[1])}
 
