@@ -527,8 +527,8 @@ class Process(ApiTest):
             FakeControl.start(api)
             api.pair()
             self.addCleanup(api.kill)
-            wait_for(lambda: api.post_from(b"listen on"), "the complaint")
-            self.assertIn(b"Address in use", api.post_from(b"listen on")[0][1])
+            wait_for(lambda: api.post_from(b"cannot listen on"), "the complaint")
+            self.assertIn(b"Address in use", api.post_from(b"cannot listen on")[0][1])
         wait_for(lambda: api.post_from(b"listens on"), "the listener")
         self.assertEqual(api.request("/livez").status, 200)
 
