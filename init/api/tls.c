@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "identity.h"
+#include "init/lib/hex.h"
 #include "tls.h"
 
 #define PAGE         4096
@@ -87,8 +88,7 @@ int tls_use(const char *certificate, const char *key, char *fingerprint)
 		free(c);
 		return r;
 	}
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(fingerprint + 2 * i, 3, "%02x", digest[i]);
+	hex_encode(digest, sizeof(digest), fingerprint);
 	current = c;
 	return 0;
 }

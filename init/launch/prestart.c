@@ -23,6 +23,7 @@
 #include <gantry/cleanup.h>
 
 #include "init/lib/account.h"
+#include "init/lib/hex.h"
 #include "init/lib/words.h"
 #include "prestart.h"
 
@@ -120,13 +121,12 @@ static int make_directory(const struct step *step)
 static int write_random(int fd, size_t n)
 {
 	unsigned char bytes[SECRET_BYTES_MAX];
-	char hex[2 * SECRET_BYTES_MAX + 1];
+	char hex[HEX_SIZE(SECRET_BYTES_MAX)];
 	ssize_t written;
 
 	if (getrandom(bytes, n, 0) != (ssize_t)n)
 		return -EIO;
-	for (size_t i = 0; i < n; i++)
-		sprintf(hex + 2 * i, "%02x", bytes[i]);
+	hex_encode(bytes, n, hex);
 	written = write(fd, hex, 2 * n);
 	explicit_bzero(bytes, sizeof(bytes));
 	explicit_bzero(hex, sizeof(hex));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A strict scan of JSON text (RFC 8259): it reports each token to a callback and builds nothing. Every reader of JSON
- * stands on it, so input that a JSON library would accept is refused in one place: invalid UTF-8, NUL and lone
- * surrogates in strings, bytes after the value. It does not allocate and does not recurse.
+ * A strict scan of JSON text (RFC 8259): it reports each token to a callback and builds nothing. boot.json, events and
+ * the hub's document are read by it, so that input which a JSON library would accept is refused in one place: invalid
+ * UTF-8, NUL and lone surrogates in strings, bytes after the value. It does not allocate and does not recurse.
  */
 #ifndef INIT_LIB_JSON_H
 #define INIT_LIB_JSON_H

@@ -11,6 +11,7 @@
 
 #include "artifact.h"
 #include "init/event/event.h"
+#include "init/lib/hex.h"
 #include "init/lib/loop.h"
 #include "init/lib/memfd.h"
 #include "init/plan/refresh.h"
@@ -469,8 +470,7 @@ static void put_digest(char ret[65])
 
 	if (fd < 0 || pread(fd, digest, sizeof(digest), 0) != (ssize_t)sizeof(digest))
 		return;
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(ret + 2 * i, 3, "%02x", digest[i]);
+	hex_encode(digest, sizeof(digest), ret);
 }
 
 bool refresh_run_status(struct control_refresh *ret)
