@@ -29,7 +29,7 @@ struct stream {
 	uint64_t cursor;		/* next event, once `placed` */
 	int64_t sent_ns;
 	bool from_now;
-	bool begun, placed, ended;
+	bool placed, ended;
 	bool whole;			/* from here on, a missing event is reported as lost */
 	bool waiting;			/* suspended */
 	bool gone;			/* the client hung up, which libmicrohttpd does not notice while it waits */
@@ -146,12 +146,12 @@ static bool next_piece(void *with)
 
 	if (s->ended)
 		return false;
-	if (!s->begun) {
-		s->begun = true;
+	/* Only once it is placed: a client that has read this line gets every event that comes from now on. */
+	if (!s->placed && place(s)) {
 		text_put(&s->pieces.text, "retry: 1000\n\n");
 		return true;
 	}
-	if ((s->placed || place(s)) && next_event(s))
+	if (s->placed && next_event(s))
 		return true;
 	if (loop_now_ns() - s->sent_ns < HEARTBEAT_NS)
 		return false;

@@ -60,6 +60,8 @@ class FakeControl:
         self.subscriptions = []     # first seq wanted, one for each start
         self.answer_posts = True
         self.status_state = 1
+        self.status_answered = threading.Event()
+        self.status_answered.set()  # while it is clear, no STATUS is answered
         self.hold_at = None         # a follower gets no event after this one
         self.last_shutdown = None   # what the logger found out about the boot before
         self.boot = {}              # what status tells, where it differs from boot_body()
@@ -252,6 +254,7 @@ class FakeControl:
                 self._wait_sent(seq)    # a follower gets the event before the end of its request
             ours.send(message(END))
         elif kind == STATUS:
+            self.status_answered.wait()
             ours.send(message(BOOT, 0, self.boot_body(**self.boot)))
             if self.refresh:
                 ours.send(message(REFRESHES, 0, self.refresh))

@@ -4,6 +4,9 @@ own rules, so that what an event's text could smuggle in would come out here as 
 
 import http.client
 import json
+import time
+
+TAKE_S = 60                     # heartbeats keep the socket's own deadline from ever passing
 
 
 class Notice:
@@ -66,6 +69,7 @@ class Stream:
         self.status = self.response.status
         self.parser = Parser(last_id or "")
         self.rest = b""
+        self.take_until = None
 
     def lines(self):
         while True:
@@ -75,6 +79,8 @@ class Stream:
                 return
             if not piece:
                 return
+            if self.take_until and time.monotonic() > self.take_until:
+                raise TimeoutError(f"no notice for {TAKE_S:g} s")
             self.rest += piece
             *whole, self.rest = self.rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
             for line in whole:
@@ -87,13 +93,16 @@ class Stream:
                 yield notice
 
     def take(self, count):
-        """The next `count` notices."""
+        """The next `count` notices, which all come within TAKE_S."""
+        self.take_until = time.monotonic() + TAKE_S
         if not hasattr(self, "running"):
             self.running = iter(self)
-        return [next(self.running) for _ in range(count)]
+        taken = [next(self.running) for _ in range(count)]
+        self.take_until = None
+        return taken
 
     def until_begun(self):
-        """Reads the first lines, which come at once: from now on the stream is open."""
+        """Reads the first lines: from now on every event comes."""
         for line in self.lines():
             self.parser.line(line)
             if self.parser.retry is not None:

@@ -184,6 +184,24 @@ class Following(EventsTest):
         self.assertEqual([n.json["seq"] for n in resumed.take(6)], list(range(newest - 4, newest + 2)))
         self.assertEqual(new.take(1)[0].json["text"], "after")
 
+    def test_a_stream_that_has_begun_gives_the_next_event_even_if_the_role_has_just_started(self):
+        self.api.kill()
+        self.api.status_answered.clear()        # the role does not know yet which event is the newest
+        self.api.start()
+        s = self.stream()
+        got = []
+
+        def follow():
+            s.until_begun()
+            self.api.add("first")
+            got.extend(s.take(1))
+        follower = threading.Thread(target=follow)
+        follower.start()
+        follower.join(0.3)
+        self.api.status_answered.set()
+        follower.join()
+        self.assertEqual([n.json["text"] for n in got], ["first"])
+
     def test_level_source_and_action_choose(self):
         s = self.stream("?level=warning&source=disk&source=network").until_begun()
         a = self.stream("?action=7").until_begun()
