@@ -3,6 +3,7 @@
 #include "syscalls.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <seccomp.h>
 
 #include "init/lib/sysfilter.h"
@@ -25,18 +26,24 @@ static const int mounting[] = {
 	SCMP_SYS(fsmount), SCMP_SYS(fsconfig), SCMP_SYS(fspick), SCMP_SYS(mount_setattr), SCMP_SYS(swapon),
 };
 
+static const int unknown[] = {SCMP_SYS(clone3)};
+
+static const struct sysfilter_argument namespaces[] = {SYSFILTER_NAMESPACES(SCMP_ACT_KILL_PROCESS)};
+
 int syscalls_forbid(enum stage_filter kind)
 {
 	struct sysfilter filter = {
 		.otherwise = SCMP_ACT_ALLOW,
 		/* Calls of another ABI would not be matched by the lists, so they are not made at all. */
 		.other_abi = SCMP_ACT_KILL_PROCESS,
-		.lists = {SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, never)},
+		.lists = {SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, never), SYSFILTER_LIST(SCMP_ACT_ERRNO(ENOSYS), unknown)},
+		.arguments = namespaces,
+		.n_arguments = sizeof(namespaces) / sizeof(*namespaces),
 	};
 
 	if (kind == STAGE_FILTER_NONE)
 		return 0;
 	if (kind != STAGE_FILTER_MOUNTS)
-		filter.lists[1] = (struct sysfilter_list)SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, mounting);
+		filter.lists[2] = (struct sysfilter_list)SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, mounting);
 	return sysfilter_load(&filter);
 }

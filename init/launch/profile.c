@@ -6,17 +6,13 @@
  * on one.
  */
 #include <errno.h>
-#include <linux/sched.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "init/lib/sysfilter.h"
 #include "profile.h"
-
-#ifndef CLONE_NEWCGROUP
-#define CLONE_NEWCGROUP 0x02000000
-#endif
 
 static const int refused[] = {
 	/* the kernel itself, and the machine */
@@ -37,16 +33,9 @@ static const int refused[] = {
 	SCMP_SYS(userfaultfd), SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
 };
 
-/* clone3() has its flags where no filter sees them; at ENOSYS, libc uses clone(). */
 static const int unknown[] = {SCMP_SYS(clone3)};
 
-#define NAMESPACE(flag) {SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 0, (flag), (flag)}
-
-/* A clone() that makes a namespace. */
-static const struct sysfilter_argument namespaces[] = {
-	NAMESPACE(CLONE_NEWNS), NAMESPACE(CLONE_NEWCGROUP), NAMESPACE(CLONE_NEWUTS), NAMESPACE(CLONE_NEWIPC),
-	NAMESPACE(CLONE_NEWUSER), NAMESPACE(CLONE_NEWPID), NAMESPACE(CLONE_NEWNET),
-};
+static const struct sysfilter_argument namespaces[] = {SYSFILTER_NAMESPACES(SCMP_ACT_ERRNO(EPERM))};
 
 static const struct {
 	const char *name;

@@ -27,6 +27,16 @@ struct sysfilter_argument {
 	uint64_t mask, value;
 };
 
+/*
+ * Seven rows: each kind of namespace that clone() can make. clone3() has its flags where no filter sees them; a filter
+ * with these rows refuses it with ENOSYS, and libc uses clone().
+ */
+#define SYSFILTER_NAMESPACES(what) \
+	SYSFILTER_CLONE(what, CLONE_NEWNS), SYSFILTER_CLONE(what, 0x02000000 /* CLONE_NEWCGROUP */), \
+	SYSFILTER_CLONE(what, CLONE_NEWUTS), SYSFILTER_CLONE(what, CLONE_NEWIPC), SYSFILTER_CLONE(what, CLONE_NEWUSER), \
+	SYSFILTER_CLONE(what, CLONE_NEWPID), SYSFILTER_CLONE(what, CLONE_NEWNET)
+#define SYSFILTER_CLONE(what, flag) {(what), SCMP_SYS(clone), 0, (flag), (flag)}
+
 struct sysfilter {
 	uint32_t otherwise;		/* of calls in no list */
 	uint32_t other_abi;		/* of calls by another ABI's numbers, which no list can name */

@@ -15,8 +15,8 @@
 #include "stages/syscalls.h"
 #include "test.h"
 
-/* Makes one system call, with arguments that do nothing, behind the filter: its signal, or 0 if it came back. */
-static int signal_of(enum stage_filter filter, long call)
+/* Makes one system call behind the filter: its signal, or the errno it came back with, or 0. */
+static int outcome_of(enum stage_filter filter, long call, long flags)
 {
 	pid_t child = fork();
 	int status = 0;
@@ -24,11 +24,18 @@ static int signal_of(enum stage_filter filter, long call)
 	if (child == 0) {
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscalls_forbid(filter) < 0)
 			_exit(99);
-		syscall(call, 0, 0, 0, 0, 0);
-		_exit(0);
+		_exit(syscall(call, flags, 0, 0, 0, 0) < 0 ? errno : 0);
 	}
 	waitpid(child, &status, 0);
 	return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* With arguments that do nothing: its signal, or 0 if it came back. */
+static int signal_of(enum stage_filter filter, long call)
+{
+	int outcome = outcome_of(filter, call, 0);
+
+	return outcome == SIGSYS ? outcome : 0;
 }
 
 TEST(a_strict_stage_is_killed_by_what_it_has_no_business_with)
@@ -58,4 +65,20 @@ TEST(ordinary_calls_are_left_alone)
 TEST(calls_of_the_32_bit_and_x32_abi_are_not_a_way_around)
 {
 	CHECK_INT(signal_of(STAGE_FILTER_STRICT, 0x40000000 | SYS_unshare), SIGSYS);
+}
+
+TEST(a_clone_that_makes_a_namespace_ends_the_stage)
+{
+	static const long flags[] = {CLONE_NEWNS, 0x02000000, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID,
+				     CLONE_NEWNET, CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
+		for (int kind = STAGE_FILTER_STRICT; kind <= STAGE_FILTER_MOUNTS; kind++)
+			CHECK_INT(outcome_of(kind, SYS_clone, flags[i] | SIGCHLD), SIGSYS);
+}
+
+TEST(clone3_is_unknown_so_that_libc_uses_clone_which_works)
+{
+	CHECK_INT(outcome_of(STAGE_FILTER_STRICT, SYS_clone3, 0), ENOSYS);
+	CHECK_INT(outcome_of(STAGE_FILTER_STRICT, SYS_clone, SIGCHLD), 0);
 }
