@@ -164,6 +164,11 @@ build/obj/%.o: %.c Makefile build/paths.env
 	@mkdir -p $(@D)
 	$(call say,CC $<)ccache $(CC) $(CPPFLAGS) -isystem $(LIBS)/include $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The clock is never before the date of what this was built from, or SOURCE_DATE_EPOCH where that is later.
+PINS_DATE := $(shell date -u -d "$$(sed -n 's/^date //p' deps.lock)" +%s)
+build/obj/init/pid1/clock.o: deps.lock
+build/obj/init/pid1/clock.o: CPPFLAGS += -DGANTRY_BUILD_DATE=$(shell echo "$(SOURCE_DATE_EPOCH) $(PINS_DATE)" | tr ' ' '\n' | sort -n | tail -1)
+
 # The page is part of its object, which the compiler cannot know.
 PAGE := $(wildcard init/api/page/*)
 build/obj/init/api/page.o: $(PAGE)

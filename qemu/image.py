@@ -27,6 +27,8 @@ from qemu import disk, pki, uki
 BUILD = os.environ.get("GANTRY_BUILD", os.path.join(REPOSITORY, "build"))
 EFI_STUB = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 CMDLINE = "console=ttyS0 quiet panic=-1"
+# What closes the kernel before PID 1 runs, by its name in boot.json's `hardening.keep`.
+HARDENING = {"lockdown": "lockdown=integrity", "proc_mem": "proc_mem.force_override=never"}
 GANTRY_API = ("gantry-api", 900, 900)
 GANTRY_LOG = ("gantry-log", 901, 901)
 LOGIN_SHELL = "/bin/gantryctl"      # root's: there is no shell in this image
@@ -192,6 +194,12 @@ def module_files(inputs, names):
     return files
 
 
+def cmdline(config):
+    """The kernel's command line, without the hardening that the configuration keeps out."""
+    keep = config.get("hardening", {}).get("keep", [])
+    return " ".join([CMDLINE, *(parameter for name, parameter in HARDENING.items() if name not in keep)])
+
+
 def accounts(config):
     """/etc/passwd, /etc/group and {user: (uid, gid)} for root, the API's user and the configuration's users."""
     passwd = [("root", 0, 0, "/root"), (*GANTRY_API, "/var/empty"), (*GANTRY_LOG, "/var/empty")]
@@ -311,9 +319,10 @@ def initramfs(inputs, boot):
     return archive.bytes()
 
 
-def write_uki(inputs, initrd, path, cmdline=CMDLINE):
-    """PATH becomes the UKI of kernel, INITRD (a path) and command line. No .osrel: the stub would add to the initrd."""
-    command = ["ukify", "build", f"--linux={inputs.kernel}", f"--initrd={initrd}", f"--cmdline={cmdline}",
+def write_uki(inputs, initrd, path, config):
+    """PATH becomes the UKI of kernel, INITRD (a path) and the command line for a configuration. No .osrel: the stub would add
+    to the initrd."""
+    command = ["ukify", "build", f"--linux={inputs.kernel}", f"--initrd={initrd}", f"--cmdline={cmdline(config)}",
                f"--uname={inputs['KERNEL_VERSION']}", f"--stub={EFI_STUB}", "--os-release=",
                f"--output={path}"]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -365,7 +374,7 @@ def build_all(inputs, boot, out):
 
     write_new(path("initramfs.cpio"), initramfs(inputs, boot))
     write_new(path("vmlinuz"), read_file(inputs.kernel))
-    write_uki(inputs, path("initramfs.cpio"), path("gantry.efi"))
+    write_uki(inputs, path("initramfs.cpio"), path("gantry.efi"), read_config(os.path.join(boot, "boot.json")))
     if os.path.exists(path("policy.json")):             # another image's
         os.unlink(path("policy.json"))
     disk.write_disk(path("gantry.raw"), read_file(path("gantry.efi")))

@@ -44,7 +44,14 @@ def make(folder, change=None, files=None, sign=None, version=1):
     """
     os.makedirs(folder, exist_ok=True)
     efi, raw = os.path.join(folder, "gantry.efi"), os.path.join(folder, "gantry.raw")
-    image.write_uki(image.Inputs(image.BUILD), initramfs(folder, change, files), efi)
+    seen = {}
+
+    def changed(config):
+        if change:
+            change(config)
+        seen.update(config)
+
+    image.write_uki(image.Inputs(image.BUILD), initramfs(folder, changed if change else None, files), efi, seen)
     if sign:
         policy.sign_image(folder, sign, version)
     else:

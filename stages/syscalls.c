@@ -36,7 +36,8 @@ int syscalls_forbid(enum stage_filter kind)
 		.otherwise = SCMP_ACT_ALLOW,
 		/* Calls of another ABI would not be matched by the lists, so they are not made at all. */
 		.other_abi = SCMP_ACT_KILL_PROCESS,
-		.lists = {SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, never), SYSFILTER_LIST(SCMP_ACT_ERRNO(ENOSYS), unknown)},
+		.lists = {SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, never),
+			  SYSFILTER_LIST(SCMP_ACT_ERRNO(ENOSYS), unknown)},
 		.arguments = namespaces,
 		.n_arguments = sizeof(namespaces) / sizeof(*namespaces),
 	};

@@ -12,6 +12,7 @@
 #include "build.h"
 #include "cgroup.h"
 #include "fill.h"
+#include "hardening.h"
 #include "keys.h"
 
 #define PREPARE_MORE_MS 240000	/* beside the pull: podman's answers from its storage, each with a deadline */
@@ -191,6 +192,7 @@ int build_config(struct config *config, struct json_object *root)
 		r = fill_struct(&config->pool, root, &config_keys, config);
 	config->refreshes = key_member(root, "refresh") != NULL;
 	config->logs = key_member(root, "logs") != NULL;
+	config->limit_pids = !hardening_kept(config, HARDENING_PIDS);
 	for (size_t i = 0; r == 0 && i < config->n_actions; i++)
 		r = build_action(&config->pool, &config->actions[i], json_object_array_get_idx(actions, i));
 	return r < 0 ? r : build_nodes(config, root);

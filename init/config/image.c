@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Compares a configuration with the image it is meant for: the programs and files that it names must exist there. Paths
- * below /run or below a mount point exist only at run time and are not checked.
+ * below /run or below a mount point exist only at run time and are not checked. The kernel's modules are checked, too:
+ * once those of `modules` are loaded no other can be, so what a stage or container needs later has to be in that list.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,8 @@
 
 #include <gantry/cleanup.h>
 
+#include "container-keys.h"
+#include "hardening.h"
 #include "image.h"
 #include "keys.h"
 
@@ -145,6 +148,71 @@ static int check_action_program(struct check *check, const struct place *place, 
 	return check_program(check, place, action, "command");
 }
 
+/* ---- modules --------------------------------------------------------------------------------------------------- */
+
+static const char *const of_disks[] = {"dm_crypt", "xts", NULL}, *const of_luns[] = {"sd_mod", NULL},
+	*const of_containers[] = {"overlay", NULL},
+	*const of_bridges[] = {"bridge", "veth", "nf_tables", "nft_chain_nat", "nft_ct", "nft_masq", "nft_nat",
+			       "nft_fib_inet", NULL};
+
+/* A module's name may have "-" for each "_". */
+static bool same_module(const char *a, const char *b)
+{
+	while (*a && (*a == *b || (strchr("-_", *a) && *b && strchr("-_", *b))))
+		a++, b++;
+	return !*a && !*b;
+}
+
+/* In `modules`, or in the image, because one of those depends on it. */
+static bool has_module(const struct check *check, const char *name)
+{
+	struct json_object *modules = key_member(check->root, "modules");
+	char path[96];
+	struct stat st;
+
+	for (size_t i = 0; i < count(modules); i++)
+		if (same_module(json_object_get_string(json_object_array_get_idx(modules, i)), name))
+			return true;
+	snprintf(path, sizeof(path), "lib/modules/%s.ko", name);
+	return fstatat(check->image_fd, path, &st, 0) == 0;
+}
+
+static int check_modules(struct check *check, const struct place *place, const char *const *names, const char *key)
+{
+	for (; *names; names++)
+		if (!has_module(check, *names))
+			return check_fail_member(check, place, key, "needs the kernel module \"%s\", which is not in "
+						 "\"modules\"; it cannot be loaded later", *names);
+	return 0;
+}
+
+static int check_stage_modules(struct check *check, const struct place *place, struct json_object *stage)
+{
+	static const char *const others[] = {"nsid", "serial", "wwid", "largest"};
+	struct json_object *options = key_member(stage, "options");
+	bool by_lun = true;
+	int r;
+
+	if (strcmp(json_object_get_string(key_member(stage, "type")), "disk"))
+		return 0;
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		by_lun &= !key_member(options, others[i]);
+	r = check_modules(check, place, of_disks, "type");
+	return r < 0 || !by_lun ? r : check_modules(check, place, of_luns, "type");
+}
+
+static int check_service_modules(struct check *check, const struct place *place, struct json_object *service)
+{
+	struct json_object *container = key_member(service, "container");
+	int r = container ? check_modules(check, place, of_containers, "container") : 0;
+
+	if (r == 0 && container && !strcmp(key_string(container, &container_keys, "network"), "bridge"))
+		r = check_modules(check, place, of_bridges, "container");
+	return r;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------------------------- */
+
 static int check_each(struct check *check, const struct place *up, struct json_object *object, const char *list,
 		      int (*one)(struct check *check, const struct place *place, struct json_object *object))
 {
@@ -162,7 +230,7 @@ static int check_each(struct check *check, const struct place *up, struct json_o
 	return r;
 }
 
-int check_image(struct check *check)
+int check_image(struct check *check, const struct config *config)
 {
 	static const struct place top;
 	const struct place api_at = {.up = &top, .key = "api"};
@@ -170,6 +238,12 @@ int check_image(struct check *check)
 
 	if (r == 0)
 		r = check_each(check, &top, check->root, "services", check_service_programs);
+	if (!hardening_kept(config, HARDENING_MODULES)) {
+		if (r == 0)
+			r = check_each(check, &top, check->root, "stages", check_stage_modules);
+		if (r == 0)
+			r = check_each(check, &top, check->root, "services", check_service_modules);
+	}
 	if (r == 0)
 		r = check_each(check, &api_at, key_member(check->root, "api"), "actions", check_action_program);
 	return r;

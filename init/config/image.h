@@ -7,7 +7,10 @@
 
 #include "check.h"
 
-/* The programs and files that a checked configuration names are in the image at check->image_fd. */
-int check_image(struct check *check);
+/*
+ * The programs and files that a checked configuration names are in the image at check->image_fd, and the kernel's
+ * modules that it needs are in `modules`.
+ */
+int check_image(struct check *check, const struct config *config);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "cgroup.h"
 #include "container-keys.h"
+#include "hardening.h"
 #include "init/lib/config.h"
 #include "keys.h"
 #include "launch.h"
@@ -241,6 +242,23 @@ static int check_user(struct check *check, const struct place *place, struct jso
 	return 0;
 }
 
+/* Each path is that of a file below /.extra. */
+static int check_hardening(struct check *check, const struct place *place, struct json_object *object)
+{
+	const struct place list = {.up = place, .key = "extra"};
+	struct json_object *extra = key_member(object, "extra");
+	char quoted[CHECK_QUOTED_MAX];
+
+	for (size_t i = 0; extra && i < json_object_array_length(extra); i++) {
+		const struct place at = {.up = &list, .index = (uint32_t)i};
+		const char *path = json_object_get_string(json_object_array_get_idx(extra, i));
+
+		if (strncmp(path, "/.extra/", strlen("/.extra/")))
+			return check_fail(check, &at, "%s is not below /.extra", check_quote(quoted, path));
+	}
+	return 0;
+}
+
 static int check_logs(struct check *check, const struct place *place, struct json_object *object)
 {
 	struct json_object *directory = key_member(object, "directory");
@@ -291,6 +309,13 @@ const struct keys events_keys = {(const struct key[]){
 	{.name = "burst", .type = KEY_INTEGER, .minimum = 1, .maximum = 1000000, .fallback = "10000",
 	 IN_CONFIG(INT64, event_burst)},
 	{0}}, NULL};
+
+const struct keys hardening_keys = {(const struct key[]){
+	{.name = "keep", .type = KEY_STRINGS, .maximum = 32, .choices = hardening_names,
+	 IN_LIST(config, STRINGS, keep, n_keep)},
+	{.name = "extra", .type = KEY_STRINGS, .maximum = 64, .format = &path_format,
+	 IN_LIST(config, STRINGS, extra, n_extra)},
+	{0}}, check_hardening};
 
 static const struct keys log_keys = {(const struct key[]){
 	{.name = "directory", .type = KEY_STRING, .flags = KEY_WRITTEN, .format = &path_format,
@@ -545,6 +570,7 @@ const struct keys config_keys = {(const struct key[]){
 	{.name = "modules", .type = KEY_STRINGS, .maximum = 256, .format = &module_format},
 	{.name = "sysctls", .type = KEY_STRING_MAP, .format = &sysctl_format,
 	 IN_LIST(config, PAIRS, sysctls, n_sysctls)},
+	{.name = "hardening", .type = KEY_OBJECT, .members = &hardening_keys},
 	{.name = "held", .type = KEY_OBJECT, .flags = KEY_IMPLIED, .members = &held_keys},
 	{.name = "shutdown", .type = KEY_OBJECT, .members = &shutdown_keys},
 	{.name = "watchdog", .type = KEY_OBJECT, .members = &hardware_keys},

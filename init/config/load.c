@@ -81,7 +81,7 @@ static int parse(struct check *check, const char *text, size_t size, struct conf
 	if (r == 0)
 		r = config_plan(check, config);
 	if (r == 0 && check->image_fd >= 0)
-		r = check_image(check);
+		r = check_image(check, config);
 	if (r == 0)
 		r = config_shutdown(check, config);
 	json_object_put(check->root);

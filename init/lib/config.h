@@ -157,6 +157,11 @@ struct config {
 	char *hostname;
 	struct config_pair *sysctls;
 	size_t n_sysctls;
+	char **keep;			/* hardening that is not done, by name (init/config/hardening.h) */
+	size_t n_keep;
+	bool limit_pids;
+	char **extra;			/* files below /.extra that do not hold the boot */
+	size_t n_extra;
 	enum held_action held_action;
 	int64_t held_delay_ms;
 	int64_t shutdown_timeout_ms;	/* default: init/config/shutdown.h */

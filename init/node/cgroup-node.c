@@ -429,7 +429,7 @@ int cgroup_node_init(const struct config *with, size_t others, void (*empty)(siz
 		snprintf(lives[i].name, sizeof(lives[i].name), "%s", config->nodes[i].name);
 		lives[i].memory_wd = -1;
 	}
-	cgroup_init();
+	cgroup_init(config->limit_pids);
 	fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	return loop_take(&source, fd < 0 ? -errno : fd, EPOLLIN);
 }

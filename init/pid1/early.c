@@ -50,6 +50,7 @@ static const struct mount mounts[] = {
 	{"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "mode=0620,gid=5,ptmxmode=0666", 0755},
 	{"tmpfs", "/dev/shm", PLAIN, "mode=1777", 01777},
 	{"tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755,size=25%", 0755},
+	{"tmpfs", "/run/lock", PLAIN, "mode=1777,size=1m,nr_inodes=1k", 01777},	/* everybody's: it must not fill /run */
 	{"tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777", 01777},
 	{"cgroup2", "/sys/fs/cgroup", PLAIN, "nsdelegate,memory_recursiveprot", 0755},
 	{"securityfs", "/sys/kernel/security", PLAIN, NULL, 0755},
@@ -64,7 +65,6 @@ static const struct {
 	mode_t mode;
 } directories[] = {
 	{"/run/gantry", 0755},	/* sockets and the FIFO */
-	{"/run/lock", 01777},
 };
 
 static const char *const links[][2] = {

@@ -18,8 +18,11 @@
 
 #include "act.h"
 #include "button.h"
+#include "clock.h"
 #include "daemon.h"
 #include "early.h"
+#include "extra.h"
+#include "harden.h"
 #include "init/config/load.h"
 #include "init/control/boot.h"
 #include "init/control/control.h"
@@ -241,7 +244,7 @@ static void reserve_descriptors(void)
 		close(fd);
 }
 
-/* With an invalid configuration, PID 1 runs an empty plan: the boot is held with the error as its reason. */
+/* With an invalid configuration or foreign files, PID 1 runs an empty plan: the boot is held, with the reason. */
 static struct config *empty_config(void)
 {
 	static struct config empty = {.shutdown_timeout_ms = 30000, .event_ring = 2000, .event_rate_per_s = 1000,
@@ -275,7 +278,8 @@ static const struct child_nodes child_reports = {
 	.give = artifact_give, .take = artifact_take, .facts = facts_take, .progress = facts_take_progress,
 };
 
-static void begin_plan(const char *config_error)
+/* held: why nothing may run; NULL: it may. */
+static void begin_plan(const char *held)
 {
 	/* daemons, teardown, and rows for exits not yet reaped */
 	const size_t extra = 8 + ACTS_MAX + REFRESH_CHILDREN + TIDY_CHILDREN;
@@ -304,6 +308,7 @@ static void begin_plan(const char *config_error)
 	if (config->fifo)
 		fifo_init(config->fifo);
 	button_init(power_button);
+	prepare("watch of the clock", clock_watch());
 	watchdog_init(config->watchdog_device, config->watchdog_timeout_ms);
 	shutdown_init(&plan);
 	refresh_run_init(config, &plan, nodes_options(), nodes_children());
@@ -313,8 +318,8 @@ static void begin_plan(const char *config_error)
 	daemon_init(config, &plan, act_load);
 	daemon_turn(false);		/* starts the API before the nodes */
 	plan_timer.fire = nothing;
-	if (config_error) {
-		snprintf(plan.reason, sizeof(plan.reason), "configuration: %.*s", NODE_REASON_MAX - 20, config_error);
+	if (held) {
+		snprintf(plan.reason, sizeof(plan.reason), "%.*s", NODE_REASON_MAX - 1, held);
 		plan.state = BOOT_HELD;
 		plan.broken = true;
 		plan.ended_ns = loop_now_ns();
@@ -324,27 +329,36 @@ static void begin_plan(const char *config_error)
 
 _Noreturn void init_main(int argc, char **argv)
 {
-	char error[512];
-	bool good;
+	char error[512], held[sizeof(error) + 32] = "";
+	bool own_machine;
 
 	started_ns = loop_now_ns();
 	image_forget_foreign();
 	reserve_descriptors();
 	birth_init(launch_service);
 	forkserver_begin(launch_prepare);
-	good = config_load(config_path(argc, argv), &config, error, sizeof(error)) == 0;
-	if (!good)
+	if (config_load(config_path(argc, argv), &config, error, sizeof(error)) < 0)
+		snprintf(held, sizeof(held), "configuration: %s", error);
+	else if (extra_check(config, error, sizeof(error)) < 0)
+		snprintf(held, sizeof(held), "%s", error);
+	if (held[0])
 		config = empty_config();
 	prepare("event ring", event_init(config->event_ring));
 	prepare("loop", loop_init());
 	prepare("signals", signals_init(stop_signal));
 	early_mounts();
 	console_init();
+	own_machine = harden_own_machine();
+	clock_begin(own_machine && !hardening_kept(config, HARDENING_CLOCK));
 	event_say(EVENT_NOTICE, "gantry", "gantry %s", GANTRY_VERSION);
 	early_hostname(config->hostname);
+	if (own_machine)
+		harden("", config, HARDENING_FIRST);
 	early_sysctls(config->sysctls, config->n_sysctls);
 	early_modules(MODULES_PATH);
-	begin_plan(good ? NULL : error);
+	if (own_machine)
+		harden("", config, HARDENING_LAST);
+	begin_plan(held[0] ? held : NULL);
 	turn();
 	loop_run(turn);
 	/* Never reached while the loop works; PID 1 must not exit in any case. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "act.h"
+#include "clock.h"
 #include "init/control/boot.h"
 #include "init/event/event.h"
 #include "init/node/refresh-run.h"
@@ -66,6 +67,7 @@ static int64_t certificate(const struct control_request *request)
 static int64_t last_shutdown(const struct control_request *request)
 {
 	boot_last_shutdown(request->body, request->head->size);
+	clock_previous_end(request->body, request->head->size);
 	return 0;
 }
 

@@ -25,7 +25,10 @@
 #define BASE      CGROUP_ROOT "/gantry"
 #define DEPTH_MAX 8	/* levels below a service's cgroup that are signalled and removed */
 
+#define PIDS_SHARE 15	/* percent; systemd's DefaultTasksMax=, for the same reason */
+
 static bool present;
+static char pids_max[24];	/* of a cgroup by default; "": no limit */
 
 const char *cgroup_path(const char *name, const char *file, char *path)
 {
@@ -47,10 +50,9 @@ static int write_file(const char *path, const char *value)
 }
 
 /* Reads the file into ret and terminates it with NUL; false if it is missing or empty. */
-static bool read_file(const char *name, const char *file, char *ret, size_t size)
+static bool read_path(const char *path, char *ret, size_t size)
 {
-	char path[CGROUP_PATH_MAX];
-	int fd = present ? open(cgroup_path(name, file, path), O_RDONLY | O_CLOEXEC) : -1;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
 	if (fd < 0)
@@ -61,10 +63,37 @@ static bool read_file(const char *name, const char *file, char *ret, size_t size
 	return n > 0;
 }
 
-void cgroup_init(void)
+static bool read_file(const char *name, const char *file, char *ret, size_t size)
+{
+	char path[CGROUP_PATH_MAX];
+
+	return present && read_path(cgroup_path(name, file, path), ret, size);
+}
+
+/* A share of the smallest of what bounds all processes together; no bound known, no limit. */
+static void find_pids_max(void)
+{
+	static const char *const bounds[] = {"/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max",
+					     CGROUP_ROOT "/pids.max"};
+	unsigned long long least = 0;
+	char text[32];
+
+	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
+		unsigned long long bound = read_path(bounds[i], text, sizeof(text)) ? strtoull(text, NULL, 10) : 0;
+
+		if (bound && (!least || bound < least))
+			least = bound;
+	}
+	if (least)
+		snprintf(pids_max, sizeof(pids_max), "%llu", least * PIDS_SHARE / 100 + 1);
+}
+
+void cgroup_init(bool limit_pids)
 {
 	static const char *const controllers[] = {"+cpu", "+memory", "+io", "+pids"};
 
+	if (limit_pids)
+		find_pids_max();
 	if (mkdir(BASE, 0755) < 0 && errno != EEXIST) {
 		event_say(EVENT_WARNING, "gantry", "cgroup2: cannot create %s: %s; services run without limits", BASE,
 			  strerror(errno));
@@ -94,7 +123,11 @@ int cgroup_make(const char *name)
 
 	if (!present)
 		return -ENOSYS;
-	return mkdir(cgroup_path(name, "", path), 0755) < 0 && errno != EEXIST ? -errno : 0;
+	if (mkdir(cgroup_path(name, "", path), 0755) < 0)
+		return errno == EEXIST ? 0 : -errno;
+	if (pids_max[0])
+		cgroup_set(name, "pids.max", pids_max);
+	return 0;
 }
 
 int cgroup_set(const char *name, const char *file, const char *value)

@@ -25,8 +25,12 @@ struct cgroup_usage {
 	uint64_t processes;		/* number of tasks (pids.current) */
 };
 
-/* Creates the base folder and enables the controllers the kernel has. Call once, after the early mounts. */
-void cgroup_init(void);
+/*
+ * Creates the base folder and enables the controllers the kernel has. Call once, after the early mounts. With
+ * limit_pids, each cgroup has a `pids.max` from its creation on: 15 % of what the machine can have, so that one that
+ * multiplies its processes leaves room for the others to start.
+ */
+void cgroup_init(bool limit_pids);
 bool cgroup_present(void);
 
 /* Creates the cgroup or uses the existing one. 0 or negative errno. */

@@ -7,6 +7,9 @@
  *   probe tree DIR        prints one digest over names and contents of all files below DIR except .gantry*
  *   probe links           makes /dev/lun/N a link to the disk with LUN N, for every disk
  *   probe queue LUN NAME [VALUE]  prints that setting of the disk's queue; sets it first if VALUE is given
+ *   probe show PATH...    prints each path with the first line of that file
+ *   probe bomb PATH       forks until that fails, prints how often it did not, makes the file, then waits for SIGTERM
+ *   probe clock SECONDS   sets the clock by that much
  *   probe say TEXT        prints TEXT, then waits for SIGTERM
  *   probe eat MIB         allocates and writes MIB of memory; prints a line per MiB
  *   probe feed MIB        does the same in a child; prints how the child ended, then waits for SIGTERM
@@ -23,6 +26,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* SHA-256, FIPS 180-4. */
@@ -316,6 +320,53 @@ static int feed(const char *mib)
 	return 0;
 }
 
+static int show(char **paths)
+{
+	char line[256];
+
+	for (; *paths; paths++) {
+		FILE *file = fopen(*paths, "re");
+
+		if (!file || !fgets(line, sizeof(line), file))
+			snprintf(line, sizeof(line), "(%s)", file ? "empty" : strerror(errno));
+		line[strcspn(line, "\n")] = '\0';
+		printf("%s %s\n", *paths, line);
+		if (file)
+			fclose(file);
+	}
+	return 0;
+}
+
+static int step_clock(long seconds)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	now.tv_sec += seconds;
+	return clock_settime(CLOCK_REALTIME, &now) < 0;
+}
+
+static int bomb(const char *path)
+{
+	long n = 0;
+	pid_t child;
+	int fd;
+
+	while ((child = fork()) > 0)
+		n++;
+	if (child == 0) {
+		pause();
+		_exit(0);
+	}
+	printf("%ld processes, and no more: %s\n", n, strerror(errno));
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return 1;
+	close(fd);
+	pause();
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -331,12 +382,19 @@ int main(int argc, char **argv)
 		return eat(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "feed"))
 		return feed(argv[2]);
+	if (argc > 2 && !strcmp(argv[1], "show"))
+		return show(argv + 2);
+	if (argc == 3 && !strcmp(argv[1], "clock"))
+		return step_clock(atol(argv[2]));
+	if (argc == 3 && !strcmp(argv[1], "bomb"))
+		return bomb(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "say")) {
 		puts(argv[2]);
 		pause();
 		return 0;
 	}
 	fprintf(stderr,
-		"usage: probe pcrs | tree DIR | links | queue LUN NAME [VALUE] | say TEXT | eat MIB | feed MIB\n");
+		"usage: probe pcrs | tree DIR | links | queue LUN NAME [VALUE] | show PATH... | bomb PATH |\n"
+		"       clock SECONDS | say TEXT | eat MIB | feed MIB\n");
 	return 2;
 }

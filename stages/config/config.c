@@ -8,8 +8,10 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include <json-c/json.h>
 #include <mbedtls/sha256.h>
 
 #include <gantry/cleanup.h>
@@ -28,6 +30,7 @@
 #define DISK_KEY       "disk_encryption.key"
 #define DISK_RECOVERY  "disk_encryption.recovery"
 #define DIGEST_SIZE    32
+#define FIRST_FREE_PORT 1024	/* net.ipv4.ip_unprivileged_port_start, as the kernel has it */
 
 struct fetch {
 	const char *url, *ca;
@@ -74,6 +77,36 @@ static bool is_loopback(const char *url)
 			return true;
 	}
 	return false;
+}
+
+/* After is_loopback(): the port of the URL, or 0 if it has none that is a number. */
+static long port_of(const char *url)
+{
+	const char *host = url + strlen("http://"), *end = host + strcspn(host, "/?#");
+	const char *colon = host + (host[0] == '[' ? strcspn(host, "]") : 0);
+	char *rest;
+	long port;
+
+	colon += strcspn(colon, ":/?#");
+	if (*colon != ':' || colon + 1 == end)
+		return 80;
+	port = strtol(colon + 1, &rest, 10);
+	return rest == end ? port : 0;
+}
+
+/* While the owner of such a port is down, any process may listen there and configure the machine. */
+static const char *check(struct json_object *options)
+{
+	const char *url = json_object_get_string(json_object_object_get(options, "url"));
+	long port;
+
+	if (strncmp(url, "http://", 7) || !is_loopback(url))
+		return NULL;
+	port = port_of(url);
+	if (port >= 1 && port < FIRST_FREE_PORT)
+		return NULL;
+	return "\"url\": any process may listen on a loopback port above 1023 while its owner is down; let the proxy "
+	       "listen on one up to 1023, with the capability NET_BIND_SERVICE";
 }
 
 static int check_options(const struct fetch *f)
@@ -316,5 +349,6 @@ const struct stage stage_config = {
 	.refresh = STAGE_FETCHES,
 	.deadline_s = 90,
 	.retry_limit = 0,
+	.check = check,
 	.run = run,
 };

@@ -107,7 +107,7 @@ class Boot:
         built = os.path.join(image.BUILD, "image")
         where = {"boot_disk": os.path.join(built, "gantry.raw")} if tier == 2 else {
             "kernel": os.path.join(built, "vmlinuz"), "initrd": initrd or os.path.join(built, "initramfs.cpio"),
-            "cmdline": image.CMDLINE + (" rdinit=/bin/benchprobe" if initrd else "")}
+            "cmdline": image.cmdline({}) + (" rdinit=/bin/benchprobe" if initrd else "")}
         disk = os.path.join(folder, "disk.raw")
         watch = Watch()
         with Platform(snapshot_bytes=SNAPSHOT_BYTES, small_files=SMALL_FILES), machine.Machine(

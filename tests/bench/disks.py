@@ -167,7 +167,7 @@ def boot(folder, config, files, cpus):
         machine.blank_disk(disks[lun], RESULTS_BYTES if lun == RESULTS else DISK_BYTES)
     initrd = variant.initramfs(folder, lambda standard: (standard.clear(), standard.update(config)), files)
     with machine.Machine(folder, tpm=machine.tpm_template(image.BUILD), cpus=cpus, memory_mib=2048, nic=False,
-                         kernel=os.path.join(image.BUILD, "image", "vmlinuz"), initrd=initrd, cmdline=image.CMDLINE,
+                         kernel=os.path.join(image.BUILD, "image", "vmlinuz"), initrd=initrd, cmdline=image.cmdline({}),
                          disk=disks.pop(OURS), more_disks=disks) as guest:
         watch = Watch()
         guest.wait_for("gantry", "booted", timeout=TIMEOUT)

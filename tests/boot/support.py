@@ -32,7 +32,7 @@ DISK_BYTES = 512 << 20
 SNAPSHOT_BYTES = 4 << 20
 BOOT_TIMEOUT = 90                       # seconds until `booted`, in either tier, on a busy machine
 # Of tier 1: the kernel's tests of its own ciphers would take a second of an emulated processor. Tier 2 has them.
-CMDLINE = image.CMDLINE + " cryptomgr.notests"
+CMDLINE = image.cmdline({}) + " cryptomgr.notests"
 # For machines that provoke errors of the kernel: it prints them at once, into the middle of a line of ours.
 WITHOUT_KERNEL_ERRORS = CMDLINE + " loglevel=3"
 BUCKET, PREFIX = "chain-db-snapshots", "reth-mainnet-full"

@@ -16,6 +16,13 @@ TDX_MODULE = os.path.join(BUILD, "modules", "gantry_tdx_test.ko")
 
 setUpModule = support.setUpModule
 
+# The module that stands for TDX is not signed, and a kernel that is locked down refuses such modules.
+UNLOCKED = support.CMDLINE.replace(image.HARDENING["lockdown"] + " ", "")
+
+
+def unlocked(config):
+    config["hardening"] = {"keep": ["lockdown"]}
+
 
 class Platform(BootTest):
     def evidence(self, guest):
@@ -42,7 +49,8 @@ class Platform(BootTest):
         with open(TDX_MODULE, "rb") as file:
             module = file.read()
         platform = self.platform()
-        guest = self.boot(disk=self.used_machine(), asset_tag=None, **self.with_module("gantry_tdx_test", module))
+        guest = self.boot(disk=self.used_machine(), asset_tag=None, change=unlocked, cmdline=UNLOCKED,
+                          **self.with_module("gantry_tdx_test", module))
         evidence = self.evidence(guest)
         end = guest.wait_for("measure", "done|skipped", timeout=60)
         self.assertIsNotNone(guest.find("measure", text="platform tdx"))

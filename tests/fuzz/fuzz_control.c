@@ -3,7 +3,7 @@
  * Any datagrams on the control socket. The input is a row of them, each with its size in two bytes in front; every
  * connection must stay served or be closed, and every answer be of the protocol.
  */
-/* links: control init/pid1/requests.c event init/lib process */
+/* links: control init/pid1/requests.c init/pid1/clock.c event init/lib process */
 #include <fcntl.h>
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
  * The control socket with real peers in the same process: who may do what, cursors that survive slow readers, and
  * requests that are not of this protocol.
  */
-/* links: control init/pid1/requests.c init/lib show event process ctl */
+/* links: control init/pid1/requests.c init/pid1/clock.c init/lib show event process ctl */
 #include "control_boot.h"
 
 #include "init/ctl/screen.h"

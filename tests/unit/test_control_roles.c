@@ -3,7 +3,7 @@
  * The control protocol on the connections that roles inherit: what each may do, acts and their descriptors, and what is
  * handed over unasked.
  */
-/* links: control init/pid1/requests.c init/lib show event process */
+/* links: control init/pid1/requests.c init/pid1/clock.c init/lib show event process */
 #include "control_boot.h"
 
 static void adopt(unsigned permissions)

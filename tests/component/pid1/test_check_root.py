@@ -48,7 +48,8 @@ class CheckRoot(unittest.TestCase):
             self.assertEqual(self.check(self.service(program)), "boot.json: ok")
 
     def test_what_comes_at_run_time_is_not_asked_for(self):
-        disk = {"stages": [{"name": "disk", "type": "disk", "options": {"mount": "/data", "keys": ["tpm2"]}}]}
+        disk = {"stages": [{"name": "disk", "type": "disk", "options": {"mount": "/data", "keys": ["tpm2"]}}],
+                "modules": ["dm_crypt", "xts", "sd_mod"]}
         self.assertEqual(self.check(self.service("/run/x")), "boot.json: ok")
         self.assertEqual(self.check(self.service("/data/x") | disk), "boot.json: ok")
         self.assertIn('"/data/x": not in the image', self.check(self.service("/data/x")))
@@ -76,6 +77,28 @@ class CheckRoot(unittest.TestCase):
         self.assertIn('stages[2] "more": options.command[0]: "/bin/ash": not in', self.check({"stages": stages}))
         stages[1]["options"]["files"][0]["template"] = "/etc/y"
         self.assertIn('stages[1] "render": options.files[0].template: "/etc/y": not in', self.check({"stages": stages}))
+
+    def test_modules_that_a_stage_or_container_needs_are_in_the_list_because_none_is_loaded_later(self):
+        disk = {"name": "disk", "type": "disk", "options": {"keys": ["tpm2"]}}
+        box = {"name": "box", "needs": ["disk"], "container": {"image": f"a.example/b@sha256:{'0' * 64}"}}
+
+        def check(modules, **more):
+            return self.check({"modules": modules, "stages": [disk], **more})
+
+        needs = 'boot.json:%d: stages[0] "disk": needs the kernel module "%s", which is not in "modules"; it cannot be loaded ' \
+                'later'
+        self.assertEqual(check(["dm_mod", "xts", "sd_mod"]), needs % (11, "dm_crypt"))
+        self.assertEqual(check(["dm-crypt", "dm_mod", "sd_mod"]), needs % (11, "xts"))
+        self.assertEqual(check(["dm-crypt", "dm_mod", "xts"]), needs % (11, "sd_mod"))
+        self.assertEqual(check(["dm-crypt", "sd-mod", "xts"]), "boot.json: ok")
+        self.assertEqual(check([], hardening={"keep": ["modules"]}), "boot.json: ok")
+        disk["options"]["nsid"] = 1
+        self.assertEqual(check(["dm-crypt", "xts"]), "boot.json: ok")
+        containers = {"services": [box], "containers": {"podman": "/bin/reth"}}
+        self.assertIn('services[0] "box": needs the kernel module "overlay"', check(["dm-crypt", "xts"], **containers))
+        self.assertEqual(check(["dm-crypt", "xts", "overlay"], **containers), "boot.json: ok")
+        box["container"]["network"] = "bridge"
+        self.assertIn('services[0] "box": needs the kernel module "bridge"', check(["dm-crypt", "xts", "overlay"], **containers))
 
     def test_the_image_build_refuses_with_the_same_words(self):
         with open(os.path.join(self.folder, "boot.json"), "w", encoding="utf-8") as file:

@@ -235,21 +235,21 @@ class ContainerTest(unittest.TestCase):
     # -- the registry
 
     def proxy(self, *wrong, **more):
-        return service("proxy", command=["/usr/bin/python3", "/t/proxy.py", "5001", "5000", *wrong], needs=["registry"],
-                       ready={"tcp": "127.0.0.1:5001"}, **more)
+        return service("proxy", command=["/usr/bin/python3", "/t/proxy.py", "501", "5000", *wrong], needs=["registry"],
+                       ready={"tcp": "127.0.0.1:501"}, **more)
 
     def test_a_registry_that_dies_in_the_middle_is_asked_again(self):
-        box = self.container(port=5001, needs=["proxy"])
+        box = self.container(port=501, needs=["proxy"])
         with self.start(self.registry(), self.proxy("die-once", "/t/died"), box) as gantry:
             gantry.wait("box", "up", kind="message", timeout=60)
             self.assertIn("died", os.listdir(gantry.shared))
             self.assertRegex("\n".join(self.texts(gantry)),
-                             "attempt 1 to pull 127.0.0.1:5001/test/one@.* failed: .*; again in 1 s")
+                             "attempt 1 to pull 127.0.0.1:501/test/one@.* failed: .*; again in 1 s")
             self.assertEqual(gantry.inside("/bin/sh", "-c", f"ls {STORAGE}/tmp/box").stdout, "")
             self.assertEqual(gantry.states("box"), ["running", "ready"])
 
     def test_another_image_under_this_digest_never_starts(self):
-        box = self.container(port=5001, needs=["proxy"])
+        box = self.container(port=501, needs=["proxy"])
         with self.start(self.registry(), self.proxy("lie", "/t/other.json"), box) as gantry:
             failed = gantry.wait("box", "failed", timeout=40)
             self.assertIn("the registry's content does not match this digest", failed.text)
@@ -266,14 +266,14 @@ class ContainerTest(unittest.TestCase):
 
     @waits(8)
     def test_a_layer_that_never_ends_is_a_reason_after_the_deadline(self):
-        box = self.container(port=5001, needs=["proxy"], pull_deadline_s=7)
+        box = self.container(port=501, needs=["proxy"], pull_deadline_s=7)
         with self.start(self.registry(), self.proxy("stall"), box) as gantry:
             retrying = gantry.wait("box", "retrying", timeout=60)
             self.assertIn("pull failed, 1 attempt in 7 s: podman did not end in time", retrying.text)
             self.assertRegex(gantry.find("box", "pulling ", kind="progress")[1].text, r"attempt 1, 5 s of 7 s done=[1-9]\d{5}")
 
     def test_a_pull_ends_when_the_service_is_stopped(self):
-        box = self.container(port=5001, needs=["proxy"])
+        box = self.container(port=501, needs=["proxy"])
         with self.start(self.registry(), self.proxy("stall"), box) as gantry:
             gantry.wait("box", "Copying blob", kind="message", timeout=40)
             gantry.ctl("stop", "box")
@@ -325,7 +325,7 @@ class ContainerTest(unittest.TestCase):
     def with_login(self, password, key="registry.token"):
         document = json.dumps({"registry": {"token": password}, "disk_encryption": {"key": "TheDiskKey"}})
         hub = {"name": "config", "type": "config", "needs": ["proxy"],
-               "options": {"url": "http://127.0.0.1:5001/document"}, "retry": {"min_s": 0.1}}
+               "options": {"url": "http://127.0.0.1:501/document"}, "retry": {"min_s": 0.1}}
         box = self.container(needs=["registry"], pull_deadline_s=6,
                              login={"username": oci.USER, "password": key})
         return self.start(self.registry(), self.proxy("document", "/t/document"), box, stages=[hub], htpasswd="/t/htpasswd",

@@ -15,6 +15,12 @@ def with_modules(lines):
         "exec chroot", f"printf '{text}' > etc/gantry/modules\nexec chroot"))
 
 
+def with_file(*paths):
+    """PID 1's root with these empty files."""
+    makes = "".join(f"mkdir -p .{os.path.dirname(path)}\n: > .{path}\n" for path in paths)
+    return mock.patch.object(pid1, "SETUP", pid1.SETUP.replace("exec chroot", makes + "exec chroot"))
+
+
 @unittest.skipUnless(os.path.exists(pid1.INIT), "no build/init")
 class EarlyTest(unittest.TestCase):
     def test_mounts_are_there_with_their_protections(self):
@@ -59,6 +65,31 @@ class EarlyTest(unittest.TestCase):
             said = [event.text for event in gantry.find("gantry", "sysctl", kind="message")]
             self.assertEqual(said, ["sysctl kernel.no_such_thing: no such file or directory",
                                     "sysctl net.ipv4.ip_forward: invalid argument"])
+
+    def test_a_file_that_the_host_put_beside_the_image_holds_the_boot_before_anything_runs(self):
+        name = "/.extra/global_credentials/network.cred"
+        config = pid1.boot([pid1.stage("first")])
+        with with_file(name), pid1.Pid1(config) as gantry:
+            held = gantry.wait("gantry", "held")
+            self.assertIn(f'"{name}" is not of this image: the host added it, and hardening.extra does not allow it', held.text)
+            self.assertEqual(gantry.states("first"), [])
+        config["hardening"] = {"extra": [name]}
+        with with_file(name), pid1.Pid1(config) as gantry:
+            gantry.wait("gantry", "booted")
+        with with_file(name, "/.extra/dev"), pid1.Pid1(config) as gantry:
+            self.assertIn('"/.extra/dev" is not of this image', gantry.wait("gantry", "held").text)
+        with with_file("/.extra/" + "x" * 255), pid1.Pid1(config) as gantry:
+            self.assertIn('xxx..." is not of this image', gantry.wait("gantry", "held").text)
+
+    def test_run_lock_is_everybody_s_and_cannot_fill_run(self):
+        with pid1.Pid1({}) as gantry:
+            gantry.wait("gantry", "booted")
+            told = gantry.inside("/usr/bin/stat", "-c", "%a", "/run/lock").stdout.split()
+            filled = gantry.inside("/bin/sh", "-c", "head -c 4m /dev/zero > /run/lock/x; stat -c %s /run/lock/x").stdout
+            self.assertEqual(told, ["1777"])
+            self.assertLessEqual(int(filled), 1 << 20)
+            self.assertIn("noexec", [line for line in gantry.inside("/bin/cat", "/proc/self/mounts").stdout.splitlines()
+                                     if " /run/lock " in line][0])
 
     def test_a_module_that_does_not_load_is_named_and_the_boot_goes_on(self):
         with with_modules(["# the list", "/nowhere/x.ko.xz", "/t/garbage.ko"]):

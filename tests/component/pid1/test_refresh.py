@@ -23,7 +23,7 @@ HUB = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from qemu.peers.hub import Hub
-hub = Hub("127.0.0.1", 8443, 8080)
+hub = Hub("127.0.0.1", 8443, 880)
 hub.start()
 for line in sys.stdin:
     for name, value in json.loads(line).items():
@@ -64,7 +64,7 @@ class Machine(Pid1):
         text = {f"{name}.mustache": f"{{{{{name}.word}}}}" for name in names}
         super().__init__(boot(
             [{"name": "config", "type": "config", "retry": {"min_s": 0.1, "max_s": 0.2},
-              "options": {"url": "http://127.0.0.1:8080/api/l1-builder/v1/configuration"}},
+              "options": {"url": "http://127.0.0.1:880/api/l1-builder/v1/configuration"}},
              {"name": "measure", "type": "measure", "needs": ["config"], "options": {"target": "none"}},
              *(render or [{"name": "render", "type": "render", "needs": ["config", "measure"], "options": files(*names),
                            "retry": {"min_s": 0.1, "max_s": 0.2, "limit": 2}}])],

@@ -3,10 +3,12 @@
 
 import hashlib
 import json
+import subprocess
+import tempfile
 import unittest
 
 from peers import PeerTest
-from support import AGAIN, DONE, NEVER, Stage, private_network
+from support import AGAIN, DONE, INIT, NEVER, Stage, private_network
 from qemu import pki
 from qemu.peers.hub import API, DISK_KEY, Hub
 from qemu.peers.platform import configure_network
@@ -163,6 +165,24 @@ class Config(PeerTest):
         with Hub(address='127.0.0.1', port=8443, plain_port=7937), \
                 Stage('config', {'url': f'http://127.0.0.1:7937{API}/configuration'}) as stage:
             self.assertEqual(stage.wait(), DONE)
+
+    def test_a_loopback_port_that_any_process_may_take_is_refused_before_the_boot(self):
+        def check(url):
+            config = {'stages': [{'name': 'config', 'type': 'config', 'options': {'url': url}}]}
+            with tempfile.NamedTemporaryFile('w', suffix='.json', encoding='utf-8') as file:
+                json.dump(config, file, indent=1)
+                file.flush()
+                checked = subprocess.run(['gantryctl', 'check', file.name], executable=INIT, capture_output=True, text=True,
+                                         check=False)
+            return (checked.stdout or checked.stderr).replace(file.name, 'boot.json').strip()
+
+        for url in ('http://127.0.0.1:793/x', 'http://[::1]:1023', 'http://localhost/x:9000', 'http://127.0.0.1', 'http://[::1]/',
+                    'http://127.0.0.1:/', 'https://127.0.0.1:7937/x', 'https://hub.example:7937/'):
+            self.assertEqual(check(url), 'boot.json: ok', url)
+        for url in ('http://127.0.0.1:7937/x', 'http://[::1]:1024', 'http://localhost:65535?x', 'http://127.0.0.1:0/',
+                    'http://127.0.0.1:80x/', 'http://127.0.0.1:-80/', 'http://127.0.0.1:4294967376/'):
+            self.assertRegex(check(url), r'^boot.json:6: stages\[0\] "config": options: "url": any process may listen on a '
+                                         r'loopback port above 1023 while its owner is down; ', url)
 
 
 if __name__ == '__main__':
