@@ -24,7 +24,7 @@ static int not_allowed(const char *path, char *reason, size_t size)
 	return -EPERM;
 }
 
-static __attribute__((noinline)) int look(const struct config *config, const char *folder, int depth, char *reason, size_t size)
+static int look(const struct config *config, const char *folder, int depth, char *reason, size_t size)
 {
 	DIR *names = opendir(folder);
 	int r = 0;
