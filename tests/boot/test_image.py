@@ -203,6 +203,14 @@ class Measure(unittest.TestCase):
         for name, size in seen.items():
             self.assertEqual(len(uki.Image(self.uki).section(name)), size, name)
 
+    def test_the_command_line_closes_the_kernel_but_for_what_the_configuration_keeps(self):
+        closed = "lockdown=integrity proc_mem.force_override=never"
+        line = uki.Image(self.uki).section(".cmdline").rstrip(b"\0").decode()
+        self.assertEqual(line, f"{image.CMDLINE} {closed}")
+        for keep, rest in ((["lockdown"], " proc_mem.force_override=never"), (["proc_mem"], " lockdown=integrity"),
+                           (["lockdown", "proc_mem"], ""), (["sysrq"], f" {closed}")):
+            self.assertEqual(image.cmdline({"hardening": {"keep": keep}}), image.CMDLINE + rest)
+
     def test_what_changes_moves_the_registers_it_should(self):
         before = self.pcrs(self.uki)
         for section, moved in ((".cmdline", {"4", "9", "11"}), (".initrd", {"4", "9", "11"}), (".uname", {"4", "11"})):
