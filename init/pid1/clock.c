@@ -22,6 +22,7 @@
 #include "init/lib/words.h"
 
 #define SECOND_NS   INT64_C(1000000000)
+#define OWN_NS    (SECOND_NS / 20)	/* more than reading both clocks takes, even where the reader is held up */
 #define QUIET_NS    (10 * SECOND_NS)	/* between two events about steps */
 #define END_AFTER_S (10 * 365 * INT64_C(86400))	/* a previous end that far after the build is not believed */
 
@@ -33,8 +34,10 @@ static bool may_set;
 static int64_t floor_ns;		/* 0: none yet */
 static const char *floor_name;
 static int64_t offset_ns;		/* the clock minus CLOCK_MONOTONIC, when last looked at */
-static int64_t stepped_ns;		/* not reported yet */
+static double stepped_s;		/* not reported yet */
 static unsigned steps;
+static bool own_step;			/* the next one that the loop hears of */
+static int64_t undone_ns;		/* when a step to before the floor was undone; 0: never */
 static struct loop_source source = LOOP_SOURCE_INIT;
 static struct loop_timer quiet;
 
@@ -54,8 +57,8 @@ static int64_t read_offset_ns(void)
 	return wall - before - (after - before) / 2;
 }
 
-/* Sets a clock that is before the floor, and says so. */
-static void keep_floor(void)
+/* Sets a clock that is before the floor. True: it was. */
+static bool keep_floor(bool say)
 {
 	const struct timespec to = {.tv_sec = floor_ns / SECOND_NS, .tv_nsec = floor_ns % SECOND_NS};
 	int64_t missing = floor_ns - read_ns(CLOCK_REALTIME);
@@ -63,15 +66,20 @@ static void keep_floor(void)
 	struct text date = TEXT_FIXED(text);
 
 	if (!may_set || missing <= 0)
-		return;
+		return false;
 	time_rfc3339(&date, floor_ns, false);
-	if (clock_settime(CLOCK_REALTIME, &to) < 0)
-		event_say(EVENT_ERROR, "gantry", "clock: %.3f s before %s, and setting it failed: %s",
-			  (double)missing / 1e9, floor_name, error_words(errno));
-	else
+	if (clock_settime(CLOCK_REALTIME, &to) < 0) {
+		if (say)
+			event_say(EVENT_ERROR, "gantry", "clock: %.3f s before %s, and setting it failed: %s",
+				  (double)missing / 1e9, floor_name, error_words(errno));
+		return true;
+	}
+	if (say)
 		event_say(EVENT_WARNING, "gantry", "clock: was %.3f s before %s, set to that: %.*s",
 			  (double)missing / 1e9, floor_name, (int)date.size, text);
 	offset_ns = read_offset_ns();
+	own_step = true;
+	return true;
 }
 
 void clock_begin(bool set)
@@ -80,7 +88,7 @@ void clock_begin(bool set)
 	floor_ns = GANTRY_BUILD_DATE * SECOND_NS;
 	floor_name = "the build's date";
 	offset_ns = read_offset_ns();
-	keep_floor();
+	keep_floor(true);
 }
 
 /* ---- steps ----------------------------------------------------------------------------------------------------- */
@@ -92,10 +100,10 @@ static void report_steps(void)
 
 	if (steps > 1)
 		snprintf(many, sizeof(many), " in %u steps", steps);
-	fields_add(&fields, "step_s", "%.6f", (double)stepped_ns / 1e9);
+	fields_add(&fields, "step_s", "%.6f", stepped_s);
 	fields_add(&fields, "steps", "%u", steps);
-	event_tell(EVENT_NOTICE, "gantry", &fields, "clock: set by %+.3f s%s", (double)stepped_ns / 1e9, many);
-	stepped_ns = 0;
+	event_tell(EVENT_NOTICE, "gantry", &fields, "clock: set by %+.3f s%s", stepped_s, many);
+	stepped_s = 0;
 	steps = 0;
 	loop_arm(&quiet, loop_now_ns() + QUIET_NS);
 }
@@ -115,12 +123,19 @@ static void stepped(struct loop_source *from, uint32_t events)
 	(void)events;
 	if (read(from->fd, &ticks, sizeof(ticks)) >= 0 || errno != ECANCELED)
 		return;
-	stepped_ns += now - offset_ns;
+	if (own_step && now - offset_ns < OWN_NS && offset_ns - now < OWN_NS) {
+		own_step = false;
+		return;
+	}
+	own_step = false;
+	stepped_s += (double)(now - offset_ns) / 1e9;
 	steps++;
 	offset_ns = now;
 	if (!quiet.armed)
 		report_steps();
-	keep_floor();
+	/* Who steps the clock again and again does not fill the log. */
+	if (keep_floor(!undone_ns || loop_now_ns() - undone_ns > QUIET_NS))
+		undone_ns = loop_now_ns();
 }
 
 int clock_watch(void)
@@ -131,6 +146,7 @@ int clock_watch(void)
 
 	if (fd < 0)
 		return -errno;
+	own_step = false;
 	quiet.fire = quiet_over;
 	source.ready = stepped;
 	if (timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) < 0) {
@@ -183,7 +199,7 @@ void clock_previous_end(const char *fields, size_t size)
 
 		floor_ns = end_ns;
 		floor_name = "the previous boot's end";
-		keep_floor();
+		keep_floor(true);
 		/* Later only the build's date counts: chronyd may know that the previous boot's clock was ahead. */
 		floor_ns = build_ns;
 		floor_name = "the build's date";

@@ -124,9 +124,20 @@ TEST(a_step_to_before_the_build_s_date_is_undone)
 	step(-200000000 * S);
 	CHECK_INT(wall_ns, 1700000000 * S);
 	CHECK_INT(event_last(), 2);
+	step(0);	/* the loop hears of its own */
 	monotonic_ns += 60 * S;
 	wall_ns += 60 * S;
 	quiet_over(&quiet);
+	CHECK_INT(event_last(), 2);
+}
+
+TEST(steps_that_are_undone_again_and_again_do_not_fill_the_log)
+{
+	begin(1800000000, true);
+	for (int i = 0; i < 1000; i++) {
+		step(-200000000 * S);
+		CHECK_INT(wall_ns, 1700000000 * S);
+	}
 	CHECK_INT(event_last(), 2);
 }
 
