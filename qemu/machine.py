@@ -242,7 +242,7 @@ class Machine:
         self.on_line, self.forward = on_line, tuple(forward)
         self.write_log = write_log              # file that records every write to the data disk (tests/boot/writelog.py)
         self.saved = saved                      # what save() wrote: the machine goes on there, its data disk attached first
-        self.doorstep = doorstep                # qemu/doorstep.py. True: to be saved there; bytes: it goes on there with this archive
+        self.doorstep = doorstep                # qemu/doorstep.py. True: to be saved there; bytes: goes on with this archive
         self.migration = None                   # how far that is
         self.changed = threading.Condition()
         self.lines, self.events, self.moments = [], [], []

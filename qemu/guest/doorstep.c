@@ -157,7 +157,7 @@ static void read_events(void)
 		;
 }
 
-/* The TPM of the machine that goes on is another one: its driver starts anew then. Returns where to bind it, -1: no TPM. */
+/* The machine that goes on has another TPM: its driver starts anew then. Returns where to bind it, -1: no TPM. */
 static int release_tpm(void)
 {
 	int unbind = open("/sys/bus/acpi/drivers/tpm_crb/unbind", O_WRONLY | O_CLOEXEC);

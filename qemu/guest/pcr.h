@@ -27,7 +27,7 @@ struct pcr_response {
 	uint32_t size, code;
 } __attribute__((packed));
 
-/* TPM: its device, open for reading and writing. Returns the TPM's response code, 0 for success; -1, errno: the device's error. */
+/* TPM: its device, open to read and write. Returns the TPM's response code, 0 for success; -1, errno: the device's. */
 static inline int64_t pcr_extend(int tpm, uint32_t pcr, const uint8_t digest[PCR_DIGEST_BYTES])
 {
 	struct pcr_extend command = {
