@@ -99,7 +99,7 @@ class Containers(BootTest):
             up = f"ip link set lo up && ip addr add {HERE}/32 dev lo"
             support.add_exec(config, "lo", debian.command("sh", "-c", up, PATH="/usr/bin:/usr/sbin"))
             support.add_exec(config, "look", debian.command("sh", "-c", LOOK, PATH="/usr/bin:/usr/sbin:/bin"),
-                             needs=["box", "chatty"], deadline_s=300)
+                             needs=["box", "chatty"], deadline_s=300 * support.PATIENCE)
             config["services"] = [
                 {"name": "registry", "command": ["/usr/bin/docker-registry", "serve", "/etc/registry.yml"], "needs": ["lo"],
                  "ready": {"tcp": f"{HERE}:5000"}},
