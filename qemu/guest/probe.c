@@ -348,7 +348,8 @@ static bool read_proc(const char *pid, const char *name, char *ret, size_t size)
 
 static int rights(char **wanted_names)
 {
-	static const char *const lines[] = {"Uid", "Gid", "CapPrm", "CapEff", "NoNewPrivs", "Seccomp", "Seccomp_filters"};
+	static const char *const lines[] = {"Uid", "Gid", "CapPrm", "CapEff", "NoNewPrivs", "Seccomp",
+					    "Seccomp_filters"};
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
 
@@ -400,6 +401,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	fprintf(stderr,
-		"usage: probe pcrs | tree DIR | links | queue LUN NAME [VALUE] | rights NAME... | say TEXT | eat MIB | feed MIB\n");
+		"usage: probe pcrs | tree DIR | links | queue LUN NAME [VALUE] | rights NAME... | say TEXT | eat MIB | "
+		"feed MIB\n");
 	return 2;
 }
