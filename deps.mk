@@ -77,7 +77,7 @@ endef
 $(filter-out %/musl,$(STAMPS)): $(D)/musl
 $(D)/curl $(D)/tpm2-tss: $(D)/mbedtls
 $(D)/cryptsetup: $(addprefix $(D)/,mbedtls json-c util-linux lvm2)
-$(D)/chrony: $(D)/libcap2
+$(D)/chrony: $(addprefix $(D)/,libcap2 libseccomp)
 
 # The C library. Its gcc wrapper knows -static-pie; the kernel's headers are the root's own.
 $(D)/musl: $(D)/%:
@@ -205,7 +205,7 @@ $(D)/libseccomp: $(D)/%:
 	make install-pkgconfDATA
 	$(end)
 
-# For chronyd alone, which drops everything but CAP_SYS_TIME with it.
+# For chronyd alone, which drops its capabilities but one with it.
 $(D)/libcap2: $(D)/%:
 	+@$(begin)
 	make -C libcap CC="$$CC" AR="$$AR" RANLIB="$$RANLIB" prefix=$(P) lib=lib BUILD_CC=gcc SHARED=no PTHREADS=no DYNAMIC=no libcap.a
@@ -213,25 +213,43 @@ $(D)/libcap2: $(D)/%:
 	install -m 644 -D libcap/include/sys/capability.h $(P)/include/sys/capability.h
 	$(end)
 
-# A fixed NTP era: otherwise the day of the build is in the binary.
+# A fixed NTP era: otherwise the day of the build is in the binary. configure goes on without what it does not find.
 $(D)/chrony: $(D)/%:
 	+@$(begin)
 	export CPPFLAGS="$$CPPFLAGS" CFLAGS="$$CFLAGS $$CPPFLAGS"
 	./configure --prefix=/usr --sysconfdir=/etc --localstatedir=/var --chronyrundir=/run/chrony --disable-readline \
-		--without-editline --disable-nts --without-nettle --without-gnutls --without-nss --without-tomcrypt --without-seccomp \
+		--without-editline --disable-nts --without-nettle --without-gnutls --without-nss --without-tomcrypt --enable-scfilter \
 		--disable-sechash --with-ntp-era=1700000000
 	grep FEAT_PRIVDROP config.h
+	grep FEAT_SCFILTER config.h
 	make chronyd chronyc
 	program chronyd chronyc
 	$(end)
 
-# One process, no shell: Gantry itself is the script. The definitions of the options are inside the program, 245 (Azure's
-# wireserver) as `azureendpoint`.
+# No shell: Gantry itself is the script. The definitions of the options are inside the program, 245 (Azure's wireserver) as
+# `azureendpoint`. As published, dhcpcd goes on with all its rights if its user, its chroot or its filter is missing: here that ends
+# it. And started as its user, not as root, it would keep its capabilities in every process, give them to the script, and need
+# CAP_SETUID and CAP_SETGID to become what it is: here only the privileged proxy has capabilities, and those two it does not need.
+DHCPCD_END = { logerr("%s: not confined", __func__); _exit(EXIT_FAILURE); }
+DHCPCD_SCRIPT = if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == -1) $(DHCPCD_END)
+DHCPCD_DROP = struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3}; \
+	struct __user_cap_data_struct none[2] = {{0}}; if (syscall(SYS_capset, \&head, none) == -1) $(DHCPCD_END)
 $(D)/dhcpcd: $(D)/%:
 	+@$(begin)
+	change() { sed -i "$$2" src/$$1; [ "$$(grep -cF "$$3" src/$$1)" = $$4 ]; }
+	change dhcpcd.c 's/^\tps_init(&ctx);/\tif (ps_init(\&ctx) == -1) goto exit_failure;/' '= -1) goto exit_failure;' 1
+	change privsep.c 's/(errno != EPERM || ctx->options & DHCPCD_FORKED))/true)/' '    true)' 2
+	change privsep.c 's/(setgroups(1, &pw->pw_gid) == -1 ||/((getuid() != pw->pw_uid \&\& setgroups(1, \&pw->pw_gid) == -1) ||/' getuid 1
+	change privsep.c 's/logerr("%s: chroot: %s".*;/$(DHCPCD_END)/; s/logerr("failed to drop privileges");/$(DHCPCD_END)/' 'not confined' 2
+	change privsep.c 's/^\tctx->options |= DHCPCD_PRIVSEP;/\t$(DHCPCD_SCRIPT)\n&/' PR_CAP_AMBIENT_CLEAR 1
+	change privsep.c 's/^\tstruct rlimit rzero/\t$(DHCPCD_DROP)\n&/' SYS_capset 1
+	change privsep.c 's,^#include <sys/wait.h>,&\n#include <linux/capability.h>\n#include <sys/prctl.h>\n#include <sys/syscall.h>,' linux/cap 1
+	change privsep-linux.c '/^ps_seccomp_enter/,/^}/s/return -1;/$(DHCPCD_END)/' 'not confined' 1
 	./configure --prefix=/ --sbindir=/sbin --libexecdir=/lib/dhcpcd --sysconfdir=/etc --dbdir=/run/dhcpcd --rundir=/run/dhcpcd \
-		--enable-embedded --without-udev --without-dev --without-openssl --disable-privsep --enable-static --with-hook=resolv.conf
+		--enable-embedded --without-udev --without-dev --without-openssl --enable-privsep --privsepuser=dhcpcd --enable-seccomp \
+		--enable-static --with-hook=resolv.conf
 	make -C src dhcpcd
+	nm src/dhcpcd | grep ' T ps_seccomp_enter'
 	program src/dhcpcd
 	$(end)
 

@@ -29,21 +29,21 @@ EFI_STUB = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 CMDLINE = "console=ttyS0 quiet panic=-1"
 # What closes the kernel before PID 1 runs, by its name in boot.json's `hardening.keep`.
 HARDENING = {"lockdown": "lockdown=integrity", "proc_mem": "proc_mem.force_override=never"}
-GANTRY_API = ("gantry-api", 900, 900)
-GANTRY_LOG = ("gantry-log", 901, 901)
+ACCOUNTS = (("gantry-api", 900), ("gantry-log", 901), ("dhcpcd", 950), ("chrony", 951))   # as in init/config/format.c
 LOGIN_SHELL = "/bin/gantryctl"      # root's: there is no shell in this image
 FIRST_FREE_GID = 2000               # for groups that no user owns
 
 LINKS = {
     "/sbin/poweroff": "/init", "/sbin/reboot": "/init", "/sbin/halt": "/init", "/sbin/dhcp-hook": "/init",
     "/bin/gantryctl": "/init", "/etc/dropbear": "/persistent/dropbear",      # its host keys: docs/ssh.md
+    "/etc/resolv.conf": "/run/dhcp/resolv.conf",        # the DHCP hook's, which is not root
 }
 PROGRAMS = ("/sbin/chronyd", "/bin/chronyc", "/sbin/dhcpcd", "/sbin/mke2fs", "/sbin/e2fsck", "/sbin/dropbear")   # of $LIBS/bin
 DIRECTORIES = {
     ".": 0o755,                         # the root itself: the kernel makes it for everybody to write to
     "/bin": 0o755, "/dev": 0o755, "/etc": 0o755, "/etc/gantry": 0o755, "/persistent": 0o755, "/proc": 0o555,
     "/root": 0o700, "/run": 0o755, "/sbin": 0o755, "/sys": 0o555, "/tmp": 0o1777, "/var": 0o755, "/var/lib": 0o755,
-    "/var/lib/chrony": 0o750, "/usr": 0o755, "/usr/bin": 0o755, "/usr/sbin": 0o755, "/var/empty": 0o755,
+    "/usr": 0o755, "/usr/bin": 0o755, "/usr/sbin": 0o755, "/var/empty": 0o755,
 }
 
 
@@ -80,7 +80,7 @@ class Archive:
         self.add(path, stat.S_IFCHR | mode, rdev=(major, minor))
 
     def lay_out(self, folder):
-        """Makes the archive's tree in FOLDER, with empty files: enough to see what is there and what can be executed."""
+        """Makes the archive's tree in FOLDER, of files only what the check reads: what is there and what can be executed."""
         for path, (mode, _, _, _, content) in sorted(self.entries.items()):
             where = os.path.join(folder, path)
             if stat.S_ISDIR(mode):
@@ -88,7 +88,8 @@ class Archive:
             elif stat.S_ISLNK(mode):
                 os.symlink(content.decode(), where)
             elif stat.S_ISREG(mode):
-                os.close(os.open(where, os.O_CREAT | os.O_WRONLY, mode & 0o777))
+                with open(os.open(where, os.O_CREAT | os.O_WRONLY, mode & 0o777), "wb") as file:
+                    file.write(content if path == "etc/passwd" else b"")
 
     def bytes(self):
         out = bytearray()
@@ -201,9 +202,9 @@ def cmdline(config):
 
 
 def accounts(config):
-    """/etc/passwd, /etc/group and {user: (uid, gid)} for root, the API's user and the configuration's users."""
-    passwd = [("root", 0, 0, "/root"), (*GANTRY_API, "/var/empty"), (*GANTRY_LOG, "/var/empty")]
-    groups = {"root": (0, []), GANTRY_API[0]: (GANTRY_API[2], []), GANTRY_LOG[0]: (GANTRY_LOG[2], [])}
+    """/etc/passwd and /etc/group for root, the predefined accounts and the configuration's users."""
+    passwd = [("root", 0, 0, "/root"), *((name, uid, uid, "/var/empty") for name, uid in ACCOUNTS)]
+    groups = {"root": (0, []), **{name: (uid, []) for name, uid in ACCOUNTS}}
     for user in config.get("users", []):
         passwd.append((user["name"], user["uid"], user["gid"], "/var/empty"))
         groups.setdefault(user["name"], (user["gid"], []))

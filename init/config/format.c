@@ -157,12 +157,28 @@ static bool string_is(struct json_object *value, const char *string)
 	return json_object_is_type(value, json_type_string) && !strcmp(json_object_get_string(value), string);
 }
 
+/* Those of programs that Gantry brings along count from 950. qemu/image.py makes them all. */
+const struct predefined predefined_accounts[] = {
+	{API_USER, 900, false}, {LOG_USER, LOG_UID, true}, {"dhcpcd", 950, false}, {"chrony", 951, false},
+	{0},
+};
+
+const struct predefined *predefined_find(const char *name, unsigned uid)
+{
+	for (const struct predefined *p = predefined_accounts; p->name; p++)
+		if (p->uid == uid || (name && !strcmp(p->name, name)))
+			return p;
+	return NULL;
+}
+
 /* Is it the name of one of `users`, or, for groups, in one of their `groups`? The list may not be checked yet. */
 static bool in_users(struct json_object *root, const char *value, bool group)
 {
 	struct json_object *users = key_member(root, "users");
 
-	if (!strcmp(value, "root") || !strcmp(value, API_USER))
+	const struct predefined *predefined = predefined_find(value, 0);
+
+	if (!strcmp(value, "root") || (predefined && !predefined->own))
 		return true;
 	if (!json_object_is_type(users, json_type_array))
 		return false;

@@ -11,12 +11,21 @@
 
 #include "init/lib/config.h"
 
-#define API_USER "gantry-api"	/* made by the image builder, like root */
-#define API_UID  900
-#define LOG_USER "gantry-log"	/* likewise; the role service-log */
+#define API_USER "gantry-api"
+#define LOG_USER "gantry-log"	/* the role service-log */
 #define LOG_UID  901
 
 struct json_object;
+
+/* The accounts that the image builder makes besides root; gid as uid. The last one has no name. */
+struct predefined {
+	const char *name;
+	unsigned uid;
+	bool own;		/* of a role, which becomes it by itself: no service may run as it */
+};
+
+extern const struct predefined predefined_accounts[];
+const struct predefined *predefined_find(const char *name, unsigned uid);	/* by either; NULL: not one of them */
 
 /* A rule for strings that has a name. Messages: VALUE WRONG, as in: "run/x" is not an absolute path. */
 struct format {

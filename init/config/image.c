@@ -20,6 +20,7 @@
 #include "hardening.h"
 #include "image.h"
 #include "keys.h"
+#include "netdaemon.h"
 
 static bool is_below(const char *path, const char *folder)
 {
@@ -111,6 +112,8 @@ static int check_service_programs(struct check *check, const struct place *place
 
 		r = check_program(check, &at, key_member(service, probes[i]), "exec");
 	}
+	if (r == 0)
+		r = check_net_daemon_image(check, place, service);
 	return r < 0 || !key_member(service, "container") ? r : check_podman(check, place);
 }
 

@@ -14,6 +14,7 @@
 #include "init/lib/config.h"
 #include "keys.h"
 #include "launch.h"
+#include "netdaemon.h"
 
 #define DAY_S 86400
 
@@ -166,6 +167,8 @@ static int check_service(struct check *check, const struct place *place, struct 
 	int r = key_member(object, "container") ? check_beside_container(check, place, object)
 						: check_command(check, place, object);
 
+	if (r == 0)
+		r = check_net_daemon(check, place, object);
 	return r < 0 ? r : check_cgroup(check, place, key_member(object, "cgroup"));
 }
 
@@ -223,11 +226,11 @@ static int check_user(struct check *check, const struct place *place, struct jso
 	int64_t uid = json_object_get_int64(key_member(object, "uid"));
 	char quoted[CHECK_QUOTED_MAX];
 
-	if (!strcmp(name, "root") || !strcmp(name, API_USER) || !strcmp(name, LOG_USER))
+	if (!strcmp(name, "root") || predefined_find(name, 0))
 		return check_fail_member(check, place, "name", "%s is a predefined account", check_quote(quoted, name));
-	if (uid == API_UID || uid == LOG_UID)
+	if (predefined_find(NULL, (unsigned)uid))
 		return check_fail_member(check, place, "uid", "uid %lld is already the uid of \"%s\"", (long long)uid,
-					 uid == API_UID ? API_USER : LOG_USER);
+					 predefined_find(NULL, (unsigned)uid)->name);
 	for (size_t i = 0; i < place->index; i++) {
 		struct json_object *other = json_object_array_get_idx(users, i);
 		const char *other_name = json_object_get_string(key_member(other, "name"));
@@ -282,7 +285,7 @@ static const char *const held_actions[] = {"hold", "reboot", "poweroff", NULL};
 static const char *const before_unlocks[] = {"events", "nothing", NULL};
 static const char *const password_hashes[] = {"sha256", "pbkdf2-sha256", NULL};
 static const char *const whens[] = {"boot", "held", NULL};
-static const char *const profiles[] = {"default", NULL};	/* init/launch/profile.c */
+static const char *const profiles[] = {"default", "clock", NULL};	/* init/launch/profile.c */
 static const char *const stop_tos[] = {"main", "all", NULL};
 static const char *const on_bursts[] = {"slow", "fail", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};

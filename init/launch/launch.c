@@ -27,6 +27,7 @@
 
 #include "envfile.h"
 #include "init/config/format.h"
+#include "init/config/netdaemon.h"
 #include "init/container/container.h"
 #include "init/lib/account.h"
 #include "init/lib/member.h"
@@ -184,6 +185,19 @@ static void find_identity(struct json_object *service, struct identity *identity
 	}
 	if (r < 0)
 		fail("groups of \"%s\": %s", user, error_words(-r));
+}
+
+/* Of the two whose root the home directory may become, and which would go on without it. */
+static void check_home(const char *program, const char *user)
+{
+	char home[ACCOUNT_HOME_MAX];
+	struct stat st;
+	int r = net_daemon_is(program) ? account_home(PASSWD_PATH, user, home) : 0;
+
+	if (r < 0)
+		fail("home directory of \"%s\": %s", user, error_words(-r));
+	if (net_daemon_is(program) && (stat(home, &st) < 0 || !S_ISDIR(st.st_mode)))
+		fail("home directory of \"%s\": %s is not a directory", user, home);
 }
 
 static uint64_t capabilities(struct json_object *names)
@@ -364,6 +378,7 @@ void launch_service(const char *json)
 	set_limits(key_member(service, "limits"));
 	set_nice(key_member(service, "nice"));
 	command = make_command(key_member(service, "command"));
+	check_home(command[0], string(service, "user"));
 	environment = make_environment(service);
 	set_oom_score(key_member(service, "oom_score_adj"));
 	kept = capabilities(key_member(service, "capabilities"));

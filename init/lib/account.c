@@ -65,6 +65,7 @@ static int for_each_line(const char *path, size_t n_fields, int (*each)(char *fi
 
 struct search {
 	const char *name;
+	char *home;		/* or NULL: not wanted */
 	unsigned uid, gid;
 	gid_t *gids;
 	size_t *n, max;
@@ -74,8 +75,14 @@ static int match_user(char *fields[], void *arg)
 {
 	struct search *search = arg;
 
-	return !strcmp(fields[0], search->name) && parse_id(fields[2], &search->uid) &&
-		parse_id(fields[3], &search->gid);
+	if (strcmp(fields[0], search->name) || !parse_id(fields[2], &search->uid) || !parse_id(fields[3], &search->gid))
+		return 0;
+	if (search->home) {
+		if (!fields[5][0] || strlen(fields[5]) >= ACCOUNT_HOME_MAX)
+			return -ENAMETOOLONG;
+		strcpy(search->home, fields[5]);
+	}
+	return 1;
 }
 
 static int match_group(char *fields[], void *arg)
@@ -110,6 +117,18 @@ int account_user(const char *passwd_path, const char *name, uid_t *ret_uid, gid_
 		return r < 0 ? r : -ENOENT;
 	*ret_uid = search.uid;
 	*ret_gid = search.gid;
+	return 0;
+}
+
+int account_home(const char *passwd_path, const char *name, char ret[ACCOUNT_HOME_MAX])
+{
+	char home[ACCOUNT_HOME_MAX];
+	struct search search = {.name = name, .home = home};
+	int r = for_each_line(passwd_path, 7, match_user, &search);
+
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	strcpy(ret, home);
 	return 0;
 }
 

@@ -8,6 +8,11 @@
 
 /* 0; -ENOENT: no such name; or the negative errno of reading the file. Malformed lines are skipped. */
 int account_user(const char *passwd_path, const char *name, uid_t *ret_uid, gid_t *ret_gid);
+
+/* The user's home directory; -ENAMETOOLONG: longer than that, or empty. */
+#define ACCOUNT_HOME_MAX 128
+int account_home(const char *passwd_path, const char *name, char ret[ACCOUNT_HOME_MAX]);
+
 int account_group(const char *group_path, const char *name, gid_t *ret_gid);
 
 /* Appends the groups that list the user as a member to gids[*n..max); -E2BIG if there are more. */

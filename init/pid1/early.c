@@ -65,6 +65,7 @@ static const struct {
 	mode_t mode;
 } directories[] = {
 	{"/run/gantry", 0755},	/* sockets and the FIFO */
+	{"/run/dhcp", 0755},	/* of dhcpcd's user; here, so that it can be watched before that service has started */
 };
 
 static const char *const links[][2] = {

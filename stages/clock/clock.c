@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -165,5 +166,7 @@ const struct stage stage_clock = {
 	.truths = truths,
 	.deadline_s = 0,	/* its own timeout_s ends it, `on_timeout` decides how */
 	.retry_limit = 0,
+	/* The socket and its folder are chronyd's user's and group's, and root is in no group. */
+	.capabilities = UINT64_C(1) << CAP_DAC_OVERRIDE,
 	.run = run,
 };

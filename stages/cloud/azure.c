@@ -16,6 +16,7 @@
 #include <gantry/cleanup.h>
 #include <gantry/stage.h>
 
+#include "cloud.h"
 #include "goalstate.h"
 #include "stages/lib/backoff.h"
 #include "stages/lib/http.h"
@@ -23,7 +24,6 @@
 #include "stages/lib/report.h"
 
 #define WIRESERVER     "168.63.129.16"
-#define DHCP_STATE     "/run/gantry/dhcp"
 #define CONNECT_MS     5000
 #define REQUEST_MS     10000
 #define PATIENCE_MS    240000	/* of one attempt; below the stage's deadline, so that we end with a reason */
@@ -55,7 +55,7 @@ static void find_server(struct azure *a, const char *option)
 	snprintf(a->server, sizeof(a->server), "%s", option[0] ? option : WIRESERVER);
 	if (option[0])
 		return;
-	f = fopen(DHCP_STATE, "re");
+	f = fopen(DHCP_LEASE, "re");
 	while (f && fgets(line, sizeof(line), f)) {
 		struct in_addr address;
 

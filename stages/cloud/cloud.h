@@ -16,6 +16,11 @@
 
 #define CLOUD_WHY_MAX 200
 
+/* What dhcpcd's hook writes, as dhcpcd's user: the lease, and what /etc/resolv.conf is a link to. */
+#define DHCP_FOLDER      "/run/dhcp"
+#define DHCP_LEASE       DHCP_FOLDER "/lease"
+#define DHCP_RESOLV_CONF DHCP_FOLDER "/resolv.conf"
+
 struct cloud {
 	const char *name;
 

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Role dhcp-hook: the script that dhcpcd runs on every change of a lease. The environment holds bytes chosen by a DHCP
- * server, so each value is parsed and formatted again; a value that does not parse is ignored. Files are replaced by
- * rename: a reader sees the old lease or the new one, never a part.
+ * Role dhcp-hook: the script that dhcpcd runs on every change of a lease, as dhcpcd's user. The environment holds bytes
+ * chosen by a DHCP server, so each value is parsed and formatted again; a value that does not parse is ignored. Before
+ * the first is parsed, the process has given up all but writing into one folder and sending an event. Files are
+ * replaced by rename: a reader sees the old lease or the new one, never a part.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
+#include <seccomp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -23,14 +26,9 @@
 #include <gantry/control.h>
 #include <gantry/stage.h>
 
+#include "init/lib/landlock.h"
+#include "init/lib/restrict.h"
 #include "stages/cloud/cloud.h"
-
-#ifndef RESOLV_CONF
-#define RESOLV_CONF "/etc/resolv.conf"
-#endif
-#ifndef DHCP_STATE
-#define DHCP_STATE  "/run/gantry/dhcp"
-#endif
 
 #define CLOUDS_MAX  8
 #define SERVERS_MAX 3	/* a resolver reads no more */
@@ -170,7 +168,7 @@ static int write_resolv_conf(const struct lease *l)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "search %s\n", l->domain);
 	for (size_t i = 0; i < l->n_servers; i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "nameserver %s\n", l->servers[i]);
-	return replace(RESOLV_CONF, text, n);
+	return replace(DHCP_RESOLV_CONF, text, n);
 }
 
 static int write_state(const struct lease *l)
@@ -187,7 +185,7 @@ static int write_state(const struct lease *l)
 		if (l->platform[i][0])
 			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s=%s\n", clouds[i]->lease_key,
 					      l->platform[i]);
-	return replace(DHCP_STATE, text, n);
+	return replace(DHCP_LEASE, text, n);
 }
 
 static bool one_of(const char *word, const char *const words[])
@@ -197,6 +195,26 @@ static bool one_of(const char *word, const char *const words[])
 			return true;
 	}
 	return false;
+}
+
+/* Those of libc, too: opening and renaming a file, the heap, one datagram. */
+static const int calls[] = {
+	SCMP_SYS(brk), SCMP_SYS(close), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(fchmod), SCMP_SYS(fcntl),
+	SCMP_SYS(getpid), SCMP_SYS(madvise), SCMP_SYS(munmap), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(rename),
+	SCMP_SYS(renameat), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sendto), SCMP_SYS(socket),
+	SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(write),
+};
+
+static int confine(void)
+{
+	static const struct sysfilter_list lists[] = {SYSFILTER_LIST(SCMP_ACT_ALLOW, calls)};
+	_cleanup_(cleanup_close) int folder = open(DHCP_FOLDER, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r = folder < 0 ? -errno : restrict_capabilities();
+
+	if (r == 0)
+		r = landlock_restrict(folder, LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |
+				      LANDLOCK_ACCESS_FS_REMOVE_FILE, -1);
+	return r < 0 ? r : restrict_calls(lists, 1, false);
 }
 
 int dhcp_hook_main(int argc, char **argv)
@@ -212,20 +230,27 @@ int dhcp_hook_main(int argc, char **argv)
 	umask(0022);
 	if (!reason)
 		return 1;
+	if (!one_of(reason, bound) && !one_of(reason, lost))
+		return 0;
+	r = confine();
+	if (r < 0) {
+		say("dhcp: the hook could not be confined and did nothing: %s", strerror(-r));
+		return 1;
+	}
 	parse_lease(&lease);
 	if (one_of(reason, lost)) {
 		say("dhcp: %s %s", lease.interface, reason);
 		return 0;
 	}
-	if (!one_of(reason, bound) || !lease.address[0])
+	if (!lease.address[0])
 		return 0;
 	/* resolv.conf comes last: stage `network` waits for it, and then the rest must be there. */
 	r = write_state(&lease);
 	if (r < 0)
-		say("dhcp: %s not written: %s", DHCP_STATE, strerror(-r));
+		say("dhcp: %s not written: %s", DHCP_LEASE, strerror(-r));
 	r = lease.n_servers ? write_resolv_conf(&lease) : 0;
 	if (r < 0)
-		say("dhcp: %s not written: %s", RESOLV_CONF, strerror(-r));
+		say("dhcp: %s not written: %s", DHCP_RESOLV_CONF, strerror(-r));
 	/* A renewal without change is not reported. */
 	if (strcmp(reason, "RENEW") != 0)
 		say("dhcp: %s %s %s/%u router %s lease %lu s", lease.interface, reason, lease.address, lease.prefix,

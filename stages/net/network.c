@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Stage `network`: sets lo up and waits until the network is usable: a NIC, its link, an IPv4 address, a default route
- * through it, and resolv.conf. It configures nothing else: dhcpcd runs as a service beside it. It waits by
- * notification (rtnetlink, inotify); the first missing item is reported every ten seconds and is the stage's result
- * until then, so that a deadline ends it with the right reason.
+ * through it, and resolv.conf. It configures nothing else: dhcpcd runs as a service beside it, and the stage fails if
+ * that has more rights than it should have. It waits by notification (rtnetlink, inotify); the first missing item is
+ * reported every ten seconds and is the stage's result until then, so that a deadline ends it with the right reason.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include <gantry/cleanup.h>
 #include <gantry/stage.h>
 
+#include "dhcpcd.h"
 #include "netlink.h"
 #include "stages/lib/backoff.h"
 #include "stages/lib/options.h"
@@ -26,6 +28,8 @@
 
 #define SAY_EVERY_MS    10000
 #define RESOLV_CONF_MAX 16384
+#define LOOKS           50	/* at dhcpcd, which starts a process now and then: that is confined a moment later */
+#define LOOK_EVERY_MS   20
 
 struct wait {
 	const char *interface;
@@ -92,25 +96,61 @@ static void say_result(const struct wait *w)
 		report_result("%s/%u on %s", a, address->prefix, nic->name);
 }
 
-/* Watches the directory, because resolv.conf is replaced by rename. */
+/* The directory that holds the last name of path. */
+static int watch_directory(struct wait *w, const char *path)
+{
+	char directory[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	size_t n = slash ? (size_t)(slash - path) : 0;
+
+	if (n >= sizeof(directory))
+		return -ENAMETOOLONG;
+	snprintf(directory, sizeof(directory), "%.*s", (int)n, path);
+	if (inotify_add_watch(w->inotify, slash ? n ? directory : "/" : ".",
+			      IN_MOVED_TO | IN_CLOSE_WRITE | IN_ONLYDIR) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Watches the directory, because resolv.conf is replaced by rename; of a link also that of its target. */
 static int watch_resolv_conf(struct wait *w)
 {
-	char directory[256];
+	char target[PATH_MAX], joined[2 * PATH_MAX];
 	const char *slash = strrchr(w->resolv_conf, '/');
-	size_t n = slash ? (size_t)(slash - w->resolv_conf) : 0;
+	ssize_t n;
+	int r;
 
 	w->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (w->inotify < 0)
 		return -errno;
 	if (!w->resolv_conf[0])
 		return 0;
-	if (n >= sizeof(directory))
-		return -ENAMETOOLONG;
-	snprintf(directory, sizeof(directory), "%.*s", (int)n, w->resolv_conf);
-	if (inotify_add_watch(w->inotify, slash ? n ? directory : "/" : ".",
-			      IN_MOVED_TO | IN_CLOSE_WRITE | IN_ONLYDIR) < 0)
-		return -errno;
-	return 0;
+	r = watch_directory(w, w->resolv_conf);
+	n = r < 0 ? -1 : readlink(w->resolv_conf, target, sizeof(target) - 1);
+	if (n <= 0)
+		return r;
+	target[n] = '\0';
+	snprintf(joined, sizeof(joined), "%.*s%s", target[0] == '/' || !slash ? 0 : (int)(slash - w->resolv_conf + 1),
+		 w->resolv_conf, target);
+	return watch_directory(w, joined);
+}
+
+/* 0, or 1 with the result reported, or negative errno. */
+static int look_at_dhcpcd(void)
+{
+	char why[160];
+	int r = 1;
+
+	for (int i = 0; r == 1 && i < LOOKS; i++) {
+		if (i > 0)
+			time_wait_ms(LOOK_EVERY_MS);
+		r = dhcpcd_look(why, sizeof(why));
+	}
+	if (r == 1)
+		report_result("%s", why);
+	else if (r < 0)
+		report_result("/proc cannot be read, to see whether dhcpcd is confined: %s", strerror(-r));
+	return r;
 }
 
 static void drain(int fd)
@@ -201,6 +241,8 @@ static int run(struct stage_context *context)
 		report_result("rtnetlink: %s", strerror(-r));
 		return STAGE_AGAIN;
 	}
+	if (look_at_dhcpcd() != 0)
+		return STAGE_AGAIN;
 	say_result(&w);
 	return STAGE_DONE;
 }

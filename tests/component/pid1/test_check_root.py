@@ -100,6 +100,27 @@ class CheckRoot(unittest.TestCase):
         box["container"]["network"] = "bridge"
         self.assertIn('services[0] "box": needs the kernel module "bridge"', check(["dm-crypt", "xts", "overlay"], **containers))
 
+    def test_the_user_and_home_of_a_daemon_that_would_run_unconfined_without_them_are_looked_for(self):
+        service = self.service("/sbin/dhcpcd", user="dhcpcd", capabilities=["NET_ADMIN", "NET_RAW", "NET_BIND_SERVICE",
+                                                                            "SYS_CHROOT"])
+        archive = image.Archive()
+        archive.file("/sbin/dhcpcd", b"program", 0o755)
+        archive.lay_out(self.root)
+        self.assertIn("the image has no /etc/passwd: No such file or directory", self.check(service))
+        archive.file("/etc/passwd", b"root:x:0:0::/:/bin/sh\n")
+        archive.lay_out(self.root)
+        self.assertIn('"dhcpcd" is not a user of the image', self.check(service))
+        archive.file("/etc/passwd", b"dhcpcd:x:0:0::/var/empty:/bin/false\n")
+        archive.lay_out(self.root)
+        self.assertIn('"dhcpcd" is not a user of the image', self.check(service))
+        archive.file("/etc/passwd", image.accounts({})[0].encode())
+        archive.lay_out(self.root)
+        self.assertIn('the home directory of "dhcpcd" is not in the image: No such file or directory', self.check(service))
+        archive.directory("/var")
+        archive.directory("/var/empty")
+        archive.lay_out(self.root)
+        self.assertEqual(self.check(service), "boot.json: ok")
+
     def test_the_image_build_refuses_with_the_same_words(self):
         with open(os.path.join(self.folder, "boot.json"), "w", encoding="utf-8") as file:
             json.dump(self.service("/bin/reht"), file)

@@ -26,8 +26,8 @@ class Azure(PeerTest):
 
     def test_the_address_that_dhcp_told_is_asked(self):
         private_mounts('/run')
-        os.makedirs('/run/gantry')
-        with open('/run/gantry/dhcp', 'w', encoding='utf-8') as file:
+        os.makedirs('/run/dhcp')
+        with open('/run/dhcp/lease', 'w', encoding='utf-8') as file:
             file.write('interface=eth0\nwireserver=127.0.0.9\n')
         self.started(Wireserver(address='127.0.0.9'))
         with Stage('azure') as stage:

@@ -2,12 +2,11 @@
 """The stage clock with a real chronyd and an emulated time source; the clock of this machine is never touched."""
 
 import os
-import subprocess
-import time
 import unittest
 
+import netdaemons
 from peers import PeerTest
-from support import AGAIN, DONE, Stage, private_network, temporary_folder, waits
+from support import AGAIN, DONE, INIT, Stage, private_network, waits
 from qemu.peers.ntp import NtpServer
 from qemu.peers.platform import configure_network
 
@@ -22,18 +21,20 @@ class Clock(PeerTest):
     def setUp(self):
         private_network()
         configure_network()
-        self.folder = temporary_folder(self)
-        os.chmod(self.folder, 0o750)
+        netdaemons.lay_out()
+        self.folder = '/run/chrony'
         self.socket = f'{self.folder}/chronyd.sock'
 
     def chronyd(self, source='server 10.77.0.3 iburst minpoll 0 maxpoll 0', port=0):
-        with open(f'{self.folder}/chrony.conf', 'w', encoding='utf-8') as file:
+        """As the image starts it, but that it leaves this machine's clock alone (-x)."""
+        with open('/etc/chrony.conf', 'w', encoding='utf-8') as file:
             file.write(CHRONY.format(source=source, folder=self.folder, port=port))
-        process = subprocess.Popen(['chronyd', '-4', '-x', '-d', '-u', 'root', '-U', '-f', f'{self.folder}/chrony.conf'],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
+        process = netdaemons.launch(self, 'chronyd', ['-4', '-x'])
+        self.assertEqual(process.reason, '')
         return process
+
+    def ready(self):
+        netdaemons.wait_for('socket', lambda: os.path.exists(self.socket))
 
     def test_it_is_done_once_synchronised(self):
         self.started(NtpServer())
@@ -51,8 +52,7 @@ class Clock(PeerTest):
     def test_a_source_marked_offline_is_asked_once_the_stage_runs(self):
         peer = self.started(NtpServer())
         self.chronyd('server 10.77.0.3 iburst minpoll 0 maxpoll 0 offline')
-        while not os.path.exists(self.socket):
-            time.sleep(0.01)
+        self.ready()
         self.assertEqual(len(peer.log), 0)
         with Stage('clock', {'socket': self.socket}) as stage:
             self.assertEqual(stage.wait(40), DONE)
@@ -65,6 +65,27 @@ class Clock(PeerTest):
         with Stage('clock', {'socket': '127.0.0.1:10323'}) as stage:
             self.assertEqual(stage.wait(40), DONE)
             self.assertIn('source 10.77.0.3', stage.result)
+
+    def test_its_one_process_has_the_rights_that_the_documentation_lists(self):
+        process = self.chronyd()
+        self.ready()
+        name, rights = netdaemons.seen(process.pid)
+        self.assertEqual(rights, netdaemons.table()[name])
+        self.assertEqual(netdaemons.own('chronyd'), [process.pid])
+        self.assertEqual({(s.st_uid, s.st_gid, s.st_mode & 0o777) for s in map(os.stat, (self.folder, self.socket))},
+                         {(951, 951, 0o770)})
+
+    def test_a_stage_with_a_user_of_its_own_is_served_in_chronyds_group_alone(self):
+        self.started(NtpServer())
+        self.chronyd()
+        self.ready()
+        for gid, status, result in ((951, DONE, 'source 10.77.0.3'), (960, AGAIN, 'Permission denied')):
+            with open('/run/as-user', 'w', encoding='utf-8') as file:
+                file.write(f'#!/bin/sh\nexec setpriv --reuid=960 --regid={gid} --clear-groups {INIT} "$@"\n')
+            os.chmod('/run/as-user', 0o755)
+            with Stage('clock', {'timeout_s': 0 if status == DONE else 1, 'on_timeout': 'fail'}, program='/run/as-user') as stage:
+                self.assertEqual(stage.wait(40), status)
+                self.assertIn(result, stage.result)
 
     @waits(12)
     def test_a_source_that_is_too_far_off_is_not_synchronised(self):

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The stage network against links and leases that come in pieces, and the hook that dhcpcd calls."""
 
+import ctypes
 import os
 import shutil
 import subprocess
 import unittest
 
-from support import DONE, INIT, TOP, Stage, private_mounts, private_network, run, temporary_folder, waits
+import netdaemons
+from support import AGAIN, DONE, INIT, Stage, private_mounts, private_network, run, temporary_folder, waits
 
 
 class Network(unittest.TestCase):
@@ -68,13 +70,14 @@ class Network(unittest.TestCase):
             event = stage.wait_event('after 10 s: no network interface', 15)
             self.assertEqual(event.level, 'warning')
 
-    @unittest.skipIf('GANTRY_USERNS' in os.environ, 'a user namespace may not do what this needs')
-    def test_a_real_dhcp_lease_brings_everything(self):
-        private_mounts('/etc', '/run', '/var/lib')
-        os.makedirs('/run/gantry')
-        shutil.copy(INIT, '/run/dhcp-hook')
-        with open('/etc/passwd', 'w', encoding='utf-8') as file:
-            file.write('root:x:0:0::/:/bin/sh\n')
+
+@unittest.skipIf('GANTRY_USERNS' in os.environ, 'a user namespace may not do what this needs')
+class Dhcp(unittest.TestCase):
+    """The real dhcpcd, as the image starts it, and a server at the other end of a cable."""
+
+    def setUp(self):
+        private_network()
+        netdaemons.lay_out()
         run('ip', 'netns', 'add', 'far')
         run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'far0', 'netns', 'far')
         for command in ('link set lo up', 'link set far0 up', 'address add 10.0.0.1/24 dev far0'):
@@ -82,29 +85,115 @@ class Network(unittest.TestCase):
         served = subprocess.Popen(
             ['ip', 'netns', 'exec', 'far', 'dnsmasq', '--no-daemon', '--conf-file=/dev/null', '--port=0',
              '--user=root', '--leasefile-ro', '--dhcp-authoritative', '--dhcp-range=10.0.0.4,10.0.0.4,1h',
-             '--dhcp-option=option:dns-server,10.0.0.3', '--dhcp-option-force=245,168.63.129.16',
-             '--no-ping', '--interface=far0'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             '--dhcp-option=option:dns-server,10.0.0.3', '--dhcp-option-force=245,168.63.129.16', '--no-ping',
+             '--interface=far0'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(served.wait)
         self.addCleanup(served.kill)
-        libs = [line.split('=')[1].strip() for line in open(f'{TOP}/build/paths.env') if line.startswith('LIBS=')][0]
-        client = subprocess.Popen([f'{libs}/bin/dhcpcd', '-B', '-4', '-f', '/dev/null', '-o', 'azureendpoint',
-                                   '-o', 'domain_name_servers', '-c', '/run/dhcp-hook', 'eth0'],
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.addCleanup(client.wait)
-        self.addCleanup(client.kill)
+
+    def test_a_real_dhcp_lease_brings_everything_and_is_renewed_and_nothing_of_it_is_roots(self):
         with Stage('network') as stage:
-            self.assertEqual(stage.wait(60), DONE)
+            stage.wait_result('eth0 is down')
+            client = netdaemons.launch(self, 'dhcpcd')
+            self.assertEqual(client.reason, '')
+            self.assertEqual(stage.wait(60), DONE, stage.result)
             self.assertEqual(stage.result, '10.0.0.4/24 via 10.0.0.1 on eth0')
-        with open('/run/gantry/dhcp', encoding='utf-8') as file:
+        with open('/run/dhcp/lease', encoding='utf-8') as file:
             self.assertIn('wireserver=168.63.129.16\n', file.read())
         with open('/etc/resolv.conf', encoding='utf-8') as file:
             self.assertEqual(file.read(), 'nameserver 10.0.0.3\n')
+        first = os.stat('/run/dhcp/lease')
+        run(netdaemons.program('dhcpcd'), '-N', 'eth0')
+        again = netdaemons.wait_for('renewal', lambda: os.stat('/run/dhcp/lease').st_mtime_ns != first.st_mtime_ns
+                                    and os.stat('/run/dhcp/lease'), 30)
+        self.assertEqual((first.st_uid, again.st_uid, first.st_mode & 0o777), (950, 950, 0o644))
+        for folder in ('/run/dhcp', '/run/dhcpcd'):
+            for name in (folder, *(os.path.join(folder, name) for name in os.listdir(folder))):
+                self.assertEqual((os.lstat(name).st_uid, os.lstat(name).st_gid), (950, 950), name)
+        self.assertEqual(sorted(os.listdir('/run/dhcp')), ['lease', 'resolv.conf'])
+
+    def test_every_process_of_it_has_the_rights_that_the_documentation_lists(self):
+        rows = {name: rights for name, rights in netdaemons.table().items() if name.startswith('dhcpcd')}
+        client = netdaemons.launch(self, 'dhcpcd')
+        netdaemons.wait_for('lease', lambda: os.path.exists('/run/dhcp/resolv.conf'), 60)
+        seen = netdaemons.wait_for('idle client', lambda: len(netdaemons.own('dhcpcd')) == 4 and
+                                   dict(map(netdaemons.seen, netdaemons.own('dhcpcd'))))
+        self.assertEqual(client.poll(), None)
+        self.assertEqual(seen, {name: rights for name, rights in rows.items() if name in seen})
+        self.assertEqual(set(rows) - set(seen), {'dhcpcd [BPF BOOTP]'})     # which is there until there is a lease
+
+    def test_while_it_asks_for_a_lease_its_listener_is_confined_too(self):
+        run('ip', '-n', 'far', 'address', 'flush', 'dev', 'far0')       # nobody answers
+        netdaemons.launch(self, 'dhcpcd')
+        name, rows = 'dhcpcd [BPF BOOTP]', netdaemons.table()
+        netdaemons.wait_for('listener with the rights of the table', lambda: self.look().get(name) == rows[name])
+
+    def look(self):
+        found = {}
+        for pid in netdaemons.own('dhcpcd'):
+            try:
+                found |= [netdaemons.seen(pid)]
+            except (OSError, AssertionError):       # it has just ended, or is not yet what it will be
+                pass
+        return found
+
+    def test_without_its_user_its_home_or_a_capability_it_does_not_run_at_all(self):
+        for change, undo, says in (
+                (lambda: run('sed', '-i', 's/^dhcpcd/x/', '/etc/passwd'),
+                 lambda: run('sed', '-i', 's/^x:/dhcpcd:/', '/etc/passwd'), '/run/dhcpcd: user "dhcpcd": no such user'),
+                (lambda: run('sed', '-i', 's,/var/empty,/var/emptier,', '/etc/passwd'),
+                 lambda: run('sed', '-i', 's,/var/emptier,/var/empty,', '/etc/passwd'),
+                 'home directory of "dhcpcd": /var/emptier is not a directory')):
+            change()
+            refused = netdaemons.launch(self, 'dhcpcd')
+            self.assertEqual((refused.reason, refused.wait(20)), (says, 125))
+            undo()
+        # Not by way of the launcher: these are in the program itself.
+        for uid, home, says in ((950, '/var/emptier', 'refusing chroot'), (950, '/var/empty', 'not confined')):
+            run('sed', '-i', f's,/var/empt[a-z]*,{home},', '/etc/passwd')
+            capabilities = ','.join(f'+{name}' for name in ('net_admin', 'net_raw', 'net_bind_service'))
+            client = subprocess.run(['setpriv', f'--reuid={uid}', f'--regid={uid}', '--clear-groups', '--inh-caps', capabilities,
+                                     '--ambient-caps', capabilities, netdaemons.program('dhcpcd'), '-B', '-f',
+                                     '/etc/dhcpcd.conf'], capture_output=True, text=True, timeout=30, check=False)
+            self.assertNotEqual(client.returncode, 0)
+            self.assertIn(says, client.stderr + client.stdout)
+            netdaemons.wait_for('end of all', lambda: netdaemons.own('dhcpcd') == [])
+
+    def test_the_stage_does_not_go_on_with_one_that_runs_with_more_rights(self):
+        os.makedirs('/run/bin')
+        shutil.copy('/usr/bin/sleep', '/run/bin/dhcpcd')
+        run('ip', 'link', 'set', 'eth0', 'up')
+        run('ip', 'address', 'add', '10.0.0.4/24', 'dev', 'eth0')
+        run('ip', 'route', 'add', 'default', 'via', '10.0.0.1')
+        with open('/run/dhcp/resolv.conf', 'w', encoding='utf-8') as file:
+            file.write('nameserver 10.0.0.3\n')
+        as_user = 'setpriv --reuid=950 --regid=950 --clear-groups'
+        for how, says in (('', 'runs as root'), (as_user, 'could gain privileges'),
+                          (f'{as_user} --no-new-privs', 'has no system call filter'),
+                          (f'{as_user} --no-new-privs --inh-caps=+setuid --ambient-caps=+setuid',
+                           'has capabilities beyond its own')):
+            with self.subTest(says), Stage('network', program=self.beside(f'{how} /run/bin/dhcpcd 1000')) as stage:
+                self.assertEqual(stage.wait(30), AGAIN)
+                self.assertRegex(stage.result, rf'^dhcpcd is not confined: process \d+ {says}$')
+        with Stage('network', program=self.beside('/run/bin/sleep 1000')) as stage:
+            self.assertEqual(stage.wait(30), DONE)
+
+    def beside(self, command):
+        """A program that is `init` with this command running beside it, in a namespace of processes for these two."""
+        for name, text in (('init', 'exec unshare --mount --pid --fork --kill-child --mount-proc /run/bin/inside "$@"\n'),
+                           ('inside', f'{command} 3>&- 4>&- &\n'
+                            f'until [ "$(cat /proc/$!/comm)" = {command.split()[-2].split("/")[-1]} ]; do :; done\n'
+                            f'{INIT} "$@"\nexit $?\n')):
+            with open(f'/run/bin/{name}', 'w', encoding='utf-8') as file:
+                file.write(f'#!/bin/sh\n{text}')
+            os.chmod(f'/run/bin/{name}', 0o755)
+        shutil.copy('/usr/bin/sleep', '/run/bin/sleep')
+        return '/run/bin/init'
 
 
 class DhcpHook(unittest.TestCase):
     def setUp(self):
         private_mounts('/etc', '/run')
-        os.makedirs('/run/gantry')
+        os.makedirs('/run/dhcp')
 
     def hook(self, **environment):
         return subprocess.run([INIT, 'dhcp-hook'], env=environment, check=False).returncode
@@ -119,25 +208,49 @@ class DhcpHook(unittest.TestCase):
 
     def test_a_lease_is_written_down(self):
         self.assertEqual(self.hook(**self.BOUND), 0)
-        self.assertEqual(self.read('/etc/resolv.conf'),
+        self.assertEqual(self.read('/run/dhcp/resolv.conf'),
                          'search internal.test\nnameserver 10.0.0.3\nnameserver 10.0.0.5\n')
-        self.assertEqual(self.read('/run/gantry/dhcp'),
+        self.assertEqual(self.read('/run/dhcp/lease'),
                          'interface=eth0\naddress=10.0.0.4\nprefix=24\nrouter=10.0.0.1\ndomain=internal.test\n'
                          'lease_s=3600\nnameserver=10.0.0.3\nnameserver=10.0.0.5\nwireserver=168.63.129.16\n')
-        self.assertEqual(os.listdir('/etc'), ['resolv.conf'])
+        self.assertEqual(sorted(os.listdir('/run/dhcp')), ['lease', 'resolv.conf'])
+        self.assertEqual(os.listdir('/etc'), [])
+
+    def test_it_has_no_rights_when_it_ends(self):
+        libc = ctypes.CDLL(None, use_errno=True)
+        trace_me, go_on, set_options, trace_exit = 0, 7, 0x4200, 0x40
+        hook = subprocess.Popen([INIT, 'dhcp-hook'], env=self.BOUND, preexec_fn=lambda: libc.ptrace(trace_me, 0, 0, 0))
+        os.waitpid(hook.pid, 0)         # it has been executed
+        libc.ptrace(set_options, hook.pid, 0, trace_exit)
+        libc.ptrace(go_on, hook.pid, 0, 0)
+        os.waitpid(hook.pid, 0)         # it is about to end
+        status = netdaemons.status_of(hook.pid)
+        libc.ptrace(go_on, hook.pid, 0, 0)
+        self.assertEqual(hook.wait(), 0)
+        self.assertEqual([status[name].strip('0') for name in ('CapPrm', 'CapEff', 'CapAmb')], [''] * 3)
+        self.assertEqual((status['NoNewPrivs'], status['Seccomp'], status['Seccomp_filters']), ('1', '2', '1'))
+
+    def test_it_writes_nowhere_else(self):
+        os.makedirs('/run/elsewhere')
+        os.symlink('/run/elsewhere/lease', '/run/dhcp/lease')       # a rename replaces the link, and does not follow it
+        self.assertEqual(self.hook(**self.BOUND), 0)
+        self.assertEqual(os.listdir('/run/elsewhere'), [])
+        os.rename('/run/dhcp', '/run/dhcp.gone')
+        self.assertEqual(self.hook(**self.BOUND), 1)
+        self.assertFalse(os.path.exists('/run/dhcp'))
 
     def test_hostile_values_are_left_out(self):
         self.assertEqual(self.hook(**{**self.BOUND, 'new_domain_name': 'a\nnameserver 6.6.6.6',
                                       'new_domain_name_servers': '10.0.0.3 $(reboot) 6.6.6',
                                       'new_azureendpoint': '1.2.3.4\nlease_s=1', 'interface': '../../etc/x'}), 0)
-        self.assertEqual(self.read('/etc/resolv.conf'), 'nameserver 10.0.0.3\n')
-        self.assertNotIn('wireserver', self.read('/run/gantry/dhcp'))
-        self.assertTrue(self.read('/run/gantry/dhcp').startswith('interface=..\n'))
+        self.assertEqual(self.read('/run/dhcp/resolv.conf'), 'nameserver 10.0.0.3\n')
+        self.assertNotIn('wireserver', self.read('/run/dhcp/lease'))
+        self.assertTrue(self.read('/run/dhcp/lease').startswith('interface=..\n'))
 
     def test_a_lost_lease_keeps_the_name_servers(self):
         self.hook(**self.BOUND)
         self.assertEqual(self.hook(reason='EXPIRE', interface='eth0'), 0)
-        self.assertIn('nameserver 10.0.0.3', self.read('/etc/resolv.conf'))
+        self.assertIn('nameserver 10.0.0.3', self.read('/run/dhcp/resolv.conf'))
 
 
 if __name__ == '__main__':
