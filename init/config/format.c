@@ -157,6 +157,18 @@ static bool string_is(struct json_object *value, const char *string)
 	return json_object_is_type(value, json_type_string) && !strcmp(json_object_get_string(value), string);
 }
 
+const struct predefined_account predefined_accounts[] = {
+	{"root", 0},
+	{API_USER, API_UID},
+	{LOG_USER, LOG_UID},
+	{"gantry-network", 902},
+	{"gantry-azure", 903},
+	{"gantry-clock", 904},
+	{"gantry-config", 905},
+	{"gantry-logger", LOGGER_UID},
+	{NULL, 0},
+};
+
 /* Is it the name of one of `users`, or, for groups, in one of their `groups`? The list may not be checked yet. */
 static bool in_users(struct json_object *root, const char *value, bool group)
 {

@@ -11,12 +11,21 @@
 
 #include "init/lib/config.h"
 
-#define API_USER "gantry-api"	/* made by the image builder, like root */
+#define API_USER "gantry-api"
 #define API_UID  900
-#define LOG_USER "gantry-log"	/* likewise; the role service-log */
+#define LOG_USER "gantry-log"	/* the role service-log */
 #define LOG_UID  901
+#define LOGGER_UID 906		/* "gantry-logger": the role logger */
 
 struct json_object;
+
+/* An account that the image builder makes, whatever `users` has: for Gantry's own processes (docs/rights.md). */
+struct predefined_account {
+	const char *name;	/* NULL ends the list */
+	unsigned uid;		/* and the gid */
+};
+
+extern const struct predefined_account predefined_accounts[];
 
 /* A rule for strings that has a name. Messages: VALUE WRONG, as in: "run/x" is not an absolute path. */
 struct format {

@@ -222,11 +222,14 @@ static int check_user(struct check *check, const struct place *place, struct jso
 	int64_t uid = json_object_get_int64(key_member(object, "uid"));
 	char quoted[CHECK_QUOTED_MAX];
 
-	if (!strcmp(name, "root") || !strcmp(name, API_USER) || !strcmp(name, LOG_USER))
-		return check_fail_member(check, place, "name", "%s is a predefined account", check_quote(quoted, name));
-	if (uid == API_UID || uid == LOG_UID)
-		return check_fail_member(check, place, "uid", "uid %lld is already the uid of \"%s\"", (long long)uid,
-					 uid == API_UID ? API_USER : LOG_USER);
+	for (const struct predefined_account *account = predefined_accounts; account->name; account++) {
+		if (!strcmp(name, account->name))
+			return check_fail_member(check, place, "name", "%s is a predefined account",
+						 check_quote(quoted, name));
+		if (uid == account->uid)
+			return check_fail_member(check, place, "uid", "uid %lld is already the uid of \"%s\"",
+						 (long long)uid, account->name);
+	}
 	for (size_t i = 0; i < place->index; i++) {
 		struct json_object *other = json_object_array_get_idx(users, i);
 		const char *other_name = json_object_get_string(key_member(other, "name"));

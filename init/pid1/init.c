@@ -341,6 +341,8 @@ _Noreturn void init_main(int argc, char **argv)
 	early_mounts();
 	console_init();
 	event_say(EVENT_NOTICE, "gantry", "gantry %s", GANTRY_VERSION);
+	early_loopback();
+	early_landlock();
 	early_hostname(config->hostname);
 	early_sysctls(config->sysctls, config->n_sysctls);
 	early_modules(MODULES_PATH);

@@ -18,19 +18,24 @@ pidfile {folder}/chronyd.pid
 '''
 
 
+CHRONYD = 65534      # nobody and nogroup of this machine
+
+
 class Clock(PeerTest):
     def setUp(self):
         private_network()
         configure_network()
         self.folder = temporary_folder(self)
-        os.chmod(self.folder, 0o750)
+        os.chown(self.folder, CHRONYD, CHRONYD)
+        os.chmod(self.folder, 0o770)
         self.socket = f'{self.folder}/chronyd.sock'
 
     def chronyd(self, source='server 10.77.0.3 iburst minpoll 0 maxpoll 0', port=0):
         with open(f'{self.folder}/chrony.conf', 'w', encoding='utf-8') as file:
             file.write(CHRONY.format(source=source, folder=self.folder, port=port))
-        process = subprocess.Popen(['chronyd', '-4', '-x', '-d', '-u', 'root', '-U', '-f', f'{self.folder}/chrony.conf'],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(['chronyd', '-4', '-x', '-d', '-u', 'nobody', '-U', '-f', f'{self.folder}/chrony.conf'],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=CHRONYD, group=CHRONYD,
+                                   umask=0o007)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         return process
