@@ -23,15 +23,13 @@ import tempfile
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, REPOSITORY)
 from qemu import disk, pki, uki
+from qemu.accounts import LOGIN_SHELL, accounts
 
 BUILD = os.environ.get("GANTRY_BUILD", os.path.join(REPOSITORY, "build"))
 EFI_STUB = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 CMDLINE = "console=ttyS0 quiet panic=-1"
 # What closes the kernel before PID 1 runs, by its name in boot.json's `hardening.keep`.
 HARDENING = {"lockdown": "lockdown=integrity", "proc_mem": "proc_mem.force_override=never"}
-ACCOUNTS = (("gantry-api", 900), ("gantry-log", 901), ("dhcpcd", 950), ("chrony", 951))   # as in init/config/format.c
-LOGIN_SHELL = "/bin/gantryctl"      # root's: there is no shell in this image
-FIRST_FREE_GID = 2000               # for groups that no user owns
 
 LINKS = {
     "/sbin/poweroff": "/init", "/sbin/reboot": "/init", "/sbin/halt": "/init", "/sbin/dhcp-hook": "/init",
@@ -201,25 +199,6 @@ def cmdline(config):
     return " ".join([CMDLINE, *(parameter for name, parameter in HARDENING.items() if name not in keep)])
 
 
-def accounts(config):
-    """/etc/passwd and /etc/group for root, the predefined accounts and the configuration's users."""
-    passwd = [("root", 0, 0, "/root"), *((name, uid, uid, "/var/empty") for name, uid in ACCOUNTS)]
-    groups = {"root": (0, []), **{name: (uid, []) for name, uid in ACCOUNTS}}
-    for user in config.get("users", []):
-        passwd.append((user["name"], user["uid"], user["gid"], "/var/empty"))
-        groups.setdefault(user["name"], (user["gid"], []))
-    for user in config.get("users", []):
-        for name in user.get("groups", []):
-            if name not in groups:
-                taken = {gid for gid, _ in groups.values()}
-                groups[name] = (next(gid for gid in range(FIRST_FREE_GID, 65000) if gid not in taken), [])
-            groups[name][1].append(user["name"])
-    shells = {"root": LOGIN_SHELL}
-    lines = "".join(f"{name}:x:{uid}:{gid}::{home}:{shells.get(name, '/sbin/nologin')}\n" for name, uid, gid, home in passwd)
-    group_lines = "".join(f"{name}:x:{gid}:{','.join(members)}\n" for name, (gid, members) in groups.items())
-    return lines, group_lines
-
-
 class Inputs:
     """Where the build left its results: build/paths.env, lines of NAME=value."""
 
@@ -342,7 +321,7 @@ def write_new(path, content):
 def fingerprint(inputs, boot):
     """A hash of everything the image is made of: what has it already need not be built."""
     digest = hashlib.sha256()
-    paths = [os.path.join(REPOSITORY, "qemu", name) for name in ("image.py", "disk.py", "uki.py")]
+    paths = [os.path.join(REPOSITORY, "qemu", name) for name in ("accounts.py", "image.py", "disk.py", "uki.py")]
     paths += [os.path.join(inputs.build, "init"), pki.path("hub-ca.pem")]
     paths += [os.path.join(inputs.build, "guest", name) for name in inputs.guest_programs()]
     paths += [os.path.join(where, name) for where, _, names in os.walk(boot) for name in names]

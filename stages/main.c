@@ -7,14 +7,10 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,10 +20,9 @@
 #include <gantry/stage.h>
 
 #include "init/lib/options.h"
-#include "init/lib/privilege.h"
+#include "rights.h"
 #include "stages/lib/document.h"
 #include "stages/lib/report.h"
-#include "syscalls.h"
 
 #define OPTIONS_SIZE_MAX (1u << 20)
 
@@ -60,53 +55,6 @@ static int read_options(struct json_object **ret)
 	return r < 0 ? r : document_parse(text, size, ret, error, sizeof(error));
 }
 
-static int set_limit(int resource, rlim_t value)
-{
-	struct rlimit limit = {.rlim_cur = value, .rlim_max = value};
-
-	return setrlimit(resource, &limit) < 0 ? -errno : 0;
-}
-
-static bool carries_secrets(const struct stage *stage)
-{
-	return (stage->takes && stage->takes[0]) || (stage->gives && stage->gives[0]);
-}
-
-/*
- * Keeps exactly `mask` (as far as we have it) in every capability set. The bounding set shrinks first, since that
- * takes CAP_SETPCAP; without it there is nothing to bound, because nothing can be gained back under no_new_privs.
- */
-static int keep_capabilities(uint64_t mask)
-{
-	uint64_t permitted, effective;
-	int r = capabilities_get(&permitted, &effective);
-
-	if (r == 0 && effective & UINT64_C(1) << CAP_SETPCAP)
-		r = capabilities_bound(mask);
-	return r < 0 ? r : capabilities_keep(permitted & mask, false);
-}
-
-/* A stage that holds an artifact locks its whole memory: a parser's copies of a secret lie anywhere on the heap. */
-static int enter_sandbox(const struct stage *stage)
-{
-	int r;
-
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return -errno;
-	r = set_limit(RLIMIT_CORE, 0);
-	if (r < 0)
-		return r;
-	if (carries_secrets(stage) && set_limit(RLIMIT_MEMLOCK, RLIM_INFINITY) == 0)
-		(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
-	r = stage->execs ? 0 : privilege_no_new();
-	if (r < 0)
-		return r;
-	r = syscalls_forbid(stage->filter);
-	if (r < 0)
-		return r;
-	return keep_capabilities(stage->capabilities);
-}
-
 static void reset_signals(void)
 {
 	sigset_t none;
@@ -135,6 +83,7 @@ int stage_main(int argc, char **argv)
 {
 	struct stage_context context = {0};
 	const struct stage *stage;
+	char step[120];
 	int r;
 
 	if (argc != 4 && !(argc == 5 && find_mode(argv[4], &context.mode))) {
@@ -159,9 +108,13 @@ int stage_main(int argc, char **argv)
 		report_result("reading the options failed: %s", strerror(-r));
 		return STAGE_NEVER;
 	}
-	r = enter_sandbox(stage);
+	r = stage->prepare ? stage->prepare(&context) : STAGE_DONE;
+	if (r != STAGE_DONE)
+		return r;
+	r = rights_restrict(stage, context.options, step, sizeof(step));
 	if (r < 0) {
-		report_result("entering the sandbox failed: %s", strerror(-r));
+		report_result("%s failed: %s", step, r == -ENOENT ? "not there" : r == -ENOSYS ?
+			      "this kernel has none" : strerror(-r));
 		return STAGE_NEVER;
 	}
 	r = stage->run(&context);

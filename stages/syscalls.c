@@ -1,12 +1,120 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements syscalls.h. */
+/*
+ * Implements syscalls.h: lists of what each kind of work needs. They are what strace(1) shows of the component tests,
+ * and what libc and the resolver use on other paths.
+ */
 #include "syscalls.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <sys/socket.h>
 
+#include <gantry/stage.h>
+
+#include "init/lib/restrict.h"
 #include "init/lib/sysfilter.h"
+
+#ifndef CLONE_NEWCGROUP
+#define CLONE_NEWCGROUP 0x02000000
+#endif
+#define NAMESPACES (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
+		    CLONE_NEWNET)
+
+/* Memory, time, reading files, and the report socket. */
+static const int all[] = {
+	SCMP_SYS(access), SCMP_SYS(brk), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(close),
+	SCMP_SYS(dup), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(faccessat), SCMP_SYS(fcntl), SCMP_SYS(fstat),
+	SCMP_SYS(fstatfs), SCMP_SYS(futex), SCMP_SYS(getegid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getpid),
+	SCMP_SYS(getppid), SCMP_SYS(getrandom), SCMP_SYS(gettid), SCMP_SYS(gettimeofday), SCMP_SYS(getuid),
+	SCMP_SYS(lseek), SCMP_SYS(lstat), SCMP_SYS(madvise), SCMP_SYS(memfd_create), SCMP_SYS(mlock), SCMP_SYS(mremap),
+	SCMP_SYS(munlock), SCMP_SYS(munmap), SCMP_SYS(nanosleep), SCMP_SYS(newfstatat), SCMP_SYS(open),
+	SCMP_SYS(openat), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(pread64), SCMP_SYS(read), SCMP_SYS(readlink),
+	SCMP_SYS(readlinkat), SCMP_SYS(readv), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(restart_syscall),
+	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sched_yield),
+	SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(stat), SCMP_SYS(statx), SCMP_SYS(tgkill), SCMP_SYS(write),
+	SCMP_SYS(writev),
+};
+
+static const int files[] = {
+	SCMP_SYS(chmod), SCMP_SYS(chown), SCMP_SYS(fallocate), SCMP_SYS(fchmod), SCMP_SYS(fchmodat),
+	SCMP_SYS(fchown), SCMP_SYS(fchownat), SCMP_SYS(fdatasync), SCMP_SYS(fsync), SCMP_SYS(ftruncate),
+	SCMP_SYS(getdents64), SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(pwrite64), SCMP_SYS(rename),
+	SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(rmdir), SCMP_SYS(unlink), SCMP_SYS(unlinkat),
+};
+
+static const int fetch[] = {
+	SCMP_SYS(bind), SCMP_SYS(connect), SCMP_SYS(eventfd2), SCMP_SYS(getpeername), SCMP_SYS(getsockname),
+	SCMP_SYS(getsockopt), SCMP_SYS(membarrier), SCMP_SYS(pipe2), SCMP_SYS(recvmmsg), SCMP_SYS(sendmmsg),
+	SCMP_SYS(set_robust_list), SCMP_SYS(set_tid_address), SCMP_SYS(setsockopt), SCMP_SYS(shutdown),
+	SCMP_SYS(sigaltstack), SCMP_SYS(socketpair),
+};
+
+static const int netlink[] = {
+	SCMP_SYS(bind), SCMP_SYS(getdents64), SCMP_SYS(getsockname), SCMP_SYS(inotify_add_watch),
+	SCMP_SYS(inotify_init1), SCMP_SYS(setsockopt),
+};
+
+static const int by_path[] = {SCMP_SYS(bind), SCMP_SYS(chmod), SCMP_SYS(connect), SCMP_SYS(unlink)};
+
+static const int devices[] = {SCMP_SYS(ioctl)};
+
+static const int workers[] = {
+	SCMP_SYS(capget), SCMP_SYS(capset), SCMP_SYS(close_range), SCMP_SYS(dup2), SCMP_SYS(dup3), SCMP_SYS(fork),
+	SCMP_SYS(kill), SCMP_SYS(landlock_add_rule), SCMP_SYS(landlock_create_ruleset),
+	SCMP_SYS(landlock_restrict_self), SCMP_SYS(mlockall), SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_send_signal),
+	SCMP_SYS(pipe2), SCMP_SYS(prctl), SCMP_SYS(prlimit64), SCMP_SYS(seccomp), SCMP_SYS(set_robust_list),
+	SCMP_SYS(set_tid_address), SCMP_SYS(setgroups), SCMP_SYS(setresgid), SCMP_SYS(setresuid), SCMP_SYS(setsid),
+	SCMP_SYS(socketpair), SCMP_SYS(statfs), SCMP_SYS(sync_file_range), SCMP_SYS(syncfs), SCMP_SYS(timerfd_create),
+	SCMP_SYS(timerfd_settime), SCMP_SYS(vfork), SCMP_SYS(wait4), SCMP_SYS(waitid),
+};
+
+/* clone3() has its flags where no filter sees them; at ENOSYS, libc uses clone(). */
+static const int unknown[] = {SCMP_SYS(clone3)};
+
+#define SOCKET(family) {SCMP_ACT_ALLOW, SCMP_SYS(socket), 0, ~0ULL, (family)}
+
+static const struct {
+	unsigned of;
+	struct sysfilter_list list;
+} lists[] = {
+	{STAGE_CALLS_FILES, SYSFILTER_LIST(SCMP_ACT_ALLOW, files)},
+	{STAGE_CALLS_FETCH, SYSFILTER_LIST(SCMP_ACT_ALLOW, fetch)},
+	{STAGE_CALLS_FETCH, SYSFILTER_LIST(SCMP_ACT_ERRNO(ENOSYS), unknown)},
+	{STAGE_CALLS_NETLINK, SYSFILTER_LIST(SCMP_ACT_ALLOW, netlink)},
+	{STAGE_CALLS_UNIX, SYSFILTER_LIST(SCMP_ACT_ALLOW, by_path)},
+	{STAGE_CALLS_DEVICES, SYSFILTER_LIST(SCMP_ACT_ALLOW, devices)},
+	{STAGE_CALLS_WORKERS, SYSFILTER_LIST(SCMP_ACT_ALLOW, workers)},
+};
+
+static const struct {
+	unsigned of;
+	struct sysfilter_argument argument;
+} arguments[] = {
+	{STAGE_CALLS_FETCH | STAGE_CALLS_UDP, SOCKET(AF_INET)},
+	{STAGE_CALLS_FETCH, SOCKET(AF_INET6)},
+	/* a thread, and no namespace with it */
+	{STAGE_CALLS_FETCH, {SCMP_ACT_ALLOW, SCMP_SYS(clone), 0, NAMESPACES | CLONE_THREAD, CLONE_THREAD}},
+	{STAGE_CALLS_NETLINK, SOCKET(AF_NETLINK)},
+	{STAGE_CALLS_UNIX, SOCKET(AF_UNIX)},
+};
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+static int allow_listed(unsigned calls)
+{
+	struct restriction r = {.lists[0] = SYSFILTER_LIST(SCMP_ACT_ALLOW, all)};
+	size_t n_lists = 1, n_arguments = 0;
+
+	_Static_assert(COUNT(lists) < COUNT(r.lists) && COUNT(arguments) <= COUNT(r.arguments), "all have a place");
+	for (size_t i = 0; i < COUNT(lists); i++)
+		if (calls & lists[i].of)
+			r.lists[n_lists++] = lists[i].list;
+	for (size_t i = 0; i < COUNT(arguments); i++)
+		if (calls & arguments[i].of)
+			r.arguments[n_arguments++] = arguments[i].argument;
+	return restrict_calls(&r);
+}
 
 static const int never[] = {
 	SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load), SCMP_SYS(reboot),
@@ -21,30 +129,26 @@ static const int never[] = {
 	SCMP_SYS(personality), SCMP_SYS(vhangup), SCMP_SYS(lookup_dcookie), SCMP_SYS(modify_ldt),
 };
 
-static const int mounting[] = {
-	SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(move_mount), SCMP_SYS(open_tree), SCMP_SYS(fsopen),
-	SCMP_SYS(fsmount), SCMP_SYS(fsconfig), SCMP_SYS(fspick), SCMP_SYS(mount_setattr), SCMP_SYS(swapon),
-};
-
-static const int unknown[] = {SCMP_SYS(clone3)};
-
 static const struct sysfilter_argument namespaces[] = {SYSFILTER_NAMESPACES(SCMP_ACT_KILL_PROCESS)};
 
-int syscalls_forbid(enum stage_filter kind)
+static int deny_listed(void)
 {
-	struct sysfilter filter = {
+	const struct sysfilter filter = {
 		.otherwise = SCMP_ACT_ALLOW,
 		/* Calls of another ABI would not be matched by the lists, so they are not made at all. */
 		.other_abi = SCMP_ACT_KILL_PROCESS,
 		.lists = {SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, never),
 			  SYSFILTER_LIST(SCMP_ACT_ERRNO(ENOSYS), unknown)},
 		.arguments = namespaces,
-		.n_arguments = sizeof(namespaces) / sizeof(*namespaces),
+		.n_arguments = COUNT(namespaces),
 	};
 
-	if (kind == STAGE_FILTER_NONE)
-		return 0;
-	if (kind != STAGE_FILTER_MOUNTS)
-		filter.lists[2] = (struct sysfilter_list)SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, mounting);
 	return sysfilter_load(&filter);
+}
+
+int syscalls_restrict(unsigned calls)
+{
+	if (calls & STAGE_CALLS_ANY)
+		return 0;
+	return calls & STAGE_CALLS_DISKS ? deny_listed() : allow_listed(calls);
 }

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * System calls that no stage has any business with: loading kernels and modules, looking into other processes, leaving
- * its namespaces, the raw machine. An attacker who runs code in a stage does not have them: the process is killed by
- * SIGSYS, and the plan reports that signal. Access to files and peers is bounded by its capabilities, not here.
+ * The system calls of each stage's process. An attacker who runs code in a stage has no others: most fail, and those
+ * that only an intruder would make end the process by SIGSYS, which the plan reports.
  */
 #ifndef STAGES_SYSCALLS_H
 #define STAGES_SYSCALLS_H
 
-#include <gantry/stage.h>
-
 /*
- * Installs the filter for this process and all it starts; for good. Needs no_new_privs or CAP_SYS_ADMIN. 0 or
- * negative errno.
+ * Installs the filter of `calls` (enum stage_calls) for this process and all it starts; for good. Needs no_new_privs
+ * or CAP_SYS_ADMIN. 0 or negative errno.
  */
-int syscalls_forbid(enum stage_filter filter);
+int syscalls_restrict(unsigned calls);
 
 #endif

@@ -57,11 +57,35 @@ struct stage_secret {
 	const char *word;
 };
 
-/* The stage's system call filter; stages/syscalls.h. */
-enum stage_filter {
-	STAGE_FILTER_STRICT,
-	STAGE_FILTER_MOUNTS,	/* as strict, but mount and swapon are allowed */
-	STAGE_FILTER_NONE,	/* for stages that run arbitrary programs of the image */
+/*
+ * The system calls of a stage's process beyond those of all; the lists are in stages/syscalls.c. Any other call fails,
+ * and one that only an intruder would make ends the process. 0 of these bits is the smallest filter.
+ */
+enum stage_calls {
+	STAGE_CALLS_FILES = 1 << 0,	/* makes, writes, renames and removes files */
+	STAGE_CALLS_FETCH = 1 << 1,	/* HTTP: TCP and UDP sockets, and threads for the resolver */
+	STAGE_CALLS_NETLINK = 1 << 2,	/* rtnetlink, inotify */
+	STAGE_CALLS_UNIX = 1 << 3,	/* sockets with a path */
+	STAGE_CALLS_UDP = 1 << 4,	/* and those of UDP, without a resolver */
+	STAGE_CALLS_DEVICES = 1 << 5,	/* ioctl(2) */
+	STAGE_CALLS_WORKERS = 1 << 6,	/* forks workers, which restrict themselves further */
+	STAGE_CALLS_DISKS = 1 << 7,	/* a deny list instead: it mounts, and runs e2fsprogs */
+	STAGE_CALLS_ANY = 1 << 8,	/* no filter: it runs any program of the image */
+};
+
+/* What the process may open; all else is refused by landlock(7). */
+enum stage_access {
+	STAGE_READS,
+	STAGE_WRITES,		/* below a directory also to make and remove files, directories and sockets */
+};
+
+/* One path of it. A table of these ends with neither `path` nor `option`. What is not there gives nothing. */
+struct stage_path {
+	const char *path;		/* or, with an `option`, its default */
+	const char *option;		/* a string, or as LIST.MEMBER the member of each object of a list */
+	enum stage_access access;
+	bool folder;			/* the folder that contains it; of a link also the folder of its target */
+	bool group;			/* the process gets the group of that folder, unless that is root's */
 };
 
 /* Purpose of a stage's process: its last argument, after the name; none for STAGE_BOOT. docs/refresh.md. */
@@ -108,13 +132,19 @@ struct stage {
 	unsigned deadline_s;		/* default for one attempt; 0: none */
 	unsigned retry_limit;		/* default number of attempts; 0: no limit */
 	/*
-	 * Sandbox, entered by the stage role itself before `run`: `capabilities` (CAP_TO_MASK bits) are kept in all
-	 * sets, all others dropped for good; no_new_privs is set unless `execs` (it starts programs); then the filter
-	 * is installed.
+	 * Its rights, taken by the stage role itself before `run`: stages/rights.h. `user`: an account of the image;
+	 * NULL: root, whose files it then owns. `capabilities` (CAP_TO_MASK bits) are kept in all sets, all others
+	 * dropped for good. `execs`: it starts programs that must be able to gain privileges, so no_new_privs is not
+	 * set.
 	 */
+	const char *user;
 	uint64_t capabilities;
 	bool execs;
-	enum stage_filter filter;
+	unsigned calls;			/* enum stage_calls */
+	const struct stage_path *paths;	/* NULL: no file at all */
+	bool unbounded;			/* its files are not bounded by landlock: it mounts, or runs any program */
+	/* Before that, with all rights: what `run` has no right to do, from its options alone. As `run`; or NULL. */
+	int (*prepare)(struct stage_context *context);
 	int (*run)(struct stage_context *context);
 };
 

@@ -75,18 +75,20 @@ static const int deadly_calls[] = {SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(op
 
 static int confine_calls(bool network)
 {
-	const struct sysfilter_list lists[] = {
+	const struct restriction calls = {.lists = {
 		SYSFILTER_LIST(SCMP_ACT_ALLOW, allowed_calls),
 		SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, deadly_calls),
 		SYSFILTER_LIST(network ? SCMP_ACT_ALLOW : SCMP_ACT_KILL_PROCESS, network_calls),
 		SYSFILTER_LIST(network ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EINVAL), tcp_calls),
-	};
+	}};
 
-	return restrict_calls(lists, sizeof(lists) / sizeof(lists[0]), false);
+	return restrict_calls(&calls);
 }
 
 int confine(const struct confinement *c, const char **ret_what)
 {
+	const struct landlock files = {.tcp = c->network ? LANDLOCK_BINDS : LANDLOCK_NO_TCP, .port = c->port,
+				       .scoped = true};
 	int r = 0;
 
 	*ret_what = "creating the network and IPC namespaces failed";
@@ -107,7 +109,7 @@ int confine(const struct confinement *c, const char **ret_what)
 	if (r < 0)
 		return r;
 	*ret_what = "restricting files and network with landlock failed";
-	r = landlock_restrict(-1, 0, c->network ? c->port : -1);
+	r = landlock_restrict(&files);
 	if (r < 0)
 		return r;
 	*ret_what = "installing the system call filter failed";

@@ -157,9 +157,11 @@ static bool string_is(struct json_object *value, const char *string)
 	return json_object_is_type(value, json_type_string) && !strcmp(json_object_get_string(value), string);
 }
 
-/* Those of programs that Gantry brings along count from 950. qemu/image.py makes them all. */
+/* Those of programs that Gantry brings along count from 950. qemu/accounts.py makes them all. */
 const struct predefined predefined_accounts[] = {
-	{API_USER, 900, false}, {LOG_USER, LOG_UID, true}, {"dhcpcd", 950, false}, {"chrony", 951, false},
+	{API_USER, API_UID, false}, {LOG_USER, LOG_UID, true}, {"gantry-network", 902, true}, {"gantry-azure", 903, true},
+	{"gantry-clock", 904, true}, {"gantry-config", 905, true}, {"gantry-logger", LOGGER_UID, true},
+	{"dhcpcd", 950, false}, {"chrony", 951, false},
 	{0},
 };
 

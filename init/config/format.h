@@ -12,8 +12,10 @@
 #include "init/lib/config.h"
 
 #define API_USER "gantry-api"
+#define API_UID  900
 #define LOG_USER "gantry-log"	/* the role service-log */
 #define LOG_UID  901
+#define LOGGER_UID 906		/* "gantry-logger": the role logger */
 
 struct json_object;
 

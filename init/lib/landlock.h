@@ -1,15 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Landlock (landlock(7)) for roles that need almost nothing: at most one directory and one port. */
+/* Landlock (landlock(7)) for processes that need few files: a list of places, and which TCP they use. */
 #ifndef INIT_LIB_LANDLOCK_H
 #define INIT_LIB_LANDLOCK_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#define LANDLOCK_WANTED 6	/* the version that has all of it: scopes came last */
+
+enum landlock_tcp {
+	LANDLOCK_NO_TCP,
+	LANDLOCK_BINDS,		/* may bind `port`, and connects to nothing */
+	LANDLOCK_CONNECTS,	/* to any port, and binds none */
+};
+
+struct landlock_place {
+	int fd;			/* a file or directory, O_PATH is enough; -1: none */
+	uint64_t rights;	/* LANDLOCK_ACCESS_FS_...; of a file, those of directories count for nothing */
+};
+
+struct landlock {
+	const struct landlock_place *places;
+	size_t n_places;
+	enum landlock_tcp tcp;
+	uint16_t port;
+	bool scoped;		/* no signal to a process outside, no abstract socket of one; of one thread only */
+};
+
 /*
- * From here on this thread and all that it starts opens no file, but with `rights` (LANDLOCK_ACCESS_FS_...) below the
- * directory, -1: none; and uses no TCP port, but may bind `port`, -1: none. Needs no_new_privs. 0, also where the
+ * From here on this thread and all that it starts opens only what is listed. Needs no_new_privs. 0, also where the
  * kernel has no landlock or an older one that knows less: user, root and seccomp filter remain; or negative errno.
  */
-int landlock_restrict(int directory, uint64_t rights, int port);
+int landlock_restrict(const struct landlock *with);
+
+/* The kernel's version of it, 0: it has none. */
+int landlock_version(void);
 
 #endif

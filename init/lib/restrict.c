@@ -27,6 +27,8 @@ static const struct sysfilter_argument not_executable[] = {
 	{SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 2, PROT_EXEC, 0},
 };
 
+#define ARGUMENTS_OWN (sizeof(not_executable) / sizeof(not_executable[0]))
+
 int restrict_capabilities(void)
 {
 	int r = prctl(PR_SET_DUMPABLE, 0) < 0 ? -errno : privilege_no_new();
@@ -34,19 +36,22 @@ int restrict_capabilities(void)
 	return r < 0 ? r : capabilities_keep(0, false);
 }
 
-int restrict_calls(const struct sysfilter_list *lists, size_t n, bool threads)
+int restrict_calls(const struct restriction *with)
 {
+	struct sysfilter_argument arguments[ARGUMENTS_OWN + sizeof(with->arguments) / sizeof(with->arguments[0])];
 	struct sysfilter filter = {
 		.otherwise = SCMP_ACT_ERRNO(EPERM),
 		.other_abi = SCMP_ACT_KILL_PROCESS,
-		.threads = threads,
-		.lists = {SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, deadly_calls)},
-		.arguments = not_executable,
-		.n_arguments = sizeof(not_executable) / sizeof(*not_executable),
+		.threads = with->threads,
+		.lists[SYSFILTER_LISTS_MAX - 1] = SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, deadly_calls),
+		.arguments = arguments,
+		.n_arguments = ARGUMENTS_OWN,
 	};
 
-	if (n >= sizeof(filter.lists) / sizeof(*filter.lists))
-		return -E2BIG;
-	memcpy(&filter.lists[1], lists, n * sizeof(*lists));
+	memcpy(filter.lists, with->lists, sizeof(with->lists));
+	memcpy(arguments, not_executable, sizeof(not_executable));
+	for (size_t i = 0; i < sizeof(with->arguments) / sizeof(with->arguments[0]); i++)
+		if (with->arguments[i].action)
+			arguments[filter.n_arguments++] = with->arguments[i];
 	return sysfilter_load(&filter);
 }

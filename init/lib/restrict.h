@@ -15,10 +15,16 @@
 int restrict_capabilities(void);
 
 /*
- * After restrict_capabilities(). From here on a call has the action of its list, and mmap() and mprotect() work
- * without PROT_EXEC; a call that no role of ours ever makes ends the process; any other call is EPERM. `threads`: for
- * those that run already, too. 0 or negative errno.
+ * After restrict_capabilities(). From here on a call has the action of its list or argument, and mmap() and mprotect()
+ * work without PROT_EXEC; a call in no list of the caller's that only an intruder would make ends the process; any
+ * other call is EPERM. `threads`: for those that run already, too. 0 or negative errno.
  */
-int restrict_calls(const struct sysfilter_list *lists, size_t n, bool threads);
+struct restriction {
+	struct sysfilter_list lists[SYSFILTER_LISTS_MAX - 1];
+	struct sysfilter_argument arguments[16];	/* those without an action count for nothing */
+	bool threads;
+};
+
+int restrict_calls(const struct restriction *with);
 
 #endif

@@ -5,12 +5,34 @@
 
 #include "sysfilter.h"
 
-static int add_list(scmp_filter_ctx context, const struct sysfilter_list *list)
+static bool is_in(const struct sysfilter_list *list, int call)
 {
+	for (size_t i = 0; i < list->n; i++)
+		if (list->calls[i] == call)
+			return true;
+	return false;
+}
+
+/* Whether an argument or a list before this one decides about the call. */
+static bool is_decided(const struct sysfilter *filter, size_t before, int call)
+{
+	for (size_t i = 0; i < filter->n_arguments; i++)
+		if (filter->arguments[i].call == call)
+			return true;
+	for (size_t i = 0; i < before; i++)
+		if (is_in(&filter->lists[i], call))
+			return true;
+	return false;
+}
+
+static int add_list(scmp_filter_ctx context, const struct sysfilter *filter, size_t index)
+{
+	const struct sysfilter_list *list = &filter->lists[index];
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < list->n; i++)
-		r = seccomp_rule_add(context, list->action, list->calls[i], 0);
+		if (!is_decided(filter, index, list->calls[i]))
+			r = seccomp_rule_add(context, list->action, list->calls[i], 0);
 	return r;
 }
 
@@ -35,7 +57,7 @@ int sysfilter_load(const struct sysfilter *filter)
 	if (r == 0 && filter->threads)
 		r = seccomp_attr_set(context, SCMP_FLTATR_CTL_TSYNC, 1);
 	for (size_t i = 0; r == 0 && i < sizeof(filter->lists) / sizeof(filter->lists[0]); i++)
-		r = add_list(context, &filter->lists[i]);
+		r = add_list(context, filter, i);
 	for (size_t i = 0; r == 0 && i < filter->n_arguments; i++)
 		r = add_argument(context, &filter->arguments[i]);
 	if (r == 0)

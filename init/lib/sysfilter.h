@@ -17,6 +17,8 @@ struct sysfilter_list {
 	size_t n;
 };
 
+#define SYSFILTER_LISTS_MAX 10
+
 #define SYSFILTER_LIST(what, array) {(what), (array), sizeof(array) / sizeof(*(array))}
 
 /* A call whose argument `index`, masked, has this value. */
@@ -41,7 +43,11 @@ struct sysfilter {
 	uint32_t otherwise;		/* of calls in no list */
 	uint32_t other_abi;		/* of calls by another ABI's numbers, which no list can name */
 	bool threads;			/* for the threads that run already, too */
-	struct sysfilter_list lists[6];	/* those without calls count for nothing */
+	/*
+	 * A call that is in several lists has the action of the first; one with rules for an argument has their
+	 * action, or `otherwise`. Lists without calls count for nothing.
+	 */
+	struct sysfilter_list lists[SYSFILTER_LISTS_MAX];
 	const struct sysfilter_argument *arguments;
 	size_t n_arguments;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements confine.h. The role service-log may write to files below one directory and talk to PID 1. It has its own
- * user and network.
+ * Implements confine.h. Each role may write to files below one directory and talk to PID 1. It has its own user, and
+ * service-log its own network.
  */
 #include <errno.h>
 #include <linux/landlock.h>
@@ -33,7 +33,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(writev),
 };
 
-/* A system call that only an attacker would make: this role opens no socket. */
+/* A system call that only an attacker would make: these roles open no socket. */
 static const int deadly_calls[] = {SCMP_SYS(socket)};
 
 int logconfine_identity(const char **ret_what)
@@ -55,15 +55,17 @@ int logconfine_identity(const char **ret_what)
 
 int logconfine_files(int directory)
 {
-	return landlock_restrict(directory, FS_OF_DIRECTORY, -1);
+	const struct landlock_place place = {directory, FS_OF_DIRECTORY};
+
+	return landlock_restrict(&(struct landlock){.places = &place, .n_places = 1});
 }
 
 int logconfine_calls(size_t address_space, const char **ret_what)
 {
-	static const struct sysfilter_list lists[] = {
+	static const struct restriction calls = {.threads = true, .lists = {
 		SYSFILTER_LIST(SCMP_ACT_ALLOW, allowed_calls),
 		SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, deadly_calls),
-	};
+	}};
 	int r;
 
 	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
@@ -74,5 +76,35 @@ int logconfine_calls(size_t address_space, const char **ret_what)
 	if (r < 0)
 		return r;
 	*ret_what = "installing the system call filter failed";
-	return restrict_calls(lists, sizeof(lists) / sizeof(lists[0]), true);
+	return restrict_calls(&calls);
+}
+
+int logconfine_logger(int directory, const char **ret_what)
+{
+	static const struct restriction calls = {.lists = {
+		SYSFILTER_LIST(SCMP_ACT_ALLOW, allowed_calls),
+		SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, deadly_calls),
+	}};
+	const struct landlock_place place = {directory, FS_OF_DIRECTORY};
+	int r = 0;
+
+	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+	*ret_what = "changing to the logger's user failed";
+	if (geteuid() == 0) {
+		r = capabilities_bound(0);
+		if (r == 0)
+			r = privilege_user(LOGGER_UID, LOGGER_UID, NULL, 0);
+	}
+	if (r < 0)
+		return r;
+	*ret_what = "dropping the capabilities failed";
+	r = restrict_capabilities();
+	if (r < 0)
+		return r;
+	*ret_what = "restricting files with landlock failed";
+	r = landlock_restrict(&(struct landlock){.places = &place, .n_places = 1, .scoped = true});
+	if (r < 0)
+		return r;
+	*ret_what = "installing the system call filter failed";
+	return restrict_calls(&calls);
 }

@@ -22,7 +22,10 @@
 #include <gantry/report.h>
 #include <gantry/role.h>
 
+#include "confine.h"
 #include "file.h"
+#include "init/config/check.h"
+#include "init/config/format.h"
 #include "init/lib/client.h"
 #include "init/lib/eventtext.h"
 #include "init/lib/member.h"
@@ -42,6 +45,7 @@
 
 struct log {
 	int directory;		/* descriptor */
+	bool confined;
 	int fd;
 	int64_t size, limit;	/* of one file, bytes */
 	char boot_id[LOG_BOOT_ID_MAX];
@@ -385,14 +389,66 @@ static bool wait_for_hangup(int timeout_ms)
 	return poll(&p, 1, timeout_ms) > 0;
 }
 
+/* The file may be of a boot whose logger was root. One with other names may be another user's: it stays as it is. */
+static int hand_over(int directory, const char *name)
+{
+	_cleanup_(cleanup_close) int fd = openat(directory, name, READ_FLAGS);
+	struct stat st;
+
+	if (fd < 0)
+		return errno == ENOENT || errno == ELOOP ? 0 : -errno;	/* a link: open_file() says so */
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_nlink != 1 || st.st_uid == LOGGER_UID)
+		return 0;
+	return fchown(fd, LOGGER_UID, LOGGER_UID) < 0 ? -errno : 0;
+}
+
+/* The directory and its files become the logger's own, and the process has them alone. */
+static int open_directory(struct log *log, const char *path)
+{
+	static const char *const names[] = {LOG_NAME, LOG_OLD_NAME};
+	int fd = logfile_directory(path, 0750), r = 0;
+
+	if (fd < 0)
+		return fd;
+	if (geteuid() == 0) {
+		for (size_t i = 0; r == 0 && i < sizeof(names) / sizeof(names[0]); i++)
+			r = hand_over(fd, names[i]);
+		if (r == 0 && fchown(fd, LOGGER_UID, LOGGER_UID) < 0)
+			r = -errno;
+	}
+	if (r < 0)
+		close(fd);
+	else
+		log->directory = fd;
+	return r;
+}
+
+/* False: PID 1 has hung up. */
+static bool confine(const struct log *log)
+{
+	const char *what;
+	int r = logconfine_logger(log->directory, &what);
+
+	if (r == 0)
+		return true;
+	fprintf(stderr, "persistent log: %s: %s; no events are written\n", what, strerror(-r));
+	wait_for_hangup(-1);
+	return false;
+}
+
 /* Retries until the log is open: if the role ended, PID 1 would only start it again. False: PID 1 has hung up. */
 static bool open_log(struct log *log, const char *path)
 {
 	for (;;) {
-		int r = log->directory >= 0 ? 0 : logfile_directory(path, 0750);
+		int r = log->directory >= 0 ? 0 : open_directory(log, path);
 
-		if (r > 0)
-			log->directory = r;
+		if (log->directory >= 0 && !log->confined) {
+			log->confined = confine(log);
+			if (!log->confined)
+				return false;
+		}
 		if (r >= 0 && (shorten(log, LOG_OLD_NAME) < 0 || shorten(log, LOG_NAME) < 0))
 			fprintf(stderr, "persistent log: exceeds log.max_bytes and could not be shortened\n");
 		if (r >= 0)

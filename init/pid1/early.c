@@ -7,13 +7,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/module.h>
+#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,6 +26,7 @@
 
 #include "early.h"
 #include "init/event/event.h"
+#include "init/lib/landlock.h"
 #include "init/lib/loop.h"
 #include "init/lib/words.h"
 
@@ -122,6 +126,35 @@ int early_mounts(void)
 				  error_words(errno));
 	umask(0022);
 	return result;
+}
+
+/* Services, and stages without a capability, use 127.0.0.1. */
+void early_loopback(void)
+{
+	struct ifreq lo = {.ifr_name = "lo"};
+	_cleanup_(cleanup_close) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool up = fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &lo) == 0;
+
+	if (up && !(lo.ifr_flags & IFF_UP)) {
+		lo.ifr_flags |= IFF_UP;
+		up = ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
+	}
+	if (!up)
+		event_say(EVENT_WARNING, "gantry", "cannot set the network interface lo up: %s", error_words(errno));
+}
+
+void early_landlock(void)
+{
+	int version = landlock_version();
+
+	if (!version)
+		event_say(EVENT_ERROR, "gantry", "this kernel has no landlock: stages are not started without it, "
+			  "except those that mount disks or run programs");
+	else if (version < LANDLOCK_WANTED)
+		event_say(EVENT_WARNING, "gantry", "this kernel's landlock is version %d, not %d: a stage that is "
+			  "broken into may %s", version, LANDLOCK_WANTED,
+			  version < 4 ? "use any TCP port, and send signals to processes of its user" :
+			  "send signals to processes of its user");
 }
 
 void early_hostname(const char *name)

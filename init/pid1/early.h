@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Setup before PID 1's loop runs, in this order: mounts, hostname, sysctls, modules. No failure here is fatal: each is
- * one event, and the boot continues. If it cannot do without the failed part, it fails where that part is needed.
+ * Setup before PID 1's loop runs, in this order: mounts, loopback, landlock, hostname, sysctls, modules. No failure
+ * here is fatal: each is one event, and the boot continues. If it cannot do without the failed part, it fails where
+ * that part is needed.
  * These functions may block.
  */
 #ifndef INIT_PID1_EARLY_H
@@ -16,6 +17,12 @@
  * mounts as they are. 0, or the negative errno of the last failed mount.
  */
 int early_mounts(void);
+
+/* Sets the network interface lo up. */
+void early_loopback(void);
+
+/* Reports what a kernel with an old landlock, or none, takes from the stages' confinement. */
+void early_landlock(void);
 
 void early_hostname(const char *name);
 

@@ -351,6 +351,8 @@ _Noreturn void init_main(int argc, char **argv)
 	own_machine = harden_own_machine();
 	clock_begin(own_machine && !hardening_kept(config, HARDENING_CLOCK));
 	event_say(EVENT_NOTICE, "gantry", "gantry %s", GANTRY_VERSION);
+	early_loopback();
+	early_landlock();
 	early_hostname(config->hostname);
 	if (own_machine)
 		harden("", config, HARDENING_FIRST);

@@ -73,6 +73,9 @@ static bool look(struct clock *c)
 
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		snprintf(c->missing, sizeof(c->missing), "chronyd is not running (%s)", c->address);
+	else if (r == -EACCES || r == -EPERM)
+		snprintf(c->missing, sizeof(c->missing), "chronyd's socket %s refuses this user: its folder must "
+			 "belong to chronyd's group, and both be writable for it", c->address);
 	else if (r == -EPROTONOSUPPORT)
 		snprintf(c->missing, sizeof(c->missing), "chronyd uses an unsupported protocol version");
 	else if (r < 0)
@@ -158,6 +161,12 @@ static const struct stage_option options[] = {
 static const char *const numbers[] = {"stratum", NULL};
 static const char *const truths[] = {"synchronised", NULL};
 
+static const struct stage_path paths[] = {
+	/* chronyd answers to a name beside its own socket */
+	{.path = CHRONY_SOCKET, .option = "socket", .access = STAGE_WRITES, .folder = true, .group = true},
+	{0},
+};
+
 const struct stage stage_clock = {
 	.type = "clock",
 	.options = options,
@@ -166,7 +175,8 @@ const struct stage stage_clock = {
 	.truths = truths,
 	.deadline_s = 0,	/* its own timeout_s ends it, `on_timeout` decides how */
 	.retry_limit = 0,
-	/* The socket and its folder are chronyd's user's and group's, and root is in no group. */
-	.capabilities = UINT64_C(1) << CAP_DAC_OVERRIDE,
+	.user = "gantry-clock",
+	.calls = STAGE_CALLS_UNIX | STAGE_CALLS_UDP,
+	.paths = paths,
 	.run = run,
 };

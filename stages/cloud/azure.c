@@ -212,11 +212,19 @@ static const struct stage_option options[] = {
 
 static const char *const takes[] = {"held-reason", NULL};
 
+static const struct stage_path paths[] = {
+	{.path = DHCP_LEASE, .access = STAGE_READS, .folder = true},
+	{0},
+};
+
 const struct stage stage_azure = {
 	.type = "azure",
 	.takes = takes,
 	.options = options,
 	.deadline_s = 300,
 	.retry_limit = 0,
+	.user = "gantry-azure",
+	.calls = STAGE_CALLS_FETCH,
+	.paths = paths,
 	.run = run,
 };

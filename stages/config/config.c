@@ -342,6 +342,11 @@ static const struct stage_option options[] = {
 
 static const char *const gives[] = {"config", "disk-key", "disk-recovery", KEPT_ARTIFACT, DIGEST_ARTIFACT, NULL};
 
+static const struct stage_path paths[] = {
+	{.option = "ca", .access = STAGE_READS},
+	{0},
+};
+
 const struct stage stage_config = {
 	.type = "config",
 	.gives = gives,
@@ -350,5 +355,8 @@ const struct stage stage_config = {
 	.deadline_s = 90,
 	.retry_limit = 0,
 	.check = check,
+	.user = "gantry-config",
+	.calls = STAGE_CALLS_FETCH,
+	.paths = paths,
 	.run = run,
 };

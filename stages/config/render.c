@@ -393,6 +393,14 @@ static const struct stage_option options[] = {
 
 static const char *const takes[] = {"config", NULL};
 
+static const struct stage_path paths[] = {
+	{.path = "/etc/passwd", .access = STAGE_READS},
+	{.path = "/etc/group", .access = STAGE_READS},
+	{.option = "files.template", .access = STAGE_READS, .folder = true},	/* and its partials */
+	{.option = "files.path", .access = STAGE_WRITES, .folder = true},
+	{0},
+};
+
 const struct stage stage_render = {
 	.type = "render",
 	.takes = takes,
@@ -401,5 +409,7 @@ const struct stage stage_render = {
 	.deadline_s = 60,
 	.retry_limit = 5,
 	.capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE,
+	.calls = STAGE_CALLS_FILES,
+	.paths = paths,
 	.run = run,
 };

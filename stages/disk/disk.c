@@ -367,7 +367,7 @@ const struct stage stage_disk = {
 	.retry_limit = 5,
 	.capabilities = UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_MKNOD | UINT64_C(1) << CAP_SYS_RESOURCE |
 			UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER,
-	.execs = true,
-	.filter = STAGE_FILTER_MOUNTS,
+	.calls = STAGE_CALLS_DISKS,
+	.unbounded = true,
 	.run = run,
 };

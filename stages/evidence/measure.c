@@ -270,6 +270,16 @@ static const struct stage_option options[] = {
 
 static const char *const takes[] = {"config", NULL};
 
+/* As root, to whom the devices belong, but with no other file of root's. */
+static const struct stage_path paths[] = {
+	{.path = "/dev/tpmrm0", .access = STAGE_WRITES},
+	{.path = TDX_DEVICE, .access = STAGE_WRITES},
+	{.path = TDX_RTMR3, .access = STAGE_WRITES},
+	{.path = TSM_REPORTS, .access = STAGE_WRITES},
+	{.path = "/sys/class/dmi/id/chassis_asset_tag", .access = STAGE_READS},
+	{0},
+};
+
 const struct stage stage_measure = {
 	.type = "measure",
 	.takes = takes,
@@ -278,5 +288,7 @@ const struct stage stage_measure = {
 	.refresh = STAGE_MEASURES,
 	.deadline_s = 180,
 	.retry_limit = 5,
+	.calls = STAGE_CALLS_FETCH | STAGE_CALLS_FILES | STAGE_CALLS_DEVICES | STAGE_CALLS_UNIX,
+	.paths = paths,
 	.run = run,
 };

@@ -57,8 +57,6 @@ static const char *prepare(void *with)
 
 	if (p->speaks && fcntl(REPORT_FD, F_SETFD, 0) < 0)
 		return "report socket";
-	if (p->user && become(p->user) < 0)
-		return "user";
 	umask(0022);
 	return NULL;
 }
@@ -129,6 +127,10 @@ static int run(struct stage_context *context)
 		report_result("no user %s", user);
 		return STAGE_NEVER;
 	}
+	if (p.user && become(p.user) < 0) {
+		report_result("user %s: %s", user, strerror(errno));
+		return STAGE_AGAIN;
+	}
 	r = run_program(&program);
 	if (r < 0) {
 		report_result("%s: %s", p.argv[0], strerror(-r));
@@ -157,6 +159,7 @@ const struct stage stage_exec = {
 	.retry_limit = 5,
 	.capabilities = UINT64_MAX,
 	.execs = true,
-	.filter = STAGE_FILTER_NONE,
+	.calls = STAGE_CALLS_ANY,
+	.unbounded = true,
 	.run = run,
 };

@@ -207,14 +207,16 @@ static const int calls[] = {
 
 static int confine(void)
 {
-	static const struct sysfilter_list lists[] = {SYSFILTER_LIST(SCMP_ACT_ALLOW, calls)};
+	static const struct restriction restriction = {.lists[0] = SYSFILTER_LIST(SCMP_ACT_ALLOW, calls)};
 	_cleanup_(cleanup_close) int folder = open(DHCP_FOLDER, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct landlock_place place = {folder, LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |
+						     LANDLOCK_ACCESS_FS_REMOVE_FILE};
+	const struct landlock with = {.places = &place, .n_places = 1, .scoped = true};
 	int r = folder < 0 ? -errno : restrict_capabilities();
 
 	if (r == 0)
-		r = landlock_restrict(folder, LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |
-				      LANDLOCK_ACCESS_FS_REMOVE_FILE, -1);
-	return r < 0 ? r : restrict_calls(lists, 1, false);
+		r = landlock_restrict(&with);
+	return r < 0 ? r : restrict_calls(&restriction);
 }
 
 int dhcp_hook_main(int argc, char **argv)

@@ -399,21 +399,3 @@ int netlink_follow(int fd, struct netlink_view *view)
 		return netlink_refresh(fd, view);
 	return r < 0 && r != -ETIMEDOUT ? r : 0;
 }
-
-int netlink_set_up(int fd, struct netlink_view *view, int index)
-{
-	struct {
-		struct nlmsghdr head;
-		struct ifinfomsg body;
-	} m = {
-		.head = {
-			.nlmsg_len = sizeof(m),
-			.nlmsg_type = RTM_NEWLINK,
-			.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
-		},
-		.body = {.ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP},
-	};
-	int r = request(fd, view, &m, sizeof(m));
-
-	return r < 0 ? r : 0;
-}

@@ -70,7 +70,4 @@ int netlink_refresh(int fd, struct netlink_view *view);
 /* Reads all available messages; refreshes if the kernel reports lost ones. 0 or negative errno. */
 int netlink_follow(int fd, struct netlink_view *view);
 
-/* Sets a link up and waits for the kernel's answer. 0 or negative errno. */
-int netlink_set_up(int fd, struct netlink_view *view, int index);
-
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stage `network`: sets lo up and waits until the network is usable: a NIC, its link, an IPv4 address, a default route
- * through it, and resolv.conf. It configures nothing else: dhcpcd runs as a service beside it, and the stage fails if
+ * Stage `network`: waits until the network is usable: a NIC, its link, an IPv4 address, a default route through it, and
+ * resolv.conf. It configures nothing: PID 1 has set lo up, and dhcpcd runs as a service beside it; the stage fails if
  * that has more rights than it should have. It waits by notification (rtnetlink, inotify); the first missing item is
  * reported every ten seconds and is the stage's result until then, so that a deadline ends it with the right reason.
  */
@@ -204,17 +204,6 @@ static int wait_network(struct wait *w)
 	}
 }
 
-static int lo_up(struct wait *w)
-{
-	for (size_t i = 0; i < NETLINK_LINKS_MAX; i++) {
-		const struct netlink_link *l = &w->view.links[i];
-
-		if (l->index && (l->flags & IFF_LOOPBACK))
-			return l->flags & IFF_UP ? 0 : netlink_set_up(w->netlink, &w->view, l->index);
-	}
-	return -ENODEV;
-}
-
 static int run(struct stage_context *context)
 {
 	static struct wait w;
@@ -233,9 +222,6 @@ static int run(struct stage_context *context)
 		report_result("rtnetlink: %s", strerror(-r));
 		return STAGE_AGAIN;
 	}
-	r = lo_up(&w);
-	if (r < 0)
-		report_event(EVENT_WARNING, "setting lo up failed: %s", strerror(-r));
 	r = wait_network(&w);
 	if (r < 0) {
 		report_result("rtnetlink: %s", strerror(-r));
@@ -253,11 +239,19 @@ static const struct stage_option options[] = {
 	{0},
 };
 
+static const struct stage_path paths[] = {
+	{.path = "/etc/resolv.conf", .option = "resolv_conf", .access = STAGE_READS, .folder = true},
+	{.path = "/proc", .access = STAGE_READS},	/* dhcpcd's rights */
+	{0},
+};
+
 const struct stage stage_network = {
 	.type = "network",
 	.options = options,
 	.deadline_s = 120,
 	.retry_limit = 0,
-	.capabilities = UINT64_C(1) << CAP_NET_ADMIN,
+	.user = "gantry-network",
+	.calls = STAGE_CALLS_NETLINK,
+	.paths = paths,
 	.run = run,
 };

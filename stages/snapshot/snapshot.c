@@ -261,6 +261,20 @@ static int sync_into_directory(const struct stage_context *context, struct snaps
 	return r;
 }
 
+/* The directory may be new, and the folder above it belongs to others. */
+static int prepare(struct stage_context *context)
+{
+	struct snapshot_settings settings = { 0 };
+	struct directory d = DIRECTORY_CLOSED;
+	int r = read_settings(context, &settings);
+
+	if (r != SNAPSHOT_GO_ON)
+		return r;
+	r = directory_open(&d, settings.directory, settings.uid, settings.gid);
+	directory_close(&d);
+	return r ? attempt_end_disk(r, d.reason) : STAGE_DONE;
+}
+
 static int run(struct stage_context *context)
 {
 	struct snapshot_settings settings = { 0 };
@@ -293,6 +307,14 @@ static const struct stage_option options[] = {
 static const char *const takes[] = { "config", NULL };
 static const char *const numbers[] = { "files", NULL };
 
+static const struct stage_path paths[] = {
+	{ .option = "directory", .access = STAGE_WRITES },
+	{ .path = CA_DEFAULT, .option = "ca", .access = STAGE_READS },
+	{ .path = "/etc/passwd", .access = STAGE_READS },
+	{ .path = "/etc/group", .access = STAGE_READS },
+	{ .path = NULL },
+};
+
 const struct stage stage_snapshot = {
 	.type = "snapshot",
 	.takes = takes,
@@ -306,5 +328,8 @@ const struct stage stage_snapshot = {
 	 */
 	.capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER |
 			UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_SETUID | UINT64_C(1) << CAP_SETGID,
+	.calls = STAGE_CALLS_FETCH | STAGE_CALLS_FILES | STAGE_CALLS_WORKERS,
+	.paths = paths,
+	.prepare = prepare,
 	.run = run,
 };

@@ -16,6 +16,7 @@ import threading
 import time
 
 from patience import PATIENCE
+from support import group_lines, passwd_lines
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))
@@ -37,9 +38,8 @@ for n in poweroff reboot halt gantryctl; do ln -s /init run/$n; done
 mkdir opt; for n in poweroff reboot halt gantryctl; do ln -s /init opt/$n; done
 mount --bind "$3" t
 cp t/boot.json etc/gantry/boot.json
-printf 'root:x:0:0::/:/bin/sh\nreth:x:1001:1001::/:/bin/false\ngantry-api:x:900:900::/:/bin/false\n' > etc/passwd
-printf 'root:x:0:\nreth:x:1001:\neth:x:1002:reth\ngantry-api:x:900:\n' > etc/group
-ip link set lo up
+printf 'root:x:0:0::/:/bin/sh\nreth:x:1001:1001::/:/bin/false\n%s' "$5" > etc/passwd
+printf 'root:x:0:\nreth:x:1001:\neth:x:1002:reth\n%s' "$6" > etc/group
 exec chroot "$R" /init
 """
 
@@ -106,7 +106,7 @@ class Pid1:
         self.process = subprocess.Popen(
             [*wrap, "sh", "-c", join + 'exec "$@"', "join", "unshare", "--fork", "--kill-child", "--pid",
              "--mount", "--net", "--uts", "--ipc", "--cgroup", "sh", "-c", SETUP, "setup", self.root, INIT, self.shared,
-             " ".join(devices)],
+             " ".join(devices), passwd_lines(), group_lines()],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()

@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -18,6 +19,8 @@ import time
 from patience import PATIENCE
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, TOP)
+from qemu.accounts import ACCOUNTS
 INIT = os.environ.get('GANTRY_INIT', os.path.join(TOP, 'build', 'init'))
 
 EVENT, PROGRESS, RESULT, GIVE, TAKE, STARTED, TAKEN, ABSENT, FACTS, CHANGED, FLAGS = range(1, 12)
@@ -28,6 +31,33 @@ SKIPPED = 1
 BODY_MAX, FACTS_MAX = 2048, 1024
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 DONE, AGAIN, NEVER = 0, 75, 125
+
+
+def passwd_lines():
+    """The accounts of Gantry's own processes, as an image has them."""
+    return ''.join(f'{name}:x:{uid}:{uid}::/var/empty:/sbin/nologin\n' for name, uid in ACCOUNTS.items())
+
+
+def group_lines():
+    return ''.join(f'{name}:x:{uid}:\n' for name, uid in ACCOUNTS.items())
+
+
+def _with_accounts():
+    """A mount namespace of this process' own, in which this machine has these accounts, too."""
+    if os.geteuid() != 0 or _with_accounts.done:
+        return
+    private_mounts()
+    for path, lines in (('/etc/passwd', passwd_lines()), ('/etc/group', group_lines())):
+        with open(path, 'a+', encoding='utf-8') as file, tempfile.NamedTemporaryFile('w', encoding='utf-8') as new:
+            file.seek(0)
+            new.write(file.read() + lines)
+            new.flush()
+            os.chmod(new.name, 0o644)
+            run('mount', '--bind', new.name, path)
+    _with_accounts.done = True
+
+
+_with_accounts.done = False
 
 
 def waits(seconds):
@@ -95,6 +125,7 @@ class Stage:
     missing is answered only by give()). Use as a context manager: what is left running at the end is killed."""
 
     def __init__(self, kind, options=None, *, name=None, artifacts=None, environment=None, program=None, mode=None):
+        _with_accounts()
         self.artifacts = dict(artifacts or {})
         self.events, self.lines, self.progress, self.given = [], [], [], {}
         self.results, self.broken, self.asked = [], [], []

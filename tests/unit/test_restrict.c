@@ -7,6 +7,8 @@
 #include <linux/landlock.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include <seccomp.h>
@@ -37,16 +39,18 @@ static int error_of(long r)
 	return r < 0 ? errno : 0;
 }
 
-static const int allowed[] = {SCMP_SYS(exit_group), SCMP_SYS(getpid)};
+/* ptrace() is one that ends a process which does not list it. */
+static const int allowed[] = {SCMP_SYS(exit_group), SCMP_SYS(getpid), SCMP_SYS(ptrace)};
 static const int other[] = {SCMP_SYS(getppid)};
 
 static int restricted(void)
 {
-	const struct sysfilter_list lists[] = {
-		SYSFILTER_LIST(SCMP_ACT_ALLOW, allowed), SYSFILTER_LIST(SCMP_ACT_ERRNO(EINVAL), other),
+	const struct restriction calls = {
+		.lists = {SYSFILTER_LIST(SCMP_ACT_ALLOW, allowed), SYSFILTER_LIST(SCMP_ACT_ERRNO(EINVAL), other)},
+		.arguments = {{SCMP_ACT_ALLOW, SCMP_SYS(socket), 0, ~0ULL, AF_INET}},
 	};
 
-	return restrict_capabilities() < 0 ? 90 : restrict_calls(lists, 2, false) < 0 ? 91 : 0;
+	return restrict_capabilities() < 0 ? 90 : restrict_calls(&calls) < 0 ? 91 : 0;
 }
 
 static int call_allowed(void)
@@ -91,12 +95,30 @@ static int executable_memory(void)
 	return r ? r : error_of(syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 }
 
+static int call_listed_and_of_an_intruder(void)
+{
+	int r = restricted();
+
+	return r ? r : error_of(syscall(SYS_ptrace, PTRACE_TRACEME, 0, NULL, NULL));
+}
+
+static int call_by_its_argument(void)
+{
+	int r = restricted();
+
+	if (!r && syscall(SYS_socket, AF_INET, SOCK_STREAM, 0) < 0)
+		return 92;
+	return r ? r : error_of(syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0));
+}
+
 TEST(only_listed_calls_work_and_those_of_an_intruder_end_the_process)
 {
 	CHECK_INT(status_of(call_allowed), 0);
 	CHECK_INT(status_of(call_of_another_list), EINVAL);
 	CHECK_INT(status_of(call_of_no_list), EPERM);
 	CHECK_INT(status_of(call_of_an_intruder), 1000 + SIGSYS);
+	CHECK_INT(status_of(call_listed_and_of_an_intruder), 0);
+	CHECK_INT(status_of(call_by_its_argument), EPERM);
 }
 
 TEST(memory_is_never_executable)
@@ -107,10 +129,10 @@ TEST(memory_is_never_executable)
 
 static int without_restrict_capabilities(void)
 {
-	const struct sysfilter_list list = SYSFILTER_LIST(SCMP_ACT_ALLOW, allowed);
+	const struct restriction calls = {.lists = {SYSFILTER_LIST(SCMP_ACT_ALLOW, allowed)}};
 
 	(void)!syscall(SYS_setresuid, 65534, 65534, 65534);
-	return restrict_calls(&list, 1, false) < 0 ? 0 : 1;
+	return restrict_calls(&calls) < 0 ? 0 : 1;
 }
 
 /* The filter does not set no_new_privs behind its caller's back. */
@@ -159,10 +181,17 @@ static char directory[] = "/tmp/test-restrict-XXXXXX";
 
 static int files_of_one_directory(void)
 {
-	int at = open(directory, O_PATH | O_CLOEXEC);
+	const struct landlock_place places[] = {
+		{open(directory, O_PATH | O_CLOEXEC), LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG},
+		{open("/etc/group", O_PATH | O_CLOEXEC), LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR},
+		{-1, 0},
+	};
+	int at = places[0].fd;
 
-	if (privilege_no_new() < 0 || landlock_restrict(at, LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG, -1) < 0)
+	if (privilege_no_new() < 0 || landlock_restrict(&(struct landlock){.places = places, .n_places = 3}) < 0)
 		return 2;
+	if (open("/etc/group", O_RDONLY) < 0)
+		return 6;
 	if (openat(at, "file", O_WRONLY | O_CREAT, 0600) < 0)
 		return 3;
 	if (openat(at, "file", O_RDONLY) >= 0 || openat(at, "file", O_WRONLY | O_TRUNC) >= 0)
@@ -174,14 +203,38 @@ static int files_of_one_directory(void)
 
 static int no_file(void)
 {
-	if (privilege_no_new() < 0 || landlock_restrict(-1, 0, -1) < 0)
+	if (privilege_no_new() < 0 || landlock_restrict(&(struct landlock){0}) < 0)
 		return 2;
 	return open("/etc/passwd", O_RDONLY) < 0 && errno == EACCES ? 0 : 3;
 }
 
-TEST(landlock_leaves_one_directory_or_no_file_at_all)
+/* As uid 0 with all capabilities. */
+static int signals_stay_inside(void)
 {
-	if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) < 3)
+	pid_t child;
+
+	if (privilege_no_new() < 0 || landlock_restrict(&(struct landlock){.scoped = true}) < 0)
+		return 2;
+	if (kill(getppid(), 0) == 0 || errno != EPERM)
+		return 3;
+	child = fork();
+	if (child == 0) {
+		for (;;)
+			pause();
+	}
+	return kill(child, SIGKILL) < 0 ? 4 : 0;
+}
+
+TEST(landlock_keeps_signals_from_processes_outside)
+{
+	if (landlock_version() < 6)
+		SKIP("this kernel's landlock knows no scopes");
+	CHECK_INT(status_of(signals_stay_inside), 0);
+}
+
+TEST(landlock_leaves_the_places_of_its_list_or_no_file_at_all)
+{
+	if (landlock_version() < 3)
 		SKIP("this kernel has no landlock that knows of truncation");
 	CHECK(mkdtemp(directory) != NULL);
 	CHECK_INT(status_of(files_of_one_directory), 0);

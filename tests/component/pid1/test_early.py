@@ -42,6 +42,11 @@ class EarlyTest(unittest.TestCase):
             self.assertEqual(modes, ["1777", "1777", "755", "755"])
             self.assertEqual(gantry.inside("/bin/readlink", "/dev/fd").stdout.strip(), "/proc/self/fd")
 
+    def test_lo_is_up(self):
+        with pid1.Pid1({}) as gantry:
+            gantry.wait("gantry", "booted")
+            self.assertIn("LOOPBACK,UP", gantry.inside("/usr/bin/ip", "link", "show", "lo").stdout)
+
     def test_what_is_mounted_already_stays(self):
         # the harness has mounted its own /dev
         with pid1.Pid1({}) as gantry:

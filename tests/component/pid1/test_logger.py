@@ -8,8 +8,11 @@ import tempfile
 import unittest
 
 from fake_control import FakeControl, wait_for
+from intruder import KILL, NEWUSER, OPENAT, UNSHARE, Intruder
 from patience import PATIENCE
 from support import waits
+
+from qemu.accounts import ACCOUNTS
 
 
 class LoggerTest(unittest.TestCase):
@@ -57,6 +60,34 @@ class Log(LoggerTest):
         self.assertEqual((events[-1]["text"], events[-1]["source"], events[-1]["fields"]), ("later", "disk", {"attempt": 1}))
         self.assertEqual(os.stat(self.directory).st_mode & 0o777, 0o750)
         self.assertEqual(os.stat(self.path).st_mode & 0o777, 0o640)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root changes its user")
+    def test_it_has_its_own_user_no_capability_and_its_directory_alone(self):
+        os.makedirs(self.directory)
+        with open(self.path, "w", encoding="ascii") as file:        # of a boot whose logger was root
+            file.write('{"boot_id":"a","opened_at":"1970-01-01T00:00:00.000Z","version":"0","continued":false}\n')
+        secret = os.path.join(self.folder.name, "secret")
+        with open(secret, "w", encoding="ascii") as file:
+            file.write("of root")
+        os.chmod(secret, 0o600)
+        logger = self.logger()
+        logger.add("first")
+        logger.start()
+        wait_for(lambda: len(self.seqs()) == 1, "the event")
+        with open(f"/proc/{logger.process.pid}/status", encoding="ascii") as file:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        uid = ACCOUNTS["gantry-logger"]
+        self.assertEqual((status["Uid"].split(), status["Groups"].split()), ([str(uid)] * 4, []))
+        self.assertEqual({int(status[name], 16) for name in ("CapPrm", "CapEff", "CapBnd")}, {0})
+        self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
+        self.assertEqual({os.stat(path).st_uid for path in (self.directory, self.path)}, {uid})
+        attacker = Intruder(logger.process.pid)
+        for path, flags in ((secret, os.O_RDONLY), ("/etc/passwd", os.O_RDONLY),
+                            (self.folder.name + "/new", os.O_CREAT | os.O_WRONLY)):
+            self.assertEqual(attacker.error(OPENAT, -100, path, flags, 0o600), "EACCES", path)
+        self.assertEqual(attacker.error(KILL, 1, 0), "EPERM")
+        self.assertEqual(attacker.error(UNSHARE, NEWUSER), "SIGSYS")
+        logger.process.wait()
 
     def test_at_the_end_of_file_everything_sent_is_in_the_log(self):
         logger = self.logger().start()

@@ -17,6 +17,9 @@ pidfile {folder}/chronyd.pid
 '''
 
 
+CHRONYD = 65534      # nobody and nogroup of this machine
+
+
 class Clock(PeerTest):
     def setUp(self):
         private_network()

@@ -45,13 +45,6 @@ class Network(unittest.TestCase):
             self.assertEqual(stage.result, '10.0.0.4/24 via 10.0.0.1 on eth0')
             self.assertEqual(stage.facts, {'interface': 'eth0', 'address': '10.0.0.4/24', 'gateway': '10.0.0.1'})
 
-    def test_loopback_is_set_up(self):
-        run('ip', 'link', 'set', 'lo', 'down')
-        with Stage('network', self.options()) as stage:
-            stage.wait_result('no network interface')
-            self.assertIn('LOOPBACK,UP', run('ip', 'link', 'show', 'lo'))
-            self.assertIn('127.0.0.1/8', run('ip', 'address', 'show', 'lo'))
-
     def test_a_named_interface_is_the_one_waited_for(self):
         run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth1')
         for name, address in (('eth0', '10.1.0.4/24'), ('eth1', '10.2.0.4/24')):

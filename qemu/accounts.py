@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The accounts of an image: root, those of Gantry's own processes and of the programs it brings along, and the configuration's users."""
+
+# as predefined_accounts of init/config/format.c has them; docs/rights.md says which process is which
+ACCOUNTS = {"gantry-api": 900, "gantry-log": 901, "gantry-network": 902, "gantry-azure": 903, "gantry-clock": 904,
+          "gantry-config": 905, "gantry-logger": 906, "dhcpcd": 950, "chrony": 951}
+LOGIN_SHELL = "/bin/gantryctl"      # root's: there is no shell in this image
+FIRST_FREE_GID = 2000               # for groups that no user owns
+
+
+def accounts(config):
+    """/etc/passwd and /etc/group."""
+    passwd = [("root", 0, 0, "/root"), *((name, uid, uid, "/var/empty") for name, uid in ACCOUNTS.items())]
+    groups = {"root": (0, []), **{name: (uid, []) for name, uid in ACCOUNTS.items()}}
+    for user in config.get("users", []):
+        passwd.append((user["name"], user["uid"], user["gid"], "/var/empty"))
+        groups.setdefault(user["name"], (user["gid"], []))
+    for user in config.get("users", []):
+        for name in user.get("groups", []):
+            if name not in groups:
+                taken = {gid for gid, _ in groups.values()}
+                groups[name] = (next(gid for gid in range(FIRST_FREE_GID, 65000) if gid not in taken), [])
+            groups[name][1].append(user["name"])
+    shells = {"root": LOGIN_SHELL}
+    lines = "".join(f"{name}:x:{uid}:{gid}::{home}:{shells.get(name, '/sbin/nologin')}\n" for name, uid, gid, home in passwd)
+    group_lines = "".join(f"{name}:x:{gid}:{','.join(members)}\n" for name, (gid, members) in groups.items())
+    return lines, group_lines

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an attacker can do who runs code in a stage: nothing but what the stage itself does. Each stage runs for real, as root
+starts it, and is broken into while it waits (intruder.py)."""
+
+import os
+import socket
+import unittest
+
+import intruder
+from intruder import Intruder
+from support import NEVER, Stage, private_network, run, temporary_folder
+
+from qemu.accounts import ACCOUNTS
+
+NO_SUCH_LUN = 16000
+SIGCHLD = 17
+
+
+def identity(pid):
+    """(user, groups, capabilities, no_new_privs, seccomp mode) of a process."""
+    with open(f'/proc/{pid}/status', encoding='utf-8') as file:
+        fields = dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
+    uids, gids = set(fields['Uid'].split()), set(fields['Gid'].split())
+    assert len(uids) == 1 and len(gids) == 1, (uids, gids)
+    capabilities = {int(fields[name], 16) for name in ('CapPrm', 'CapEff', 'CapBnd')}
+    assert len(capabilities) == 1, capabilities
+    return (int(uids.pop()), fields['Groups'].split(), capabilities.pop(), fields['NoNewPrivs'], fields['Seccomp'])
+
+
+class Rights(unittest.TestCase):
+    def setUp(self):
+        private_network()
+        self.folder = temporary_folder(self)
+        self.silent = socket.create_server(('127.0.0.1', 0))
+        self.addCleanup(self.silent.close)
+        self.program = self.file('program', 0o755)
+        self.secret = self.file('secret', 0o600)
+        os.mkdir(f'{self.folder}/own')
+        os.chown(f'{self.folder}/own', 3123, 3123)
+        os.chmod(f'{self.folder}/own', 0o770)
+
+    def file(self, name, mode):
+        path = f'{self.folder}/{name}'
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write('of root\n')
+        os.chmod(path, mode)
+        return path
+
+    def waiting(self, kind):
+        """The stage, and what it says or asks for when it waits."""
+        template = {'template': f'{self.folder}/own/t', 'path': f'{self.folder}/own/out'}
+        options, artifact, result = {
+            'network': ({'interface': 'none0', 'resolv_conf': f'{self.folder}/resolv.conf'}, None, 'no network interface'),
+            'azure': ({'state': 'NotReady'}, 'held-reason', None),
+            'clock': ({'socket': f'{self.folder}/own/chronyd.sock', 'timeout_s': 0}, None, 'chronyd is not running'),
+            'config': ({'url': f'http://127.0.0.1:{self.silent.getsockname()[1]}/'}, None, None),
+            'render': ({'files': [template]}, 'config', None),
+            'measure': ({'target': 'pcr14', 'tcti': 'device:/none'}, 'config', None),
+            'snapshot': ({'bucket': 'bucket', 'directory': f'{self.folder}/own/db'}, 'config', None),
+            'disk': ({'lun': NO_SUCH_LUN}, None, 'did not appear'),
+        }[kind]
+        stage = Stage(kind, options)
+        if artifact:
+            stage.wait_for(lambda: stage.asked == [artifact], f'take of {artifact}')
+        elif result:
+            stage.wait_result(result)
+        else:
+            self.silent.settimeout(20)
+            stage.connection = self.silent.accept()[0]
+            stage.connection.recv(100)
+        return stage
+
+    def attack(self, kind, number, *arguments):
+        with self.waiting(kind) as stage:
+            return self.inside(stage, number, *arguments)
+
+    def inside(self, stage, *call):
+        attacker = Intruder(stage.pid)
+        error = attacker.error(*call)
+        if attacker.ended:
+            stage.status = -attacker.ended
+        return error
+
+    BOUNDED = ('network', 'azure', 'clock', 'config', 'render', 'measure', 'snapshot')
+    OTHERS = (*BOUNDED, 'disk')
+    OWN_USER = ('network', 'azure', 'clock', 'config')
+
+    def test_it_runs_as_its_own_user_without_a_capability(self):
+        for kind in self.OWN_USER:
+            with self.subTest(kind), self.waiting(kind) as stage:
+                groups = ['3123'] if kind == 'clock' else []
+                self.assertEqual(identity(stage.pid), (ACCOUNTS[f'gantry-{kind}'], groups, 0, '1', '2'))
+
+    def test_it_cannot_replace_what_root_executes(self):
+        for kind in self.BOUNDED:
+            with self.subTest(kind):
+                self.assertEqual(self.attack(kind, intruder.OPEN, self.program, os.O_WRONLY), 'EACCES')
+                self.assertIn(self.attack(kind, intruder.RENAME, self.program, self.program + '.old'), ('EACCES', 'EPERM'))
+
+    def test_it_cannot_read_what_only_root_may_read(self):
+        for kind in self.BOUNDED:
+            with self.subTest(kind):
+                self.assertEqual(self.attack(kind, intruder.OPEN, self.secret, os.O_RDONLY), 'EACCES')
+
+    def test_it_cannot_signal_pid_1(self):
+        for kind in self.BOUNDED:
+            with self.subTest(kind):
+                self.assertEqual(self.attack(kind, intruder.KILL, 1, 0), 'EPERM')
+
+    def test_it_cannot_make_a_namespace(self):
+        for kind in self.OTHERS:
+            with self.subTest(kind):
+                self.assertEqual(self.attack(kind, intruder.UNSHARE, intruder.NEWUSER), 'SIGSYS')
+                self.assertIn(self.attack(kind, intruder.CLONE, intruder.NEWUSER | SIGCHLD), ('SIGSYS', 'EPERM'))
+
+    def test_it_cannot_start_a_program(self):
+        for kind in self.BOUNDED:
+            with self.subTest(kind):
+                self.assertEqual(self.attack(kind, intruder.EXECVE, '/bin/true', 0, 0), 'SIGSYS')
+
+    def test_only_those_that_fetch_have_a_network(self):
+        for kind in self.BOUNDED:
+            with self.subTest(kind):
+                error = self.attack(kind, intruder.SOCKET, socket.AF_INET, socket.SOCK_STREAM, 0)
+                self.assertEqual(error, 'EPERM' if kind in ('network', 'render') else '')
+
+    def with_passwd(self, lines):
+        with Stage('network', {}) as stage:         # its accounts come first, this file over them
+            stage.kill()
+        run('umount', '/etc/passwd')
+        with open(f'{self.folder}/passwd', 'w', encoding='utf-8') as file:
+            file.write(lines)
+        run('mount', '--bind', f'{self.folder}/passwd', '/etc/passwd')
+
+    def test_an_account_that_the_image_lacks_is_the_reason(self):
+        self.with_passwd('root:x:0:0::/:/bin/sh\n')
+        for kind in self.OWN_USER:
+            with Stage(kind, {'url': 'http://127.0.0.1:1/'} if kind == 'config' else {}) as stage:
+                self.assertEqual(stage.wait(), NEVER)
+                self.assertEqual(stage.result, f'looking up user gantry-{kind} in /etc/passwd failed: not there')
+
+    def test_an_account_with_uid_0_is_refused(self):
+        self.with_passwd('gantry-network:x:0:902::/:/bin/sh\n')
+        with Stage('network', {}) as stage:
+            self.assertEqual(stage.wait(), NEVER)
+            self.assertEqual(stage.result, 'looking up user gantry-network in /etc/passwd failed: Operation not permitted')
+
+
+if __name__ == '__main__':
+    unittest.main()
