@@ -23,6 +23,7 @@ static const struct role by_argument[] = {
 	{"launch", launch_main},
 	{"container-tidy", container_tidy_main},
 	{"steps", steps_main},
+	{"await", await_main},
 	{"api", api_main},
 	{"api-tls", front_main},
 	{"api-store", store_main},

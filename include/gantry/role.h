@@ -15,6 +15,7 @@ int service_log_main(int argc, char **argv);		/* init/log/service.c */
 int launch_main(int argc, char **argv);			/* init/launch/launch.c */
 int container_tidy_main(int argc, char **argv);		/* init/container/tidy.c */
 int steps_main(int argc, char **argv);			/* init/launch/steps.c */
+int await_main(int argc, char **argv);			/* init/launch/await.c */
 int ctl_main(int argc, char **argv);			/* gantryctl, and check; init/ctl/ctl.c */
 int power_main(int argc, char **argv);			/* poweroff, reboot, halt; init/ctl/ctl.c */
 

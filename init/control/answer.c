@@ -13,6 +13,7 @@
 #include "connection.h"
 #include "init/event/event.h"
 #include "init/lib/fdpass.h"
+#include "init/lib/inbox.h"
 #include "init/node/refresh-run.h"
 
 #define MESSAGES_A_TURN 64
@@ -66,11 +67,9 @@ void connection_drop(struct connection *c)
 	int fd = c->source.fd;
 
 	loop_remove(&c->source);
-	if (fd >= 0)
-		close(fd);
+	inbox_close(fd);
 	for (size_t i = 0; c->role && i < HAND_MAX; i++)
-		if (c->hands[i] >= 0)
-			close(c->hands[i]);
+		inbox_close(c->hands[i]);
 	*c = (struct connection){.source = LOOP_SOURCE_INIT};
 }
 

@@ -11,6 +11,7 @@
 
 #include "connection.h"
 #include "init/event/event.h"
+#include "init/lib/inbox.h"
 #include "init/lib/loop.h"
 #include "init/lib/unixsock.h"
 
@@ -94,7 +95,7 @@ static void admit(int fd)
 	}
 	if (r < 0) {
 		connection_end(fd, r);
-		close(fd);
+		inbox_close(fd);
 	}
 }
 
@@ -171,7 +172,7 @@ int control_adopt(int fd, unsigned permissions, const char *role, const char *so
 	init_table();
 	r = add(ACCEPTED_MAX, CONNECTIONS_MAX, fd, permissions, role, source, 0);
 	if (r < 0)
-		close(fd);
+		inbox_close(fd);
 	return r;
 }
 
@@ -182,13 +183,12 @@ void control_hand(const char *role, enum control_hand hand, int fd)
 
 		if (c->source.fd < 0 || c->closing || strcmp(c->role, role) != 0)
 			continue;
-		if (c->hands[hand] >= 0)
-			close(c->hands[hand]);
+		inbox_close(c->hands[hand]);
 		c->hands[hand] = fd;
 		loop_want(&c->source, c->source.events | EPOLLOUT);
 		return;
 	}
-	close(fd);
+	inbox_close(fd);
 }
 
 void control_close_subscribers(void)

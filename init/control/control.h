@@ -37,7 +37,7 @@ struct control_row {
 	enum control_kind kind;
 	unsigned permission;	/* enum control_permission */
 	bool bytes;		/* the body may contain NULs */
-	bool fd;		/* exactly one descriptor is attached; perform() takes it over, also on failure */
+	bool fd;		/* one descriptor is attached, a sealed memfd or Unix socket; perform() takes it over */
 	/* Returns the argument of CONTROL_END: 0, an act's id, or negative errno. */
 	int64_t (*perform)(const struct control_request *request);
 };

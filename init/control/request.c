@@ -10,7 +10,7 @@
 
 #include "connection.h"
 #include "init/event/event.h"
-#include "init/lib/fdpass.h"
+#include "init/lib/inbox.h"
 #include "init/lib/loop.h"
 #include "init/node/whose.h"
 #include "init/process/processes.h"
@@ -104,8 +104,8 @@ static void take_request(struct connection *c, const struct control_head *head, 
 			  row->fd != (fd >= 0) || (!row->bytes && strlen(body) != head->size) ? -EBADMSG : 0;
 
 	c->answer = ANSWER_END;
-	if (refused && fd >= 0)
-		close(fd);
+	if (refused)
+		inbox_close(fd);
 	c->result = refused ? refused :
 		    row->perform(&(struct control_request){.from = c, .head = head, .body = body, .fd = fd});
 	c->barrier = event_last();
@@ -116,19 +116,19 @@ int connection_receive(struct connection *c)
 	char body[CONTROL_BODY_MAX + 1];
 	struct control_head head;
 	struct iovec iov[] = {{&head, sizeof(head)}, {body, CONTROL_BODY_MAX}};
-	struct fd_received received;
-	/* A client that connected by the path attaches nothing: PID 1 does not even open it. */
-	ssize_t n = fd_receive(c->source.fd, iov, 2, c->role != NULL, &received, MSG_DONTWAIT);
+	struct inbox_message received;
+	/* A client that connected by the path attaches nothing. */
+	ssize_t n = inbox_receive(c->source.fd, iov, 2, c->role ? INBOX_MEMFD | INBOX_SOCKET : INBOX_NOTHING,
+				  &received);
 
 	if (n == -EAGAIN || n == -EINTR)
 		return 0;
-	if (n <= 0) {
-		fd_close(&received);
+	if (n < 0 || (n == 0 && !received.removed)) {
 		connection_drop(c);
 		return -1;
 	}
 	if ((size_t)n < sizeof(head) || received.cut || head.size != (size_t)n - sizeof(head)) {
-		fd_close(&received);
+		inbox_close(received.fd);
 		event_count_drop(c->role ? c->event_source : "control");
 		c->result = -EBADMSG;
 		c->answer = ANSWER_END;
@@ -137,7 +137,7 @@ int connection_receive(struct connection *c)
 	}
 	body[head.size] = '\0';
 	c->active_ns = loop_now_ns();
-	take_request(c, &head, body, received.fds[0]);
+	take_request(c, &head, body, received.fd);
 	return 1;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Implements eventsock.h. Each turn reads a bounded number of datagrams: a flood fills the socket's queue and blocks
- * its senders, not the loop.
+ * its senders, not the loop. Descriptors that come with one are dropped without PID 1 (inbox.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,11 +14,11 @@
 #include "datagram.h"
 #include "event.h"
 #include "eventsock.h"
+#include "init/lib/inbox.h"
 #include "init/lib/loop.h"
 #include "init/lib/unixsock.h"
 #include "sender.h"
 
-#define DATAGRAMS_A_CALL 16
 #define DATAGRAMS_A_TURN 256
 #define QUEUE_PATH      "/proc/sys/net/unix/max_dgram_qlen"
 #define QUEUE_LENGTH    512
@@ -26,35 +26,12 @@
 static struct loop_source source = LOOP_SOURCE_INIT;
 static const char *(*whose)(int pid);
 
-/* Pages of buffers that no datagram reaches are never touched; each call's output is in arrays of its own. */
-static char bytes[DATAGRAMS_A_CALL][DATAGRAM_MAX + 1];	/* one more, to recognize longer datagrams */
-static union {
-	struct cmsghdr align;
-	char bytes[CMSG_SPACE(sizeof(struct ucred))];
-} controls[DATAGRAMS_A_CALL];
-static struct iovec parts[DATAGRAMS_A_CALL];
-static struct mmsghdr messages[DATAGRAMS_A_CALL];
-
 /* A cache of the nodes of pids, which are read from /proc; for one turn only, because pids are reused. */
 #define NAMES_KEPT 16
 static struct {
 	int pid;
 	char name[EVENT_SOURCE_MAX + 1];
 } names[NAMES_KEPT];
-
-static int sender_pid(struct msghdr *message)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-		struct ucred who;
-
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS &&
-		    c->cmsg_len == CMSG_LEN(sizeof(who))) {
-			memcpy(&who, CMSG_DATA(c), sizeof(who));
-			return who.pid;
-		}
-	}
-	return 0;
-}
 
 static const char *sender_name(int pid)
 {
@@ -72,34 +49,33 @@ static const char *sender_name(int pid)
 	return names[i].name;
 }
 
-static void take(struct msghdr *message, const char *datagram, size_t size, int64_t now_ns)
+static void take(int pid, const char *bytes, size_t size, int64_t now_ns)
 {
-	const char *name = sender_name(sender_pid(message));
+	const char *name = sender_name(pid);
 	static struct datagram d;
 
 	if (!sender_may(sender_find(name), now_ns))
 		return;
-	datagram_read(&d, datagram, size);
+	datagram_read(&d, bytes, size);
 	event_add(d.level, EVENT_MESSAGE, name, d.text, d.text_size, d.fields, d.fields_size);
 }
 
 static void receive(int most)
 {
+	static char bytes[DATAGRAM_MAX + 1];	/* one more, to recognize longer datagrams */
 	int64_t now_ns = loop_now_ns();
-	int taken = 0, n = DATAGRAMS_A_CALL;
+	int removals = 0;
 
 	memset(names, 0, sizeof(names));
-	while (taken < most && n == DATAGRAMS_A_CALL) {
-		for (int i = 0; i < DATAGRAMS_A_CALL; i++) {
-			parts[i] = (struct iovec){bytes[i], sizeof(bytes[i])};
-			messages[i].msg_hdr = (struct msghdr){
-				.msg_iov = &parts[i], .msg_iovlen = 1,
-				.msg_control = &controls[i], .msg_controllen = sizeof(controls[i])};
-		}
-		n = recvmmsg(source.fd, messages, DATAGRAMS_A_CALL, MSG_DONTWAIT, NULL);
-		for (int i = 0; i < n; i++)
-			take(&messages[i].msg_hdr, bytes[i], messages[i].msg_len, now_ns);
-		taken += n;
+	for (int i = 0; i < most && removals < INBOX_REMOVALS; i++) {
+		struct iovec part = {bytes, sizeof(bytes)};
+		struct inbox_message message;
+		ssize_t n = inbox_receive(source.fd, &part, 1, INBOX_NOTHING, &message);
+
+		if (n < 0)
+			return;
+		removals += message.removed;
+		take(message.sender.pid, bytes, (size_t)n, now_ns);
 	}
 }
 
@@ -113,7 +89,7 @@ static void ready(struct loop_source *s, uint32_t events)
 void eventsock_drain(void)
 {
 	if (source.fd >= 0)
-		receive(QUEUE_LENGTH + DATAGRAMS_A_CALL);
+		receive(QUEUE_LENGTH + 1);
 }
 
 static int bind_socket(const char *path)

@@ -12,7 +12,7 @@
 
 union room {
 	struct cmsghdr head;
-	char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * FDPASS_MAX)];
+	char bytes[CMSG_SPACE(sizeof(int) * FDPASS_MAX)];
 };
 
 int fd_send(int socket, const struct iovec *parts, size_t n_parts, const int *fds, size_t n_fds, int flags)
@@ -52,12 +52,11 @@ static void take_rights(struct cmsghdr *head, size_t most, struct fd_received *r
 	}
 }
 
-static ssize_t receive(int socket, struct iovec *parts, size_t n_parts, size_t most, size_t for_sender,
-		       struct fd_received *ret, int flags)
+ssize_t fd_receive(int socket, struct iovec *parts, size_t n_parts, size_t most, struct fd_received *ret, int flags)
 {
 	union room room;
 	struct msghdr message = {.msg_iov = parts, .msg_iovlen = n_parts, .msg_control = room.bytes,
-				 .msg_controllen = for_sender + (most ? CMSG_LEN(sizeof(int) * most) : 0)};
+				 .msg_controllen = most ? CMSG_LEN(sizeof(int) * most) : 0};
 	ssize_t n;
 
 	assert(most <= FDPASS_MAX);
@@ -67,28 +66,12 @@ static ssize_t receive(int socket, struct iovec *parts, size_t n_parts, size_t m
 	n = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return -errno;
-	for (struct cmsghdr *head = CMSG_FIRSTHDR(&message); head; head = CMSG_NXTHDR(&message, head)) {
-		if (head->cmsg_level != SOL_SOCKET)
-			continue;
-		if (head->cmsg_type == SCM_RIGHTS)
+	for (struct cmsghdr *head = CMSG_FIRSTHDR(&message); head; head = CMSG_NXTHDR(&message, head))
+		if (head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
 			take_rights(head, most, ret);
-		else if (head->cmsg_type == SCM_CREDENTIALS && head->cmsg_len >= CMSG_LEN(sizeof(ret->sender)))
-			memcpy(&ret->sender, CMSG_DATA(head), sizeof(ret->sender));
-	}
 	ret->cut = message.msg_flags & MSG_TRUNC;
 	ret->dropped |= (message.msg_flags & MSG_CTRUNC) != 0;
 	return n;
-}
-
-ssize_t fd_receive(int socket, struct iovec *parts, size_t n_parts, size_t most, struct fd_received *ret, int flags)
-{
-	return receive(socket, parts, n_parts, most, 0, ret, flags);
-}
-
-ssize_t fd_receive_from(int socket, struct iovec *parts, size_t n_parts, size_t most, struct fd_received *ret,
-			int flags)
-{
-	return receive(socket, parts, n_parts, most, CMSG_SPACE(sizeof(struct ucred)), ret, flags);
 }
 
 void fd_close(struct fd_received *received)

@@ -20,20 +20,16 @@ int fd_send(int socket, const struct iovec *parts, size_t n_parts, const int *fd
 struct fd_received {
 	int fds[FDPASS_MAX];	/* close-on-exec, the caller's to close; -1: none */
 	size_t n;
-	struct ucred sender;	/* pid 0: unknown */
 	bool cut;		/* the message was longer than the parts */
 	bool dropped;		/* more descriptors came than were taken: the kernel or fd_receive() closed them */
 };
 
 /*
  * As recvmsg(): the size of the message, 0 at the end, or negative errno. Takes at most `most` descriptors; with 0 the
- * kernel opens none in this process. It drops those that are not taken, which may wait as the last close(2) does.
+ * kernel opens none in this process. It drops those that are not taken, which may wait as the last close(2) does: PID 1
+ * uses inbox.h.
  */
 ssize_t fd_receive(int socket, struct iovec *parts, size_t n_parts, size_t most, struct fd_received *ret, int flags);
-
-/* The same with the sender's credentials, from a socket with SO_PASSCRED. */
-ssize_t fd_receive_from(int socket, struct iovec *parts, size_t n_parts, size_t most, struct fd_received *ret,
-			int flags);
 
 /* Closes the remaining descriptors. */
 void fd_close(struct fd_received *received);

@@ -11,6 +11,8 @@
 #include "task.h"
 
 #define MS 1000000LL
+#define AWAIT_LIMIT_MS 60000	/* for one process: whatever it hangs in, another one then looks anew */
+#define AWAIT_AGAIN_MS 1000
 
 struct probe {
 	size_t node;
@@ -31,13 +33,21 @@ static void (*answer)(size_t node, enum probe_kind kind, const char *why);
 
 static bool has_probe(const struct config_node *node)
 {
-	return node->ready_json || node->health_json;
+	return node->ready_json || node->health_json || node->ready == READY_PATH || node->ready == READY_TCP;
+}
+
+/* The role `await` is the probe: it waits for the path or the port. */
+static bool awaits(const struct probe *probe)
+{
+	return probe->kind == PROBE_READY && !plan->nodes[probe->node].config->ready_json;
 }
 
 static int64_t interval_ns(const struct probe *probe)
 {
 	const struct config_node *config = plan->nodes[probe->node].config;
 
+	if (awaits(probe))
+		return MS * AWAIT_AGAIN_MS;
 	return MS * (probe->kind == PROBE_READY ? config->ready_interval_ms : config->health_interval_ms);
 }
 
@@ -79,6 +89,8 @@ static int64_t timeout_ms(const struct probe *probe)
 {
 	const struct config_node *config = plan->nodes[probe->node].config;
 
+	if (awaits(probe))
+		return AWAIT_LIMIT_MS;
 	return probe->kind == PROBE_READY ? config->ready_timeout_ms : config->health_timeout_ms;
 }
 
@@ -110,15 +122,19 @@ static void ended(struct task *task, const struct process_exit *how)
 static void run(struct probe *probe)
 {
 	const struct config_node *config = plan->nodes[probe->node].config;
-	const char *const argv[] = {"launch", config->name, NULL};
+	char port[8];
+	const char *const launch[] = {"launch", config->name, NULL};
+	const char *const path[] = {"await", "path", config->ready_path, NULL};
+	const char *const tcp[] = {"await", "tcp", config->ready_address, port, NULL};
 	struct child_spec spec = {
 		CHILD_OF_NONE,
 		.source = config->name,
-		.argv = argv,
+		.argv = !awaits(probe) ? launch : config->ready == READY_PATH ? path : tcp,
 		.service = probe->kind == PROBE_READY ? config->ready_json : config->health_json,
 		.quiet = true,
 	};
 
+	snprintf(port, sizeof(port), "%u", config->ready_port);
 	probe->cut_off = false;
 	/* A process that cannot be started is not the service's failure. */
 	if (task_start(&probe->task, &spec, MS * timeout_ms(probe)) < 0)

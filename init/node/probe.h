@@ -2,7 +2,8 @@
 /*
  * Probes: programs from boot.json, run periodically, whose exit status reports whether a service is ready or still
  * works. A probe is launched like the service, with its user and environment, but in its own cgroup; one at a time for
- * each service, each with a timeout. Consecutive failures are counted here.
+ * each service, each with a timeout. Consecutive failures are counted here. For `ready.path` and `ready.tcp` the probe
+ * is the role `await` (init/launch/await.c), which ends when the service is ready.
  */
 #ifndef INIT_NODE_PROBE_H
 #define INIT_NODE_PROBE_H

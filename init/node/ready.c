@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements ready.h. If a descriptor cannot be opened, the watch's timer tries again, without end. */
-#include <arpa/inet.h>
+/* Implements ready.h. A pipe that cannot be added to the loop is tried again by the watch's timer, without end. */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,7 +13,7 @@
 
 #include "init/event/event.h"
 #include "init/event/sender.h"
-#include "init/lib/fdpass.h"
+#include "init/lib/inbox.h"
 #include "init/lib/loop.h"
 #include "init/lib/unixsock.h"
 #include "probe.h"
@@ -33,7 +29,7 @@ struct watch {
 	bool active;
 	bool reloading;			/* it sent RELOADING=1, and no READY=1 since */
 	int pipe_fd;			/* read end, from the start to the first newline; -1: none */
-	struct loop_source source;	/* inotify, the connecting socket, or that pipe */
+	struct loop_source source;	/* that pipe */
 	struct loop_timer timer;
 	int64_t delay_ns;
 };
@@ -83,84 +79,6 @@ static void retry_later(struct watch *watch)
 		watch->delay_ns = ASK_MAX_NS;
 }
 
-/* ---- path ----------------------------------------------------------------------------------------------------- */
-
-/*
- * Watches the nearest existing folder above the path, then looks for the path: in this order, so that nothing created
- * in between is missed. When a missing folder is created, all is done again from there.
- */
-static void look_at_path(struct watch *watch)
-{
-	const char *path = plan->nodes[watch->node].config->ready_path;
-	char folder[PATH_MAX];
-	int fd;
-
-	close_source(watch);
-	fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (fd < 0 || loop_add(&watch->source, fd, EPOLLIN) < 0) {
-		if (fd >= 0)
-			close(fd);
-		retry_later(watch);
-	} else {
-		snprintf(folder, sizeof(folder), "%s", path);
-		do {
-			char *slash = strrchr(folder, '/');
-
-			if (!slash)
-				break;
-			slash[slash == folder] = '\0';
-			if (inotify_add_watch(fd, folder, IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF) >= 0)
-				break;
-		} while (folder[1]);
-	}
-	if (access(path, F_OK) == 0)
-		is_ready(watch);
-}
-
-/* ---- tcp ------------------------------------------------------------------------------------------------------ */
-
-static int tcp_address(const struct config_node *config, struct sockaddr_storage *ret, socklen_t *ret_size)
-{
-	struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
-
-	memset(ret, 0, sizeof(*ret));
-	if (inet_pton(AF_INET, config->ready_address, &v4->sin_addr) == 1) {
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons(config->ready_port);
-		*ret_size = sizeof(*v4);
-		return 0;
-	}
-	if (inet_pton(AF_INET6, config->ready_address, &v6->sin6_addr) == 1) {
-		v6->sin6_family = AF_INET6;
-		v6->sin6_port = htons(config->ready_port);
-		*ret_size = sizeof(*v6);
-		return 0;
-	}
-	return -EINVAL;
-}
-
-static void ask_tcp(struct watch *watch)
-{
-	struct sockaddr_storage address;
-	socklen_t size;
-	int fd;
-
-	close_source(watch);
-	retry_later(watch);
-	if (tcp_address(plan->nodes[watch->node].config, &address, &size) < 0)
-		return;
-	fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return;
-	if (connect(fd, (struct sockaddr *)&address, size) == 0) {
-		close(fd);
-		is_ready(watch);
-	} else if (errno != EINPROGRESS || loop_add(&watch->source, fd, EPOLLOUT) < 0) {
-		close(fd);
-	}
-}
-
 /* ---- descriptor ----------------------------------------------------------------------------------------------- */
 
 int ready_pipe(size_t node)
@@ -205,24 +123,8 @@ static void listen_to_pipe(struct watch *watch)
 
 static void source_ready(struct loop_source *source, uint32_t events)
 {
-	struct watch *watch = (struct watch *)((char *)source - offsetof(struct watch, source));
-	int error = 0;
-	socklen_t size = sizeof(error);
-
 	(void)events;
-	switch (plan->nodes[watch->node].config->ready) {
-	case READY_PATH:
-		look_at_path(watch);
-		break;
-	case READY_FD:
-		read_pipe(watch);
-		break;
-	default:
-		if (getsockopt(source->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && !error)
-			is_ready(watch);
-		else
-			close_source(watch);	/* the timer connects again */
-	}
+	read_pipe((struct watch *)((char *)source - offsetof(struct watch, source)));
 }
 
 static void look(struct watch *watch)
@@ -231,15 +133,11 @@ static void look(struct watch *watch)
 	case READY_STARTED:
 		is_ready(watch);
 		break;
-	case READY_PATH:
-		look_at_path(watch);
-		break;
-	case READY_TCP:
-		ask_tcp(watch);
-		break;
 	case READY_FD:
 		listen_to_pipe(watch);
 		break;
+	case READY_PATH:
+	case READY_TCP:
 	case READY_EXEC:
 		probe_begin(watch->node, PROBE_READY);
 		break;
@@ -367,18 +265,19 @@ static void notified(pid_t pid, const char *text)
 static void notify_ready(struct loop_source *source, uint32_t events)
 {
 	(void)events;
-	for (int i = 0; i < NOTIFY_BUDGET; i++) {
+	for (int i = 0, removals = 0; i < NOTIFY_BUDGET && removals < INBOX_REMOVALS; i++) {
 		char text[1025];
 		struct iovec part = {text, sizeof(text) - 1};
-		struct fd_received received;
-		/* sd_notify can store descriptors; PID 1 does not, and opens none. */
-		ssize_t n = fd_receive_from(source->fd, &part, 1, 0, &received, MSG_DONTWAIT);
+		struct inbox_message message;
+		/* sd_notify can store descriptors; PID 1 does not. */
+		ssize_t n = inbox_receive(source->fd, &part, 1, INBOX_NOTHING, &message);
 
 		if (n < 0)
 			return;
+		removals += message.removed;
 		text[n] = '\0';
-		if (received.sender.pid > 0)
-			notified(received.sender.pid, text);
+		if (message.sender.pid > 0)
+			notified(message.sender.pid, text);
 	}
 }
 

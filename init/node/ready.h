@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Detects that a service is ready: a path exists (inotify), a TCP port accepts (polled), it writes a newline to a
- * descriptor, its probe succeeds, or it sends READY=1 to the notify socket. One watch for each node, in a table
+ * Detects that a service is ready: it writes a newline to a descriptor, it sends READY=1 to the notify socket, or its
+ * probe succeeds (probe.h), which is also how a path and a TCP port are looked at. One watch for each node, in a table
  * allocated before the loop. Also handles the service's other messages to that socket.
  */
 #ifndef INIT_NODE_READY_H

@@ -19,6 +19,7 @@
 #include "handover.h"
 #include "init/control/boot.h"
 #include "init/event/event.h"
+#include "init/lib/inbox.h"
 #include "init/lib/loop.h"
 #include "init/lib/memfd.h"
 #include "init/node/artifact.h"
@@ -130,8 +131,7 @@ static void say_failure(const struct act *act, const char *error, const char *wo
 
 static void release(struct act *act)
 {
-	if (act->payload >= 0)
-		close(act->payload);
+	inbox_close(act->payload);
 	*act = (struct act){.payload = -1};
 }
 
@@ -219,8 +219,7 @@ static struct act *prepare(enum act_kind kind, const char *name, int payload, in
 		return act;
 	}
 refused:
-	if (payload >= 0)
-		close(payload);
+	inbox_close(payload);
 	return NULL;
 }
 
@@ -367,7 +366,7 @@ int64_t act_upload(const char *name, int fd)
 		if (strcmp(upload->name, name))
 			continue;
 		if (memfd_check(fd, (size_t)upload->max_bytes) < 0) {
-			close(fd);
+			inbox_close(fd);
 			return -EINVAL;
 		}
 		act = prepare(ACT_UPLOAD, upload->name, fd, &r);
@@ -377,7 +376,7 @@ int64_t act_upload(const char *name, int fd)
 		say(EVENT_INFO, act, NULL, NULL, "file upload: %s = %s", upload->name, upload->path);
 		return start(act, argv, api_options);
 	}
-	close(fd);
+	inbox_close(fd);
 	return -ENOENT;
 }
 
@@ -403,7 +402,7 @@ int64_t act_boot_log(int fd)
 	int r;
 
 	if (log_options < 0) {
-		close(fd);
+		inbox_close(fd);
 		return -ENOENT;
 	}
 	act = prepare(ACT_BOOT_LOG, NULL, fd, &r);
@@ -424,7 +423,7 @@ int64_t act_service_log(const char *name, int fd)
 		if (config->nodes[i].kind == NODE_SERVICE && !strcmp(config->nodes[i].name, name))
 			service = &config->nodes[i];
 	if (!service || logs_options < 0) {
-		close(fd);
+		inbox_close(fd);
 		return -ENOENT;
 	}
 	act = prepare(ACT_SERVICE_LOG, service->name, fd, &r);

@@ -20,6 +20,7 @@
 #include "forkserver.h"
 #include "init/event/event.h"
 #include "init/event/eventsock.h"
+#include "init/lib/inbox.h"
 #include "init/lib/loop.h"
 #include "logpipe.h"
 #include "output.h"
@@ -327,7 +328,8 @@ void child_reap(void)
 		struct child *child = child_by_pid(pid);
 
 		if (!child) {
-			forkserver_reaped(pid, status);
+			if (!forkserver_reaped(pid, status))
+				inbox_reaped(pid);
 			continue;
 		}
 		gone[n_gone].child = child;

@@ -14,6 +14,7 @@
 
 #include "init/event/event.h"
 #include "init/lib/fdpass.h"
+#include "init/lib/inbox.h"
 #include "init/lib/logtail.h"
 #include "init/lib/logwire.h"
 #include "init/lib/loop.h"
@@ -102,8 +103,7 @@ static void hang_up(void)
 	int fd = channel.fd;
 
 	loop_remove(&channel);
-	if (fd >= 0)
-		close(fd);
+	inbox_close(fd);
 	for (size_t i = 0; i < config->n_nodes; i++)
 		finish_wait(&pipes[i]);
 }
@@ -220,19 +220,21 @@ static void ready(struct loop_source *source, uint32_t events)
 		struct log_head head;
 		char body[LOG_BODY_MAX];
 	} message;
+	struct iovec part = {&message, sizeof(message)};
+	struct inbox_message received;
 
 	if (events & EPOLLOUT)
 		pump();
 	for (int i = 0; i < TURN_BUDGET && source->fd >= 0; i++) {
-		ssize_t n = recv(source->fd, &message, sizeof(message), MSG_DONTWAIT | MSG_TRUNC);
+		ssize_t n = inbox_receive(source->fd, &part, 1, INBOX_NOTHING, &received);
 
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		if (n == -EAGAIN || n == -EINTR)
 			return;
-		if (n <= 0) {
+		if (n < 0 || (n == 0 && !received.removed)) {
 			hang_up();
 			return;
 		}
-		if ((size_t)n < sizeof(message.head) || (size_t)n > sizeof(message) ||
+		if ((size_t)n < sizeof(message.head) || received.cut ||
 		    message.head.size != (size_t)n - sizeof(message.head) || !take(&message.head, message.body))
 			event_count_drop(SOURCE);
 	}

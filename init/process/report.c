@@ -14,11 +14,13 @@
 
 #include "init/event/event.h"
 #include "init/lib/fdpass.h"
+#include "init/lib/inbox.h"
 #include "init/lib/memfd.h"
 #include "output.h"
 #include "row.h"
 
 #define TURN_BUDGET 32		/* messages of one child in one turn of the loop */
+#define REMOVAL_SHARE 4		/* of them, one in so many may come with a descriptor, which is more work */
 
 static const struct child_nodes *nodes;
 static struct child *rows;
@@ -36,8 +38,7 @@ void child_close_report(struct child *child)
 	int fd = child->report.fd;
 
 	loop_remove(&child->report);
-	if (fd >= 0)
-		close(fd);
+	inbox_close(fd);
 }
 
 static void send_answer(struct child *child, enum report_kind kind, const char *name, int fd)
@@ -107,14 +108,14 @@ static bool take(struct child *child, const char *name)
 	return false;
 }
 
-static bool give(struct child *child, const char *name, int *fd)
+static bool give(struct child *child, const char *name, struct inbox_message *received)
 {
-	int r;
+	int *fd = &received->fd, r;
 
-	if (*fd < 0)
+	if (!received->removed)
 		return false;
 	if (child->spec.given || child->spec.node == CHILD_NO_NODE) {
-		if (!child->spec.given || memfd_check(*fd, ARTIFACT_SIZE_MAX) < 0 ||
+		if (!child->spec.given || *fd < 0 || memfd_check(*fd, ARTIFACT_SIZE_MAX) < 0 ||
 		    !child->spec.given(child, name, *fd))
 			return false;
 		*fd = -1;
@@ -166,7 +167,8 @@ static bool progress(struct child *child, const struct report_head *head, const 
 	return true;
 }
 
-static bool message(struct child *child, const struct report_head *head, const char *body, int *fd)
+static bool message(struct child *child, const struct report_head *head, const char *body,
+		    struct inbox_message *received)
 {
 	const char *end = memchr(body, '\0', head->size);
 	size_t text = end ? (size_t)(end - body) : head->size;
@@ -187,7 +189,7 @@ static bool message(struct child *child, const struct report_head *head, const c
 		child->skipped = head->flags & REPORT_SKIPPED;
 		return true;
 	case REPORT_GIVE:
-		return name_of(body, head->size, name) && give(child, name, fd);
+		return name_of(body, head->size, name) && give(child, name, received);
 	case REPORT_TAKE:
 		return name_of(body, head->size, name) && take(child, name);
 	case REPORT_CHANGED:
@@ -208,40 +210,48 @@ static bool message(struct child *child, const struct report_head *head, const c
 	}
 }
 
-/* Reads one datagram. 1: read; 0: none there; -1: the peer closed the socket. */
-static int read_report(struct child *child)
+enum reading {
+	READ,
+	REMOVED,	/* read; it came with descriptors */
+	NONE,
+	CLOSED,		/* by the peer */
+};
+
+/* Reads one datagram. */
+static enum reading read_report(struct child *child)
 {
 	union {
 		struct report_head head;
 		char bytes[REPORT_DATAGRAM_MAX + 1];
 	} buffer;
 	struct iovec part = {buffer.bytes, sizeof(buffer.bytes)};
-	struct fd_received received;
-	ssize_t n = fd_receive(child->report.fd, &part, 1, 1, &received, MSG_DONTWAIT);
+	struct inbox_message received;
+	ssize_t n = inbox_receive(child->report.fd, &part, 1, INBOX_MEMFD, &received);
 	bool good;
 
 	if (n < 0)
-		return n == -EAGAIN || n == -EINTR ? 0 : -1;
-	if (n == 0 && received.n == 0 && !received.dropped)
-		return -1;
-	good = (size_t)n >= sizeof(buffer.head) && !received.cut && !received.dropped &&
+		return n == -EAGAIN || n == -EINTR ? NONE : CLOSED;
+	if (n == 0 && !received.removed)
+		return CLOSED;
+	good = (size_t)n >= sizeof(buffer.head) && !received.cut &&
 	       buffer.head.size == (size_t)n - sizeof(buffer.head);
 	if (good)
-		good = message(child, &buffer.head, buffer.bytes + sizeof(buffer.head), &received.fds[0]);
-	fd_close(&received);
+		good = message(child, &buffer.head, buffer.bytes + sizeof(buffer.head), &received);
+	inbox_close(received.fd);
 	if (!good)
 		event_count_drop(child->spec.source);
-	return 1;
+	return received.removed ? REMOVED : READ;
 }
 
 void child_read_reports(struct child *child, int most)
 {
-	for (int i = 0; i < most && child->report.fd >= 0; i++) {
-		int r = read_report(child);
+	for (int i = 0, removals = 0; i < most && removals < most / REMOVAL_SHARE && child->report.fd >= 0; i++) {
+		enum reading r = read_report(child);
 
-		if (r == 0)
+		removals += r == REMOVED;
+		if (r == NONE)
 			return;
-		if (r < 0) {
+		if (r == CLOSED) {
 			child_close_report(child);
 			if (child->spec.service && child->spec.started && !child->reason[0])
 				child->spec.started(child);

@@ -19,6 +19,7 @@
 #include "init/control/connection.h"
 #include "init/control/control.h"
 #include "init/lib/client.h"
+#include "init/lib/memfd.h"
 #include "init/node/refresh-run.h"
 #include "init/node/whose.h"
 #include "init/pid1/act.h"

@@ -72,44 +72,6 @@ TEST(exactly_the_descriptors_that_were_asked_for_are_kept)
 	}
 }
 
-TEST(the_sender_is_known_and_takes_no_room_from_descriptors)
-{
-	char text[16];
-	struct iovec part = {text, sizeof(text)};
-	struct fd_received received;
-	int on = 1, before;
-
-	connect_pair();
-	CHECK_INT(setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), 0);
-	for (size_t most = 0; most < 3; most++) {
-		before = count_open();
-		send_copies("hello", 4);
-		CHECK_INT(fd_receive_from(pair[1], &part, 1, most, &received, MSG_DONTWAIT), 5);
-		CHECK_INT(received.sender.pid, getpid());
-		CHECK_INT(received.sender.uid, getuid());
-		CHECK_INT(received.n, most);
-		CHECK_INT(count_open(), before + (int)most);
-		fd_close(&received);
-	}
-}
-
-/* Without SO_PASSCRED the kernel would use the sender's room for descriptors. */
-TEST(a_sender_that_is_not_told_leaves_no_descriptor_behind)
-{
-	char text[16];
-	struct iovec part = {text, sizeof(text)};
-	struct fd_received received;
-	int before;
-
-	connect_pair();
-	before = count_open();
-	send_copies("hello", 8);
-	CHECK_INT(fd_receive_from(pair[1], &part, 1, 0, &received, MSG_DONTWAIT), 5);
-	CHECK_INT(received.sender.pid, 0);
-	CHECK_INT(received.n, 0);
-	CHECK_INT(count_open(), before);
-}
-
 TEST(a_message_longer_than_its_room_and_the_end_are_told_apart_from_the_rest)
 {
 	struct fd_received received;

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The role `await`: waits in place of PID 1 until a service is ready by `ready.path` or `ready.tcp`, and exits with
+ * status 0 then. A file system that does not answer, or a peer, holds up this process alone; it is killed at its
+ * deadline (init/node/probe.c). It may look at every path, as PID 1 could, and do nothing else.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <seccomp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <gantry/role.h>
+#include <gantry/stage.h>
+
+#include "init/lib/privilege.h"
+#include "init/lib/sysfilter.h"
+
+#define ASK_MIN_MS 5
+#define ASK_MAX_MS 1000
+
+static const int calls[] = {
+	SCMP_SYS(access), SCMP_SYS(close), SCMP_SYS(connect), SCMP_SYS(exit_group), SCMP_SYS(getsockopt),
+	SCMP_SYS(inotify_add_watch), SCMP_SYS(inotify_init1), SCMP_SYS(poll), SCMP_SYS(restart_syscall),
+	SCMP_SYS(rt_sigreturn), SCMP_SYS(socket), SCMP_SYS(write), SCMP_SYS(writev),
+};
+
+/* 0 or negative errno. */
+static int confine(void)
+{
+	const struct sysfilter filter = {
+		.otherwise = SCMP_ACT_ERRNO(EPERM),
+		.other_abi = SCMP_ACT_KILL_PROCESS,
+		.lists = {SYSFILTER_LIST(SCMP_ACT_ALLOW, calls)},
+	};
+	int r = prctl(PR_SET_DUMPABLE, 0) < 0 ? -errno : privilege_no_new();
+
+	if (r == 0)	/* for folders of other users */
+		r = capabilities_keep(1ULL << CAP_DAC_READ_SEARCH, false);
+	return r < 0 ? r : sysfilter_load(&filter);
+}
+
+static int next_ms(int delay_ms)
+{
+	return delay_ms * 2 > ASK_MAX_MS ? ASK_MAX_MS : delay_ms * 2;
+}
+
+/* ---- path ----------------------------------------------------------------------------------------------------- */
+
+/* Watches the nearest existing folder above the path. Returns false if there is none to watch. */
+static bool watch_folder(int fd, const char *path)
+{
+	char folder[PATH_MAX];
+
+	snprintf(folder, sizeof(folder), "%s", path);
+	do {
+		char *slash = strrchr(folder, '/');
+
+		if (!slash)
+			return false;
+		slash[slash == folder] = '\0';
+		if (inotify_add_watch(fd, folder, IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF) >= 0)
+			return true;
+	} while (folder[1]);
+	return false;
+}
+
+/*
+ * First the watch, then the look: nothing created in between is missed. When a missing folder is created, all is done
+ * again from there.
+ */
+static int await_path(const char *path)
+{
+	for (int delay_ms = ASK_MIN_MS;; delay_ms = next_ms(delay_ms)) {
+		struct pollfd poll_fd = {.fd = inotify_init1(IN_CLOEXEC), .events = POLLIN};
+		bool watched = poll_fd.fd >= 0 && watch_folder(poll_fd.fd, path);
+
+		if (access(path, F_OK) == 0)
+			return 0;
+		poll(&poll_fd, 1, watched ? -1 : delay_ms);
+		if (poll_fd.fd >= 0)
+			close(poll_fd.fd);
+	}
+}
+
+/* ---- tcp ------------------------------------------------------------------------------------------------------ */
+
+static int tcp_address(const char *address, const char *port, struct sockaddr_storage *ret, socklen_t *ret_size)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
+	uint16_t number = (uint16_t)strtoul(port, NULL, 10);
+
+	memset(ret, 0, sizeof(*ret));
+	if (inet_pton(AF_INET, address, &v4->sin_addr) == 1) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons(number);
+		*ret_size = sizeof(*v4);
+		return 0;
+	}
+	if (inet_pton(AF_INET6, address, &v6->sin6_addr) == 1) {
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons(number);
+		*ret_size = sizeof(*v6);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static bool accepts(const struct sockaddr_storage *address, socklen_t size, int limit_ms)
+{
+	struct pollfd poll_fd = {.events = POLLOUT};
+	int error = 0;
+	socklen_t error_size = sizeof(error);
+	bool good;
+
+	poll_fd.fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (poll_fd.fd < 0)
+		return false;
+	good = connect(poll_fd.fd, (const struct sockaddr *)address, size) == 0 ||
+	       (errno == EINPROGRESS && poll(&poll_fd, 1, limit_ms) == 1 &&
+		getsockopt(poll_fd.fd, SOL_SOCKET, SO_ERROR, &error, &error_size) == 0 && !error);
+	close(poll_fd.fd);
+	return good;
+}
+
+static int await_tcp(const char *text, const char *port)
+{
+	struct sockaddr_storage address;
+	socklen_t size;
+	int r = tcp_address(text, port, &address, &size);
+
+	if (r < 0)
+		return r;
+	for (int delay_ms = ASK_MIN_MS; !accepts(&address, size, delay_ms); delay_ms = next_ms(delay_ms))
+		poll(NULL, 0, delay_ms);
+	return 0;
+}
+
+/* "await path PATH" or "await tcp ADDRESS PORT" */
+int await_main(int argc, char **argv)
+{
+	int r = confine();
+
+	if (r == 0)
+		r = argc == 4 && !strcmp(argv[2], "path") ? await_path(argv[3]) :
+		    argc == 5 && !strcmp(argv[2], "tcp") ? await_tcp(argv[3], argv[4]) : -EINVAL;
+	if (r < 0)
+		fprintf(stderr, "await: %s\n", strerror(-r));
+	return r < 0 ? STAGE_NEVER : STAGE_DONE;
+}
