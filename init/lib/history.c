@@ -40,8 +40,11 @@ void history_add(struct history *history, const void *record, size_t size)
 
 size_t history_read(const struct history *history, uint64_t *seq, void *record)
 {
-	bool kept = ring_next(&history->kept, *seq) < ring_next(&history->others, *seq);
+	bool kept;
 
+	if (*seq > history->kept.last)	/* readers that keep up: no second look-up */
+		return ring_read(&history->others, seq, record);
+	kept = ring_next(&history->kept, *seq) < ring_next(&history->others, *seq);
 	return ring_read(kept ? &history->kept : &history->others, seq, record);
 }
 
