@@ -40,7 +40,8 @@ struct event_head {
 	int64_t wall_ns;
 	int64_t boot_ns;
 	uint8_t level;
-	uint8_t kind;
+	uint8_t kind : 7;
+	uint8_t kept : 1;	/* of Gantry's own, within its source's share: other events cannot evict it */
 	uint16_t source_size;
 	uint16_t text_size;
 	uint16_t fields_size;

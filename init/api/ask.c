@@ -25,7 +25,9 @@ enum MHD_Result answer_new_event(struct request *request)
 	const char *message;
 
 	if (request->asked)
-		return request->result < 0 ? respond_unavailable(request) :
+		return request->result == -EDQUOT ? respond_error(request, MHD_HTTP_TOO_MANY_REQUESTS,
+								  "Too many new events, try again later") :
+		       request->result < 0 ? respond_unavailable(request) :
 		       respond(request, MHD_HTTP_OK, NULL, MHD_create_response_empty(MHD_RF_NONE));
 	message = request_argument(request, "message", &size);
 	if (pid1_post(EVENT_INFO, true, message, size, posted, request) < 0)

@@ -67,7 +67,8 @@ static uint64_t first_of_newest(const struct filter *filter, uint64_t last)
 	uint64_t found = 0, first = last + 1, at = last;
 	size_t size;
 
-	while (found < filter->limit && (size = ring_read_back(pid1_events(), &at, record)) > 0 && at > filter->since) {
+	while (found < filter->limit && (size = history_read_back(pid1_events(), &at, record)) > 0 &&
+	       at > filter->since) {
 		if (event_view(&e, record, size) == 0 && filter_matches(filter, &e)) {
 			found++;
 			first = at;
@@ -96,7 +97,7 @@ static enum MHD_Result list_events(struct request *request, bool json)
 	}
 	pieces_init(&l->pieces);
 	l->json = json;
-	l->last = pid1_events()->last;
+	l->last = history_last(pid1_events());
 	l->next = l->filter.since + 1;
 	if (filter_given(&l->filter, FILTER_LIMIT))
 		l->next = first_of_newest(&l->filter, l->last);

@@ -16,11 +16,14 @@
 
 #define FLUSH_AT 32768
 
-/* Through both files, oldest line first. */
+#define FILES 3
+
+/* Through all files, oldest line first. */
 struct walk {
-	int fds[2];
-	int64_t ends[2];
+	int fds[FILES];			/* kept, older, newer */
+	int64_t ends[FILES];
 	int file;
+	bool unknown;			/* the file's first line is next: it may be of another boot than the last one */
 	int64_t boot;			/* the one that the line at hand belongs to, from 0; -1: none yet */
 	char boot_id[LOG_BOOT_ID_MAX];	/* its id; "": the log no longer has its beginning */
 	struct log_lines lines;
@@ -40,6 +43,7 @@ struct job {
 static void walk_begin(struct walk *w)
 {
 	w->file = 0;
+	w->unknown = false;
 	w->boot = -1;
 	w->boot_id[0] = '\0';
 	log_lines_begin(&w->lines, w->fds[0], w->ends[0]);
@@ -51,6 +55,7 @@ static void take_boot(struct walk *w, const struct log_boot *boot)
 
 	w->boot += w->boot < 0 || !same;
 	memcpy(w->boot_id, boot->id, sizeof(w->boot_id));
+	w->unknown = false;
 }
 
 /* One line further; events are read only in boot `wanted`. 1, 0 at the end, or negative errno. */
@@ -61,17 +66,25 @@ static int walk_next(struct walk *w, int64_t wanted)
 	size_t size;
 	int r;
 
-	while ((r = log_lines_next(&w->lines, &line, &size)) == 0 && w->file == 0) {
-		w->file = 1;
-		log_lines_begin(&w->lines, w->fds[1], w->ends[1]);
+	while ((r = log_lines_next(&w->lines, &line, &size)) == 0 && w->file < FILES - 1) {
+		w->unknown |= w->file == 0 && w->boot >= 0;
+		w->file++;
+		log_lines_begin(&w->lines, w->fds[w->file], w->ends[w->file]);
 	}
 	w->record_size = 0;
 	if (r <= 0)
 		return r;
-	if (log_line_boot(&boot, line, size) == 0)
+	if (log_line_boot(&boot, line, size) == 0) {
 		take_boot(w, &boot);
-	else if (w->boot == wanted || w->boot < 0)
+		return 1;
+	}
+	if (w->boot == wanted || w->boot < 0 || w->unknown)
 		w->record_size = log_line_event(w->record, line, size);
+	if (w->unknown && w->record_size > 0) {	/* the older part was shortened: its first boot line is gone */
+		w->unknown = false;
+		w->boot++;
+		w->boot_id[0] = '\0';
+	}
 	if (w->boot < 0 && w->record_size > 0)	/* a boot whose first line was cut off */
 		w->boot = 0;
 	return 1;
@@ -184,11 +197,13 @@ static int64_t write_boot(struct job *job, int64_t boot)
 /* The files at their present size. Only regular files are read. */
 static int look_at_files(struct walk *w, const struct logread *what)
 {
-	struct stat st[2] = {{0}};
+	struct stat st[FILES] = {{0}};
+	struct log_boot last;
 
-	w->fds[0] = what->older;
-	w->fds[1] = what->newer;
-	for (int i = 0; i < 2; i++) {
+	w->fds[0] = what->kept;
+	w->fds[1] = what->older;
+	w->fds[2] = what->newer;
+	for (int i = 0; i < FILES; i++) {
 		if (w->fds[i] < 0)
 			continue;
 		if (fstat(w->fds[i], &st[i]) < 0)
@@ -197,9 +212,11 @@ static int look_at_files(struct walk *w, const struct logread *what)
 			return -EINVAL;
 		w->ends[i] = st[i].st_size;
 	}
-	if (w->fds[0] >= 0 && w->fds[1] >= 0 && st[0].st_dev == st[1].st_dev && st[0].st_ino == st[1].st_ino)
-		w->fds[0] = -1;
-	return 0;
+	if (w->fds[1] >= 0 && w->fds[2] >= 0 && st[1].st_dev == st[2].st_dev && st[1].st_ino == st[2].st_ino)
+		w->fds[1] = -1;
+	if (w->fds[0] >= 0 && w->fds[1] >= 0)
+		w->ends[0] = log_kept_end(w->fds[0], w->ends[0], w->fds[1], w->ends[1], &last);
+	return w->ends[0] < 0 ? (int)w->ends[0] : 0;
 }
 
 int64_t logread(const struct logread *what, int out)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads the events of an earlier boot from the two files of the persistent log. Works on open descriptors only, for a
+ * Reads the events of an earlier boot from the files of the persistent log. Works on open descriptors only, for a
  * confined process, and in memory that does not grow with the log.
  */
 #ifndef INIT_API_LOGREAD_H
@@ -12,7 +12,7 @@
 #include "filter.h"
 
 struct logread {
-	int older, newer;		/* events.log.1 and events.log, opened for reading; -1: there is none */
+	int kept, older, newer;		/* events.log.kept, .1, events.log, opened for reading; -1: there is none */
 	const char *boot_id;		/* of the running boot */
 	const struct filter *filter;	/* its `boot` says which one: -1 is the last one before the running one */
 	bool json;			/* an array as in GET /api/v1/events; otherwise lines as in GET /logs */

@@ -27,7 +27,7 @@ struct pending {
 };
 
 static struct loop_source source = LOOP_SOURCE_INIT;
-static struct ring ring;
+static struct history history;
 static struct pending pending[PENDING_MAX];
 static size_t first_pending, n_pending;
 static struct status status;
@@ -40,9 +40,9 @@ static uint64_t newest_at_start;
 static bool newest_known;
 static bool added;			/* on_events is due */
 
-const struct ring *pid1_events(void)
+const struct history *pid1_events(void)
 {
-	return &ring;
+	return &history;
 }
 
 void pid1_on_event(void (*seen)(const struct event_view *e))
@@ -53,7 +53,7 @@ void pid1_on_event(void (*seen)(const struct event_view *e))
 bool pid1_read(uint64_t *next, uint64_t last, char *record, struct event_view *e)
 {
 	uint64_t seq = *next;
-	size_t size = seq <= last ? ring_read(&ring, &seq, record) : 0;
+	size_t size = seq <= last ? history_read(&history, &seq, record) : 0;
 
 	if (size == 0 || seq > last || event_view(e, record, size) < 0)
 		return false;
@@ -63,7 +63,9 @@ bool pid1_read(uint64_t *next, uint64_t last, char *record, struct event_view *e
 
 bool pid1_newest(uint64_t *ret)
 {
-	*ret = ring.last > newest_at_start ? ring.last : newest_at_start;
+	uint64_t last = history_last(&history);
+
+	*ret = last > newest_at_start ? last : newest_at_start;
 	return newest_known;
 }
 
@@ -145,14 +147,14 @@ static void take(const struct control_message *message, int *attached)
 
 	switch (message->head.kind) {
 	case CONTROL_RING:
-		if (!ring.index)
-			ring_init(&ring, argument < RING_LEAST ? RING_LEAST : argument > RING_MOST ? RING_MOST :
-				  (size_t)argument);
+		if (!history.others.index)
+			history_init(&history, argument < RING_LEAST ? RING_LEAST :
+					       argument > RING_MOST ? RING_MOST : (size_t)argument);
 		break;
 	case CONTROL_EVENT:
 		if (event_view(&e, message->body, message->head.size) < 0)
 			break;
-		ring_add(&ring, message->body, message->head.size);
+		history_add(&history, message->body, message->head.size);
 		if (on_event)
 			on_event(&e);
 		added = true;

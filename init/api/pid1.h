@@ -13,7 +13,7 @@
 #include <gantry/control.h>
 
 #include "init/lib/eventtext.h"
-#include "init/lib/ring.h"
+#include "init/lib/history.h"
 #include "init/show/status.h"
 
 /*
@@ -32,7 +32,7 @@ void pid1_on_event(void (*seen)(const struct event_view *e));
 int pid1_certificate(const char *sha256);
 
 /* The events received so far; empty until PID 1 has sent the size of its ring. */
-const struct ring *pid1_events(void);
+const struct history *pid1_events(void);
 
 /*
  * The first event with a number from *next to last. True: it is in e, which points into record (EVENT_RECORD_MAX

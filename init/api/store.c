@@ -53,6 +53,7 @@
 /* As in init/log/logger.c. */
 #define LOG_NAME      "events.log"
 #define LOG_OLD_NAME  "events.log.1"
+#define LOG_KEPT_NAME "events.log.kept"
 
 
 static struct api_options options;
@@ -406,6 +407,7 @@ static int read_log(void)
 		return !path || errno == ENOENT ? no_such_boot() : fail(path, strerror(errno));
 	l.newer = open_log(directory, LOG_NAME);
 	l.older = open_log(directory, LOG_OLD_NAME);
+	l.kept = open_log(directory, LOG_KEPT_NAME);
 	log_boot_id(boot_id);
 	r = drop_root();
 	if (r < 0)

@@ -2,7 +2,7 @@
 /*
  * New events as server-sent events (HTML standard, 9.2). A stream is a cursor into the event ring and one piece of
  * text. Its request is suspended until there is an event or a heartbeat is due. A client that does not read delays only
- * its own cursor; when the ring has overwritten events it had not read, it gets their number.
+ * its own cursor; where the ring has overwritten events that it had not read, it gets their number.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -29,7 +29,7 @@ struct stream {
 	uint64_t cursor;		/* next event, once `placed` */
 	int64_t sent_ns;
 	bool from_now;
-	bool placed, ended;
+	bool placed;
 	bool whole;			/* from here on, a missing event is reported as lost */
 	bool waiting;			/* suspended */
 	bool gone;			/* the client hung up, which libmicrohttpd does not notice while it waits */
@@ -106,7 +106,6 @@ static bool place(struct stream *s)
 static void put_lost(struct stream *s, uint64_t lost, uint64_t last)
 {
 	text_printf(&s->pieces.text, "id: %" PRIu64 "\nevent: lost\ndata: {\"lost\":%" PRIu64 "}\n\n", last, lost);
-	s->ended = true;
 }
 
 static void put_event(struct stream *s, const struct event_view *e)
@@ -128,6 +127,7 @@ static bool next_event(struct stream *s)
 	while (pid1_read(&s->cursor, UINT64_MAX, record, &e)) {
 		if (s->whole && e.head.seq > wanted) {
 			put_lost(s, e.head.seq - wanted, e.head.seq - 1);
+			s->cursor = e.head.seq;		/* the next piece */
 			return true;
 		}
 		s->whole = true;
@@ -144,8 +144,6 @@ static bool next_piece(void *with)
 {
 	struct stream *s = with;
 
-	if (s->ended)
-		return false;
 	/* Only once it is placed: a client that has read this line gets every event that comes from now on. */
 	if (!s->placed && place(s)) {
 		text_put(&s->pieces.text, "retry: 1000\n\n");
@@ -173,7 +171,7 @@ static ssize_t read_stream(void *with, uint64_t position, char *out, size_t room
 		s->sent_ns = loop_now_ns();
 		return (ssize_t)used;
 	}
-	return s->ended ? MHD_CONTENT_READER_END_OF_STREAM : wait_for_events(s);
+	return wait_for_events(s);
 }
 
 /* ---- begin and end -------------------------------------------------------------------------------------------- */

@@ -31,6 +31,7 @@ static const char *words(int64_t r)
 		{ESHUTDOWN, "the machine is stopping"},
 		{EBADMSG, "malformed request"},
 		{EBUSY, "too many concurrent requests"},
+		{EDQUOT, "too many messages from this sender: dropped"},
 		{EINPROGRESS, "a refresh is running"},
 		{ENODATA, "the boot has not used its configuration yet"},
 		{EOPNOTSUPP, "boot.json has no \"refresh\""},

@@ -167,6 +167,7 @@ static const char *last_field(const char *name)
 void boot_last_shutdown(const char *fields, size_t size)
 {
 	char text[NODE_REASON_MAX];
+	struct fields last = {0};
 	bool good;
 
 	if (last_shutdown_size)
@@ -180,8 +181,10 @@ void boot_last_shutdown(const char *fields, size_t size)
 			 last_field("by"), *last_field("reason") ? ": " : "", last_field("reason"));
 	else
 		snprintf(text, sizeof(text), "unclean: previous boot did not shut down in order");
-	event_add(good && !strcmp(last_field("clean"), "true") ? EVENT_INFO : EVENT_WARNING, EVENT_MESSAGE, "gantry",
-		  text, strlen(text), last_shutdown, last_shutdown_size);
+	memcpy(last.bytes, last_shutdown, last_shutdown_size);
+	last.size = last_shutdown_size;
+	event_tell(good && !strcmp(last_field("clean"), "true") ? EVENT_INFO : EVENT_WARNING, "gantry", &last, "%s",
+		   text);
 }
 
 /* ---- requests -------------------------------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 #include "connection.h"
 #include "init/event/event.h"
 #include "init/lib/inbox.h"
+#include "init/event/sender.h"
 #include "init/lib/loop.h"
 #include "init/node/whose.h"
 #include "init/process/processes.h"
@@ -37,13 +38,19 @@ static int64_t post(const struct control_request *request)
 	const char *end = memchr(body, '\0', head->size);
 	size_t text_size = end ? (size_t)(end - body) : head->size;
 	size_t fields_size = end ? head->size - text_size - 1 : 0;
+	bool outside;
 
 	if (head->argument < 0 || head->argument >= EVENT_LEVEL_MAX)
 		return -EINVAL;
-	if (request->from->role && (head->flags & CONTROL_OUTSIDE))
+	outside = !request->from->role || (head->flags & CONTROL_OUTSIDE);
+	if (request->from->role && outside)
 		node = "http";
-	event_add((enum event_level)head->argument, EVENT_MESSAGE, node ? node : "gantryctl", body, text_size,
-		  body + (head->size - fields_size), fields_size);
+	else if (!node)
+		node = "gantryctl";
+	if (!(outside ? sender_may : sender_may_report)(node, loop_now_ns()))
+		return -EDQUOT;
+	(outside ? event_add : event_report)((enum event_level)head->argument, EVENT_MESSAGE, node, body, text_size,
+					     body + (head->size - fields_size), fields_size);
 	return 0;
 }
 

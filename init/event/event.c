@@ -11,8 +11,10 @@
 
 #include "event.h"
 #include "init/lib/loop.h"
-#include "init/lib/ring.h"
+#include "init/lib/bucket.h"
+#include "init/lib/history.h"
 #include "init/lib/utf8.h"
+#include "quota.h"
 
 #define WAKES_MAX       4
 #define KEY_MAX         32
@@ -21,8 +23,8 @@
 
 static struct ring_entry early_index[EARLY_ENTRIES];
 static char early_bytes[8 * EVENT_RECORD_MAX];
-static struct ring ring = {.index = early_index, .entries = EARLY_ENTRIES,
-			   .bytes = early_bytes, .size = sizeof(early_bytes)};
+static struct history history = {.others = {.index = early_index, .entries = EARLY_ENTRIES,
+					    .bytes = early_bytes, .size = sizeof(early_bytes)}};
 static void (*wakes[WAKES_MAX])(void);
 static size_t n_wakes;
 static bool waking, wake_again;
@@ -31,36 +33,38 @@ static uint64_t drops, drops_said, levels[EVENT_LEVEL_MAX];
 static char drop_source[EVENT_SOURCE_MAX + 1];
 static int64_t drops_said_ns;
 static struct loop_timer drop_timer;
+static struct bucket drop_reports;
+static const struct bucket_limit drop_reports_limit = EVENT_DROP_REPORTS;
 
 int event_init(size_t entries)
 {
 	char record[EVENT_RECORD_MAX];
 	uint64_t seq = 0;
-	struct ring whole;
-	int r = ring_init(&whole, entries);
+	struct history whole;
+	int r = history_init(&whole, entries);
 	size_t size;
 
 	if (r < 0)
 		return r;
 	for (; (size = event_read(&seq, record)) > 0; seq++)
-		ring_add(&whole, record, size);
-	ring = whole;
+		history_add(&whole, record, size);
+	history = whole;
 	return 0;
 }
 
 uint64_t event_last(void)
 {
-	return ring.last;
+	return history_last(&history);
 }
 
 size_t event_entries(void)
 {
-	return ring.entries;
+	return history.others.entries;
 }
 
 size_t event_read(uint64_t *seq, void *record)
 {
-	return ring_read(&ring, seq, record);
+	return history_read(&history, seq, record);
 }
 
 void event_on_add(void (*wake)(void))
@@ -126,15 +130,16 @@ size_t event_clean_fields(char *out, size_t room, const char *fields, size_t siz
 	return used;
 }
 
-void event_add(enum event_level level, enum event_kind kind, const char *source, const char *text, size_t text_size,
-	       const char *fields, size_t fields_size)
+static void add(bool kept, enum event_level level, enum event_kind kind, const char *source, const char *text,
+		size_t text_size, const char *fields, size_t fields_size)
 {
 	static char record[EVENT_RECORD_MAX];
 	struct event_head head = {
-		.seq = ring.last + 1,
+		.seq = history_last(&history) + 1,
 		.boot_ns = loop_now_ns(),
 		.level = level < EVENT_LEVEL_MAX ? level : EVENT_ERROR,
 		.kind = kind < EVENT_KIND_MAX ? kind : EVENT_MESSAGE,
+		.kept = kept,
 	};
 	char *p = record + sizeof(head);
 	struct timespec wall = {0};
@@ -149,8 +154,22 @@ void event_add(enum event_level level, enum event_kind kind, const char *source,
 	p += head.fields_size;
 	memcpy(record, &head, sizeof(head));
 	levels[head.level]++;
-	ring_add(&ring, record, (size_t)(p - record));
+	history_add(&history, record, (size_t)(p - record));
 	wake_readers();
+}
+
+void event_add(enum event_level level, enum event_kind kind, const char *source, const char *text, size_t text_size,
+	       const char *fields, size_t fields_size)
+{
+	add(false, level, kind, source, text, text_size, fields, fields_size);
+}
+
+void event_report(enum event_level level, enum event_kind kind, const char *source, const char *text, size_t text_size,
+		  const char *fields, size_t fields_size)
+{
+	bool kept = level > EVENT_DEBUG && quota_keep(source, KEPT_REPORTED, loop_now_ns());
+
+	add(kept, level, kind, source, text, text_size, fields, fields_size);
 }
 
 static void say(enum event_level level, const char *source, const struct fields *fields, const char *fmt, va_list args)
@@ -160,8 +179,9 @@ static void say(enum event_level level, const char *source, const struct fields 
 
 	if (n < 0)
 		n = 0;
-	event_add(level, EVENT_MESSAGE, source, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1,
-		  fields ? fields->bytes : NULL, fields ? fields->size : 0);
+	add(level > EVENT_DEBUG && quota_keep(source, KEPT_SAID, loop_now_ns()), level, EVENT_MESSAGE, source, text,
+	    (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1, fields ? fields->bytes : NULL,
+	    fields ? fields->size : 0);
 }
 
 void event_say(enum event_level level, const char *source, const char *fmt, ...)
@@ -184,8 +204,8 @@ void event_tell(enum event_level level, const char *source, const struct fields 
 
 void event_state(enum event_level level, const char *source, const char *state, const struct fields *fields)
 {
-	event_add(level, EVENT_STATE, source, state, strlen(state), fields ? fields->bytes : NULL,
-		  fields ? fields->size : 0);
+	add(quota_keep(source, KEPT_STATE, loop_now_ns()), level, EVENT_STATE, source, state, strlen(state),
+	    fields ? fields->bytes : NULL, fields ? fields->size : 0);
 }
 
 void event_levels(uint64_t ret[EVENT_LEVEL_MAX])
@@ -211,6 +231,7 @@ static void say_drops(struct loop_timer *timer)
 	(void)timer;
 	drops_said = drops;
 	drops_said_ns = loop_now_ns();
+	bucket_take(&drop_reports, &drop_reports_limit, drops_said_ns);
 	event_say(EVENT_WARNING, "gantry", "%llu message%s dropped: malformed, refused or undeliverable; "
 		  "the last from %s", (unsigned long long)n, n == 1 ? "" : "s", drop_source);
 }
@@ -226,5 +247,5 @@ void event_count_drop(const char *source)
 	now_ns = loop_now_ns();
 	due_ns = drops_said_ns ? drops_said_ns + DROP_REPORT_NS : 0;
 	drop_timer.fire = say_drops;
-	loop_arm(&drop_timer, due_ns > now_ns ? due_ns : now_ns);
+	loop_arm(&drop_timer, bucket_due(&drop_reports, &drop_reports_limit, due_ns > now_ns ? due_ns : now_ns));
 }

@@ -28,36 +28,38 @@ static const char *(*whose)(int pid);
 
 /* A cache of the nodes of pids, which are read from /proc; for one turn only, because pids are reused. */
 #define NAMES_KEPT 16
-static struct {
+static struct sender_name {
 	int pid;
+	bool stranger;
 	char name[EVENT_SOURCE_MAX + 1];
 } names[NAMES_KEPT];
 
-static const char *sender_name(int pid)
+static const struct sender_name *sender_name(int pid)
 {
 	unsigned i = (unsigned)pid % NAMES_KEPT;
 	const char *node;
 
 	if (pid > 0 && names[i].pid == pid)
-		return names[i].name;
+		return &names[i];
 	node = pid > 0 ? whose(pid) : NULL;
 	names[i].pid = pid;
+	names[i].stranger = !node;
 	if (node)
 		snprintf(names[i].name, sizeof(names[i].name), "%s", node);
 	else
 		snprintf(names[i].name, sizeof(names[i].name), "pid-%d", pid);
-	return names[i].name;
+	return &names[i];
 }
 
 static void take(int pid, const char *bytes, size_t size, int64_t now_ns)
 {
-	const char *name = sender_name(pid);
+	const struct sender_name *who = sender_name(pid);
 	static struct datagram d;
 
-	if (!sender_may(sender_find(name), now_ns))
+	if (!sender_may(who->stranger ? SENDER_STRANGERS : who->name, now_ns))
 		return;
 	datagram_read(&d, bytes, size);
-	event_add(d.level, EVENT_MESSAGE, name, d.text, d.text_size, d.fields, d.fields_size);
+	event_add(d.level, EVENT_MESSAGE, who->name, d.text, d.text_size, d.fields, d.fields_size);
 }
 
 static void receive(int most)

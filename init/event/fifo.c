@@ -31,7 +31,7 @@ static int64_t now_ns;	/* of this turn */
 
 static void end_line(void)
 {
-	if (sender_may(sender_find(SOURCE), now_ns))
+	if (sender_may(SOURCE, now_ns))
 		event_add(EVENT_INFO, EVENT_MESSAGE, SOURCE, line, line_size, NULL, 0);
 	line_size = 0;
 	unfinished = false;

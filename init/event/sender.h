@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The rate limit of each sender on the event socket and the FIFO. Events above it are dropped and counted, and once a
- * second the count becomes an event with the sender as its source. The sender is not blocked. So a program that floods
- * does not push the events of all others out of the ring.
+ * The rate limit of each sender of text, on every way in: event socket, FIFO, HTTP, gantryctl, the notify socket,
+ * report sockets, lines of services' output. Messages above it are dropped and counted, and the count becomes an event
+ * with the sender as its source. The sender is not blocked. So a program that floods does not push the events of all
+ * others out of the ring.
  */
 #ifndef INIT_EVENT_SENDER_H
 #define INIT_EVENT_SENDER_H
@@ -10,18 +11,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct sender;
+/* All processes that belong to no stage or service: one sender, for a process can have as many pids as it likes. */
+#define SENDER_STRANGERS "pid-*"
 
-/* Sets the limit of every sender, in events; per_s 0, and before the first call: no limit. */
+/*
+ * Sets the limit of every sender, in events; per_s 0, and before the first call: no limit. All together have eight
+ * times of it.
+ */
 void sender_limit(int64_t per_s, int64_t burst);
 
 /*
- * The sender of this name, which is its events' source. Never NULL: the table is bounded, and a new sender evicts the
- * one that was silent longest. Valid until the next call.
+ * True: this source may add one more event. False: it is counted as dropped. now_ns: CLOCK_BOOTTIME. The source is a
+ * stage, a service, a part of Gantry's own or SENDER_STRANGERS.
  */
-struct sender *sender_find(const char *name);
+bool sender_may(const char *source, int64_t now_ns);
 
-/* True: one more event may be added. False: it is counted as dropped. now_ns: CLOCK_BOOTTIME. */
-bool sender_may(struct sender *sender, int64_t now_ns);
+/* The same for a stage and a role of Gantry's own, on its own socket: what other senders sent does not count. */
+bool sender_may_report(const char *source, int64_t now_ns);
 
 #endif

@@ -7,9 +7,14 @@
 
 #define SECOND_NS 1000000000LL
 
+static int64_t token_of(const struct bucket_limit *limit)
+{
+	return limit->per_s > 0 ? SECOND_NS / limit->per_s : limit->every_ns;
+}
+
 bool bucket_take(struct bucket *bucket, const struct bucket_limit *limit, int64_t now_ns)
 {
-	int64_t token_ns = limit->per_s > 0 ? SECOND_NS / limit->per_s : 0;
+	int64_t token_ns = token_of(limit);
 	int64_t full_ns = (bucket->full_ns > now_ns ? bucket->full_ns : now_ns) + token_ns;
 
 	if (token_ns == 0)
@@ -18,4 +23,11 @@ bool bucket_take(struct bucket *bucket, const struct bucket_limit *limit, int64_
 		return false;
 	bucket->full_ns = full_ns;
 	return true;
+}
+
+int64_t bucket_due(const struct bucket *bucket, const struct bucket_limit *limit, int64_t now_ns)
+{
+	int64_t due_ns = bucket->full_ns - token_of(limit) * (limit->burst - 1);
+
+	return due_ns > now_ns ? due_ns : now_ns;
 }

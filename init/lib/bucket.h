@@ -9,9 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* per_s 0: no limit. Both count events. */
+/* Both count events. For a rate below one a second: per_s 0, and every_ns is the time between two. Both 0: no limit. */
 struct bucket_limit {
 	int64_t per_s, burst;
+	int64_t every_ns;
 };
 
 /* Zeroed, it is full. */
@@ -21,5 +22,8 @@ struct bucket {
 
 /* Takes one token; false if there is none. now_ns: of a monotonic clock, the same one in all calls for a bucket. */
 bool bucket_take(struct bucket *bucket, const struct bucket_limit *limit, int64_t now_ns);
+
+/* The time from which on bucket_take() succeeds; now_ns: it does now. */
+int64_t bucket_due(const struct bucket *bucket, const struct bucket_limit *limit, int64_t now_ns);
 
 #endif

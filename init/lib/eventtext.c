@@ -169,7 +169,7 @@ void event_json(struct text *t, const struct event_view *e)
 	text_printf(t, ",\"seq\":%" PRIu64 ",\"boot_s\":%" PRId64 ".%06" PRId64 ",\"level\":\"%s\",\"kind\":\"%s\"",
 		    e->head.seq, e->head.boot_ns / SECOND_NS, e->head.boot_ns % SECOND_NS / 1000,
 		    level_names[e->head.level], kind_names[e->head.kind]);
-	text_put(t, ",\"source\":");
+	text_put(t, e->head.kept ? ",\"kept\":true,\"source\":" : ",\"source\":");
 	text_json(t, e->source, e->head.source_size);
 	text_put(t, ",\"text\":");
 	text_json(t, e->text, e->head.text_size);

@@ -122,6 +122,22 @@ static size_t copy(const struct ring *ring, size_t nth, uint64_t *seq, void *rec
 	return entry->size;
 }
 
+uint64_t ring_next(const struct ring *ring, uint64_t seq)
+{
+	size_t nth = find(ring, seq);
+
+	return nth < ring->count ? slot(ring, nth)->seq : UINT64_MAX;
+}
+
+uint64_t ring_before(const struct ring *ring, uint64_t seq)
+{
+	size_t nth = find(ring, seq);
+
+	if (nth < ring->count && slot(ring, nth)->seq == seq)
+		return seq;
+	return nth > 0 ? slot(ring, nth - 1)->seq : 0;
+}
+
 size_t ring_read(const struct ring *ring, uint64_t *seq, void *record)
 {
 	size_t nth = find(ring, *seq);
@@ -131,9 +147,10 @@ size_t ring_read(const struct ring *ring, uint64_t *seq, void *record)
 
 size_t ring_read_back(const struct ring *ring, uint64_t *seq, void *record)
 {
-	size_t nth = find(ring, *seq);
+	uint64_t at = ring_before(ring, *seq);
 
-	if (nth < ring->count && slot(ring, nth)->seq == *seq)
-		return copy(ring, nth, seq, record);
-	return nth > 0 ? copy(ring, nth - 1, seq, record) : 0;
+	if (at == 0)
+		return 0;
+	*seq = at;
+	return ring_read(ring, seq, record);
 }

@@ -43,4 +43,8 @@ size_t ring_read(const struct ring *ring, uint64_t *seq, void *record);
 /* The same with the last record of at most *seq. */
 size_t ring_read_back(const struct ring *ring, uint64_t *seq, void *record);
 
+/* The number of the first record with at least seq (UINT64_MAX: none), and of the last with at most seq (0: none). */
+uint64_t ring_next(const struct ring *ring, uint64_t seq);
+uint64_t ring_before(const struct ring *ring, uint64_t seq);
+
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Role `logger`: the persistent event log. It follows the events from the first one and appends each as a line of JSON
- * to DIRECTORY/events.log; two files share the byte budget, so the log rotates by one rename. Each boot begins with a
- * boot line. A power cut costs at most the last second and tears at most the last line. While the disk fails, it stops
- * reading and tries again: PID 1's ring keeps the newest events, and a gap is recorded in the log.
+ * to DIRECTORY/events.log; it rotates by one rename, and kept events of the part that is overwritten go to a file of
+ * their own (parts.h). All files share the byte budget. Each boot begins with a boot line. A power cut costs at most
+ * the last second and tears at most the last line. While the disk fails, it stops reading and tries again: PID 1's ring
+ * keeps the newest events, and a gap is recorded in the log.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,11 +33,8 @@
 #include "init/lib/options.h"
 #include "init/show/logline.h"
 #include "lastboot.h"
+#include "parts.h"
 
-#define LOG_NAME        "events.log"
-#define LOG_OLD_NAME    "events.log.1"
-#define LOG_SHORT_NAME  "events.log.new"	/* while an oversized file is being shortened */
-#define READ_FLAGS      (O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
 #define OPTIONS_MAX     65536
 #define MAX_BYTES_LEAST 65536
 #define SYNC_MS         1000
@@ -48,10 +46,11 @@ struct log {
 	bool confined;
 	int fd;
 	int64_t size, limit;	/* of one file, bytes */
+	int64_t kept_limit;	/* of the file of kept events */
 	char boot_id[LOG_BOOT_ID_MAX];
 	uint64_t next;		/* first event that is not in the log yet */
 	struct lastboot before;	/* the boot before this one */
-	bool dirty, failing;
+	bool dirty, failing, keep_failed;
 	int64_t sync_due_ms;
 
 	char buffer[BUFFER_ROOM];	/* whole lines, not yet written */
@@ -114,49 +113,6 @@ static int open_file(struct log *log)
 	return 0;
 }
 
-/* Copies a file from the first whole line at or after `at`. 0 or negative errno. */
-static int copy_from(struct log *log, int from, off_t at, int to)
-{
-	bool begun = false;
-	ssize_t n;
-
-	while ((n = pread(from, log->buffer, sizeof(log->buffer), at)) > 0) {
-		const char *newline = begun ? NULL : memchr(log->buffer, '\n', (size_t)n);
-		size_t skip = begun ? 0 : newline ? (size_t)(newline + 1 - log->buffer) : (size_t)n;
-
-		for (size_t done = skip; done < (size_t)n;) {
-			ssize_t written = write(to, log->buffer + done, (size_t)n - done);
-
-			if (written < 0)
-				return -errno;
-			done += (size_t)written;
-		}
-		begun = true;
-		at += n;
-	}
-	return n < 0 || fsync(to) < 0 ? -errno : 0;
-}
-
-/* Cuts a file of a larger budget in an earlier boot down to its newest lines. 0 or negative errno. */
-static int shorten(struct log *log, const char *name)
-{
-	_cleanup_(cleanup_close) int from = openat(log->directory, name, READ_FLAGS);
-	_cleanup_(cleanup_close) int to = -1;
-	struct stat st;
-	int r;
-
-	unlinkat(log->directory, LOG_SHORT_NAME, 0);
-	if (from < 0 || fstat(from, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= log->limit)
-		return 0;
-	to = openat(log->directory, LOG_SHORT_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-	r = to < 0 ? -errno : copy_from(log, from, st.st_size - log->limit, to);
-	if (r == 0 && renameat(log->directory, LOG_SHORT_NAME, log->directory, name) < 0)
-		r = -errno;
-	if (r < 0)
-		unlinkat(log->directory, LOG_SHORT_NAME, 0);
-	return r;
-}
-
 /*
  * Finds the last event of this boot that an earlier logger wrote to the file: this logger continues after it. True if
  * the file ends with lines of this boot.
@@ -192,7 +148,7 @@ static bool scan(struct log *log, int fd, int64_t size)
 /* If a logger was killed between a rename and the next line, only the older file has lines of this boot. */
 static bool scan_old(struct log *log)
 {
-	_cleanup_(cleanup_close) int fd = openat(log->directory, LOG_OLD_NAME, READ_FLAGS);
+	_cleanup_(cleanup_close) int fd = openat(log->directory, LOG_OLD_NAME, PARTS_READ_FLAGS);
 	struct stat st;
 
 	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && scan(log, fd, st.st_size);
@@ -221,11 +177,27 @@ static void tell_last_shutdown(const struct log *log)
 		client_receive(CONTROL_FD, &answer);
 }
 
+/* Without room it is tried again, as all of the rotation; another error is reported once and costs the kept events. */
+static int keep(struct log *log)
+{
+	int r = parts_keep(log->directory, log->kept_limit);
+
+	if (r == -ENOSPC || r == -EDQUOT)
+		return r;
+	if (r < 0 && !log->keep_failed)
+		fprintf(stderr, "persistent log: %s: %s; the oldest events are not kept\n", LOG_KEPT_NAME,
+			strerror(-r));
+	log->keep_failed = r < 0;
+	return 0;
+}
+
 static int rotate(struct log *log)
 {
-	int r;
+	int r = fsync(log->fd) < 0 ? -errno : keep(log);
 
-	if (fsync(log->fd) < 0 || renameat(log->directory, LOG_NAME, log->directory, LOG_OLD_NAME) < 0)
+	if (r < 0)
+		return r;
+	if (renameat(log->directory, LOG_NAME, log->directory, LOG_OLD_NAME) < 0)
 		return -errno;
 	close(log->fd);
 	log->fd = -1;
@@ -374,7 +346,10 @@ static int read_options(struct log *log, char **ret_path)
 	if (r < 0)
 		return r;
 	max_bytes = json_object_get_int64(key_member(options, "max_bytes"));
-	log->limit = (max_bytes < MAX_BYTES_LEAST ? MAX_BYTES_LEAST : max_bytes) / 2;
+	if (max_bytes < MAX_BYTES_LEAST)
+		max_bytes = MAX_BYTES_LEAST;
+	log->kept_limit = max_bytes / 8;
+	log->limit = (max_bytes - log->kept_limit) / 2;
 	path = json_object_get_string(key_member(options, "directory"));
 	*ret_path = path && path[0] == '/' ? strdup(path) : NULL;
 	json_object_put(options);
@@ -392,7 +367,7 @@ static bool wait_for_hangup(int timeout_ms)
 /* The file may be of a boot whose logger was root. One with other names may be another user's: it stays as it is. */
 static int hand_over(int directory, const char *name)
 {
-	_cleanup_(cleanup_close) int fd = openat(directory, name, READ_FLAGS);
+	_cleanup_(cleanup_close) int fd = openat(directory, name, PARTS_READ_FLAGS);
 	struct stat st;
 
 	if (fd < 0)
@@ -407,7 +382,7 @@ static int hand_over(int directory, const char *name)
 /* The directory and its files become the logger's own, and the process has them alone. */
 static int open_directory(struct log *log, const char *path)
 {
-	static const char *const names[] = {LOG_NAME, LOG_OLD_NAME};
+	static const char *const names[] = {LOG_NAME, LOG_OLD_NAME, LOG_KEPT_NAME};
 	int fd = logfile_directory(path, 0750), r = 0;
 
 	if (fd < 0)
@@ -449,7 +424,9 @@ static bool open_log(struct log *log, const char *path)
 			if (!log->confined)
 				return false;
 		}
-		if (r >= 0 && (shorten(log, LOG_OLD_NAME) < 0 || shorten(log, LOG_NAME) < 0))
+		if (r >= 0 && (parts_shorten(log->directory, LOG_OLD_NAME, log->limit, log->limit) < 0 ||
+			       parts_shorten(log->directory, LOG_NAME, log->limit, log->limit) < 0 ||
+			       parts_shorten(log->directory, LOG_KEPT_NAME, log->kept_limit, log->kept_limit) < 0))
 			fprintf(stderr, "persistent log: exceeds log.max_bytes and could not be shortened\n");
 		if (r >= 0)
 			r = open_file(log);

@@ -102,19 +102,19 @@ static void look(size_t node)
 {
 	struct life *life = &lives[node];
 	uint64_t hit, killed;
-	char text[NODE_REASON_MAX], field[48];
+	struct fields fields = {0};
+	char text[NODE_REASON_MAX];
 
 	if (!life->made || !cgroup_oom(life->name, &hit, &killed) || killed <= life->killed)
 		return;
 	keep_limit(life, hit > life->limit_hit);
-	snprintf(field, sizeof(field), "oom_kills=%" PRIu64, killed - life->killed);
+	fields_add(&fields, "oom_kills", "%" PRIu64, killed - life->killed);
 	life->killed_now += killed - life->killed;
 	life->killed_ever += killed - life->killed;
 	life->limit_hit = hit;
 	life->killed = killed;
 	cgroup_node_oom(node, text, sizeof(text));
-	event_add(EVENT_WARNING, EVENT_MESSAGE, config->nodes[node].name, text, strlen(text), field,
-		  strlen(field) + 1);
+	event_tell(EVENT_WARNING, config->nodes[node].name, &fields, "%s", text);
 }
 
 static void look_again(struct loop_timer *timer)

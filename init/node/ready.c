@@ -2,6 +2,7 @@
 /* Implements ready.h. A pipe that cannot be added to the loop is tried again by the watch's timer, without end. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "init/event/event.h"
 #include "init/event/sender.h"
 #include "init/lib/inbox.h"
+#include "init/lib/bucket.h"
 #include "init/lib/loop.h"
 #include "init/lib/unixsock.h"
 #include "probe.h"
@@ -24,10 +26,17 @@
 #define ASK_MAX_NS 1000000000LL
 #define NOTIFY_BUDGET 64
 
+/* Events of one service about its reloads. A change above it is reported later, with the number of those before it. */
+static const struct bucket_limit reload_limit = {.burst = 16, .every_ns = 60000000000LL};
+
 struct watch {
 	size_t node;
 	bool active;
 	bool reloading;			/* it sent RELOADING=1, and no READY=1 since */
+	bool reported_reloading;	/* its latest event says so */
+	uint64_t reloads_unreported;
+	struct bucket reload_reports;
+	struct loop_timer reload_timer;
 	int pipe_fd;			/* read end, from the start to the first newline; -1: none */
 	struct loop_source source;	/* that pipe */
 	struct loop_timer timer;
@@ -50,11 +59,28 @@ static void close_source(struct watch *watch)
 		watch->pipe_fd = -1;
 }
 
+static void report_reload(struct watch *watch)
+{
+	const char *name = plan->nodes[watch->node].config->name;
+	const char *now = watch->reloading ? "reloading" : "reloaded";
+
+	if (watch->reloads_unreported > 0)
+		event_say(EVENT_INFO, name, "%s; %" PRIu64 " more reload%s since the last report", now,
+			  watch->reloads_unreported, watch->reloads_unreported == 1 ? "" : "s");
+	else if (watch->reloading != watch->reported_reloading)
+		event_say(EVENT_INFO, name, "%s", now);
+	watch->reported_reloading = watch->reloading;
+	watch->reloads_unreported = 0;
+}
+
 void ready_forget(size_t node)
 {
 	struct watch *watch = &watches[node];
 
-	watch->active = watch->reloading = false;
+	if (watch->reloads_unreported > 0)
+		report_reload(watch);
+	watch->active = watch->reloading = watch->reported_reloading = false;
+	loop_disarm(&watch->reload_timer);
 	close_source(watch);
 	if (watch->pipe_fd >= 0)
 		close(watch->pipe_fd);
@@ -183,8 +209,32 @@ static void say_status(size_t node, const char *value)
 {
 	const char *name = plan->nodes[node].config->name;
 
-	if (sender_may(sender_find(name), loop_now_ns()))
-		event_say(EVENT_INFO, name, "%.*s", (int)strcspn(value, "\n"), value);
+	if (sender_may(name, loop_now_ns()))
+		event_add(EVENT_INFO, EVENT_MESSAGE, name, value, strcspn(value, "\n"), NULL, 0);
+}
+
+static void reload_due(struct loop_timer *timer)
+{
+	struct watch *watch = (struct watch *)((char *)timer - offsetof(struct watch, reload_timer));
+
+	bucket_take(&watch->reload_reports, &reload_limit, loop_now_ns());
+	report_reload(watch);
+}
+
+static void reload(struct watch *watch, bool reloading)
+{
+	int64_t now_ns = loop_now_ns();
+
+	if (watch->reloading == reloading)
+		return;
+	watch->reloading = reloading;
+	if (!watch->reload_timer.armed && bucket_take(&watch->reload_reports, &reload_limit, now_ns)) {
+		report_reload(watch);
+		return;
+	}
+	watch->reloads_unreported += reloading;
+	if (!watch->reload_timer.armed)
+		loop_arm(&watch->reload_timer, bucket_due(&watch->reload_reports, &reload_limit, now_ns));
 }
 
 static void say_ready(size_t node, const char *value)
@@ -192,9 +242,7 @@ static void say_ready(size_t node, const char *value)
 	struct watch *watch = &watches[node];
 
 	(void)value;
-	if (watch->reloading)
-		event_say(EVENT_INFO, plan->nodes[node].config->name, "reloaded");
-	watch->reloading = false;
+	reload(watch, false);
 	if (watch->active && plan->nodes[node].config->ready == READY_NOTIFY)
 		is_ready(watch);
 }
@@ -202,9 +250,7 @@ static void say_ready(size_t node, const char *value)
 static void say_reloading(size_t node, const char *value)
 {
 	(void)value;
-	if (!watches[node].reloading)
-		event_say(EVENT_INFO, plan->nodes[node].config->name, "reloading");
-	watches[node].reloading = true;
+	reload(&watches[node], true);
 }
 
 static void say_alive(size_t node, const char *value)
@@ -299,6 +345,7 @@ int ready_init(struct plan *with, void (*callback)(size_t node))
 		watches[i].source.fd = watches[i].pipe_fd = -1;
 		watches[i].source.ready = source_ready;
 		watches[i].timer.fire = timer_fired;
+		watches[i].reload_timer.fire = reload_due;
 	}
 	return open_notify();
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "init/event/event.h"
+#include "init/event/sender.h"
 #include "init/lib/fdpass.h"
 #include "init/lib/inbox.h"
 #include "init/lib/logtail.h"
@@ -201,13 +202,15 @@ static bool take(const struct log_head *head, const char *body)
 			finish_wait(&pipes[head->node]);
 		return known;
 	case LOG_LINE:
-		if (known)
+		if (known && sender_may(source, loop_now_ns()))
 			event_add(EVENT_INFO, EVENT_MESSAGE, source, body, head->size, NULL, 0);
 		return known;
 	case LOG_SAY:
 		if (head->argument >= EVENT_LEVEL_MAX || (!known && head->node != LOG_NOBODY))
 			return false;
-		event_add((enum event_level)head->argument, EVENT_MESSAGE, source, body, head->size, NULL, 0);
+		if (sender_may_report(SOURCE, loop_now_ns()))
+			event_report((enum event_level)head->argument, EVENT_MESSAGE, source, body, head->size, NULL,
+				     0);
 		return true;
 	default:
 		return false;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "init/event/event.h"
+#include "init/event/sender.h"
 #include "output.h"
 
 #define TURN_BUDGET 32		/* reads of one process in one turn of the loop */
@@ -14,6 +15,7 @@
 
 /* Lines of one process that become events; the others are dropped. */
 static const struct bucket_limit limit = {.per_s = 100, .burst = 1000};
+static const struct bucket_limit reports_limit = EVENT_DROP_REPORTS;
 
 void output_keep_text(char *to, const char *bytes, size_t size)
 {
@@ -27,12 +29,14 @@ void output_keep_text(char *to, const char *bytes, size_t size)
 static void make_event(struct output *output, int64_t now_ns)
 {
 	if (bucket_take(&output->events, &limit, now_ns)) {
-		event_add(EVENT_INFO, EVENT_MESSAGE, output->source, output->line, output->line_size, NULL, 0);
+		if (sender_may(output->source, now_ns))
+			event_add(EVENT_INFO, EVENT_MESSAGE, output->source, output->line, output->line_size, NULL, 0);
 		return;
 	}
 	output->lines_dropped++;
+	event_count_told_drop();
 	if (!output->report.armed)
-		loop_arm(&output->report, now_ns + REPORT_NS);
+		loop_arm(&output->report, bucket_due(&output->reports, &reports_limit, now_ns + REPORT_NS));
 }
 
 static void end_line(struct output *output)
@@ -55,7 +59,10 @@ static void report_dropped(struct output *output)
 
 static void report(struct loop_timer *timer)
 {
-	report_dropped((struct output *)((char *)timer - offsetof(struct output, report)));
+	struct output *output = (struct output *)((char *)timer - offsetof(struct output, report));
+
+	bucket_take(&output->reports, &reports_limit, loop_now_ns());
+	report_dropped(output);
 }
 
 static void take(struct output *output, const char *bytes, size_t size)

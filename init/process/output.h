@@ -24,7 +24,7 @@ struct output {
 	char *line;			/* OUTPUT_LINE_SIZE bytes: the unfinished line */
 	size_t line_size;
 	bool line_cut;
-	struct bucket events;
+	struct bucket events, reports;
 	unsigned long lines_dropped;
 };
 

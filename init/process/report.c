@@ -13,8 +13,10 @@
 #include <gantry/report.h>
 
 #include "init/event/event.h"
+#include "init/event/sender.h"
 #include "init/lib/fdpass.h"
 #include "init/lib/inbox.h"
+#include "init/lib/loop.h"
 #include "init/lib/memfd.h"
 #include "output.h"
 #include "row.h"
@@ -50,6 +52,12 @@ static void send_answer(struct child *child, enum report_kind kind, const char *
 		event_count_drop(child->spec.source);
 }
 
+/* Whether the child may cause one more event. */
+static bool may_report(const struct child *child)
+{
+	return sender_may_report(child->spec.source, loop_now_ns());
+}
+
 /* Returns true if the request was answered, false if it must wait. */
 static bool answer_take(struct child *child, const char *name)
 {
@@ -59,7 +67,7 @@ static bool answer_take(struct child *child, const char *name)
 
 	if (r == -EAGAIN)
 		return false;
-	if (r == -EPERM)
+	if (r == -EPERM && may_report(child))
 		event_say(EVENT_WARNING, child->spec.source, "may not take artifact %s: request refused", name);
 	send_answer(child, r == 0 ? REPORT_TAKEN : REPORT_ABSENT, name, fd);
 	if (fd >= 0)
@@ -123,9 +131,10 @@ static bool give(struct child *child, const char *name, struct inbox_message *re
 	}
 	r = nodes->give(child->spec.node, name, *fd);
 	if (r < 0) {
-		event_say(EVENT_WARNING, child->spec.source, "artifact %s refused: %s", name,
-			  r == -EPERM ? "the stage type does not list it in \"gives\"" :
-			  r == -EINVAL ? "not a sealed memfd" : "too large");
+		if (may_report(child))
+			event_say(EVENT_WARNING, child->spec.source, "artifact %s refused: %s", name,
+				  r == -EPERM ? "the stage type does not list it in \"gives\"" :
+				  r == -EINVAL ? "not a sealed memfd" : "too large");
 		return true;
 	}
 	*fd = -1;
@@ -162,8 +171,9 @@ static bool progress(struct child *child, const struct report_head *head, const 
 	output_keep_text(child->text, body + sizeof(p), head->size - sizeof(p));
 	if (child->spec.node != CHILD_NO_NODE)
 		nodes->progress(child->spec.node, &p, body + sizeof(p), head->size - sizeof(p));
-	event_add(head->level, EVENT_PROGRESS, child->spec.source, body + sizeof(p), head->size - sizeof(p),
-		  fields.bytes, fields.size);
+	if (may_report(child))
+		event_add(head->level, EVENT_PROGRESS, child->spec.source, body + sizeof(p), head->size - sizeof(p),
+			  fields.bytes, fields.size);
 	return true;
 }
 
@@ -179,8 +189,9 @@ static bool message(struct child *child, const struct report_head *head, const c
 	switch (head->kind) {
 	case REPORT_EVENT:
 		output_keep_text(child->text, body, text);
-		event_add(head->level, EVENT_MESSAGE, child->spec.source, body, text, end ? end + 1 : NULL,
-			  end ? head->size - text - 1 : 0);
+		if (may_report(child))
+			event_report(head->level, EVENT_MESSAGE, child->spec.source, body, text, end ? end + 1 : NULL,
+				     end ? head->size - text - 1 : 0);
 		return true;
 	case REPORT_PROGRESS:
 		return progress(child, head, body);

@@ -3,6 +3,7 @@
  * Implements logline.h. json-c parses the line, the members that an event has are checked for their types, and the
  * record is built from them: other members are ignored.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <json-c/json.h>
 #include <math.h>
@@ -155,6 +156,14 @@ static int get_word(struct json_object *object, const char *name, const char *co
 	return -1;
 }
 
+static bool get_true(struct json_object *object, const char *name)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, name, &value) && json_object_is_type(value, json_type_boolean) &&
+	       json_object_get_boolean(value);
+}
+
 static bool get_seq(struct json_object *object, uint64_t *ret)
 {
 	struct json_object *value;
@@ -298,7 +307,8 @@ static int read_event(char *record, struct json_object *object)
 	static const char *const levels[] = EVENT_LEVEL_NAMES, *const kinds[] = EVENT_KIND_NAMES;
 	int level = get_word(object, "level", levels, EVENT_LEVEL_MAX);
 	int kind = get_word(object, "kind", kinds, EVENT_KIND_MAX);
-	struct event_head head = {.level = (uint8_t)level, .kind = (uint8_t)kind};
+	struct event_head head = {.level = (uint8_t)level, .kind = (uint8_t)(kind & 0x7f),
+				  .kept = get_true(object, "kept")};
 	char *at = record + sizeof(head);
 	const char *source, *text, *message;
 	size_t source_size, text_size, message_size;
@@ -321,6 +331,18 @@ int log_line_event(char *record, const char *line, size_t size)
 
 	json_object_put(object);
 	return r;
+}
+
+bool log_line_kept(const char *line, size_t size)
+{
+	static const char member[] = "\"kept\":true";
+	char record[EVENT_RECORD_MAX];
+	struct event_head head;
+
+	if (!memmem(line, size, member, sizeof(member) - 1) || log_line_event(record, line, size) < 0)
+		return false;
+	memcpy(&head, record, sizeof(head));
+	return head.kept;
 }
 
 static int read_boot(struct log_boot *ret, struct json_object *object)
@@ -355,6 +377,50 @@ int log_line_boot(struct log_boot *ret, const char *line, size_t size)
 	r = object ? read_boot(ret, object) : -EBADMSG;
 	json_object_put(object);
 	return r;
+}
+
+/* ---- the kept events of earlier parts ------------------------------------------------------------------------- */
+
+/* The first line of an event that is kept, without its newline. Its size, 0: there is none, or negative errno. */
+static int first_kept(struct log_lines *lines, int fd, int64_t end, char *ret)
+{
+	const char *line;
+	size_t size;
+	int r;
+
+	log_lines_begin(lines, fd, end);
+	while ((r = log_lines_next(lines, &line, &size)) > 0) {
+		if (log_line_kept(line, size)) {
+			memcpy(ret, line, size);
+			return (int)size;
+		}
+	}
+	return r;
+}
+
+int64_t log_kept_end(int kept, int64_t kept_end, int older, int64_t older_end, struct log_boot *ret_boot)
+{
+	_cleanup_(cleanup_free) struct log_lines *lines = malloc(sizeof(*lines));
+	_cleanup_(cleanup_free) char *first = malloc(LOG_LINE_MAX);
+	int64_t at = 0;
+	const char *line;
+	size_t size;
+	int first_size, r;
+
+	if (!lines || !first)
+		return -ENOMEM;
+	first_size = first_kept(lines, older, older_end, first);
+	if (first_size < 0)
+		return first_size;
+	*ret_boot = (struct log_boot){0};
+	log_lines_begin(lines, kept, kept_end);
+	while ((r = log_lines_next(lines, &line, &size)) > 0) {
+		if (first_size > 0 && (int)size == first_size && memcmp(line, first, size) == 0)
+			return at;
+		log_line_boot(ret_boot, line, size);
+		at = lines->at - (int64_t)(lines->used - lines->done);
+	}
+	return r < 0 ? r : at;
 }
 
 void log_boot_id(char ret[LOG_BOOT_ID_MAX])

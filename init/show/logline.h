@@ -40,6 +40,9 @@ void log_lines_begin(struct log_lines *lines, int fd, int64_t end);
  */
 int log_lines_next(struct log_lines *lines, const char **ret, size_t *ret_size);
 
+/* Whether it is an event that is kept (gantry/event.h). */
+bool log_line_kept(const char *line, size_t size);
+
 /* 0, or -EBADMSG: it is not such a line. */
 int log_line_boot(struct log_boot *ret, const char *line, size_t size);
 
@@ -48,5 +51,12 @@ int log_line_boot(struct log_boot *ret, const char *line, size_t size);
  * not clean. Returns its size, or -EBADMSG: not the line of an event.
  */
 int log_line_event(char *record, const char *line, size_t size);
+
+/*
+ * The file of kept events has those of the older parts of the log that are gone. If the logger was killed while it
+ * rotated the files, it may already have those of the part that is now the older one: the offset where they begin, or
+ * where its last whole line ends, or negative errno. ret_boot: the last boot line before that, its id "" without one.
+ */
+int64_t log_kept_end(int kept, int64_t kept_end, int older, int64_t older_end, struct log_boot *ret_boot);
 
 #endif

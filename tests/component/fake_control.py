@@ -75,12 +75,12 @@ class FakeControl:
 
     # ---- events
 
-    def add(self, text, source="test", level=1, kind=0, fields=b"", wall_ns=None, boot_ns=1500000000):
+    def add(self, text, source="test", level=1, kind=0, fields=b"", wall_ns=None, boot_ns=1500000000, kept=False):
         wall_ns = time.time_ns() if wall_ns is None else wall_ns
         text, source = text.encode(), source.encode()
         with self.lock:
             self.seq += 1
-            record = EVENT_HEAD.pack(self.seq, wall_ns, boot_ns, level, kind, len(source), len(text),
+            record = EVENT_HEAD.pack(self.seq, wall_ns, boot_ns, level, kind | kept << 7, len(source), len(text),
                                      len(fields)) + source + text + fields
             self.events.append((self.seq, record))
             del self.events[:-self.ring]

@@ -167,15 +167,15 @@ static struct pending {
 	bool act;
 } pending[PENDING_MAX];
 static size_t n_pending;
-static struct ring ring;
+static struct history history;
 static struct status status;
 static int64_t last_id;
 static void (*seen)(const struct event_view *e);
 static void (*on_events)(void);
 
-const struct ring *pid1_events(void)
+const struct history *pid1_events(void)
 {
-	return &ring;
+	return &history;
 }
 
 void pid1_on_event(void (*call)(const struct event_view *e))
@@ -191,7 +191,7 @@ void pid1_on_events(void (*call)(void))
 bool pid1_read(uint64_t *next, uint64_t last, char *record, struct event_view *e)
 {
 	uint64_t seq = *next;
-	size_t size = seq <= last ? ring_read(&ring, &seq, record) : 0;
+	size_t size = seq <= last ? history_read(&history, &seq, record) : 0;
 
 	if (size == 0 || seq > last || event_view(e, record, size) < 0)
 		return false;
@@ -201,21 +201,21 @@ bool pid1_read(uint64_t *next, uint64_t last, char *record, struct event_view *e
 
 bool pid1_newest(uint64_t *ret)
 {
-	*ret = ring.last;
+	*ret = history_last(&history);
 	return true;
 }
 
 static void add_event(const char *source, const char *text, size_t text_size, const char *fields, size_t fields_size)
 {
 	char record[EVENT_RECORD_MAX];
-	struct event_head head = {.seq = ring.last + 1, .wall_ns = now_ns, .boot_ns = now_ns, .level = EVENT_INFO,
+	struct event_head head = {.seq = history_last(&history) + 1, .wall_ns = now_ns, .boot_ns = now_ns, .level = EVENT_INFO,
 				  .source_size = (uint16_t)strlen(source), .text_size = (uint16_t)text_size,
 				  .fields_size = (uint16_t)fields_size};
 	char *at = mempcpy(record, &head, sizeof(head));
 	struct event_view e;
 
 	at = mempcpy(mempcpy(mempcpy(at, source, head.source_size), text, text_size), fields, fields_size);
-	ring_add(&ring, record, (size_t)(at - record));
+	history_add(&history, record, (size_t)(at - record));
 	if (seen && event_view(&e, record, (size_t)(at - record)) == 0)
 		seen(&e);
 }
@@ -413,7 +413,7 @@ static void begin(uint8_t which)
 
 	if (!begun) {
 		signal(SIGPIPE, SIG_IGN);
-		must(ring_init(&ring, 64) == 0 && http_init(options.connections, routes, n_routes) == 0, "the start");
+		must(history_init(&history, 64) == 0 && http_init(options.connections, routes, n_routes) == 0, "the start");
 		acts_init(&options);
 		add_event("test", "an event", 8, "", 0);
 		begun = true;

@@ -78,11 +78,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	}
 	fill(older, bytes, first);
 	fill(newer, bytes + skip, size - skip);
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 16; i++) {
 		struct filter filter = {.boot = -(i % 3), .level = (uint32_t)(i % 2), .limit = 2,
 					.given = i % 4 == 3 ? 1u << FILTER_LIMIT : 0};
 
-		read_back(&(struct logread){older, newer, "running", &filter, i < 4, NULL}, out);
+		/* The first input is also the file of kept events: that of the same part, or with none after it. */
+		read_back(&(struct logread){i < 8 ? -1 : older, i < 12 ? older : -1, newer, "running", &filter,
+					    i % 8 < 4, NULL}, out);
 	}
 	return 0;
 }

@@ -58,3 +58,16 @@ TEST(without_a_burst_nothing_passes)
 
 	CHECK_INT(taken(&bucket, &(struct bucket_limit){.per_s = 10}, 100, SECOND), 0);
 }
+
+TEST(a_slow_rate_is_a_time_between_two)
+{
+	static const struct bucket_limit slow = {.burst = 3, .every_ns = 60 * SECOND};
+	struct bucket bucket = {0};
+
+	CHECK_INT(bucket_due(&bucket, &slow, SECOND), SECOND);
+	CHECK_INT(taken(&bucket, &slow, 10, SECOND), 3);
+	CHECK_INT(bucket_due(&bucket, &slow, SECOND), 61 * SECOND);
+	CHECK_INT(taken(&bucket, &slow, 10, 61 * SECOND - 1), 0);
+	CHECK_INT(taken(&bucket, &slow, 10, 61 * SECOND), 1);
+	CHECK_INT(taken(&bucket, &slow, 10, 1000 * SECOND), 3);
+}

@@ -108,7 +108,7 @@ TEST(the_oldest_event_makes_room)
 
 	CHECK_INT(event_init(5), 0);
 	for (int i = 1; i <= 6; i++)
-		event_say(EVENT_INFO, "test", "%d", i);
+		add_text((char[]){(char)('0' + i), 0});
 	CHECK(event_read(&seq, record) > 0);
 	CHECK_INT(seq, 2);
 	CHECK_STR(text_of(6), "6");
@@ -152,6 +152,75 @@ TEST(small_events_fill_the_ring_to_its_number_of_entries)
 		add_text("a usual line of text that a service or a stage writes, with a number or two in it: 12345");
 	CHECK(event_read(&first, record) > 0);
 	CHECK_INT(first, 3001);
+}
+
+/* How many of the events of this source are still there. */
+static int there(const char *source)
+{
+	char record[EVENT_RECORD_MAX];
+	struct event_view e;
+	uint64_t seq = 1, before = 0;
+	int n = 0;
+
+	for (size_t size; (size = event_read(&seq, record)) > 0; seq++) {
+		CHECK(seq > before);
+		CHECK_INT(event_view(&e, record, size), 0);
+		CHECK_INT(e.head.seq, seq);
+		before = seq;
+		n += e.head.source_size == strlen(source) && memcmp(e.source, source, e.head.source_size) == 0;
+	}
+	return n;
+}
+
+TEST(no_number_of_texts_pushes_out_what_gantry_itself_reports)
+{
+	struct fields fields = {0};
+
+	CHECK_INT(event_init(100), 0);
+	fields_add(&fields, "text", "opened");
+	event_say(EVENT_NOTICE, "gantry", "gantry 1");
+	event_state(EVENT_INFO, "disk", "done", &fields);
+	event_report(EVENT_INFO, EVENT_MESSAGE, "disk", "opened by its key", 17, NULL, 0);
+	for (int i = 0; i < 100000; i++)
+		add_text("noise");
+	event_state(EVENT_NOTICE, "gantry", "booted", NULL);
+	for (int i = 0; i < 100000; i++)
+		add_text("noise");
+	CHECK_INT(event_last(), 200004);
+	CHECK_STR(text_of(1), "gantry 1");
+	CHECK_STR(line_of(2), "info disk state: done text=opened\n");
+	CHECK_STR(text_of(3), "opened by its key");
+	CHECK_STR(text_of(100004), "booted");
+	CHECK_STR(text_of(4), "");
+	CHECK_STR(text_of(100005), "");
+	CHECK_INT(there("test"), 100);
+	CHECK_INT(there("gantry"), 2);
+}
+
+TEST(a_source_beyond_its_share_pushes_out_no_other_s_kept_events)
+{
+	CHECK_INT(event_init(2000), 0);
+	event_state(EVENT_NOTICE, "gantry", "booted", NULL);
+	for (int i = 0; i < 20000; i++) {
+		event_state(EVENT_INFO, "wild", "running", NULL);
+		event_say(EVENT_INFO, "wild", "reloading");
+		event_report(EVENT_INFO, EVENT_MESSAGE, "wild", "text", 4, NULL, 0);
+	}
+	for (int i = 0; i < 20000; i++)
+		add_text("noise");
+	CHECK_STR(text_of(1), "booted");
+	CHECK(there("wild") >= 3 * 32 && there("wild") <= 200);
+	CHECK_INT(there("test"), 2000);
+}
+
+TEST(an_event_for_debugging_and_anybody_s_text_are_not_kept)
+{
+	CHECK_INT(event_init(10), 0);
+	event_say(EVENT_DEBUG, "gantry", "module loaded");
+	event_add(EVENT_ERROR, EVENT_STATE, "gantry", "booted", 6, NULL, 0);
+	for (int i = 0; i < 10; i++)
+		add_text("noise");
+	CHECK_INT(there("gantry"), 0);
 }
 
 TEST(what_is_not_printable_is_replaced)
@@ -265,6 +334,15 @@ TEST(the_old_message_names_the_source_unless_it_came_from_outside)
 	CHECK_STR(form(1, event_message), "[disk] done text=opened");
 	CHECK_STR(form(2, event_message), "foo");
 	CHECK_STR(form(3, event_message), "bar");
+}
+
+TEST(json_marks_a_kept_event)
+{
+	CHECK_INT(event_init(10), 0);
+	event_state(EVENT_NOTICE, "gantry", "booted", NULL);
+	add_text("\"kept\":true");
+	CHECK(strstr(form(1, event_json), ",\"kind\":\"state\",\"kept\":true,\"source\":") != NULL);
+	CHECK(strstr(form(2, event_json), "\"kept\":true") == NULL);
 }
 
 TEST(json_escapes_and_keeps_numbers)

@@ -61,10 +61,13 @@ static void add_event(int fd, int seq, const char *level, const char *source, co
 static int64_t result;
 static char out[4 << 20];
 
+/* events.log.kept; -1: none */
+static int kept = -1;
+
 static const char *read_log(int older, int newer, bool json, const char *arguments)
 {
 	struct filter filter = {0};
-	struct logread what = {older, newer, RUNNING, &filter, json, NULL};
+	struct logread what = {kept, older, newer, RUNNING, &filter, json, NULL};
 	char copy[256];
 	int fd = memfd_create("out", MFD_CLOEXEC);
 	ssize_t n;
@@ -449,7 +452,7 @@ TEST(a_client_that_is_gone_ends_it)
 {
 	struct filter filter = {.boot = -1};
 	int fd = new_file(), pair[2];
-	struct logread what = {-1, fd, RUNNING, &filter, true, NULL};
+	struct logread what = {-1, -1, fd, RUNNING, &filter, true, NULL};
 
 	signal(SIGPIPE, SIG_IGN);
 	add_boot(fd, "a", false);
@@ -458,4 +461,74 @@ TEST(a_client_that_is_gone_ends_it)
 	CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	close(pair[1]);
 	CHECK_INT(logread(&what, pair[0]), -EPIPE);
+}
+
+static void add_kept(int fd, int seq, const char *text)
+{
+	add(fd, "{\"received_at\":\"2026-11-23T08:00:%02dZ\",\"message\":\"[t] %s\",\"seq\":%d,\"boot_s\":%d.000001,"
+	    "\"level\":\"info\",\"kind\":\"state\",\"kept\":true,\"source\":\"t\",\"text\":\"%s\"}\n", seq % 60, text, seq, seq, text);
+}
+
+/* Kept: boot a, and of boot b what its older part no longer has. */
+static void begin_kept(int *ret_older, int *ret_newer)
+{
+	kept = new_file();
+	*ret_older = new_file();
+	*ret_newer = new_file();
+	add_boot(kept, "a", false);
+	add_kept(kept, 1, "a1");
+	add_kept(kept, 9, "a9");
+	add_boot(kept, "b", false);
+	add_kept(kept, 1, "b1");
+	add_boot(*ret_older, "b", true);
+	add_event(*ret_older, 700, "info", "t", "b700");
+	add_kept(*ret_older, 701, "b701");
+	add_boot(*ret_newer, RUNNING, false);
+	add_kept(*ret_newer, 1, "now");
+}
+
+TEST(kept_events_of_earlier_parts_are_the_first_of_their_boot)
+{
+	int older, newer;
+
+	begin_kept(&older, &newer);
+	CHECK_STR(texts(older, newer, "boot=-1"), "b1 b700 b701 ");
+	CHECK_STR(texts(older, newer, "boot=-2"), "a1 a9 ");
+	CHECK_STR(texts(older, newer, "boot=-1&limit=2"), "b700 b701 ");
+	read_log(older, newer, true, "boot=-3");
+	CHECK_INT(result, -ENOENT);
+	CHECK(strstr(read_log(older, newer, true, "boot=-2"), "\"kept\":true,\"source\"") != NULL);
+	CHECK_STR(texts(-1, newer, "boot=-1"), "b1 ");
+	CHECK_STR(texts(-1, -1, "boot=-2"), "a1 a9 ");
+}
+
+TEST(kept_events_that_are_also_in_the_older_part_come_once)
+{
+	int older, newer;
+
+	begin_kept(&older, &newer);
+	add_kept(kept, 701, "b701");		/* a rotation that did not come to its end */
+	add_boot(kept, "c", false);
+	add_kept(kept, 1, "c1");
+	add_boot(older, "c", false);
+	add_kept(older, 1, "c1");
+	CHECK_STR(texts(older, newer, "boot=-1"), "c1 ");
+	CHECK_STR(texts(older, newer, "boot=-2"), "b1 b700 b701 ");
+	CHECK_STR(texts(older, newer, "boot=-3"), "a1 a9 ");
+}
+
+TEST(an_older_part_without_its_first_boot_line_is_no_part_of_the_last_kept_boot)
+{
+	int older = new_file(), newer = new_file();
+
+	kept = new_file();
+	add_boot(kept, "a", false);
+	add_kept(kept, 1, "a1");
+	add_event(older, 50, "info", "t", "b50");
+	add_boot(older, "c", false);
+	add_event(older, 1, "info", "t", "c1");
+	add_boot(newer, RUNNING, false);
+	CHECK_STR(texts(older, newer, "boot=-1"), "c1 ");
+	CHECK_STR(texts(older, newer, "boot=-2"), "b50 ");
+	CHECK_STR(texts(older, newer, "boot=-3"), "a1 ");
 }

@@ -5,6 +5,7 @@
 /* links: event init/lib */
 #include <string.h>
 
+#include "init/event/quota.h"
 #include "init/event/sender.h"
 #include "event_lines.h"
 
@@ -23,7 +24,7 @@ static int through(const char *name, int n, int64_t now_ns)
 	int good = 0;
 
 	for (int i = 0; i < n; i++)
-		good += sender_may(sender_find(name), now_ns);
+		good += sender_may(name, now_ns);
 	return good;
 }
 
@@ -63,7 +64,7 @@ TEST(each_sender_has_its_own)
 	CHECK_INT(through("b", 40, SECOND), 10);
 }
 
-TEST(a_new_name_for_every_message_gains_nothing)
+TEST(all_together_have_eight_times_as_much)
 {
 	int good = 0;
 
@@ -71,22 +72,40 @@ TEST(a_new_name_for_every_message_gains_nothing)
 	for (int i = 0; i < 100000; i++) {
 		char name[32];
 
-		snprintf(name, sizeof(name), "pid-%d", i);
+		snprintf(name, sizeof(name), "name-%d", i % 100);
 		good += through(name, 1, SECOND);
 	}
-	CHECK_INT(good, 128 * 50);
+	CHECK_INT(good, 8 * 50);
+	CHECK_INT(event_drops(), 100000 - 8 * 50);
+	CHECK_INT(through("another", 1000, 2 * SECOND), 50);
+	CHECK_INT(through("one more", 1000, 2 * SECOND), 30);
 }
 
-TEST(the_one_not_heard_of_for_the_longest_time_makes_room)
+TEST(what_others_send_does_not_count_for_a_report)
 {
-	start(10, 5);
-	CHECK_INT(through("busy", 5, SECOND), 5);
-	for (int i = 0; i < 500; i++) {
-		char name[32];
+	start(10, 50);
+	for (int i = 0; i < 9; i++)
+		through((char[]){(char)('a' + i), 0}, 50, SECOND);
+	CHECK_INT(through("j", 1, SECOND), 0);
+	for (int i = 0; i < 50; i++)
+		CHECK(sender_may_report("disk", SECOND));
+	CHECK(!sender_may_report("disk", SECOND));
+}
 
-		snprintf(name, sizeof(name), "pid-%d", i);
-		CHECK_INT(through(name, 1, SECOND), 1);
-		CHECK_INT(through("busy", 1, SECOND), 0);	/* it kept its place, and its empty bucket */
+TEST(more_names_than_rows_gain_nothing)
+{
+	start(1, 3);
+	for (int round = 0; round < 2; round++) {
+		int good = 0;
+
+		for (int i = 0; i < 1000; i++) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "name-%d", i);
+			for (int k = 0; k < 10; k++)
+				good += sender_may_report(name, SECOND);
+		}
+		CHECK_INT(good, round == 0 ? 128 * 3 : 0);
 	}
 }
 
@@ -127,10 +146,31 @@ TEST(what_those_who_made_room_had_dropped_is_said_too)
 	for (int i = 0; i < 128; i++) {
 		char name[32];
 
-		snprintf(name, sizeof(name), "pid-%d", i);
-		sender_find(name);
+		snprintf(name, sizeof(name), "name-%d", i);
+		quota_of(name);
 	}
 	CHECK(events_come(1));
+	CHECK_STR(line_of(1), "warning gantry message: 3 messages dropped: more than 10 a second, from several senders\n");
+}
+
+TEST(those_without_a_service_are_one_sender)
+{
+	start(10, 5);
+	CHECK_INT(through(SENDER_STRANGERS, 8, loop_now_ns()), 5);
+	CHECK(events_come(1));
 	CHECK_STR(line_of(1), "warning gantry message: 3 messages dropped: more than 10 a second, "
-		  "from short-lived senders\n");
+		  "from processes of no stage or service\n");
+}
+
+static bool nine_reports(void)
+{
+	through("a", 20, loop_now_ns());
+	return event_last() >= 9;
+}
+
+TEST(a_flood_that_goes_on_is_not_reported_every_second)
+{
+	start(1, 1);
+	CHECK(!loop_until_ms(nine_reports, 12000));
+	CHECK_INT(event_last(), 8);
 }

@@ -4,6 +4,7 @@
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -364,33 +365,56 @@ class Slow(EventsTest):
             begun += raw.recv(1)
         self.flood()
         got = begun
-        while True:
+        newest = b"id: %d\n" % self.api.seq
+        while newest not in got:
             piece = raw.recv(65536)
-            if not piece:
-                break
+            self.assertTrue(piece, got[-2000:])
             got += piece
-        *events, lost, end = got.decode().split("\n\n")
-        self.assertEqual(end, "")
-        number, kind, data = lost.split("\n")
-        last_seen = int(events[-1].split("\n")[0].removeprefix("id: "))
-        self.assertEqual(kind, "event: lost")
-        missed = json.loads(data.removeprefix("data: "))
+        before, lost, after = got.decode().partition("\nevent: lost\n")
+        number = int(before.rpartition("id: ")[2])
+        last_seen = int(re.findall("id: ([0-9]+)", before)[-2])
+        missed = json.loads(after.split("\n")[0].removeprefix("data: "))
         self.assertEqual(set(missed), {"lost"})
         self.assertGreater(missed["lost"], 1000)
-        self.assertEqual(int(number.removeprefix("id: ")), last_seen + missed["lost"])
-        again = self.stream(last_id=number.removeprefix("id: "))
-        self.assertEqual(again.take(1)[0].json["seq"], last_seen + missed["lost"] + 1)
+        self.assertEqual(number, last_seen + missed["lost"])
+        self.assertEqual(re.search("id: ([0-9]+)", after)[1], str(number + 1))      # it goes on
+        again = self.stream(last_id=str(number))
+        self.assertEqual(again.take(1)[0].json["seq"], number + 1)
 
     def test_a_resume_from_before_what_is_kept_is_told_too(self):
         for i in range(300):
             self.api.add(f"event {i}")
         self.settle()
         s = self.stream(last_id="5")
-        lost, = s.take(1)
+        lost, *events = s.take(101)
         self.assertEqual((lost.kind, lost.json, lost.last_id), ("lost", {"lost": self.api.seq - 105}, str(self.api.seq - 100)))
-        self.assertEqual(list(s), [])
-        again = self.stream(last_id=lost.last_id)
-        self.assertEqual([n.json["seq"] for n in again.take(100)], list(range(self.api.seq - 99, self.api.seq + 1)))
+        self.assertEqual([n.json["seq"] for n in events], list(range(self.api.seq - 99, self.api.seq + 1)))
+
+    def test_kept_events_stay_in_order_and_what_is_gone_between_them_is_counted(self):
+        kept = []
+        for i in range(1000):
+            kept += [self.api.add(f"event {i}", kept=True)] if i % 200 == 0 else []
+            self.api.add(f"noise {i}")
+            if i % 50 == 0:
+                self.settle()
+        self.settle()
+        newest = list(range(self.api.seq - 99, self.api.seq + 1))
+        wanted = [seq for seq in kept if seq < newest[0]] + newest
+        listed = json.loads(self.api.request("/api/v1/events").body)
+        self.assertEqual([e["seq"] for e in listed], wanted)
+        self.assertEqual([e["seq"] for e in listed if e.get("kept")], kept)
+        self.assertEqual([e["seq"] for e in json.loads(self.api.request("/api/v1/events?limit=102").body)], wanted[-102:])
+        s = self.stream(last_id=str(kept[0]))
+        at = kept[0]
+        while at < self.api.seq:
+            notice, = s.take(1)
+            if notice.kind == "lost":
+                self.assertEqual(int(notice.last_id), at + notice.json["lost"])
+                self.assertNotIn(at + 1, wanted)
+            else:
+                self.assertEqual(notice.json["seq"], at + 1)
+                self.assertIn(at + 1, wanted)
+            at = int(notice.last_id)
 
     @waits(31)
     def test_a_client_that_takes_nothing_for_30_seconds_is_cut_off(self):

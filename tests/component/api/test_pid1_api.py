@@ -66,6 +66,42 @@ class Whole(unittest.TestCase):
             self.assertEqual(pid1.end(), "poweroff")
             self.assertIn("hello world", [e.get("message") for e in self.log(pid1)])
 
+    def test_new_events_of_fifty_clients_are_limited_and_the_boot_stays_in_sight(self):
+        flood = ("import http.client, json, ssl, threading\n"
+                 "context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\n"
+                 "context.check_hostname, context.verify_mode = False, ssl.CERT_NONE\n"
+                 "answers = []\n"
+                 "def run():\n"
+                 "  c = http.client.HTTPSConnection('127.0.0.1', 3535, timeout=60, context=context)\n"
+                 "  for i in range(40):\n"
+                 "    c.request('GET', '/api/v1/new_event?message=flood')\n"
+                 "    r = c.getresponse()\n"
+                 "    answers.append((r.status, r.read().decode()))\n"
+                 "threads = [threading.Thread(target=run) for _ in range(50)]\n"
+                 "for t in threads: t.start()\n"
+                 "for t in threads: t.join()\n"
+                 "print(json.dumps(answers))\n")
+        events = {"rate_per_s": 20, "burst": 300, "ring": 100}
+        with Pid1(boot([stage("one")], api=API, events=events), files={"flood.py": flood}) as pid1:
+            pid1.wait("system-api", "listens on", kind="message")
+            own = [e for e in json.loads(self.get(pid1, "/api/v1/events")) if e["kind"] == "state"]
+            self.assertIn(("gantry", "booted"), [(e["source"], e["text"]) for e in own])
+            answers = json.loads(pid1.inside("python3", "/t/flood.py", timeout=60).stdout)
+            self.assertEqual(len(answers), 2000)
+            refused = [text for status, text in answers if status == 429]
+            self.assertEqual({text for status, text in answers if status == 200}, {""})
+            self.assertEqual([status for status, _ in answers if status not in (200, 429)], [])
+            self.assertEqual({text for text in refused}, {'{"code":429,"message":"Too many new events, try again later"}\n'})
+            self.assertGreater(len(refused), 1000)
+            wait_for(lambda: sum(int(e.text.split()[0]) for e in pid1.find("http", kind="message")
+                                 if " dropped: more than 20 a second" in e.text) == len(refused), "the count", 20)
+            self.assertEqual(json.loads(self.get(pid1, "/api/v1/status"))["boot"]["dropped"], len(refused))
+            now = json.loads(self.get(pid1, "/api/v1/events"))
+            self.assertEqual([e for e in now if e["kind"] == "state"], own)
+            self.assertEqual([e["seq"] for e in now], sorted({e["seq"] for e in now}))
+            newest = json.loads(self.get(pid1, "/api/v1/events?source=gantry&limit=2"))
+            self.assertEqual(newest[-1]["text"], "booted")
+
     def test_the_log_has_the_boot_from_its_first_event_to_the_end_of_the_log(self):
         with Pid1(boot([stage("one"), stage("two", needs=["one"])], log={**LOG, "needs": ["two"]})) as pid1:
             pid1.wait("gantry", "booted")

@@ -113,6 +113,92 @@ class Events(unittest.TestCase):
             said = self.wait(gantry, 1, source="fifo", level="warning")[0]
             self.assertRegex(said["text"], r"^49\d\d\d messages dropped: more than 10 a second$")
 
+    def test_no_flood_takes_the_boots_own_history_from_the_ring_or_the_log(self):
+        script = SAY + "t = b'x' * 1000\nfor i in range(60000): s.send(t)\nopen('/t/over', 'w').close()\ntime.sleep(1000)"
+        log = {"directory": "/t/log", "max_bytes": 1 << 20, "needs": ["disk"]}
+        with Pid1(boot([stage("disk", "echo opened")], [service("wild", "until [ -e /t/go ]; do sleep 0.05; done; "
+                                                        "exec python3 /t/wild", **ONCE)],
+                       events={"rate_per_s": 0}, log=log), files={"wild": "import time\n" + script}) as gantry:
+            gantry.wait("gantry", "booted")
+            own = self.events(gantry, kind="state")
+            self.assertGreaterEqual({(e["source"], e["text"]) for e in own},
+                                    {("disk", "running"), ("disk", "done"), ("wild", "ready"), ("gantry", "booted")})
+            gantry.write("go", "")
+            gantry.inside("sh", "-c", "until [ -e /t/over ]; do sleep 0.1; done", timeout=60)
+            self.assertGreater(self.events(gantry)[-1]["seq"], 60000)
+            self.assertEqual(self.events(gantry, kind="state"), own)
+            gantry.ctl("poweroff")
+            self.assertEqual(gantry.end(), "poweroff")
+            lines = [json.loads(line) for name in ("events.log.kept", "events.log.1", "events.log")
+                     for line in gantry.read("log/" + name).splitlines()]
+            self.assertEqual([e for e in lines if e.get("kind") == "state"][:len(own)], own)
+
+    def test_the_default_limits_keep_a_sender_to_its_burst_and_rate(self):
+        script = SAY + "import time\nfor i in range(50000): s.send(b'flood')\ntime.sleep(1000)"
+        with Pid1(boot(services=[service("wild", "exec python3 /t/wild", **ONCE)]), files={"wild": script}) as gantry:
+            gantry.wait("gantry", "booted")
+            began = time.monotonic()
+            self.wait(gantry, 1, source="wild", level="warning")
+            last = self.events(gantry)[-1]["seq"]
+            self.assertLess(last, 10000 + 1000 * (5 + time.monotonic() - began))
+            self.assertEqual([e["text"] for e in self.events(gantry, source="gantry", kind="state")], ["booted"])
+
+    def test_a_new_pid_for_every_message_gains_nothing(self):
+        script = SAY + ("import os\nfor i in range(1000):\n  pid = os.fork()\n  if pid == 0:\n    s.send(b'flood'); os._exit(0)\n"
+                        "  os.waitpid(pid, 0)\n")
+        with Pid1(boot(events={"rate_per_s": 5, "burst": 100}), files={"wild": script}) as gantry:
+            gantry.wait("gantry", "booted")
+            began = time.monotonic()
+            self.assertEqual(gantry.inside("python3", "/t/wild", timeout=60).returncode, 0)
+            self.wait(gantry, 1, source="gantry", level="warning")
+            end = time.monotonic() + 20
+            while True:
+                came = len([e for e in self.events(gantry) if e["text"] == "flood"])
+                told = [e["text"] for e in self.events(gantry, source="gantry", level="warning")]
+                dropped = sum(int(text.split()[0]) for text in told)
+                if came + dropped == 1000 or time.monotonic() > end:
+                    break
+                time.sleep(0.2)
+            self.assertEqual(came + dropped, 1000)
+            self.assertLess(came, 100 + 5 * (2 + time.monotonic() - began))
+            for text in told:
+                self.assertRegex(text, r"^\d+ messages? dropped: more than 5 a second, from processes of no stage or service$")
+            self.assertEqual(json.loads(gantry.ctl("status", "--json").stdout)["boot"]["dropped"], dropped)
+
+    def test_a_stage_that_is_broken_into_cannot_flood_by_its_report_socket(self):
+        # Descriptor 3, as include/gantry/report.h describes it: events, progress, and artifacts that it may not take.
+        script = ("import os, struct\n"
+                  "def say(kind, body): os.write(3, struct.pack('<HBBI', kind, 1, 0, len(body)) + body)\n"
+                  "for i in range(10000):\n"
+                  "  say(1, b'flood'); say(2, struct.pack('<QQQII', 1, 2, 3, 4, 0) + b'flood'); say(5, b'config')\n")
+        wild = {"name": "wild", "type": "exec", "needs": ["first"],
+                "options": {"command": ["/usr/bin/python3", "/t/wild"], "protocol": "report"}}
+        with Pid1(boot([stage("first"), wild],
+                       events={"rate_per_s": 10, "burst": 300, "ring": 100}), files={"wild": script}) as gantry:
+            gantry.wait("gantry", "booted", timeout=60)
+            self.wait(gantry, 1, source="wild", level="warning")
+            texts = [e.text for e in gantry.events if e.source == "wild" and e.kind != "state"]
+            told = [text for text in texts if "messages dropped: more than 10 a second" in text]
+            end = time.monotonic() + 20
+            while sum(int(text.split()[0]) for text in told) != 30000 - (len(texts) - len(told)):
+                self.assertLess(time.monotonic(), end, told)
+                time.sleep(0.2)
+                texts = [e.text for e in gantry.events if e.source == "wild" and e.kind != "state"]
+                told = [text for text in texts if "messages dropped: more than 10 a second" in text]
+            self.assertLess(len(texts), 1000)
+            self.assertEqual([(e["source"], e["text"]) for e in self.events(gantry, kind="state")],
+                             [("first", "running"), ("first", "done"), ("wild", "running"),
+                              ("wild", "done"), ("gantry", "booted")])
+
+    def test_gantryctl_is_limited_too_and_says_so(self):
+        with Pid1(boot(events={"rate_per_s": 1, "burst": 5})) as gantry:
+            gantry.wait("gantry", "booted")
+            r = gantry.inside("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do /opt/gantryctl post word$i || exit 9; done")
+            self.assertEqual(r.returncode, 9)
+            self.assertIn("too many messages from this sender: dropped", r.stderr)
+            self.assertEqual(self.wait(gantry, 1, source="gantryctl", level="warning")[0]["text"],
+                             "1 message dropped: more than 1 a second")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -35,6 +35,10 @@ class LoggerTest(unittest.TestCase):
         with open(path or self.path, "rb") as f:
             return [json.loads(line) for line in f.read().splitlines()]
 
+    def boot_id(self):
+        with open("/proc/sys/kernel/random/boot_id") as f:
+            return f.read().strip()
+
     def seqs(self, path=None):
         return [line["seq"] for line in self.lines(path) if "seq" in line]
 
@@ -153,10 +157,6 @@ class Log(LoggerTest):
         self.end(again)
         self.assertEqual(self.seqs(), [1, 2])
 
-    def boot_id(self):
-        with open("/proc/sys/kernel/random/boot_id") as f:
-            return f.read().strip()
-
     def test_garbage_in_the_log_hides_nothing_that_comes_after_it(self):
         os.makedirs(self.directory)
         garbage = b"\0" * 300000 + b"\n" + os.urandom(5000) + b'\n{"boot_id":5}\n{"seq":900}\n' + b"[" * 30000 + b"\0" * 4096
@@ -263,6 +263,87 @@ class Rotation(LoggerTest):
             self.assertEqual(self.lines(path)[0]["continued"], True)
         self.assertEqual(sorted(os.listdir(self.directory)), ["events.log", "events.log.1"])
 
+    def fill(self, logger, n, step=50):
+        """n events, one of `step` kept; no faster than the logger writes."""
+        for _ in range(n // step):
+            logger.add("one that is kept", "gantry", kept=True)
+            for _ in range(step - 1):
+                logger.add("a text that is long enough to fill the log quickly " * 3)
+            logger._wait_sent(logger.seq)
+
+    def kept_seqs(self):
+        return [line["seq"] for path in (self.path + ".kept", self.path + ".1", self.path)
+                for line in self.lines(path) if line.get("kept")]
+
+    def total(self):
+        return sum(os.path.getsize(os.path.join(self.directory, name)) for name in os.listdir(self.directory))
+
+    def test_no_number_of_other_events_takes_the_room_of_kept_ones(self):
+        logger = self.logger().start()
+        wait_for(lambda: logger.subscriptions, "the subscription")
+        logger.add("booting", "gantry", kind=1, kept=True)
+        self.fill(logger, 1000)
+        wanted = [1, *range(2, 1002, 50)]
+        for _ in range(5000):
+            logger.add("a text that is long enough to fill the log quickly " * 3)
+            if logger.seq % 100 == 0:
+                logger._wait_sent(logger.seq)
+        logger._wait_sent(logger.seq)
+        self.end(logger)
+        self.assertEqual(self.kept_seqs(), wanted)
+        self.assertLessEqual(self.total(), self.max_bytes)
+        first, *events = self.lines(self.path + ".kept")
+        self.assertEqual((first["boot_id"], first["continued"]), (self.boot_id(), False))
+        self.assertEqual([e["seq"] for e in events], wanted)        # a boot line for each boot, not for each part
+        self.assertEqual(sorted(os.listdir(self.directory)), ["events.log", "events.log.1", "events.log.kept"])
+
+    def test_kept_events_have_a_budget_in_which_the_newest_stay(self):
+        logger = self.logger().start()
+        wait_for(lambda: logger.subscriptions, "the subscription")
+        self.fill(logger, 4000, step=2)
+        self.end(logger)
+        self.assertLessEqual(os.path.getsize(self.path + ".kept"), self.max_bytes // 8)
+        self.assertGreater(os.path.getsize(self.path + ".kept"), self.max_bytes // 16)
+        self.assertLessEqual(self.total(), self.max_bytes)
+        kept = self.kept_seqs()
+        self.assertEqual(kept, list(range(kept[0], 4000, 2)))
+
+    def test_a_logger_killed_while_it_rotates_keeps_each_event_once(self):
+        logger = self.logger().start()
+        wait_for(lambda: logger.subscriptions, "the subscription")
+        self.fill(logger, 440, step=20)
+        wait_for(lambda: self.seqs_in(self.path) and self.seqs_in(self.path)[-1] == logger.seq, "all lines")
+        logger.kill()
+        before = self.kept_seqs()
+        with open(self.path + ".1", "rb") as f:
+            again = [line for line in f.read().splitlines(True) if b'"kept":true' in line]
+        self.assertGreater(len(again), 1)
+        with open(self.path + ".kept", "ab") as f:      # as if it had not come to the rename, and the last line is torn
+            f.write(b"".join(again)[:-20])
+        events, seq = logger.events, logger.seq
+        logger = self.logger()
+        logger.events, logger.seq = events, seq
+        logger.start()
+        wait_for(lambda: logger.subscriptions, "the subscription")
+        self.fill(logger, 400, step=20)
+        self.end(logger)
+        self.assertEqual(self.kept_seqs(), before + list(range(441, 841, 20)))
+
+    def seqs_in(self, path):
+        with open(path, "rb") as f:
+            return [json.loads(line)["seq"] for line in f.read().rpartition(b"\n")[0].splitlines() if b'"seq"' in line]
+
+    def test_a_link_in_place_of_the_kept_events_is_not_followed_and_stops_nothing(self):
+        os.makedirs(self.directory)
+        victim = os.path.join(self.folder.name, "victim")
+        os.symlink(victim, self.path + ".kept")
+        logger = self.logger().start()
+        wait_for(lambda: logger.subscriptions, "the subscription")
+        self.fill(logger, 1500)
+        self.end(logger)
+        self.assertFalse(os.path.exists(victim))
+        self.assertEqual(self.seqs()[-1], 1500)
+        self.assertEqual(logger.stderr.count(b"are not kept"), 1)
 
     def test_files_from_a_larger_budget_are_cut_down_to_their_newest_lines(self):
         os.makedirs(self.directory)
@@ -284,7 +365,7 @@ class Rotation(LoggerTest):
         kept = self.seqs(self.path + ".1")
         self.assertEqual((kept[-1], self.seqs()), (3000, [1]))
         self.assertEqual(kept, list(range(kept[0], 3001)))
-        self.assertGreater(os.path.getsize(self.path + ".1"), self.max_bytes // 2 - 1000)
+        self.assertGreater(os.path.getsize(self.path + ".1"), self.max_bytes * 7 // 16 - 1000)
         self.assertEqual(logger.stderr, b"")
 
 

@@ -144,6 +144,45 @@ class Notify(unittest.TestCase):
 
 
 @unittest.skipIf("GANTRY_USERNS" in os.environ, "a user namespace may not do what this needs")
+class Flap(unittest.TestCase):
+    def flap(self, script, **more):
+        plan = [{"name": "db", "command": ["/usr/bin/python3", "-c", "import os, socket, time\n"
+                 "s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+                 "s.connect(os.environ['NOTIFY_SOCKET'])\n" + script], "ready": {"notify": True},
+                 "restart": {"policy": "never"}, "required": False, **more}]
+        return Pid1(boot(services=plan))
+
+    def reloads(self, gantry):
+        """How many its events have in all, and how many events there are."""
+        texts = [e.text for e in gantry.events if e.source == "db" and e.kind == "message"]
+        more = sum(int(text.split()[1]) for text in texts if " more reload" in text)
+        return sum(text == "reloading" for text in texts) + more, len(texts)
+
+    def test_a_service_that_reloads_without_end_makes_few_events_and_the_count_is_exact(self):
+        script = ("s.send(b'READY=1')\n"
+                  "for i in range(1000): s.send(b'RELOADING=1\\nREADY=1\\n' * 50)\n"
+                  "s.send(b'STATUS=over'); time.sleep(1000)\n")
+        with self.flap(script) as gantry:
+            gantry.wait("db", "over", kind="message", timeout=60)
+            before = len(gantry.events)
+            self.assertLessEqual(self.reloads(gantry)[1], 20)
+            gantry.ctl("stop", "db")
+            gantry.wait("db", "stopped")
+            self.assertEqual(self.reloads(gantry)[0], 50000)
+            self.assertLess(len(gantry.events), before + 10)
+            self.assertEqual(gantry.states("db")[:2], ["running", "ready"])
+
+    @waits(62)
+    def test_the_newest_state_is_reported_later(self):
+        script = ("s.send(b'READY=1')\n"
+                  "for i in range(100): s.send(b'RELOADING=1\\nREADY=1')\n"
+                  "s.send(b'RELOADING=1'); time.sleep(1000)\n")
+        with self.flap(script) as gantry:
+            self.assertEqual(gantry.wait("db", "reloading; ", kind="message", timeout=80).text,
+                             "reloading; 93 more reloads since the last report")
+            self.assertEqual(self.reloads(gantry), (101, 17))
+
+
 class Watchdog(unittest.TestCase):
     def test_who_falls_silent_is_stopped_and_started_again(self):
         plan = [says("db", "READY=1", "0.6", "WATCHDOG=1", "0.6", "WATCHDOG=1", "stay", ready={"notify": True},
