@@ -29,6 +29,7 @@ EFI_STUB = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 CMDLINE = "console=ttyS0 quiet panic=-1"
 GANTRY_API = ("gantry-api", 900, 900)
 GANTRY_LOG = ("gantry-log", 901, 901)
+GANTRY_TPM = ("gantry-tpm", 902, 902)
 LOGIN_SHELL = "/bin/gantryctl"      # root's: there is no shell in this image
 FIRST_FREE_GID = 2000               # for groups that no user owns
 
@@ -194,8 +195,9 @@ def module_files(inputs, names):
 
 def accounts(config):
     """/etc/passwd, /etc/group and {user: (uid, gid)} for root, the API's user and the configuration's users."""
-    passwd = [("root", 0, 0, "/root"), (*GANTRY_API, "/var/empty"), (*GANTRY_LOG, "/var/empty")]
-    groups = {"root": (0, []), GANTRY_API[0]: (GANTRY_API[2], []), GANTRY_LOG[0]: (GANTRY_LOG[2], [])}
+    own = (GANTRY_API, GANTRY_LOG, GANTRY_TPM)
+    passwd = [("root", 0, 0, "/root"), *((*user, "/var/empty") for user in own)]
+    groups = {"root": (0, []), **{name: (gid, []) for name, _, gid in own}}
     for user in config.get("users", []):
         passwd.append((user["name"], user["uid"], user["gid"], "/var/empty"))
         groups.setdefault(user["name"], (user["gid"], []))

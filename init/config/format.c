@@ -306,6 +306,21 @@ static bool fits_document_key(struct json_object *root, const char *value)
 const struct format document_key_format = {
 	"document-key", "is not a key of a document (example: \"rbuilder.enabled\")", fits_document_key, NULL};
 
+/* Where the TPM is: by its device's path or a software TPM's socket. */
+static bool fits_tcti(struct json_object *root, const char *value)
+{
+	static const char *const kinds[] = {"device:/", "swtpm:path=/"};
+
+	(void)root;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (!strncmp(value, kinds[i], strlen(kinds[i])) && value[strlen(kinds[i])])
+			return strlen(value) <= 255;
+	return false;
+}
+
+const struct format tcti_format = {
+	"tcti", "is neither \"device:\" nor \"swtpm:path=\" with an absolute path", fits_tcti, NULL};
+
 /* Signals that a service may be stopped by. */
 static const struct {
 	const char *name;

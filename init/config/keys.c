@@ -222,11 +222,11 @@ static int check_user(struct check *check, const struct place *place, struct jso
 	int64_t uid = json_object_get_int64(key_member(object, "uid"));
 	char quoted[CHECK_QUOTED_MAX];
 
-	if (!strcmp(name, "root") || !strcmp(name, API_USER) || !strcmp(name, LOG_USER))
+	if (!strcmp(name, "root") || !strcmp(name, API_USER) || !strcmp(name, LOG_USER) || !strcmp(name, TPM_USER))
 		return check_fail_member(check, place, "name", "%s is a predefined account", check_quote(quoted, name));
-	if (uid == API_UID || uid == LOG_UID)
+	if (uid == API_UID || uid == LOG_UID || uid == TPM_UID)
 		return check_fail_member(check, place, "uid", "uid %lld is already the uid of \"%s\"", (long long)uid,
-					 uid == API_UID ? API_USER : LOG_USER);
+					 uid == API_UID ? API_USER : uid == LOG_UID ? LOG_USER : TPM_USER);
 	for (size_t i = 0; i < place->index; i++) {
 		struct json_object *other = json_object_array_get_idx(users, i);
 		const char *other_name = json_object_get_string(key_member(other, "name"));
@@ -538,6 +538,10 @@ const struct keys hardware_keys = {(const struct key[]){
 	 IN_CONFIG(MS, watchdog_timeout_ms)},
 	{0}}, NULL};
 
+const struct keys tpm_keys = {(const struct key[]){
+	{.name = "tcti", .type = KEY_STRING, .format = &tcti_format, .fallback = "device:/dev/tpmrm0"},
+	{0}}, NULL};
+
 const struct keys config_keys = {(const struct key[]){
 	{.name = "$schema", .type = KEY_STRING},
 	{.name = "hostname", .type = KEY_STRING, .format = &hostname_format, .fallback = "gantry",
@@ -548,6 +552,7 @@ const struct keys config_keys = {(const struct key[]){
 	{.name = "held", .type = KEY_OBJECT, .flags = KEY_IMPLIED, .members = &held_keys},
 	{.name = "shutdown", .type = KEY_OBJECT, .members = &shutdown_keys},
 	{.name = "watchdog", .type = KEY_OBJECT, .members = &hardware_keys},
+	{.name = "tpm", .type = KEY_OBJECT, .members = &tpm_keys, IN_CONFIG(JSON, tpm_json)},
 	{.name = "events", .type = KEY_OBJECT, .flags = KEY_IMPLIED, .members = &events_keys},
 	{.name = "log", .type = KEY_OBJECT, .members = &log_keys, IN_CONFIG(JSON, log_json)},
 	{.name = "logs", .type = KEY_OBJECT, .members = &logs_keys, IN_CONFIG(JSON, logs_json)},

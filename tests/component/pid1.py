@@ -37,7 +37,8 @@ for n in poweroff reboot halt gantryctl; do ln -s /init run/$n; done
 mkdir opt; for n in poweroff reboot halt gantryctl; do ln -s /init opt/$n; done
 mount --bind "$3" t
 cp t/boot.json etc/gantry/boot.json
-printf 'root:x:0:0::/:/bin/sh\nreth:x:1001:1001::/:/bin/false\ngantry-api:x:900:900::/:/bin/false\n' > etc/passwd
+printf '%s::/:/bin/false\n' reth:x:1001:1001 gantry-api:x:900:900 gantry-tpm:x:902:902 > etc/passwd
+echo root:x:0:0::/:/bin/sh >> etc/passwd
 printf 'root:x:0:\nreth:x:1001:\neth:x:1002:reth\ngantry-api:x:900:\n' > etc/group
 ip link set lo up
 exec chroot "$R" /init

@@ -51,7 +51,7 @@ TEST(formatting_writes_nothing_before_the_commit)
 	struct stat st;
 
 	CHECK_INT(secret_copy(KEY, strlen(KEY), &key), 0);
-	CHECK_INT(luks_format(path, &slot, 1, &luks, why), 0);
+	CHECK_INT(luks_format(path, NULL, &slot, 1, &luks, why), 0);
 	CHECK_INT(fstat(fd, &st), 0);
 	CHECK_INT(st.st_blocks, 0);
 	luks_close(luks);
@@ -205,7 +205,7 @@ TEST(commit_that_is_cut_off_is_a_whole_volume_or_none)
 	int fd = new_disk(), r = 1;
 
 	CHECK_INT(secret_copy(KEY, strlen(KEY), &key), 0);
-	CHECK_INT(luks_format(path, &slot, 1, &luks, why), 0);
+	CHECK_INT(luks_format(path, NULL, &slot, 1, &luks, why), 0);
 	for (size_t cut = 2048; r != 0; cut += cut < 2000000 ? 262144 : 512) {
 		char first[512];
 
