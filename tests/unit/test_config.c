@@ -413,6 +413,10 @@ TEST(services_are_strict)
 		 "boot.json:1: services[0] \"s\": environment: \"A=B\" is not the name of an environment variable"},
 		{"{\"users\": [{\"name\": \"root\", \"uid\": 5, \"gid\": 5}]}",
 		 "boot.json:1: users[0] \"root\": \"root\" is a predefined account"},
+		{"{\"users\": [{\"name\": \"tpm\", \"uid\": 902, \"gid\": 1}]}",
+		 "boot.json:1: users[0] \"tpm\": uid 902 is already the uid of \"gantry-tpm\""},
+		{"{\"tpm\": {\"tcti\": \"/dev/tpmrm0\"}}", "boot.json:1: tpm.tcti: \"/dev/tpmrm0\" is neither \"device:\" nor "
+		 "\"swtpm:path=\" with an absolute path"},
 		{"{\"users\": [{\"name\": \"log\", \"uid\": 901, \"gid\": 1}]}",
 		 "boot.json:1: users[0] \"log\": uid 901 is already the uid of \"gantry-log\""},
 		{"{\"users\": [{\"name\": \"a\", \"uid\": 5, \"gid\": 5}, {\"name\": \"b\",\n\"uid\": 5, \"gid\": 6}]}",

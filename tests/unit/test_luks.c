@@ -58,6 +58,37 @@ TEST(formatting_writes_nothing_before_the_commit)
 	remove_disk(fd);
 }
 
+TEST(proof_of_a_volume_needs_its_key_and_depends_on_the_text)
+{
+	_cleanup_secret_ struct secret key = {0};
+	const struct luks_slot slot = {.key = &key};
+	struct luks *one = NULL, *other = NULL, *locked = NULL;
+	uint8_t proof[32], again[32];
+	int fd = new_disk();
+
+	CHECK_INT(secret_copy(KEY, strlen(KEY), &key), 0);
+	CHECK_INT(luks_format(path, NULL, &slot, 1, &one, why), 0);
+	CHECK_INT(luks_format(path, luks_uuid(one), &slot, 1, &other, why), 0);
+	CHECK_STR(luks_uuid(other), luks_uuid(one));
+	CHECK_INT(luks_proof(one, "text", proof), 0);
+	CHECK_INT(luks_proof(one, "text", again), 0);
+	CHECK_MEM(proof, again, sizeof(proof));
+	CHECK_INT(luks_proof(one, "other", again), 0);
+	CHECK(memcmp(proof, again, sizeof(proof)) != 0);
+	CHECK_INT(luks_proof(other, "text", again), 0);
+	CHECK(memcmp(proof, again, sizeof(proof)) != 0);
+	CHECK_INT(luks_commit(one, fd), 0);
+	CHECK_INT(luks_open(fd, path, DISK_SIZE, &locked, why), 1);
+	CHECK_INT(luks_proof(locked, "text", again), -EIO);
+	CHECK_INT(luks_unlock(locked, -1, &key, &(int){0}, why), 0);
+	CHECK_INT(luks_proof(locked, "text", again), 0);
+	CHECK_MEM(proof, again, sizeof(proof));
+	luks_close(one);
+	luks_close(other);
+	luks_close(locked);
+	remove_disk(fd);
+}
+
 TEST(cryptsetup_reads_our_volume)
 {
 	int fd = new_disk();

@@ -259,8 +259,8 @@ class Confinement(OwnerTest):
         """A TCP socket with unsent data that lingers, attached to a request: whoever closes it last waits."""
         tpm = Swtpm(self).start()
         owner = self.owner(tpm)
-        bad, good = Client(owner), Client(owner)
-        self.assertEqual(bad.pcr(15), ZEROS)
+        good, bad = Client(owner), Client(owner)        # the later one is heard first
+        self.assertEqual((good.pcr(15), bad.pcr(15)), (ZEROS, ZEROS))
         lingering = self.lingering()
         owner.kill(signal.SIGSTOP)                      # so that it is the last that has it
         socket.send_fds(bad.socket, [struct.pack('=II', PRESENT, 0)], [lingering.fileno()])
