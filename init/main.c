@@ -29,6 +29,7 @@ static const struct role by_argument[] = {
 	{"api-store", store_main},
 	{"logger", logger_main},
 	{"service-log", service_log_main},
+	{"tpm", tpm_main},
 	{"teardown", teardown_main},
 	{"dhcp-hook", dhcp_hook_main},
 };

@@ -18,6 +18,7 @@
 #include <gantry/cleanup.h>
 #include <gantry/report.h>
 #include <gantry/stage.h>
+#include <gantry/tpm.h>
 
 #include "init/lib/options.h"
 #include "rights.h"
@@ -35,13 +36,20 @@ static const struct stage *find_type(const char *type)
 	return NULL;
 }
 
-/* Descriptors 0 to 4 are ours by contract; 3 and 4 must not reach a program that the stage starts. */
-static int own_descriptors(void)
+/*
+ * Descriptors 0 to 4 are ours by contract, and 5 of a type that uses the TPM; those from 3 on must not reach a program
+ * that the stage starts.
+ */
+static int own_descriptors(const struct stage *stage)
 {
+	int last = stage && stage->tpm ? TPM_CLIENT_FD : OPTIONS_FD;
+
 	if (fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC) < 0 || fcntl(OPTIONS_FD, F_SETFD, FD_CLOEXEC) < 0)
 		return -errno;
-	if (syscall(SYS_close_range, OPTIONS_FD + 1, ~0U, 0) < 0)
+	if (syscall(SYS_close_range, last + 1, ~0U, 0) < 0)
 		return -errno;
+	if (last == TPM_CLIENT_FD)
+		(void)fcntl(TPM_CLIENT_FD, F_SETFD, FD_CLOEXEC);	/* without it every request fails */
 	return 0;
 }
 
@@ -93,12 +101,12 @@ int stage_main(int argc, char **argv)
 	context.name = argv[3];
 	reset_signals();
 	umask(0077);
-	r = own_descriptors();
+	stage = find_type(argv[2]);
+	r = own_descriptors(stage);
 	if (r < 0) {
 		fprintf(stderr, "%s: report socket or options missing: %s\n", context.name, strerror(-r));
 		return STAGE_NEVER;
 	}
-	stage = find_type(argv[2]);
 	if (!stage) {
 		report_result("no stage type \"%s\" in this binary", argv[2]);
 		return STAGE_NEVER;

@@ -107,6 +107,13 @@ enum stage_refresh {
 	STAGE_RENDERS,		/* renders files from it */
 };
 
+/* What a stage may ask of the TPM's owner (gantry/tpm.h). */
+enum stage_tpm {
+	STAGE_TPM_NONE,
+	STAGE_TPM_MEASURE,	/* PCRs, the cloud's report; extends PCR 14 */
+	STAGE_TPM_DISK,		/* PCRs; its sealed keys, its record, its counter; has PCR 15 extended */
+};
+
 struct stage_context {
 	const char *name;		/* the instance's name in boot.json */
 	enum stage_mode mode;
@@ -129,6 +136,7 @@ struct stage {
 	 */
 	const char *(*check)(struct json_object *options);
 	enum stage_refresh refresh;
+	enum stage_tpm tpm;
 	unsigned deadline_s;		/* default for one attempt; 0: none */
 	unsigned retry_limit;		/* default number of attempts; 0: no limit */
 	/*
@@ -153,6 +161,9 @@ extern const struct stage *const stage_table[];
 
 /* The stage role: argv = {"...", "stage", TYPE, NAME [, MODE]}. Returns its exit status. stages/main.c. */
 int stage_main(int argc, char **argv);
+
+/* The TPM's owner, a daemon of PID 1. stages/tpm/owner.c. */
+int tpm_main(int argc, char **argv);
 
 /* dhcpcd's hook script (/sbin/dhcp-hook); its input is the environment. stages/net/dhcphook.c. */
 int dhcp_hook_main(int argc, char **argv);

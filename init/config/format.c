@@ -160,7 +160,7 @@ static bool string_is(struct json_object *value, const char *string)
 /* Those of programs that Gantry brings along count from 950. qemu/accounts.py makes them all. */
 const struct predefined predefined_accounts[] = {
 	{API_USER, API_UID, false}, {LOG_USER, LOG_UID, true}, {"gantry-network", 902, true}, {"gantry-azure", 903, true},
-	{"gantry-clock", 904, true}, {"gantry-config", 905, true}, {"gantry-logger", LOGGER_UID, true},
+	{"gantry-clock", 904, true}, {"gantry-config", 905, true}, {"gantry-logger", LOGGER_UID, true}, {TPM_USER, TPM_UID, true},
 	{"dhcpcd", 950, false}, {"chrony", 951, false},
 	{0},
 };
@@ -323,6 +323,21 @@ static bool fits_document_key(struct json_object *root, const char *value)
 
 const struct format document_key_format = {
 	"document-key", "is not a key of a document (example: \"rbuilder.enabled\")", fits_document_key, NULL};
+
+/* Where the TPM is: by its device's path or a software TPM's socket. */
+static bool fits_tcti(struct json_object *root, const char *value)
+{
+	static const char *const kinds[] = {"device:/", "swtpm:path=/"};
+
+	(void)root;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (!strncmp(value, kinds[i], strlen(kinds[i])) && value[strlen(kinds[i])])
+			return strlen(value) <= 255;
+	return false;
+}
+
+const struct format tcti_format = {
+	"tcti", "is neither \"device:\" nor \"swtpm:path=\" with an absolute path", fits_tcti, NULL};
 
 /* Signals that a service may be stopped by. */
 static const struct {

@@ -16,6 +16,8 @@
 #define LOG_USER "gantry-log"	/* the role service-log */
 #define LOG_UID  901
 #define LOGGER_UID 906		/* "gantry-logger": the role logger */
+#define TPM_USER "gantry-tpm"	/* the role tpm */
+#define TPM_UID  907
 
 struct json_object;
 
@@ -39,7 +41,7 @@ struct format {
 
 extern const struct format name_format, account_format, path_format, hostname_format, module_format, sysctl_format,
 	variable_format, mode_format, umask_format, cgroup_format, address_format, user_format, group_format,
-	act_format, verb_format, capability_format, document_key_format;
+	act_format, verb_format, capability_format, document_key_format, tcti_format;
 
 extern const char *const signal_names[];	/* NULL-ended */
 int signal_number(const char *name);		/* "TERM" -> SIGTERM; -1: unknown */

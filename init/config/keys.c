@@ -566,6 +566,10 @@ const struct keys hardware_keys = {(const struct key[]){
 	 IN_CONFIG(MS, watchdog_timeout_ms)},
 	{0}}, NULL};
 
+const struct keys tpm_keys = {(const struct key[]){
+	{.name = "tcti", .type = KEY_STRING, .format = &tcti_format, .fallback = "device:/dev/tpmrm0"},
+	{0}}, NULL};
+
 const struct keys config_keys = {(const struct key[]){
 	{.name = "$schema", .type = KEY_STRING},
 	{.name = "hostname", .type = KEY_STRING, .format = &hostname_format, .fallback = "gantry",
@@ -577,6 +581,7 @@ const struct keys config_keys = {(const struct key[]){
 	{.name = "held", .type = KEY_OBJECT, .flags = KEY_IMPLIED, .members = &held_keys},
 	{.name = "shutdown", .type = KEY_OBJECT, .members = &shutdown_keys},
 	{.name = "watchdog", .type = KEY_OBJECT, .members = &hardware_keys},
+	{.name = "tpm", .type = KEY_OBJECT, .members = &tpm_keys, IN_CONFIG(JSON, tpm_json)},
 	{.name = "events", .type = KEY_OBJECT, .flags = KEY_IMPLIED, .members = &events_keys},
 	{.name = "log", .type = KEY_OBJECT, .members = &log_keys, IN_CONFIG(JSON, log_json)},
 	{.name = "logs", .type = KEY_OBJECT, .members = &logs_keys, IN_CONFIG(JSON, logs_json)},

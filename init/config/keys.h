@@ -10,7 +10,7 @@
 extern const struct keys config_keys, hardening_keys, held_keys, shutdown_keys, events_keys, stage_keys, retry_keys,
 	service_keys,
 	restart_keys, ready_keys, watchdog_keys, logs_keys, service_log_keys, api_keys, action_keys, upload_keys,
-	refresh_keys, change_keys, hardware_keys;
+	refresh_keys, change_keys, hardware_keys, tpm_keys;
 
 /* NULL: no such type. */
 const struct stage *stage_find(const char *type);

@@ -19,7 +19,7 @@
 
 /* Names that PID 1 and its own roles use as the source of events. */
 static const char *const reserved[] = {"gantry", "kernel", "logger", "service-log", "api", "system-api", "http", "fifo",
-					"gantryctl"};
+					"gantryctl", "tpm"};
 
 /* The place of a node, made on the caller's stack. */
 struct node_place {

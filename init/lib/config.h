@@ -178,6 +178,7 @@ struct config {
 	size_t n_actions;
 	struct config_upload *uploads;
 	size_t n_uploads;
+	char *tpm_json;			/* `tpm` object, compact; NULL: none */
 	char *log_json;			/* `log` object, compact; NULL: none */
 	uint16_t log_needs[CONFIG_NEEDS_MAX];
 	size_t n_log_needs;

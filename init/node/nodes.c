@@ -23,6 +23,7 @@
 #include "ready.h"
 #include "refresh-run.h"
 #include "tidy.h"
+#include "tpm-owner.h"
 #include "when-ready.h"
 
 #define STARTS_IN_A_TURN 32	/* about 10 ms, which delays requests to PID 1 no longer than that */
@@ -120,7 +121,7 @@ static void start_node(size_t index)
 		.logged = logpipe_covers(index),
 	};
 	char reason[NODE_REASON_MAX];
-	int ready_fd;
+	int extra_fd;
 	int r = cgroup_node_open(index, &spec.cgroup_fd, reason, sizeof(reason));
 
 	if (r < 0) {
@@ -128,13 +129,13 @@ static void start_node(size_t index)
 		return;
 	}
 	spec.cgroup = cgroup_node_name(index);
-	ready_fd = node->ready == READY_FD ? ready_pipe(index) : 0;
+	extra_fd = node->ready == READY_FD ? ready_pipe(index) : tpm_owner_client(node->stage);
 	if (node->ready == READY_NOTIFY)
 		ready_expect(index);
-	spec.payload_fd = ready_fd;
-	r = ready_fd < 0 ? ready_fd : child_start(&spec, &children[index]);
-	if (ready_fd > 0)
-		close(ready_fd);
+	spec.payload_fd = extra_fd;
+	r = extra_fd < 0 ? extra_fd : child_start(&spec, &children[index]);
+	if (extra_fd > 0)
+		close(extra_fd);
 	if (spec.cgroup_fd >= 0)
 		close(spec.cgroup_fd);
 	if (r < 0) {

@@ -16,6 +16,7 @@
 #include "init/lib/memfd.h"
 #include "init/plan/refresh.h"
 #include "refresh-run.h"
+#include "tpm-owner.h"
 #include "task.h"
 
 #define CGROUP  "refresh.step"	/* no node's name has a dot */
@@ -294,7 +295,10 @@ static void start(const struct refresh_action *action)
 
 	step_old = action->old;
 	step_node = index;
-	r = task_start(&step, &spec, 0);
+	spec.payload_fd = tpm_owner_client(node->stage);
+	r = spec.payload_fd < 0 ? spec.payload_fd : task_start(&step, &spec, 0);
+	if (spec.payload_fd > 0)
+		close(spec.payload_fd);
 	if (r < 0) {
 		char reason[NODE_REASON_MAX];
 

@@ -15,6 +15,7 @@
 #include "init/lib/loop.h"
 #include "init/lib/memfd.h"
 #include "init/node/task.h"
+#include "init/node/tpm-owner.h"
 #include "init/process/logpipe.h"
 
 #define AGAIN_NS 500000000LL
@@ -23,14 +24,17 @@ struct daemon {
 	const char *name;
 	const char *source;	/* source of its events */
 	const char *argv[2];
-	size_t json;		/* offset of its options in struct config; NULL there: not configured */
-	size_t needs, n_needs;	/* offsets of the nodes that it needs */
+	size_t json;		/* offset of its options in struct config; NULL there: see wanted() */
+	size_t needs, n_needs;	/* offsets of the nodes that it needs; 0: none */
 	unsigned permissions;	/* on the control socket, unless attach */
 	enum phase ends_in;	/* the phase of a shutdown */
 	bool early;		/* started at once; only ready() waits for its needs */
 	bool spared;		/* gets no signal: it exits by itself */
 	int (*attach)(int fd);	/* takes over PID 1's end of its channel; NULL: the control protocol */
 	void (*ready)(void);	/* called in each turn while its needs are met; NULL: none */
+	bool (*wanted)(const struct config *config);	/* whether it is started; NULL: if it has options */
+	/* Receives its reports: descriptor 3 is a report socket then, and 5 its channel. NULL: it has none. */
+	void (*reported)(struct child *child, enum report_kind kind, const char *strings, size_t size);
 
 	int options_fd;
 	bool configured, stopped;
@@ -41,7 +45,7 @@ struct daemon {
 #define OPTIONS(key) .json = offsetof(struct config, key##_json)
 #define NEEDS(key)   .needs = offsetof(struct config, key##_needs), .n_needs = offsetof(struct config, n_##key##_needs)
 
-enum {API, API_TLS, LOGGER, SERVICE_LOG};
+enum {API, API_TLS, LOGGER, SERVICE_LOG, TPM};
 
 static struct daemon daemons[] = {
 	[API] = {.name = "api", .source = ACT_SOURCE, .argv = {"api"}, OPTIONS(api), NEEDS(api), .early = true,
@@ -53,6 +57,9 @@ static struct daemon daemons[] = {
 	[SERVICE_LOG] = {.name = "service-log", .source = "service-log", .argv = {"service-log"}, OPTIONS(logs),
 			 NEEDS(logs), .early = true, .spared = true, .attach = logpipe_attach,
 			 .ready = logpipe_open_directory, .ends_in = PHASE_API},
+	[TPM] = {.name = "tpm", .source = "tpm", .argv = {"tpm"}, OPTIONS(tpm), .early = true,
+		 .wanted = tpm_owner_wanted, .attach = tpm_owner_attach, .reported = tpm_owner_reported,
+		 .ends_in = PHASE_API},
 };
 
 #define DAEMONS (sizeof(daemons) / sizeof(*daemons))
@@ -83,7 +90,11 @@ static int try_start(struct daemon *daemon)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	spec.options_fd = daemon->options_fd;
-	spec.channel_fd = pair[1];
+	spec.reported = daemon->reported;
+	if (daemon->reported)
+		spec.payload_fd = pair[1];
+	else
+		spec.channel_fd = pair[1];
 	r = task_start(&daemon->task, &spec, 0);
 	close(pair[1]);
 	if (r < 0) {
@@ -142,7 +153,7 @@ static bool needs_met(const struct daemon *daemon)
 	const uint16_t *needs = (const void *)((const char *)config + daemon->needs);
 	const size_t *n = (const void *)((const char *)config + daemon->n_needs);
 
-	for (size_t i = 0; i < *n; i++) {
+	for (size_t i = 0; daemon->n_needs && i < *n; i++) {
 		enum node_state state = plan->nodes[needs[i]].state;
 
 		if (state != NODE_DONE && state != NODE_SKIPPED && state != NODE_READY)
@@ -200,14 +211,16 @@ void daemon_init(const struct config *with, const struct plan *with_plan, void (
 	daemons[API].ready = api_ready;
 	for (size_t i = 0; i < DAEMONS; i++) {
 		struct daemon *daemon = &daemons[i];
-		char *const *json = (char *const *)((const char *)config + daemon->json);
+		char *const *given = (char *const *)((const char *)config + daemon->json);
+		const char *json = daemon->wanted && !*given ? "{}" : *given;
 
 		daemon->task.ended = ended;
 		daemon->again.fire = again;
 		daemon->options_fd = -1;
-		daemon->configured = *json && (!daemon->attach || logpipe_active());
+		daemon->configured = daemon->wanted ? daemon->wanted(config) :
+				     json && (!daemon->attach || logpipe_active());
 		/* service-log gets its options over its channel. */
-		if (*json && !daemon->attach)
-			daemon->options_fd = memfd_sealed(daemon->name, *json, strlen(*json));
+		if (daemon->configured && daemon != &daemons[SERVICE_LOG])
+			daemon->options_fd = memfd_sealed(daemon->name, json, strlen(json));
 	}
 }

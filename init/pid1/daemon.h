@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Daemons: the roles that are part of Gantry and not nodes of the plan: api, api-tls, logger and service-log. Each is a
- * row in daemon.c: its options in boot.json, the nodes that it needs, its permissions on the control socket, and the
- * phase of a shutdown that ends it. A daemon that exits is restarted after half a second, without end.
+ * Daemons: the roles that are part of Gantry and not nodes of the plan: api, api-tls, logger, service-log and tpm. Each
+ * is a row in daemon.c: its options in boot.json, the nodes that it needs, its permissions on the control socket, and
+ * the phase of a shutdown that ends it. A daemon that exits is restarted after half a second, without end.
  */
 #ifndef INIT_PID1_DAEMON_H
 #define INIT_PID1_DAEMON_H

@@ -43,6 +43,7 @@
 #include "init/node/refresh-run.h"
 #include "init/node/task.h"
 #include "init/node/tidy.h"
+#include "init/node/tpm-owner.h"
 #include "init/node/when-ready.h"
 #include "init/node/whose.h"
 #include "init/plan/plan.h"
@@ -193,6 +194,7 @@ static void turn(void)
 	follow_plan();		/* for nodes that could not be started */
 	child_answer_takes();
 	artifact_expire();
+	tpm_owner_turn();
 	daemon_turn(shutdown_begun());
 	refresh_run_turn();
 	shutdown_step();
@@ -282,7 +284,7 @@ static const struct child_nodes child_reports = {
 static void begin_plan(const char *held)
 {
 	/* daemons, teardown, and rows for exits not yet reaped */
-	const size_t extra = 8 + ACTS_MAX + REFRESH_CHILDREN + TIDY_CHILDREN;
+	const size_t extra = 9 + ACTS_MAX + REFRESH_CHILDREN + TIDY_CHILDREN;
 
 	uint64_t seed = 0;
 
@@ -315,6 +317,7 @@ static void begin_plan(const char *held)
 	tidy_init(config, &plan, nodes_options());
 	act_init(config);
 	prepare("logs", logpipe_init(config));
+	prepare("the TPM's owner", tpm_owner_init(&plan));
 	daemon_init(config, &plan, act_load);
 	daemon_turn(false);		/* starts the API before the nodes */
 	plan_timer.fire = nothing;

@@ -14,6 +14,7 @@
 
 #include "init/event/event.h"
 #include "init/event/sender.h"
+#include "init/lib/fdpass.h"
 #include "init/lib/inbox.h"
 #include "init/lib/loop.h"
 #include "init/lib/memfd.h"

@@ -16,7 +16,7 @@
 #include "hcl.h"
 #include "imds.h"
 #include "stages/lib/file.h"
-#include "stages/lib/tpmnv.h"
+#include "stages/lib/tpm.h"
 
 #define ASSET_TAG      "7783-7084-3265-9085-8269-3286-77"
 #define ASSET_TAG_FILE "/sys/class/dmi/id/chassis_asset_tag"
@@ -44,7 +44,7 @@ static bool find_report(struct tpm *tpm, uint8_t ret[TDX_REPORT_SIZE], char why[
 
 	if (!has_tag())
 		return false;
-	r = tpm ? tpm_nv_read(tpm, HCL_NV_INDEX, &bytes, &size) : -ENODEV;
+	r = tpm ? tpm_report_read(tpm, &bytes, &size) : -ENODEV;
 	if (r < 0) {
 		snprintf(why, CLOUD_WHY_MAX, "Azure's chassis tag, but no HCL report: %s",
 			 r == -ENODEV ? "no TPM" : r == -ENOENT ? "no such NV index" : strerror(-r));

@@ -10,8 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HCL_NV_INDEX 0x01400001u
-
 enum hcl_type {
 	HCL_SNP = 2,
 	HCL_NONE = 3,	/* a trusted-launch machine: no hardware report */

@@ -6,7 +6,7 @@
 #ifndef STAGES_DISK_APPROVAL_H
 #define STAGES_DISK_APPROVAL_H
 
-#include "tpmseal.h"
+#include "stages/lib/tpm.h"
 
 #define APPROVAL_WHY_MAX   192
 #define APPROVAL_SIZE_MAX  (16u << 10)	/* bytes of the policy file */

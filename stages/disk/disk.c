@@ -29,7 +29,6 @@
 #include "stages/lib/backoff.h"
 #include "stages/lib/options.h"
 #include "stages/lib/report.h"
-#include "stages/lib/tpm.h"
 #include "wait.h"
 
 #define SIZE_MIN       (64u << 20)	/* bytes; a smaller file system is useless */
@@ -90,7 +89,6 @@ static void read_options(struct stage_context *context, struct work *w)
 	w->force_serial = option_string(context, "force_serial", NULL);
 	w->force_uuid = option_string(context, "force_uuid", "");
 	w->wait_ms = option_integer(context, "wait_s", 0) * 1000;
-	w->place.tcti = option_string(context, "tcti", TPM_TCTI_DEFAULT);
 	w->place.policy_key = option_string(context, "policy_key", NULL);
 	w->place.approval.version = (unsigned)option_integer(context, "version", 0);
 	w->place.artifact_wait_ms = -1;
@@ -332,7 +330,6 @@ static const struct stage_option options[] = {
 	{"keys", OPTION_STRINGS, .minimum = 1, .maximum = KEY_SOURCES_MAX, .choices = key_names},
 	{"enroll", OPTION_STRINGS, .minimum = 1, .maximum = KEY_SOURCES_MAX, .choices = enroll_names},
 	{"pcrs", OPTION_INTEGERS, .minimum = 0, .maximum = 23},
-	{"tcti", OPTION_STRING, .minimum = 1, .maximum = 255},
 	{"policy_key", OPTION_STRING, .minimum = 2, .maximum = 255},
 	{"version", OPTION_INTEGER, .minimum = 1, .maximum = VERSION_MAX},
 	{"format", OPTION_BOOLEAN, .required = false},
@@ -369,5 +366,6 @@ const struct stage stage_disk = {
 			UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER,
 	.calls = STAGE_CALLS_DISKS,
 	.unbounded = true,
+	.tpm = STAGE_TPM_DISK,
 	.run = run,
 };

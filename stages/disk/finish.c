@@ -21,39 +21,36 @@
 #include "intent.h"
 #include "settle.h"
 #include "stages/lib/report.h"
-#include "stages/lib/tpmnv.h"
+#include "stages/lib/tpm.h"
 
-/* Extends PCR 15, so that no later process of this boot can unseal the disk key. */
-int disk_close_keys(const struct work *w, const char *uuid, char why[DISK_WHY_MAX])
+/*
+ * What PCR 15 is extended with: an HMAC with the volume's key, so that it tells which volume this is; a host can choose
+ * a UUID. Of a volume that an earlier attempt has opened, after which PCR 15 is mostly extended already, the UUID.
+ */
+static int proof_of(const struct luks *luks, const char *uuid, uint8_t ret[TPM_DIGEST_SIZE])
+{
+	char text[80];
+	int n = snprintf(text, sizeof(text), "gantry-disk%s:%s", luks ? "" : "-opened-before", uuid);
+
+	if (luks)
+		return luks_proof(luks, text, ret);
+	return mbedtls_sha256((const uint8_t *)text, (size_t)n, ret, 0) == 0 ? 0 : -EIO;
+}
+
+/* The volume is whole: the version counter follows, and the record of its formatting is removed. */
+static int settle_tpm(const struct work *w, char why[DISK_WHY_MAX])
 {
 	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
-	static const uint8_t untouched[TPM_DIGEST_SIZE];
-	uint8_t digest[TPM_DIGEST_SIZE], now[TPM_DIGEST_SIZE];
+	const char *doing = "raising the version counter";
 	struct intent intent;
-	const char *doing = "locking the TPM's disk keys for this boot (PCR 15)";
-	char text[64];
-	int r, n;
+	int r = tpm_open(&tpm);
 
-	r = tpm_open(w->place.tcti, &tpm);
-	if (r == -ENOENT) {
-		report_event(EVENT_DEBUG, "no TPM: PCR 15 not extended");
-		return 0;
-	}
 	if (r < 0) {
-		snprintf(why, DISK_WHY_MAX, "no TPM at %s: %s", w->place.tcti, strerror(-r));
-		return r;
+		snprintf(why, DISK_WHY_MAX, "no TPM: %s", strerror(-r));
+		return r == -ENOENT ? 0 : r;
 	}
-	n = snprintf(text, sizeof(text), "gantry-disk:%s", uuid);
-	if (mbedtls_sha256((const uint8_t *)text, (size_t)n, digest, 0) != 0)
-		return -EIO;
-	r = tpm_pcr_read(tpm, TPM_PCR_CLOSE, now);
-	if (r == 0 && memcmp(now, untouched, sizeof(now)) == 0)
-		r = tpm_pcr_extend(tpm, TPM_PCR_CLOSE, digest);
-	if (r == 0 && w->place.policy_key) {
-		doing = "raising the version counter";
-		r = tpm_counter_raise(tpm, TPM_VERSION_NV, w->place.approval.version);
-	}
-	/* The volume is whole, so the record of its formatting is removed. */
+	if (w->place.policy_key)
+		r = tpm_version_raise(tpm, w->place.approval.version);
 	if (r == 0 && w->use_intent && intent_read(tpm, &intent) > 0 && intent_is_for(&intent, &w->disk)) {
 		doing = "removing the record of the formatting";
 		r = intent_clear(tpm);
@@ -61,6 +58,22 @@ int disk_close_keys(const struct work *w, const char *uuid, char why[DISK_WHY_MA
 	if (r < 0)
 		snprintf(why, DISK_WHY_MAX, "%s failed: %s", doing, tpm_reason(tpm));
 	return r;
+}
+
+int disk_close_keys(const struct work *w, const struct luks *luks, const char *uuid, char why[DISK_WHY_MAX])
+{
+	uint8_t digest[TPM_DIGEST_SIZE];
+	char reason[TPM_REASON_MAX];
+	int r = proof_of(luks, uuid, digest);
+
+	if (r < 0) {
+		snprintf(why, DISK_WHY_MAX, "digest of the volume for PCR 15 failed");
+		return r;
+	}
+	r = tpm_close_keys(digest, reason);
+	if (r < 0)
+		snprintf(why, DISK_WHY_MAX, "locking the TPM's disk keys for this boot (PCR 15) failed: %s", reason);
+	return r == 0 ? settle_tpm(w, why) : r < 0 ? r : 0;
 }
 
 static const char *size_text(uint64_t bytes, char text[24])

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <linux/fs.h>
@@ -56,11 +57,10 @@ int disk_is_unfinished(struct work *w, bool *ret_has_mark, char why[DISK_WHY_MAX
 	*ret_has_mark = intent_is_mark(sector);
 	if (!*ret_has_mark || !w->use_intent)
 		return 0;
-	r = tpm_open(w->place.tcti, &tpm);
+	r = tpm_open(&tpm);
 	if (r < 0) {
 		snprintf(why, DISK_WHY_MAX,
-			 "formatting was interrupted, but its record cannot be read: no TPM at %s: %s", w->place.tcti,
-			 strerror(-r));
+			 "formatting was interrupted, but its record cannot be read: no TPM: %s", strerror(-r));
 		return r;
 	}
 	r = intent_read(tpm, &intent);
@@ -139,10 +139,9 @@ static int begin(const struct work *w, int fd, bool forced, char why[DISK_WHY_MA
 	int r;
 
 	if (w->use_intent) {
-		r = tpm_open(w->place.tcti, &tpm);
+		r = tpm_open(&tpm);
 		if (r < 0) {
-			snprintf(why, DISK_WHY_MAX, "formatting cannot be recorded: no TPM at %s: %s", w->place.tcti,
-				 strerror(-r));
+			snprintf(why, DISK_WHY_MAX, "formatting cannot be recorded: no TPM: %s", strerror(-r));
 			return r == -ENOENT || r == -EIO ? -ENODEV : r;
 		}
 		r = intent_new(&w->disk, &intent);
@@ -190,15 +189,33 @@ static int fill(struct work *w, struct luks *luks, int disk, char why[DISK_WHY_M
 	return r;
 }
 
+/* A random one (RFC 9562, version 4). The sealed keys name it, so it is there before the volume. */
+static int new_uuid(char ret[37])
+{
+	uint8_t b[16];
+
+	if (getrandom(b, sizeof(b), 0) != sizeof(b))
+		return -EIO;
+	b[6] = (uint8_t)(0x40 | (b[6] & 0x0f));
+	b[8] = (uint8_t)(0x80 | (b[8] & 0x3f));
+	for (size_t i = 0; i < sizeof(b); i++)
+		ret += sprintf(ret, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", b[i]);
+	return 0;
+}
+
 int disk_format(struct work *w, const char *state, bool forced)
 {
 	_cleanup_(free_slots) struct new_slot made[KEY_SOURCES_MAX] = {0};
 	_cleanup_(cleanup_luks) struct luks *luks = NULL;
 	_cleanup_(cleanup_close) int fd = -1;
 	struct luks_slot slots[KEY_SOURCES_MAX];
-	char why[DISK_WHY_MAX] = "", how[96], names[64], text[FIND_WHY_MAX + DISK_NAME_MAX + 4];
+	char why[DISK_WHY_MAX] = "", how[96], names[64], text[FIND_WHY_MAX + DISK_NAME_MAX + 4], uuid[37];
 	int n, r;
 
+	r = new_uuid(uuid);
+	if (r < 0)
+		return work_give_up(w, STAGE_AGAIN, "no random bytes for a UUID");
+	w->place.uuid = uuid;
 	n = make_keys(w, made, slots, names);
 	if (n < 0)
 		return work_leave(w, w->reasons);
@@ -208,7 +225,7 @@ int disk_format(struct work *w, const char *state, bool forced)
 		w->worth_retry = true;
 		return work_leave(w, why);
 	}
-	r = luks_format(w->disk.path, slots, (size_t)n, &luks, why);
+	r = luks_format(w->disk.path, uuid, slots, (size_t)n, &luks, why);
 	if (r == 0)
 		r = begin(w, fd, forced, why);
 	if (r < 0) {
@@ -218,7 +235,7 @@ int disk_format(struct work *w, const char *state, bool forced)
 	report_event(EVENT_NOTICE, "%s is %s: formatting, key from %s", work_text(w, text), state, names);
 	r = fill(w, luks, fd, why);
 	if (r == 0)
-		r = disk_close_keys(w, luks_uuid(luks), why);
+		r = disk_close_keys(w, luks, luks_uuid(luks), why);
 	if (r < 0)
 		return work_give_up(w, r == -ENOENT || r == -ENOEXEC || r == -EROFS ? STAGE_NEVER : STAGE_AGAIN, why);
 	work_tell_volume(luks_uuid(luks), names, true);

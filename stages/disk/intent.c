@@ -15,8 +15,6 @@
 
 #include <mbedtls/sha256.h>
 
-#include "stages/lib/tpmnv.h"
-
 #define RECORD_MAGIC "GanI"
 #define MARK_TEXT    "Gantry was formatting this disk and has not finished.\n"
 
@@ -55,24 +53,19 @@ int intent_write(struct tpm *tpm, const struct intent *intent)
 
 	memcpy(record.disk, intent->disk, sizeof(record.disk));
 	memcpy(record.nonce, intent->nonce, sizeof(record.nonce));
-	return tpm_nv_write(tpm, INTENT_NV, &record, sizeof(record));
+	return tpm_record_write(tpm, &record, sizeof(record));
 }
 
 int intent_read(struct tpm *tpm, struct intent *ret)
 {
+	uint8_t bytes[TPM_RECORD_MAX] = {0};
 	struct record record;
-	uint8_t *bytes = NULL;
-	size_t size = 0;
-	int r = tpm_nv_read(tpm, INTENT_NV, &bytes, &size);
+	int r = tpm_record_read(tpm, bytes);
 
-	if (r == -ENOENT || r == -ENODATA)
-		return 0;
 	if (r < 0)
 		return r;
-	if (size == sizeof(record))
-		memcpy(&record, bytes, sizeof(record));
-	free(bytes);
-	if (size != sizeof(record) || memcmp(record.magic, RECORD_MAGIC, sizeof(record.magic)) != 0)
+	memcpy(&record, bytes, sizeof(record));
+	if (r != sizeof(record) || memcmp(record.magic, RECORD_MAGIC, sizeof(record.magic)) != 0)
 		return 0;
 	ret->size = be64toh(record.size);
 	memcpy(ret->disk, record.disk, sizeof(ret->disk));
@@ -82,7 +75,7 @@ int intent_read(struct tpm *tpm, struct intent *ret)
 
 int intent_clear(struct tpm *tpm)
 {
-	return tpm_nv_remove(tpm, INTENT_NV);
+	return tpm_record_clear(tpm);
 }
 
 bool intent_is_for(const struct intent *intent, const struct disk *disk)

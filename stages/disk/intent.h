@@ -14,7 +14,6 @@
 #include "find.h"
 #include "stages/lib/tpm.h"
 
-#define INTENT_NV        0x01801601u
 #define INTENT_MARK_SIZE 512	/* bytes: a sector, which a disk writes whole or not at all */
 
 struct intent {
@@ -26,7 +25,7 @@ struct intent {
 /* A new one for that disk. 0 or negative errno. */
 int intent_new(const struct disk *disk, struct intent *ret);
 
-/* Records it. -ENOSPC: the TPM's memory is full; and other errors of tpm_nv_write(). */
+/* Records it. -ENOSPC: the TPM's memory is full; and other errors of tpm_record_write(). */
 int intent_write(struct tpm *tpm, const struct intent *intent);
 
 /* 1: *ret is the record; 0: no record, or not one of ours. */

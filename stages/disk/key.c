@@ -28,17 +28,18 @@
 #include "init/lib/hex.h"
 #include "stages/lib/report.h"
 #include "stages/lib/tpm.h"
-#include "stages/lib/tpmnv.h"
 
 #define TPM_KEY_SIZE  64
 #define SAY_EVERY_MS  10000
-#define SHELL_NV      0x01500016u	/* where the shell init stored its key: letters and digits, in the clear */
 #define SHELL_NV_SIZE 64
 
 #define TOKEN_TPM2     "systemd-tpm2"	/* systemd's src/shared/tpm2-util.c, tpm2_make_luks2_json() */
 #define TOKEN_SIGNED   "gantry-tpm2-signed"
 #define TOKEN_HUB      "gantry-hub"
 #define TOKEN_RECOVERY "gantry-recovery"
+
+#define MEMBER_BLOB     "tpm2-blob"		/* systemd's, too */
+#define MEMBER_CREATION "gantry-creation"	/* creation data and ticket */
 
 static void put_json(struct json_object **json)
 {
@@ -50,12 +51,12 @@ bool key_error_may_pass(int error)
 	return error == -EAGAIN || error == -ENODEV || error == -EBUSY || error == -EIO || error == -ETIMEDOUT;
 }
 
-static int open_tpm(const struct key_place *place, struct tpm **ret, char *why)
+static int open_tpm(struct tpm **ret, char *why)
 {
-	int r = tpm_open(place->tcti, ret);
+	int r = tpm_open(ret);
 
 	if (r < 0)
-		snprintf(why, KEY_WHY_MAX, "no TPM at %s: %s", place->tcti, strerror(-r));
+		snprintf(why, KEY_WHY_MAX, "no TPM: %s", strerror(-r));
 	return r == -ENOENT || r == -EIO ? -ENODEV : r;
 }
 
@@ -79,15 +80,32 @@ static int base64_secret(const struct secret *bytes, struct secret *ret)
 	return 0;
 }
 
-/* The blob comes from the disk: strict about its shape, and the TPM is strict about the rest. */
-static int blob_of_token(struct json_object *token, struct tpm_blob *ret)
+static int bytes_of_member(struct json_object *token, const char *name, uint8_t *ret, size_t room, size_t *ret_size)
 {
 	struct json_object *text;
 
-	if (!json_object_object_get_ex(token, "tpm2-blob", &text) || !json_object_is_type(text, json_type_string))
+	if (!json_object_object_get_ex(token, name, &text))
+		return -ENOENT;
+	if (!json_object_is_type(text, json_type_string))
 		return -EBADMSG;
-	return base64_decode(json_object_get_string(text), (size_t)json_object_get_string_len(text), false, ret->bytes,
-			     sizeof(ret->bytes), &ret->size);
+	return base64_decode(json_object_get_string(text), (size_t)json_object_get_string_len(text), false, ret, room,
+			     ret_size);
+}
+
+/* They come from the disk: strict about their shape, and the TPM is strict about the rest. Creation data may lack. */
+static int sealed_of_token(struct json_object *token, struct tpm_sealed *ret)
+{
+	struct tpm_sealed sealed = {.creation.size = 0};
+	int r = bytes_of_member(token, MEMBER_BLOB, sealed.blob.bytes, sizeof(sealed.blob.bytes), &sealed.blob.size);
+
+	if (r == 0)
+		r = bytes_of_member(token, MEMBER_CREATION, sealed.creation.bytes, sizeof(sealed.creation.bytes),
+				    &sealed.creation.size);
+	else if (r == -ENOENT)
+		return -EBADMSG;
+	if (r == 0 || r == -ENOENT)
+		*ret = sealed;
+	return r == -ENOENT ? 0 : r;
 }
 
 /* The PCRs that a token of systemd's form names; 0: none, or not in a way that is understood. */
@@ -128,20 +146,20 @@ static int ready_approval(struct key_place *place, char *why)
 	return r;
 }
 
-static int unseal(struct key_place *place, const struct tpm_policy *policy, struct json_object *token,
+static int unseal(const struct luks_header *header, const struct tpm_policy *policy, struct json_object *token,
 		  struct secret *ret_key, char *why)
 {
 	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	_cleanup_secret_ struct secret bytes = {0};
-	struct tpm_blob blob;
+	struct tpm_sealed sealed;
 	int r;
 
-	if (blob_of_token(token, &blob) < 0)
+	if (sealed_of_token(token, &sealed) < 0)
 		return no_key(why, "the sealed key in the header is malformed");
-	r = open_tpm(place, &tpm, why);
+	r = open_tpm(&tpm, why);
 	if (r < 0)
 		return r;
-	r = tpm_unseal(tpm, policy, &blob, &bytes);
+	r = tpm_unseal(tpm, policy, header->uuid, &sealed, &bytes);
 	if (r == -EKEYREJECTED && !policy->approval && strstr(tpm_reason(tpm), "policy not met"))
 		snprintf(why, KEY_WHY_MAX, "sealed to other PCR values than this boot's: %s", tpm_reason(tpm));
 	else if (r < 0)
@@ -161,7 +179,7 @@ static int get_tpm2(struct key_place *place, const struct luks_header *header, s
 		return no_key(why, "no sealed key in the header");
 	if (pcrs_of_token(token) != place->pcrs)
 		return no_key(why, "the key in the header is sealed to other PCRs than the configured ones");
-	return unseal(place, &policy, token, ret_key, why);
+	return unseal(header, &policy, token, ret_key, why);
 }
 
 static int get_signed(struct key_place *place, const struct luks_header *header, struct secret *ret_key,
@@ -174,7 +192,7 @@ static int get_signed(struct key_place *place, const struct luks_header *header,
 	if (!token)
 		return no_key(why, "no sealed key in the header");
 	r = ready_approval(place, why);
-	return r < 0 ? r : unseal(place, &policy, token, ret_key, why);
+	return r < 0 ? r : unseal(header, &policy, token, ret_key, why);
 }
 
 static int add_base64(struct json_object *object, const char *name, const void *bytes, size_t size)
@@ -237,10 +255,10 @@ static int make_sealed(struct key_place *place, const struct tpm_policy *policy,
 	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	_cleanup_secret_ struct secret bytes = {0}, again = {0};
 	uint8_t digest[TPM_DIGEST_SIZE];
-	struct tpm_blob blob;
+	struct tpm_sealed sealed;
 	int r;
 
-	r = open_tpm(place, &tpm, why);
+	r = open_tpm(&tpm, why);
 	if (r < 0)
 		return r;
 	r = secret_new(TPM_KEY_SIZE, &bytes);
@@ -250,10 +268,10 @@ static int make_sealed(struct key_place *place, const struct tpm_policy *policy,
 		snprintf(why, KEY_WHY_MAX, "generating a key failed: %s", strerror(-r));
 		return r;
 	}
-	r = tpm_seal(tpm, policy, bytes.bytes, bytes.size, &blob, digest);
+	r = tpm_seal(tpm, policy, place->uuid, bytes.bytes, bytes.size, &sealed, digest);
 	/* A key that this boot cannot unseal, the next one could not either. */
 	if (r == 0)
-		r = tpm_unseal(tpm, policy, &blob, &again);
+		r = tpm_unseal(tpm, policy, place->uuid, &sealed, &again);
 	if (r == 0 && (again.size != bytes.size || memcmp(again.bytes, bytes.bytes, bytes.size) != 0))
 		r = -EBADMSG;
 	if (r < 0) {
@@ -262,7 +280,9 @@ static int make_sealed(struct key_place *place, const struct tpm_policy *policy,
 	}
 	r = simple_token(type, &token);
 	if (r == 0)
-		r = add_base64(token, "tpm2-blob", blob.bytes, blob.size);
+		r = add_base64(token, MEMBER_BLOB, sealed.blob.bytes, sealed.blob.size);
+	if (r == 0)
+		r = add_base64(token, MEMBER_CREATION, sealed.creation.bytes, sealed.creation.size);
 	if (r == 0 && !policy->approval)
 		r = add_systemd_members(token, tpm, policy->pcrs, digest);
 	if (r == 0)
@@ -377,12 +397,13 @@ static int get_nv(struct key_place *place, const struct luks_header *header, str
 	_cleanup_secret_ struct secret key = {0};
 	int r;
 
+	(void)place;
 	(void)header;
 	*ret_keyslot = -1;
-	r = open_tpm(place, &tpm, why);
+	r = open_tpm(&tpm, why);
 	if (r < 0)
 		return r;
-	r = tpm_nv_read_secret(tpm, SHELL_NV, &key);
+	r = tpm_shell_key(tpm, &key);
 	if (r < 0) {
 		snprintf(why, KEY_WHY_MAX, "%s", tpm_reason(tpm));
 		return r;

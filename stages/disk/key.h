@@ -12,7 +12,7 @@
 #include "luks.h"
 #include "luksheader.h"
 #include "stages/lib/secret.h"
-#include "tpmseal.h"
+#include "stages/lib/tpm.h"
 
 #define KEY_WHY_MAX       224
 #define KEY_SIZE_MAX      512	/* bytes; libcryptsetup's limit for a passphrase */
@@ -22,7 +22,7 @@
 #define KEY_SOURCES_MAX   5
 
 struct key_place {
-	const char *tcti;
+	const char *uuid;		/* of the volume that is made; one that is opened has its own in the header */
 	uint32_t pcrs;			/* bit n: PCR n, for tpm2 */
 	const char *policy_key;		/* path; NULL: there is none */
 	struct tpm_approval approval;	/* of tpm2-signed; read when it is first needed */

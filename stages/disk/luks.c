@@ -15,11 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
 #include <libcryptsetup.h>
 #include <libdevmapper.h>
+#include <mbedtls/md.h>
 
 #include <gantry/cleanup.h>
 
@@ -44,7 +46,7 @@ struct luks {
 	struct luks_header header;	/* zero in a new volume */
 	int header_fd;
 	char path[64];			/* of the disk */
-	struct secret volume_key;	/* once unlocked */
+	struct secret volume_key;	/* once unlocked, or new */
 	char message[LUKS_WHY_MAX];	/* libcryptsetup's latest error */
 };
 
@@ -284,24 +286,37 @@ static int add_slot(struct crypt_device *device, const struct secret *volume_key
 	return keyslot < 0 ? keyslot : r < 0 ? r : keyslot;
 }
 
-static int format_header(struct luks *luks, const char *path, const struct luks_slot *slots, size_t n_slots)
+static int new_volume_key(struct luks *luks)
+{
+	int r = secret_new(KEY_SIZE, &luks->volume_key);
+
+	if (r == 0 && getrandom(luks->volume_key.bytes, KEY_SIZE, 0) != KEY_SIZE)
+		r = -EIO;
+	return r;
+}
+
+static int format_header(struct luks *luks, const char *path, const char *uuid, const struct luks_slot *slots,
+			 size_t n_slots)
 {
 	struct crypt_params_luks2 parameters = {.data_device = path, .sector_size = LUKS_SECTOR_NEW};
 	int r;
 
-	r = set_cost(luks->device, LUKS_COST_NONE);
+	r = new_volume_key(luks);
+	if (r == 0)
+		r = set_cost(luks->device, LUKS_COST_NONE);
 	if (r == 0)
 		r = crypt_set_metadata_size(luks->device, COPY_SIZE, DATA_OFFSET - 2 * COPY_SIZE);
 	if (r == 0)
 		r = crypt_set_data_offset(luks->device, DATA_OFFSET / 512);
 	if (r == 0)
-		r = crypt_format(luks->device, CRYPT_LUKS2, CIPHER, CIPHER_MODE, NULL, NULL, KEY_SIZE, &parameters);
+		r = crypt_format(luks->device, CRYPT_LUKS2, CIPHER, CIPHER_MODE, uuid,
+				 (const char *)luks->volume_key.bytes, KEY_SIZE, &parameters);
 	for (size_t i = 0; i < n_slots && r >= 0; i++)
 		r = add_slot(luks->device, NULL, &slots[i]);
 	return r < 0 ? r : 0;
 }
 
-int luks_format(const char *path, const struct luks_slot *slots, size_t n_slots, struct luks **ret,
+int luks_format(const char *path, const char *uuid, const struct luks_slot *slots, size_t n_slots, struct luks **ret,
 		char why[LUKS_WHY_MAX])
 {
 	_cleanup_(cleanup_luks) struct luks *luks = NULL;
@@ -316,7 +331,7 @@ int luks_format(const char *path, const struct luks_slot *slots, size_t n_slots,
 	}
 	r = init_device(luks, path);
 	if (r == 0)
-		r = format_header(luks, path, slots, n_slots);
+		r = format_header(luks, path, uuid, slots, n_slots);
 	if (r < 0)
 		return explain(luks, "format", r, why);
 	*ret = luks;
@@ -348,6 +363,16 @@ int luks_unlock(struct luks *luks, int keyslot, const struct secret *key, int *r
 	volume_key = (struct secret){0};
 	*ret_keyslot = r;
 	return 0;
+}
+
+int luks_proof(const struct luks *luks, const char *text, uint8_t ret[32])
+{
+	const mbedtls_md_info_t *sha256 = mbedtls_md_info_from_type(MBEDTLS_MD_SHA256);
+
+	if (luks->volume_key.size != KEY_SIZE)
+		return -EIO;
+	return mbedtls_md_hmac(sha256, luks->volume_key.bytes, luks->volume_key.size, (const unsigned char *)text,
+			       strlen(text), ret) == 0 ? 0 : -EIO;
 }
 
 int luks_activate(struct luks *luks, const char *name, bool discards, char why[LUKS_WHY_MAX])

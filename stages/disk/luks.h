@@ -39,8 +39,8 @@ struct luks_slot {
  */
 int luks_open(int fd, const char *path, uint64_t size, struct luks **ret, char why[LUKS_WHY_MAX]);
 
-/* A new volume for that disk with these keyslots (at least one), in memory only: the disk is not written. */
-int luks_format(const char *path, const struct luks_slot *slots, size_t n_slots, struct luks **ret,
+/* A new volume with that UUID (NULL: any) and these keyslots (at least one), in memory: the disk is not written. */
+int luks_format(const char *path, const char *uuid, const struct luks_slot *slots, size_t n_slots, struct luks **ret,
 		char why[LUKS_WHY_MAX]);
 
 struct luks *luks_close(struct luks *luks);	/* takes NULL, returns NULL; an active volume stays active */
@@ -61,6 +61,12 @@ const char *luks_uuid(const struct luks *luks);
  * activated and changed. -EPERM: it is not the key.
  */
 int luks_unlock(struct luks *luks, int keyslot, const struct secret *key, int *ret_keyslot, char why[LUKS_WHY_MAX]);
+
+/*
+ * HMAC-SHA256 of the text with the key of a volume from luks_format() or an unlocked one: proof of that volume, which
+ * who only knows its UUID cannot make. 0 or -EIO.
+ */
+int luks_proof(const struct luks *luks, const char *text, uint8_t ret[32]);
 
 /* Makes /dev/mapper/NAME of a volume from luks_format() or an unlocked one. */
 int luks_activate(struct luks *luks, const char *name, bool discards, char why[LUKS_WHY_MAX]);

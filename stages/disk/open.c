@@ -92,6 +92,7 @@ static int name_keyslot(struct work *w, struct luks *luks, const struct key_sour
 static void enroll_all(struct work *w, struct luks *luks, const struct key_source *by, int opened)
 {
 	w->place.artifact_wait_ms = ENROLL_WAIT_MS;
+	w->place.uuid = luks_header_of(luks)->uuid;
 	for (size_t i = 0; i < w->n_enroll; i++) {
 		const struct key_source *source = w->enroll[i];
 		char why[DISK_WHY_MAX] = "";
@@ -151,7 +152,7 @@ int disk_open(struct work *w, struct luks *luks)
 	}
 	if (repair(w, luks))
 		enroll_all(w, luks, w->keys[i], keyslot);
-	r = disk_close_keys(w, luks_header_of(luks)->uuid, why);
+	r = disk_close_keys(w, luks, luks_header_of(luks)->uuid, why);
 	if (r < 0)
 		return work_give_up(w, STAGE_AGAIN, why);
 	work_tell_volume(luks_header_of(luks)->uuid, w->keys[i]->name, false);
@@ -167,6 +168,6 @@ int disk_resume(struct work *w, struct luks *luks)
 	report_event(EVENT_INFO, "volume %s is already open", w->name);
 	work_tell_found(w);
 	report_fact("luks_uuid", "%s", luks_header_of(luks)->uuid);
-	r = disk_close_keys(w, luks_header_of(luks)->uuid, why);
+	r = disk_close_keys(w, NULL, luks_header_of(luks)->uuid, why);
 	return r < 0 ? work_give_up(w, STAGE_AGAIN, why) : disk_finish(w, "opened before");
 }

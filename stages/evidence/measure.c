@@ -27,7 +27,6 @@
 #include "stages/lib/tdx.h"
 #include "stages/lib/tpm.h"
 
-#define PCR           14	/* 4, 9 and 11 carry the image's own measurements and are never touched */
 #define QUOTE_TRIES   3
 
 struct measure {
@@ -181,17 +180,17 @@ static int extend_pcr(struct measure *m, const char *artifact)
 	int r;
 
 	if (!m->tpm) {
-		report_result("PCR %d: no TPM: %s", PCR, strerror(-m->tpm_error));
+		report_result("PCR %d: no TPM: %s", TPM_PCR_MEASURE, strerror(-m->tpm_error));
 		return STAGE_AGAIN;
 	}
 	mbedtls_sha256(m->artifact.bytes, m->artifact.size, digest, 0);
-	r = tpm_pcr_extend(m->tpm, PCR, digest);
+	r = tpm_measure(m->tpm, digest);
 	if (r < 0) {
-		report_result("PCR %d not extended: %s", PCR, tpm_reason(m->tpm));
+		report_result("PCR %d not extended: %s", TPM_PCR_MEASURE, tpm_reason(m->tpm));
 		return STAGE_AGAIN;
 	}
 	hex_encode(digest, sizeof(digest), hex);
-	report_result("platform %s, PCR %d extended with %s %.16s...", m->found.name, PCR, artifact,
+	report_result("platform %s, PCR %d extended with %s %.16s...", m->found.name, TPM_PCR_MEASURE, artifact,
 		      hex);
 	return STAGE_DONE;
 }
@@ -244,7 +243,7 @@ static int run(struct stage_context *context)
 	int r;
 
 	m.target = option_string(context, "target", "auto");
-	m.tpm_error = tpm_open(option_string(context, "tcti", TPM_TCTI_DEFAULT), &m.tpm);
+	m.tpm_error = tpm_open(&m.tpm);
 	platform_detect(m.tpm, &m.found);
 	snprintf(platform_field, sizeof(platform_field), "platform=%s", m.found.name);
 	report_event(EVENT_DEBUG, "%s", m.found.why);
@@ -264,7 +263,6 @@ static const char *const artifacts[] = {"config", NULL};
 static const struct stage_option options[] = {
 	{.name = "artifact", .type = OPTION_STRING, .choices = artifacts},
 	{.name = "target", .type = OPTION_STRING, .choices = targets},
-	{.name = "tcti", .type = OPTION_STRING, .minimum = 1, .maximum = 255},
 	{0},
 };
 
@@ -272,7 +270,6 @@ static const char *const takes[] = {"config", NULL};
 
 /* As root, to whom the devices belong, but with no other file of root's. */
 static const struct stage_path paths[] = {
-	{.path = "/dev/tpmrm0", .access = STAGE_WRITES},
 	{.path = TDX_DEVICE, .access = STAGE_WRITES},
 	{.path = TDX_RTMR3, .access = STAGE_WRITES},
 	{.path = TSM_REPORTS, .access = STAGE_WRITES},
@@ -286,6 +283,7 @@ const struct stage stage_measure = {
 	.options = options,
 	.section = "measurements",
 	.refresh = STAGE_MEASURES,
+	.tpm = STAGE_TPM_MEASURE,
 	.deadline_s = 180,
 	.retry_limit = 5,
 	.calls = STAGE_CALLS_FETCH | STAGE_CALLS_FILES | STAGE_CALLS_DEVICES | STAGE_CALLS_UNIX,

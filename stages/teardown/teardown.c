@@ -30,7 +30,6 @@
 #define WHOLE_MS   3000		/* when PID 1 says nothing else */
 #define SLOW_MS    1000		/* an unmount that takes longer goes on beside the others */
 #define CALL_MS    1000		/* of the last resorts, each */
-#define TPM_MS     1000
 #define JOBS_MAX   64
 #define LINE_SIZE  4352
 #define FIRST_PID_NAMESPACE 0xeffffffcu	/* PROC_PID_INIT_INO, include/linux/proc_ns.h of the kernel */
@@ -292,33 +291,6 @@ static void emergency(void)
 	within(call_sync, NULL, CALL_MS / 2);
 }
 
-/* TPM2_Shutdown(CLEAR), TCG Library part 3, 9.4: the TPM's next start is then an orderly one, not one to be wary of. */
-static int call_tpm_shutdown(const void *unused)
-{
-	static const uint8_t command[] = {0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x45, 0, 0};
-	_cleanup_(cleanup_close) int fd = open("/dev/tpm0", O_RDWR | O_CLOEXEC);
-	uint8_t answer[64];
-
-	(void)unused;
-	if (fd < 0)
-		return -errno;
-	if (write(fd, command, sizeof(command)) != (ssize_t)sizeof(command))
-		return -EIO;
-	if (read(fd, answer, sizeof(answer)) != 10)
-		return -EIO;
-	return answer[6] || answer[7] || answer[8] || answer[9] ? -EPROTO : 0;
-}
-
-static void tpm_shutdown(void)
-{
-	int r = within(call_tpm_shutdown, NULL, TPM_MS);
-
-	if (r == 0)
-		report_event(EVENT_INFO, "TPM shut down");
-	else if (r != -ENOENT && r != -ENODEV && r != -ENXIO)
-		report_event(EVENT_WARNING, "TPM2_Shutdown: %s", strerror(-r));
-}
-
 int teardown_main(int argc, char **argv)
 {
 	const char *word = argc > 2 ? argv[2] : "";
@@ -344,8 +316,6 @@ int teardown_main(int argc, char **argv)
 		within(call_sync, NULL, CALL_MS);
 	else
 		emergency();
-	if (machine)
-		tpm_shutdown();
 	report_result(clean ? "file systems unmounted, volumes closed" :
 			      "some file systems or volumes could not be unmounted or closed");
 	return 0;

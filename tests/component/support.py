@@ -121,10 +121,12 @@ class Event:
 
 
 class Stage:
-    """Starts `init stage TYPE NAME`. `artifacts`: name -> bytes it may take (None: nobody gives it; a name that is
-    missing is answered only by give()). Use as a context manager: what is left running at the end is killed."""
+    """Starts `init stage TYPE NAME`, or another role by its `argv`. `artifacts`: name -> bytes it may take (None: nobody gives
+    it; a name that is missing is answered only by give()). `fifth`: its descriptor 5. Use as a context manager: what is left
+    running at the end is killed."""
 
-    def __init__(self, kind, options=None, *, name=None, artifacts=None, environment=None, program=None, mode=None):
+    def __init__(self, kind, options=None, *, name=None, artifacts=None, environment=None, program=None, mode=None,
+                 argv=None, fifth=None):
         _with_accounts()
         self.artifacts = dict(artifacts or {})
         self.events, self.lines, self.progress, self.given = [], [], [], {}
@@ -144,11 +146,15 @@ class Stage:
         actions = [(os.POSIX_SPAWN_OPEN, 0, '/dev/null', os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, log, 1),
                    (os.POSIX_SPAWN_DUP2, log, 2), (os.POSIX_SPAWN_DUP2, report, 3),
                    (os.POSIX_SPAWN_DUP2, settings, 4)]
-        self.pid = os.posix_spawn(program or INIT, ['init', 'stage', kind, name or kind, *([mode] if mode else [])],
+        if fifth is not None:
+            fifth = _high(fifth)
+            actions.append((os.POSIX_SPAWN_DUP2, fifth, 5))
+        self.pid = os.posix_spawn(program or INIT, argv or ['init', 'stage', kind, name or kind, *([mode] if mode else [])],
                                   environment if environment is not None else dict(os.environ), file_actions=actions)
         self._pidfd = os.pidfd_open(self.pid)
-        for fd in (report, settings, log):
-            os.close(fd)
+        for fd in (report, settings, log, fifth):
+            if fd is not None:
+                os.close(fd)
         self._threads = [threading.Thread(target=target, daemon=True) for target in (self._hear, self._read_log)]
         for thread in self._threads:
             thread.start()

@@ -420,6 +420,10 @@ TEST(services_are_strict)
 		 "boot.json:1: users[0] \"a\": uid 950 is already the uid of \"dhcpcd\""},
 		{SERVICE("\"user\": \"gantry-log\""),
 		 "boot.json:1: services[0] \"s\": user: \"gantry-log\" is neither root nor in \"users\""},
+		{"{\"users\": [{\"name\": \"tpm\", \"uid\": 907, \"gid\": 1}]}",
+		 "boot.json:1: users[0] \"tpm\": uid 907 is already the uid of \"gantry-tpm\""},
+		{"{\"tpm\": {\"tcti\": \"/dev/tpmrm0\"}}", "boot.json:1: tpm.tcti: \"/dev/tpmrm0\" is neither \"device:\" nor "
+		 "\"swtpm:path=\" with an absolute path"},
 		{"{\"users\": [{\"name\": \"log\", \"uid\": 901, \"gid\": 1}]}",
 		 "boot.json:1: users[0] \"log\": uid 901 is already the uid of \"gantry-log\""},
 		{"{\"users\": [{\"name\": \"a\", \"uid\": 5, \"gid\": 5}, {\"name\": \"b\",\n\"uid\": 5, \"gid\": 6}]}",

@@ -51,10 +51,41 @@ TEST(formatting_writes_nothing_before_the_commit)
 	struct stat st;
 
 	CHECK_INT(secret_copy(KEY, strlen(KEY), &key), 0);
-	CHECK_INT(luks_format(path, &slot, 1, &luks, why), 0);
+	CHECK_INT(luks_format(path, NULL, &slot, 1, &luks, why), 0);
 	CHECK_INT(fstat(fd, &st), 0);
 	CHECK_INT(st.st_blocks, 0);
 	luks_close(luks);
+	remove_disk(fd);
+}
+
+TEST(proof_of_a_volume_needs_its_key_and_depends_on_the_text)
+{
+	_cleanup_secret_ struct secret key = {0};
+	const struct luks_slot slot = {.key = &key};
+	struct luks *one = NULL, *other = NULL, *locked = NULL;
+	uint8_t proof[32], again[32];
+	int fd = new_disk();
+
+	CHECK_INT(secret_copy(KEY, strlen(KEY), &key), 0);
+	CHECK_INT(luks_format(path, NULL, &slot, 1, &one, why), 0);
+	CHECK_INT(luks_format(path, luks_uuid(one), &slot, 1, &other, why), 0);
+	CHECK_STR(luks_uuid(other), luks_uuid(one));
+	CHECK_INT(luks_proof(one, "text", proof), 0);
+	CHECK_INT(luks_proof(one, "text", again), 0);
+	CHECK_MEM(proof, again, sizeof(proof));
+	CHECK_INT(luks_proof(one, "other", again), 0);
+	CHECK(memcmp(proof, again, sizeof(proof)) != 0);
+	CHECK_INT(luks_proof(other, "text", again), 0);
+	CHECK(memcmp(proof, again, sizeof(proof)) != 0);
+	CHECK_INT(luks_commit(one, fd), 0);
+	CHECK_INT(luks_open(fd, path, DISK_SIZE, &locked, why), 1);
+	CHECK_INT(luks_proof(locked, "text", again), -EIO);
+	CHECK_INT(luks_unlock(locked, -1, &key, &(int){0}, why), 0);
+	CHECK_INT(luks_proof(locked, "text", again), 0);
+	CHECK_MEM(proof, again, sizeof(proof));
+	luks_close(one);
+	luks_close(other);
+	luks_close(locked);
 	remove_disk(fd);
 }
 
@@ -205,7 +236,7 @@ TEST(commit_that_is_cut_off_is_a_whole_volume_or_none)
 	int fd = new_disk(), r = 1;
 
 	CHECK_INT(secret_copy(KEY, strlen(KEY), &key), 0);
-	CHECK_INT(luks_format(path, &slot, 1, &luks, why), 0);
+	CHECK_INT(luks_format(path, NULL, &slot, 1, &luks, why), 0);
 	for (size_t cut = 2048; r != 0; cut += cut < 2000000 ? 262144 : 512) {
 		char first[512];
 

@@ -93,19 +93,3 @@ TEST(calls_of_the_32_bit_and_x32_abi_are_not_a_way_around)
 	CHECK_INT(outcome(LISTED, 0x40000000 | SYS_unshare, 0), SIGSYS);
 	CHECK_INT(outcome(STAGE_CALLS_DISKS, 0x40000000 | SYS_unshare, 0), SIGSYS);
 }
-
-TEST(a_clone_that_makes_a_namespace_ends_the_stage)
-{
-	static const long flags[] = {CLONE_NEWNS, 0x02000000, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID,
-				     CLONE_NEWNET, CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS};
-
-	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
-		for (int kind = STAGE_FILTER_STRICT; kind <= STAGE_FILTER_MOUNTS; kind++)
-			CHECK_INT(outcome_of(kind, SYS_clone, flags[i] | SIGCHLD), SIGSYS);
-}
-
-TEST(clone3_is_unknown_so_that_libc_uses_clone_which_works)
-{
-	CHECK_INT(outcome_of(STAGE_FILTER_STRICT, SYS_clone3, 0), ENOSYS);
-	CHECK_INT(outcome_of(STAGE_FILTER_STRICT, SYS_clone, SIGCHLD), 0);
-}

@@ -4,7 +4,7 @@
  * root key and with parameter encryption, so a listener between the TPM and this process learns nothing.
  */
 #define _GNU_SOURCE
-#include "tpmesys.h"
+#include "esys.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -48,7 +48,7 @@ static const struct {
 	{TPM2_RC_VALUE, -EINVAL, "value refused"},
 };
 
-int tpm_translate(struct tpm *tpm, const char *command, TSS2_RC rc)
+int chip_translate(struct chip *chip, const char *command, TSS2_RC rc)
 {
 	uint32_t layer = rc & TSS2_RC_LAYER_MASK, code = rc & 0xffff;
 	int error = -EIO;
@@ -67,44 +67,47 @@ int tpm_translate(struct tpm *tpm, const char *command, TSS2_RC rc)
 			}
 	} else if (code == TSS2_BASE_RC_IO_ERROR || code == TSS2_BASE_RC_NO_CONNECTION) {
 		text = "TPM does not answer";
+		chip->broken = true;
 	} else if (code == TSS2_BASE_RC_TRY_AGAIN) {
 		error = -EAGAIN;
 		text = "busy";
 	} else if (code == TSS2_BASE_RC_MEMORY) {
 		error = -ENOMEM;
 		text = "out of memory";
+	} else if (code == TSS2_BASE_RC_BAD_SEQUENCE || code == TSS2_BASE_RC_GENERAL_FAILURE) {
+		chip->broken = true;
 	}
-	snprintf(tpm->reason, sizeof(tpm->reason), "%s: %s (0x%x)", command, text, rc);
+	snprintf(chip->reason, sizeof(chip->reason), "%s: %s (0x%x)", command, text, rc);
 	return error;
 }
 
-int tpm_refuse(struct tpm *tpm, int error, const char *text)
+int chip_refuse(struct chip *chip, int error, const char *text)
 {
-	snprintf(tpm->reason, sizeof(tpm->reason), "%s", text);
+	snprintf(chip->reason, sizeof(chip->reason), "%s", text);
 	return error;
 }
 
-void tpm_wipe_free(void *bytes, size_t size)
+void chip_wipe_free(void *bytes, size_t size)
 {
 	if (bytes)
 		explicit_bzero(bytes, size);
 	Esys_Free(bytes);
 }
 
-void tpm_flush(struct tpm *tpm, ESYS_TR handle)
+void chip_flush(struct chip *chip, ESYS_TR handle)
 {
 	if (handle != ESYS_TR_NONE)
-		(void)Esys_FlushContext(tpm->esys, handle);
+		(void)Esys_FlushContext(chip->esys, handle);
 }
 
 /* Frees the ESYS state of a persistent object; the TPM keeps the object. */
-void tpm_forget(struct tpm *tpm, ESYS_TR handle)
+void chip_forget(struct chip *chip, ESYS_TR handle)
 {
 	if (handle != ESYS_TR_NONE)
-		(void)Esys_TR_Close(tpm->esys, &handle);
+		(void)Esys_TR_Close(chip->esys, &handle);
 }
 
-TPML_PCR_SELECTION tpm_selection_of(uint32_t pcrs)
+TPML_PCR_SELECTION chip_selection_of(uint32_t pcrs)
 {
 	return (TPML_PCR_SELECTION){
 		.count = 1,
@@ -169,7 +172,7 @@ static const TPM2B_PUBLIC srk_template_rsa = {
 	},
 };
 
-static int srk_create(struct tpm *tpm, ESYS_TR *ret)
+static int srk_create(struct chip *chip, ESYS_TR *ret)
 {
 	static const TPM2B_SENSITIVE_CREATE sensitive;
 	static const TPM2B_DATA outside;
@@ -179,8 +182,8 @@ static int srk_create(struct tpm *tpm, ESYS_TR *ret)
 	int r = -EINVAL;
 
 	for (size_t i = 0; i < sizeof(templates) / sizeof(*templates); i++) {
-		r = tpm_translate(tpm, "TPM2_CreatePrimary",
-				  Esys_CreatePrimary(tpm->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+		r = chip_translate(chip, "TPM2_CreatePrimary",
+				  Esys_CreatePrimary(chip->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
 						     ESYS_TR_NONE, &sensitive, templates[i], &outside, &none,
 						     &transient, NULL, NULL, NULL, NULL));
 		if (r != -EINVAL && r != -EOPNOTSUPP)
@@ -188,43 +191,43 @@ static int srk_create(struct tpm *tpm, ESYS_TR *ret)
 	}
 	if (r < 0)
 		return r;
-	r = tpm_translate(tpm, "TPM2_EvictControl",
-			  Esys_EvictControl(tpm->esys, ESYS_TR_RH_OWNER, transient, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+	r = chip_translate(chip, "TPM2_EvictControl",
+			  Esys_EvictControl(chip->esys, ESYS_TR_RH_OWNER, transient, ESYS_TR_PASSWORD, ESYS_TR_NONE,
 					    ESYS_TR_NONE, TPM_SRK, &persistent));
-	tpm_flush(tpm, transient);
+	chip_flush(chip, transient);
 	if (r == 0)
 		*ret = persistent;
 	return r;
 }
 
-int tpm_srk_open(struct tpm *tpm, ESYS_TR *ret)
+int chip_srk_open(struct chip *chip, ESYS_TR *ret)
 {
 	ESYS_TR srk = ESYS_TR_NONE;
 	TPM2B_PUBLIC *public = NULL;
 	int r;
 
-	r = tpm_translate(tpm, "TPM2_ReadPublic of the storage root key",
-			  Esys_TR_FromTPMPublic(tpm->esys, TPM_SRK, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+	r = chip_translate(chip, "TPM2_ReadPublic of the storage root key",
+			  Esys_TR_FromTPMPublic(chip->esys, TPM_SRK, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
 						&srk));
 	if (r == -ENOENT)
-		return srk_create(tpm, ret);
+		return srk_create(chip, ret);
 	if (r < 0)
 		return r;
-	r = tpm_translate(tpm, "TPM2_ReadPublic of the storage root key",
-			  Esys_ReadPublic(tpm->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL,
+	r = chip_translate(chip, "TPM2_ReadPublic of the storage root key",
+			  Esys_ReadPublic(chip->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL,
 					  NULL));
 	if (r == 0 && !srk_is_one(&public->publicArea))
-		r = tpm_refuse(tpm, -EBADF, "the object at 0x81000001 is not a storage root key");
+		r = chip_refuse(chip, -EBADF, "the object at 0x81000001 is not a storage root key");
 	Esys_Free(public);
 	if (r < 0) {
-		tpm_forget(tpm, srk);
+		chip_forget(chip, srk);
 		return r;
 	}
 	*ret = srk;
 	return 0;
 }
 
-int tpm_session_start(struct tpm *tpm, ESYS_TR srk, TPM2_SE type, TPMA_SESSION attributes, ESYS_TR *ret)
+int chip_session_start(struct chip *chip, ESYS_TR srk, TPM2_SE type, TPMA_SESSION attributes, ESYS_TR *ret)
 {
 	static const TPMT_SYM_DEF symmetric = {
 		.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB,
@@ -232,16 +235,16 @@ int tpm_session_start(struct tpm *tpm, ESYS_TR srk, TPM2_SE type, TPMA_SESSION a
 	ESYS_TR session = ESYS_TR_NONE;
 	int r;
 
-	r = tpm_translate(tpm, "TPM2_StartAuthSession",
-			  Esys_StartAuthSession(tpm->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+	r = chip_translate(chip, "TPM2_StartAuthSession",
+			  Esys_StartAuthSession(chip->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
 						ESYS_TR_NONE, NULL, type, &symmetric, TPM2_ALG_SHA256, &session));
 	if (r < 0)
 		return r;
-	r = tpm_translate(tpm, "session attributes",
-			  Esys_TRSess_SetAttributes(tpm->esys, session, attributes | TPMA_SESSION_CONTINUESESSION,
+	r = chip_translate(chip, "session attributes",
+			  Esys_TRSess_SetAttributes(chip->esys, session, attributes | TPMA_SESSION_CONTINUESESSION,
 						    0xff));
 	if (r < 0) {
-		tpm_flush(tpm, session);
+		chip_flush(chip, session);
 		return r;
 	}
 	*ret = session;

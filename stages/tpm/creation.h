@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which image made a sealed object: the TPM's creation data say which PCR values there were when TPM2_Create ran, and
+ * its ticket that this TPM said so. So a key that another image sealed to our PCR values is not taken for ours.
+ */
+#ifndef STAGES_TPM_CREATION_H
+#define STAGES_TPM_CREATION_H
+
+#include "esys.h"
+
+/* What creation data name in outsideInfo: the volume, and the digest of what is sealed. */
+int creation_names(const char uuid[TPM_VOLUME_MAX], const void *bytes, size_t size, TPM2B_DATA *ret);
+
+/* As kept beside the blob. */
+int creation_pack(struct chip *chip, const TPM2B_CREATION_DATA *data, const TPMT_TK_CREATION *ticket,
+		  struct tpm_creation *ret);
+
+/* What a loaded object's creation must have been. */
+struct creation_wanted {
+	ESYS_TR srk, object;
+	uint32_t pcrs;		/* the selection, exactly */
+	TPM2B_DIGEST values;	/* of those PCRs */
+};
+
+/*
+ * Has the TPM certify the creation (TPM2_CertifyCreation without a signing key, in a session salted with the storage
+ * root key) and checks it. 0: it was as wanted; *ret_names is its outsideInfo. -EKEYREJECTED with the reason.
+ */
+int creation_check(struct chip *chip, const struct tpm_creation *creation, const struct creation_wanted *wanted,
+		   TPM2B_DATA *ret_names);
+
+#endif
