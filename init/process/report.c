@@ -213,7 +213,7 @@ static int read_report(struct child *child)
 {
 	union {
 		struct report_head head;
-		char bytes[REPORT_DATAGRAM_MAX + 1];
+		char bytes[REPORT_DATAGRAM_MAX];
 	} buffer;
 	struct iovec part = {buffer.bytes, sizeof(buffer.bytes)};
 	struct fd_received received;
