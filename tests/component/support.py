@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 
+import sanitizer
 from patience import PATIENCE
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -131,6 +132,7 @@ class Stage:
             self._reap()
         os.close(self._pidfd)
         self._socket.close()
+        sanitizer.check(self.lines)
 
     # what it says
 
