@@ -14,7 +14,8 @@ LEFT_OUT = {
     r"pid1/test_forkserver\.": "how long a start takes",
     r"stages/test_disk_role\.test_(busy_mount|mounts_are|swap_and)": "the root in which it runs has no shared library",
     r"stages/test_snapshot\.test_workers_have_no_privilege": "reads all of a process' memory, 20 TiB with a sanitizer's",
-    r"stages/test_snapshot_hostile\.test_a_sync_over_https": "curl speaks TLS with GnuTLS there, and the confined worker gets no answer",
+    r"stages/test_snapshot_hostile\.test_a_sync_over_https":
+        "curl speaks TLS with GnuTLS there, and the confined worker gets no answer",
     r"pid1/test_logs\.test_(a_service_that_fails_has|a_service_may_close|a_flood_does)": "the role service-log has 200 ms there",
     r"^component/(workshop|docs|peers)/": "no role runs there, or it is the same",
 }
