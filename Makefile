@@ -19,6 +19,7 @@ export GANTRY_TEST_DATA ?= $(wildcard ../shared/data)
 TAKES := V JOBS KERNEL MIRROR PINNED SOURCE_DATE_EPOCH
 TAKES_run := EXIT AGAIN TIER DISK DISK_AFTER FAULTS SNAPSHOT PORT TIMEOUT
 TAKES_test := T
+TAKES_test-sanitized := T
 TAKES_bench := ONLY N
 TAKES_fuzz := T SECONDS
 TAKES_sign-policy := KEY VERSION
@@ -63,6 +64,7 @@ help:
 #  make run              boot the image on the emulated platform and show it live  [EXIT=1] [AGAIN=1] [TIER=1|2]
 #                        [DISK=...] [DISK_AFTER=S] [FAULTS=...] [SNAPSHOT=64M] [PORT=3535] [TIMEOUT=300] (docs/emulated-platform.md)
 #  make test             run every test  [T=PATTERN]
+#  make test-sanitized   the component tests with PID 1 and all roles under ASan and UBSan  [T=PATTERN]
 #  make image            the Unified Kernel Image, the GPT disk and the Azure VHD, in build/image
 #  make measurements     PCR 4, 9 and 11 of that image, as JSON
 #  make sign-policy KEY=FILE   sign that image's disk policy, so that it opens its predecessor's disk  [VERSION=N]
@@ -138,7 +140,7 @@ OBJECTS := $(SOURCES:%.c=build/obj/%.o)
 MODULES := $(patsubst qemu/tdx/%.c,build/modules/%.ko,$(wildcard qemu/tdx/*.c))
 GUEST := $(patsubst qemu/guest/%.c,build/guest/%,$(wildcard qemu/guest/*.c))
 
-.PHONY: all run test image measurements sign-policy lint bench fuzz tests-built
+.PHONY: all run test test-sanitized image measurements sign-policy lint bench fuzz tests-built
 all: build/init $(GUEST) $(MODULES) build/compile_commands.json
 	@:
 
@@ -240,14 +242,32 @@ build/tests/obj/%.o: %.c Makefile
 tests-built: $(TEST_PROGRAMS)
 	@:
 
+# The whole binary under the same sanitizers, with glibc and the root's own shared libraries: no sanitizer works with a static binary or
+# with musl. tests/sanitized.c has what they need.
+SANITIZED_OBJECTS := $(SOURCES:%.c=build/sanitized/obj/%.o) build/sanitized/obj/tests/sanitized.o
+SANITIZED_LIBS := -lcryptsetup -ldevmapper -ljson-c -lblkid -luuid -lcurl -ltss2-esys -ltss2-sys -ltss2-mu -ltss2-tctildr \
+	-ltss2-tcti-swtpm -ltss2-tcti-mssim -ltss2-tcti-device -ltss2-rc -lmicrohttpd -lseccomp -lmbedtls -lmbedx509 -lmbedcrypto -lexpat
+
+test-sanitized: build/sanitized/init
+	$(Q)exec python3 tests/sanitized.py
+
+build/sanitized/init: $(SANITIZED_OBJECTS) build/objects
+	$(call say,LINK $@)gcc $(SANITIZE) -static-libasan -static-libubsan -o $@ $(SANITIZED_OBJECTS) $(SANITIZED_LIBS)
+
+build/sanitized/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC $< (sanitized))ccache gcc $(filter-out -DUNIT_TEST,$(TEST_CFLAGS)) -MMD -MP -c -o $@ $<
+
+build/sanitized/obj/init/api/page.o: $(PAGE)
+
 # libFuzzer needs clang and its own compilation of everything that a target links, in build/fuzz/obj and build/fuzz/lib.
 SECONDS ?= 60
 SANITIZE_FUZZ := -fsanitize=fuzzer,address,undefined
 fuzz: $(if $(T),build/fuzz/$(T))
 	$(if $(T),,$(error give T=NAME, one of: $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))))
 	$(Q)mkdir -p build/fuzz/corpus/$(T)
-	$(Q)cd build/fuzz && exec ./$(T) -max_total_time=$(SECONDS) -max_len=65536 -print_final_stats=1 corpus/$(T) \
-		$(wildcard $(CURDIR)/tests/fuzz/corpus/$(T))
+	$(Q)cd build/fuzz && exec ./$(T) -max_total_time=$(SECONDS) -max_len=65536 -print_final_stats=1 \
+		$(addprefix -dict=,$(wildcard $(CURDIR)/tests/fuzz/dict/$(T).dict)) corpus/$(T) $(wildcard $(CURDIR)/tests/fuzz/corpus/$(T))
 
 build/fuzz/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -255,7 +275,7 @@ build/fuzz/obj/%.o: %.c Makefile
 
 # ---- lint
 
-LINT_C := $(SOURCES) $(wildcard qemu/guest/*.c tests/unit/*.c tests/fuzz/*.c)
+LINT_C := $(SOURCES) $(wildcard qemu/guest/*.c tests/unit/*.c tests/fuzz/*.c tests/*.c)
 LINT_PYTHON := $(sort $(wildcard .ci/*.py) $(shell grep -lE '^\#!.*python' .ci/* 2>/dev/null) $(shell find qemu tests -name '*.py' 2>/dev/null))
 LINT_SHELL := $(shell grep -lE '^\#!.*sh$$' .ci/* 2>/dev/null)
 
@@ -296,5 +316,5 @@ lint-text:
 lint-rooms: $(OBJECTS)
 	$(call say,ROOMS)python3 .ci/lint-rooms
 
--include $(shell find build/obj build/tests/obj build/fuzz/obj build/lint -name '*.d' 2>/dev/null)
+-include $(shell find build/obj build/tests/obj build/fuzz/obj build/sanitized/obj build/lint -name '*.d' 2>/dev/null)
 endif

@@ -277,6 +277,7 @@ def run_all(jobs, at_once, report):
 def main():
     parser = argparse.ArgumentParser(description="runs the tests")
     parser.add_argument("pattern", nargs="?", default=os.environ.get("T", ""))
+    parser.add_argument("--without", type=re.compile, metavar="PATTERN", help="not those whose name it matches")
     parser.add_argument("--kind", action="append", choices=KINDS, help="only this kind")
     parser.add_argument("--jobs", type=int, default=int(os.environ.get("GANTRY_TEST_JOBS", "2")))
     parser.add_argument("--times", type=argparse.FileType("w"), help="a file for a line a test: name, seconds, of a processor")
@@ -288,6 +289,8 @@ def main():
     kinds = options.kind or ([named[1]] if named else KINDS)
 
     def wanted(name):
+        if options.without and options.without.search(name):
+            return False
         short = re.sub(r"^(\w+)/.*/", r"\1/", name)         # without the folder
         return any(options.pattern in each or pattern.search(each) for each in (name, short))
 

@@ -23,6 +23,9 @@ static uint16_t slot_of[FDS_MAX];	/* descriptor -> slot + 1 */
 
 static void forget(void)
 {
+	/* Connections that came with this link may live on; the slots are the next one's. */
+	for (uint32_t i = 0; i < slots; i++)
+		owners[i] = -1;
 	if (states)
 		munmap(states, slots * sizeof(*states));
 	states = NULL;
@@ -73,6 +76,7 @@ static bool receive(void)
 	if (n < 0)
 		return n == -EINTR;
 	if (n == 0) {
+		fd_close(&received);	/* an empty message may have one, too */
 		forget();
 		return false;
 	}

@@ -25,6 +25,7 @@
 #include "init/lib/member.h"
 #include "init/lib/report.h"
 #include "init/lib/words.h"
+#include "listing.h"
 #include "podman.h"
 
 #define SECOND_NS       1000000000LL
@@ -33,7 +34,6 @@
 #define REMOVE_ATTEMPTS 3	/* the first may fail: podman notices only then that a container is dead */
 #define ROOT            CONTAINER_RUNTIME "/root"
 #define LOCKS           CONTAINER_RUNTIME "/locks"
-#define NETNS           "/run/netns/"	/* where podman keeps the network of each container */
 
 _Noreturn void podman_fail(int status, const char *fmt, ...)
 {
@@ -235,10 +235,8 @@ bool podman_lock(struct podman *podman, bool wait)
 static void network_line(void *with, const char *line)
 {
 	struct podman *podman = with;
-	size_t prefix = sizeof(NETNS) - 1;
 
-	if (!strncmp(line, NETNS, prefix) && line[prefix] && line[prefix] != '.' && !strchr(line + prefix, '/') &&
-	    strlen(line) < sizeof(podman->network))
+	if (listing_is_network(line) && strlen(line) < sizeof(podman->network))
 		snprintf(podman->network, sizeof(podman->network), "%s", line);
 	podman_keep_error(podman, line);
 }

@@ -25,26 +25,15 @@
 #include "init/lib/member.h"
 #include "init/lib/options.h"
 #include "init/lib/report.h"
+#include "listing.h"
 #include "podman.h"
 
 #define OPTIONS_MAX (64u << 20)
-#define IMAGES_MAX  256		/* at once; the rest is removed at the next boot */
-#define ID_MAX      65
-#define REFERENCE_MAX   400
-
-struct thing {
-	char id[ID_MAX];
-	char name[REFERENCE_MAX];	/* of an image: one of its digests */
-	uint64_t bytes;
-	bool named;
-};
 
 struct storage {
 	struct podman podman;	/* the first member: line callbacks get a pointer to it */
 	struct json_object *services;
-	struct thing things[IMAGES_MAX];
-	size_t n;
-	bool more;		/* some did not fit and were skipped */
+	struct listing listing;
 };
 
 /* ---- after one that was killed -------------------------------------------------------------------------------- */
@@ -83,50 +72,29 @@ static bool is_named(const struct storage *storage, const char *(*of)(struct jso
 	return false;
 }
 
-static struct thing *add(struct storage *storage, const char *id, size_t size)
+static bool is_service(void *with, const char *name)
 {
-	struct thing *thing = &storage->things[storage->n];
-
-	storage->more = storage->n == IMAGES_MAX || size >= sizeof(thing->id);
-	if (storage->more)
-		return NULL;
-	storage->n++;
-	*thing = (struct thing){.named = false};
-	memcpy(thing->id, id, size);
-	return thing;
+	return is_named(with, name_of, name);
 }
 
-/* "ID NAME" */
+static bool is_image(void *with, const char *image)
+{
+	return is_named(with, image_of, image);
+}
+
 static void container_line(void *with, const char *line)
 {
 	struct storage *storage = with;
-	size_t n = strspn(line, "0123456789abcdef");
-	struct thing *thing = n > 0 && line[n] == ' ' ? add(storage, line, n) : NULL;
 
-	if (thing) {
-		snprintf(thing->name, sizeof(thing->name), "%s", line + n + 1);
-		thing->named = is_named(storage, name_of, thing->name);
-	}
+	listing_container(&storage->listing, line);
 	podman_keep_error(with, line);
 }
 
-/* "= ID BYTES", and "+ DIGEST" for each digest of the image before. */
 static void image_line(void *with, const char *line)
 {
 	struct storage *storage = with;
-	size_t n = !strncmp(line, "= ", 2) ? strspn(line + 2, "0123456789abcdef") : 0;
-	struct thing *thing;
 
-	if (n > 0) {
-		thing = add(storage, line + 2, n);
-		if (thing)
-			thing->bytes = strtoull(line + 2 + n, NULL, 10);
-	} else if (!strncmp(line, "+ ", 2) && storage->n > 0 && !storage->more) {
-		thing = &storage->things[storage->n - 1];
-		thing->named |= is_named(storage, image_of, line + 2);
-		if (!thing->name[0])
-			snprintf(thing->name, sizeof(thing->name), "%s", line + 2);
-	}
+	listing_image(&storage->listing, line);
 	podman_keep_error(with, line);
 }
 
@@ -134,8 +102,10 @@ static void list(struct storage *storage, enum container_ask what, void (*line)(
 {
 	const struct podman_ask ask = {.what = what, .line = line};
 
-	storage->n = 0;
-	storage->more = false;
+	storage->listing.n = 0;
+	storage->listing.more = false;
+	storage->listing.is_named = what == CONTAINER_LIST ? is_service : is_image;
+	storage->listing.with = storage;
 	if (podman_ask(&storage->podman, &ask) != 0)
 		podman_fail(STAGE_AGAIN, "%.300s", podman_cause(&storage->podman));
 }
@@ -143,8 +113,8 @@ static void list(struct storage *storage, enum container_ask what, void (*line)(
 static void remove_containers(struct storage *storage)
 {
 	list(storage, CONTAINER_LIST, container_line);
-	for (size_t i = 0; i < storage->n; i++) {
-		const struct thing *thing = &storage->things[i];
+	for (size_t i = 0; i < storage->listing.n; i++) {
+		const struct thing *thing = &storage->listing.things[i];
 		const struct podman_ask ask = {.what = CONTAINER_REMOVE_OTHER, .argument = thing->id};
 
 		if (thing->named)
@@ -160,7 +130,7 @@ static void remove_containers(struct storage *storage)
 static void say_removed(const struct thing *image)
 {
 	const char *digest = strstr(image->name, "@sha256:");
-	char name[REFERENCE_MAX + 8], bytes[32];
+	char name[LISTING_REFERENCE_MAX + 8], bytes[32];
 	const char *const fields[] = {name, bytes, NULL};
 
 	snprintf(name, sizeof(name), "image=%s", image->name);
@@ -172,8 +142,8 @@ static void say_removed(const struct thing *image)
 static void remove_images(struct storage *storage)
 {
 	list(storage, CONTAINER_IMAGES, image_line);
-	for (size_t i = 0; i < storage->n; i++) {
-		const struct thing *image = &storage->things[i];
+	for (size_t i = 0; i < storage->listing.n; i++) {
+		const struct thing *image = &storage->listing.things[i];
 		const struct podman_ask ask = {.what = CONTAINER_REMOVE_IMAGE, .argument = image->id};
 
 		if (image->named)

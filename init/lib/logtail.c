@@ -7,11 +7,27 @@
 
 #define READ_TRIES 4	/* then a torn copy is used: it is checked in any case */
 
+/* A writer was killed in logtail_add(): only lines that end count, and neither size nor kept can be believed. */
+static void mend(struct logtail *tail)
+{
+	size_t used = tail->size <= sizeof(tail->bytes) ? tail->size : 0;
+
+	while (used > 0 && tail->bytes[used - 1])
+		used--;
+	tail->size = (uint32_t)used;
+	tail->kept = 0;
+	for (size_t i = 0; i < used; i++)
+		tail->kept += !tail->bytes[i];
+}
+
 void logtail_add(struct logtail *tail, const char *text, size_t size)
 {
 	uint32_t turn = tail->turn | 1;
-	size_t used = tail->size <= sizeof(tail->bytes) ? tail->size : 0, gone = 0;
+	size_t used, gone = 0;
 
+	if (tail->turn & 1)
+		mend(tail);
+	used = tail->size <= sizeof(tail->bytes) ? tail->size : 0;
 	if (size > LOGTAIL_LINE_MAX) {
 		size = LOGTAIL_LINE_MAX;
 		while (size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80)	/* not within a character */

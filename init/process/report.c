@@ -233,7 +233,7 @@ static enum reading read_report(struct child *child)
 {
 	union {
 		struct report_head head;
-		char bytes[REPORT_DATAGRAM_MAX + 1];
+		char bytes[REPORT_DATAGRAM_MAX];
 	} buffer;
 	struct iovec part = {buffer.bytes, sizeof(buffer.bytes)};
 	struct inbox_message received;

@@ -22,21 +22,10 @@
 
 #include "init/lib/run.h"
 #include "stages/lib/report.h"
+#include "superblock.h"
 
 #define EXT4_BLOCK   4096
 #define PATIENCE_OPTIONS "nodiscard,lazy_itable_init=1,lazy_journal_init=1"
-
-/* Documentation/filesystems/ext4/super.rst of the kernel; little-endian. */
-#define SUPERBLOCK       1024	/* offset on the device */
-#define BLOCKS_LOW       0x04
-#define LOG_BLOCK_SIZE   0x18
-#define MAGIC            0x38
-#define STATE            0x3a
-#define STATE_VALID      1	/* and neither "errors detected" nor "orphans being recovered" */
-#define INCOMPAT         0x60
-#define INCOMPAT_RECOVER 0x4
-#define INCOMPAT_64BIT   0x80
-#define BLOCKS_HIGH      0x150
 
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)	/* include/uapi/linux/ext4.h of the kernel */
 
@@ -109,35 +98,31 @@ int ext4_make(const char *device, uint64_t size, const char *label, char why[EXT
 	return r == 0 ? 0 : explain("mke2fs", r, output.last, why);
 }
 
-static bool read_superblock(const char *device, uint8_t ret[1024])
+static int read_superblock(const char *device, struct superblock *ret)
 {
 	_cleanup_(cleanup_close) int fd = open(device, O_RDONLY | O_CLOEXEC);
+	uint8_t bytes[SUPERBLOCK_SIZE];
 
-	return fd >= 0 && pread(fd, ret, 1024, SUPERBLOCK) == 1024 && ret[MAGIC] == 0x53 && ret[MAGIC + 1] == 0xef;
-}
-
-static bool has_superblock(const char *device)
-{
-	uint8_t superblock[1024];
-
-	return read_superblock(device, superblock);
+	if (fd < 0 || pread(fd, bytes, sizeof(bytes), SUPERBLOCK_AT) != (ssize_t)sizeof(bytes))
+		return -EIO;
+	return superblock_read(bytes, ret);
 }
 
 bool ext4_is_clean(const char *device)
 {
-	uint8_t superblock[1024];
+	struct superblock superblock;
 
-	return read_superblock(device, superblock) && superblock[STATE] == STATE_VALID && superblock[STATE + 1] == 0 &&
-	       !(superblock[INCOMPAT] & INCOMPAT_RECOVER);
+	return read_superblock(device, &superblock) == 0 && superblock.clean;
 }
 
 int ext4_check(const char *device, char why[EXT4_WHY_MAX])
 {
 	const char *argv[] = {"/sbin/e2fsck", "-p", device, NULL};
+	struct superblock superblock;
 	struct output output;
 	int r;
 
-	if (!has_superblock(device)) {
+	if (read_superblock(device, &superblock) < 0) {
 		snprintf(why, EXT4_WHY_MAX, "volume holds no ext4 file system");
 		return -EUCLEAN;
 	}
@@ -188,28 +173,19 @@ int ext4_mount(const char *device, const char *directory, const struct ext4_opti
 	return 0;
 }
 
-static uint32_t little_endian(const uint8_t *p)
-{
-	return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 int ext4_grow(const char *device, const char *directory, uint64_t size)
 {
 	_cleanup_(cleanup_close) int inside = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	uint8_t superblock[1024];
-	uint64_t blocks, block_size, wanted;
+	struct superblock superblock;
+	uint64_t wanted;
 
 	if (inside < 0)
 		return -errno;
-	if (!read_superblock(device, superblock))
+	if (read_superblock(device, &superblock) < 0)
 		return -EIO;
-	block_size = 1024ull << (little_endian(superblock + LOG_BLOCK_SIZE) & 7);
-	blocks = little_endian(superblock + BLOCKS_LOW);
-	if (superblock[INCOMPAT] & INCOMPAT_64BIT)
-		blocks |= (uint64_t)little_endian(superblock + BLOCKS_HIGH) << 32;
-	if (size < blocks * block_size + EXT4_GROW_MIN)
+	if (size < EXT4_GROW_MIN || size - EXT4_GROW_MIN < superblock.size)
 		return 0;
-	wanted = size / block_size;
+	wanted = size / superblock.block_size;
 	return ioctl(inside, EXT4_IOC_RESIZE_FS, &wanted) < 0 ? -errno : 1;
 }
 

@@ -89,15 +89,37 @@ static const char *header(CURL *easy, const char *name)
 	return found->value;
 }
 
+/* Digits, and then this byte; *at moves behind it. */
+static bool take_number(const char **at, char end, uint64_t *ret)
+{
+	uint64_t n = 0;
+	const char *p = *at;
+
+	for (; *p >= '0' && *p <= '9'; p++) {
+		uint64_t digit = (uint64_t)(*p - '0');
+
+		if (n > (UINT64_MAX - digit) / 10)
+			return false;
+		n = n * 10 + digit;
+	}
+	if (p == *at || *p != end)
+		return false;
+	*at = p + 1;
+	*ret = n;
+	return true;
+}
+
 /* "bytes 0-99/1234" -> 0 and 1234. Untouched when it says anything else, such as "*" for the total. */
 static void read_content_range(const char *value, uint64_t *ret_first, uint64_t *ret_total)
 {
-	unsigned long long first, last, total;
-	int end = 0;
+	static const char unit[] = "bytes ";
+	uint64_t first, last, total;
 
-	if (!value || sscanf(value, "bytes %llu-%llu/%llu%n", &first, &last, &total, &end) != 3 || value[end])
+	if (!value || strncmp(value, unit, sizeof(unit) - 1) != 0)
 		return;
-	if (strpbrk(value, "+-") != strchr(value, '-') || first > last || last >= total)
+	value += sizeof(unit) - 1;
+	if (!take_number(&value, '-', &first) || !take_number(&value, '/', &last) ||
+	    !take_number(&value, '\0', &total) || first > last || last >= total)
 		return;
 	*ret_first = first;
 	*ret_total = total;

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Role dhcp-hook: the script that dhcpcd runs on every change of a lease, as dhcpcd's user. The environment holds bytes
- * chosen by a DHCP server, so each value is parsed and formatted again; a value that does not parse is ignored. Before
- * the first is parsed, the process has given up all but writing into one folder and sending an event. Files are
- * replaced by rename: a reader sees the old lease or the new one, never a part.
+ * chosen by a DHCP server, which lease.c parses. Before that, the process has given up all but writing into one folder
+ * and sending an event. Files are replaced by rename: a reader sees the old lease or the new one, never a part.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
@@ -28,22 +25,8 @@
 
 #include "init/lib/landlock.h"
 #include "init/lib/restrict.h"
+#include "lease.h"
 #include "stages/cloud/cloud.h"
-
-#define CLOUDS_MAX  8
-#define SERVERS_MAX 3	/* a resolver reads no more */
-
-struct lease {
-	char interface[16];
-	char address[INET_ADDRSTRLEN];
-	unsigned prefix;
-	char routers[256];
-	char servers[SERVERS_MAX][INET_ADDRSTRLEN];
-	size_t n_servers;
-	char domain[256];
-	char platform[CLOUDS_MAX][INET_ADDRSTRLEN];	/* of the option that each cloud has */
-	unsigned long lease_s;
-};
 
 static void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
@@ -64,78 +47,6 @@ static void say(const char *fmt, ...)
 		return;
 	(void)sendto(fd, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1, MSG_NOSIGNAL,
 		     (struct sockaddr *)&address, sizeof(address));
-}
-
-/* The canonical text of an IPv4 address given as text; false if it is none. */
-static bool parse_address(const char *text, char ret[INET_ADDRSTRLEN])
-{
-	struct in_addr a;
-
-	return text && inet_pton(AF_INET, text, &a) == 1 && inet_ntop(AF_INET, &a, ret, INET_ADDRSTRLEN);
-}
-
-static unsigned long parse_number(const char *text, unsigned long maximum)
-{
-	char *end;
-	unsigned long n;
-
-	if (!text || !isdigit((unsigned char)text[0]))
-		return 0;
-	errno = 0;
-	n = strtoul(text, &end, 10);
-	return errno || *end || n > maximum ? 0 : n;
-}
-
-/* A list of DNS names, separated by single spaces: letters, digits, '-', '_' and dots only. */
-static bool parse_domain(const char *text, char *ret, size_t ret_size)
-{
-	if (!text || !text[0] || strlen(text) >= ret_size)
-		return false;
-	for (const char *p = text; *p; p++) {
-		if (!isalnum((unsigned char)*p) && !strchr("-_. ", *p))
-			return false;
-	}
-	strcpy(ret, text);
-	return true;
-}
-
-static void parse_lease(struct lease *l)
-{
-	_cleanup_(cleanup_free) char *copy = NULL, *routers = NULL;
-	const char *interface = getenv("interface");
-	const char *servers = getenv("new_domain_name_servers");
-	const char *search = getenv("new_domain_search");
-	char *save = NULL;
-
-	for (size_t i = 0; interface && interface[i] && i + 1 < sizeof(l->interface); i++) {
-		if (isalnum((unsigned char)interface[i]) || strchr("-_.", interface[i]))
-			l->interface[i] = interface[i];
-		else
-			break;
-	}
-	(void)parse_address(getenv("new_ip_address"), l->address);
-	l->prefix = (unsigned)parse_number(getenv("new_subnet_cidr"), 32);
-	l->lease_s = parse_number(getenv("new_dhcp_lease_time"), UINT32_MAX);
-	for (size_t i = 0; i < CLOUDS_MAX && clouds[i]; i++)
-		if (clouds[i]->lease_variable)
-			(void)parse_address(getenv(clouds[i]->lease_variable), l->platform[i]);
-	if (!parse_domain(search, l->domain, sizeof(l->domain)))
-		(void)parse_domain(getenv("new_domain_name"), l->domain, sizeof(l->domain));
-	copy = strdup(servers ? servers : "");
-	for (char *p = copy ? strtok_r(copy, " ", &save) : NULL; p && l->n_servers < SERVERS_MAX;
-	     p = strtok_r(NULL, " ", &save)) {
-		if (parse_address(p, l->servers[l->n_servers]))
-			l->n_servers++;
-		else
-			say("dhcp: ignored a name server that is not an IPv4 address");
-	}
-	routers = strdup(getenv("new_routers") ? getenv("new_routers") : "");
-	if (routers) {
-		char *first = strtok_r(routers, " ", &save);
-
-		if (first)
-			(void)parse_address(first, l->routers);
-	}
 }
 
 static int replace(const char *path, const char *text, size_t size)
@@ -161,31 +72,16 @@ static int replace(const char *path, const char *text, size_t size)
 
 static int write_resolv_conf(const struct lease *l)
 {
-	char text[1024] = "";
-	size_t n = 0;
+	char text[LEASE_TEXT_MAX];
 
-	if (l->domain[0])
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "search %s\n", l->domain);
-	for (size_t i = 0; i < l->n_servers; i++)
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "nameserver %s\n", l->servers[i]);
-	return replace(DHCP_RESOLV_CONF, text, n);
+	return replace(DHCP_RESOLV_CONF, text, lease_resolv_conf(l, text));
 }
 
 static int write_state(const struct lease *l)
 {
-	char text[2048];
-	size_t n;
+	char text[LEASE_TEXT_MAX];
 
-	n = (size_t)snprintf(text, sizeof(text),
-			     "interface=%s\naddress=%s\nprefix=%u\nrouter=%s\ndomain=%s\nlease_s=%lu\n",
-			     l->interface, l->address, l->prefix, l->routers, l->domain, l->lease_s);
-	for (size_t i = 0; i < l->n_servers; i++)
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "nameserver=%s\n", l->servers[i]);
-	for (size_t i = 0; i < CLOUDS_MAX && clouds[i]; i++)
-		if (l->platform[i][0])
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s=%s\n", clouds[i]->lease_key,
-					      l->platform[i]);
-	return replace(DHCP_LEASE, text, n);
+	return replace(DHCP_LEASE, text, lease_state(l, text));
 }
 
 static bool one_of(const char *word, const char *const words[])
@@ -224,7 +120,7 @@ int dhcp_hook_main(int argc, char **argv)
 	static const char *const bound[] = {"BOUND", "RENEW", "REBIND", "REBOOT", "INFORM", "STATIC", NULL};
 	static const char *const lost[] = {"EXPIRE", "NAK", "FAIL", "TIMEOUT", "NOCARRIER", NULL};
 	const char *reason = getenv("reason");
-	struct lease lease = {0};
+	struct lease lease;
 	int r;
 
 	(void)argc;
@@ -239,7 +135,9 @@ int dhcp_hook_main(int argc, char **argv)
 		say("dhcp: the hook could not be confined and did nothing: %s", strerror(-r));
 		return 1;
 	}
-	parse_lease(&lease);
+	lease_read(&lease);
+	if (lease.n_ignored)
+		say("dhcp: ignored %zu name servers that are not IPv4 addresses", lease.n_ignored);
 	if (one_of(reason, lost)) {
 		say("dhcp: %s %s", lease.interface, reason);
 		return 0;
@@ -256,6 +154,6 @@ int dhcp_hook_main(int argc, char **argv)
 	/* A renewal without change is not reported. */
 	if (strcmp(reason, "RENEW") != 0)
 		say("dhcp: %s %s %s/%u router %s lease %lu s", lease.interface, reason, lease.address, lease.prefix,
-		    lease.routers[0] ? lease.routers : "none", lease.lease_s);
+		    lease.router[0] ? lease.router : "none", lease.lease_s);
 	return r < 0 ? 1 : 0;
 }

@@ -242,7 +242,7 @@ int chip_counter_raise(struct chip *chip, uint32_t index, uint64_t value)
 	ESYS_TR handle = ESYS_TR_NONE;
 	uint64_t now = 0;
 	char text[96];
-	int r, tries = 0;
+	int r, tries = 0, steps = 0;
 
 	r = define(chip, index, COUNTER_ATTRIBUTES, sizeof(now), &handle);
 	if (r < 0)
@@ -256,6 +256,10 @@ int chip_counter_raise(struct chip *chip, uint32_t index, uint64_t value)
 		r = chip_refuse(chip, -ERANGE, text);
 	}
 	while (r == 0 && now < value) {
+		if (++steps > TPM_COUNTER_STEPS_MAX + TPM_TRIES_MAX) {
+			r = chip_refuse(chip, -EIO, "version counter does not rise");
+			break;
+		}
 		r = chip_translate(chip, "TPM2_NV_Increment",
 				  Esys_NV_Increment(chip->esys, ESYS_TR_RH_OWNER, handle, ESYS_TR_PASSWORD,
 						    ESYS_TR_NONE, ESYS_TR_NONE));

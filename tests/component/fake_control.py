@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 
+import sanitizer
 from patience import PATIENCE
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -295,6 +296,7 @@ class FakeControl:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
         self.ours.close()
+        sanitizer.check(self.stderr.decode("utf-8", "replace").splitlines())
 
 
 def wait_for(condition, what, timeout=10):

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 
+import sanitizer
 from patience import PATIENCE
 from support import group_lines, passwd_lines
 
@@ -125,6 +126,7 @@ class Pid1:
         if kind:
             print("console:", *self.lines[-60:], sep="\n  ")
         shutil.rmtree(self.folder, ignore_errors=True)
+        sanitizer.check(self.lines)
 
     def _read(self):
         for raw in self.process.stdout:

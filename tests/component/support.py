@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 
+import sanitizer
 from patience import PATIENCE
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -168,6 +169,7 @@ class Stage:
             self._reap()
         os.close(self._pidfd)
         self._socket.close()
+        sanitizer.check(self.lines)
 
     # what it says
 

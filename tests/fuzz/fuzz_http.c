@@ -372,19 +372,29 @@ static void say(int fd, const uint8_t *bytes, size_t size)
 	}
 }
 
+/* 0xff stands between pieces and is not sent: an escape may begin in one piece and end in the next. */
+static size_t without_cuts(const uint8_t *bytes, size_t size, char *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < size; i++)
+		if (bytes[i] != 0xff)
+			out[n++] = (char)bytes[i];
+	return n;
+}
+
 static void remember(const uint8_t *bytes, size_t size)
 {
-	char *out = said = malloc(size + 1);
+	char *sent = malloc(size + 1), *out = said = malloc(size + 1);
 
+	size = without_cuts(bytes, size, sent);
 	for (size_t i = 0; i < size; i++) {
 		unsigned byte;
 		char digits[3] = {0};
 
-		if (bytes[i] == 0xff)	/* between pieces, not sent */
-			continue;
-		*out = (char)bytes[i];
-		if (bytes[i] == '%' && i + 2 < size) {
-			memcpy(digits, bytes + i + 1, 2);
+		*out = sent[i];
+		if (sent[i] == '%' && i + 2 < size) {
+			memcpy(digits, sent + i + 1, 2);
 			if (strspn(digits, "0123456789abcdefABCDEF") == 2 && sscanf(digits, "%x", &byte) == 1 && byte) {
 				*out = (char)byte;
 				i += 2;
@@ -393,6 +403,7 @@ static void remember(const uint8_t *bytes, size_t size)
 		out += *out != '\0';	/* so that strstr() sees all of it */
 	}
 	*out = '\0';
+	free(sent);
 	said_post = strstr(said, "POST");
 	said_credentials = strstr(said, CREDENTIALS);
 }

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Only in build/sanitized/init: the sanitizers' options, since a role is started with an environment of its own, and
+ * what they cannot live with. Their reports go to standard error, which the tests read (tests/component/sanitizer.py).
+ */
+#include <dlfcn.h>
+#include <seccomp.h>
+#include <stddef.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+const char *__asan_default_options(void);
+const char *__ubsan_default_options(void);
+
+/* init/process/image.c gives these pages back; the linker script that fills them is for the static binary. */
+extern const char image_foreign[], image_foreign_end[];
+const char image_foreign[1];
+extern const char image_foreign_end[1] __attribute__((alias("image_foreign")));
+
+/* Tests kill roles by such signals and look at the status; processes end by exec or a signal, with memory in use. */
+const char *__asan_default_options(void)
+{
+	return "detect_leaks=0:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:handle_abort=0";
+}
+
+const char *__ubsan_default_options(void)
+{
+	return "print_stacktrace=1";
+}
+
+/* The roles' limit of their address space is less than the shadow of a sanitizer's memory. */
+int setrlimit(__rlimit_resource_t resource, const struct rlimit *limit)
+{
+	if (resource == RLIMIT_AS)
+		return 0;
+	return (int)syscall(SYS_prlimit64, 0, resource, limit, NULL);
+}
+
+/* What glibc's threads and the sanitizers' runtime call besides; musl's threads do not, so it is not in the lists. */
+int seccomp_load(const scmp_filter_ctx context)
+{
+	static const int calls[] = {
+		SCMP_SYS(rseq), SCMP_SYS(set_robust_list), SCMP_SYS(sigaltstack), SCMP_SYS(sched_getaffinity),
+		SCMP_SYS(sched_yield), SCMP_SYS(clock_nanosleep), SCMP_SYS(prctl),
+	};
+	int (*load)(scmp_filter_ctx context) = dlsym(RTLD_NEXT, "seccomp_load");
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)	/* one that a list has keeps its action */
+		(void)seccomp_rule_add(context, SCMP_ACT_ALLOW, calls[i], 0);
+	return load(context);
+}
