@@ -132,11 +132,11 @@ static void put(int fd, const struct report_head *head, struct input body, uint8
 		close(fds[i]);
 }
 
-static bool malformed(const struct report_head *head, size_t size, uint8_t attach)
+static bool malformed(const struct report_head *head, size_t size)
 {
 	return size < sizeof(*head) || size > REPORT_DATAGRAM_MAX || head->size != size - sizeof(*head) ||
 	       head->level >= EVENT_LEVEL_MAX || !head->kind || head->kind >= REPORT_KIND_MAX ||
-	       head->kind == REPORT_TAKEN || head->kind == REPORT_ABSENT || attach == ATTACH_TWO;
+	       head->kind == REPORT_TAKEN || head->kind == REPORT_ABSENT;
 }
 
 /* Sends one, and looks at what became of it. */
@@ -161,7 +161,7 @@ static void one(int fd, struct input piece)
 		size = sizeof(head) + piece.size;
 		put(fd, &head, piece, what);
 	}
-	bad = malformed(&head, size, what);
+	bad = malformed(&head, size);
 	asked += !bad && head.kind == REPORT_TAKE;
 	child_report_ready(&child.report, EPOLLIN);
 	must(child.report.fd >= 0, "a datagram does not close the socket");
