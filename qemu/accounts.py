@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The accounts of an image: root, those of Gantry's own processes and of the programs it brings along, and the configuration's users."""
+"""The accounts of an image: root, those of Gantry's own processes and of the programs it brings along, and the users of its
+configuration."""
 
 # as predefined_accounts of init/config/format.c has them; docs/rights.md says which process is which
 ACCOUNTS = {"gantry-api": 900, "gantry-log": 901, "gantry-network": 902, "gantry-azure": 903, "gantry-clock": 904,

@@ -159,8 +159,9 @@ static bool string_is(struct json_object *value, const char *string)
 
 /* Those of programs that Gantry brings along count from 950. qemu/accounts.py makes them all. */
 const struct predefined predefined_accounts[] = {
-	{API_USER, API_UID, false}, {LOG_USER, LOG_UID, true}, {"gantry-network", 902, true}, {"gantry-azure", 903, true},
-	{"gantry-clock", 904, true}, {"gantry-config", 905, true}, {"gantry-logger", LOGGER_UID, true}, {TPM_USER, TPM_UID, true},
+	{API_USER, API_UID, false}, {LOG_USER, LOG_UID, true},
+	{"gantry-network", 902, true}, {"gantry-azure", 903, true}, {"gantry-clock", 904, true},
+	{"gantry-config", 905, true}, {"gantry-logger", LOGGER_UID, true}, {TPM_USER, TPM_UID, true},
 	{"dhcpcd", 950, false}, {"chrony", 951, false},
 	{0},
 };
