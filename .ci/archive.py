@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What Debian has now: the lists of the main archive, of its security suite and of sid, signed under the keyring, read by an apt
-with a configuration and a state of its own. And what that means for the pins: what would move, why, and what is no longer safe."""
+with a configuration and a state of its own. And what that means for the pins: what would move and why, and what has a security
+fix."""
 
 import os
 import re
@@ -48,8 +49,9 @@ class Archive:
 
     def apt(self, *arguments):
         options = []
-        for setting in (f"Dir::Etc::sourcelist={self.state}/sources.list", "Dir::Etc::sourceparts=/dev/null", f"Dir::State={self.state}",
-                        f"Dir::State::lists={self.state}/lists", f"Dir::Cache={self.state}", f"Dir::State::status={self.state}/status",
+        state = self.state
+        for setting in (f"Dir::Etc::sourcelist={state}/sources.list", "Dir::Etc::sourceparts=/dev/null", f"Dir::State={state}",
+                        f"Dir::State::lists={state}/lists", f"Dir::Cache={state}", f"Dir::State::status={state}/status",
                         "APT::Architecture=amd64", "APT::Architectures=amd64", "APT::Sandbox::User=root",
                         "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false", "Acquire::Languages=none",
                         "APT::Get::List-Cleanup=true", "Dir::Etc::preferences=/dev/null", "Dir::Etc::preferencesparts=/dev/null",
@@ -107,8 +109,8 @@ class Archive:
 
     def root(self, packages):
         """{name: version} of a build root of PACKAGES, as apt would choose them."""
-        chosen = self.apt("apt-get", "-qq", "--simulate", "--no-install-recommends", "install", "?essential", "?priority(^required$)",
-                          "apt", *packages)
+        chosen = self.apt("apt-get", "-qq", "--simulate", "--no-install-recommends", "install", "?essential",
+                          "?priority(^required$)", "apt", *packages)
         return dict(re.findall(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) ", chosen, re.M))
 
     def suites(self, root):
@@ -127,7 +129,7 @@ def is_patched(sources, name):
 
 
 def fixes(lines, since):
-    """The CVEs that the changelog of a source package names after the version SINCE; [] if its file cannot be had."""
+    """What the changelog of a source package says of the time since version SINCE: the CVEs that it names, "" if none."""
     for fields in lines:
         if ".debian.tar." in fields[4]:
             try:
@@ -135,15 +137,15 @@ def fixes(lines, since):
                 with tarfile.open(os.path.join(CACHE, "sources", os.path.basename(fields[4]))) as tar:
                     text = tar.extractfile("debian/changelog").read().decode(errors="replace")
             except Refused:
-                return []
+                return f"the mirror lacks {os.path.basename(fields[4])}, which has the changelog"
             entries = re.split(r"^(?=\S+ \(\S+\) )", text, flags=re.M)[1:]
             after = []
             for entry in entries:
                 if not newer(re.match(r"\S+ \((\S+)\)", entry)[1], since):
                     break
                 after += re.findall(r"CVE-\d{4}-\d{4,}", entry)
-            return sorted(set(after))
-    return []
+            return ", ".join(sorted(set(after)))
+    return ""
 
 
 def newest(old, archive, packages, only=""):
@@ -192,9 +194,9 @@ def moves(old, new, archive):
     """[(pin, old version, new version, why)] of all that differs, in the order of deps.lock."""
     found = []
 
-    def one(kind, name, before, after, suite, secure, cves=()):
+    def one(kind, name, before, after, suite, secure, fixed=""):
         if before and after:
-            why = ": ".join(filter(None, (SECURITY if secure and newer(secure, before) else suite, ", ".join(cves))))
+            why = ": ".join(filter(None, (SECURITY if secure and newer(secure, before) else suite, fixed)))
         else:
             why = "new" if after else "no longer needed"
         found.append((f"{kind} {name}", before, after, why))
@@ -204,38 +206,39 @@ def moves(old, new, archive):
         was, now = before.get(name, [None] * 6), after.get(name, [None] * 6)
         if was[1] != now[1]:
             lines = [fields for fields in new.sources if fields[0] == name]
-            one("source", name, was[1], now[1], now[5], version_in(archive.sources[SECURITY], name), fixes(lines, was[1]) if was[1] else ())
+            fixed = fixes(lines, was[1]) if was[1] and now[1] else ""
+            one("source", name, was[1], now[1], now[5], version_in(archive.sources[SECURITY], name), fixed)
         elif is_patched(new.sources, name) and not is_patched(old.sources, name):
             found.append((f"source {name}", was[1], now[1], "with Debian's patches, which the mirror lacked"))
-    was = old.kernel or [None] * 6
+    was, secure = old.kernel or [None] * 6, archive.binaries[SECURITY]
     if was[1] != new.kernel[1]:
-        one("kernel", new.kernel[0], was[1], new.kernel[1], new.kernel[5], version_in(archive.binaries[SECURITY], KERNEL_PACKAGE))
+        one("kernel", new.kernel[0], was[1], new.kernel[1], new.kernel[5], version_in(secure, KERNEL_PACKAGE))
     for name in sorted(set(old.root) | set(new.root)):
         if old.root.get(name) != new.root.get(name):
-            one("root", name, old.root.get(name), new.root.get(name), new.suites.get(name), version_in(archive.binaries[SECURITY], name))
+            one("root", name, old.root.get(name), new.root.get(name), new.suites.get(name), version_in(secure, name))
     return found
 
 
 def insecure(lock, archive):
     """
-    [(pin, version, newer one, why)] of each pin with a newer version in the security suite, and of each source package with a newer
-    one elsewhere whose changelog names a CVE: point releases and sid have fixes that never were in the security suite.
+    [(pin, version, newer one, why)] of each pin with a newer version in the security suite, and of each source package with a
+    newer one elsewhere whose changelog names a CVE or cannot be read: point releases and sid have fixes that never were in the
+    security suite.
     """
     found = []
 
-    def one(pin, version, secure, why=SECURITY):
+    def one(pin, version, secure):
         if secure and newer(secure, version):
-            found.append((pin, version, secure, why))
+            found.append((pin, version, secure, SECURITY))
 
     for name, fields in sorted(by_name(lock.sources).items()):
         lines = archive.source(name) if name in SOURCES else []
         secure = version_in(archive.sources[SECURITY], name)
         if lines and newer(lines[0][1], fields[1]):
-            cves = ", ".join(fixes(lines, fields[1]))
-            if secure and newer(secure, fields[1]):
-                one(f"source {name}", fields[1], lines[0][1], SECURITY + (": " + cves if cves else ""))
-            elif cves:
-                one(f"source {name}", fields[1], lines[0][1], f"{lines[0][5]}: {cves}")
+            fixed, is_security = fixes(lines, fields[1]), secure and newer(secure, fields[1])
+            if fixed or is_security:
+                why = ": ".join(filter(None, (SECURITY if is_security else lines[0][5], fixed)))
+                found.append((f"source {name}", fields[1], lines[0][1], why))
     one(f"kernel {lock.kernel[0]}", lock.kernel[1], version_in(archive.binaries[SECURITY], KERNEL_PACKAGE))
     for name, version in sorted(lock.root.items()):
         one(f"root {name}", version, version_in(archive.binaries[SECURITY], name))

@@ -28,8 +28,8 @@ KERNEL_PACKAGE = "linux-image-cloud-amd64"
 
 class Lock:
     """
-    deps.lock: `root NAME VERSION SUITE`; `source`, `kernel`, `headers` (the kernel's): NAME VERSION SHA256 SIZE PATH SUITE. The suite
-    is the one that had this version when it was pinned; the main archive's, if both had it.
+    deps.lock: `root NAME VERSION SUITE`; `source`, `kernel`, `headers` (the kernel's): NAME VERSION SHA256 SIZE PATH SUITE. The
+    suite is the one that had this version when it was pinned; the main archive's, if both had it.
     """
 
     def __init__(self, path=os.path.join(TOP, "deps.lock")):

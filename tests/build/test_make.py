@@ -51,7 +51,8 @@ class Variables(unittest.TestCase):
             self.assertEqual(set(re.match(r"PASS=(.*?) make ", passed.stdout)[1].split()), given)
 
     def test_the_pins_are_moved_and_judged_on_the_host(self):
-        for arguments, action in (["update-deps", "DRY=1", "ONLY=sources"], "update"), (["security", "KEYRING=x", "MIRROR_SECURITY=y"], "security"):
+        for arguments, action in ((["update-deps", "DRY=1", "ONLY=sources"], "update"),
+                                  (["security", "KEYRING=x", "MIRROR_SECURITY=y"], "security")):
             done = make(*arguments)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertRegex(done.stdout, rf"^PASS=(ONLY DRY|DRY ONLY|) {action}$")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How the pins move: what the main archive and the security suite have, served by a small archive of the test's own whose lists are
-signed; which of both is taken, what is told of it, and what is refused."""
+"""How the pins move: the main archive and the security suite are a small one of the test's own, with signed lists, behind an HTTP
+server; which of both is taken, what is told of it, and what is refused."""
 
 import functools
 import hashlib
@@ -35,8 +35,8 @@ class Key:
         self.gpg("--output", self.public, "--export")
 
     def gpg(self, *arguments):
-        subprocess.run(["gpg", "--homedir", self.home, "--batch", "--quiet", "--yes", "--pinentry-mode", "loopback", "--passphrase", "",
-                        *arguments], check=True, capture_output=True)
+        subprocess.run(["gpg", "--homedir", self.home, "--batch", "--quiet", "--yes", "--pinentry-mode", "loopback",
+                        "--passphrase", "", *arguments], check=True, capture_output=True)
 
     def end(self):
         subprocess.run(["gpgconf", "--homedir", self.home, "--kill", "all"], check=True, capture_output=True)
@@ -48,7 +48,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 class Debian:
-    """Both archives below one folder. `source()` and `binary()` put something into a suite, `publish()` makes and signs the lists."""
+    """Both archives. `source()` and `binary()` put something into a suite, `publish()` makes and signs the lists."""
 
     def __init__(self, folder, key):
         self.folder, self.key = folder, key
@@ -77,8 +77,9 @@ class Debian:
         """A source package at the last of VERSIONS, in whose changelog they all are and CHANGES is at the last one."""
         version = versions[-1]
         bare = version.split(":")[-1]
-        changelog = "".join(f"{name} ({each}) {suite}; urgency=medium\n\n  * {changes if each == version else 'CVE-2001-0001'}\n\n"
-                            f" -- A B <a@example.org>  Mon, 01 Jan 2024 00:00:00 +0000\n\n" for each in reversed(versions)).encode()
+        changelog = "".join(
+            f"{name} ({each}) {suite}; urgency=medium\n\n  * {changes if each == version else 'CVE-2001-0001'}\n\n"
+            " -- A B <a@example.org>  Mon, 01 Jan 2024 00:00:00 +0000\n\n" for each in reversed(versions)).encode()
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as tar:
             member = tarfile.TarInfo("debian/changelog")
@@ -97,7 +98,8 @@ class Debian:
         path = f"{self.pool(suite)}/{name[0]}/{name}/{name}_{version}_amd64.deb"
         value, size = self.put(suite, path, f"{name} {version}".encode())
         self.lists[suite]["main/binary-amd64/Packages"] += (
-            f"Package: {name}\nArchitecture: amd64\nVersion: {version}\n{more}Filename: {path}\nSize: {size}\nSHA256: {value}\n\n")
+            f"Package: {name}\nArchitecture: amd64\nVersion: {version}\n{more}"
+            f"Filename: {path}\nSize: {size}\nSHA256: {value}\n\n")
 
     def kernel(self, suite, number):
         version, name = f"{number}-1", f"{number}+deb13"
@@ -115,8 +117,8 @@ class Debian:
                            ((path, self.put(suite, f"dists/{suite}/{path}", text.encode())) for path, text in lists.items()))
             label = "Debian-Security" if suite == SECURITY else "Debian"
             self.put(suite, f"dists/{suite}/Release",
-                     f"Origin: Debian\nLabel: {label}\nSuite: {suite}\nCodename: {suite}\nArchitectures: amd64\nComponents: main\n"
-                     f"Date: Mon, 01 Jan 2024 00:00:00 UTC\nSHA256:\n{sums}".encode())
+                     f"Origin: Debian\nLabel: {label}\nSuite: {suite}\nCodename: {suite}\nArchitectures: amd64\n"
+                     f"Components: main\nDate: Mon, 01 Jan 2024 00:00:00 UTC\nSHA256:\n{sums}".encode())
             release = os.path.join(self.folder, FOLDERS[suite], "dists", suite, "Release")
             signed = os.path.join(os.path.dirname(release), "InRelease")
             key = (keys or {}).get(suite, self.key)
@@ -163,8 +165,8 @@ class Pins(unittest.TestCase):
         given = {"MIRROR": f"{self.debian.url}/debian", "MIRROR_SECURITY": f"{self.debian.url}/debian-security",
                  "KEYRING": self.key.public, "GANTRY_CACHE": os.path.join(self.folder, "cache"), "PATH": os.environ["PATH"],
                  "APT_CONFIG": os.path.join(self.folder, "apt.conf"), "HOME": self.folder, **environment}
-        return subprocess.run([sys.executable, ".ci/buildroot", *arguments], cwd=self.top, text=True, capture_output=True, timeout=120,
-                              env={name: value for name, value in given.items() if value is not None})
+        return subprocess.run([sys.executable, ".ci/buildroot", *arguments], cwd=self.top, text=True, capture_output=True,
+                              timeout=120, env={name: value for name, value in given.items() if value is not None})
 
     def update(self, **environment):
         done = self.run_it("update", **{"ONLY": "sources", **environment})
@@ -273,7 +275,8 @@ class Pins(unittest.TestCase):
             with self.subTest(suite=suite, what="changed after it was signed"):
                 kept = dict(self.debian.lists[suite])
                 self.debian.source(suite, "curl", "1.0-1", "1.0-2")
-                self.debian.put(suite, f"dists/{suite}/main/source/Sources", self.debian.lists[suite]["main/source/Sources"].encode())
+                path = "main/source/Sources"
+                self.debian.put(suite, f"dists/{suite}/{path}", self.debian.lists[suite][path].encode())
                 shutil.rmtree(os.path.join(self.folder, "cache/apt"))
                 self.assertIn("has unexpected size", self.security(2).stderr)
                 self.assertEqual(self.run_it("update").returncode, 1)
@@ -304,18 +307,24 @@ class Pins(unittest.TestCase):
         self.pin_all()
         self.debian.source(SECURITY, "curl", "1.0-1", "1.0-2")
         self.debian.source(SUITE, "expat", "1.0-1", "1.1-1")
+        self.debian.source(SUITE, "chrony", "1.0-1", "1.0-2", changes="nothing that matters")
         self.debian.source(SUITE, "musl", "1.0-1", "1.0-2")
         self.debian.publish()
         os.unlink(os.path.join(self.debian.folder, "debian-security/pool/updates/main/c/curl/curl_1.0-2.debian.tar.xz"))
         os.unlink(os.path.join(self.debian.folder, "debian/pool/main/e/expat/expat_1.1.orig.tar.gz"))
+        os.unlink(os.path.join(self.debian.folder, "debian/pool/main/c/chrony/chrony_1.0-2.debian.tar.xz"))
         self.update()
-        self.assertEqual([self.pinned()[name] for name in ("curl", "expat", "musl")], [("1.0-1", SUITE), ("1.0-1", SUITE), ("1.0-2", SUITE)])
+        for name, version in ("curl", "1.0-1"), ("expat", "1.0-1"), ("musl", "1.0-2"):
+            self.assertEqual(self.pinned()[name], (version, SUITE))
         for name in "curl", "expat":
             self.assertEqual(sum(fields[0] == name for fields in self.lock().sources), 2)
-        self.assertEqual(self.lock().notes, ["curl 1.0-1: the mirror lacked curl_1.0-2.debian.tar.xz",
+        self.assertEqual(self.lock().notes, ["chrony 1.0-1: the mirror lacked chrony_1.0-2.debian.tar.xz",
+                                             "curl 1.0-1: the mirror lacked curl_1.0-2.debian.tar.xz",
                                              "expat 1.0-1: the mirror lacked expat_1.1.orig.tar.gz"])
         told = self.security(1)
-        self.assertEqual(told.stdout, f"  source curl 1.0-1 -> 1.0-2  ({SECURITY})\n")
+        lacks = "the mirror lacks {}_1.0-2.debian.tar.xz, which has the changelog"
+        self.assertEqual(told.stdout, f"  source chrony 1.0-1 -> 1.0-2  ({SUITE}: {lacks.format('chrony')})\n"
+                                      f"  source curl 1.0-1 -> 1.0-2  ({SECURITY}: {lacks.format('curl')})\n")
         self.assertIn("the mirror lacked curl_1.0-2.debian.tar.xz", told.stderr)
 
     def test_a_file_that_left_the_security_suite_is_taken_from_the_main_archive(self):
