@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs every test, two at a time, prints a line for each and the ten slowest, and ends with `N passed, N failed[, N skipped]`.
+"""Runs every test, prints a line for each and the ten slowest, and ends with `N passed, N failed[, N skipped]`.
 
 Kinds, by folder: unit programs (tests/unit), fuzz corpora (tests/fuzz), and Python unittest modules for components, the build,
 and whole machines (tests/component, build, boot), which may lie in a folder below that. T=PATTERN keeps only tests whose name
@@ -8,10 +8,9 @@ and whole machines (tests/component, build, boot), which may lie in a folder bel
 program and each Python test method runs in a process and a session of its own, with a deadline: what it leaves running is
 killed, and a test that hangs is one failed test.
 
-Tests that need the machine to themselves (`alone`) come first, one after the other. All others are one queue, so that no
-processor waits for the last test of a kind. The longest come first; between the machines and the components, which look at the
-clock, come programs that do not. Tests that only wait (`waits_s`) have places of their own, which open when all machines have
-ended; a third place for components opens when those that load the machine have ended.
+Tests that need the machine to themselves (`alone`) come first, one after the other. All others run beside one another: those that
+load the machine (boots, programs, some components) have two places, the longest first; the other components, which mostly wait
+for something, have one more place, and those that only wait (`waits_s`) two.
 
 A program that does not build, a module that cannot be imported and a program without a test count as failed. A failed test
 prints its output. """
@@ -40,9 +39,9 @@ MESSAGE_MAX = 1 << 18
 # seconds that a single test may take on a busy machine
 PYTHON_KINDS = {"component": 240, "build": 1800, "boot": 900}
 KINDS = ("boot", "build", "unit", "fuzz", "component")          # in the order of the queue
-PLACES_TO_WAIT = 2              # for tests that only wait, beside the others
+PLACES_TO_WAIT = 2              # for tests that only wait
 SLOWEST = 10                    # that many are named at the end
-# These load the machine, or measure how little is done: only one other test runs beside each.
+# Components that load the machine, or measure how little is done.
 LOADING = re.compile(r"component/(\w+/)?test_(page|page_served|api_abuse|container|services_hostile|services_idle|memory|bench|"
                      r"snapshot|snapshot_hostile|events|logs|pid1_api)\.")
 SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
@@ -248,18 +247,8 @@ def in_order(jobs):
     return sorted(jobs, key=lambda job: (KINDS.index(job.kind), not LOADING.match(job.name), place(job)))
 
 
-class Gate:
-    """Open once all of these jobs have ended."""
-
-    def __init__(self, jobs):
-        self.left, self.lock, self.open = set(map(id, jobs)), threading.Lock(), threading.Event()
-        self.ended(None)
-
-    def ended(self, job):
-        with self.lock:
-            self.left.discard(id(job))
-            if not self.left:
-                self.open.set()
+def is_light(job):
+    return job.kind == "component" and not LOADING.match(job.name)
 
 
 def run_all(jobs, at_once, report):
@@ -268,27 +257,20 @@ def run_all(jobs, at_once, report):
         report.take(job.work())
     jobs = [job for job in jobs if not job.alone]
     waiting = collections.deque(sorted((job for job in jobs if job.waits_s and at_once > 1), key=lambda job: -job.waits_s))
-    queue = collections.deque(job for job in jobs if job not in waiting)
-    no_machines = Gate(job for job in queue if job.kind == "boot")
-    no_load = Gate(job for job in queue if job.kind in ("boot", "unit", "fuzz") or LOADING.match(job.name))
+    light = collections.deque(job for job in jobs if is_light(job) and job not in waiting)
+    heavy = collections.deque(job for job in jobs if not is_light(job) and job not in waiting)
 
-    def place(jobs, gate=None):
-        if gate:
-            gate.open.wait()
-        with contextlib.suppress(IndexError):
-            while True:
-                job = jobs.popleft()
-                try:
-                    report.take(job.work())
-                finally:
-                    no_machines.ended(job)
-                    no_load.ended(job)
+    def place(*queues):
+        for queue in queues:
+            with contextlib.suppress(IndexError):
+                while True:
+                    report.take(queue.popleft().work())
 
-    places = [(queue,)] * at_once
+    places = [(heavy, light)] * at_once
     if at_once > 1:
-        places += [(queue, no_load), *[(waiting, no_machines)] * PLACES_TO_WAIT]
+        places += [(light,), *[(waiting,)] * PLACES_TO_WAIT]
     with concurrent.futures.ThreadPoolExecutor(len(places)) as executor:
-        for future in [executor.submit(place, *arguments) for arguments in places]:
+        for future in [executor.submit(place, *queues) for queues in places]:
             future.result()
 
 
