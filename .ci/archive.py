@@ -151,7 +151,7 @@ def fixes(lines, since):
 def newest(old, archive, packages, only=""):
     """The lock as it would be with the newest versions; what ONLY ("root", "sources") leaves out is as in OLD."""
     new = Lock("/nonexistent")
-    new.date = time.strftime("%Y-%m-%d", time.gmtime())
+    new.date = old.date if old.date and only == "sources" else time.strftime("%Y-%m-%d", time.gmtime())      # the root's
     new.sources, new.kernel, new.headers, new.notes = list(old.sources), old.kernel, list(old.headers), list(old.notes)
     new.root, new.suites = dict(old.root), dict(old.suites)
     if only != "root":

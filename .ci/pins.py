@@ -2,6 +2,7 @@
 """What is pinned and how it is fetched: deps.lock, the host's Debian mirrors (the main archive's and the security suite's), and
 downloads that are verified before they get their name."""
 
+import functools
 import hashlib
 import os
 import re
@@ -97,10 +98,12 @@ def mirror(suite=SUITE):
                   f"or give one with {variable}=URL.")
 
 
+@functools.cache
 def keyring():
     if os.environ.get("KEYRING"):
         if not os.path.isfile(os.environ["KEYRING"]):
             raise Refused(f"KEYRING={os.environ['KEYRING']}: no such file.")
+        say(f"  the mirrors' lists are checked with KEYRING={os.environ['KEYRING']}")
         return os.path.abspath(os.environ["KEYRING"])
     for path in ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"):
         if os.path.exists(path):
