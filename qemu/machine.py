@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -26,6 +27,8 @@ DATA_LUN = 10
 DATA_SERIAL = "GANTRY-DATA-0001"
 API_PORT = 3535
 ABOVE_INITRD_MIB = 32                   # memory above a PVH kernel's initrd, for the ACPI tables and similar
+DELIVERY = struct.Struct("<QQ48s")       # to qemu/guest/doorstep.c: the archive's size, the time, random bytes
+GET_STATEBLOB = 12                      # swtpm's control protocol, swtpm_ioctls(3); numbers are big-endian
 TIMEOUT_SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
 Event = collections.namedtuple("Event", "time level source kind text fields line")
@@ -131,6 +134,37 @@ def damage_luks(path):
             file.write(garbage)
 
 
+def delivery(overlay):
+    return DELIVERY.pack(len(overlay), time.time_ns(), os.urandom(48)) + overlay
+
+
+class WithoutState(threading.Thread):
+    """Between QEMU and swtpm: what QEMU would save of the TPM is empty, so a machine that goes on has its own TPM's state."""
+
+    def __init__(self, swtpm):
+        super().__init__(daemon=True)
+        self.swtpm = swtpm
+        self.qemu, self.theirs = socket.socketpair()
+        self.start()
+
+    def run(self):
+        with self.qemu, self.swtpm:
+            while True:
+                request, fds, _, _ = socket.recv_fds(self.qemu, 4096, 1)
+                if not request:
+                    return
+                if struct.unpack_from(">I", request)[0] == GET_STATEBLOB:
+                    self.qemu.sendall(bytes(16))        # result, flags, length in all, length here
+                    continue
+                socket.send_fds(self.swtpm, [request], fds)
+                for fd in fds:
+                    os.close(fd)
+                answer = self.swtpm.recv(4096)
+                if not answer:
+                    return
+                self.qemu.sendall(answer)
+
+
 class Qmp:
     """QEMU's control connection. Calls `on_event` for each event, in the reader's thread."""
 
@@ -197,7 +231,7 @@ class Machine:
                  tpm=None, nic=True, disk=None, attach_after=None, lun=DATA_LUN, more_disks=None, memory_mib=1024, cpus=1,
                  asset_tag=AZURE_ASSET_TAG, api_port=API_PORT, ovmf_code="/usr/share/OVMF/OVMF_CODE_4M.fd",
                  ovmf_vars="/usr/share/OVMF/OVMF_VARS_4M.fd", on_line=None, extra=(), write_log=None,
-                 forward=(), saved=None):
+                 forward=(), saved=None, doorstep=None):
         self.folder = os.path.abspath(folder)
         os.makedirs(self.folder, exist_ok=True)
         self.tier = 1 if kernel else 2
@@ -208,6 +242,7 @@ class Machine:
         self.on_line, self.forward = on_line, tuple(forward)
         self.write_log = write_log              # file that records every write to the data disk (tests/boot/writelog.py)
         self.saved = saved                      # what save() wrote: the machine goes on there, its data disk attached first
+        self.doorstep = doorstep                # qemu/doorstep.py. True: to be saved there; bytes: it goes on there with this archive
         self.migration = None                   # how far that is
         self.changed = threading.Condition()
         self.lines, self.events, self.moments = [], [], []
@@ -216,7 +251,7 @@ class Machine:
         self.attached = None                    # host time of device_add
         self.trouble = None                     # an error outside the guest
         self.deleted = set()
-        self.qemu = self.swtpm = self.qmp = None
+        self.qemu = self.swtpm = self.qmp = self.door = None
         self.started = None
         self.attachments = itertools.count(1)
         self.attachment = None
@@ -235,6 +270,11 @@ class Machine:
         if self.asset_tag:
             command += ["-smbios", f"type=3,manufacturer=Microsoft Corporation,asset={self.asset_tag}"]
         descriptors = [theirs.fileno()]
+        if self.doorstep is not None:
+            self.door, door = socket.socketpair()
+            descriptors.append(door.fileno())
+            command += ["-chardev", f"socket,id=door,fd={door.fileno()}", "-device", "virtio-serial-pci",
+                        "-device", "virtserialport,chardev=door,name=gantry-doorstep"]
         if isinstance(self.nic, str):           # a tap device (qemu/dhcp.py)
             command += ["-netdev", f"tap,id=n0,ifname={self.nic},script=no,downscript=no"]
         elif self.nic:
@@ -246,6 +286,8 @@ class Machine:
         tpm_end = None
         if self.tpm:
             tpm_end = self.start_tpm()
+            if self.doorstep is True:
+                tpm_end = WithoutState(tpm_end).theirs
             descriptors.append(tpm_end.fileno())
             command += ["-chardev", f"socket,id=tpm,fd={tpm_end.fileno()}", "-tpmdev", "emulator,id=tpm0,chardev=tpm",
                         "-device", "tpm-crb,tpmdev=tpm0"]
@@ -256,7 +298,7 @@ class Machine:
             node = self.block_node("data0", self.disk, self.write_log)
             command += self.disk_arguments(node, "disk0", self.lun, DATA_SERIAL)
             self.attachment = "disk0"
-        for lun, path in self.more_disks.items():
+        for lun, path in {} if self.saved else self.more_disks.items():
             node = self.block_node(f"more{lun}", path)
             command += self.disk_arguments(node, f"lun{lun}", lun, f"GANTRY-MORE-{lun}")
         self.log = open(os.path.join(self.folder, "console.log"), "wb")
@@ -267,6 +309,8 @@ class Machine:
         theirs.close()
         if tpm_end:
             tpm_end.close()
+        if self.doorstep is not None:
+            door.close()
         self.reader = threading.Thread(target=self.read_console, daemon=True)
         self.reader.start()
         try:
@@ -277,7 +321,7 @@ class Machine:
                 raise MachineError(f"QEMU did not start: {errors.read().strip()}") from None
         if self.saved:
             self.resume()
-        elif self.disk and self.attach_after is not None:
+        if self.disk and self.attach_after is not None:
             threading.Thread(target=self.attach_late, daemon=True).start()
         return self
 
@@ -361,9 +405,14 @@ class Machine:
 
     def resume(self):
         self.migrate("migrate-incoming", self.saved)
-        if self.disk:
+        if self.disk and self.attach_after is None:
             self.attach_disk()
+        for lun, path in self.more_disks.items():
+            self.add_disk(self.block_node(f"more{lun}", path), f"lun{lun}", lun, f"GANTRY-MORE-{lun}")
         self.qmp.command("cont")
+        if self.doorstep is not None:
+            with self.door:
+                self.door.sendall(delivery(self.doorstep))
 
     def migrate(self, command, path):
         self.qmp.command("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
@@ -394,6 +443,8 @@ class Machine:
                 self.swtpm.wait()
         if self.qmp:
             self.qmp.close()
+        if self.door:
+            self.door.close()
 
     def __enter__(self):
         return self.start()
@@ -434,11 +485,14 @@ class Machine:
     def attach_disk(self):
         number = next(self.attachments)
         node, device = f"data{number}", f"disk{number}"
-        self.qmp.command("blockdev-add", **self.block_node(node, self.disk, self.write_log))
-        self.attached = time.monotonic()
-        self.qmp.command("device_add", driver="scsi-hd", id=device, bus="scsi0.0", channel=0, scsi_id=0, lun=self.lun,
-                         drive=node, serial=DATA_SERIAL)
+        self.add_disk(self.block_node(node, self.disk, self.write_log), device, self.lun, DATA_SERIAL)
         self.attachment = device
+
+    def add_disk(self, block_node, device, lun, serial):
+        self.qmp.command("blockdev-add", **block_node)
+        self.attached = time.monotonic()
+        self.qmp.command("device_add", driver="scsi-hd", id=device, bus="scsi0.0", channel=0, scsi_id=0, lun=lun,
+                         drive=block_node["node-name"], serial=serial)
 
     def remove_disk(self, timeout=30):
         device = self.attachment

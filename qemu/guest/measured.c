@@ -5,7 +5,6 @@
  * test image only. The file /measured has one line for each event, PCR number and 64 hexadecimal digits, from
  * qemu/measure.py.
  */
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -17,26 +16,10 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "pcr.h"
+
 #define EVENTS "/measured"
 #define DEVICE "/measured-tpm"
-#define DIGEST_BYTES 32
-
-/* TPM2_PCR_Extend with an empty password, TPM 2.0 library part 3, 22.2; all numbers big-endian. */
-struct extend {
-	uint16_t tag;
-	uint32_t size, command, pcr, authorization_size, session;
-	uint16_t nonce_size;
-	uint8_t attributes;
-	uint16_t password_size;
-	uint32_t digests;
-	uint16_t algorithm;
-	uint8_t digest[DIGEST_BYTES];
-} __attribute__((packed));
-
-struct response {
-	uint16_t tag;
-	uint32_t size, code;
-} __attribute__((packed));
 
 static void die(const char *what)
 {
@@ -70,24 +53,17 @@ static int open_tpm(void)
 
 static void extend(int tpm, unsigned int pcr, const char *hex)
 {
-	struct extend command = {
-		.tag = htobe16(0x8002), .size = htobe32(sizeof(command)), .command = htobe32(0x182),
-		.pcr = htobe32(pcr), .authorization_size = htobe32(9), .session = htobe32(0x40000009),
-		.digests = htobe32(1), .algorithm = htobe16(0x000b),
-	};
-	union {
-		struct response head;
-		char bytes[4096];
-	} response = { { 0 } };
+	uint8_t digest[PCR_DIGEST_BYTES];
+	int64_t r;
 
-	for (size_t i = 0; i < DIGEST_BYTES; i++)
-		if (sscanf(hex + 2 * i, "%2hhx", &command.digest[i]) != 1)
+	for (size_t i = 0; i < PCR_DIGEST_BYTES; i++)
+		if (sscanf(hex + 2 * i, "%2hhx", &digest[i]) != 1)
 			die("a line of " EVENTS " is not PCR and digest");
-	if (write(tpm, &command, sizeof(command)) != sizeof(command) ||
-	    read(tpm, &response, sizeof(response)) < (ssize_t)sizeof(response.head))
+	r = pcr_extend(tpm, pcr, digest);
+	if (r < 0)
 		die("TPM");
-	if (response.head.code) {
-		printf("measured: PCR %u: the TPM refuses: 0x%x\n", pcr, be32toh(response.head.code));
+	if (r > 0) {
+		printf("measured: PCR %u: the TPM refuses: 0x%x\n", pcr, (unsigned int)r);
 		exit(1);
 	}
 }
@@ -95,7 +71,7 @@ static void extend(int tpm, unsigned int pcr, const char *hex)
 int main(int argc, char **argv)
 {
 	FILE *events = fopen(EVENTS, "re");
-	char hex[2 * DIGEST_BYTES + 1];
+	char hex[2 * PCR_DIGEST_BYTES + 1];
 	unsigned int pcr;
 	int tpm;
 

@@ -20,7 +20,7 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__f
 sys.path.insert(0, REPOSITORY)
 sys.path.append(os.path.join(REPOSITORY, "tests", "component"))
 from patience import PATIENCE
-from qemu import image, machine, uki, variant
+from qemu import doorstep, image, machine, uki, variant
 from qemu.peers.platform import Platform, configure_network
 
 machine.TIMEOUT_SCALE = PATIENCE        # a test waits for what must come; what may take how long is asserted
@@ -292,7 +292,23 @@ class BootTest(unittest.TestCase):
             file.write(uki.Image(content).section(".initrd") + image.overlay({"/measured": events.encode()}))
         return path, CMDLINE + " rdinit=/bin/measured"
 
-    def new_machine(self, *, folder=None, tier=1, change=None, files=None, tpm=True, **options):
+    def from_doorstep(self, options, tpm):
+        """A machine of the usual shape goes on from the saved one (qemu/doorstep.py)."""
+        usual = machine.Machine(self.folder, kernel=options["kernel"], tpm=tpm)
+        base = os.path.join(IMAGE, "initramfs.cpio")
+        with open(options["initrd"], "rb") as file, open(base, "rb") as standard:
+            content, start = file.read(), standard.read()
+        if options.get("saved") or not isinstance(options.get("nic", True), bool) or not content.startswith(start) or any(
+                options.get(name, getattr(usual, name)) != getattr(usual, name)
+                for name in ("boot_disk", "asset_tag", "extra")):
+            return
+        shape = {name: options[name] for name in ("kernel", "cmdline", "nic", "memory_mib", "cpus") if name in options}
+        options["saved"] = doorstep.saved(os.path.join(RESULTS, "doorstep"), initrd=base, tpm=tpm, **shape)
+        options["doorstep"], options["initrd"] = content[len(start):], base
+
+    def new_machine(self, *, folder=None, tier=1, change=None, files=None, tpm=True, whole=False, **options):
+        """WHOLE: also in tier 1 the kernel starts anew."""
+        template = machine.tpm_template(BUILD) if tpm is True else tpm
         if tier == 1:
             options["kernel"] = image.Inputs(BUILD).vmlinux
             if "boot_disk" in options:
@@ -301,9 +317,10 @@ class BootTest(unittest.TestCase):
             else:
                 options["initrd"] = self.initrd(change, files)
             options.setdefault("cmdline", CMDLINE)
+            if not whole:
+                self.from_doorstep(options, template)
         else:
             options.setdefault("boot_disk", os.path.join(IMAGE, "gantry.raw"))
-        template = machine.tpm_template(BUILD) if tpm is True else tpm
         return machine.Machine(folder or self.state, tpm=template, **options)
 
     def boot(self, **options):

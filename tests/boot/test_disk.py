@@ -6,6 +6,7 @@ import subprocess
 import unittest
 
 import support
+from patience import assert_within
 from support import DISK_BYTES, BootTest, node, sha256_of
 from qemu import machine
 from qemu.peers.hub import DISK_KEY
@@ -21,15 +22,15 @@ setUpModule = support.setUpModule
 
 
 class LateDisk(BootTest):
-    def test_disk_attached_15_s_late_is_taken_at_once_and_nothing_else_waited(self):
+    def test_disk_attached_late_is_taken_at_once_and_nothing_else_waited(self):
         self.platform()
-        guest = self.boot(disk=self.blank_disk(), attach_after=15)
+        guest = self.boot(disk=self.blank_disk(), attach_after=600)
         guest.wait_for("config", "done", timeout=60)
         guest.wait_for("azure", "done", timeout=30)
-        self.assertIsNone(guest.attached, "the rest took longer than the disk was late")
+        guest.attach_disk()
         self.wait_booted(guest)
         mounted = guest.moment_of(guest.find("disk", "done")[1])
-        self.assertLess(mounted - guest.attached, 15)
+        assert_within(self, mounted - guest.attached, 0, 15)
 
     def test_disk_that_is_never_attached_holds_the_boot_and_everyone_learns_why(self):
         platform = self.platform()
