@@ -150,7 +150,8 @@ class Pins(unittest.TestCase):
             packages.write("compiler\n")
         with open(os.path.join(self.folder, "apt.conf"), "w", encoding="ascii") as conf:
             conf.write('Dir::Etc::sourcelist "/dev/null";\nDir::Etc::sourceparts "/dev/null";\n'
-                       'Acquire::Retries "0";\nAcquire::AllowInsecureRepositories "true";\nAPT::Get::AllowUnauthenticated "true";\n')
+                       'Acquire::Retries "0";\n'
+                       'Acquire::AllowInsecureRepositories "true";\nAPT::Get::AllowUnauthenticated "true";\n')
         self.debian = Debian(os.path.join(self.folder, "mirror"), self.key)
         self.addCleanup(self.debian.stop)
         for name in SOURCES:
