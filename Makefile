@@ -16,7 +16,7 @@ export GANTRY_TEST_DATA ?= $(wildcard ../shared/data)
 
 # The variables that a target takes, besides those that all take. Those given on the command line reach the programs in the root as
 # environment; any other is a mistake that would go unnoticed.
-TAKES := V JOBS KERNEL MIRROR PINNED SOURCE_DATE_EPOCH
+TAKES := V JOBS KERNEL MIRROR MIRROR_SECURITY KEYRING PINNED SOURCE_DATE_EPOCH
 TAKES_run := EXIT AGAIN TIER DISK DISK_AFTER FAULTS SNAPSHOT PORT TIMEOUT
 TAKES_test := T
 TAKES_test-sanitized := T
@@ -25,7 +25,7 @@ TAKES_fuzz := T SECONDS
 TAKES_sign-policy := KEY VERSION
 TAKES_import-systemapi := FILE BOOT ROOT
 TAKES_enter := CMD
-TAKES_update-deps := ONLY
+TAKES_update-deps := ONLY DRY
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v))
 OWN := $(foreach goal,$(or $(MAKECMDGOALS),all),$(TAKES_$(goal)))
 UNKNOWN := $(filter-out $(OWN) $(TAKES) GANTRY_%,$(GIVEN))
@@ -38,13 +38,13 @@ STRANGE := $(filter-out $(shell sed -n 's/^$(HASH)  make \([a-z-]*\).*/\1/p' Mak
 ifneq ($(STRANGE),)
 $(error $(STRANGE): not a target; `make help` lists them)
 endif
-export GANTRY_PASS := $(filter-out CMD MIRROR KERNEL KEY VERSION,$(GIVEN))
+export GANTRY_PASS := $(filter-out CMD MIRROR MIRROR_SECURITY KEYRING KERNEL KEY VERSION,$(GIVEN))
 ifneq ($(filter sign-policy,$(MAKECMDGOALS)),)
 export GANTRY_SIGN_KEY := $(KEY)
 export GANTRY_SIGN_VERSION := $(if $(filter VERSION,$(GIVEN)),$(VERSION))
 endif
 
-HERE := help enter shell deps update-deps clean prune import-systemapi
+HERE := help enter shell deps update-deps security clean prune import-systemapi
 GOALS := $(filter-out $(HERE),$(or $(MAKECMDGOALS),all))
 
 .PHONY: $(HERE) inside
@@ -75,7 +75,9 @@ help:
 #  make shell            a shell in the build root
 #  make enter CMD=...    one command in the build root
 #  make deps             only the build root, the libraries and the kernel
-#  make update-deps      move the pins in deps.lock to what the mirror has now  [ONLY=root]
+#  make update-deps      show what would move in deps.lock and why, then move it to what the mirrors have now
+#                        [ONLY=root|sources] [DRY=1: show it only]
+#  make security         name each pin with a newer security version; fails if there is one
 #  make prune            remove from the cache what this checkout does not use
 #  make clean            remove build/
 #
@@ -84,6 +86,8 @@ help:
 #  make ... SOURCE_DATE_EPOCH=N   the date in the image
 #  make ... KERNEL=FILE  another Debian kernel package than the pinned one
 #  make ... MIRROR=URL   another Debian mirror than the host's own
+#  make ... MIRROR_SECURITY=URL   another mirror of Debian's security suite than the host's own
+#  make ... KEYRING=FILE the keyring that signs those mirrors' lists, instead of Debian's
 #  make ... PINNED=1     refuse a build root that is not the pinned one, for images whose measurements are published
 
 import-systemapi:
@@ -101,6 +105,9 @@ deps:
 
 update-deps:
 	@$(BUILDROOT) update
+
+security:
+	@$(BUILDROOT) security
 
 prune:
 	@$(BUILDROOT) prune

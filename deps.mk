@@ -47,7 +47,7 @@ define begin
 	[ ! -e $(DEST)/sources/$*/debian.tar ] || tar -x --no-same-owner -f $(DEST)/sources/$*/debian.tar
 	if [ -e debian/patches/series ]; then
 		sed 's/#.*//; /^[[:space:]]*$$/d' debian/patches/series | while read -r name options; do
-			patch -s -p1 -f -i debian/patches/$$name
+			patch -s -f $${options:--p1} -i debian/patches/$$name
 		done
 	fi
 	for name in aclocal.m4 configure config.h.in config.hin; do
@@ -162,7 +162,9 @@ $(D)/curl: $(D)/%:
 # shared object: in one static binary they need different names.
 $(D)/tpm2-tss: $(D)/%:
 	+@$(begin)
-	sed -i 's/^git describe.*/echo 4.1.3 > VERSION/' bootstrap
+	version=$$(readlink $(DEST)/sources/$*/orig.tar | sed -n 's/.*_\([0-9.]*\)\.orig\.tar.*/\1/p')
+	test -n "$$version"
+	sed -i "s/^git describe.*/echo $$version > VERSION/" bootstrap
 	for tcti in device swtpm mssim; do sed -i "s/\bTss2_Tcti_Info\b/Tss2_Tcti_Info_$$tcti/" src/tss2-tcti/tcti-$$tcti.c; done
 	sed -i 's/\bTss2_Tcti_Info\b/Tss2_Tcti_Info_tctildr/' src/tss2-tcti/tctildr.c
 	./bootstrap

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is pinned and how it is fetched: deps.lock, the host's Debian mirror, and downloads that are verified before they get
-their name."""
+"""What is pinned and how it is fetched: deps.lock, the host's Debian mirrors (the main archive's and the security suite's), and
+downloads that are verified before they get their name."""
 
+import functools
 import hashlib
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 from namespaces import CACHE, TOP, Refused, need_program, say
 
 SUITE = "trixie"
+SECURITY = SUITE + "-security"
 
 # Packages whose output can end up in the image's bytes: a different version is said, and with PINNED=1 refused.
 EXACT = re.compile(r"^(gcc|g\+\+|cpp|libgcc|binutils|libbinutils|linux-headers|linux-kbuild|linux-libc-dev|libc6-dev|"
@@ -26,24 +28,28 @@ KERNEL_PACKAGE = "linux-image-cloud-amd64"
 
 
 class Lock:
-    """deps.lock: `root NAME VERSION`; `source`, `kernel`, `headers` (the kernel's): NAME VERSION SHA256 SIZE PATH."""
+    """
+    deps.lock: `root NAME VERSION SUITE`; `source`, `kernel`, `headers` (the kernel's): NAME VERSION SHA256 SIZE PATH SUITE. The
+    suite is the one that had this version when it was pinned; the main archive's, if both had it.
+    """
 
     def __init__(self, path=os.path.join(TOP, "deps.lock")):
         self.root, self.sources, self.kernel, self.headers, self.date, self.notes = {}, [], None, [], "", []
+        self.suites = {}        # of the packages in the root
         if not os.path.exists(path):
             return
         with open(path, encoding="ascii") as lines:
             for number, line in enumerate(lines, 1):
                 field = line.split()
-                if note := re.match(r"# (\S+ \S+: built without .*)", line):
+                if note := re.match(r"# (\S+ \S+: .*)", line):
                     self.notes.append(note[1])
                 if not field or field[0].startswith("#"):
                     continue
                 if field[0] == "date" and len(field) == 2:
                     self.date = field[1]
-                elif field[0] == "root" and len(field) == 3:
-                    self.root[field[1]] = field[2]
-                elif field[0] in ("source", "kernel", "headers") and len(field) == 6 and re.fullmatch("[0-9a-f]{64}", field[3]):
+                elif field[0] == "root" and len(field) == 4:
+                    self.root[field[1]], self.suites[field[1]] = field[2:]
+                elif field[0] in ("source", "kernel", "headers") and len(field) == 7 and re.fullmatch("[0-9a-f]{64}", field[3]):
                     if field[0] == "source":
                         self.sources.append(field[1:])
                     elif field[0] == "headers":
@@ -56,8 +62,8 @@ class Lock:
     def write(self, path=os.path.join(TOP, "deps.lock")):
         with open(path + ".new", "w", encoding="ascii") as out:
             out.write("# What Gantry is built from and with, pinned. Written by `make update-deps`; see docs/building.md.\n"
-                      "# source, kernel, headers: package, version, sha256, size, path below the mirror. root: package, "
-                      "version.\n")
+                      "# source, kernel, headers: package, version, sha256, size, path below the mirror, suite. root: package, "
+                      "version, suite.\n")
             out.write(f"date {self.date}\n")
             for note in self.notes:
                 out.write(f"# {note}\n")
@@ -67,35 +73,49 @@ class Lock:
             for fields in self.headers:
                 out.write("headers " + " ".join(fields) + "\n")
             for name in sorted(self.root):
-                out.write(f"root {name} {self.root[name]}\n")
+                out.write(f"root {name} {self.root[name]} {self.suites[name]}\n")
         os.rename(path + ".new", path)
 
 
-def mirror():
-    """The host's own Debian mirror, or MIRROR."""
-    if os.environ.get("MIRROR"):
-        return os.environ["MIRROR"].rstrip("/")
+def mirror(suite=SUITE):
+    """The host's own mirror that has SUITE, or MIRROR, or for the security suite MIRROR_SECURITY."""
+    what, label, variable = (("security suite of Debian", "Debian Debian-Security", "MIRROR_SECURITY") if suite == SECURITY else
+                             ("Debian mirror", "Debian Debian", "MIRROR"))
+    if os.environ.get(variable):
+        return os.environ[variable].rstrip("/")
     need_program("apt-get", "apt")
     listing = subprocess.run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(LABEL)",
                               "Created-By: Packages"], capture_output=True, text=True)
     for attempt in range(2):
         for line in listing.stdout.splitlines():
             uri, _, origin = line.partition(" ")
-            if origin == "Debian Debian":
+            if origin == label:
                 return uri.rstrip("/")
         if attempt == 0 and os.geteuid() == 0:     # a fresh machine: apt has no lists yet
             subprocess.run(["apt-get", "-qq", "update"])
             listing = subprocess.run(listing.args, capture_output=True, text=True)
-    raise Refused("no Debian mirror in this host's apt configuration: run `sudo apt-get update` first, or give one "
-                  "with MIRROR=URL.")
+    raise Refused(f"no {what} in this host's apt configuration: if it has none, add one; if it has, run `sudo apt-get update`; "
+                  f"or give one with {variable}=URL.")
 
 
+@functools.cache
 def keyring():
+    if os.environ.get("KEYRING"):
+        if not os.path.isfile(os.environ["KEYRING"]):
+            raise Refused(f"KEYRING={os.environ['KEYRING']}: no such file.")
+        say(f"  the mirrors' lists are checked with KEYRING={os.environ['KEYRING']}")
+        return os.path.abspath(os.environ["KEYRING"])
     for path in ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"):
         if os.path.exists(path):
             return path
     need_program("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring")
     return "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+def apt_line(kind, suite):
+    """A line for sources.list. A mirror that was given may be an archive, whose lists are no longer valid by their date."""
+    given = os.environ.get("MIRROR_SECURITY" if suite == SECURITY else "MIRROR")
+    return f"{kind} [signed-by={keyring()}{' check-valid-until=no' if given else ''}] {mirror(suite)} {suite} main"
 
 
 def proxy_options():
@@ -112,27 +132,33 @@ def sha256(path):
     return value.hexdigest()
 
 
-def fetch(wanted, what):
-    """Fetches (name, version, sha256, size, path) entries into sources/; nothing unverified is kept there."""
+def addresses(suite, path):
+    """Where a file may be: a point release takes what the security suite had into the main archive."""
+    found = [f"{mirror(suite)}/{path}"]
+    if path.startswith("pool/updates/"):
+        found.append(f"{mirror()}/{path.replace('pool/updates/', 'pool/', 1)}")
+    return [address.replace("~", "%7e") for address in found]
+
+
+def fetch(wanted, what, quiet=False):
+    """Fetches (name, version, sha256, size, path, suite) entries into sources/; nothing unverified is kept there."""
     folder = os.path.join(CACHE, "sources")
     os.makedirs(folder, exist_ok=True)
     missing = [w for w in wanted if not os.path.exists(os.path.join(folder, os.path.basename(w[4])))]
-    if not missing:
-        return
-    base, helper = mirror(), "/usr/lib/apt/apt-helper"
-    for number, (name, version, want, size, path) in enumerate(missing, 1):
-        say(f"  [{number}/{len(missing)}] fetching {what} {os.path.basename(path)} ({int(size) / 1e6:.1f} MB)")
+    for number, (name, version, want, size, path, suite) in enumerate(missing, 1):
+        if not quiet:
+            say(f"  [{number}/{len(missing)}] fetching {what} {os.path.basename(path)} ({int(size) / 1e6:.1f} MB)")
         target = os.path.join(folder, os.path.basename(path))
-        for _ in range(3):
-            done = subprocess.run([helper, "-qq", "-o", "APT::Sandbox::User=root", "download-file",
-                                   f"{base}/{path}".replace("~", "%7e"), target + ".part", "SHA256:" + want],
-                                  capture_output=True, text=True)
+        for address in addresses(suite, path) * 3:
+            done = subprocess.run(["/usr/lib/apt/apt-helper", "-qq", "-o", "APT::Sandbox::User=root", "download-file", address,
+                                   target + ".part", "SHA256:" + want], capture_output=True, text=True)
             if done.returncode == 0 and os.path.exists(target + ".part"):
                 break
         else:
+            variable = "MIRROR_SECURITY" if suite == SECURITY else "MIRROR"
             raise Refused(f"the mirror does not give {os.path.basename(path)}, which deps.lock pins for {name} {version} "
                           f"({(done.stderr.strip().splitlines() or ['no reason given'])[-1]}): run `make update-deps` to move "
-                          f"the pins, or give an archive that still has it with MIRROR=URL.")
+                          f"the pins, or give an archive that still has it with {variable}=URL.")
         if sha256(target + ".part") != want:
             os.unlink(target + ".part")
             raise Refused(f"{os.path.basename(path)} from the mirror is not what deps.lock pins: its sha256 differs.")

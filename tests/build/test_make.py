@@ -30,6 +30,7 @@ class Variables(unittest.TestCase):
         self.assert_refused("TIER", ["bench", "TIER=1", "N=1"], ("N", "ONLY"))
         self.assert_refused("T", ["run", "T=x"], ("EXIT", "DISK_AFTER", "FAULTS"))
         self.assert_refused("KYE", ["sign-policy", "KYE=x"], ("KEY", "VERSION"))
+        self.assert_refused("DRY", ["security", "DRY=1"], ("MIRROR", "MIRROR_SECURITY", "KEYRING"))
         self.assert_refused("EXIT", ["EXIT=1"], ("V",))
         self.assert_refused("EXIT", ["clean", "EXIT=1"], ("V",))
 
@@ -48,6 +49,13 @@ class Variables(unittest.TestCase):
             self.assertEqual(passed.returncode, 0, passed.stderr)
             given = {word.split("=")[0] for word in arguments if "=" in word}
             self.assertEqual(set(re.match(r"PASS=(.*?) make ", passed.stdout)[1].split()), given)
+
+    def test_the_pins_are_moved_and_judged_on_the_host(self):
+        for arguments, action in ((["update-deps", "DRY=1", "ONLY=sources"], "update"),
+                                  (["security", "KEYRING=x", "MIRROR_SECURITY=y"], "security")):
+            done = make(*arguments)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stdout, rf"^PASS=(ONLY DRY|DRY ONLY|) {action}$")
 
     def test_help_names_every_variable(self):
         with open(os.path.join(TOP, "Makefile"), encoding="utf-8") as file:
