@@ -26,3 +26,12 @@ def accounts(config):
     lines = "".join(f"{name}:x:{uid}:{gid}::{home}:{shells.get(name, '/sbin/nologin')}\n" for name, uid, gid, home in passwd)
     group_lines = "".join(f"{name}:x:{gid}:{','.join(members)}\n" for name, (gid, members) in groups.items())
     return lines, group_lines
+
+
+def passwd_lines():
+    """Of the predefined accounts alone, but root."""
+    return "".join(f"{name}:x:{uid}:{uid}::/var/empty:/sbin/nologin\n" for name, uid in ACCOUNTS.items())
+
+
+def group_lines():
+    return "".join(f"{name}:x:{uid}:\n" for name, uid in ACCOUNTS.items())

@@ -15,11 +15,11 @@ from patience import PATIENCE
 from support import INIT, TOP, private_mounts, sealed_memfd
 
 sys.path.insert(0, TOP)
-from qemu import image  # noqa: E402
+from qemu import accounts, image  # noqa: E402
 
 DEFAULTS = {'user': 'root', 'directory': '/', 'umask': '0022', 'no_new_privs': True}    # as the check of boot.json adds them
 CAPABILITIES = {10: 'NET_BIND_SERVICE', 12: 'NET_ADMIN', 13: 'NET_RAW', 18: 'SYS_CHROOT', 25: 'SYS_TIME'}
-ACCOUNTS = dict(image.ACCOUNTS)
+ACCOUNTS = dict(accounts.ACCOUNTS)
 
 
 def program(name):
@@ -35,7 +35,7 @@ def lay_out():
     os.chmod('/var/empty', 0o755)
     os.makedirs('/run/gantry')
     os.makedirs('/run/dhcp')        # as PID 1 makes it
-    passwd, group = image.accounts({})
+    passwd, group = accounts.accounts({})
     for name, text in (('passwd', passwd), ('group', group)):
         with open(f'/etc/{name}', 'w', encoding='ascii') as file:
             file.write(text)

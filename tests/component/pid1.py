@@ -11,15 +11,17 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 
 import sanitizer
 from patience import PATIENCE
-from support import group_lines, passwd_lines
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, REPO)
+from qemu.accounts import group_lines, passwd_lines  # noqa: E402
 INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))
 
 SETUP = r"""

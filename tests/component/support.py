@@ -21,7 +21,7 @@ from patience import PATIENCE
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, TOP)
-from qemu.accounts import ACCOUNTS
+from qemu.accounts import group_lines, passwd_lines
 INIT = os.environ.get('GANTRY_INIT', os.path.join(TOP, 'build', 'init'))
 
 EVENT, PROGRESS, RESULT, GIVE, TAKE, STARTED, TAKEN, ABSENT, FACTS, CHANGED, FLAGS = range(1, 12)
@@ -32,15 +32,6 @@ SKIPPED = 1
 BODY_MAX, FACTS_MAX = 2048, 1024
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 DONE, AGAIN, NEVER = 0, 75, 125
-
-
-def passwd_lines():
-    """The accounts of Gantry's own processes, as an image has them."""
-    return ''.join(f'{name}:x:{uid}:{uid}::/var/empty:/sbin/nologin\n' for name, uid in ACCOUNTS.items())
-
-
-def group_lines():
-    return ''.join(f'{name}:x:{uid}:\n' for name, uid in ACCOUNTS.items())
 
 
 def _with_accounts():
