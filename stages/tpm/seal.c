@@ -37,7 +37,7 @@ static bool is_zero(const uint8_t *bytes, size_t size)
 }
 
 /* The digest over the PCRs' values, as TPM2_PolicyPCR wants it: PCR 15 as zeros, the others as they are now. */
-static int values_digest(struct chip *chip, uint32_t pcrs, TPM2B_DIGEST *ret)
+static int values_digest(struct chip *chip, uint32_t pcrs, bool before_closing, TPM2B_DIGEST *ret)
 {
 	uint8_t values[24 * TPM_DIGEST_SIZE];
 	size_t used = 0;
@@ -50,6 +50,8 @@ static int values_digest(struct chip *chip, uint32_t pcrs, TPM2B_DIGEST *ret)
 		r = chip_pcr_read(chip, i, values + used);
 		if (r < 0)
 			return r;
+		if (i == TPM_PCR_CLOSE && before_closing)
+			memset(values + used, 0, TPM_DIGEST_SIZE);
 		if (i == TPM_PCR_CLOSE && !is_zero(values + used, TPM_DIGEST_SIZE))
 			return chip_refuse(chip, -EKEYREJECTED, "PCR 15 has been extended in this boot");
 		used += TPM_DIGEST_SIZE;
@@ -127,7 +129,7 @@ static int sealing_policy(struct chip *chip, ESYS_TR srk, const struct tpm_polic
 	TPM2B_DIGEST values;
 	int r;
 
-	r = values_digest(chip, pcrs, &values);
+	r = values_digest(chip, pcrs, false, &values);
 	if (r == 0)
 		r = chip_session_start(chip, srk, TPM2_SE_TRIAL, 0, &session);
 	if (r == 0 && policy->approval)
@@ -382,7 +384,9 @@ struct unsealing {
 static int check_creation(struct chip *chip, ESYS_TR srk, ESYS_TR object, const struct unsealing *u, TPM2B_DATA *ret)
 {
 	struct creation_wanted wanted = {.srk = srk, .object = object, .pcrs = creation_pcrs(u->policy)};
-	int r = values_digest(chip, wanted.pcrs, &wanted.values);
+	/* A key that is not bound to PCR 15 was sealed while it was zero, too, and may be used after its closing. */
+	bool closes = u->policy->pcrs & 1u << TPM_PCR_CLOSE;
+	int r = values_digest(chip, wanted.pcrs, !closes, &wanted.values);
 
 	return r < 0 ? r : creation_check(chip, u->creation, &wanted, ret);
 }

@@ -26,8 +26,9 @@ class Clock(PeerTest):
         configure_network()
         netdaemons.lay_out()
         self.folder = '/run/chrony'
-        os.mkdir(self.folder, 0o770)        # as PID 1 has made it before chronyd first started
+        os.mkdir(self.folder)           # as PID 1 has made it before chronyd first started
         os.chown(self.folder, CHRONY_ID, CHRONY_ID)
+        os.chmod(self.folder, 0o770)
         self.socket = f'{self.folder}/chronyd.sock'
 
     def chronyd(self, source='server 10.77.0.3 iburst minpoll 0 maxpoll 0', port=0):
