@@ -2,17 +2,25 @@
 """The stage network against links and leases that come in pieces, and the hook that dhcpcd calls."""
 
 import ctypes
+import fcntl
 import os
 import shutil
 import subprocess
 import unittest
 
 import netdaemons
-from support import AGAIN, DONE, INIT, Stage, private_mounts, private_network, run, temporary_folder, waits
+from support import AGAIN, DONE, INIT, TOP, Stage, private_mounts, private_network, run, temporary_folder, waits
+
+
+def alone_with_dhcpcd(test):
+    """The stage looks at all processes of that name, and tests that run at once see one another's."""
+    lock = test.enterContext(open(os.path.join(TOP, 'build', 'dhcpcd.lock'), 'w', encoding='ascii'))
+    fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 class Network(unittest.TestCase):
     def setUp(self):
+        alone_with_dhcpcd(self)
         private_network()
         self.folder = temporary_folder(self)
         self.resolv = os.path.join(self.folder, 'resolv.conf')
@@ -69,6 +77,7 @@ class Dhcp(unittest.TestCase):
     """The real dhcpcd, as the image starts it, and a server at the other end of a cable."""
 
     def setUp(self):
+        alone_with_dhcpcd(self)
         private_network()
         netdaemons.lay_out()
         run('ip', 'netns', 'add', 'far')
