@@ -180,12 +180,15 @@ class Pid1:
             return int(file.read().split()[0])
 
     def forkserver(self):
-        """The process that forks for PID 1, as this side sees it; None: there is none."""
-        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as file:
-            for pid in file.read().split():
-                with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="ascii") as name:
-                    if name.read() == "forkserver\n":
-                        return int(pid)
+        """The process that forks for PID 1, as this side sees it; None: there is none. The kernel's list may lack one while
+        others come and go, so one look is not enough."""
+        for _ in range(20):
+            with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as file:
+                for pid in file.read().split():
+                    with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="ascii") as name:
+                        if name.read() == "forkserver\n":
+                            return int(pid)
+            time.sleep(0.005)
         return None
 
     def inside(self, *command, timeout=20, **more):
