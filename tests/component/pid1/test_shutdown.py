@@ -6,6 +6,7 @@ next boot knows. Services are told to stop in reverse order in test_pid1.py; mac
 import contextlib
 import json
 import os
+import pathlib
 import re
 import signal
 import time
@@ -24,8 +25,9 @@ def seconds(event, name):
 def stop_child(gantry, role):
     """Stops PID 1's child that has the role, as soon as there is one. False: PID 1 ended before."""
     while gantry.process.poll() is None:
-        with contextlib.suppress(OSError), open(f"/proc/{gantry.pid}/task/{gantry.pid}/children", encoding="ascii") as file:
-            for pid in map(int, file.read().split()):
+        with contextlib.suppress(OSError, IndexError):      # IndexError: PID 1 has just ended
+            children = pathlib.Path(f"/proc/{gantry.pid}/task/{gantry.pid}/children").read_text(encoding="ascii")
+            for pid in map(int, children.split()):
                 with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as words:
                     if words.read().split(b"\0")[1:2] == [role.encode()]:
                         os.kill(pid, signal.SIGSTOP)
