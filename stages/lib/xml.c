@@ -3,8 +3,8 @@
  * expat with a stack of open elements: one path buffer, and for each level where its name begins and where
  * its text begins in one text buffer. A child's text is dropped from that buffer when the child ends.
  *
- * A declared encoding counts for nothing once expat is told one, but it still looks for UTF-16 by itself. That has a zero
- * byte in each '<', which UTF-8 has nowhere in XML.
+ * A declared encoding counts for nothing once expat is told one, but it still looks for UTF-16 by itself. That has a
+ * zero byte in each '<', which UTF-8 has nowhere in XML.
  */
 #include <errno.h>
 #include <expat.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Small XML documents from servers: element text by path, nothing else. A DTD (and so every entity of the document's
- * own) is refused; depth, path and text are bounded; it is read as UTF-8, whatever it declares. Attributes, comments and
- * processing instructions are ignored; a namespace prefix is removed and not resolved.
+ * own) is refused; depth, path and text are bounded; it is read as UTF-8, whatever it declares. Attributes, comments
+ * and processing instructions are ignored; a namespace prefix is removed and not resolved.
  */
 #ifndef STAGES_LIB_XML_H
 #define STAGES_LIB_XML_H

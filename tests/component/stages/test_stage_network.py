@@ -9,6 +9,7 @@ import subprocess
 import unittest
 
 import netdaemons
+import rights
 from support import AGAIN, DONE, INIT, TOP, Stage, private_mounts, private_network, run, temporary_folder, waits
 
 
@@ -120,6 +121,7 @@ class Dhcp(unittest.TestCase):
         seen = netdaemons.wait_for('idle client', lambda: len(netdaemons.own('dhcpcd')) == 4 and
                                    dict(map(netdaemons.seen, netdaemons.own('dhcpcd'))))
         self.assertEqual(client.poll(), None)
+        self.assertEqual(self.beyond_their_rows(), [])
         self.assertEqual(seen, {name: rights for name, rights in rows.items() if name in seen})
         self.assertEqual(set(rows) - set(seen), {'dhcpcd [BPF BOOTP]'})     # which is there until there is a lease
 
@@ -128,6 +130,14 @@ class Dhcp(unittest.TestCase):
         netdaemons.launch(self, 'dhcpcd')
         name, rows = 'dhcpcd [BPF BOOTP]', netdaemons.table()
         netdaemons.wait_for('listener with the rights of the table', lambda: self.look().get(name) == rows[name])
+        self.assertEqual(self.beyond_their_rows(), [])
+
+    def beyond_their_rows(self):
+        """What any of them has beyond its row, once all have been seen waiting."""
+        rows, kinds = rights.specification()
+        pids = netdaemons.own('dhcpcd')
+        seen = netdaemons.wait_for('look at all', lambda: len(found := rights.look(*pids)) == len(pids) and found)
+        return [sentence for one in seen for sentence in rights.judge(one, rows[rights.name_of(one)], kinds)]
 
     def look(self):
         found = {}
