@@ -5,7 +5,6 @@ pinned programs; and what the kernel says of each of their processes, to be comp
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -40,7 +39,7 @@ def lay_out():
         with open(f'/etc/{name}', 'w', encoding='ascii') as file:
             file.write(text)
     os.symlink(image.LINKS['/etc/resolv.conf'], '/etc/resolv.conf')
-    shutil.copy(INIT, '/run/dhcp-hook')
+    os.symlink(INIT, '/run/dhcp-hook')
     with open(f'{TOP}/qemu/boot/root/etc/dhcpcd.conf', encoding='utf-8') as file:
         text = file.read()
     with open('/etc/dhcpcd.conf', 'w', encoding='utf-8') as file:
