@@ -146,6 +146,8 @@ static enum MHD_Result respond_not_begun(struct request *request, int64_t result
 		return respond_error(request, MHD_HTTP_BAD_REQUEST, absent);
 	if (result == -ESHUTDOWN)
 		return respond_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "The machine is stopping");
+	if (result == -EDQUOT)
+		return respond_too_many(request);
 	return respond_unavailable(request);
 }
 

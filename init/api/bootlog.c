@@ -145,6 +145,8 @@ static enum MHD_Result go_on(struct request *request, const char *none)
 	char found;
 	ssize_t n;
 
+	if (b->begun && b->result == -EDQUOT)
+		return respond_too_many(request);
 	if (b->begun && b->result < 0 && b->result != -ENOENT)
 		return respond_unavailable(request);
 	n = b->begun && b->result < 0 ? 0 : recv(b->source.fd, &found, 1, MSG_DONTWAIT);

@@ -513,8 +513,8 @@ int conn_init(size_t connections, size_t per_address)
 
 	conns_max = connections;
 	address_max = per_address;
-	states_fd = memfd_create("states", MFD_CLOEXEC);
-	if (states_fd < 0 || ftruncate(states_fd, (off_t)size) < 0)
+	states_fd = memfd_create("states", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (states_fd < 0 || ftruncate(states_fd, (off_t)size) < 0 || fcntl(states_fd, F_ADD_SEALS, LINK_SEALS) < 0)
 		return -errno;
 	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, states_fd, 0);
 	if (at == MAP_FAILED)

@@ -9,12 +9,13 @@
 #ifndef INIT_API_LINK_H
 #define INIT_API_LINK_H
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
 enum link_kind {
-	LINK_STATES = 1,	/* attached: a memfd of `slots` numbers */
+	LINK_STATES = 1,	/* attached: a memfd of `slots` numbers, with LINK_SEALS */
 	LINK_CONNECTION,	/* attached: HTTP's end */
 };
 
@@ -33,6 +34,7 @@ enum link_state {
 };
 
 #define LINK_SLOTS_MAX 4096
+#define LINK_SEALS     (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW)	/* a page that is gone would be api's SIGBUS */
 
 typedef _Atomic uint32_t link_word;
 

@@ -40,10 +40,13 @@ static void forget(void)
 
 static void map_states(uint32_t n, int fd)
 {
+	int seals = fcntl(fd, F_GET_SEALS);
 	struct stat st;
 	void *at;
 
-	if (states || n == 0 || n > LINK_SLOTS_MAX || fstat(fd, &st) < 0 || st.st_size < (off_t)(n * sizeof(*states)))
+	/* The seals first: the size that is read after them stays. A file of another kind has none. */
+	if (states || n == 0 || n > LINK_SLOTS_MAX || seals < 0 || (seals & LINK_SEALS) != LINK_SEALS ||
+	    fstat(fd, &st) < 0 || st.st_size < (off_t)(n * sizeof(*states)))
 		return;
 	at = mmap(NULL, n * sizeof(*states), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (at == MAP_FAILED)

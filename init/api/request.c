@@ -57,6 +57,11 @@ enum MHD_Result respond_text(struct request *request, unsigned code, const char 
 	return respond(request, code, type, response_of_text(request));
 }
 
+enum MHD_Result respond_too_many(struct request *request)
+{
+	return respond_error(request, MHD_HTTP_TOO_MANY_REQUESTS, "Too many operations, try again later");
+}
+
 enum MHD_Result respond_unavailable(struct request *request)
 {
 	return respond_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Gantry's PID 1 is busy, try again");

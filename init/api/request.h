@@ -91,6 +91,9 @@ enum MHD_Result respond_text(struct request *request, unsigned code, const char 
 /* 503: PID 1 is busy, or out of memory. */
 enum MHD_Result respond_unavailable(struct request *request);
 
+/* 429: PID 1 has begun as many operations as it does in that time. */
+enum MHD_Result respond_too_many(struct request *request);
+
 /* 503: it needs the disk, or the stored password, and the disk is not open. */
 enum MHD_Result respond_locked(struct request *request);
 

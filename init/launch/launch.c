@@ -37,6 +37,7 @@
 #include "init/lib/words.h"
 #include "init/process/birth.h"
 #include "launch.h"
+#include "netplaces.h"
 #include "prestart.h"
 #include "profile.h"
 #include "sandbox.h"
@@ -234,6 +235,9 @@ static void confine(struct json_object *service, uint64_t kept)
 	r = json_object_get_boolean(key_member(service, "no_new_privs")) ? privilege_no_new() : 0;
 	if (r < 0)
 		fail("no_new_privs: %s", error_words(-r));
+	r = netplaces_restrict(service);
+	if (r < 0)
+		fail("landlock: %s", r == -ENOSYS ? "not in this kernel" : error_words(-r));
 	r = profile ? profile_load(profile) : 0;
 	if (r < 0)
 		fail("seccomp \"%s\": %s", profile, r == -ENOENT ? "no such profile" : error_words(-r));

@@ -19,6 +19,7 @@
 #include "handover.h"
 #include "init/control/boot.h"
 #include "init/event/event.h"
+#include "init/lib/bucket.h"
 #include "init/lib/inbox.h"
 #include "init/lib/loop.h"
 #include "init/lib/memfd.h"
@@ -198,6 +199,16 @@ static bool given(struct child *child, const char *name, int fd)
 	return true;
 }
 
+/* What a client asks for; what PID 1 itself loads is none of it. */
+static bool is_within_limit(enum act_kind kind)
+{
+	static const struct bucket_limit limit = {.per_s = ACTS_PER_S, .burst = ACTS_BURST};
+	static struct bucket changes, reads;
+	bool is_read = kind == ACT_BOOT_LOG || kind == ACT_SERVICE_LOG;
+
+	return kind == ACT_LOAD || bucket_take(is_read ? &reads : &changes, &limit, loop_now_ns());
+}
+
 /* Returns a free act that owns payload, or NULL with payload closed and *ret_error set. */
 static struct act *prepare(enum act_kind kind, const char *name, int payload, int *ret_error)
 {
@@ -214,6 +225,10 @@ static struct act *prepare(enum act_kind kind, const char *name, int payload, in
 
 		if (act->used)
 			continue;
+		if (!is_within_limit(kind)) {
+			*ret_error = -EDQUOT;
+			break;
+		}
 		*act = (struct act){.used = true, .kind = kind, .name = name, .payload = payload, .limit_ns = STORE_NS,
 				    .id = ++last_id, .task = {.ended = ended}};
 		return act;

@@ -15,13 +15,16 @@
 
 #define ACT_SOURCE "system-api"
 #define ACTS_MAX   8	/* at once */
+#define ACTS_BURST 64	/* and then ACTS_PER_S: each is a process and two events; reading a log counts by itself */
+#define ACTS_PER_S 2
 
 /* Call after child_init(); config is kept. */
 void act_init(const struct config *config);
 
 /*
- * Each starts an act and returns its id, or -ENOENT: not configured; -EBUSY: too many acts; -ESHUTDOWN: the machine is
- * stopping; another negative errno: cannot be started. fd is taken over, also on failure.
+ * Each starts an act and returns its id, or -ENOENT: not configured; -EBUSY: too many acts at once; -EDQUOT: too many
+ * in a short time; -ESHUTDOWN: the machine is stopping; another negative errno: cannot be started. fd is taken over,
+ * also on failure.
  */
 int64_t act_action(const char *name);
 int64_t act_upload(const char *name, int fd);

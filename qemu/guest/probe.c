@@ -10,7 +10,6 @@
  *   probe show PATH...    prints each path with the first line of that file
  *   probe bomb PATH       forks until that fails, prints how often it did not, makes the file, then waits for SIGTERM
  *   probe clock SECONDS   sets the clock by that much
- *   probe rights NAME...  prints what the kernel says of each process with such a name
  *   probe say TEXT        prints TEXT, then waits for SIGTERM
  *   probe eat MIB         allocates and writes MIB of memory; prints a line per MiB
  *   probe feed MIB        does the same in a child; prints how the child ended, then waits for SIGTERM
@@ -369,66 +368,6 @@ static int bomb(const char *path)
 	return 0;
 }
 
-/* The value of a line of /proc/PID/status, its tabs as spaces. */
-static void print_line(const char *status, const char *name)
-{
-	char key[32];
-	const char *at;
-
-	snprintf(key, sizeof(key), "\n%s:\t", name);
-	at = strstr(status, key);
-	printf(" %s=", name);
-	for (at = at ? at + strlen(key) : "\n"; *at && *at != '\n'; at++)
-		putchar(*at == '\t' ? ',' : *at);
-}
-
-static bool read_proc(const char *pid, const char *name, char *ret, size_t size)
-{
-	char path[300];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%s/%s", pid, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, ret, size - 1);
-	if (fd >= 0)
-		close(fd);
-	ret[n > 0 ? n : 0] = '\0';
-	return n > 0;
-}
-
-static int rights(char **wanted_names)
-{
-	static const char *const lines[] = {"Uid", "Gid", "CapPrm", "CapEff", "NoNewPrivs", "Seccomp",
-					    "Seccomp_filters"};
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-
-	while (proc && (entry = readdir(proc))) {
-		char comm[32], status[4096], title[64], path[300], root[64];
-		bool wanted = false;
-		ssize_t n;
-
-		if (!isdigit((unsigned char)entry->d_name[0]) || !read_proc(entry->d_name, "comm", comm, sizeof(comm)))
-			continue;
-		comm[strcspn(comm, "\n")] = '\0';
-		for (char **name = wanted_names; *name; name++)
-			wanted = wanted || !strcmp(*name, comm);
-		if (!wanted || !read_proc(entry->d_name, "status", status, sizeof(status)))
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/root", entry->d_name);
-		n = readlink(path, root, sizeof(root) - 1);
-		root[n > 0 ? n : 0] = '\0';
-		read_proc(entry->d_name, "cmdline", title, sizeof(title));
-		printf("process %s title=\"%.40s\" root=%s", comm, title, root);
-		for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
-			print_line(status, lines[i]);
-		putchar('\n');
-	}
-	puts("that was all");
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -440,8 +379,6 @@ int main(int argc, char **argv)
 		return for_disks(link_disk, NULL);
 	if ((argc == 4 || argc == 5) && !strcmp(argv[1], "queue"))
 		return for_disks(set_queue, argv + 2);
-	if (argc >= 3 && !strcmp(argv[1], "rights"))
-		return rights(argv + 2);
 	if (argc == 3 && !strcmp(argv[1], "eat"))
 		return eat(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "feed"))
@@ -459,6 +396,6 @@ int main(int argc, char **argv)
 	}
 	fprintf(stderr,
 		"usage: probe pcrs | tree DIR | links | queue LUN NAME [VALUE] | show PATH... | bomb PATH |\n"
-		"       clock SECONDS | rights NAME... | say TEXT | eat MIB | feed MIB\n");
+		"       clock SECONDS | say TEXT | eat MIB | feed MIB\n");
 	return 2;
 }

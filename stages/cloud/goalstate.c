@@ -9,124 +9,68 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <expat.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "init/lib/utf8.h"
-
-#define DEPTH_MAX 16
-#define PATH_MAX_BYTES 256
+#include "stages/lib/xml.h"
 
 static const struct wanted {
 	const char *path;
 	const char *name;
 	size_t offset, size;
 } wanted[] = {
-	{"/GoalState/Incarnation", "Incarnation",
+	{"GoalState/Incarnation", "Incarnation",
 	 offsetof(struct goalstate, incarnation), sizeof(((struct goalstate *)0)->incarnation)},
-	{"/GoalState/Container/ContainerId", "ContainerId",
+	{"GoalState/Container/ContainerId", "ContainerId",
 	 offsetof(struct goalstate, container_id), sizeof(((struct goalstate *)0)->container_id)},
-	{"/GoalState/Container/RoleInstanceList/RoleInstance/InstanceId", "InstanceId",
+	{"GoalState/Container/RoleInstanceList/RoleInstance/InstanceId", "InstanceId",
 	 offsetof(struct goalstate, instance_id), sizeof(((struct goalstate *)0)->instance_id)},
 };
 
 #define WANTED_MAX (sizeof(wanted) / sizeof(wanted[0]))
 
 struct parse {
-	XML_Parser parser;
-	char path[PATH_MAX_BYTES];
-	int depth;
-	int current;			/* index in wanted while inside that element, or -1 */
-	int current_depth;
 	bool seen[WANTED_MAX];
 	struct goalstate found;
-	size_t used;
 	char error[128];
 };
 
-static void refuse(struct parse *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static int refuse(struct parse *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-static void refuse(struct parse *p, const char *fmt, ...)
+static int refuse(struct parse *p, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (!p->error[0]) {
-		va_start(ap, fmt);
-		vsnprintf(p->error, sizeof(p->error), fmt, ap);
-		va_end(ap);
-	}
-	XML_StopParser(p->parser, XML_FALSE);
+	va_start(ap, fmt);
+	vsnprintf(p->error, sizeof(p->error), fmt, ap);
+	va_end(ap);
+	return -EBADMSG;
 }
 
-static void on_start(void *context, const char *name, const char **attributes)
+static int on_element(void *context, const char *path, const char *text, size_t size)
 {
 	struct parse *p = context;
-	size_t n = strlen(p->path);
 
-	(void)attributes;
-	if (++p->depth > DEPTH_MAX || n + 1 + strlen(name) >= sizeof(p->path)) {
-		refuse(p, "nested too deeply");
-		return;
-	}
-	snprintf(p->path + n, sizeof(p->path) - n, "/%s", name);
-	if (p->current >= 0) {
-		refuse(p, "%s has children", wanted[p->current].name);
-		return;
-	}
 	for (size_t i = 0; i < WANTED_MAX; i++) {
-		if (strcmp(p->path, wanted[i].path) != 0)
+		size_t n = strlen(wanted[i].path);
+
+		if (strncmp(path, wanted[i].path, n) != 0)
 			continue;
-		if (p->seen[i]) {
-			refuse(p, "more than one %s", wanted[i].name);
-			return;
-		}
+		if (path[n] == '/')
+			return refuse(p, "%s has children", wanted[i].name);
+		if (path[n])
+			continue;
+		if (p->seen[i])
+			return refuse(p, "more than one %s", wanted[i].name);
+		if (size >= wanted[i].size)
+			return refuse(p, "%s is too long", wanted[i].name);
 		p->seen[i] = true;
-		p->current = (int)i;
-		p->current_depth = p->depth;
-		p->used = 0;
+		memcpy((char *)&p->found + wanted[i].offset, text, size + 1);
 	}
-}
-
-static void on_end(void *context, const char *name)
-{
-	struct parse *p = context;
-	char *slash = strrchr(p->path, '/');
-
-	(void)name;
-	if (slash)
-		*slash = '\0';
-	if (p->current >= 0 && p->depth == p->current_depth)
-		p->current = -1;
-	p->depth--;
-}
-
-static void on_text(void *context, const char *text, int size)
-{
-	struct parse *p = context;
-	char *value;
-
-	if (p->current < 0)
-		return;
-	value = (char *)&p->found + wanted[p->current].offset;
-	if (p->used + (size_t)size >= wanted[p->current].size) {
-		refuse(p, "%s is too long", wanted[p->current].name);
-		return;
-	}
-	memcpy(value + p->used, text, (size_t)size);
-	p->used += (size_t)size;
-	value[p->used] = '\0';
-}
-
-static void on_doctype(void *context, const char *name, const char *system, const char *public, int internal)
-{
-	(void)name;
-	(void)system;
-	(void)public;
-	(void)internal;
-	refuse(context, "document type refused");
+	return 0;
 }
 
 static void trim(char *text)
@@ -152,7 +96,7 @@ static bool is_guid(const char *text)
 	return true;
 }
 
-static void check(struct parse *p)
+static int check(struct parse *p)
 {
 	struct goalstate *g = &p->found;
 
@@ -160,59 +104,37 @@ static void check(struct parse *p)
 		char *value = (char *)g + wanted[i].offset;
 
 		trim(value);
-		if (!p->seen[i] || !value[0]) {
-			refuse(p, "%s is missing", wanted[i].name);
-			return;
-		}
-		for (const char *c = value; *c; c++) {
-			if ((unsigned char)*c < ' ' || *c == 0x7F) {
-				refuse(p, "%s has control characters", wanted[i].name);
-				return;
-			}
-		}
+		if (!p->seen[i] || !value[0])
+			return refuse(p, "%s is missing", wanted[i].name);
+		for (const char *c = value; *c; c++)
+			if ((unsigned char)*c < ' ' || *c == 0x7F)
+				return refuse(p, "%s has control characters", wanted[i].name);
 	}
 	if (g->incarnation[strspn(g->incarnation, "0123456789")])
-		refuse(p, "Incarnation is not a number");
-	else if (!is_guid(g->container_id))
-		refuse(p, "ContainerId is not a GUID");
-}
-
-/* expat 2.9 has another name for it. */
-static uint64_t line_number(XML_Parser parser)
-{
-#if XML_MAJOR_VERSION > 2 || XML_MINOR_VERSION >= 9
-	return XML_GetCurrentLineNumber64(parser);
-#else
-	return XML_GetCurrentLineNumber(parser);
-#endif
+		return refuse(p, "Incarnation is not a number");
+	return is_guid(g->container_id) ? 0 : refuse(p, "ContainerId is not a GUID");
 }
 
 int goalstate_parse(const void *bytes, size_t size, struct goalstate *ret, char *error, size_t error_size)
 {
-	struct parse p = {.current = -1};
+	struct xml_fault fault = {0};
+	struct parse p = {0};
+	int r;
 
 	if (size == 0 || size > GOALSTATE_SIZE_MAX) {
 		snprintf(error, error_size, "%zu bytes, expected 1 to %d", size, GOALSTATE_SIZE_MAX);
 		return -EBADMSG;
 	}
-	p.parser = XML_ParserCreate(NULL);
-	if (!p.parser) {
-		snprintf(error, error_size, "out of memory");
-		return -ENOMEM;
-	}
-	XML_SetUserData(p.parser, &p);
-	XML_SetElementHandler(p.parser, on_start, on_end);
-	XML_SetCharacterDataHandler(p.parser, on_text);
-	XML_SetStartDoctypeDeclHandler(p.parser, on_doctype);
-	if (XML_Parse(p.parser, bytes, (int)size, 1) != XML_STATUS_OK && !p.error[0])
-		snprintf(p.error, sizeof(p.error), "line %llu: %s", (unsigned long long)line_number(p.parser),
-			 XML_ErrorString(XML_GetErrorCode(p.parser)));
-	if (!p.error[0])
-		check(&p);
-	XML_ParserFree(p.parser);
-	if (p.error[0]) {
+	r = xml_parse(bytes, size, on_element, &p, &fault);
+	if (r == 0)
+		r = check(&p);
+	else if (!p.error[0] && fault.line)
+		refuse(&p, "line %llu: %s", fault.line, fault.reason);
+	else if (!p.error[0])
+		refuse(&p, "%s", fault.reason);
+	if (r < 0) {
 		snprintf(error, error_size, "%s", p.error);
-		return -EBADMSG;
+		return r == -ENOMEM ? r : -EBADMSG;
 	}
 	*ret = p.found;
 	return 0;

@@ -14,7 +14,7 @@
 #include "percent.h"
 #include "s3xml.h"
 #include "stages/lib/printable.h"
-#include "xml.h"
+#include "stages/lib/xml.h"
 
 /* --- lists --- */
 
@@ -207,14 +207,14 @@ int s3xml_page(const void *bytes, size_t size, const char *prefix,
 	struct page_parse p = {
 		.prefix = prefix, .each = each, .context = context, .page = ret, .reason = reason,
 	};
-	const char *why = NULL;
+	struct xml_fault fault = {0};
 	int r;
 
 	*ret = (struct s3xml_page){ 0 };
 	reason[0] = '\0';
-	r = xml_parse(bytes, size, on_list_element, &p, &why);
+	r = xml_parse(bytes, size, on_list_element, &p, &fault);
 	if (r && !*reason)
-		snprintf(reason, S3_ERROR_MAX, "list refused: %s", why ? why : "not XML");
+		snprintf(reason, S3_ERROR_MAX, "list refused: %s", fault.reason);
 	if (!r && (!p.is_list || !p.has_truncated))
 		r = refuse(&p, "no ListBucketResult with IsTruncated");
 	if (!r && ret->truncated && !*ret->token)

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """dhcpcd and chronyd as the image starts them: their service of qemu/boot/boot.json by the real launcher, their accounts, the
-pinned programs; and what the kernel says of each of their processes, to be compared with the table in docs/services.md."""
+pinned programs; and what the kernel says of each of their processes, to be compared with the table in docs/rights.md."""
 
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -40,7 +39,7 @@ def lay_out():
         with open(f'/etc/{name}', 'w', encoding='ascii') as file:
             file.write(text)
     os.symlink(image.LINKS['/etc/resolv.conf'], '/etc/resolv.conf')
-    shutil.copy(INIT, '/run/dhcp-hook')
+    os.symlink(INIT, '/run/dhcp-hook')
     with open(f'{TOP}/qemu/boot/root/etc/dhcpcd.conf', encoding='utf-8') as file:
         text = file.read()
     with open('/etc/dhcpcd.conf', 'w', encoding='utf-8') as file:
@@ -128,11 +127,11 @@ def seen(pid):
 
 
 def table():
-    """The rows of docs/services.md: process -> (user, capabilities, filters, root)."""
-    with open(f'{TOP}/docs/services.md', encoding='utf-8') as file:
+    """The rows of docs/rights.md: process -> (user, capabilities, filters, root)."""
+    with open(f'{TOP}/docs/rights.md', encoding='utf-8') as file:
         page = file.read()
     rows = {}
-    for line in re.search(r'\| process \| user \|.*?(?=\n\n)', page, re.S)[0].splitlines()[2:]:
+    for line in re.search(r'\| process \| user \| capabilities \| filters \|.*?(?=\n\n)', page, re.S)[0].splitlines()[2:]:
         process, user, capabilities, filters, root = (cell.strip().replace('`', '') for cell in line.split('|')[1:6])
         names = frozenset() if capabilities == 'none' else frozenset(re.split(r',\s*', capabilities))
         rows[process] = (user, names, int(filters), root)

@@ -2,7 +2,7 @@
 /*
  * The wireserver's goal state: what is taken must be given back in a health report that fits.
  */
-/* links: cloud init/lib */
+/* links: cloud stages/lib init/lib */
 /* libs: expat */
 #include <stdlib.h>
 #include <string.h>

@@ -73,7 +73,10 @@ static void states(struct input piece)
 	room = input_byte(&piece) % SLOTS_MAX;
 	if (has_page)	/* the first one counts */
 		return;
-	must(ftruncate(page_fd, 0) == 0 && ftruncate(page_fd, (off_t)(room * sizeof(uint32_t))) == 0, "a page");
+	close(page_fd);
+	page_fd = memfd_create("page", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	must(page_fd >= 0 && ftruncate(page_fd, (off_t)(room * sizeof(uint32_t))) == 0, "a page");
+	must(fcntl(page_fd, F_ADD_SEALS, LINK_SEALS) == 0, "seals");
 	has_page = message.slot > 0 && message.slot <= room;
 	put(&message, sizeof(message), page_fd);
 }

@@ -2,7 +2,7 @@
 /*
  * The wireserver's goal state: what is taken from it, what is refused, and the health report that gives it back.
  */
-/* links: cloud init/lib */
+/* links: cloud stages/lib init/lib */
 /* libs: expat */
 #include "stages/cloud/goalstate.h"
 #include "test.h"
@@ -98,6 +98,44 @@ TEST(two_role_instances_are_refused)
 			"<RoleInstance><InstanceId>b</InstanceId></RoleInstance>"
 			"</RoleInstanceList></Container></GoalState>"), -EBADMSG);
 	CHECK_STR(error, "more than one InstanceId");
+}
+
+/* The text as UTF-16, little endian. */
+static size_t widen(const char *text, bool mark, char *wide)
+{
+	size_t n = 0;
+
+	if (mark)
+		memcpy(wide, "\xff\xfe", n = 2);
+	for (; *text; text++) {
+		wide[n++] = *text;
+		wide[n++] = '\0';
+	}
+	return n;
+}
+
+/* The host chooses the text, not how it is read. */
+TEST(no_document_chooses_its_encoding)
+{
+	static const char *const declared[] = {"utf-16", "utf-16le", "iso-8859-1", "us-ascii"};
+	char wide[4096], text[2048];
+
+	for (int mark = 0; mark < 2; mark++) {
+		size_t n = widen("<?xml version=\"1.0\" encoding=\"utf-16\"?>" GOOD, mark, wide);
+
+		CHECK_INT(goalstate_parse(wide, n, &state, error, sizeof(error)), -EBADMSG);
+		CHECK_STR(error, "not UTF-8");
+		n = widen(GOOD, mark, wide);
+		CHECK_INT(goalstate_parse(wide, n, &state, error, sizeof(error)), -EBADMSG);
+		CHECK_STR(error, "not UTF-8");
+	}
+	/* What is declared changes nothing: it is read as UTF-8. */
+	for (size_t i = 0; i < sizeof(declared) / sizeof(declared[0]); i++) {
+		snprintf(text, sizeof(text), "<?xml version=\"1.0\" encoding=\"%s\"?><GoalState><Incarnation>7</Incarnation>"
+			 "<!-- \xe4 -->" CONTAINER "</GoalState>", declared[i]);
+		CHECK_INT(parse(text), -EBADMSG);
+		CHECK_STR(error, "line 1: not well-formed (invalid token)");
+	}
 }
 
 TEST(ready_gives_the_ids_back)

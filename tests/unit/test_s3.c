@@ -12,7 +12,7 @@
 #include "stages/snapshot/s3.h"
 #include "stages/snapshot/s3xml.h"
 #include "stages/snapshot/sigv4.h"
-#include "stages/snapshot/xml.h"
+#include "stages/lib/xml.h"
 #include "test.h"
 
 #define LIST(inside) "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">" \
@@ -161,6 +161,19 @@ TEST(a_document_type_is_refused_before_any_entity_counts)
 	CHECK_INT(parse("<!DOCTYPE x [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;&a;\">]>" LIST(WHOLE OBJECT("&b;", "1")), ""),
 		  -EBADMSG);
 	CHECK(strstr(reason, "document type"));
+}
+
+TEST(no_document_chooses_its_encoding)
+{
+	static const char list[] = LIST(WHOLE OBJECT("a", "1"));
+	char wide[2 * sizeof(list)] = {0};
+
+	for (size_t i = 0; i < sizeof(list) - 1; i++)
+		wide[2 * i] = list[i];
+	CHECK_INT(s3xml_page(wide, 2 * (sizeof(list) - 1), "", each, NULL, &page, reason), -EBADMSG);
+	CHECK(strstr(reason, "not UTF-8"));
+	CHECK_INT(parse("<?xml version=\"1.0\" encoding=\"iso-8859-1\"?><ListBucketResult>" WHOLE
+			OBJECT("\xe4", "1") "</ListBucketResult>", ""), -EBADMSG);
 }
 
 TEST(depth_and_text_are_bounded)

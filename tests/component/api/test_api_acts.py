@@ -61,6 +61,21 @@ class Open(unittest.TestCase):
         for site in "same-origin", "none":
             self.assertEqual(self.pid1.curl("/api/v1/actions/echo_test", "-H", f"Sec-Fetch-Site: {site}").status, 200)
 
+    def test_a_client_that_acts_without_a_pause_is_held_to_a_limit(self):
+        pid1 = Machine(boot([], [service("svc")], api=api(), events={"ring": 5000})).unlocked()
+        self.addCleanup(pid1.__exit__, None)
+        codes = pid1.inside("curl", "-sk", "-w", "%{http_code} ", "-o", "/dev/null",
+                            URL + "/api/v1/actions/echo_test?n=[1-150]", timeout=60).stdout.split()
+        done = codes.count("200")
+        self.assertEqual(set(codes), {"200", "429"})
+        self.assertEqual(codes[:64], ["200"] * 64)
+        self.assertLess(done, 130)
+        self.assertEqual(len(pid1.read("echoed").splitlines()), done)
+        r = pid1.curl("/api/v1/actions/echo_test")
+        if r.status == 429:
+            self.assertEqual(r.body, '{"code":429,"message":"Too many operations, try again later"}\n')
+        wait_for(lambda: pid1.curl("/api/v1/actions/echo_test").status == 200, "an act after a while")
+
     def test_an_unknown_action_is_400_and_runs_nothing(self):
         for name in "nothing", "echo_tes", "echo_test%00", "..", "ECHO_TEST", "a" * 300:
             r = self.pid1.curl(f"/api/v1/actions/{name}", "--path-as-is")

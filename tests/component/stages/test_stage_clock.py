@@ -4,7 +4,9 @@
 import os
 import unittest
 
+import intruder
 import netdaemons
+from intruder import Intruder
 from peers import PeerTest
 from support import AGAIN, DONE, INIT, Stage, private_network, waits
 from qemu.peers.ntp import NtpServer
@@ -75,11 +77,24 @@ class Clock(PeerTest):
     def test_its_one_process_has_the_rights_that_the_documentation_lists(self):
         process = self.chronyd()
         self.ready()
-        name, rights = netdaemons.seen(process.pid)
-        self.assertEqual(rights, netdaemons.table()[name])
+        row = ('chronyd', netdaemons.table()['chronyd'])
+        # Its filter comes a moment after its socket.
+        netdaemons.wait_for('rights of the table', lambda: netdaemons.seen(process.pid) == row)
         self.assertEqual(netdaemons.own('chronyd'), [process.pid])
         self.assertEqual({(s.st_uid, s.st_gid, s.st_mode & 0o777) for s in map(os.stat, (self.folder, self.socket))},
                          {(CHRONY_ID, CHRONY_ID, 0o770)})
+
+    def test_who_breaks_into_it_opens_nothing_else(self):
+        with open('/run/readable', 'w', encoding='utf-8') as file:
+            file.write('by all\n')
+        os.mkdir('/run/others')
+        os.chown('/run/others', CHRONY_ID, CHRONY_ID)
+        process = self.chronyd()
+        self.ready()
+        attacker = Intruder(process.pid)
+        self.assertEqual(attacker.error(intruder.OPEN, '/run/readable', os.O_RDONLY), 'EACCES')
+        self.assertEqual(attacker.error(intruder.OPEN, '/run/others/new', os.O_WRONLY | os.O_CREAT, 0o600), 'EACCES')
+        self.assertEqual(attacker.error(intruder.OPEN, '/etc/chrony.conf', os.O_RDONLY), '')
 
     def test_a_stage_with_a_user_of_its_own_is_served_in_chronyds_group_alone(self):
         self.started(NtpServer())

@@ -5,10 +5,15 @@ import ctypes
 import fcntl
 import os
 import shutil
+import socket
+import struct
 import subprocess
 import unittest
 
+import intruder
 import netdaemons
+import rights
+from intruder import Intruder
 from support import AGAIN, DONE, INIT, TOP, Stage, private_mounts, private_network, run, temporary_folder, waits
 
 
@@ -120,6 +125,7 @@ class Dhcp(unittest.TestCase):
         seen = netdaemons.wait_for('idle client', lambda: len(netdaemons.own('dhcpcd')) == 4 and
                                    dict(map(netdaemons.seen, netdaemons.own('dhcpcd'))))
         self.assertEqual(client.poll(), None)
+        self.assertEqual(self.beyond_their_rows(), [])
         self.assertEqual(seen, {name: rights for name, rights in rows.items() if name in seen})
         self.assertEqual(set(rows) - set(seen), {'dhcpcd [BPF BOOTP]'})     # which is there until there is a lease
 
@@ -128,6 +134,38 @@ class Dhcp(unittest.TestCase):
         netdaemons.launch(self, 'dhcpcd')
         name, rows = 'dhcpcd [BPF BOOTP]', netdaemons.table()
         netdaemons.wait_for('listener with the rights of the table', lambda: self.look().get(name) == rows[name])
+        self.assertEqual(self.beyond_their_rows(), [])
+
+    def beyond_their_rows(self):
+        """What any of them has beyond its row, once all have been seen waiting."""
+        rows, kinds = rights.specification()
+        pids = netdaemons.own('dhcpcd')
+        seen = netdaemons.wait_for('look at all', lambda: len(found := rights.look(*pids)) == len(pids) and found)
+        return [sentence for one in seen for sentence in rights.judge(one, rows[rights.name_of(one)], kinds)]
+
+    def test_who_breaks_into_it_reaches_nothing_else(self):
+        netdaemons.launch(self, 'dhcpcd')
+        netdaemons.wait_for('lease', lambda: os.path.exists('/run/dhcp/resolv.conf'), 60)
+        netdaemons.wait_for('idle client', lambda: len(self.look()) == 4)
+        neighbour = subprocess.Popen(['setpriv', '--reuid=950', '--regid=950', '--clear-groups', 'sleep', '1000'])
+        self.addCleanup(neighbour.wait)
+        self.addCleanup(neighbour.kill)
+        with open('/run/readable', 'w', encoding='utf-8') as file:
+            file.write('by all\n')
+        os.mkdir('/run/others')
+        os.chown('/run/others', 950, 950)
+        server = socket.create_server(('127.0.0.1', 0))
+        self.addCleanup(server.close)
+        address = struct.pack('=H', socket.AF_INET) + struct.pack('>H4s8x', server.getsockname()[1], bytes((127, 0, 0, 1)))
+        proxy = next(pid for pid in netdaemons.own('dhcpcd') if 'privileged proxy' in netdaemons.seen(pid)[0])
+        attacker = Intruder(proxy)
+        self.assertEqual(attacker.error(intruder.OPEN, '/run/readable', os.O_RDONLY), 'EACCES')
+        self.assertEqual(attacker.error(intruder.OPEN, '/run/others/new', os.O_WRONLY | os.O_CREAT, 0o600), 'EACCES')
+        self.assertEqual(attacker.error(intruder.OPEN, '/run/dhcp/lease', os.O_RDONLY), '')
+        self.assertEqual(attacker.error(intruder.KILL, neighbour.pid, 0), 'EPERM')
+        tcp = attacker.call(intruder.SOCKET, socket.AF_INET, socket.SOCK_STREAM, 0)
+        self.assertGreaterEqual(tcp, 0)
+        self.assertEqual(attacker.error(intruder.CONNECT, tcp, address, len(address)), 'EACCES')
 
     def look(self):
         found = {}

@@ -7,7 +7,9 @@ import socket
 import unittest
 
 import intruder
+import rights
 from intruder import Intruder
+from netdaemons import wait_for
 from support import NEVER, Stage, private_network, run, temporary_folder
 
 from qemu.accounts import ACCOUNTS
@@ -90,6 +92,15 @@ class Rights(unittest.TestCase):
             with self.subTest(kind), self.waiting(kind) as stage:
                 groups = ['3123'] if kind == 'clock' else []
                 self.assertEqual(identity(stage.pid), (ACCOUNTS[f'gantry-{kind}'], groups, 0, '1', '2'))
+
+    def test_it_has_what_its_row_of_the_documentation_says_and_no_more(self):
+        rows, kinds = rights.specification()
+        kinds = kinds | {'file': [f'{self.folder}/*'], 'chrony': [f'UNIX-DGRAM:{self.folder}/own/*']}
+        for kind in self.OTHERS:
+            with self.subTest(kind), self.waiting(kind) as stage:
+                seen = wait_for(f'{kind} that waits', lambda pid=stage.pid: rights.look(pid))
+                self.assertEqual(rights.name_of(seen[0]), f'stage {kind}')
+                self.assertEqual(rights.judge(seen[0], rows[f'stage {kind}'], kinds), [])
 
     def test_it_cannot_replace_what_root_executes(self):
         for kind in self.BOUNDED:

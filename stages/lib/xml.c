@@ -2,6 +2,9 @@
 /*
  * expat with a stack of open elements: one path buffer, and for each level where its name begins and where
  * its text begins in one text buffer. A child's text is dropped from that buffer when the child ends.
+ *
+ * A declared encoding counts for nothing once expat is told one, but it still looks for UTF-16 by itself. That has a
+ * zero byte in each '<', which UTF-8 has nowhere in XML.
  */
 #include <errno.h>
 #include <expat.h>
@@ -23,7 +26,7 @@ struct parse {
 	char *text;		/* XML_DEPTH_MAX * XML_TEXT_MAX at most, grown as needed */
 	size_t text_size, text_room;
 	int result;
-	const char *reason;
+	struct xml_fault fault;
 };
 
 static void stop(struct parse *p, int result, const char *reason)
@@ -31,7 +34,7 @@ static void stop(struct parse *p, int result, const char *reason)
 	if (p->result)
 		return;
 	p->result = result;
-	p->reason = reason;
+	p->fault.reason = reason;
 	XML_StopParser(p->expat, XML_FALSE);
 }
 
@@ -47,7 +50,7 @@ static void on_start(void *context, const char *name, const char **attributes)
 	name = colon ? colon + 1 : name;
 	size = strlen(name);
 	if (p->depth == XML_DEPTH_MAX)
-		return stop(p, -EMSGSIZE, "too deep");
+		return stop(p, -EMSGSIZE, "nested too deeply");
 	at = p->path_size;
 	if (at + 1 + size > XML_PATH_MAX)
 		return stop(p, -EMSGSIZE, "element names too long");
@@ -105,33 +108,51 @@ static void on_text(void *context, const char *text, int size)
 static void on_doctype(void *context, const char *name, const char *sysid, const char *pubid, int internal)
 {
 	(void)name, (void)sysid, (void)pubid, (void)internal;
-	stop(context, -EBADMSG, "a document type is not accepted");
+	stop(context, -EBADMSG, "document type refused");
 }
 
-int xml_parse(const void *bytes, size_t size, xml_element_fn element, void *context, const char **ret_reason)
+/* expat 2.9 has another name for it. */
+static unsigned long long line_number(XML_Parser parser)
+{
+#if XML_MAJOR_VERSION > 2 || XML_MINOR_VERSION >= 9
+	return XML_GetCurrentLineNumber64(parser);
+#else
+	return XML_GetCurrentLineNumber(parser);
+#endif
+}
+
+static void parse(struct parse *p, const void *bytes, size_t size)
+{
+	XML_SetUserData(p->expat, p);
+	XML_SetElementHandler(p->expat, on_start, on_end);
+	XML_SetCharacterDataHandler(p->expat, on_text);
+	XML_SetStartDoctypeDeclHandler(p->expat, on_doctype);
+	if (XML_Parse(p->expat, bytes, (int)size, XML_TRUE) == XML_STATUS_ERROR && !p->result) {
+		p->result = XML_GetErrorCode(p->expat) == XML_ERROR_NO_MEMORY ? -ENOMEM : -EBADMSG;
+		p->fault.reason = XML_ErrorString(XML_GetErrorCode(p->expat));
+		p->fault.line = line_number(p->expat);
+	}
+}
+
+int xml_parse(const void *bytes, size_t size, xml_element_fn element, void *context, struct xml_fault *ret_fault)
 {
 	struct parse p = { .element = element, .context = context };
 
 	if (size > INT_MAX) {
 		p.result = -EMSGSIZE;
-		p.reason = "too large";
-		goto out;
+		p.fault.reason = "too large";
+	} else if (size && memchr(bytes, '\0', size)) {
+		p.result = -EBADMSG;
+		p.fault.reason = "not UTF-8";
+	} else if (!(p.expat = XML_ParserCreate("UTF-8"))) {
+		p.result = -ENOMEM;
+		p.fault.reason = "out of memory";
+	} else {
+		parse(&p, bytes, size);
+		XML_ParserFree(p.expat);
 	}
-	p.expat = XML_ParserCreate(NULL);
-	if (!p.expat)
-		return -ENOMEM;
-	XML_SetUserData(p.expat, &p);
-	XML_SetElementHandler(p.expat, on_start, on_end);
-	XML_SetCharacterDataHandler(p.expat, on_text);
-	XML_SetStartDoctypeDeclHandler(p.expat, on_doctype);
-	if (XML_Parse(p.expat, bytes, (int)size, XML_TRUE) == XML_STATUS_ERROR && !p.result) {
-		p.result = XML_GetErrorCode(p.expat) == XML_ERROR_NO_MEMORY ? -ENOMEM : -EBADMSG;
-		p.reason = XML_ErrorString(XML_GetErrorCode(p.expat));
-	}
-	XML_ParserFree(p.expat);
 	free(p.text);
-out:
-	if (p.result && ret_reason)
-		*ret_reason = p.reason ? p.reason : "not XML";
+	if (p.result && ret_fault)
+		*ret_fault = p.fault;
 	return p.result;
 }
