@@ -105,7 +105,7 @@ static int read_superblock(const char *device, struct superblock *ret)
 
 	if (fd < 0 || pread(fd, bytes, sizeof(bytes), SUPERBLOCK_AT) != (ssize_t)sizeof(bytes))
 		return -EIO;
-	return superblock_read(bytes, ret);
+	return superblock_ask(bytes, ret);
 }
 
 bool ext4_is_clean(const char *device)

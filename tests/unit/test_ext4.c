@@ -3,11 +3,13 @@
  * Making and checking a file system with the real mke2fs and e2fsck, on files: what counts as clean, what is repaired,
  * and what is left to a person.
  */
-/* links: disk init/lib */
+/* links: disk init/lib stages/lib */
+/* libs: libseccomp */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdarg.h>
 
+#include "address_space.h"
 #include "stages/disk/ext4.h"
 #include "stages/lib/report.h"
 #include "test.h"
