@@ -19,6 +19,12 @@ enum stage_result {
 	STAGE_NEVER = 125,	/* failed for good, not retried */
 };
 
+/* Users of the children of the stage `disk`, which are known by number: docs/rights.md. */
+#define DISK_READER_USER "gantry-disk"
+#define DISK_READER_UID  920
+#define DISK_FSCK_USER   "gantry-fsck"
+#define DISK_FSCK_UID    921
+
 enum option_type {
 	OPTION_STRING,		/* minimum..maximum: length in bytes */
 	OPTION_INTEGER,		/* minimum..maximum: value */

@@ -162,6 +162,7 @@ const struct predefined predefined_accounts[] = {
 	{API_USER, API_UID, false}, {LOG_USER, LOG_UID, true},
 	{"gantry-network", 902, true}, {"gantry-azure", 903, true}, {"gantry-clock", 904, true},
 	{"gantry-config", 905, true}, {"gantry-logger", LOGGER_UID, true}, {TPM_USER, TPM_UID, true},
+	{DISK_READER_USER, DISK_READER_UID, true}, {DISK_FSCK_USER, DISK_FSCK_UID, true},
 	{"dhcpcd", 950, false}, {"chrony", 951, false},
 	{0},
 };

@@ -23,11 +23,11 @@
 
 #include "init/lib/base64.h"
 #include "init/lib/hex.h"
-#include "luksmetadata.h"
+#include "reader.h"
 #include "stages/lib/backoff.h"
-#include "init/lib/base64.h"
 #include "stages/lib/document.h"
 #include "stages/lib/file.h"
+#include "stages/lib/printable.h"
 #include "uevent.h"
 
 #define KEY_FILE_MAX 4096
@@ -109,6 +109,51 @@ int approval_parse(const char *text, struct tpm_approval *ret, char why[APPROVAL
 	return 0;
 }
 
+struct question {
+	const char *text;
+	const struct tpm_approval *approval;
+};
+
+struct answer {
+	int32_t result;			/* as approval_parse() */
+	char why[APPROVAL_WHY_MAX];
+	struct tpm_approval approval;
+};
+
+/* In a child (reader.h). */
+static void parse_policy(int fd, const void *asked, void *ret)
+{
+	const struct question *question = asked;
+	struct answer *answer = ret;
+
+	(void)fd;
+	answer->approval = *question->approval;
+	answer->result = approval_parse(question->text, &answer->approval, answer->why);
+}
+
+/* Digest and signature are the host's in any case: the TPM verifies them. */
+static int ask(const char *text, struct tpm_approval *ret, char *why)
+{
+	const struct question question = {text, ret};
+	char trouble[READER_WHY_MAX];
+	struct answer answer;
+	int r = reader_ask(&(struct reader_task){parse_policy, -1, &question, &answer, sizeof(answer)}, trouble);
+
+	if (r < 0) {
+		snprintf(why, APPROVAL_WHY_MAX, "signed policy: %s", trouble);
+		return r;
+	}
+	if (answer.result != 0) {
+		answer.why[sizeof(answer.why) - 1] = '\0';
+		printable_copy(answer.why, why, APPROVAL_WHY_MAX);
+		return -EBADMSG;
+	}
+	memcpy(ret->policy, answer.approval.policy, sizeof(ret->policy));
+	memcpy(ret->signature, answer.approval.signature, sizeof(ret->signature));
+	ret->is_signed = true;
+	return 0;
+}
+
 /* "/dev/sda2", if that block device is the partition. */
 static bool is_partition(const char *sys, const char *name, char path[64])
 {
@@ -162,7 +207,7 @@ static int read_policy(const char *path, struct tpm_approval *ret, char *why)
 		snprintf(why, APPROVAL_WHY_MAX, "no signed policy: %s is empty", path);
 		return -ENOENT;
 	}
-	return approval_parse(text, ret, why);
+	return ask(text, ret, why);
 }
 
 int approval_find(const char *sys, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX])

@@ -21,7 +21,7 @@ int approval_read_key(const char *path, struct tpm_approval *ret, char why[APPRO
  */
 int approval_find(const char *sys, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX]);
 
-/* The policy file's text (NUL-terminated); 0 or -EBADMSG. */
+/* The policy file's text (NUL-terminated), in the calling process; 0 or -EBADMSG. */
 int approval_parse(const char *text, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX]);
 
 #endif

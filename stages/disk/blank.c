@@ -6,7 +6,9 @@
  * superblocks, for one whose beginning was wiped; and BLANK_SAMPLES places over the whole disk. A volume of random
  * bytes (encrypted without a header) fails at the first of them; of any other content a share p of the disk is missed
  * with a chance of (1-p)^BLANK_SAMPLES, a tenth of the disk once in 500 billion. What is not found is less than that
- * and lies where no known format has anything: no file system that could be mounted.
+ * and lies where no known format has anything: no file system that could be mounted. libblkid runs in a child
+ * (reader.h), and the host's bytes may make that say anything; so the bytes are looked at in the stage itself, and
+ * neither look alone makes a disk blank.
  */
 #define _GNU_SOURCE
 #include "blank.h"
@@ -22,6 +24,11 @@
 #include <blkid/blkid.h>
 
 #include <gantry/cleanup.h>
+
+#include "reader.h"
+#include "stages/lib/printable.h"
+
+#define ERRNO_MAX 4095
 
 /* UEFI specification 2.10, table 5.7; 0xef is the same in an MBR. */
 #define ESP_GUID "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
@@ -50,15 +57,17 @@ static int probe_new(int fd, blkid_probe *ret)
 	return 0;
 }
 
-int blank_signature(int fd, char *ret_name, size_t size)
+/* What the child answers. */
+struct found {
+	int32_t result;		/* 1 found, 0 none, negative errno */
+	char name[BLANK_NAME_MAX];
+};
+
+static int look_for_signature(blkid_probe probe, char ret_name[BLANK_NAME_MAX])
 {
-	_cleanup_(free_probe) blkid_probe probe = NULL;
 	const char *name;
 	int r;
 
-	r = probe_new(fd, &probe);
-	if (r < 0)
-		return r;
 	blkid_probe_enable_superblocks(probe, 1);
 	blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_MAGIC | BLKID_SUBLKS_BADCSUM);
 	blkid_probe_enable_partitions(probe, 1);
@@ -70,23 +79,19 @@ int blank_signature(int fd, char *ret_name, size_t size)
 	if (r > 0)
 		return 0;
 	if (blkid_probe_lookup_value(probe, "TYPE", &name, NULL) == 0)
-		snprintf(ret_name, size, "%.40s signature", name);
+		snprintf(ret_name, BLANK_NAME_MAX, "%.40s signature", name);
 	else if (blkid_probe_lookup_value(probe, "PTTYPE", &name, NULL) == 0)
-		snprintf(ret_name, size, "%.40s partition table", name);
+		snprintf(ret_name, BLANK_NAME_MAX, "%.40s partition table", name);
 	else
-		snprintf(ret_name, size, "a signature");
+		snprintf(ret_name, BLANK_NAME_MAX, "a signature");
 	return 1;
 }
 
-int blank_is_boot_disk(int fd)
+static int look_for_boot_partition(blkid_probe probe, char ret_name[BLANK_NAME_MAX])
 {
-	_cleanup_(free_probe) blkid_probe probe = NULL;
 	blkid_partlist list;
-	int r;
 
-	r = probe_new(fd, &probe);
-	if (r < 0)
-		return r;
+	(void)ret_name;
 	blkid_probe_enable_partitions(probe, 1);
 	blkid_probe_set_partitions_flags(probe, BLKID_PARTS_ENTRY_DETAILS);
 	list = blkid_probe_get_partitions(probe);
@@ -101,6 +106,51 @@ int blank_is_boot_disk(int fd)
 			return 1;
 	}
 	return 0;
+}
+
+struct look {
+	int (*with)(blkid_probe probe, char ret_name[BLANK_NAME_MAX]);
+};
+
+/* In the child. */
+static void look(int fd, const void *question, void *answer)
+{
+	const struct look *how = question;
+	struct found *found = answer;
+	_cleanup_(free_probe) blkid_probe probe = NULL;
+	int r = probe_new(fd, &probe);
+
+	found->result = r < 0 ? r : how->with(probe, found->name);
+}
+
+/* Asks a child, and makes of its answer no more than a number and a printable name. */
+static int ask(int fd, const struct look *how, char ret_name[BLANK_NAME_MAX])
+{
+	struct found found = {0};
+	const struct reader_task task = {look, fd, how, &found, sizeof(found)};
+	int r = reader_ask(&task, ret_name);
+
+	if (r < 0)
+		return r;
+	if (found.result > 1 || found.result < -ERRNO_MAX) {
+		snprintf(ret_name, BLANK_NAME_MAX, "its reader's answer is malformed");
+		return -EBADMSG;
+	}
+	found.name[sizeof(found.name) - 1] = '\0';
+	printable_copy(found.name, ret_name, BLANK_NAME_MAX);
+	return found.result;
+}
+
+int blank_signature(int fd, char ret_name[BLANK_NAME_MAX])
+{
+	return ask(fd, &(struct look){look_for_signature}, ret_name);
+}
+
+int blank_is_boot_disk(int fd)
+{
+	char name[BLANK_NAME_MAX];
+
+	return ask(fd, &(struct look){look_for_boot_partition}, name);
 }
 
 /* 1: all zero. 0: *ret_at is the first byte that is not. */
@@ -173,9 +223,9 @@ int blank_check(int fd, uint64_t size, char why[BLANK_WHY_MAX])
 		snprintf(why, BLANK_WHY_MAX, "size 0");
 		return 0;
 	}
-	r = blank_signature(fd, why, BLANK_WHY_MAX);
+	r = blank_signature(fd, why);
 	if (r != 0)
-		return r < 0 ? r : 0;
+		return r < 0 && r != -EBADMSG ? r : 0;
 	r = zero_between(fd, 0, edge, &at);
 	if (r > 0)
 		r = zero_between(fd, size - edge, size, &at);

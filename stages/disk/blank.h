@@ -9,6 +9,7 @@
 #define BLANK_EDGE    (1u << 20)	/* bytes at each end that must be zero */
 #define BLANK_SAMPLES 256		/* further places that must be zero, spread evenly */
 #define BLANK_SAMPLE  4096u		/* bytes of each */
+#define BLANK_NAME_MAX 80
 #define BLANK_WHY_MAX 96
 
 /*
@@ -17,10 +18,13 @@
  */
 int blank_check(int fd, uint64_t size, char why[BLANK_WHY_MAX]);
 
-/* The name of the first signature or partition table that libblkid knows. 1 found, 0 none, negative errno. */
-int blank_signature(int fd, char *ret_name, size_t size);
+/*
+ * The name of the first signature or partition table that libblkid knows. 1 found, 0 none, negative errno; -EBADMSG:
+ * the disk's bytes made the process that reads them fail, and the name says how.
+ */
+int blank_signature(int fd, char ret_name[BLANK_NAME_MAX]);
 
-/* Whether the disk has a partition that firmware boots from. 1, 0, negative errno. */
+/* Whether the disk has a partition that firmware boots from. 1, 0, negative errno as above. */
 int blank_is_boot_disk(int fd);
 
 #endif

@@ -363,7 +363,8 @@ const struct stage stage_disk = {
 	.deadline_s = 0,
 	.retry_limit = 5,
 	.capabilities = UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_MKNOD | UINT64_C(1) << CAP_SYS_RESOURCE |
-			UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER,
+			UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER |
+			UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_SETGID | UINT64_C(1) << CAP_SETUID,
 	.calls = STAGE_CALLS_DISKS,
 	.unbounded = true,
 	.tpm = STAGE_TPM_DISK,

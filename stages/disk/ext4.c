@@ -20,8 +20,7 @@
 
 #include <gantry/cleanup.h>
 
-#include "init/lib/run.h"
-#include "stages/lib/report.h"
+#include "fsprogram.h"
 #include "superblock.h"
 
 #define EXT4_BLOCK   4096
@@ -34,48 +33,11 @@
 #define E2FSCK_REBOOT      2
 #define E2FSCK_UNCORRECTED 4
 
-static char *const environment[] = {"PATH=/sbin:/bin", "LC_ALL=C", NULL};
-
-/* Each line of output is an event; the first and the last one with words stay for the reason. */
-struct output {
-	const char *program;
-	char first[160], last[160];
-};
-
-static void take_line(void *with, const char *line)
-{
-	struct output *output = with;
-	size_t length;
-
-	line += strspn(line, " \t");
-	length = strlen(line);
-	while (length && (line[length - 1] == ' ' || line[length - 1] == '\b'))
-		length--;
-	if (!length)
-		return;
-	report_event(EVENT_DEBUG, "%s: %.*s", output->program, (int)length, line);
-	snprintf(output->last, sizeof(output->last), "%.*s", (int)length, line);
-	if (!output->first[0])
-		memcpy(output->first, output->last, sizeof(output->first));
-}
-
-/* The exit status, or negative errno: -ENOENT without the program, -EINTR when a signal ended it. */
-static int run(const char *const argv[], struct output *ret)
-{
-	const struct run program = {.words = (char *const *)argv, .environment = environment, .line = take_line,
-				    .with = ret};
-	int r;
-
-	*ret = (struct output){.program = strrchr(argv[0], '/') + 1};
-	if (access(argv[0], X_OK) < 0)
-		return -errno;
-	r = run_program(&program);
-	return r >= RUN_KILLED ? -EINTR : r == RUN_NOT_EXECUTED ? -ENOEXEC : r;
-}
-
 static int explain(const char *program, int status, const char *last, char *why)
 {
-	if (status < 0)
+	if (status == -EAGAIN || status == -ENOEXEC)
+		snprintf(why, EXT4_WHY_MAX, "%s: %.130s", program, last);
+	else if (status < 0)
 		snprintf(why, EXT4_WHY_MAX, "%s: %s", program, strerror(-status));
 	else
 		snprintf(why, EXT4_WHY_MAX, "%s exited with status %d: %.110s", program, status,
@@ -85,16 +47,16 @@ static int explain(const char *program, int status, const char *last, char *why)
 
 int ext4_make(const char *device, uint64_t size, const char *label, char why[EXT4_WHY_MAX])
 {
-	struct output output;
+	struct fsprogram_output output;
 	char blocks[24];
-	const char *argv[] = {
+	const char *const words[] = {
 		"/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "1", "-L", label, "-E", PATIENCE_OPTIONS,
-		device, blocks, NULL,
+		NULL, blocks,
 	};
 	int r;
 
 	snprintf(blocks, sizeof(blocks), "%" PRIu64, size / EXT4_BLOCK);
-	r = run(argv, &output);
+	r = fsprogram_run(words, sizeof(words) / sizeof(*words), device, &output);
 	return r == 0 ? 0 : explain("mke2fs", r, output.last, why);
 }
 
@@ -105,7 +67,7 @@ static int read_superblock(const char *device, struct superblock *ret)
 
 	if (fd < 0 || pread(fd, bytes, sizeof(bytes), SUPERBLOCK_AT) != (ssize_t)sizeof(bytes))
 		return -EIO;
-	return superblock_read(bytes, ret);
+	return superblock_ask(bytes, ret);
 }
 
 bool ext4_is_clean(const char *device)
@@ -117,16 +79,16 @@ bool ext4_is_clean(const char *device)
 
 int ext4_check(const char *device, char why[EXT4_WHY_MAX])
 {
-	const char *argv[] = {"/sbin/e2fsck", "-p", device, NULL};
+	static const char *const words[] = {"/sbin/e2fsck", "-p", NULL};
 	struct superblock superblock;
-	struct output output;
+	struct fsprogram_output output;
 	int r;
 
 	if (read_superblock(device, &superblock) < 0) {
 		snprintf(why, EXT4_WHY_MAX, "volume holds no ext4 file system");
 		return -EUCLEAN;
 	}
-	r = run(argv, &output);
+	r = fsprogram_run(words, sizeof(words) / sizeof(*words), device, &output);
 	if (r == 0)
 		return 0;
 	/* "Reboot" is for a mounted root; this one is not mounted, so a repair is complete. */

@@ -23,9 +23,7 @@
 #include "approval.h"
 #include "init/lib/base64.h"
 #include "init/lib/hex.h"
-#include "luksmetadata.h"
-#include "init/lib/base64.h"
-#include "init/lib/hex.h"
+#include "luksform.h"
 #include "stages/lib/report.h"
 #include "stages/lib/tpm.h"
 
@@ -37,9 +35,6 @@
 #define TOKEN_SIGNED   "gantry-tpm2-signed"
 #define TOKEN_HUB      "gantry-hub"
 #define TOKEN_RECOVERY "gantry-recovery"
-
-#define MEMBER_BLOB     "tpm2-blob"		/* systemd's, too */
-#define MEMBER_CREATION "gantry-creation"	/* creation data and ticket */
 
 static void put_json(struct json_object **json)
 {
@@ -80,55 +75,6 @@ static int base64_secret(const struct secret *bytes, struct secret *ret)
 	return 0;
 }
 
-static int bytes_of_member(struct json_object *token, const char *name, uint8_t *ret, size_t room, size_t *ret_size)
-{
-	struct json_object *text;
-
-	if (!json_object_object_get_ex(token, name, &text))
-		return -ENOENT;
-	if (!json_object_is_type(text, json_type_string))
-		return -EBADMSG;
-	return base64_decode(json_object_get_string(text), (size_t)json_object_get_string_len(text), false, ret, room,
-			     ret_size);
-}
-
-/* They come from the disk: strict about their shape, and the TPM is strict about the rest. Creation data may lack. */
-static int sealed_of_token(struct json_object *token, struct tpm_sealed *ret)
-{
-	struct tpm_sealed sealed = {.creation.size = 0};
-	int r = bytes_of_member(token, MEMBER_BLOB, sealed.blob.bytes, sizeof(sealed.blob.bytes), &sealed.blob.size);
-
-	if (r == 0)
-		r = bytes_of_member(token, MEMBER_CREATION, sealed.creation.bytes, sizeof(sealed.creation.bytes),
-				    &sealed.creation.size);
-	else if (r == -ENOENT)
-		return -EBADMSG;
-	if (r == 0 || r == -ENOENT)
-		*ret = sealed;
-	return r == -ENOENT ? 0 : r;
-}
-
-/* The PCRs that a token of systemd's form names; 0: none, or not in a way that is understood. */
-static uint32_t pcrs_of_token(struct json_object *token)
-{
-	struct json_object *list, *bank;
-	uint32_t pcrs = 0;
-
-	if (!json_object_object_get_ex(token, "tpm2-pcrs", &list) || !json_object_is_type(list, json_type_array) ||
-	    (json_object_object_get_ex(token, "tpm2-pcr-bank", &bank) &&
-	     (!json_object_is_type(bank, json_type_string) || strcmp(json_object_get_string(bank), "sha256") != 0)))
-		return 0;
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		struct json_object *item = json_object_array_get_idx(list, i);
-
-		if (!json_object_is_type(item, json_type_int) || json_object_get_int(item) < 0 ||
-		    json_object_get_int(item) > 23)
-			return 0;
-		pcrs |= 1u << json_object_get_int(item);
-	}
-	return pcrs;
-}
-
 /* The approval of this image; without its signature where there is none, and then why says so. */
 static int ready_approval(struct key_place *place, char *why)
 {
@@ -146,20 +92,19 @@ static int ready_approval(struct key_place *place, char *why)
 	return r;
 }
 
-static int unseal(const struct luks_header *header, const struct tpm_policy *policy, struct json_object *token,
+static int unseal(const struct luks_header *header, const struct tpm_policy *policy, const struct luks_token *token,
 		  struct secret *ret_key, char *why)
 {
 	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	_cleanup_secret_ struct secret bytes = {0};
-	struct tpm_sealed sealed;
 	int r;
 
-	if (sealed_of_token(token, &sealed) < 0)
+	if (!token->is_sealed)
 		return no_key(why, "the sealed key in the header is malformed");
 	r = open_tpm(&tpm, why);
 	if (r < 0)
 		return r;
-	r = tpm_unseal(tpm, policy, header->uuid, &sealed, &bytes);
+	r = tpm_unseal(tpm, policy, header->uuid, &token->sealed, &bytes);
 	if (r == -EKEYREJECTED && !policy->approval && strstr(tpm_reason(tpm), "policy not met"))
 		snprintf(why, KEY_WHY_MAX, "sealed to other PCR values than this boot's: %s", tpm_reason(tpm));
 	else if (r < 0)
@@ -173,11 +118,11 @@ static int get_tpm2(struct key_place *place, const struct luks_header *header, s
 		    int *ret_keyslot, char why[KEY_WHY_MAX])
 {
 	const struct tpm_policy policy = {.pcrs = place->pcrs};
-	struct json_object *token = luks_metadata_token(header, TOKEN_TPM2, ret_keyslot);
+	const struct luks_token *token = luks_form_token(header, TOKEN_TPM2, ret_keyslot);
 
 	if (!token)
 		return no_key(why, "no sealed key in the header");
-	if (pcrs_of_token(token) != place->pcrs)
+	if (token->pcrs != place->pcrs)
 		return no_key(why, "the key in the header is sealed to other PCRs than the configured ones");
 	return unseal(header, &policy, token, ret_key, why);
 }
@@ -186,7 +131,7 @@ static int get_signed(struct key_place *place, const struct luks_header *header,
 		      int *ret_keyslot, char why[KEY_WHY_MAX])
 {
 	const struct tpm_policy policy = {.approval = &place->approval};
-	struct json_object *token = luks_metadata_token(header, TOKEN_SIGNED, ret_keyslot);
+	const struct luks_token *token = luks_form_token(header, TOKEN_SIGNED, ret_keyslot);
 	int r;
 
 	if (!token)
@@ -280,9 +225,9 @@ static int make_sealed(struct key_place *place, const struct tpm_policy *policy,
 	}
 	r = simple_token(type, &token);
 	if (r == 0)
-		r = add_base64(token, MEMBER_BLOB, sealed.blob.bytes, sealed.blob.size);
+		r = add_base64(token, LUKS_MEMBER_BLOB, sealed.blob.bytes, sealed.blob.size);
 	if (r == 0)
-		r = add_base64(token, MEMBER_CREATION, sealed.creation.bytes, sealed.creation.size);
+		r = add_base64(token, LUKS_MEMBER_CREATION, sealed.creation.bytes, sealed.creation.size);
 	if (r == 0 && !policy->approval)
 		r = add_systemd_members(token, tpm, policy->pcrs, digest);
 	if (r == 0)
@@ -344,7 +289,7 @@ static int get_artifact(struct key_place *place, const struct luks_header *heade
 			const char *type, struct secret *ret_key, int *ret_keyslot, char *why)
 {
 	*ret_keyslot = -1;
-	(void)luks_metadata_token(header, type, ret_keyslot);
+	(void)luks_form_token(header, type, ret_keyslot);
 	return take_artifact(place, artifact, ret_key, why);
 }
 

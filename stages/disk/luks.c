@@ -25,6 +25,8 @@
 
 #include <gantry/cleanup.h>
 
+#include "luksform.h"
+#include "reader.h"
 #include "stages/lib/dm.h"
 #include "stages/lib/file.h"
 
@@ -37,6 +39,7 @@
 #define ITERATIONS      1000			/* libcryptsetup's least */
 #define ARGON2_TIME     4
 #define ARGON2_KIB      (64u << 10)
+#define HEADS_SIZE      (2 * LUKS_COPY_MAX)	/* the largest copies, and all that is read of a header at first */
 #define WRITE_ATOMIC    512			/* bytes that every disk writes whole or not at all */
 
 static const struct luks_expect expected = {.cipher = CIPHER "-" CIPHER_MODE, .key_size = KEY_SIZE};
@@ -44,6 +47,7 @@ static const struct luks_expect expected = {.cipher = CIPHER "-" CIPHER_MODE, .k
 struct luks {
 	struct crypt_device *device;
 	struct luks_header header;	/* zero in a new volume */
+	uint8_t *copies;		/* both of them, as on the disk but mended; NULL in a new or changed volume */
 	int header_fd;
 	char path[64];			/* of the disk */
 	struct secret volume_key;	/* once unlocked, or new */
@@ -112,7 +116,7 @@ struct luks *luks_close(struct luks *luks)
 	if (!luks)
 		return NULL;
 	crypt_free(luks->device);
-	luks_header_free(&luks->header);
+	free(luks->copies);
 	secret_wipe(&luks->volume_key);
 	if (luks->header_fd >= 0)
 		close(luks->header_fd);
@@ -149,48 +153,106 @@ static int init_device(struct luks *luks, const char *path)
 	return 0;
 }
 
-/* The header copies and the keyslots they name, and nothing else, in a sealed memfd. */
-static int copy_header(int fd, uint64_t size, struct luks *luks, char *why)
+struct question {
+	const uint8_t *bytes;		/* HEADS_SIZE */
+	uint64_t device_size;
+};
+
+struct answer {
+	int32_t result;			/* as luks_header_check(), or 1: no LUKS header */
+	char why[LUKS_WHY_MAX];
+	struct luks_header header;
+};
+
+/* In the child. */
+static void read_header(int fd, const void *asked, void *ret)
 {
-	_cleanup_(cleanup_free) uint8_t *head = malloc(LUKS_HEAD_SIZE);
-	_cleanup_(cleanup_free) uint8_t *copies = NULL;
-	int64_t copies_size;
+	const struct question *question = asked;
+	struct answer *answer = ret;
+	int64_t size = luks_header_size(question->bytes, LUKS_HEAD_SIZE, answer->why);
+
+	(void)fd;
+	if (size <= 0)
+		answer->result = size < 0 ? (int32_t)size : 1;
+	else
+		answer->result = luks_header_check(question->bytes, (size_t)size, question->device_size, &expected,
+						   &answer->header, answer->why);
+}
+
+/* 1: *ret is what the header says, and all of it is within its bounds; 0: no LUKS header; -EBADMSG with the reason. */
+static int ask(const uint8_t *bytes, uint64_t device_size, struct luks_header *ret, char *why)
+{
+	const struct question question = {bytes, device_size};
+	_cleanup_(cleanup_free) struct answer *answer = malloc(sizeof(*answer));
+	char trouble[READER_WHY_MAX];
 	int r;
 
-	if (!head)
+	if (!answer)
 		return -ENOMEM;
-	if (size < 2 * LUKS_COPY_MAX)
-		return 0;
-	r = file_read_at(fd, head, LUKS_HEAD_SIZE, 0);
+	r = reader_ask(&(struct reader_task){read_header, -1, &question, answer, sizeof(*answer)}, trouble);
+	if (r < 0) {
+		snprintf(why, LUKS_WHY_MAX, "%s", trouble);
+		return r;
+	}
+	if (answer->result == 1 || answer->result == -ENOMEM)
+		return answer->result == 1 ? 0 : -ENOMEM;
+	if (answer->result != 0) {
+		answer->why[sizeof(answer->why) - 1] = '\0';
+		return luks_refuse(why, "%s", answer->why);
+	}
+	r = luks_form_check(&answer->header, &expected, device_size, why);
 	if (r < 0)
 		return r;
-	copies_size = luks_header_size(head, LUKS_HEAD_SIZE, why);
-	if (copies_size <= 0)
-		return (int)copies_size;
-	copies = malloc((size_t)copies_size);
-	if (!copies)
-		return -ENOMEM;
-	r = file_read_at(fd, copies, (size_t)copies_size, 0);
-	if (r < 0)
-		return r;
-	r = luks_header_check(copies, (size_t)copies_size, size, &expected, &luks->header, why);
-	if (r < 0)
-		return r;
-	luks_header_mend(&luks->header, copies);
-	r = header_file(luks->header.data_offset, &luks->header_fd);
-	if (r == 0)
-		r = file_write_at(luks->header_fd, copies, (size_t)copies_size, 0);
-	for (unsigned i = 0; r == 0 && i < LUKS_KEYSLOTS_MAX; i++)
-		if (luks->header.keyslots & 1u << i)
-			r = copy_range(fd, luks->header_fd, luks->header.areas[i].offset, luks->header.areas[i].size);
-	if (r < 0)
-		return r;
-	if (fcntl(luks->header_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
-		return -errno;
+	*ret = answer->header;
 	return 1;
 }
 
-/* The check has passed on the same bytes; that libcryptsetup reads them alike is asked once more. */
+/* A header of the same content as the disk's, and the keyslots it names, and nothing else, in a sealed memfd. */
+static int make_header(int fd, struct luks *luks, char *why)
+{
+	const size_t size = 2 * luks->header.copy_size;
+	_cleanup_(cleanup_free) uint8_t *copies = malloc(size);
+	int r;
+
+	if (!copies)
+		return -ENOMEM;
+	r = luks_form_write(&luks->header, &expected, copies, why);
+	if (r == 0)
+		r = header_file(luks->header.data_offset, &luks->header_fd);
+	if (r == 0)
+		r = file_write_at(luks->header_fd, copies, size, 0);
+	for (unsigned i = 0; r == 0 && i < LUKS_KEYSLOTS_MAX; i++)
+		if (luks->header.keyslots & 1u << i)
+			r = copy_range(fd, luks->header_fd, luks->header.slots[i].area.offset,
+				       luks->header.slots[i].area.size);
+	if (r < 0)
+		return r;
+	return fcntl(luks->header_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0 ?
+		-errno : 0;
+}
+
+/* Reads both copies once, has them read by the child, and makes the header that is used. 1, 0: there is none. */
+static int copy_header(int fd, uint64_t size, struct luks *luks, char *why)
+{
+	int r;
+
+	if (size < HEADS_SIZE)
+		return 0;
+	luks->copies = malloc(HEADS_SIZE);
+	if (!luks->copies)
+		return -ENOMEM;
+	r = file_read_at(fd, luks->copies, HEADS_SIZE, 0);
+	if (r == 0)
+		r = ask(luks->copies, size, &luks->header, why);
+	if (r <= 0)
+		return r;
+	if (luks_header_mend(&luks->header, luks->copies) < 0)
+		return luks_refuse(why, "its reader chose a damaged copy");
+	r = make_header(fd, luks, why);
+	return r < 0 ? r : 1;
+}
+
+/* libcryptsetup must find in the header what it was made of. */
 static int check_loaded(struct luks *luks, char *why)
 {
 	const char *cipher = crypt_get_cipher(luks->device), *mode = crypt_get_cipher_mode(luks->device);
@@ -219,8 +281,12 @@ int luks_open(int fd, const char *path, uint64_t size, struct luks **ret, char w
 	if (r < 0)
 		return r;
 	r = copy_header(fd, size, luks, why);
-	if (r < 0 && !why[0])
-		snprintf(why, LUKS_WHY_MAX, "cannot be read: %s", strerror(-r));
+	if (r < 0 && r != -EBADMSG) {
+		char cause[LUKS_WHY_MAX];
+
+		snprintf(cause, sizeof(cause), "%s", why[0] ? why : strerror(-r));
+		snprintf(why, LUKS_WHY_MAX, "cannot be read: %.120s", cause);
+	}
 	if (r <= 0)
 		return r;
 	r = init_device(luks, path);
@@ -424,12 +490,14 @@ int luks_commit(struct luks *luks, int fd)
 int luks_repair(struct luks *luks, int fd)
 {
 	const uint64_t size = luks->header.copy_size;
-	const struct part primary = {0, size}, secondary = {size, 2 * size};
+	const uint64_t at = luks->header.copies == LUKS_COPIES_PRIMARY ? size : 0;
 	int r;
 
-	if (luks->header.copies == LUKS_COPIES_BOTH)
+	if (luks->header.copies == LUKS_COPIES_BOTH || !luks->copies)
 		return 0;
-	r = write_parts(luks->header_fd, fd, luks->header.copies == LUKS_COPIES_PRIMARY ? &secondary : &primary, 1);
+	r = file_write_at(fd, luks->copies + at, size, at);
+	if (r == 0 && fdatasync(fd) < 0)
+		r = -errno;
 	return r < 0 ? r : 1;
 }
 
@@ -497,19 +565,22 @@ static int write_change(const struct luks *luks, struct luks *changed, int fd)
 		return -ENOMEM;
 	r = file_read_at(changed->header_fd, bytes, (size_t)end, 0);
 	if (r == 0)	/* the header written must be one this stage opens */
-		r = luks_header_check(bytes, 2 * size, UINT64_MAX, &expected, header, why);
+		r = ask(bytes, UINT64_MAX, header, why);
+	if (r == 0 || (r > 0 && (header->copies != LUKS_COPIES_BOTH || header->copy_size != size ||
+				 header->data_offset != end)))
+		r = -EBADMSG;
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; i < LUKS_KEYSLOTS_MAX; i++)
 		if (header->keyslots & ~luks->header.keyslots & 1u << i)
-			parts[n++] = (struct part){header->areas[i].offset,
-						   header->areas[i].offset + header->areas[i].size};
+			parts[n++] = (struct part){header->slots[i].area.offset,
+						   header->slots[i].area.offset + header->slots[i].area.size};
 	parts[n++] = (struct part){size, 2 * size};
 	parts[n++] = (struct part){0, size};
 	for (unsigned i = 0; i < LUKS_KEYSLOTS_MAX; i++)
 		if (luks->header.keyslots & ~header->keyslots & 1u << i)
-			parts[n++] = (struct part){luks->header.areas[i].offset,
-						   luks->header.areas[i].offset + luks->header.areas[i].size};
+			parts[n++] = (struct part){luks->header.slots[i].area.offset,
+						   luks->header.slots[i].area.offset + luks->header.slots[i].area.size};
 	return write_parts(changed->header_fd, fd, parts, n);
 }
 
@@ -521,6 +592,8 @@ static void adopt(struct luks *luks, struct luks *changed)
 	luks->device = changed->device;
 	luks->header = changed->header;
 	luks->header_fd = changed->header_fd;
+	luks->copies = changed->copies;
+	changed->copies = before.copies;
 	changed->device = before.device;
 	changed->header = before.header;
 	changed->header_fd = before.header_fd;

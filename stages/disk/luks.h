@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * LUKS2 volumes through libcryptsetup, but never on the disk itself: the header is copied into a sealed memfd,
- * checked there, and opened from that same copy; a new one is made in memory and written to the disk last, a changed
- * one in an order that a power cut cannot break. So what was checked is what is used, and libcryptsetup cannot
- * repair, convert or touch anything.
+ * LUKS2 volumes through libcryptsetup, but never on the disk itself: the header is read into memory once, parsed by a
+ * child (reader.h), made anew of the child's checked answer (luksform.h) in a sealed memfd, and opened from there. A
+ * new one is made in memory and written to the disk last, a changed one in an order that a power cut cannot break. So
+ * what was checked is what is used, and libcryptsetup cannot repair, convert or touch anything.
  */
 #ifndef STAGES_DISK_LUKS_H
 #define STAGES_DISK_LUKS_H

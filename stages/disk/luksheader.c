@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include <json-c/json.h>
 #include <mbedtls/sha256.h>
@@ -127,55 +128,80 @@ static int choose_copy(const uint8_t *bytes, size_t size, enum luks_copies *ret,
 	return 0;
 }
 
-void luks_header_mend(const struct luks_header *header, void *bytes)
+int luks_header_mend(const struct luks_header *header, void *bytes)
 {
 	uint8_t *copies[2] = {bytes, (uint8_t *)bytes + header->copy_size};
 	bool from_second = header->copies == LUKS_COPIES_SECONDARY;
 	struct binary_header *made = (void *)copies[!from_second];
 
 	if (header->copies == LUKS_COPIES_BOTH)
-		return;
+		return 0;
+	if (!copy_is_good((const void *)copies[from_second], from_second ? MAGIC_SECONDARY : MAGIC_PRIMARY,
+			  header->copy_size, from_second ? header->copy_size : 0))
+		return -EBADMSG;
 	memcpy(made, copies[from_second], header->copy_size);
 	memcpy(made->magic, from_second ? MAGIC_PRIMARY : MAGIC_SECONDARY, sizeof(made->magic));
 	made->offset = htobe64(from_second ? 0 : header->copy_size);
 	memset(made->checksum, 0, sizeof(made->checksum));
-	(void)mbedtls_sha256((const uint8_t *)made, header->copy_size, made->checksum, 0);
+	return mbedtls_sha256((const uint8_t *)made, header->copy_size, made->checksum, 0) == 0 ? 0 : -EIO;
+}
+
+static int fill_copy(const struct luks_header *header, const char *magic, uint64_t offset, uint8_t *copy)
+{
+	struct binary_header *binary = (void *)copy;
+
+	memcpy(binary->magic, magic, sizeof(binary->magic));
+	binary->version = htobe16(2);
+	binary->copy_size = htobe64(header->copy_size);
+	binary->sequence = htobe64(header->sequence);
+	memcpy(binary->label, header->label, sizeof(binary->label));
+	strncpy(binary->checksum_algorithm, "sha256", sizeof(binary->checksum_algorithm));
+	memcpy(binary->uuid, header->uuid, sizeof(binary->uuid));
+	memcpy(binary->subsystem, header->subsystem, sizeof(binary->subsystem));
+	binary->offset = htobe64(offset);
+	if (getrandom(binary->salt, sizeof(binary->salt), 0) != sizeof(binary->salt))
+		return -EIO;
+	return mbedtls_sha256(copy, header->copy_size, binary->checksum, 0) == 0 ? 0 : -EIO;
+}
+
+int luks_header_seal(const struct luks_header *header, uint8_t *bytes)
+{
+	int r;
+
+	memcpy(bytes + header->copy_size, bytes, header->copy_size);
+	r = fill_copy(header, MAGIC_PRIMARY, 0, bytes);
+	return r < 0 ? r : fill_copy(header, MAGIC_SECONDARY, header->copy_size, bytes + header->copy_size);
 }
 
 int luks_header_check(const void *bytes, size_t size, uint64_t device_size, const struct luks_expect *expect,
 		      struct luks_header *ret, char why[LUKS_WHY_MAX])
 {
-	struct luks_header header = {0};
 	int64_t expected = luks_header_size(bytes, size, why);
-	const uint8_t *copy;
+	const struct binary_header *copy;
+	struct json_object *json = NULL;
+	enum luks_copies copies = LUKS_COPIES_BOTH;
 	int r;
 
 	if (expected < 0)
 		return (int)expected;
 	if (expected == 0 || (uint64_t)expected != size)
 		return luks_refuse(why, "header is truncated");
-	r = choose_copy(bytes, size, &header.copies, why);
+	r = choose_copy(bytes, size, &copies, why);
 	if (r < 0)
 		return r;
-	header.copy_size = size / 2;
-	copy = (const uint8_t *)bytes + (header.copies == LUKS_COPIES_SECONDARY ? header.copy_size : 0);
-	memcpy(header.uuid, ((const struct binary_header *)copy)->uuid, sizeof(header.uuid));
-	if (strnlen(header.uuid, sizeof(header.uuid)) != 36 || strspn(header.uuid, "0123456789abcdef-") != 36)
+	memset(ret, 0, sizeof(*ret));
+	ret->copies = copies;
+	ret->copy_size = size / 2;
+	copy = (const void *)((const uint8_t *)bytes + (copies == LUKS_COPIES_SECONDARY ? ret->copy_size : 0));
+	ret->sequence = be64toh(copy->sequence);
+	memcpy(ret->uuid, copy->uuid, sizeof(ret->uuid));
+	memcpy(ret->label, copy->label, sizeof(ret->label) - 1);
+	memcpy(ret->subsystem, copy->subsystem, sizeof(ret->subsystem) - 1);
+	if (strnlen(ret->uuid, sizeof(ret->uuid)) != 36 || strspn(ret->uuid, "0123456789abcdef-") != 36)
 		return luks_refuse(why, "UUID is malformed");
-	r = luks_metadata_parse((const char *)copy + LUKS_BINARY_SIZE, header.copy_size - LUKS_BINARY_SIZE,
-				&header.json, why);
+	r = luks_metadata_parse((const char *)copy + LUKS_BINARY_SIZE, ret->copy_size - LUKS_BINARY_SIZE, &json, why);
 	if (r == 0)
-		r = luks_metadata_check(&header, expect, device_size, why);
-	if (r < 0) {
-		luks_header_free(&header);
-		return r;
-	}
-	*ret = header;
-	return 0;
-}
-
-void luks_header_free(struct luks_header *header)
-{
-	json_object_put(header->json);
-	*header = (struct luks_header){0};
+		r = luks_metadata_check(json, ret, expect, device_size, why);
+	json_object_put(json);
+	return r;
 }

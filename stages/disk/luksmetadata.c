@@ -18,22 +18,15 @@
 #include <json-c/json.h>
 
 #include "init/lib/base64.h"
-#include "init/lib/base64.h"
 #include "stages/lib/document.h"
 #include "stages/lib/printable.h"
 
-#define DATA_OFFSET_MAX (64u << 20)
-#define DATA_OFFSET_OURS       (2u << 20)	/* luks.c */
-#define DATA_OFFSET_CRYPTSETUP (16u << 20)	/* its default for LUKS2 on every disk */
-#define ALIGNMENT       4096
-#define STRIPES         4000		/* LUKS_STRIPES; the only count libcryptsetup makes */
-#define SALT_MAX        128		/* bytes */
-/* Bounds on the cost of trying one key: seconds on a slow machine, and memory that a small one has. */
-#define PBKDF2_ITERATIONS_MIN 1000
-#define PBKDF2_ITERATIONS_MAX (64 << 20)
-#define ARGON2_TIME_MAX       64
-#define ARGON2_MEMORY_KIB_MAX (1 << 20)
-#define ARGON2_CPUS_MAX       4
+const char *const luks_hashes[] = {"sha256", "sha512", NULL};
+const char *const luks_kdfs[] = {"pbkdf2", "argon2i", "argon2id", NULL};
+/* Only flags that change the speed of dm-crypt; discards would show the host which blocks are free. */
+const char *const luks_flags[] = {
+	"no-read-workqueue", "no-write-workqueue", "same-cpu-crypt", "submit-from-crypt-cpus", NULL,
+};
 
 int luks_refuse(char why[LUKS_WHY_MAX], const char *fmt, ...)
 {
@@ -130,19 +123,33 @@ static bool is_text(struct json_object *object, const char *name, const char *ex
 	return text && strcmp(text, expected) == 0;
 }
 
-static bool is_hash(struct json_object *object, const char *name)
+/* The number of a word in a NULL-ended list. */
+static bool word_of(const char *text, const char *const words[], uint32_t *ret)
 {
-	return is_text(object, name, "sha256") || is_text(object, name, "sha512");
+	for (uint32_t i = 0; text && words[i]; i++)
+		if (strcmp(text, words[i]) == 0) {
+			*ret = i;
+			return true;
+		}
+	return false;
 }
 
-static bool is_base64(struct json_object *object, const char *name, size_t maximum)
+static bool hash_of(struct json_object *object, const char *name, uint32_t *ret)
+{
+	return word_of(text_of(object, name), luks_hashes, ret);
+}
+
+/* Base64 of at least one byte. */
+static bool bytes_of(struct json_object *object, const char *name, size_t maximum, struct luks_bytes *ret)
 {
 	const char *text = text_of(object, name);
-	uint8_t bytes[SALT_MAX];
 	size_t size;
 
-	return text && maximum <= sizeof(bytes) &&
-	       base64_decode(text, strlen(text), false, bytes, maximum, &size) == 0 && size;
+	if (!text || maximum > sizeof(ret->bytes) ||
+	    base64_decode(text, strlen(text), false, ret->bytes, maximum, &size) < 0 || !size)
+		return false;
+	ret->size = (uint32_t)size;
+	return true;
 }
 
 /* "0" to "7", or -1. */
@@ -152,7 +159,7 @@ static int number_of_key(const char *key, unsigned maximum)
 }
 
 /* An array of distinct keyslot numbers, all of which are there. */
-static bool keyslot_list(struct json_object *object, unsigned there, unsigned *ret)
+static bool keyslot_list(struct json_object *object, unsigned there, uint32_t *ret)
 {
 	struct json_object *list = member(object, "keyslots", json_type_array);
 	unsigned found = 0;
@@ -189,32 +196,29 @@ static int check_segment(struct json_object *segments, const struct luks_expect 
 		return luks_refuse(why, "segment is of an unsupported type");
 	if (!number_of(segment, "sector_size", 0, 1 << 20, &sector) || (sector != 512 && sector != 4096))
 		return luks_refuse(why, "sector size %" PRId64 " is not supported", sector);
-	header->sector_size = (unsigned)sector;
+	header->sector_size = (uint32_t)sector;
 	if (!is_text(segment, "iv_tweak", "0") || !is_text(segment, "size", "dynamic"))
 		return luks_refuse(why, "segment does not cover the disk");
-	if (!size_of(segment, "offset", DATA_OFFSET_MAX, &header->data_offset) ||
-	    (header->data_offset != DATA_OFFSET_OURS && header->data_offset != DATA_OFFSET_CRYPTSETUP))
+	if (!size_of(segment, "offset", LUKS_OFFSET_MAX, &header->data_offset) ||
+	    (header->data_offset != LUKS_OFFSET_OURS && header->data_offset != LUKS_OFFSET_CRYPTSETUP))
 		return luks_refuse(why, "segment offset is not 2 or 16 MiB");
 	if (header->data_offset >= device_size)
 		return luks_refuse(why, "segment begins beyond the end of the disk");
 	return 0;
 }
 
-static bool kdf_is_known(struct json_object *kdf)
+static bool kdf_of(struct json_object *kdf, struct luks_kdf *ret)
 {
-	int64_t n;
-
-	if (!kdf || !is_base64(kdf, "salt", SALT_MAX))
+	if (!kdf || !bytes_of(kdf, "salt", LUKS_SALT_MAX, &ret->salt) ||
+	    !word_of(text_of(kdf, "type"), luks_kdfs, &ret->type))
 		return false;
-	if (is_text(kdf, "type", "pbkdf2"))
-		return only_members(kdf, " type salt hash iterations ") && is_hash(kdf, "hash") &&
-		       number_of(kdf, "iterations", PBKDF2_ITERATIONS_MIN, PBKDF2_ITERATIONS_MAX, &n);
-	if (is_text(kdf, "type", "argon2id") || is_text(kdf, "type", "argon2i"))
-		return only_members(kdf, " type salt time memory cpus ") &&
-		       number_of(kdf, "time", 1, ARGON2_TIME_MAX, &n) &&
-		       number_of(kdf, "memory", 32, ARGON2_MEMORY_KIB_MAX, &n) &&
-		       number_of(kdf, "cpus", 1, ARGON2_CPUS_MAX, &n);
-	return false;
+	if (ret->type == LUKS_KDF_PBKDF2)
+		return only_members(kdf, " type salt hash iterations ") && hash_of(kdf, "hash", &ret->hash) &&
+		       number_of(kdf, "iterations", LUKS_PBKDF2_MIN, LUKS_PBKDF2_MAX, &ret->cost);
+	return only_members(kdf, " type salt time memory cpus ") &&
+	       number_of(kdf, "time", 1, LUKS_ARGON2_TIME_MAX, &ret->cost) &&
+	       number_of(kdf, "memory", LUKS_ARGON2_MEMORY_MIN, LUKS_ARGON2_MEMORY_MAX, &ret->memory) &&
+	       number_of(kdf, "cpus", 1, LUKS_ARGON2_CPUS_MAX, &ret->cpus);
 }
 
 static bool areas_overlap(const struct luks_area *a, const struct luks_area *b)
@@ -227,7 +231,8 @@ static int check_keyslot(struct json_object *keyslot, unsigned index, const stru
 {
 	struct json_object *af = member(keyslot, "af", json_type_object);
 	struct json_object *area = member(keyslot, "area", json_type_object);
-	struct luks_area *place = &header->areas[index];
+	struct luks_keyslot *slot = &header->slots[index];
+	struct luks_area *place = &slot->area;
 	int64_t n;
 
 	if (!only_members(keyslot, " type key_size priority af area kdf ") ||
@@ -235,24 +240,28 @@ static int check_keyslot(struct json_object *keyslot, unsigned index, const stru
 		return luks_refuse(why, "keyslot %u is of an unsupported type", index);
 	if (!number_of(keyslot, "key_size", expect->key_size, expect->key_size, &n))
 		return luks_refuse(why, "keyslot %u: key size is not that of the cipher", index);
-	if (json_object_object_get_ex(keyslot, "priority", NULL) && !number_of(keyslot, "priority", 0, 2, &n))
+	slot->priority = -1;
+	if (json_object_object_get_ex(keyslot, "priority", NULL) &&
+	    !number_of(keyslot, "priority", 0, 2, &slot->priority))
 		return luks_refuse(why, "keyslot %u: priority is not 0 to 2", index);
-	if (!only_members(af, " type stripes hash ") || !is_text(af, "type", "luks1") || !is_hash(af, "hash") ||
-	    !number_of(af, "stripes", STRIPES, STRIPES, &n))
+	if (!only_members(af, " type stripes hash ") || !is_text(af, "type", "luks1") ||
+	    !hash_of(af, "hash", &slot->splitter_hash) || !number_of(af, "stripes", LUKS_STRIPES, LUKS_STRIPES, &n))
 		return luks_refuse(why, "keyslot %u: anti-forensic splitter is not supported", index);
-	if (!kdf_is_known(member(keyslot, "kdf", json_type_object)))
+	if (!kdf_of(member(keyslot, "kdf", json_type_object), &slot->kdf))
 		return luks_refuse(why, "keyslot %u: key derivation is not supported, or out of bounds", index);
 	if (!only_members(area, " type offset size encryption key_size ") || !is_text(area, "type", "raw") ||
-	    !is_text(area, "encryption", expect->cipher) || !number_of(area, "key_size", 32, 64, &n) ||
-	    (n != 32 && n != 64))
+	    !is_text(area, "encryption", expect->cipher) ||
+	    !number_of(area, "key_size", 32, 64, &slot->area_key_size) ||
+	    (slot->area_key_size != 32 && slot->area_key_size != 64))
 		return luks_refuse(why, "keyslot %u: area encryption is not that of the segment", index);
-	if (!size_of(area, "offset", DATA_OFFSET_MAX, &place->offset) ||
-	    !size_of(area, "size", DATA_OFFSET_MAX, &place->size) || place->offset % ALIGNMENT ||
-	    place->size % ALIGNMENT || place->offset < 2 * header->copy_size ||
-	    place->size < (uint64_t)expect->key_size * STRIPES || place->offset + place->size > header->data_offset)
+	if (!size_of(area, "offset", LUKS_OFFSET_MAX, &place->offset) ||
+	    !size_of(area, "size", LUKS_OFFSET_MAX, &place->size) || place->offset % LUKS_ALIGNMENT ||
+	    place->size % LUKS_ALIGNMENT || place->offset < 2 * header->copy_size ||
+	    place->size < (uint64_t)expect->key_size * LUKS_STRIPES ||
+	    place->offset + place->size > header->data_offset)
 		return luks_refuse(why, "keyslot %u: area is misplaced or of the wrong size", index);
 	for (unsigned i = 0; i < LUKS_KEYSLOTS_MAX; i++)
-		if (header->keyslots & 1u << i && areas_overlap(place, &header->areas[i]))
+		if (header->keyslots & 1u << i && areas_overlap(place, &header->slots[i].area))
 			return luks_refuse(why, "keyslots %u and %u overlap", i, index);
 	header->keyslots |= 1u << index;
 	return 0;
@@ -273,50 +282,150 @@ static int check_keyslots(struct json_object *keyslots, const struct luks_expect
 	return header->keyslots ? 0 : luks_refuse(why, "no keyslot");
 }
 
-static int check_digest(struct json_object *digests, unsigned keyslots, char *why)
+static int check_digest(struct json_object *digests, struct luks_header *header, char *why)
 {
 	struct json_object *digest = member(digests, "0", json_type_object), *segments;
-	unsigned served;
-	int64_t n;
+	uint32_t served;
 
 	if (!digest || json_object_object_length(digests) != 1)
 		return luks_refuse(why, "not exactly one digest");
 	segments = member(digest, "segments", json_type_array);
 	if (!only_members(digest, " type keyslots segments hash iterations salt digest ") ||
-	    !is_text(digest, "type", "pbkdf2") || !is_hash(digest, "hash") || !is_base64(digest, "salt", SALT_MAX) ||
-	    !is_base64(digest, "digest", 64) ||
-	    !number_of(digest, "iterations", PBKDF2_ITERATIONS_MIN, PBKDF2_ITERATIONS_MAX, &n))
+	    !is_text(digest, "type", "pbkdf2") || !hash_of(digest, "hash", &header->digest.hash) ||
+	    !bytes_of(digest, "salt", LUKS_SALT_MAX, &header->digest.salt) ||
+	    !bytes_of(digest, "digest", LUKS_DIGEST_MAX, &header->digest_value) ||
+	    !number_of(digest, "iterations", LUKS_PBKDF2_MIN, LUKS_PBKDF2_MAX, &header->digest.cost))
 		return luks_refuse(why, "digest is of an unsupported type");
 	if (!segments || json_object_array_length(segments) != 1 ||
 	    !json_object_is_type(json_object_array_get_idx(segments, 0), json_type_string) ||
 	    strcmp(json_object_get_string(json_object_array_get_idx(segments, 0)), "0") != 0)
 		return luks_refuse(why, "digest does not cover the segment");
-	if (!keyslot_list(digest, keyslots, &served) || served != keyslots)
+	if (!keyslot_list(digest, header->keyslots, &served) || served != header->keyslots)
 		return luks_refuse(why, "digest does not cover the keyslots");
 	return 0;
 }
 
-/* Foreign tokens are ignored: they are only bytes to us, and libcryptsetup is built without token handlers. */
-static int check_tokens(struct json_object *tokens, unsigned keyslots, char *why)
+static int bytes_of_member(struct json_object *token, const char *name, uint8_t *ret, size_t room, size_t *ret_size)
 {
-	if (json_object_object_length(tokens) > LUKS_TOKENS_MAX)
-		return luks_refuse(why, "too many tokens");
-	json_object_object_foreach(tokens, key, token) {
-		const char *type = json_object_is_type(token, json_type_object) ? text_of(token, "type") : NULL;
-		unsigned served;
+	struct json_object *text;
 
-		if (number_of_key(key, LUKS_TOKENS_MAX) < 0 || !type || strlen(type) > 64 ||
-		    !keyslot_list(token, keyslots, &served))
-			return luks_refuse(why, "token \"%.16s\" is malformed", key);
+	if (!json_object_object_get_ex(token, name, &text))
+		return -ENOENT;
+	if (!json_object_is_type(text, json_type_string))
+		return -EBADMSG;
+	return base64_decode(json_object_get_string(text), (size_t)json_object_get_string_len(text), false, ret, room,
+			     ret_size);
+}
+
+/* Strict about their shape, and the TPM is strict about the rest. Creation data may lack. */
+static bool sealed_of_token(struct json_object *token, struct tpm_sealed *ret)
+{
+	int r;
+
+	if (bytes_of_member(token, LUKS_MEMBER_BLOB, ret->blob.bytes, sizeof(ret->blob.bytes), &ret->blob.size) < 0)
+		return false;
+	r = bytes_of_member(token, LUKS_MEMBER_CREATION, ret->creation.bytes, sizeof(ret->creation.bytes),
+			    &ret->creation.size);
+	return r == 0 || r == -ENOENT;
+}
+
+/* The PCRs that a token of systemd's form names; 0: none, or not in a way that is understood. */
+static uint32_t pcrs_of_token(struct json_object *token)
+{
+	struct json_object *list, *bank;
+	uint32_t pcrs = 0;
+
+	if (!json_object_object_get_ex(token, "tpm2-pcrs", &list) || !json_object_is_type(list, json_type_array) ||
+	    (json_object_object_get_ex(token, "tpm2-pcr-bank", &bank) &&
+	     (!json_object_is_type(bank, json_type_string) || strcmp(json_object_get_string(bank), "sha256") != 0)))
+		return 0;
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *item = json_object_array_get_idx(list, i);
+
+		if (!json_object_is_type(item, json_type_int) || json_object_get_int(item) < 0 ||
+		    json_object_get_int(item) > 23)
+			return 0;
+		pcrs |= 1u << json_object_get_int(item);
+	}
+	return pcrs;
+}
+
+/* The members that are read here are taken out; the rest is only kept. */
+static bool keep_rest(struct json_object *token, struct luks_header *header, struct luks_token *ret)
+{
+	const char *text;
+	size_t size;
+
+	json_object_object_del(token, "type");
+	json_object_object_del(token, "keyslots");
+	text = json_object_to_json_string_length(token, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE,
+						 &size);
+	if (!text || size > sizeof(header->texts) - header->texts_size)
+		return false;
+	ret->at = header->texts_size;
+	ret->size = (uint32_t)size;
+	memcpy(header->texts + ret->at, text, size);
+	header->texts_size += ret->size;
+	return true;
+}
+
+/* A word that JSON has as it is. */
+static bool is_plain(const char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~' || *text == '"' || *text == '\\')
+			return false;
+	return true;
+}
+
+static int check_token(struct json_object *token, const char *key, struct luks_header *header, char *why)
+{
+	const char *type = json_object_is_type(token, json_type_object) ? text_of(token, "type") : NULL;
+	int index = number_of_key(key, LUKS_TOKENS_MAX);
+	struct luks_token *ret = &header->tokens[index < 0 ? 0 : index];
+
+	if (index < 0 || !type || !*type || strlen(type) >= sizeof(ret->type) || !is_plain(type) ||
+	    !keyslot_list(token, header->keyslots, &ret->keyslots))
+		return luks_refuse(why, "token \"%.16s\" is malformed", key);
+	memcpy(ret->type, type, strlen(type) + 1);
+	ret->is_sealed = sealed_of_token(token, &ret->sealed);
+	if (!ret->is_sealed)
+		ret->sealed = (struct tpm_sealed){0};
+	ret->pcrs = pcrs_of_token(token);
+	return 0;
+}
+
+/* In the order of their numbers, whatever that of the text is. */
+static int keep_rests(struct json_object *tokens, struct luks_header *header, char *why)
+{
+	for (int i = 0; i < LUKS_TOKENS_MAX; i++) {
+		const char key[] = {(char)('0' + i), '\0'};
+		struct json_object *token = member(tokens, key, json_type_object);
+
+		if (token && !keep_rest(token, header, &header->tokens[i]))
+			return luks_refuse(why, "token \"%s\" is too large", key);
 	}
 	return 0;
 }
 
-/* Only flags that change the speed of dm-crypt; discards would show the host which blocks are free. */
-static bool flags_are_known(struct json_object *config)
+/* Foreign tokens are only bytes to us, and libcryptsetup is built without token handlers. */
+static int check_tokens(struct json_object *tokens, struct luks_header *header, char *why)
 {
-	static const char known[] = " no-read-workqueue no-write-workqueue same-cpu-crypt submit-from-crypt-cpus ";
+	if (json_object_object_length(tokens) > LUKS_TOKENS_MAX)
+		return luks_refuse(why, "too many tokens");
+	json_object_object_foreach(tokens, key, token) {
+		int r = check_token(token, key, header, why);
+
+		if (r < 0)
+			return r;
+	}
+	return keep_rests(tokens, header, why);
+}
+
+static bool flags_of(struct json_object *config, uint32_t *ret)
+{
 	struct json_object *flags;
+	uint32_t n;
 
 	if (!json_object_object_get_ex(config, "flags", &flags))
 		return true;
@@ -324,44 +433,43 @@ static bool flags_are_known(struct json_object *config)
 		return false;
 	for (size_t i = 0; i < json_object_array_length(flags); i++) {
 		struct json_object *flag = json_object_array_get_idx(flags, i);
-		char word[40];
-		int n = snprintf(word, sizeof(word), " %s ", json_object_get_string(flag));
 
-		if (!json_object_is_type(flag, json_type_string) || n <= 2 || (size_t)n >= sizeof(word) ||
-		    n != json_object_get_string_len(flag) + 2 || strchr(word + 1, ' ') != word + n - 1 ||
-		    !strstr(known, word))
+		if (!json_object_is_type(flag, json_type_string) ||
+		    (size_t)json_object_get_string_len(flag) != strlen(json_object_get_string(flag)) ||
+		    !word_of(json_object_get_string(flag), luks_flags, &n))
 			return false;
+		*ret |= 1u << n;
 	}
 	return true;
 }
 
-static int check_config(struct json_object *config, const struct luks_header *header, char *why)
+static int check_config(struct json_object *config, struct luks_header *header, char *why)
 {
-	uint64_t json_size, keyslots_size;
+	uint64_t json_size;
 
 	/* No requirements: reencryption announces itself there. */
-	if (!only_members(config, " json_size keyslots_size flags ") || !flags_are_known(config))
+	if (!only_members(config, " json_size keyslots_size flags ") || !flags_of(config, &header->flags))
 		return luks_refuse(why, "unknown flags or requirements");
 	if (!size_of(config, "json_size", LUKS_COPY_MAX, &json_size) ||
 	    json_size != header->copy_size - LUKS_BINARY_SIZE)
 		return luks_refuse(why, "metadata size is not that of the header");
-	if (!size_of(config, "keyslots_size", DATA_OFFSET_MAX, &keyslots_size) ||
-	    keyslots_size > header->data_offset - 2 * header->copy_size)
+	if (!size_of(config, "keyslots_size", LUKS_OFFSET_MAX, &header->keyslots_size) ||
+	    header->keyslots_size > header->data_offset - 2 * header->copy_size)
 		return luks_refuse(why, "keyslots area is too large");
 	return 0;
 }
 
-int luks_metadata_check(struct luks_header *header, const struct luks_expect *expect, uint64_t device_size,
-			char why[LUKS_WHY_MAX])
+int luks_metadata_check(struct json_object *json, struct luks_header *header, const struct luks_expect *expect,
+			uint64_t device_size, char why[LUKS_WHY_MAX])
 {
-	struct json_object *config = member(header->json, "config", json_type_object);
-	struct json_object *digests = member(header->json, "digests", json_type_object);
-	struct json_object *keyslots = member(header->json, "keyslots", json_type_object);
-	struct json_object *segments = member(header->json, "segments", json_type_object);
-	struct json_object *tokens = member(header->json, "tokens", json_type_object);
+	struct json_object *config = member(json, "config", json_type_object);
+	struct json_object *digests = member(json, "digests", json_type_object);
+	struct json_object *keyslots = member(json, "keyslots", json_type_object);
+	struct json_object *segments = member(json, "segments", json_type_object);
+	struct json_object *tokens = member(json, "tokens", json_type_object);
 	int r;
 
-	if (!config || !digests || !keyslots || !segments || !tokens || json_object_object_length(header->json) != 5)
+	if (!config || !digests || !keyslots || !segments || !tokens || json_object_object_length(json) != 5)
 		return luks_refuse(why, "metadata does not consist of the five known objects");
 	r = check_segment(segments, expect, device_size, header, why);
 	if (r == 0)
@@ -369,41 +477,8 @@ int luks_metadata_check(struct luks_header *header, const struct luks_expect *ex
 	if (r == 0)
 		r = check_keyslots(keyslots, expect, header, why);
 	if (r == 0)
-		r = check_digest(digests, header->keyslots, why);
+		r = check_digest(digests, header, why);
 	if (r == 0)
-		r = check_tokens(tokens, header->keyslots, why);
+		r = check_tokens(tokens, header, why);
 	return r;
-}
-
-struct json_object *luks_metadata_token(const struct luks_header *header, const char *type, int *ret_keyslot)
-{
-	struct json_object *tokens = member(header->json, "tokens", json_type_object);
-
-	json_object_object_foreach(tokens, key, token) {
-		struct json_object *list = member(token, "keyslots", json_type_array);
-
-		(void)key;
-		if (!is_text(token, "type", type) || !list || json_object_array_length(list) != 1)
-			continue;
-		*ret_keyslot = number_of_key(json_object_get_string(json_object_array_get_idx(list, 0)),
-					     LUKS_KEYSLOTS_MAX);
-		return token;
-	}
-	return NULL;
-}
-
-bool luks_metadata_names(const struct luks_header *header, int keyslot)
-{
-	struct json_object *tokens = member(header->json, "tokens", json_type_object);
-
-	json_object_object_foreach(tokens, key, token) {
-		struct json_object *list = member(token, "keyslots", json_type_array);
-
-		(void)key;
-		for (size_t i = 0; list && i < json_object_array_length(list); i++)
-			if (number_of_key(json_object_get_string(json_object_array_get_idx(list, i)),
-					  LUKS_KEYSLOTS_MAX) == keyslot)
-				return true;
-	}
-	return false;
 }

@@ -15,7 +15,7 @@
 #include <gantry/cleanup.h>
 
 #include "finish.h"
-#include "luksmetadata.h"
+#include "luksform.h"
 #include "stages/lib/report.h"
 
 #define ENROLL_WAIT_MS 30000	/* for a secret of the hub that a volume which is open already should also have */
@@ -42,7 +42,7 @@ static int has_keyslot(struct work *w, struct luks *luks, const struct key_sourc
 	char why[DISK_WHY_MAX];
 	int keyslot = -1, r;
 
-	if (!luks_metadata_token(luks_header_of(luks), source->token, &keyslot))
+	if (!luks_form_token(luks_header_of(luks), source->token, &keyslot))
 		return -ENOKEY;
 	if (source->cost == LUKS_COST_MUCH || strcmp(source->name, "hub") == 0)
 		return 0;
@@ -98,7 +98,7 @@ static void enroll_all(struct work *w, struct luks *luks, const struct key_sourc
 		char why[DISK_WHY_MAX] = "";
 		int r;
 
-		if (source == by && luks_metadata_names(luks_header_of(luks), opened))
+		if (source == by && luks_form_names(luks_header_of(luks), opened))
 			continue;
 		r = source == by ? 0 : has_keyslot(w, luks, source);
 		if (source == by)

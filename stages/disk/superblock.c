@@ -3,6 +3,9 @@
 #include "superblock.h"
 
 #include <errno.h>
+#include <stdbool.h>
+
+#include "reader.h"
 
 #define BLOCKS_LOW       0x04
 #define LOG_BLOCK_SIZE   0x18
@@ -34,5 +37,36 @@ int superblock_read(const uint8_t bytes[SUPERBLOCK_SIZE], struct superblock *ret
 	ret->clean = bytes[STATE] == STATE_VALID && bytes[STATE + 1] == 0 && !(incompat & INCOMPAT_RECOVER);
 	ret->block_size = (uint64_t)1024 << log_size;
 	ret->size = size;
+	return 0;
+}
+
+struct answer {
+	int32_t result;
+	struct superblock superblock;
+};
+
+static void read_bytes(int fd, const void *asked, void *ret)
+{
+	struct answer *answer = ret;
+
+	(void)fd;
+	answer->result = superblock_read(asked, &answer->superblock);
+}
+
+int superblock_ask(const uint8_t bytes[SUPERBLOCK_SIZE], struct superblock *ret)
+{
+	struct answer answer;
+	const struct superblock *s = &answer.superblock;
+	char why[READER_WHY_MAX];
+	int r = reader_ask(&(struct reader_task){read_bytes, -1, bytes, &answer, sizeof(answer)}, why);
+	bool sane;
+
+	if (r < 0)
+		return r == -EBADMSG ? -EUCLEAN : r;
+	sane = answer.result == 0 && s->clean <= 1 && s->block_size >= 1024 && s->block_size <= 65536 &&
+	       !(s->block_size & (s->block_size - 1)) && s->size && s->size % s->block_size == 0;
+	if (!sane)
+		return -EUCLEAN;
+	*ret = *s;
 	return 0;
 }

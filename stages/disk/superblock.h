@@ -6,19 +6,24 @@
 #ifndef STAGES_DISK_SUPERBLOCK_H
 #define STAGES_DISK_SUPERBLOCK_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #define SUPERBLOCK_AT   1024	/* offset on the device, bytes */
 #define SUPERBLOCK_SIZE 1024
 
 struct superblock {
-	bool clean;		/* unmounted in order, no error ever seen, no journal to replay */
+	uint32_t clean;		/* unmounted in order, no error ever seen, no journal to replay: 1 */
 	uint64_t block_size;	/* bytes: 1024 to 65536, a power of two */
 	uint64_t size;		/* bytes of the file system, whole blocks */
 };
 
-/* 0, or -EUCLEAN: not an ext4 superblock, or one with impossible sizes; *ret is untouched then. */
+/*
+ * In a child (reader.h), whose answer is checked. 0, or -EUCLEAN: not an ext4 superblock, or one with impossible sizes;
+ * *ret is untouched then.
+ */
+int superblock_ask(const uint8_t bytes[SUPERBLOCK_SIZE], struct superblock *ret);
+
+/* The same in this process. */
 int superblock_read(const uint8_t bytes[SUPERBLOCK_SIZE], struct superblock *ret);
 
 #endif

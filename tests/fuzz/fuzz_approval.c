@@ -4,7 +4,7 @@
  * for and says that it is signed; what is refused has a reason and changes nothing.
  */
 /* links: disk stages/lib init/lib */
-/* libs: json-c mbedtls */
+/* libs: json-c mbedtls libseccomp */
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,7 +3,8 @@
  * Any bytes as the superblock of the file system on the volume: what is taken has sizes that a file system can have, and
  * says no more than the bytes do. A reader of its own looks at the same fields.
  */
-/* links: stages/disk/superblock.c */
+/* links: disk stages/lib init/lib */
+/* libs: libseccomp */
 #include <errno.h>
 #include <string.h>
 

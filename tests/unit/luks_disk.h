@@ -8,6 +8,7 @@
 
 #include <mbedtls/sha256.h>
 
+#include "address_space.h"
 #include "stages/disk/luks.h"
 #include "test.h"
 

@@ -4,10 +4,11 @@
  * made-up copy of /sys.
  */
 /* links: disk stages/lib init/lib */
-/* libs: json-c mbedtls */
+/* libs: json-c mbedtls libseccomp */
 #define _GNU_SOURCE
 #include <sys/stat.h>
 
+#include "address_space.h"
 #include "stages/disk/approval.h"
 #include "test.h"
 

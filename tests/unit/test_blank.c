@@ -2,11 +2,15 @@
 /*
  * Which disks count as blank: zeros, and nothing that any of Debian's tools has written to. Disks are files here.
  */
-/* links: disk */
-/* libs: blkid */
+/* links: disk stages/lib init/lib */
+/* libs: blkid libseccomp */
+#define _GNU_SOURCE
+#include <blkid/blkid.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "address_space.h"
 #include "stages/disk/blank.h"
 #include "test.h"
 
@@ -130,6 +134,29 @@ TEST(backup_partition_table_alone_is_not_blank)
 {
 	is_not_blank_after("echo label: gpt | sfdisk -q $DISK && "
 			   "dd if=/dev/zero of=$DISK bs=1M count=1 conv=notrunc status=none", "");
+}
+
+/* A fault of libblkid that a disk's bytes bring about. */
+static bool is_faulty;
+
+int blkid_do_probe(blkid_probe probe)
+{
+	int (*real)(blkid_probe probe) = dlsym(RTLD_NEXT, "blkid_do_probe");
+
+	if (is_faulty)
+		syscall(SYS_tgkill, getpid(), getpid(), SIGKILL);
+	return real(probe);
+}
+
+TEST(disk_that_makes_libblkid_crash_is_not_blank_and_the_stage_lives)
+{
+	char why[BLANK_WHY_MAX] = "";
+	int fd = new_disk();
+
+	is_faulty = true;
+	CHECK_INT(blank_check(fd, DISK_SIZE, why), 0);
+	CHECK(strncmp(why, "its reader was ended by signal 9", 32) == 0);
+	remove_disk(fd);
 }
 
 TEST(disk_that_cannot_be_read_is_not_blank)

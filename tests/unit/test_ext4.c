@@ -3,11 +3,16 @@
  * Making and checking a file system with the real mke2fs and e2fsck, on files: what counts as clean, what is repaired,
  * and what is left to a person.
  */
-/* links: disk init/lib */
+/* links: disk init/lib stages/lib */
+/* libs: libseccomp */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <sched.h>
 #include <stdarg.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 
+#include "address_space.h"
 #include "stages/disk/ext4.h"
 #include "stages/lib/report.h"
 #include "test.h"
@@ -17,11 +22,21 @@
 static char path[64];
 static char why[EXT4_WHY_MAX];
 static unsigned events;
+static char seen[4096];	/* the programs' lines, without their names */
 
 void report_event(enum event_level level, const char *fmt, ...)
 {
+	va_list arguments;
+	char text[200];
+
 	(void)level;
-	(void)fmt;
+	va_start(arguments, fmt);
+	vsnprintf(text, sizeof(text), fmt, arguments);
+	va_end(arguments);
+	if (strchr(text, ' ')) {
+		strncat(seen, strchr(text, ' ') + 1, sizeof(seen) - strlen(seen) - 2);
+		strcat(seen, "\n");
+	}
 	events++;
 }
 
@@ -31,7 +46,8 @@ static void new_disk(void)
 
 	snprintf(path, sizeof(path), "/tmp/test-ext4-XXXXXX");
 	fd = mkstemp(path);
-	CHECK(fd >= 0 && ftruncate(fd, DISK_SIZE) == 0);
+	/* Of a device, the programs' user gets a node of its own. */
+	CHECK(fd >= 0 && ftruncate(fd, DISK_SIZE) == 0 && fchmod(fd, 0666) == 0);
 	close(fd);
 }
 
@@ -133,6 +149,89 @@ TEST(superblock_with_a_wrong_checksum_is_not_mounted)
 
 TEST(failure_to_make_one_tells_the_program_s_words)
 {
-	CHECK_INT(ext4_make("/tmp/no-such-folder/device", DISK_SIZE, "persistent", why), -EIO);
+	new_disk();
+	CHECK_INT(ext4_make(path, 3 * 4096, "persistent", why), -EIO);
 	CHECK(strncmp(why, "mke2fs exited with status 1: ", 29) == 0);
+	CHECK_INT(ext4_make("/tmp/no-such-folder/device", DISK_SIZE, "persistent", why), -EAGAIN);
+	CHECK_STR(why, "mke2fs: /tmp/no-such-folder/device: No such file or directory");
+	unlink(path);
+}
+
+/* ---- an attacker in place of e2fsck */
+
+/* What it tries, and what it prints of each: its name and its errno. */
+static const char attack[] =
+	"#define _GNU_SOURCE\n"
+	"#include <errno.h>\n#include <fcntl.h>\n#include <stdio.h>\n#include <sched.h>\n#include <signal.h>\n"
+	"#include <sys/ioctl.h>\n#include <sys/mount.h>\n#include <sys/ptrace.h>\n#include <sys/socket.h>\n"
+	"#include <sys/syscall.h>\n#include <unistd.h>\n#include <dirent.h>\n#include <linux/fs.h>\n"
+	"static void tell(const char *name, long r) { printf(\"%s %d\\n\", name, r < 0 ? errno : 0); }\n"
+	"int main(int argc, char **argv) {\n"
+	"	struct dirent *e; DIR *d = opendir(\"/proc/self/fd\"); int fds = 0, fd;\n"
+	"	while (d && (e = readdir(d))) fds++;\n"
+	"	printf(\"uid %d\\n\", getuid()); printf(\"proc %d\\n\", fds);\n"
+	"	for (fd = 0, fds = 0; fd < 1024; fd++) fds += fcntl(fd, F_GETFD) >= 0;\n"
+	"	printf(\"descriptors %d\\n\", fds);\n"
+	"	tell(\"tpm\", open(\"FOLDER/tpmrm0\", O_RDWR)); tell(\"disk\", open(\"FOLDER/sda\", O_RDONLY));\n"
+	"	tell(\"file\", open(\"FOLDER/secret\", O_RDONLY)); tell(\"passwd\", open(\"/etc/passwd\", O_RDONLY));\n"
+	"	tell(\"create\", open(\"FOLDER/new\", O_RDWR | O_CREAT, 0600)); tell(\"unlink\", unlink(\"FOLDER/secret\"));\n"
+	"	tell(\"unix\", socket(AF_UNIX, SOCK_STREAM, 0)); tell(\"inet\", socket(AF_INET, SOCK_STREAM, 0));\n"
+	"	tell(\"netlink\", socket(AF_NETLINK, SOCK_RAW, 0)); tell(\"kill\", kill(getppid(), 0));\n"
+	"	tell(\"fork\", syscall(SYS_fork)); tell(\"unshare\", unshare(CLONE_NEWUSER));\n"
+	"	tell(\"ptrace\", ptrace(PTRACE_ATTACH, getppid(), 0, 0)); tell(\"mount\", mount(0, \"/\", 0, MS_REMOUNT, 0));\n"
+	"	tell(\"exec\", execl(\"/bin/true\", \"true\", NULL));\n"
+	"	fd = open(argv[argc - 1], O_RDWR | O_EXCL); tell(\"volume\", fd);\n"
+	"	tell(\"discard\", ioctl(fd, BLKDISCARD, 0)); tell(\"flush\", ioctl(fd, BLKFLSBUF, 0));\n"
+	"	return 8; }\n";
+
+static void is_seen(const char *line)
+{
+	if (!strstr(seen, line))
+		FAIL("not told: %s; but:%s", line, seen);
+}
+
+/* In a mount namespace of its own; the nodes are open for all, so that only landlock refuses them. */
+static void replace_e2fsck(void)
+{
+	CHECK_INT(unshare(CLONE_NEWNS), 0);
+	CHECK_INT(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	CHECK_INT(system("set -e; PATH=$PATH:/sbin:/usr/sbin; f=$(mktemp -d); chmod 755 $f; mknod $f/tpmrm0 c 1 5; "
+			 "mknod $f/sda c 1 5; echo secret >$f/secret; chmod 666 $f/*; sed s,FOLDER,$f,g $ATTACK.c >$f/a.c; "
+			 "gcc -w -o $f/a $f/a.c; mount --bind $f/a /sbin/e2fsck; echo $f >$ATTACK"), 0);
+}
+
+TEST(e2fsck_that_the_volume_has_taken_over_reaches_the_volume_and_nothing_else)
+{
+	static const char *const refused[] = {"tpm", "disk", "file", "passwd", "create", "unlink", "exec"};
+	static const char *const not_called[] = {"unix", "inet", "netlink", "kill", "fork", "unshare", "ptrace", "mount",
+						 "discard", "flush"};
+	char source[80], line[64], name[72];
+	int fd;
+
+	if (geteuid() != 0)
+		SKIP("needs root");
+	make();
+	set_field("state", "0");
+	snprintf(name, sizeof(name), "%s.attack", path);
+	snprintf(source, sizeof(source), "%s.c", name);
+	setenv("ATTACK", name, 1);
+	fd = open(source, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	CHECK(fd >= 0 && write(fd, attack, sizeof(attack) - 1) == (ssize_t)sizeof(attack) - 1);
+	close(fd);
+	replace_e2fsck();
+	seen[0] = '\0';
+	CHECK(ext4_check(path, why) < 0);
+	CHECK_INT(system("rm -rf $(cat $ATTACK) $ATTACK $ATTACK.c"), 0);
+	unlink(path);
+	is_seen("uid 921\n");
+	is_seen("descriptors 4\n");
+	is_seen("volume 0\n");
+	for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++) {
+		snprintf(line, sizeof(line), "\n%s %d\n", refused[i], strcmp(refused[i], "unlink") ? EACCES : EPERM);
+		is_seen(line);
+	}
+	for (size_t i = 0; i < sizeof(not_called) / sizeof(*not_called); i++) {
+		snprintf(line, sizeof(line), "\n%s %d\n", not_called[i], EPERM);
+		is_seen(line);
+	}
 }

@@ -4,11 +4,14 @@
  * by its defaults opens too; a change that is cut off anywhere must leave a volume that opens.
  */
 /* links: disk stages/lib init/lib */
-/* libs: cryptsetup devmapper json-c mbedtls */
+/* libs: cryptsetup devmapper json-c mbedtls libseccomp */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <sys/syscall.h>
 
-#include "stages/disk/luksmetadata.h"
+#include <json-c/json.h>
+
+#include "stages/disk/luksform.h"
 #include "luks_disk.h"
 
 /* From a power cut on, nothing reaches this descriptor any more; its last write reaches it in part. */
@@ -132,9 +135,9 @@ TEST(token_of_the_header_is_found_with_its_keyslot)
 
 	format(fd);
 	CHECK_INT(luks_open(fd, path, DISK_SIZE, &luks, why), 1);
-	CHECK(luks_metadata_token(luks_header_of(luks), "gantry-tpm2", &keyslot) != NULL);
+	CHECK(luks_form_token(luks_header_of(luks), "gantry-tpm2", &keyslot) != NULL);
 	CHECK_INT(keyslot, 0);
-	CHECK(luks_metadata_token(luks_header_of(luks), "other", &keyslot) == NULL);
+	CHECK(luks_form_token(luks_header_of(luks), "other", &keyslot) == NULL);
 	luks_close(luks);
 	remove_disk(fd);
 }
@@ -187,8 +190,8 @@ TEST(keyslot_is_replaced_and_the_old_one_is_wiped)
 
 		CHECK_INT(luks_change(luks, &change, fd, why), 0);
 	}
-	CHECK(luks_metadata_token(luks_header_of(luks), "gantry-hub", &keyslot) != NULL);
-	CHECK(luks_metadata_names(luks_header_of(luks), keyslot));
+	CHECK(luks_form_token(luks_header_of(luks), "gantry-hub", &keyslot) != NULL);
+	CHECK(luks_form_names(luks_header_of(luks), keyslot));
 	luks_close(luks);
 	CHECK_INT(try_key(fd, "second"), 0);
 	CHECK_INT(try_key(fd, "third"), 0);
@@ -253,6 +256,48 @@ TEST(commit_that_is_cut_off_is_a_whole_volume_or_none)
 	}
 	CHECK_INT(try_key(fd, KEY), 0);
 	luks_close(luks);
+	remove_disk(fd);
+}
+
+TEST(token_of_another_program_is_kept_by_a_change_as_it_is)
+{
+	int fd = new_disk();
+
+	format(fd);
+	shell("printf '{\"type\":\"clevis\",\"keyslots\":[],\"jwe\":{\"a/b\":[1,2.50,-0,true,null,\"\\\\u00e9 \\\\\"\"]},\"n\":{}}' "
+	      ">$DISK.token && cryptsetup token import --token-id 5 --json-file $DISK.token $DISK && "
+	      "cryptsetup config --label 'a label' --subsystem sub $DISK && "
+	      "cryptsetup token export --token-id 5 $DISK >$DISK.before");
+	CHECK_INT(change_keyslot(fd, "{\"type\":\"gantry-hub\",\"keyslots\":[]}"), 0);
+	shell("cryptsetup token export --token-id 5 $DISK | cmp - $DISK.before && rm $DISK.before $DISK.token");
+	shell("cryptsetup luksDump $DISK | grep -q '^Label:.*a label$'");
+	shell("cryptsetup luksDump $DISK | grep -q '^Subsystem:.*sub$'");
+	CHECK_INT(try_key(fd, "second"), 0);
+	remove_disk(fd);
+}
+
+/* A fault of the JSON library that a disk's bytes bring about. */
+static bool is_faulty;
+
+struct json_object *json_tokener_parse_ex(struct json_tokener *tokener, const char *text, int size)
+{
+	struct json_object *(*real)(struct json_tokener *tokener, const char *text, int size) =
+		dlsym(RTLD_NEXT, "json_tokener_parse_ex");
+
+	if (is_faulty)
+		syscall(SYS_tgkill, getpid(), getpid(), SIGKILL);
+	return real(tokener, text, size);
+}
+
+TEST(header_that_makes_the_json_library_crash_is_refused_and_the_stage_lives)
+{
+	struct luks *luks = NULL;
+	int fd = new_disk();
+
+	format(fd);
+	is_faulty = true;
+	CHECK_INT(luks_open(fd, path, DISK_SIZE, &luks, why), -EBADMSG);
+	CHECK(strncmp(why, "its reader was ended by signal 9", 32) == 0);
 	remove_disk(fd);
 }
 

@@ -4,7 +4,7 @@
  * good one (with checksums made right again, as a hostile host would). Refusing must not change a byte.
  */
 /* links: disk stages/lib init/lib */
-/* libs: cryptsetup devmapper json-c mbedtls */
+/* libs: cryptsetup devmapper json-c mbedtls libseccomp */
 #define _GNU_SOURCE
 #include "stages/disk/luksheader.h"
 #include "stages/disk/luksmetadata.h"
