@@ -318,6 +318,7 @@ const struct keys hardening_keys = {(const struct key[]){
 	 IN_LIST(config, STRINGS, keep, n_keep)},
 	{.name = "extra", .type = KEY_STRINGS, .maximum = 64, .format = &path_format,
 	 IN_LIST(config, STRINGS, extra, n_extra)},
+	{.name = "writable", .type = KEY_STRINGS, .maximum = 64, .format = &path_format},
 	{0}}, check_hardening};
 
 static const struct keys log_keys = {(const struct key[]){
