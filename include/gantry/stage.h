@@ -42,6 +42,7 @@ enum option_names {
 	OPTION_NAMES_PROGRAM,	/* strings: the first is a program of the image */
 	OPTION_NAMES_FILE,	/* a file of the image */
 	OPTION_NAMES_MOUNT,	/* a mount point: what is below it comes only when the stage runs */
+	OPTION_NAMES_DIRECTORY,	/* a folder that the stage fills, or a service later */
 	OPTION_NAMES_RENDERED,	/* a file that the stage writes, and writes again when the configuration changes */
 };
 

@@ -41,6 +41,7 @@
 #include "init/lib/options.h"
 #include "init/lib/privilege.h"
 #include "init/lib/report.h"
+#include "init/lib/rootview.h"
 #include "init/show/logback.h"
 #include "init/show/logline.h"
 #include "logread.h"
@@ -317,9 +318,20 @@ static int load_identity(void)
 	return r < 0 ? fail("TLS key", strerror(-r)) : 0;
 }
 
+/* Where they are on a read-only root; what cannot be written then is reported by its own failure. */
+static void view(const char *path)
+{
+	static struct rootview taken = ROOTVIEW_NONE;
+
+	(void)rootview_take(&taken, path);
+}
+
 static int load(const char *argument)
 {
 	(void)argument;
+	view(options.password_file);
+	view(options.certificate);
+	view(options.key);
 	make_directories(options.password_file);
 	make_directories(options.certificate);
 	make_directories(options.key);
@@ -335,6 +347,7 @@ static int store_payload(const char *path, mode_t mode)
 
 	if (fstat(PAYLOAD_FD, &st) < 0)
 		return fail(path, strerror(errno));
+	view(path);
 	r = replace_file(path, mode, PAYLOAD_FD, (size_t)st.st_size);
 	return r < 0 ? fail(path, strerror(-r)) : 0;
 }

@@ -21,13 +21,7 @@
 #include "image.h"
 #include "keys.h"
 #include "netdaemon.h"
-
-static bool is_below(const char *path, const char *folder)
-{
-	size_t n = strlen(folder);
-
-	return !strncmp(path, folder, n) && path[n] == '/';
-}
+#include "writable.h"
 
 static const struct stage_option *options_of(struct json_object *stage)
 {
@@ -42,29 +36,6 @@ static size_t count(struct json_object *array)
 	return array ? json_object_array_length(array) : 0;
 }
 
-/* Is the path below a mount point of this stage? */
-static bool is_mounted(struct json_object *stage, const char *path)
-{
-	for (const struct stage_option *option = options_of(stage); option->name; option++) {
-		struct json_object *mount = key_member(key_member(stage, "options"), option->name);
-
-		if (option->names == OPTION_NAMES_MOUNT &&
-		    is_below(path, mount ? json_object_get_string(mount) : option->fallback))
-			return true;
-	}
-	return false;
-}
-
-static bool comes_later(const struct check *check, const char *path)
-{
-	struct json_object *stages = key_member(check->root, "stages");
-	bool later = is_below(path, "/run");
-
-	for (size_t i = 0; !later && i < count(stages); i++)
-		later = is_mounted(json_object_array_get_idx(stages, i), path);
-	return later;
-}
-
 static int check_file(struct check *check, const struct place *place, struct json_object *value, bool program)
 {
 	const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
@@ -73,7 +44,7 @@ static int check_file(struct check *check, const struct place *place, struct jso
 	char quoted[CHECK_QUOTED_MAX];
 	struct stat st;
 
-	if (!value || comes_later(check, path))
+	if (!value || writable_elsewhere(check->root, path))
 		return 0;
 	fd = (int)syscall(SYS_openat2, check->image_fd, path, &how, sizeof(how));
 	if (fd < 0 || fstat(fd, &st) < 0)

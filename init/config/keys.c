@@ -318,6 +318,7 @@ const struct keys hardening_keys = {(const struct key[]){
 	 IN_LIST(config, STRINGS, keep, n_keep)},
 	{.name = "extra", .type = KEY_STRINGS, .maximum = 64, .format = &path_format,
 	 IN_LIST(config, STRINGS, extra, n_extra)},
+	{.name = "writable", .type = KEY_STRINGS, .maximum = 64, .format = &path_format},
 	{0}}, check_hardening};
 
 static const struct keys log_keys = {(const struct key[]){
@@ -543,6 +544,8 @@ const struct keys service_keys = {(const struct key[]){
 	{.name = "no_new_privs", .type = KEY_BOOLEAN, .flags = KEY_PROGRAM | KEY_WRITTEN, .fallback = "true"},
 	{.name = "capabilities", .type = KEY_STRINGS, .flags = KEY_PROGRAM, .maximum = 64,
 	 .format = &capability_format},
+	{.name = "keep", .type = KEY_STRINGS, .flags = KEY_PROGRAM, .minimum = 1, .maximum = 32,
+	 .format = &path_format},
 	{.name = "private_tmp", .type = KEY_BOOLEAN, .flags = KEY_PROGRAM, .fallback = "false"},
 	{.name = "read_only", .type = KEY_STRINGS, .flags = KEY_PROGRAM, .minimum = 1, .maximum = 64,
 	 .format = &path_format},

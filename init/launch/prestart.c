@@ -24,6 +24,7 @@
 
 #include "init/lib/account.h"
 #include "init/lib/hex.h"
+#include "init/lib/rootview.h"
 #include "init/lib/words.h"
 #include "prestart.h"
 
@@ -345,7 +346,7 @@ static int read_step(struct json_object *object, struct step *step, char *reason
 	return 0;
 }
 
-static int run_step(struct json_object *object, char *reason, size_t size)
+static int run_step(struct json_object *object, struct rootview *view, char *reason, size_t size)
 {
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		struct step step = {.path = member(object, kinds[i].name), .from = member(object, "from"),
@@ -363,7 +364,9 @@ static int run_step(struct json_object *object, char *reason, size_t size)
 		r = read_step(object, &step, reason, size);
 		if (r < 0)
 			return r;
-		r = kinds[i].run(&step);
+		r = rootview_take(view, step.path);
+		if (r == 0)
+			r = kinds[i].run(&step);
 		if (r < 0)
 			snprintf(reason, size, "%s %s%s%s: %s", kinds[i].name, step.path,
 				 step.from ? " from " : "", step.from ? step.from : "",
@@ -377,12 +380,15 @@ static int run_step(struct json_object *object, char *reason, size_t size)
 int prestart_run(struct json_object *steps, char *reason, size_t size)
 {
 	size_t n = steps ? json_object_array_length(steps) : 0;
+	struct rootview view = ROOTVIEW_NONE;
+	int r = 0, left;
 
-	for (size_t i = 0; i < n; i++) {
-		int r = run_step(json_object_array_get_idx(steps, i), reason, size);
-
-		if (r < 0)
-			return r;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = run_step(json_object_array_get_idx(steps, i), &view, reason, size);
+	left = rootview_leave(&view);
+	if (r == 0 && left < 0) {
+		snprintf(reason, size, "leaving the mount namespace of before_start: %s", error_words(-left));
+		r = left;
 	}
-	return 0;
+	return r;
 }

@@ -122,6 +122,7 @@ struct config_node {
 	enum change_action change_action;
 	int change_signal;
 	int64_t log_max_bytes;		/* of one file; only with config.logs, like the next fields */
+	bool isolated;			/* root without SYS_ADMIN: init/launch/isolate.h */
 	unsigned log_files;
 	bool log_json, log_events;
 };
@@ -162,6 +163,11 @@ struct config {
 	bool limit_pids;
 	char **extra;			/* files below /.extra that do not hold the boot */
 	size_t n_extra;
+	char **writable;		/* folders of the root file system that stay writable, without "root" in keep */
+	size_t n_writable;
+	char **mounts;			/* mount points of stages */
+	size_t n_mounts;
+	bool root_given;		/* there is `hardening.writable` */
 	enum held_action held_action;
 	int64_t held_delay_ms;
 	int64_t shutdown_timeout_ms;	/* default: init/config/shutdown.h */

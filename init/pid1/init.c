@@ -52,6 +52,7 @@
 #include "init/process/forkserver.h"
 #include "init/process/image.h"
 #include "init/process/logpipe.h"
+#include "readonly.h"
 #include "requests.h"
 #include "shutdown.h"
 #include "signals.h"
@@ -363,6 +364,10 @@ _Noreturn void init_main(int argc, char **argv)
 	early_modules(MODULES_PATH);
 	if (own_machine)
 		harden("", config, HARDENING_LAST);
+	if (readonly_root(config, own_machine, error, sizeof(error)) < 0) {
+		snprintf(held, sizeof(held), "%s", error);
+		config = empty_config();
+	}
 	begin_plan(held[0] ? held : NULL);
 	turn();
 	loop_run(turn);

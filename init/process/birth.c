@@ -2,12 +2,12 @@
 /* Implements birth.h. Fails before the clone where possible, since the child can report only an exit status. */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -28,12 +28,40 @@
 #define LAST_SIGNAL 64
 
 static struct rlimit descriptors;
+static int binary_fd = -1;			/* the file that PID 1 itself runs */
 static void (*launch)(const char *service);	/* does not return */
+
+/*
+ * A path can be given to another file later, so the roles are executed from this descriptor. /proc is exact, but is not
+ * mounted yet when the kernel starts PID 1; the path that it executed is as good then, since nothing else has run.
+ */
+static int open_binary(void)
+{
+	const char *path = (const char *)getauxval(AT_EXECFN);
+	int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+
+	return fd >= 0 ? fd : open(path ? path : GANTRY_BINARY, O_PATH | O_CLOEXEC);
+}
 
 void birth_init(void (*with)(const char *service))
 {
 	launch = with;
 	getrlimit(RLIMIT_NOFILE, &descriptors);
+	binary_fd = open_binary();
+}
+
+void birth_close(unsigned first, unsigned last)
+{
+	unsigned kept = (unsigned)binary_fd;	/* if there is none: above all others */
+
+	if (kept < first || kept > last) {
+		syscall(SYS_close_range, first, last, 0);
+		return;
+	}
+	if (kept > first)
+		syscall(SYS_close_range, first, kept - 1, 0);
+	if (kept < last)
+		syscall(SYS_close_range, kept + 1, last, 0);
 }
 
 /* By system call, since libc refuses to change the signals it reserves. */
@@ -53,18 +81,7 @@ void birth_default_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Path of this binary; read at the first use, since /proc is mounted after the start. */
-static const char *self(void)
-{
-	static char path[PATH_MAX];
-	ssize_t n = path[0] ? 0 : readlink("/proc/self/exe", path, sizeof(path) - 1);
-
-	if (!path[0] && n <= 0)
-		return GANTRY_BINARY;
-	return path;
-}
-
-_Noreturn static void become(const struct birth *birth, const char *binary)
+_Noreturn static void become(const struct birth *birth)
 {
 	static char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
 	const char *argv[BIRTH_ARGS_MAX + 2] = {GANTRY_BINARY};
@@ -80,7 +97,7 @@ _Noreturn static void become(const struct birth *birth, const char *binary)
 		_exit(STAGE_AGAIN);
 	if (birth->payload_fd >= 0 && dup2(birth->payload_fd, 5) < 0)
 		_exit(STAGE_AGAIN);
-	syscall(SYS_close_range, birth->payload_fd >= 0 ? 6 : birth->options_fd >= 0 ? 5 : 4, ~0U, 0);
+	birth_close(birth->payload_fd >= 0 ? 6 : birth->options_fd >= 0 ? 5 : 4, ~0U);
 	if (birth->options_fd >= 0)
 		lseek(4, 0, SEEK_SET);
 	if (descriptors.rlim_max)
@@ -92,8 +109,8 @@ _Noreturn static void become(const struct birth *birth, const char *binary)
 		launch(birth->service);
 		_exit(STAGE_NEVER);
 	}
-	execve(binary, (char *const *)argv, environment);
-	dprintf(2, "cannot execute %s: %s\n", binary, strerror(errno));
+	syscall(SYS_execveat, binary_fd, "", argv, environment, AT_EMPTY_PATH);
+	dprintf(2, "cannot execute gantry's own file: %s\n", strerror(errno));
 	_exit(STAGE_NEVER);
 }
 
@@ -117,13 +134,12 @@ static pid_t clone_into(int cgroup_fd, uint64_t flags, uint64_t exit_signal)
 
 pid_t birth_clone(const struct birth *birth, bool for_parent)
 {
-	const char *binary = self();
 	pid_t pid;
 
 	/* With CLONE_PARENT the kernel takes the caller's own exit signal, SIGCHLD, and exit_signal must be 0. */
 	pid = clone_into(birth->cgroup_fd, CLONE_CLEAR_SIGHAND | (for_parent ? CLONE_PARENT : 0),
 			 for_parent ? 0 : SIGCHLD);
 	if (pid == 0)
-		become(birth, binary);
+		become(birth);
 	return pid < 0 ? -errno : pid;
 }

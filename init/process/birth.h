@@ -25,10 +25,14 @@ struct birth {
 };
 
 /*
- * Stores the current RLIMIT_NOFILE, which children get: call before PID 1 raises its own. `launch` executes the
- * program of a service (init/launch/launch.h).
+ * Stores the current RLIMIT_NOFILE, which children get: call before PID 1 raises its own. Opens the file that PID 1
+ * runs, before any other process exists: roles are executed from that descriptor, whatever its path leads to later.
+ * `launch` executes the program of a service (init/launch/launch.h).
  */
 void birth_init(void (*launch)(const char *service));
+
+/* Closes these descriptors, but not the one that roles are executed from. */
+void birth_close(unsigned first, unsigned last);
 
 /* Resets every signal to its default action, those that libc reserves included, and unblocks all. */
 void birth_default_signals(void);

@@ -100,7 +100,8 @@ _Noreturn static void serve(int fd)
 {
 	prctl(PR_SET_NAME, "forkserver");
 	birth_default_signals();
-	syscall(SYS_close_range, (unsigned)fd + 1, ~0U, 0);
+	birth_close(6, (unsigned)fd - 1);	/* 0 to 5 are reserved: init/pid1/init.c */
+	birth_close((unsigned)fd + 1, ~0U);
 	prepare();
 	for (;;) {
 		pid_t pid = serve_one(fd);

@@ -10,6 +10,7 @@
  *   probe show PATH...    prints each path with the first line of that file
  *   probe bomb PATH       forks until that fails, prints how often it did not, makes the file, then waits for SIGTERM
  *   probe clock SECONDS   sets the clock by that much
+ *   probe attack          tries what a broken service of uid 0 would: prints each and the error, then waits for SIGTERM
  *   probe say TEXT        prints TEXT, then waits for SIGTERM
  *   probe eat MIB         allocates and writes MIB of memory; prints a line per MiB
  *   probe feed MIB        does the same in a child; prints how the child ended, then waits for SIGTERM
@@ -20,11 +21,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -368,6 +371,35 @@ static int bomb(const char *path)
 	return 0;
 }
 
+static int open_for_writing(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 ? fd : close(fd);
+}
+
+static void say_try(const char *name, int r)
+{
+	printf("%s: %s\n", name, r < 0 ? strerror(errno) : "done");
+}
+
+static int attack(void)
+{
+	say_try("replace /init", rename("/bin/gantryctl", "/init"));
+	say_try("write /etc/passwd", open_for_writing("/etc/passwd"));
+	say_try("mkdir /etc/new", mkdir("/etc/new", 0755));
+	say_try("unlink /bin/gantryctl", unlink("/bin/gantryctl"));
+	say_try("mount over /etc", mount("tmpfs", "/etc", "tmpfs", 0, NULL));
+	say_try("remount /", mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND, NULL));
+	say_try("open /dev/tpmrm0", open_for_writing("/dev/tpmrm0"));
+	say_try("kill PID 1", kill(1, SIGSEGV));
+	say_try("write core_pattern", open_for_writing("/proc/sys/kernel/core_pattern"));
+	say_try("kill a cgroup", open_for_writing("/sys/fs/cgroup/gantry/attack/cgroup.kill"));
+	puts("that was all");
+	pause();
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -389,6 +421,8 @@ int main(int argc, char **argv)
 		return step_clock(atol(argv[2]));
 	if (argc == 3 && !strcmp(argv[1], "bomb"))
 		return bomb(argv[2]);
+	if (argc == 2 && !strcmp(argv[1], "attack"))
+		return attack();
 	if (argc == 3 && !strcmp(argv[1], "say")) {
 		puts(argv[2]);
 		pause();
@@ -396,6 +430,6 @@ int main(int argc, char **argv)
 	}
 	fprintf(stderr,
 		"usage: probe pcrs | tree DIR | links | queue LUN NAME [VALUE] | show PATH... | bomb PATH |\n"
-		"       clock SECONDS | say TEXT | eat MIB | feed MIB\n");
+		"       clock SECONDS | attack | say TEXT | eat MIB | feed MIB\n");
 	return 2;
 }

@@ -22,6 +22,7 @@
 #include <gantry/stage.h>
 
 #include "decodeview.h"
+#include "init/lib/rootview.h"
 #include "stages/lib/document.h"
 #include "stages/lib/file.h"
 #include "stages/lib/options.h"
@@ -374,6 +375,25 @@ static int run(struct stage_context *context)
 	return result;
 }
 
+/* With its rights gone it could write nowhere on a read-only root. */
+static int view_files(struct stage_context *context)
+{
+	static struct rootview view = ROOTVIEW_NONE;
+	size_t n;
+	struct json_object *list = option_array(context, "files", &n);
+
+	for (size_t i = 0; i < n; i++) {
+		const char *path = option_string_of(json_object_array_get_idx(list, i), "path", "/");
+		int r = rootview_take(&view, path);
+
+		if (r < 0) {
+			report_result("%s: making the root writable for this process failed: %s", path, strerror(-r));
+			return STAGE_AGAIN;
+		}
+	}
+	return STAGE_DONE;
+}
+
 static const struct stage_option file_options[] = {
 	{.name = "template", .type = OPTION_STRING, .required = true, .minimum = 1, .maximum = 255,
 	 .names = OPTION_NAMES_FILE},
@@ -411,5 +431,6 @@ const struct stage stage_render = {
 	.capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE,
 	.calls = STAGE_CALLS_FILES,
 	.paths = paths,
+	.prepare = view_files,
 	.run = run,
 };

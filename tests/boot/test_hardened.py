@@ -55,6 +55,23 @@ class Hardened(BootTest):
         self.assertEqual([event.text for event in guest.events if "hardening" in event.text], [])
         self.power_off(guest)
 
+    def test_a_service_of_uid_0_without_capabilities_changes_nothing_that_root_executes_or_reads(self):
+        def change(config):
+            small(config)
+            config["services"] = [{"name": "attack", "command": ["/bin/probe", "attack"], "capabilities": []}]
+
+        guest = self.boot(change=change)
+        guest.wait_for("attack", kind="message", text="^that was all", timeout=60)
+        said = dict(event.text.split(": ") for event in guest.events
+                    if event.source == "attack" and event.kind == "message" and ": " in event.text)
+        self.assertEqual(said.pop("mount over /etc"), "Operation not permitted")
+        self.assertEqual(said.pop("remount /"), "Operation not permitted")
+        self.assertEqual(said.pop("kill PID 1"), "Operation not permitted")
+        self.assertEqual(said.pop("open /dev/tpmrm0"), "No such file or directory")
+        self.assertIn("replace /init", said)
+        self.assertEqual(set(said.values()), {"Read-only file system"})
+        self.power_off(guest)
+
     def test_the_clock_has_a_floor_and_a_step_of_it_is_an_event(self):
         def change(config):
             small(config)

@@ -17,6 +17,8 @@ QUICK = {"min_s": 0.05, "max_s": 0.05, "burst": 0}
 
 
 class ForkServer(unittest.TestCase):
+    DESCRIPTORS = 9         # those reserved, its socket, /dev/null, and the file that it executes
+
     def wait_for_another(self, gantry, than=None):
         """It has its name only once it runs."""
         end = time.monotonic() + 20 * PATIENCE
@@ -33,7 +35,39 @@ class ForkServer(unittest.TestCase):
             pid = gantry.forkserver()
             with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
                 self.assertEqual(file.read(), "")
-            self.assertEqual(len(os.listdir(f"/proc/{pid}/fd")), 8)     # those reserved, its socket and /dev/null
+            self.assertEqual(len(os.listdir(f"/proc/{pid}/fd")), self.DESCRIPTORS)
+
+    def test_a_later_one_has_no_descriptor_of_pid_1_either(self):
+        with Pid1(boot(services=[service("app")])) as gantry:
+            gantry.wait("app", "ready")
+            pid = gantry.forkserver()
+            os.kill(pid, signal.SIGKILL)
+            pid = self.wait_for_another(gantry, than=pid)
+            self.assertEqual(gantry.ctl("restart", "app").returncode, 0)    # it opens /dev/null then
+            gantry.wait("app", "ready", count=2)
+            self.assertEqual(len(os.listdir(f"/proc/{pid}/fd")), self.DESCRIPTORS)
+
+    def test_roles_are_the_file_that_pid_1_runs_whatever_init_has_become(self):
+        """By the fork server, and by PID 1 without one."""
+        app = service("app", "touch /t/ready; exec sleep 1000", ready={"path": "/t/ready"}, enabled=False,
+                      when_ready=[{"path": "/t/ready", "mode": "0641"}])
+        foreign = "#!/bin/sh\nid -u > /t/executed\nexit 0\n"
+        with Pid1(boot(services=[service("first"), app]), files={"foreign": foreign}) as gantry:
+            gantry.wait("gantry", "booted")
+            ready = os.path.join(gantry.shared, "ready")
+            r = gantry.inside("sh", "-ec", "cp /init /opt/old; cp /t/foreign /init.new; chmod 755 /init.new; mv /init.new /init")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            for count in range(1, 3):
+                self.assertEqual(gantry.inside("/opt/old", "gantryctl", "start", "app").returncode, 0)
+                gantry.wait("app", "ready", count=count)
+                self.assertFalse(os.path.exists(os.path.join(gantry.shared, "executed")), "PID 1 executed the new file")
+                self.until(lambda: os.stat(ready).st_mode & 0o777 == 0o641)
+                self.assertEqual(gantry.inside("/opt/old", "gantryctl", "stop", "app").returncode, 0)
+                gantry.wait("app", "stopped", count=count)
+                os.remove(ready)
+                if count == 1:
+                    os.kill(self.wait_for_another(gantry), signal.SIGKILL)
+                    gantry.wait("gantry", "the fork server exited (signal 9)", kind="message")
 
     def test_killed_again_and_again_it_is_missed_by_nobody(self):
         again = service("again", "exit 1", required=False, restart=QUICK)
