@@ -51,12 +51,12 @@ static const struct sender_name *sender_name(int pid)
 	return &names[i];
 }
 
-static void take(int pid, const char *bytes, size_t size, int64_t now_ns)
+static void take(int pid, uid_t uid, const char *bytes, size_t size, int64_t now_ns)
 {
 	const struct sender_name *who = sender_name(pid);
 	static struct datagram d;
 
-	if (!sender_may(who->stranger ? SENDER_STRANGERS : who->name, now_ns))
+	if (!sender_may(who->stranger ? sender_of_stranger(uid) : who->name, now_ns))
 		return;
 	datagram_read(&d, bytes, size);
 	event_add(d.level, EVENT_MESSAGE, who->name, d.text, d.text_size, d.fields, d.fields_size);
@@ -77,7 +77,7 @@ static void receive(int most)
 		if (n < 0)
 			return;
 		removals += message.removed;
-		take(message.sender.pid, bytes, (size_t)n, now_ns);
+		take(message.sender.pid, message.sender.uid, bytes, (size_t)n, now_ns);
 	}
 }
 

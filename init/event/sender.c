@@ -4,6 +4,7 @@
  * if it goes on, there is one report a minute, with the exact number, so that the reports are no flood of their own.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "event.h"
@@ -12,8 +13,10 @@
 #include "quota.h"
 #include "sender.h"
 
-#define SAY_NS     1000000000
-#define SUM_FACTOR 8
+#define SAY_NS        1000000000
+#define SUM_FACTOR    8
+#define STRANGERS     "pid-*"	/* no stage or service can have such a name */
+#define STRANGERS_MAX 16U
 
 static struct bucket_limit limit, sum_limit;
 static const struct bucket_limit reports_limit = EVENT_DROP_REPORTS;
@@ -25,6 +28,14 @@ void sender_limit(int64_t per_s, int64_t burst)
 {
 	limit = (struct bucket_limit){.per_s = per_s, .burst = burst};
 	sum_limit = (struct bucket_limit){.per_s = per_s * SUM_FACTOR, .burst = burst * SUM_FACTOR};
+}
+
+const char *sender_of_stranger(uid_t uid)
+{
+	static char name[sizeof(STRANGERS) + 12];
+
+	snprintf(name, sizeof(name), STRANGERS "%u", uid == 0 ? STRANGERS_MAX : uid % STRANGERS_MAX);
+	return name;
 }
 
 static void say(const char *source, uint64_t *dropped, const char *why, int64_t per_s, const char *whose)
@@ -39,7 +50,7 @@ static void say(const char *source, uint64_t *dropped, const char *why, int64_t 
 
 static void say_row(const char *name, uint64_t dropped, uint64_t dropped_in_sum)
 {
-	bool strangers = strcmp(name, SENDER_STRANGERS) == 0;
+	bool strangers = strncmp(name, STRANGERS, strlen(STRANGERS)) == 0;
 	const char *source = strangers ? "gantry" : name;
 	const char *whose = strangers ? ", from processes of no stage or service" : "";
 

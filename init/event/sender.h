@@ -10,9 +10,14 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
-/* All processes that belong to no stage or service: one sender, for a process can have as many pids as it likes. */
-#define SENDER_STRANGERS "pid-*"
+/*
+ * The sender of a process that belongs to no stage or service: one for all processes of that user, for a process can
+ * have as many pids as it likes. Beside root's there are 16, which users share by their numbers, for there are as many
+ * uids as a process with the right to change its own likes. Valid until the next call.
+ */
+const char *sender_of_stranger(uid_t uid);
 
 /*
  * Sets the limit of every sender, in events; per_s 0, and before the first call: no limit. All together have eight
@@ -22,7 +27,7 @@ void sender_limit(int64_t per_s, int64_t burst);
 
 /*
  * True: this source may add one more event. False: it is counted as dropped. now_ns: CLOCK_BOOTTIME. The source is a
- * stage, a service, a part of Gantry's own or SENDER_STRANGERS.
+ * stage, a service, a part of Gantry's own or what sender_of_stranger() returned.
  */
 bool sender_may(const char *source, int64_t now_ns);
 

@@ -4,11 +4,15 @@
  * service-log its own network.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include <gantry/cleanup.h>
 
 #include "confine.h"
 #include "init/config/check.h"
@@ -76,6 +80,45 @@ int logconfine_calls(size_t address_space, const char **ret_what)
 	setrlimit(RLIMIT_AS, &(struct rlimit){address_space, address_space});
 	*ret_what = "restricting files with landlock failed";
 	r = logconfine_files(-1);
+	if (r < 0)
+		return r;
+	*ret_what = "installing the system call filter failed";
+	return restrict_calls(&calls);
+}
+
+static const int opener_calls[] = {
+	SCMP_SYS(brk), SCMP_SYS(close), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(fchmod), SCMP_SYS(fchown),
+	SCMP_SYS(fcntl), SCMP_SYS(fstat), SCMP_SYS(geteuid), SCMP_SYS(lseek), SCMP_SYS(madvise), SCMP_SYS(mkdir),
+	SCMP_SYS(mkdirat), SCMP_SYS(munmap), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(read), SCMP_SYS(readv),
+	SCMP_SYS(recvfrom), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(sendmsg),
+};
+
+int logconfine_opener(const char **ret_what)
+{
+	static const struct restriction calls = {.lists[0] = SYSFILTER_LIST(SCMP_ACT_ALLOW, opener_calls)};
+	const uint64_t kept = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER |
+			      UINT64_C(1) << CAP_FSETID;
+	_cleanup_(cleanup_close) int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(cleanup_close) int etc = open("/etc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct landlock_place places[] = {
+		{root, LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_MAKE_DIR},
+		{etc, LANDLOCK_ACCESS_FS_READ_FILE},
+	};
+	uint64_t permitted, effective;
+	int r = capabilities_get(&permitted, &effective);
+
+	*ret_what = "dropping the capabilities failed";
+	if (r == 0 && effective & UINT64_C(1) << CAP_SETPCAP)
+		r = capabilities_bound(kept);
+	if (r == 0)
+		r = privilege_no_new();
+	if (r == 0)
+		r = capabilities_keep(permitted & kept, false);
+	if (r < 0)
+		return r;
+	*ret_what = "restricting files with landlock failed";
+	r = landlock_restrict(&(struct landlock){.places = places, .n_places = 2, .scoped = true});
 	if (r < 0)
 		return r;
 	*ret_what = "installing the system call filter failed";

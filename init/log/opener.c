@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "file.h"
 #include "init/config/check.h"
 #include "init/config/format.h"
@@ -27,9 +28,12 @@ static int open_directory(const struct log_hello *hello)
 
 _Noreturn static void serve(const struct log_hello *hello, int socket)
 {
+	const char *what;
 	char byte;
 
 	prctl(PR_SET_NAME, "gantry-log-open");
+	if (logconfine_opener(&what) < 0)
+		_exit(1);
 	while (recv(socket, &byte, 1, 0) == 1) {
 		int fd = open_directory(hello);
 		int32_t result = fd < 0 ? fd : 0;

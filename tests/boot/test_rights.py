@@ -30,7 +30,6 @@ MAY_BE_MISSED = {
     "e2fsck": "runs to its end; unit/test_ext4",
     "snapshot-worker": "component/stages/test_snapshot_hostile",
     "await": "ends when the service is ready",
-    "gantry-log-open": "ends when the directory is open",
     "dhcpcd [BPF BOOTP]": "ends with the first lease; component/stages/test_stage_network",
     "stage exec": "this boot has none",
     "container-tidy": "this boot has no container",

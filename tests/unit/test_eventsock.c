@@ -179,6 +179,30 @@ TEST(a_flood_of_one_sender_is_dropped_and_another_is_still_heard)
 	CHECK_STR(line_of(wanted), "info other message: one word\n");
 }
 
+TEST(a_flood_of_one_user_without_a_service_leaves_another_user_his_say)
+{
+	if (geteuid() != 0)
+		SKIP("only root becomes another user");
+	start_connected();
+	node = NULL;
+	sender_limit(10, 100);
+	for (int i = 0; i < 300; i++) {
+		while (post("{\"message\":\"flood\"}", 19) < 0 && errno == EAGAIN)
+			loop_until_ms(NULL, 1);
+	}
+	loop_until_ms(NULL, 20);
+	CHECK(event_drops() > 100);
+	wanted = event_last() + 1;
+	if (fork() == 0) {
+		if (setresuid(65534, 65534, 65534) < 0)
+			_exit(1);
+		post("another user", 12);
+		_exit(0);
+	}
+	CHECK(events_come(wanted));
+	CHECK(strstr(line_of(wanted), "another user"));
+}
+
 TEST(what_is_in_the_queue_is_read_before_a_process_is_reaped)
 {
 	start_connected();

@@ -153,13 +153,33 @@ TEST(what_those_who_made_room_had_dropped_is_said_too)
 	CHECK_STR(line_of(1), "warning gantry message: 3 messages dropped: more than 10 a second, from several senders\n");
 }
 
-TEST(those_without_a_service_are_one_sender)
+TEST(those_without_a_service_are_one_sender_for_each_user)
 {
 	start(10, 5);
-	CHECK_INT(through(SENDER_STRANGERS, 8, loop_now_ns()), 5);
+	CHECK_INT(through(sender_of_stranger(1001), 8, loop_now_ns()), 5);
+	CHECK_INT(through(sender_of_stranger(1002), 4, loop_now_ns()), 4);
+	CHECK_INT(through(sender_of_stranger(0), 4, loop_now_ns()), 4);
+	CHECK_INT(through(sender_of_stranger(1008), 4, loop_now_ns()), 4);
 	CHECK(events_come(1));
 	CHECK_STR(line_of(1), "warning gantry message: 3 messages dropped: more than 10 a second, "
 		  "from processes of no stage or service\n");
+}
+
+TEST(a_thousand_uids_take_the_rows_of_sixteen_senders)
+{
+	char seen[1000][EVENT_SOURCE_MAX + 1];
+	size_t n = 0;
+
+	for (uid_t uid = 1; uid < 1000; uid++) {
+		const char *name = sender_of_stranger(uid);
+		size_t i = 0;
+
+		while (i < n && strcmp(seen[i], name) != 0)
+			i++;
+		if (i == n)
+			snprintf(seen[n++], sizeof(seen[0]), "%s", name);
+	}
+	CHECK_INT((int)n, 16);
 }
 
 static bool nine_reports(void)
