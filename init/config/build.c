@@ -14,6 +14,7 @@
 #include "fill.h"
 #include "hardening.h"
 #include "keys.h"
+#include "launch.h"
 
 #define PREPARE_MORE_MS 240000	/* beside the pull: podman's answers from its storage, each with a deadline */
 
@@ -105,9 +106,10 @@ static int build_json(struct pool *pool, struct config_node *node, struct json_o
 	return r;
 }
 
-static int build_service(struct pool *pool, struct config_node *node, struct json_object *object,
+static int build_service(struct config *config, struct config_node *node, struct json_object *object,
 			 struct json_object *root)
 {
+	struct pool *pool = &config->pool;
 	struct json_object *logs = key_member(root, "logs"), *watchdog = key_member(object, "watchdog");
 	struct json_object *probe = key_member(watchdog, "exec");
 	int r;
@@ -116,6 +118,9 @@ static int build_service(struct pool *pool, struct config_node *node, struct jso
 	node->log_max_bytes = (int64_t)key_number(logs, &logs_keys, "max_bytes");
 	node->log_files = (unsigned)key_number(logs, &logs_keys, "files");
 	r = fill_struct(pool, object, &service_keys, node);
+	node->isolated = !hardening_kept(config, HARDENING_SERVICES) && launch_isolates(object);
+	if (r == 0 && node->isolated && json_object_object_add(object, "isolated", json_object_new_boolean(true)) < 0)
+		r = -ENOMEM;
 	if (!node->enabled)	/* then only a request starts it */
 		node->enabled_if = NULL;
 	if (r == 0)
@@ -139,7 +144,7 @@ static int build_nodes(struct config *config, struct json_object *root)
 		struct config_node *node = &config->nodes[config->n_nodes++];
 		int r = i < n_stages
 			? build_stage(&config->pool, node, json_object_array_get_idx(stages, i))
-			: build_service(&config->pool, node, json_object_array_get_idx(services, i - n_stages), root);
+			: build_service(config, node, json_object_array_get_idx(services, i - n_stages), root);
 
 		if (r < 0)
 			return r;

@@ -32,7 +32,7 @@ const struct hardening hardening_table[] = {
 const char *const hardening_names[] = {
 	"lockdown", "ptrace", "io_uring", "sysrq", "kexec", "kernel_addresses", "bpf_jit", "protected_files",
 	"line_disciplines", "user_namespaces", "redirects", "router_advertisements", HARDENING_MODULES,
-	HARDENING_ROOT, HARDENING_PROC_MEM, HARDENING_PIDS, HARDENING_CLOCK, NULL};
+	HARDENING_ROOT, HARDENING_SERVICES, HARDENING_PROC_MEM, HARDENING_PIDS, HARDENING_CLOCK, NULL};
 
 bool hardening_kept(const struct config *config, const char *name)
 {

@@ -31,6 +31,7 @@ extern const char *const hardening_names[];
 #define HARDENING_MODULES  "modules"	/* its row comes last of all; the image's check asks for it, too */
 #define HARDENING_PROC_MEM "proc_mem"	/* a parameter of the kernel's command line, from the image builder */
 #define HARDENING_ROOT     "root"	/* init/pid1/readonly.h */
+#define HARDENING_SERVICES "services"	/* init/launch/isolate.h */
 #define HARDENING_PIDS     "pids"	/* init/process/cgroup.h */
 #define HARDENING_CLOCK    "clock"	/* init/pid1/clock.h */
 

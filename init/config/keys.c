@@ -544,6 +544,8 @@ const struct keys service_keys = {(const struct key[]){
 	{.name = "no_new_privs", .type = KEY_BOOLEAN, .flags = KEY_PROGRAM | KEY_WRITTEN, .fallback = "true"},
 	{.name = "capabilities", .type = KEY_STRINGS, .flags = KEY_PROGRAM, .maximum = 64,
 	 .format = &capability_format},
+	{.name = "keep", .type = KEY_STRINGS, .flags = KEY_PROGRAM, .minimum = 1, .maximum = 32,
+	 .format = &path_format},
 	{.name = "private_tmp", .type = KEY_BOOLEAN, .flags = KEY_PROGRAM, .fallback = "false"},
 	{.name = "read_only", .type = KEY_STRINGS, .flags = KEY_PROGRAM, .minimum = 1, .maximum = 64,
 	 .format = &path_format},

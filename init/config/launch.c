@@ -10,6 +10,8 @@
 
 #include <json-c/json.h>
 
+#include <gantry/control.h>
+
 #include "launch.h"
 
 #define NR_OPEN_DEFAULT 1048576	/* the kernel's own fs.nr_open */
@@ -130,6 +132,46 @@ static int check_limits(struct check *check, const struct place *place, struct j
 			  json_object_get_string(nofile), most);
 }
 
+bool launch_isolates(struct json_object *service)
+{
+	struct json_object *names = key_member(service, "capabilities"), *user = key_member(service, "user");
+
+	for (size_t i = 0; names && i < json_object_array_length(names); i++)
+		if (!strcmp(json_object_get_string(json_object_array_get_idx(names, i)), "SYS_ADMIN"))
+			return false;
+	return names && (!user || !strcmp(json_object_get_string(user), "root"));
+}
+
+static bool may_keep(const char *path)
+{
+	static const char *const folders[] = {"/dev", "/sys", "/proc/sys"};
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		if (is_below(path, folders[i]) && path[strlen(folders[i])])
+			return true;
+	return !strcmp(path, CONTROL_PATH);
+}
+
+static int check_keep(struct check *check, const struct place *place, struct json_object *object)
+{
+	const struct place list_at = {.up = place, .key = "keep"};
+	struct json_object *keep = key_member(object, "keep");
+	char quoted[CHECK_QUOTED_MAX];
+
+	if (keep && !launch_isolates(object))
+		return check_fail_member(check, place, "keep", "\"keep\" is of a service of root with a list of "
+					 "capabilities without SYS_ADMIN: from any other, nothing is taken");
+	for (size_t i = 0; keep && i < json_object_array_length(keep); i++) {
+		const struct place at = {.up = &list_at, .index = (uint32_t)i};
+		const char *path = json_object_get_string(json_object_array_get_idx(keep, i));
+
+		if (!may_keep(path))
+			return check_fail(check, &at, "%s is not below /dev, /sys or /proc/sys, and not " CONTROL_PATH,
+					  check_quote(quoted, path));
+	}
+	return 0;
+}
+
 int check_launch(struct check *check, const struct place *place, struct json_object *object)
 {
 	int r = check_private_tmp(check, place, object);
@@ -137,5 +179,7 @@ int check_launch(struct check *check, const struct place *place, struct json_obj
 	if (key_member(object, "when_ready") && key_member(key_member(object, "ready"), "exit"))
 		return check_fail_member(check, place, "when_ready",
 					 "\"when_ready\" cannot be combined with \"ready.exit\"");
+	if (r == 0)
+		r = check_keep(check, place, object);
 	return r < 0 ? r : check_limits(check, place, object);
 }

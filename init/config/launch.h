@@ -10,4 +10,10 @@
 int check_launch(struct check *check, const struct place *place, struct json_object *object);
 int check_step(struct check *check, const struct place *place, struct json_object *object);
 
+/*
+ * Is this a service of root whose list of capabilities lacks SYS_ADMIN? Then the machine is taken out of its view
+ * (init/launch/isolate.h).
+ */
+bool launch_isolates(struct json_object *service);
+
 #endif

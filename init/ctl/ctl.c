@@ -377,8 +377,13 @@ static int run_check(const struct command *command, int argc, char **argv)
 		fprintf(stderr, "%s\n", error);
 		return 1;
 	}
-	config_free(config);
 	printf("%s: ok\n", argv[1]);
+	for (size_t i = 0; i < config->n_nodes; i++)
+		if (config->nodes[i].isolated)
+			printf("  \"%s\" is root without SYS_ADMIN: but for \"keep\" it has no devices and no control "
+			       "socket, cannot write to /sys, /proc/sys and /run/gantry, and signals only its own "
+			       "processes\n", config->nodes[i].name);
+	config_free(config);
 	return 0;
 }
 

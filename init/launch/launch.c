@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -36,6 +37,7 @@
 #include "init/lib/report.h"
 #include "init/lib/words.h"
 #include "init/process/birth.h"
+#include "isolate.h"
 #include "launch.h"
 #include "prestart.h"
 #include "profile.h"
@@ -220,12 +222,19 @@ static uint64_t capabilities(struct json_object *names)
 static void confine(struct json_object *service, uint64_t kept)
 {
 	const char *profile = string(service, "seccomp");
+	bool isolated = json_object_get_boolean(key_member(service, "isolated"));	/* init/config/build.c */
 	char reason[400];
 	int r;
 
-	if (sandbox_mounts(json_object_get_boolean(key_member(service, "private_tmp")),
+	if (sandbox_mounts(isolated, json_object_get_boolean(key_member(service, "private_tmp")),
 			   key_member(service, "read_only"), reason, sizeof(reason)) < 0)
 		fail("%s", reason);
+	if (isolated && isolate_mounts(key_member(service, "keep"), kept & UINT64_C(1) << CAP_NET_ADMIN, reason,
+				       sizeof(reason)) < 0)
+		fail("%s", reason);
+	r = isolated ? isolate_signals() : 0;
+	if (r < 0)
+		fail("landlock: %s", error_words(-r));
 	r = kept == AS_USUAL ? 0 : capabilities_check(kept);
 	if (r == 0 && kept != AS_USUAL)
 		r = capabilities_bound(kept);

@@ -50,7 +50,19 @@ static int set_read_only(int fd)
 		? -errno : 0;
 }
 
-static int make_read_only(const char *path)
+int sandbox_clone(const char *path)
+{
+	int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path, TREE_CLONE | TREE_CLOEXEC | TREE_RECURSIVE);
+
+	return tree < 0 ? -errno : tree;
+}
+
+int sandbox_place(int tree, const char *path)
+{
+	return syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_F_EMPTY) < 0 ? -errno : 0;
+}
+
+int sandbox_read_only(const char *path)
 {
 	_cleanup_(cleanup_close) int place = open_place(path);
 	_cleanup_(cleanup_close) int tree = -1;
@@ -77,13 +89,13 @@ static int mount_failed(const char *what, const char *path, int r, char *reason,
 	return r;
 }
 
-int sandbox_mounts(bool private_tmp, struct json_object *read_only, char *reason, size_t size)
+int sandbox_mounts(bool own, bool private_tmp, struct json_object *read_only, char *reason, size_t size)
 {
 	static const char *const tmps[] = {"/tmp", "/var/tmp"};
 	size_t n = read_only ? json_object_array_length(read_only) : 0;
 	int r;
 
-	if (!private_tmp && !n)
+	if (!own && !private_tmp && !n)
 		return 0;
 	/* Slave: mounts made here stay here; an unmount outside is seen here, too, where it is propagated at all. */
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
@@ -95,7 +107,7 @@ int sandbox_mounts(bool private_tmp, struct json_object *read_only, char *reason
 	for (size_t i = 0; i < n; i++) {
 		const char *path = json_object_get_string(json_object_array_get_idx(read_only, i));
 
-		r = make_read_only(path);
+		r = sandbox_read_only(path);
 		if (r < 0)
 			return mount_failed("read_only", path, r, reason, size);
 	}

@@ -122,6 +122,7 @@ struct config_node {
 	enum change_action change_action;
 	int change_signal;
 	int64_t log_max_bytes;		/* of one file; only with config.logs, like the next fields */
+	bool isolated;			/* root without SYS_ADMIN: init/launch/isolate.h */
 	unsigned log_files;
 	bool log_json, log_events;
 };

@@ -86,3 +86,14 @@ int landlock_restrict(const struct landlock *with)
 		r = -errno;
 	return r;
 }
+
+int landlock_signals(void)
+{
+	const struct ruleset ruleset = {.scoped = SCOPE_SIGNAL};
+	_cleanup_(cleanup_close) int fd = -1;
+
+	if (landlock_version() < 6)
+		return 0;
+	fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, sizeof(ruleset), 0);
+	return fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) < 0 ? -errno : 0;
+}

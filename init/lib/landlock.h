@@ -34,6 +34,9 @@ struct landlock {
  */
 int landlock_restrict(const struct landlock *with);
 
+/* No signal to a process outside, and nothing else; from version 6 on. Needs no_new_privs or CAP_SYS_ADMIN. */
+int landlock_signals(void);
+
 /* The kernel's version of it, 0: it has none. */
 int landlock_version(void);
 

@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -451,6 +452,10 @@ static int attack(void)
 	say_try("unlink /bin/gantryctl", unlink("/bin/gantryctl"));
 	say_try("mount over /etc", mount("tmpfs", "/etc", "tmpfs", 0, NULL));
 	say_try("remount /", mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND, NULL));
+	say_try("open /dev/tpmrm0", open_for_writing("/dev/tpmrm0"));
+	say_try("kill PID 1", kill(1, SIGSEGV));
+	say_try("write core_pattern", open_for_writing("/proc/sys/kernel/core_pattern"));
+	say_try("kill a cgroup", open_for_writing("/sys/fs/cgroup/gantry/attack/cgroup.kill"));
 	puts("that was all");
 	pause();
 	return 0;

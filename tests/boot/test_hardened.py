@@ -55,7 +55,7 @@ class Hardened(BootTest):
         self.assertEqual([event.text for event in guest.events if "hardening" in event.text], [])
         self.power_off(guest)
 
-    def test_a_service_of_uid_0_without_capabilities_changes_no_file_that_root_executes_or_reads(self):
+    def test_a_service_of_uid_0_without_capabilities_changes_nothing_that_root_executes_or_reads(self):
         def change(config):
             small(config)
             config["services"] = [{"name": "attack", "command": ["/bin/probe", "attack"], "capabilities": []}]
@@ -66,6 +66,8 @@ class Hardened(BootTest):
                     if event.source == "attack" and event.kind == "message" and ": " in event.text)
         self.assertEqual(said.pop("mount over /etc"), "Operation not permitted")
         self.assertEqual(said.pop("remount /"), "Operation not permitted")
+        self.assertEqual(said.pop("kill PID 1"), "Operation not permitted")
+        self.assertEqual(said.pop("open /dev/tpmrm0"), "No such file or directory")
         self.assertIn("replace /init", said)
         self.assertEqual(set(said.values()), {"Read-only file system"})
         self.power_off(guest)

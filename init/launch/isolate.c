@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Implements isolate.h. Devices are bind mounts on a small tmpfs with `nodev`, so that a device that the service makes
+ * there is none. What is kept is cloned first, since the mounts made here hide it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include <gantry/control.h>
+
+#include "init/lib/landlock.h"
+#include "init/lib/words.h"
+#include "isolate.h"
+#include "sandbox.h"
+
+#define KEPT_MAX 80
+
+/* What any program may use. */
+static const char *const devices[] = {
+	"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/pts", "/dev/shm",
+	"/dev/mqueue", "/dev/hugepages", "/dev/log",
+};
+
+static const char *const links[][2] = {
+	{"/proc/self/fd", "/dev/fd"}, {"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"},
+	{"/proc/self/fd/2", "/dev/stderr"}, {"pts/ptmx", "/dev/ptmx"},
+};
+
+/* The kernel's own files. A kernel may lack some. */
+static const char *const settings[] = {
+	"/sys", "/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi",
+	"/proc/mtrr",
+};
+
+static struct kept {
+	const char *path;
+	int tree;
+} kept[KEPT_MAX];
+static size_t n_kept;
+
+static int keep_one(const char *path)
+{
+	int tree = sandbox_clone(path);
+
+	if (tree == -ENOENT || tree == -ENOTDIR || tree == -ENXIO)
+		return 0;
+	if (tree < 0)
+		return tree;
+	if (n_kept == KEPT_MAX)
+		return -E2BIG;
+	kept[n_kept++] = (struct kept){path, tree};
+	return 0;
+}
+
+/* In the new /dev, the place to mount it at; elsewhere it is there. */
+static int make_place(const struct kept *one)
+{
+	char part[PATH_MAX];
+	struct stat st;
+	int fd;
+
+	if (strncmp(one->path, "/dev/", 5))
+		return 0;
+	if (fstat(one->tree, &st) < 0)
+		return -errno;
+	snprintf(part, sizeof(part), "%s", one->path);
+	for (char *at = strchr(part + 5, '/'); at; at = strchr(at + 1, '/')) {
+		*at = '\0';
+		if (mkdir(part, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		*at = '/';
+	}
+	if (S_ISDIR(st.st_mode))
+		return mkdir(part, 0755) < 0 && errno != EEXIST ? -errno : 0;
+	fd = open(part, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+static int put_back(const struct kept *one)
+{
+	int r = make_place(one);
+
+	if (r == 0)
+		r = sandbox_place(one->tree, one->path);
+	close(one->tree);
+	return r;
+}
+
+static int new_dev(void)
+{
+	if (mount("dev", "/dev", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=1m,nr_inodes=1k") < 0)
+		return -errno;
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+		if (symlink(links[i][0], links[i][1]) < 0)
+			return -errno;
+	return 0;
+}
+
+/* Sockets in it can be connected to, but for the one whose peer PID 1 takes for the operator if it is uid 0. */
+static int close_sockets(bool control)
+{
+	int r = sandbox_read_only("/run/gantry");
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (control || access(CONTROL_PATH, F_OK) < 0)
+		return 0;
+	return mount("/dev/null", CONTROL_PATH, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
+}
+
+static int failed(const char *path, int r, char *reason, size_t size)
+{
+	snprintf(reason, size, "taking the machine away from a root without SYS_ADMIN: %s: %s", path, error_words(-r));
+	return r;
+}
+
+/* The default devices, and what boot.json names. */
+static int keep_all(struct json_object *keep, bool net, bool *ret_control, char *reason, size_t size)
+{
+	size_t n = keep ? json_object_array_length(keep) : 0;
+	const char *path = "/proc/sys/net";
+	int r = net ? keep_one(path) : 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(devices) / sizeof(devices[0]); i++)
+		r = keep_one(path = devices[i]);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		path = json_object_get_string(json_object_array_get_idx(keep, i));
+		if (!strcmp(path, CONTROL_PATH))
+			*ret_control = true;
+		else
+			r = keep_one(path);
+	}
+	return r < 0 ? failed(path, r, reason, size) : 0;
+}
+
+int isolate_mounts(struct json_object *keep, bool net, char *reason, size_t size)
+{
+	bool control = false;
+	int r = keep_all(keep, net, &control, reason, size);
+
+	if (r < 0)
+		return r;
+	r = new_dev();
+	if (r < 0)
+		return failed("/dev", r, reason, size);
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+		r = sandbox_read_only(settings[i]);
+		if (r < 0 && r != -ENOENT)
+			return failed(settings[i], r, reason, size);
+	}
+	for (size_t i = 0; i < n_kept; i++) {
+		r = put_back(&kept[i]);
+		if (r < 0)
+			return failed(kept[i].path, r, reason, size);
+	}
+	r = close_sockets(control);
+	return r < 0 ? failed("/run/gantry", r, reason, size) : 0;
+}
+
+int isolate_signals(void)
+{
+	return landlock_signals();
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A service of root without CAP_SYS_ADMIN: nearly all that belongs to the machine belongs to uid 0, too, and needs no
+ * capability: the disks and the TPM in /dev, settings of the kernel, cgroup.kill of others, PID 1's sockets. So it is
+ * taken out of the service's view, but for what boot.json's `keep` names.
+ */
+#ifndef INIT_LAUNCH_ISOLATE_H
+#define INIT_LAUNCH_ISOLATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct json_object;
+
+/*
+ * In a mount namespace of its own, as root. keep: an array of paths, may be NULL; one that is not there is nothing.
+ * net: the kernel's network settings stay writable. 0, or negative errno with the reason.
+ */
+int isolate_mounts(struct json_object *keep, bool net, char *reason, size_t size);
+
+/* No signal to a process that it did not start. Needs CAP_SYS_ADMIN or no_new_privs. 0 or negative errno. */
+int isolate_signals(void);
+
+#endif
