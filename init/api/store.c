@@ -35,11 +35,9 @@
 #include "bootlog.h"
 #include "identity.h"
 #include "init/config/format.h"
-#include "init/lib/account.h"
 #include "init/lib/member.h"
 #include "init/lib/memfd.h"
 #include "init/lib/options.h"
-#include "init/lib/privilege.h"
 #include "init/lib/report.h"
 #include "init/lib/rootview.h"
 #include "init/show/logback.h"
@@ -47,6 +45,7 @@
 #include "logread.h"
 #include "options.h"
 #include "password.h"
+#include "storerights.h"
 
 #define PAYLOAD_FD      5
 #define LOG_OPTIONS_MAX 65536
@@ -318,23 +317,29 @@ static int load_identity(void)
 	return r < 0 ? fail("TLS key", strerror(-r)) : 0;
 }
 
-/* Where they are on a read-only root; what cannot be written then is reported by its own failure. */
-static void view(const char *path)
+/* Only in the folders of these, which with `make` may be new. The root may be read-only for all others. */
+static int may_write(const char *const *paths, size_t n, bool make)
 {
-	static struct rootview taken = ROOTVIEW_NONE;
+	static struct rootview view = ROOTVIEW_NONE;
+	const char *what = "making the root file system writable for this process";
+	int r = 0;
 
-	(void)rootview_take(&taken, path);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = rootview_take(&view, paths[i]);
+	for (size_t i = 0; r == 0 && make && i < n; i++)
+		make_directories(paths[i]);
+	if (r == 0)
+		r = store_may_write(paths, n, make ? options.hosts_file : "", &what);
+	return r < 0 ? fail(what, strerror(-r)) : 0;
 }
 
 static int load(const char *argument)
 {
+	const char *const paths[] = {options.password_file, options.certificate, options.key};
+
 	(void)argument;
-	view(options.password_file);
-	view(options.certificate);
-	view(options.key);
-	make_directories(options.password_file);
-	make_directories(options.certificate);
-	make_directories(options.key);
+	if (may_write(paths, sizeof(paths) / sizeof(*paths), true) != 0)
+		return 1;
 	return (options.password_file[0] ? load_password() : 0) | (options.certificate[0] ? load_identity() : 0);
 }
 
@@ -347,7 +352,8 @@ static int store_payload(const char *path, mode_t mode)
 
 	if (fstat(PAYLOAD_FD, &st) < 0)
 		return fail(path, strerror(errno));
-	view(path);
+	if (may_write(&path, 1, false) != 0)
+		return 1;
 	r = replace_file(path, mode, PAYLOAD_FD, (size_t)st.st_size);
 	return r < 0 ? fail(path, strerror(-r)) : 0;
 }
@@ -382,19 +388,6 @@ static const char *log_directory(void)
 	return options_json(LOG_OPTIONS_MAX, &log) < 0 ? NULL : json_object_get_string(key_member(log, "directory"));
 }
 
-/* Drops root before reading, since a log on a disk is untrusted input. */
-static int drop_root(void)
-{
-	uid_t uid;
-	gid_t gid;
-	int r = account_user("/etc/passwd", API_USER, &uid, &gid);
-
-	if (r < 0)
-		return r;
-	r = privilege_user(uid, gid, NULL, 0);
-	return r < 0 ? r : privilege_no_new();
-}
-
 static int open_log(int directory, const char *name)
 {
 	return openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -408,11 +401,11 @@ static int no_such_boot(void)
 
 static int read_log(void)
 {
-	struct bootlog_request what;
+	struct bootlog_request request;
 	char boot_id[LOG_BOOT_ID_MAX];
-	struct logread l = {.boot_id = boot_id, .filter = &what.filter, .before = (char[]){BOOTLOG_FOUND, 0}};
+	struct logread l = {.boot_id = boot_id, .filter = &request.filter, .before = (char[]){BOOTLOG_FOUND, 0}};
 	_cleanup_(cleanup_close) int directory = -1;
-	const char *path = log_directory();
+	const char *path = log_directory(), *what;
 	int64_t r;
 
 	directory = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
@@ -422,12 +415,13 @@ static int read_log(void)
 	l.older = open_log(directory, LOG_OLD_NAME);
 	l.kept = open_log(directory, LOG_KEPT_NAME);
 	log_boot_id(boot_id);
-	r = drop_root();
+	r = store_only_reads(&what);
 	if (r < 0)
-		return fail(API_USER, strerror((int)-r));
-	if (recv(PAYLOAD_FD, &what, sizeof(what), MSG_WAITALL) != sizeof(what) || !filter_valid(&what.filter))
+		return fail(what, strerror((int)-r));
+	if (recv(PAYLOAD_FD, &request, sizeof(request), MSG_WAITALL) != sizeof(request) ||
+	    !filter_valid(&request.filter))
 		return fail("request", "malformed");
-	l.json = what.json;
+	l.json = request.json;
 	r = logread(&l, PAYLOAD_FD);
 	if (r == -ENOENT)
 		return no_such_boot();
@@ -450,7 +444,7 @@ static int read_service_log(const char *name)
 	if (r == -ENOENT)
 		return no_such_boot();
 	if (r == 0)
-		r = drop_root();
+		r = store_only_reads(&path);
 	if (r < 0)
 		return fail(path, strerror(-r));
 	if (recv(PAYLOAD_FD, &lines, sizeof(lines), MSG_WAITALL) != sizeof(lines) || lines > LOGBACK_LINES_MAX)

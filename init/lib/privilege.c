@@ -90,3 +90,15 @@ int capabilities_keep(uint64_t kept, bool ambient)
 			return -errno;
 	return 0;
 }
+
+int privilege_bound(uint64_t kept)
+{
+	uint64_t permitted, effective;
+	int r = capabilities_get(&permitted, &effective);
+
+	if (r == 0 && has(effective, CAP_SETPCAP))
+		r = capabilities_bound(kept);
+	if (r == 0)
+		r = privilege_no_new();
+	return r < 0 ? r : capabilities_keep(permitted & kept, false);
+}

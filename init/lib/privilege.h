@@ -28,6 +28,12 @@ int capabilities_check(uint64_t wanted);
 int capabilities_bound(uint64_t kept);
 
 /*
+ * For a role of root that executes nothing: it has these at most, gains no others, and no new privileges. A caller
+ * without CAP_SETPCAP keeps its bounding set, which gives nothing back then.
+ */
+int privilege_bound(uint64_t kept);
+
+/*
  * Exactly these are permitted and effective. With `ambient`, a program that is executed gets them, too, whatever its
  * user; else root gets those of the bounding set, and another user none.
  */

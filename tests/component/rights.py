@@ -62,6 +62,14 @@ def names(cell):
     return re.findall(r'`([^`/]*)`', cell) + (['PID 1'] if 'PID 1' in cell else [])
 
 
+def either(one, other):
+    """A process with two rows: it may have what either says, since its name does not tell which one is its own."""
+    def both(a, b):
+        return ANY if ANY in (a, b) else a | b
+    return one._replace(users=both(one.users, other.users), capabilities=both(one.capabilities, other.capabilities),
+                        filters=min(one.filters, other.filters), group=one.group or other.group)
+
+
 def specification(text=None):
     """(rows by name, kinds by name: lists of patterns)."""
     text = text or page()
@@ -77,8 +85,9 @@ def specification(text=None):
     rows = {}
     for cell, user, capabilities, calls, *_ in table(text, '| process | user | capabilities | filter |'):
         for name in names(cell):
-            rows[name] = Row(name, users(user), numbers(capabilities), 0 if 'none' in calls else 1, 'group' in user, '*',
-                             held.get(name, frozenset()))
+            row = Row(name, users(user), numbers(capabilities), 0 if 'none' in calls else 1, 'group' in user, '*',
+                      held.get(name, frozenset()))
+            rows[name] = either(rows[name], row) if name in rows else row
     for cell, user, capabilities, filters, root in table(text, '| process | user | capabilities | filters | root |'):
         for name in names(cell):
             rows[name] = Row(name, users(user), numbers(capabilities), int(filters), False, root.strip('`'),
