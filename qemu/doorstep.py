@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A machine saved at init's doorstep: the kernel has started and has unpacked the standard image, and qemu/guest/doorstep.c
-waits for what a machine has of its own: the rest of its initramfs, its time, random numbers. A machine that goes on from there
-has its own disks and its own TPM, and saves the seconds of an emulated kernel's start, which are the same each time.
+"""A machine saved at init's doorstep: the kernel has started, has unpacked the standard image and loaded its modules, and
+qemu/guest/doorstep.c waits for what a machine has of its own: the rest of its initramfs, its time, random numbers. A machine
+that goes on from there has its own disks and its own TPM, and saves the seconds of an emulated kernel's start, which are the
+same each time.
 
 One machine is saved for each shape (memory, processors, devices, command line) and image, by the first that asks for it."""
 

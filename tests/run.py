@@ -9,8 +9,8 @@ program and each Python test method runs in a process and a session of its own, 
 killed, and a test that hangs is one failed test.
 
 Tests that need the machine to themselves (`alone`) come first, one after the other. All others run beside one another: those that
-load the machine (boots, programs, some components) have two places, the longest first; the other components, which mostly wait
-for something, have one more place, and those that only wait (`waits_s`) two.
+load the machine (boots, programs, some components) have a place for each processor and one more, for the moments in which a
+machine waits; the other components, which mostly wait for something, have one place, and those that only wait (`waits_s`) two.
 
 A program that does not build, a module that cannot be imported and a program without a test count as failed. A failed test
 prints its output. """
@@ -268,7 +268,7 @@ def run_all(jobs, at_once, report):
 
     places = [(heavy, light)] * at_once
     if at_once > 1:
-        places += [(light,), *[(waiting,)] * PLACES_TO_WAIT]
+        places += [(heavy, light), (light,), *[(waiting,)] * PLACES_TO_WAIT]
     with concurrent.futures.ThreadPoolExecutor(len(places)) as executor:
         for future in [executor.submit(place, *queues) for queues in places]:
             future.result()

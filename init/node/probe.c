@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "init/lib/loop.h"
+#include "init/lib/words.h"
 #include "init/process/cgroup.h"
 #include "probe.h"
 #include "task.h"
@@ -113,7 +114,7 @@ static void ended(struct task *task, const struct process_exit *how)
 	if (task->late)
 		snprintf(why, sizeof(why), "timed out after %g s", (double)timeout_ms(probe) / 1000);
 	else if (how->status < 0)
-		snprintf(why, sizeof(why), "killed by signal %d", how->signal);
+		snprintf(why, sizeof(why), "killed by %s", signal_words(how->signal));
 	else
 		snprintf(why, sizeof(why), "exit status %d%s%.100s", how->status, own[0] ? ": " : "", own);
 	failed(probe, why);

@@ -14,6 +14,7 @@
 #include "init/lib/hex.h"
 #include "init/lib/loop.h"
 #include "init/lib/memfd.h"
+#include "init/lib/words.h"
 #include "init/plan/refresh.h"
 #include "refresh-run.h"
 #include "tpm-owner.h"
@@ -266,7 +267,7 @@ static void step_ended(struct task *task, const struct process_exit *how)
 	if (how->reason && *how->reason)
 		snprintf(reason, sizeof(reason), "%s", how->reason);
 	else if (how->status < 0)
-		snprintf(reason, sizeof(reason), "killed by signal %d", how->signal);
+		snprintf(reason, sizeof(reason), "killed by %s", signal_words(how->signal));
 	else
 		snprintf(reason, sizeof(reason), "exit status %d", how->status);
 	input.reason = reason;

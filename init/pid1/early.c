@@ -194,6 +194,23 @@ void early_sysctls(const struct config_pair *sysctls, size_t n)
 
 /* ---- modules -------------------------------------------------------------------------------------------------- */
 
+/* Whether the kernel has the module already: it would verify the file's signature before it says so. */
+static bool is_loaded(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char name[64], state_path[128], state[8] = "";
+	_cleanup_(cleanup_close) int fd = -1;
+
+	snprintf(name, sizeof(name), "%s", slash ? slash + 1 : path);
+	name[strcspn(name, ".")] = '\0';
+	for (char *c = name; *c; c++)
+		if (*c == '-')
+			*c = '_';
+	snprintf(state_path, sizeof(state_path), "/sys/module/%s/initstate", name);
+	fd = open(state_path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && read(fd, state, sizeof(state) - 1) > 0 && !strcmp(state, "live\n");
+}
+
 static int load_module(const char *path)
 {
 	_cleanup_(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -202,6 +219,8 @@ static int load_module(const char *path)
 
 	if (fd < 0)
 		return -errno;
+	if (is_loaded(path))
+		return 0;
 	if (syscall(SYS_finit_module, fd, "", flags) == 0 || errno == EEXIST)
 		return 0;
 	return errno == ENOENT ? -UNKNOWN_SYMBOL : -errno;

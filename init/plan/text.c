@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Implements text.h. */
-#include <signal.h>
 #include <stdio.h>
 
+#include "init/lib/words.h"
 #include "node.h"
 #include "text.h"
 
@@ -19,26 +19,9 @@ const char *boot_state_name(enum boot_state state)
 	return state < BOOT_STATE_MAX ? boot_states[state] : "?";
 }
 
-static const char *signal_word(int sig)
-{
-	switch (sig) {
-	case SIGKILL: return "SIGKILL";
-	case SIGTERM: return "SIGTERM";
-	case SIGSEGV: return "SIGSEGV";
-	case SIGABRT: return "SIGABRT";
-	case SIGBUS:  return "SIGBUS";
-	case SIGSYS:  return "SIGSYS (forbidden system call)";
-	case SIGFPE:  return "SIGFPE";
-	case SIGILL:  return "SIGILL";
-	case SIGPIPE: return "SIGPIPE";
-	default:      return NULL;
-	}
-}
-
 void plan_describe(const struct plan_node *node, const struct process_exit *how, char *text, size_t size)
 {
 	const char *own = how->reason && how->reason[0] ? how->reason : NULL;
-	const char *word = signal_word(how->signal);
 	bool service = node->config->kind == NODE_SERVICE;
 	bool preparing = plan_preparing(node);
 	int64_t deadline_ms = preparing ? node->config->prepare_ms :
@@ -52,10 +35,8 @@ void plan_describe(const struct plan_node *node, const struct process_exit *how,
 		snprintf(text, size, "%s after %lld s%s%s", preparing ? "not started" :
 			 service ? "not ready" : "deadline passed", (long long)(deadline_ms / 1000),
 			 own ? ": " : "", own ? own : "");
-	else if (how->status < 0 && word)
-		snprintf(text, size, "killed by %s%s%s", word, own ? ": " : "", own ? own : "");
 	else if (how->status < 0)
-		snprintf(text, size, "killed by signal %d%s%s", how->signal, own ? ": " : "", own ? own : "");
+		snprintf(text, size, "killed by %s%s%s", signal_words(how->signal), own ? ": " : "", own ? own : "");
 	else if (unready)
 		snprintf(text, size, "exited before it was ready: %s", own ? own : "exit status 0");
 	else if (own)

@@ -2,7 +2,7 @@
 /*
  * Started by the kernel as PID 1 (rdinit=) in the machine that qemu/doorstep.py saves: it waits on a virtio port, where
  * each machine that goes on from there gets what is its own, and becomes /init. So a boot test does not wait for the
- * kernel's start, which is the same for all. In the test image only.
+ * kernel's start and its modules, which are the same for all. In the test image only.
  *
  * What comes over the port: `struct delivery`, then a newc cpio (the kernel's buffer-format.rst) to unpack over /.
  */
@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,6 +32,8 @@
 #define PORT  "gantry-doorstep"
 #define TPM   "MSFT0101:00"
 #define NODE  "/doorstep-node"
+#define SCAN  "/sys/class/scsi_host/host0/scan"		/* its disks are the machine's own */
+#define MODULES "/etc/gantry/modules"
 #define HEAD  110
 #define FIELDS 13
 #define EVENTS_MAX 64
@@ -170,6 +173,30 @@ static int release_tpm(void)
 	return bind;
 }
 
+/* Loads the modules of the image. Those that this machine has no use for leave the list: PID 1 would try them again. */
+static void load_modules(void)
+{
+	FILE *list = fopen(MODULES, "re"), *loaded = fopen(MODULES ".new", "we");
+	char path[256];
+
+	if (!list || !loaded)
+		die(MODULES);
+	while (fgets(path, sizeof(path), list)) {
+		int fd;
+
+		path[strcspn(path, "\n")] = '\0';
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			die(path);
+		if (syscall(SYS_finit_module, fd, "", 0) == 0)
+			fprintf(loaded, "%s\n", path);
+		close(fd);
+	}
+	fclose(list);
+	if (fclose(loaded) == EOF || rename(MODULES ".new", MODULES) < 0)
+		die(MODULES);
+}
+
 static void read_all(int port, void *to, size_t size)
 {
 	for (size_t got = 0; got < size;) {
@@ -284,7 +311,7 @@ static void unpack(const char *archive, size_t size)
 int main(int argc, char **argv)
 {
 	struct delivery delivery;
-	int port, bind;
+	int port, bind, scan;
 	char *archive;
 
 	(void)argc;
@@ -297,7 +324,9 @@ int main(int argc, char **argv)
 		die("port " PORT);
 	read_events();
 	bind = release_tpm();
-	umount2("/sys", MNT_DETACH);	/* `bind` is still open */
+	load_modules();
+	scan = open(SCAN, O_WRONLY | O_CLOEXEC);
+	umount2("/sys", MNT_DETACH);	/* `bind` and `scan` are still open */
 	printf("doorstep: waiting; %zu events\n", n_events);
 	fflush(stdout);
 	read_all(port, &delivery, sizeof(delivery));
@@ -310,6 +339,8 @@ int main(int argc, char **argv)
 	set_seed(delivery.seed, sizeof(delivery.seed));
 	if (bind >= 0)
 		start_tpm(bind);
+	if (scan >= 0 && write(scan, "- - -", 5) < 0)
+		die(SCAN);
 	unpack(archive, delivery.archive_bytes);
 	fflush(stdout);
 	argv[0] = "/init";

@@ -22,6 +22,7 @@
 
 #include "init/lib/privilege.h"
 #include "init/lib/run.h"
+#include "init/lib/words.h"
 #include "stages/lib/options.h"
 #include "stages/lib/report.h"
 
@@ -94,7 +95,7 @@ static int judge(struct program *p, int end)
 		strcat(said, p->last[i % REASON_LINES]);
 	}
 	if (end >= RUN_KILLED) {
-		report_result("%s killed by signal %d%s", p->argv[0], end - RUN_KILLED, said);
+		report_result("%s killed by %s%s", p->argv[0], signal_words(end - RUN_KILLED), said);
 		return STAGE_AGAIN;
 	}
 	if (end == 0) {

@@ -110,8 +110,10 @@ def run_what_is_needed(config):
 
 
 def only_disk(config, **options):
-    """The disk stage alone, its key from the TPM unless OPTIONS say otherwise, and the modules it needs: a quick boot."""
+    """The disk stage alone, its key from the TPM unless OPTIONS say otherwise, the modules it needs, and no API: a quick
+    boot."""
     only(config, "disk")
+    config.pop("api", None)
     node(config, "disk")["options"].update({"keys": ["tpm2"], **options})
     config["modules"] = ["virtio_scsi", "sd_mod", "dm_mod", "dm_crypt", "aesni_intel", "xts", "button", "evdev"]
 

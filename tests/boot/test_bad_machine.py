@@ -32,7 +32,7 @@ class Missing(BootTest):
 
     def test_module_that_does_not_load_is_an_event_and_the_boot_goes_on(self):
         self.platform()
-        guest = self.boot(disk=self.used_machine(), files={"/lib/modules/evdev.ko": b"not a module"})
+        guest = self.boot(disk=self.used_machine(), files={"/lib/modules/evdev.ko": b"not a module"}, whole=True)
         self.wait_booted(guest)
         self.assertTrue(any("evdev" in event.line and event.level in ("warning", "error") for event in guest.events))
 

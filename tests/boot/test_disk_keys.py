@@ -145,9 +145,7 @@ class Tpm(DiskTest):
                                      "retry": {"limit": 1}, "options": {"lun": 11, "keys": ["tpm2"], "name": "again",
                                                                         "mount": "/again", "format": False}})
 
-        extra = ["-drive", f"if=none,id=copy,format=raw,file={copy}", "-device",
-                 "scsi-hd,bus=scsi0.0,channel=0,scsi-id=0,lun=11,drive=copy"]
-        guest = self.boot(disk=self.disk, change=change, nic=False, extra=extra)
+        guest = self.boot(disk=self.disk, change=change, nic=False, more_disks={11: copy})
         failed = guest.wait_for("again", "failed", timeout=60)
         self.assertIn("PCR 15 has been extended in this boot", failed.fields["text"])
 
@@ -344,9 +342,7 @@ class Settling(DiskTest):
             disk_only(largest=True)(config)
             del node(config, "disk")["options"]["lun"]
 
-        extra = ["-drive", f"if=none,id=small,format=raw,file={small}", "-device",
-                 "scsi-hd,bus=scsi0.0,channel=0,scsi-id=0,lun=1,drive=small"]
-        self.assertIn("512.0 MiB", self.opened(change, nic=False, extra=extra))
+        self.assertIn("512.0 MiB", self.opened(change, nic=False, more_disks={1: small}))
         self.assertEqual(os.stat(small).st_blocks, 0)
 
 

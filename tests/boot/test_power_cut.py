@@ -193,7 +193,7 @@ class PowerCut(BootTest):
         def change(config):
             only_disk(config, pcrs=[4, 9, 11])
             stage = config["stages"].pop()
-            del config["log"], config["api"]
+            del config["log"]
             for lun in disks:
                 config["stages"].append({**stage, "name": f"disk-{lun}", "required": False, "options": {
                     **stage["options"], "lun": lun, "name": f"cut-{lun}", "mount": f"/cut/{lun}"}})

@@ -10,12 +10,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -23,6 +18,7 @@
 
 #include <gantry/control.h>
 
+#include "fake_loop.h"
 #include "init/api/access.h"
 #include "init/api/acts.h"
 #include "init/api/bootlog.h"
@@ -31,16 +27,13 @@
 #include "init/api/pid1.h"
 #include "init/api/routes.h"
 #include "init/api/stop.h"
-#include "init/lib/loop.h"
+#include "target.h"
 #include "tests/unit/fake_stages.h"
 
-#define SOURCES_MAX 256
 #define PENDING_MAX 64
 #define TURNS_MAX   64
 #define MS          1000000LL
 #define CREDENTIALS "YWRtaW46c2VjcmV0"	/* admin:secret */
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static const struct mode {
 	bool nothing_before_unlock, unlocked, password;
@@ -59,103 +52,6 @@ static struct api_options options = {
 static const struct mode *mode;
 static char *said;			/* all of the client's bytes, with %XX decoded: what it can have named */
 static bool said_post, said_credentials;
-
-static void must(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "must hold: %s\n", what);
-	abort();
-}
-
-/* ---- loop.h ---------------------------------------------------------------------------------------------------- */
-
-static struct loop_source *sources[SOURCES_MAX];
-static struct loop_timer *timers;
-static int64_t now_ns = MS;
-
-int64_t loop_now_ns(void)
-{
-	return now_ns;
-}
-
-int loop_add(struct loop_source *source, int fd, uint32_t events)
-{
-	for (size_t i = 0; i < SOURCES_MAX; i++) {
-		if (sources[i])
-			continue;
-		sources[i] = source;
-		source->fd = fd;
-		source->events = events;
-		return 0;
-	}
-	return -ENOSPC;
-}
-
-void loop_want(struct loop_source *source, uint32_t events)
-{
-	source->events = events;
-}
-
-void loop_remove(struct loop_source *source)
-{
-	for (size_t i = 0; i < SOURCES_MAX; i++)
-		if (sources[i] == source)
-			sources[i] = NULL;
-	source->fd = -1;
-}
-
-void loop_disarm(struct loop_timer *timer)
-{
-	for (struct loop_timer **at = &timers; *at; at = &(*at)->next) {
-		if (*at != timer)
-			continue;
-		*at = timer->next;
-		break;
-	}
-	timer->armed = false;
-}
-
-void loop_arm(struct loop_timer *timer, int64_t due_ns)
-{
-	loop_disarm(timer);
-	timer->due_ns = due_ns;
-	timer->armed = true;
-	timer->next = timers;
-	timers = timer;
-}
-
-void loop_stop(void)
-{
-}
-
-static void fire_timers(void)
-{
-	for (struct loop_timer *t = timers, *next; t; t = next) {
-		next = t->next;
-		if (t->due_ns > now_ns)
-			continue;
-		loop_disarm(t);
-		t->fire(t);
-		next = timers;	/* the list may have changed; what is armed again at once is due only later */
-		now_ns++;
-		if (t->armed && t->due_ns <= now_ns)
-			break;
-	}
-}
-
-static void run_sources(void)
-{
-	for (size_t i = 0; i < SOURCES_MAX; i++) {
-		struct pollfd p = {.fd = sources[i] ? sources[i]->fd : -1};
-
-		if (!sources[i] || !sources[i]->events)
-			continue;
-		p.events = (short)sources[i]->events;
-		if (poll(&p, 1, 0) > 0)
-			sources[i]->ready(sources[i], (uint32_t)p.revents);
-	}
-}
 
 /* ---- pid1.h ---------------------------------------------------------------------------------------------------- */
 
@@ -208,8 +104,8 @@ bool pid1_newest(uint64_t *ret)
 static void add_event(const char *source, const char *text, size_t text_size, const char *fields, size_t fields_size)
 {
 	char record[EVENT_RECORD_MAX];
-	struct event_head head = {.seq = history_last(&history) + 1, .wall_ns = now_ns, .boot_ns = now_ns, .level = EVENT_INFO,
-				  .source_size = (uint16_t)strlen(source), .text_size = (uint16_t)text_size,
+	struct event_head head = {.seq = history_last(&history) + 1, .wall_ns = fake_now_ns, .boot_ns = fake_now_ns,
+				  .level = EVENT_INFO, .source_size = (uint16_t)strlen(source), .text_size = (uint16_t)text_size,
 				  .fields_size = (uint16_t)fields_size};
 	char *at = mempcpy(record, &head, sizeof(head));
 	struct event_view e;
@@ -334,9 +230,8 @@ int identity_random(void *with, unsigned char *out, size_t size)
 
 static void turn(void)
 {
-	now_ns += MS;
-	run_sources();
-	fire_timers();
+	fake_turn();
+	fake_pass(MS);
 	answer_all();
 	http_run();
 }
@@ -457,7 +352,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		turn();
 	close(pair[0]);
 	for (int turns = 0; turns < TURNS_MAX && (!http_idle() || n_pending > 0); turns++) {
-		now_ns += 1000 * MS;	/* a stream that has nothing to say finds out by its heartbeat */
+		fake_pass(1000 * MS);	/* a stream that has nothing to say finds out by its heartbeat */
 		turn();
 	}
 	must(http_idle() && n_pending == 0, "every request is over when its client is gone");

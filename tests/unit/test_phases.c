@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The way down with a clock of the test's own: in which order, how long each phase may take, and that it always ends. */
-/* links: plan */
+/* links: plan init/lib */
 #include <stdlib.h>
 #include <string.h>
 

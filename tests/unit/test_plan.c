@@ -3,7 +3,7 @@
  * The plan with a clock of the test's own and no process: what is started when, what a failure does, how the boot is
  * judged; and random walks through all of it.
  */
-/* links: plan */
+/* links: plan init/lib */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>

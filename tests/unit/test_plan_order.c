@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The plan and the order of its services: wants, starts by hand, and following what is needed. Time is the test's own. */
-/* links: plan */
+/* links: plan init/lib */
 #include "plan_fixture.h"
 
 TEST(wanted_is_started_and_waited_for_but_its_failure_does_not_block)

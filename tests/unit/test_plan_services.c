@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The plan and its services: readiness, restarts, watchdogs, containers. Time is the test's own. */
-/* links: plan */
+/* links: plan init/lib */
 #include <errno.h>
 
 #include "plan_fixture.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The plan on the way down: who is stopped when, and who is killed. Time is the test's own. */
-/* links: plan */
+/* links: plan init/lib */
 #include <errno.h>
 #include <signal.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The plan and services that the configuration switches on and off (enabled_if). Time is the test's own. */
-/* links: plan */
+/* links: plan init/lib */
 #include <signal.h>
 
 #include "test.h"

@@ -3,7 +3,7 @@
  * A million random steps of the plan beside a model that was written from the documentation, not from the code: after
  * each, both say the same of every node. GANTRY_SEED repeats a walk, GANTRY_STEPS makes it longer or shorter.
  */
-/* links: plan */
+/* links: plan init/lib */
 #include <stdio.h>
 #include <stdlib.h>
 

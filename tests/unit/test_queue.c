@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The queue of node indexes: each at most once, in order, and none that was removed. */
-/* links: plan */
+/* links: plan init/lib */
 #include "init/plan/queue.h"
 #include "test.h"
 

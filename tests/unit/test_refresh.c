@@ -4,7 +4,7 @@
  * mode, what each failure leaves, when the next one comes, and what is said aloud. A row is one step; what must come
  * of it is one text.
  */
-/* links: plan */
+/* links: plan init/lib */
 #include "init/plan/refresh.h"
 #include "test.h"
 

@@ -30,7 +30,7 @@ class Exec(unittest.TestCase):
 
     def test_a_signal_is_told(self):
         status, result, _ = self.run_shell('echo going; kill -9 $$')
-        self.assertEqual((status, result), (AGAIN, '/bin/sh killed by signal 9: going'))
+        self.assertEqual((status, result), (AGAIN, '/bin/sh killed by SIGKILL: going'))
 
     def test_a_program_that_is_not_there_is_told(self):
         with Stage('exec', {'command': ['/no/such/program']}) as stage:
