@@ -11,8 +11,8 @@ import struct
 import unittest
 
 from support import DONE, NEVER, Stage
-from tpmowner import (CLOSE_KEYS, EXTEND, MEASURE, PCR_READ, PCRS, PRESENT, RECORD_CLEAR, RECORD_READ, RECORD_WRITE, REPORT_READ, SEAL,
-                      SHELL_KEY, SRK, UNSEAL, VERSION_RAISE, ZEROS, Client, Owner, Swtpm)
+from tpmowner import (CLOSE_KEYS, EXTEND, MEASURE, PCR_READ, PCRS, PRESENT, RECORD_CLEAR, RECORD_READ, RECORD_WRITE,
+                      REPORT_READ, SEAL, SHELL_KEY, SRK, UNSEAL, VERSION_RAISE, ZEROS, Client, Owner, Swtpm)
 
 SECRET = b'sixty-four bytes that nobody but this boot of this image can see'
 PROOF = hashlib.sha256(b'a volume').digest()
