@@ -99,6 +99,8 @@ static int open_nothing_else(const struct program *program)
 
 	if (program_fd < 0)
 		return -errno;
+	if (!landlock_version())
+		return -ENOSYS;
 	for (size_t i = 0; i < COUNT(places); i++)
 		list[i] = (struct landlock_place){open(places[i].path, O_PATH | O_CLOEXEC), places[i].rights};
 	list[COUNT(places)] = (struct landlock_place){program_fd, EXECUTES};

@@ -94,6 +94,7 @@ static int confine(int fd, pid_t parent)
 		r = -errno;
 	if (r == 0 && getppid() != parent)
 		r = -ESRCH;
+	prctl(PR_SET_NAME, "disk-reader", 0, 0, 0);
 	return r < 0 ? r : restrict_calls(&restriction);
 }
 
@@ -106,7 +107,6 @@ static _Noreturn void end(int status)
 
 static _Noreturn void child_main(const struct reader_task *task, pid_t parent, void *answer)
 {
-	prctl(PR_SET_NAME, "disk-reader", 0, 0, 0);
 	if (confine(task->fd, parent) < 0)
 		end(NOT_CONFINED);
 	task->read(task->fd < 0 ? -1 : STDIN_FILENO, task->question, answer);

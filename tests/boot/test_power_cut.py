@@ -144,8 +144,15 @@ class PowerCut(BootTest):
     def check(self, what, cut, guest, disk="disk", keeper="keeper"):
         """The machine has opened or made the disk again, and the keeper found what had to be there."""
         _, record, place, _ = cut
+
+        def ended():
+            for source in disk, keeper:
+                if found := guest.find(source, "failed|blocked"):
+                    raise machine.MachineError(f"{source} is {found[1].text}: {found[1].fields.get('text')}")
+            return guest.find(keeper, "done")
+
         try:
-            guest.wait_for(keeper, "done", timeout=90, despite_held=True)
+            guest.wait(ended, 90, f"{keeper} done")
         except machine.MachineError as error:
             self.fail(f"{what}: {error}")
         said = [event.text for event in guest.events if event.source == keeper and event.kind == "message"]
@@ -213,12 +220,16 @@ class PowerCut(BootTest):
         self.assertIsNotNone(seen)
         guest = self.boot(disk=self.disk, change=only_the_disk("check"), nic=False)
         guest.wait_for("keeper", "done", timeout=60)
+        return guest
 
     def test_machine_killed_while_it_formats_formats_again(self):
         self.killed_at("disk", ": formatting, key from", 9)
 
     def test_machine_killed_after_the_first_files_keeps_them(self):
-        self.killed_at("keeper", "^kept 3", 5)
+        guest = self.killed_at("keeper", "^kept 3", 5)
+        for text in ("running e2fsck", "^e2fsck: persistent: recovering journal", "^e2fsck: persistent: clean"):
+            self.assertTrue(guest.find("disk", text=text), f"{text} was not reported")
+        self.assertFalse(guest.find("disk", text="^e2fsck: (?!persistent: )"), "e2fsck missed something that it may not use")
 
 
 def make_part(kind, index):

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as a LUKS2 header. The first byte chooses: 'r', the rest is both header copies as they are; otherwise the
- * rest is the JSON metadata, put into two well-formed copies with right checksums, since no fuzzer guesses those. What
+ * Any bytes as a LUKS2 header. The first byte chooses: 'r', the rest is both header copies as they are; 's', the rest is
+ * laid over the fields of a good header, as a child that the host has taken over may answer; otherwise the rest is the
+ * JSON metadata, put into two well-formed copies with right checksums, since no fuzzer guesses those. What
  * is accepted must keep to its bounds, pass the stage's own check, and be the same again once it is written anew.
  */
 /* links: disk stages/lib init/lib */
@@ -71,6 +72,43 @@ static void use(const struct luks_header *header)
 	check(memcmp(&again, header, sizeof(again)) == 0);
 }
 
+/* The header that bytes are laid over. */
+static const char good[] =
+	"{\"keyslots\":{\"0\":{\"type\":\"luks2\",\"key_size\":64,\"af\":{\"type\":\"luks1\",\"stripes\":4000,\"hash\":\"sha256\"},"
+	"\"area\":{\"type\":\"raw\",\"offset\":\"32768\",\"size\":\"258048\",\"encryption\":\"aes-xts-plain64\",\"key_size\":64},"
+	"\"kdf\":{\"type\":\"pbkdf2\",\"hash\":\"sha256\",\"iterations\":1000,\"salt\":\"AAEC\"}}},\"tokens\":{\"0\":"
+	"{\"type\":\"gantry-hub\",\"keyslots\":[\"0\"],\"x\":[1,{\"y\":\"z\"}]}},\"segments\":{\"0\":{\"type\":\"crypt\","
+	"\"offset\":\"2097152\",\"size\":\"dynamic\",\"iv_tweak\":\"0\",\"encryption\":\"aes-xts-plain64\",\"sector_size\":4096}},"
+	"\"digests\":{\"0\":{\"type\":\"pbkdf2\",\"keyslots\":[\"0\"],\"segments\":[\"0\"],\"hash\":\"sha256\",\"iterations\":1000,"
+	"\"salt\":\"AAEC\",\"digest\":\"AAEC\"}},\"config\":{\"json_size\":\"12288\",\"keyslots_size\":\"2064384\"}}";
+
+/* Pieces: place and size, two bytes each, and as many bytes. What passes makes a header that is read again. */
+static void answer(const uint8_t *bytes, size_t size)
+{
+	static uint8_t copies[2 * LUKS_COPY_MAX];
+	static struct luks_header header;
+	char why[LUKS_WHY_MAX] = "";
+
+	make_copy(copies, "LUKS\xba\xbe", 0, (const uint8_t *)good, sizeof(good) - 1);
+	make_copy(copies + COPY, "SKUL\xba\xbe", COPY, (const uint8_t *)good, sizeof(good) - 1);
+	check(luks_header_check(copies, 2 * COPY, DEVICE, &expect, &header, why) == 0);
+	while (size >= 4) {
+		size_t at = bytes[0] | (size_t)bytes[1] << 8, n = bytes[2] | (size_t)bytes[3] << 8;
+
+		bytes += 4;
+		size -= 4;
+		n = n < size ? n : size;
+		n = at >= sizeof(header) ? 0 : n < sizeof(header) - at ? n : sizeof(header) - at;
+		memcpy((uint8_t *)&header + at, bytes, n);
+		bytes += n;
+		size -= n;
+	}
+	if (luks_form_check(&header, &expect, DEVICE, why) == 0 &&
+	    luks_form_write(&header, &expect, copies, why) == 0)
+		check(luks_header_check(copies, 2 * header.copy_size, DEVICE, &expect, &header, why) == 0 ||
+		      strstr(why, "metadata is not a JSON object") || strstr(why, "is too large"));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	static uint8_t copies[2 * LUKS_COPY_MAX];
@@ -80,6 +118,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 
 	if (!size)
 		return 0;
+	if (bytes[0] == 's') {
+		answer(bytes + 1, size - 1);
+		return 0;
+	}
 	if (bytes[0] == 'r') {
 		length = size - 1 < sizeof(copies) ? size - 1 : sizeof(copies);
 		memcpy(copies, bytes + 1, length);

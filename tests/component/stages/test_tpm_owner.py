@@ -11,8 +11,8 @@ import struct
 import unittest
 
 from support import DONE, NEVER, Stage
-from tpmowner import (CLOSE_KEYS, EXTEND, MEASURE, PCR_READ, PRESENT, RECORD_CLEAR, RECORD_READ, RECORD_WRITE, REPORT_READ, SEAL,
-                      SHELL_KEY, SRK, UNSEAL, VERSION_RAISE, ZEROS, Client, Owner, Swtpm)
+from tpmowner import (CLOSE_KEYS, EXTEND, MEASURE, PCR_READ, PCRS, PRESENT, RECORD_CLEAR, RECORD_READ, RECORD_WRITE,
+                      REPORT_READ, SEAL, SHELL_KEY, SRK, UNSEAL, VERSION_RAISE, ZEROS, Client, Owner, Swtpm)
 
 SECRET = b'sixty-four bytes that nobody but this boot of this image can see'
 PROOF = hashlib.sha256(b'a volume').digest()
@@ -102,6 +102,22 @@ class Closing(OwnerTest):
         client = Client(second)
         self.assertEqual(client.unseal(sealed)[0], EKEYREJECTED)
         self.assertEqual(client.pcr(15), extended(PROOF))
+
+    def test_key_that_is_not_bound_to_pcr_15_opens_after_its_closing(self):
+        """As with a second disk, whose `pcrs` leave it out."""
+        tpm = Swtpm(self).start()
+        client = Client(self.owner(tpm))
+        without = PCRS & ~(1 << 15)
+        (error, bound), (_, other) = client.seal(SECRET), client.seal(SECRET, pcrs=without)
+        self.assertEqual(error, 0, bound)
+        client.good(CLOSE_KEYS, PROOF)
+        self.assertEqual(client.unseal(other, pcrs=without), (0, SECRET))
+        self.assertEqual(client.unseal(bound), (EKEYREJECTED, 'PCR 15 has been extended in this boot'))
+        error, reason = client.unseal(bound, pcrs=without)      # its policy is in the TPM's object
+        self.assertEqual(error, EKEYREJECTED, reason)
+        error, later = client.seal(SECRET, pcrs=without)        # who made it is not known any more
+        self.assertEqual(error, 0, later)
+        self.assertEqual(client.unseal(later, pcrs=without), (EKEYREJECTED, 'PCR 15 has been extended in this boot'))
 
     def test_disk_without_a_tpm_goes_on_and_is_told_that_it_is_later(self):
         owner = self.owner(Swtpm(self))
