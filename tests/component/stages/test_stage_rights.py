@@ -135,6 +135,13 @@ class Rights(unittest.TestCase):
                 error = self.attack(kind, intruder.SOCKET, socket.AF_INET, socket.SOCK_STREAM, 0)
                 self.assertEqual(error, 'EPERM' if kind in ('network', 'render') else '')
 
+    def test_only_that_of_the_clock_has_unix_sockets(self):
+        """To some of them, /run/gantry/control above all, every process of root is the machine's owner."""
+        for kind in self.BOUNDED:
+            with self.subTest(kind):
+                error = self.attack(kind, intruder.SOCKET, socket.AF_UNIX, socket.SOCK_SEQPACKET, 0)
+                self.assertEqual(error, '' if kind == 'clock' else 'EPERM')
+
     def with_passwd(self, lines):
         with Stage('network', {}) as stage:         # its accounts come first, this file over them
             stage.kill()
