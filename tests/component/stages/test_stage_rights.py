@@ -108,6 +108,16 @@ class Rights(unittest.TestCase):
                 self.assertEqual(self.attack(kind, intruder.OPEN, self.program, os.O_WRONLY), 'EACCES')
                 self.assertIn(self.attack(kind, intruder.RENAME, self.program, self.program + '.old'), ('EACCES', 'EPERM'))
 
+    def test_it_cannot_give_away_what_root_executes(self):
+        """Landlock does not ask who changes a file's mode or owner."""
+        for kind in self.BOUNDED:
+            for call in ((intruder.CHMOD, self.program, 0o777), (intruder.CHOWN, self.program, 65534, 65534),
+                         (intruder.FCHMODAT, intruder.AT_FDCWD, self.program, 0o777, 0),
+                         (intruder.FCHOWNAT, intruder.AT_FDCWD, self.program, 65534, 65534, 0)):
+                with self.subTest(kind, call=call):
+                    self.assertEqual(self.attack(kind, *call), 'EPERM')
+        self.assertEqual((os.stat(self.program).st_uid, os.stat(self.program).st_mode & 0o777), (0, 0o755))
+
     def test_it_cannot_read_what_only_root_may_read(self):
         for kind in self.BOUNDED:
             with self.subTest(kind):
