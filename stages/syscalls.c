@@ -36,11 +36,12 @@ static const int all[] = {
 	SCMP_SYS(writev),
 };
 
+/* Owner and mode by descriptor alone: landlock asks who opens a file, but not who changes these of a path. */
 static const int files[] = {
-	SCMP_SYS(chmod), SCMP_SYS(chown), SCMP_SYS(fallocate), SCMP_SYS(fchmod), SCMP_SYS(fchmodat),
-	SCMP_SYS(fchown), SCMP_SYS(fchownat), SCMP_SYS(fdatasync), SCMP_SYS(fsync), SCMP_SYS(ftruncate),
-	SCMP_SYS(getdents64), SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(pwrite64), SCMP_SYS(rename),
-	SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(rmdir), SCMP_SYS(unlink), SCMP_SYS(unlinkat),
+	SCMP_SYS(fallocate), SCMP_SYS(fchmod), SCMP_SYS(fchown), SCMP_SYS(fdatasync), SCMP_SYS(fsync),
+	SCMP_SYS(ftruncate), SCMP_SYS(getdents64), SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(pwrite64),
+	SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(rmdir), SCMP_SYS(unlink),
+	SCMP_SYS(unlinkat),
 };
 
 static const int fetch[] = {
@@ -57,7 +58,7 @@ static const int netlink[] = {
 
 static const int by_path[] = {SCMP_SYS(bind), SCMP_SYS(chmod), SCMP_SYS(connect), SCMP_SYS(unlink)};
 
-static const int devices[] = {SCMP_SYS(ioctl)};
+static const int devices[] = {SCMP_SYS(ioctl), SCMP_SYS(mkdir), SCMP_SYS(rmdir)};
 
 static const int workers[] = {
 	SCMP_SYS(capget), SCMP_SYS(capset), SCMP_SYS(close_range), SCMP_SYS(dup2), SCMP_SYS(dup3), SCMP_SYS(fork),

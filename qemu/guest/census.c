@@ -8,6 +8,7 @@
  *           ROOT|NAMESPACES  (in one line)
  *   holds PID KIND...        (a path, TCP, UNIX-STREAM:/path, pipe, ...; each kind once; more lines if it is long)
  *   writes PID MOUNT...      (of one with mounts of its own: those that are not read-only)
+ *   gone PID                 (one of which something was printed)
  *   looked N                 (after every 8th look)
  *
  * A space within a word is written as _. It looks until SIGTERM; with pids as arguments, at these, and once.
@@ -36,6 +37,8 @@
 
 static uint64_t last[PIDS_MAX];		/* the digest of what was printed of each pid */
 static unsigned char rests[PIDS_MAX];
+static bool here[PIDS_MAX];		/* in this look */
+static long highest;
 
 static size_t read_proc(const char *pid, const char *name, char *ret, size_t size)
 {
@@ -268,13 +271,17 @@ static void look_at(const char *pid)
 	long number = strtol(pid, NULL, 10);
 	size_t n;
 
-	if (rests[number % PIDS_MAX]) {
-		rests[number % PIDS_MAX]--;
+	if (number >= PIDS_MAX)
+		return;
+	here[number] = true;
+	highest = number > highest ? number : highest;
+	if (rests[number]) {
+		rests[number]--;
 		return;
 	}
 	n = read_proc(pid, "cmdline", title, sizeof(title));
 	/* A thread of the kernel has no command line. */
-	if (!n || number >= PIDS_MAX || !waits(pid))
+	if (!n || !waits(pid))
 		return;
 	for (size_t i = 0; i + 1 < n; i++)
 		if (!title[i])
@@ -313,6 +320,18 @@ static void look_at(const char *pid)
 		print_kinds("writes", pid, &writes);
 }
 
+static void tell_gone(void)
+{
+	for (long pid = 1; pid <= highest; pid++) {
+		if (last[pid] && !here[pid]) {
+			printf("gone %ld\n", pid);
+			last[pid] = 0;
+			rests[pid] = 0;
+		}
+		here[pid] = false;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct timespec pause = {.tv_nsec = 2000000};
@@ -331,6 +350,7 @@ int main(int argc, char **argv)
 				look_at(entry->d_name);
 		if (proc)
 			closedir(proc);
+		tell_gone();
 		if (looks % 8 == 0)
 			printf("looked %lu\n", looks);
 		nanosleep(&pause, NULL);

@@ -286,7 +286,7 @@ const struct stage stage_measure = {
 	.tpm = STAGE_TPM_MEASURE,
 	.deadline_s = 180,
 	.retry_limit = 5,
-	.calls = STAGE_CALLS_FETCH | STAGE_CALLS_FILES | STAGE_CALLS_DEVICES | STAGE_CALLS_UNIX,
+	.calls = STAGE_CALLS_FETCH | STAGE_CALLS_DEVICES,
 	.paths = paths,
 	.run = run,
 };

@@ -35,16 +35,15 @@ MAY_BE_MISSED = {
     "container-tidy": "this boot has no container",
     "teardown": "comes after all others",
 }
-# They separate their privileges by themselves, some time after they were started: what they are in the end counts.
+# They separate their privileges by themselves, some time after they were started: what those that go on are in the end counts.
 IN_THE_END = ("dhcpcd", "chronyd")
 
 
 class Rights(BootTest):
     def census(self, guest):
         lines = [event.text for event in guest.events if event.source == "census" and event.kind == "message"]
-        seen = rights.observations(lines)
-        last = {one.pid: one for one in seen}
-        return [one for one in seen if one.comm not in IN_THE_END or one is last[one.pid]]
+        left = rights.left(lines)
+        return [one for number, one in enumerate(rights.observations(lines)) if one.comm not in IN_THE_END or number in left]
 
     def service_row(self, service, config):
         """What boot.json gives it; None: it has the rights of root."""

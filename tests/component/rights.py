@@ -114,6 +114,19 @@ def observations(lines):
     return found
 
 
+def left(lines):
+    """The indexes, in what observations() makes of these lines, of the last one of each process that has not ended."""
+    last = {}
+    for number, line in enumerate(lines):
+        kind, pid, *_ = line.split(' ') if ' ' in line else ('', '')
+        if kind == 'process':
+            last[pid] = number
+        elif kind == 'gone':
+            last.pop(pid, None)
+    order = [number for number, line in enumerate(lines) if line.startswith('process ')]
+    return {order.index(number) for number in last.values()}
+
+
 def look(*pids):
     """What census.c sees of these processes, which must wait."""
     program = os.path.join(TOP, 'build', 'guest', 'census')

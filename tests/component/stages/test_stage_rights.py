@@ -108,6 +108,16 @@ class Rights(unittest.TestCase):
                 self.assertEqual(self.attack(kind, intruder.OPEN, self.program, os.O_WRONLY), 'EACCES')
                 self.assertIn(self.attack(kind, intruder.RENAME, self.program, self.program + '.old'), ('EACCES', 'EPERM'))
 
+    def test_it_cannot_give_away_what_root_executes(self):
+        """Landlock does not ask who changes a file's mode or owner."""
+        for kind in self.BOUNDED:
+            for call in ((intruder.CHMOD, self.program, 0o777), (intruder.CHOWN, self.program, 65534, 65534),
+                         (intruder.FCHMODAT, intruder.AT_FDCWD, self.program, 0o777, 0),
+                         (intruder.FCHOWNAT, intruder.AT_FDCWD, self.program, 65534, 65534, 0)):
+                with self.subTest(kind, call=call):
+                    self.assertEqual(self.attack(kind, *call), 'EPERM')
+        self.assertEqual((os.stat(self.program).st_uid, os.stat(self.program).st_mode & 0o777), (0, 0o755))
+
     def test_it_cannot_read_what_only_root_may_read(self):
         for kind in self.BOUNDED:
             with self.subTest(kind):
@@ -134,6 +144,13 @@ class Rights(unittest.TestCase):
             with self.subTest(kind):
                 error = self.attack(kind, intruder.SOCKET, socket.AF_INET, socket.SOCK_STREAM, 0)
                 self.assertEqual(error, 'EPERM' if kind in ('network', 'render') else '')
+
+    def test_only_that_of_the_clock_has_unix_sockets(self):
+        """To some of them, /run/gantry/control above all, every process of root is the machine's owner."""
+        for kind in self.BOUNDED:
+            with self.subTest(kind):
+                error = self.attack(kind, intruder.SOCKET, socket.AF_UNIX, socket.SOCK_SEQPACKET, 0)
+                self.assertEqual(error, '' if kind == 'clock' else 'EPERM')
 
     def with_passwd(self, lines):
         with Stage('network', {}) as stage:         # its accounts come first, this file over them
