@@ -139,8 +139,11 @@ class Dhcp(unittest.TestCase):
     def beyond_their_rows(self):
         """What any of them has beyond its row, once all have been seen waiting."""
         rows, kinds = rights.specification()
-        pids = netdaemons.own('dhcpcd')
-        seen = netdaemons.wait_for('look at all', lambda: len(found := rights.look(*pids)) == len(pids) and found)
+        def look():
+            pids = netdaemons.own('dhcpcd')     # anew each time: one may have ended, such as a hook
+            return len(found := rights.look(*pids)) == len(pids) and found
+
+        seen = netdaemons.wait_for('look at all', look)
         return [sentence for one in seen for sentence in rights.judge(one, rows[rights.name_of(one)], kinds)]
 
     def test_who_breaks_into_it_reaches_nothing_else(self):

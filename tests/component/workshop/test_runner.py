@@ -180,8 +180,8 @@ class Order(unittest.TestCase):
         self.assertEqual(report.count["ok"], len(jobs))
         self.assertEqual((most["build/test_x.a"], most["component/test_x.alone"]), (0, 0))
         self.assertEqual(set(ended[:2]), {"build/test_x.a", "component/test_x.alone"})
-        self.assertEqual(heaviest, 2)
-        self.assertEqual(max(most.values()), 4)         # two heavy ones, a light one and two that wait are five
+        self.assertEqual(heaviest, 3)
+        self.assertEqual(max(most.values()), 5)         # three heavy ones, a light one and two that wait are six
 
 
 if __name__ == "__main__":
