@@ -7,8 +7,10 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,7 @@
 #include <gantry/stage.h>
 
 #include "init/lib/member.h"
+#include "init/lib/privilege.h"
 #include "init/lib/report.h"
 #include "init/lib/words.h"
 #include "listing.h"
@@ -129,6 +132,48 @@ static void enter_namespace(void)
 	     PODMAN_LOGIN);
 }
 
+/* ---- its rights ----------------------------------------------------------------------------------------------- */
+
+/* What podman, conmon, crun and netavark do not need; a container that lists one of them gets it all the same. */
+static const struct {
+	const char *name;
+	int number;
+} dropped[] = {
+	{"SYS_MODULE", CAP_SYS_MODULE}, {"SYS_RAWIO", CAP_SYS_RAWIO}, {"SYS_BOOT", CAP_SYS_BOOT},
+	{"SYS_TIME", CAP_SYS_TIME}, {"SYS_PACCT", CAP_SYS_PACCT}, {"LINUX_IMMUTABLE", CAP_LINUX_IMMUTABLE},
+	{"LEASE", CAP_LEASE}, {"MAC_OVERRIDE", CAP_MAC_OVERRIDE}, {"MAC_ADMIN", CAP_MAC_ADMIN},
+	{"SYSLOG", CAP_SYSLOG}, {"WAKE_ALARM", CAP_WAKE_ALARM}, {"BLOCK_SUSPEND", CAP_BLOCK_SUSPEND},
+	{"AUDIT_CONTROL", CAP_AUDIT_CONTROL}, {"AUDIT_READ", CAP_AUDIT_READ}, {"PERFMON", CAP_PERFMON},
+	{"BPF", CAP_BPF}, {"CHECKPOINT_RESTORE", CAP_CHECKPOINT_RESTORE},
+};
+
+static bool lists(struct json_object *names, const char *name)
+{
+	for (size_t i = 0; names && i < json_object_array_length(names); i++)
+		if (!strcmp(json_object_get_string(json_object_array_get_idx(names, i)), name))
+			return true;
+	return false;
+}
+
+/* Of this process and of every podman that it starts. */
+static void drop_rights(struct json_object *service)
+{
+	struct json_object *wanted = key_member(key_member(service, "container"), "capabilities");
+	uint64_t permitted, effective, kept = UINT64_MAX;
+	int r;
+
+	for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
+		if (!lists(wanted, dropped[i].name))
+			kept &= ~(UINT64_C(1) << dropped[i].number);
+	r = capabilities_bound(kept);
+	if (r == 0)
+		r = capabilities_get(&permitted, &effective);
+	if (r == 0)
+		r = capabilities_keep(permitted & kept, false);
+	if (r < 0)
+		podman_fail(STAGE_AGAIN, "dropping capabilities: %s", error_words(-r));
+}
+
 /* ---- asking podman -------------------------------------------------------------------------------------------- */
 
 /*
@@ -206,6 +251,7 @@ void podman_begin(struct podman *podman, struct json_object *service)
 		podman_fail(STAGE_AGAIN, "environment: %s", error_words(ENOMEM));
 	make_configuration();
 	enter_namespace();
+	drop_rights(service);
 }
 
 /* ---- one who has the name ------------------------------------------------------------------------------------- */

@@ -209,6 +209,20 @@ class ContainerTest(unittest.TestCase):
         self.assertRegex(text, r"Max open files\s+777\s+777 ")
         self.assertRegex(text, r"\n1\na note\nkept\ndescriptors 0 1 2\n")          # lo alone
 
+    def test_podman_lacks_what_no_container_asks_for(self):
+        """This one asks for SYS_TIME."""
+        module, time_ = 1 << 16, 1 << 25
+        script = "grep CapBnd /proc/self/status; echo up; exec sleep 1000"
+        with self.start(self.registry(), self.container(command=[script], capabilities=["SYS_TIME"])) as gantry:
+            gantry.wait("box", "up", kind="message", timeout=40)
+            self.assertRegex("\n".join(self.texts(gantry)), rf"CapBnd:\s+{time_:016x}")
+            pids = gantry.inside("/usr/bin/cat", "/sys/fs/cgroup/gantry/box/cgroup.procs").stdout.split()
+            status = [gantry.inside("/usr/bin/cat", f"/proc/{pid}/status").stdout for pid in pids]
+            bounds = {re.search(r"^Name:\s+(\S+)", text)[1]: int(re.search(r"^CapBnd:\s+(\S+)", text, re.M)[1], 16)
+                      for text in status}
+            for name in ("podman", "conmon"):
+                self.assertEqual(bounds[name] & (module | time_), time_, bounds)
+
     def test_its_network_is_the_machine_s_when_it_says_host(self):
         self.assertIn("5000 is there", self.look("grep -q ' 0100007F:1388 ' /proc/net/tcp && echo 5000 is there", network="host"))
 
