@@ -130,18 +130,48 @@ static const int never[] = {
 	SCMP_SYS(personality), SCMP_SYS(vhangup), SCMP_SYS(lookup_dcookie), SCMP_SYS(modify_ldt),
 };
 
-static const struct sysfilter_argument namespaces[] = {SYSFILTER_NAMESPACES(SCMP_ACT_KILL_PROCESS)};
+/*
+ * Mounts, devices, the kernel's ciphers and keys, programs; and all that its children keep of it, since no filter gives
+ * back what this one takes. They are the calls in the stage's code, in all of libcryptsetup, libdevmapper and libblkid
+ * that it links, and in the programs that it executes.
+ */
+static const int disks[] = {
+	SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(add_key), SCMP_SYS(arch_prctl), SCMP_SYS(bind), SCMP_SYS(capget),
+	SCMP_SYS(capset), SCMP_SYS(close_range), SCMP_SYS(dup2), SCMP_SYS(dup3), SCMP_SYS(eventfd2), SCMP_SYS(execve),
+	SCMP_SYS(faccessat2), SCMP_SYS(fadvise64), SCMP_SYS(flock), SCMP_SYS(fork), SCMP_SYS(getcwd),
+	SCMP_SYS(getpriority), SCMP_SYS(getresgid), SCMP_SYS(getresuid), SCMP_SYS(getrlimit), SCMP_SYS(getrusage),
+	SCMP_SYS(getsockname), SCMP_SYS(getsockopt), SCMP_SYS(ioctl), SCMP_SYS(keyctl), SCMP_SYS(kill),
+	SCMP_SYS(landlock_add_rule), SCMP_SYS(landlock_create_ruleset), SCMP_SYS(landlock_restrict_self),
+	SCMP_SYS(lchown), SCMP_SYS(membarrier), SCMP_SYS(mknod), SCMP_SYS(mknodat), SCMP_SYS(mlock2),
+	SCMP_SYS(mlockall), SCMP_SYS(mmap), SCMP_SYS(mount), SCMP_SYS(mprotect), SCMP_SYS(munlockall),
+	SCMP_SYS(pidfd_open), SCMP_SYS(pipe), SCMP_SYS(pipe2), SCMP_SYS(prctl), SCMP_SYS(prlimit64),
+	SCMP_SYS(request_key), SCMP_SYS(rseq), SCMP_SYS(sched_getaffinity), SCMP_SYS(seccomp), SCMP_SYS(select),
+	SCMP_SYS(set_robust_list), SCMP_SYS(set_tid_address), SCMP_SYS(setgroups), SCMP_SYS(setpgid),
+	SCMP_SYS(setpriority), SCMP_SYS(setresgid), SCMP_SYS(setresuid), SCMP_SYS(setrlimit), SCMP_SYS(setsockopt),
+	SCMP_SYS(sigaltstack), SCMP_SYS(statfs), SCMP_SYS(swapon), SCMP_SYS(sync), SCMP_SYS(sync_file_range),
+	SCMP_SYS(syncfs), SCMP_SYS(sysinfo), SCMP_SYS(time), SCMP_SYS(tkill), SCMP_SYS(umask), SCMP_SYS(umount2),
+	SCMP_SYS(uname), SCMP_SYS(wait4), SCMP_SYS(waitid),
+};
 
-static int deny_listed(void)
+/* Uevents, and the kernel's ciphers; a thread or a process, and no namespace with it. */
+static const struct sysfilter_argument disk_arguments[] = {
+	SOCKET(AF_NETLINK), SOCKET(AF_ALG),
+	{SCMP_ACT_ALLOW, SCMP_SYS(clone), 0, NAMESPACES, 0},
+	SYSFILTER_NAMESPACES(SCMP_ACT_KILL_PROCESS),
+};
+
+/* Its programs may have a dynamic loader, which maps code. */
+static int allow_disks(void)
 {
 	const struct sysfilter filter = {
-		.otherwise = SCMP_ACT_ALLOW,
+		.otherwise = SCMP_ACT_ERRNO(EPERM),
 		/* Calls of another ABI would not be matched by the lists, so they are not made at all. */
 		.other_abi = SCMP_ACT_KILL_PROCESS,
-		.lists = {SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, never),
-			  SYSFILTER_LIST(SCMP_ACT_ERRNO(ENOSYS), unknown)},
-		.arguments = namespaces,
-		.n_arguments = COUNT(namespaces),
+		.lists = {SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, never), SYSFILTER_LIST(SCMP_ACT_ERRNO(ENOSYS), unknown),
+			  SYSFILTER_LIST(SCMP_ACT_ALLOW, all), SYSFILTER_LIST(SCMP_ACT_ALLOW, files),
+			  SYSFILTER_LIST(SCMP_ACT_ALLOW, disks)},
+		.arguments = disk_arguments,
+		.n_arguments = COUNT(disk_arguments),
 	};
 
 	return sysfilter_load(&filter);
@@ -151,5 +181,5 @@ int syscalls_restrict(unsigned calls)
 {
 	if (calls & STAGE_CALLS_ANY)
 		return 0;
-	return calls & STAGE_CALLS_DISKS ? deny_listed() : allow_listed(calls);
+	return calls & STAGE_CALLS_DISKS ? allow_disks() : allow_listed(calls);
 }

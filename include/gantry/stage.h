@@ -76,7 +76,7 @@ enum stage_calls {
 	STAGE_CALLS_UDP = 1 << 4,	/* and those of UDP, without a resolver */
 	STAGE_CALLS_DEVICES = 1 << 5,	/* ioctl(2), and what configfs makes of directories */
 	STAGE_CALLS_WORKERS = 1 << 6,	/* forks workers, which restrict themselves further */
-	STAGE_CALLS_DISKS = 1 << 7,	/* a deny list instead: it mounts, and runs e2fsprogs */
+	STAGE_CALLS_DISKS = 1 << 7,	/* mounts, makes devices, and runs e2fsprogs; none of the others besides */
 	STAGE_CALLS_ANY = 1 << 8,	/* no filter: it runs any program of the image */
 };
 

@@ -26,7 +26,7 @@
 #include <gantry/cleanup.h>
 
 #include "luksform.h"
-#include "reader.h"
+#include "luksread.h"
 #include "stages/lib/dm.h"
 #include "stages/lib/file.h"
 
@@ -39,7 +39,6 @@
 #define ITERATIONS      1000			/* libcryptsetup's least */
 #define ARGON2_TIME     4
 #define ARGON2_KIB      (64u << 10)
-#define HEADS_SIZE      (2 * LUKS_COPY_MAX)	/* the largest copies, and all that is read of a header at first */
 #define WRITE_ATOMIC    512			/* bytes that every disk writes whole or not at all */
 
 static const struct luks_expect expected = {.cipher = CIPHER "-" CIPHER_MODE, .key_size = KEY_SIZE};
@@ -153,60 +152,6 @@ static int init_device(struct luks *luks, const char *path)
 	return 0;
 }
 
-struct question {
-	const uint8_t *bytes;		/* HEADS_SIZE */
-	uint64_t device_size;
-};
-
-struct answer {
-	int32_t result;			/* as luks_header_check(), or 1: no LUKS header */
-	char why[LUKS_WHY_MAX];
-	struct luks_header header;
-};
-
-/* In the child. */
-static void read_header(int fd, const void *asked, void *ret)
-{
-	const struct question *question = asked;
-	struct answer *answer = ret;
-	int64_t size = luks_header_size(question->bytes, LUKS_HEAD_SIZE, answer->why);
-
-	(void)fd;
-	if (size <= 0)
-		answer->result = size < 0 ? (int32_t)size : 1;
-	else
-		answer->result = luks_header_check(question->bytes, (size_t)size, question->device_size, &expected,
-						   &answer->header, answer->why);
-}
-
-/* 1: *ret is what the header says, and all of it is within its bounds; 0: no LUKS header; -EBADMSG with the reason. */
-static int ask(const uint8_t *bytes, uint64_t device_size, struct luks_header *ret, char *why)
-{
-	const struct question question = {bytes, device_size};
-	_cleanup_(cleanup_free) struct answer *answer = malloc(sizeof(*answer));
-	char trouble[READER_WHY_MAX];
-	int r;
-
-	if (!answer)
-		return -ENOMEM;
-	r = reader_ask(&(struct reader_task){read_header, -1, &question, answer, sizeof(*answer)}, trouble);
-	if (r < 0) {
-		snprintf(why, LUKS_WHY_MAX, "%s", trouble);
-		return r;
-	}
-	if (answer->result == 1 || answer->result == -ENOMEM)
-		return answer->result == 1 ? 0 : -ENOMEM;
-	if (answer->result != 0) {
-		answer->why[sizeof(answer->why) - 1] = '\0';
-		return luks_refuse(why, "%s", answer->why);
-	}
-	r = luks_form_check(&answer->header, &expected, device_size, why);
-	if (r < 0)
-		return r;
-	*ret = answer->header;
-	return 1;
-}
-
 /* A header of the same content as the disk's, and the keyslots it names, and nothing else, in a sealed memfd. */
 static int make_header(int fd, struct luks *luks, char *why)
 {
@@ -236,14 +181,14 @@ static int copy_header(int fd, uint64_t size, struct luks *luks, char *why)
 {
 	int r;
 
-	if (size < HEADS_SIZE)
+	if (size < LUKS_HEADS_SIZE)
 		return 0;
-	luks->copies = malloc(HEADS_SIZE);
+	luks->copies = malloc(LUKS_HEADS_SIZE);
 	if (!luks->copies)
 		return -ENOMEM;
-	r = file_read_at(fd, luks->copies, HEADS_SIZE, 0);
+	r = file_read_at(fd, luks->copies, LUKS_HEADS_SIZE, 0);
 	if (r == 0)
-		r = ask(luks->copies, size, &luks->header, why);
+		r = luks_read(luks->copies, size, &expected, &luks->header, why);
 	if (r <= 0)
 		return r;
 	if (luks_header_mend(&luks->header, luks->copies) < 0)
@@ -565,7 +510,7 @@ static int write_change(const struct luks *luks, struct luks *changed, int fd)
 		return -ENOMEM;
 	r = file_read_at(changed->header_fd, bytes, (size_t)end, 0);
 	if (r == 0)	/* the header written must be one this stage opens */
-		r = ask(bytes, UINT64_MAX, header, why);
+		r = luks_read(bytes, UINT64_MAX, &expected, header, why);
 	if (r == 0 || (r > 0 && (header->copies != LUKS_COPIES_BOTH || header->copy_size != size ||
 				 header->data_offset != end)))
 		r = -EBADMSG;
