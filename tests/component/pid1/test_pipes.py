@@ -199,6 +199,32 @@ class Others(Case):
         self.assertIn("not ready after", gantry.wait("bad", "retrying").text)
         self.assert_ticks(gantry)
 
+    def test_a_service_with_a_log_that_holds_its_output(self):
+        once = "[ -e /t/once ] && { echo second life; exec sleep 1000; }; touch /t/once; "
+        good = service("good", "while :; do echo tick; sleep 0.1; done", log={"events": True})
+        gantry = self.start(boot(services=[service("bad", once + HOLD_STDOUT), good], logs={"directory": "/t/logs"}))
+        self.wait_held(gantry)
+        self.assert_answers(gantry)
+        gantry.wait("bad", "log: " + HELD, kind="message")
+        self.assert_ticks(gantry)
+        self.assertEqual(gantry.ctl("restart", "bad").returncode, 0)
+        self.until(lambda: gantry.read("logs/bad.log").endswith("second life\n"), "its log does not go on")
+        self.hold(gantry, f"/proc/{self.pid_of(gantry, 'bad')}/fd/1")
+        gantry.wait("bad", "log: " + HELD, kind="message", count=2)
+        start = time.monotonic()
+        self.assertEqual(gantry.ctl("poweroff").returncode, 0)
+        self.assertEqual(gantry.end(), "poweroff")
+        self.assertLess(time.monotonic() - start, 8 * PATIENCE)
+
+    def test_flags_of_a_pipe_that_is_held_are_not_pid_1_s_to_change(self):
+        """With O_ASYNC set, fcntl(2) waits like read(2)."""
+        bad = service("bad", "python3 -c 'import fcntl; fcntl.fcntl(1, fcntl.F_SETFL, 0o20001)'; exec sleep 1000")
+        gantry = self.start(boot(services=[bad, service("a")], logs={"directory": "/t/logs"}))
+        self.hold(gantry, f"/proc/{self.pid_of(gantry, 'bad')}/fd/1")
+        self.assertEqual(gantry.ctl("restart", "bad").returncode, 0)
+        gantry.wait("bad", "running", count=2)
+        self.assert_answers(gantry)
+
 
 class Relay(Case):
     def test_it_has_no_rights(self):
