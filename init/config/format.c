@@ -15,6 +15,7 @@
 #include <json-c/json.h>
 
 #include <gantry/plan.h>
+#include <gantry/role.h>
 
 #include "format.h"
 #include "init/lib/member.h"
@@ -162,6 +163,7 @@ const struct predefined predefined_accounts[] = {
 	{API_USER, API_UID, false}, {LOG_USER, LOG_UID, true},
 	{"gantry-network", 902, true}, {"gantry-azure", 903, true}, {"gantry-clock", 904, true},
 	{"gantry-config", 905, true}, {"gantry-logger", LOGGER_UID, true}, {TPM_USER, TPM_UID, true},
+	{"gantry-relay", RELAY_UID, true},
 	{DISK_READER_USER, DISK_READER_UID, true}, {DISK_FSCK_USER, DISK_FSCK_UID, true},
 	{"dhcpcd", 950, false}, {"chrony", 951, false},
 	{0},

@@ -33,12 +33,15 @@ static const int allowed_calls[] = {
 	SCMP_SYS(fdatasync), SCMP_SYS(fstat), SCMP_SYS(fsync), SCMP_SYS(ftruncate), SCMP_SYS(futex), SCMP_SYS(getpid),
 	SCMP_SYS(gettid), SCMP_SYS(ioctl), SCMP_SYS(landlock_add_rule), SCMP_SYS(landlock_create_ruleset),
 	SCMP_SYS(landlock_restrict_self), SCMP_SYS(lseek), SCMP_SYS(madvise), SCMP_SYS(membarrier), SCMP_SYS(munmap),
-	SCMP_SYS(newfstatat), SCMP_SYS(openat), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(pread64), SCMP_SYS(read),
-	SCMP_SYS(readv), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(renameat), SCMP_SYS(restart_syscall),
-	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sendmsg), SCMP_SYS(sendto),
-	SCMP_SYS(set_robust_list), SCMP_SYS(statx), SCMP_SYS(tgkill), SCMP_SYS(unlinkat), SCMP_SYS(write),
-	SCMP_SYS(writev),
+	SCMP_SYS(nanosleep), SCMP_SYS(newfstatat), SCMP_SYS(openat), SCMP_SYS(poll), SCMP_SYS(ppoll),
+	SCMP_SYS(pread64), SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(renameat),
+	SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(set_robust_list), SCMP_SYS(statx), SCMP_SYS(tgkill),
+	SCMP_SYS(unlinkat), SCMP_SYS(write), SCMP_SYS(writev),
 };
+
+/* glibc, which the sanitizers need, then uses clone(). */
+static const int unknown_calls[] = {SCMP_SYS(clone3)};
 
 /* A system call that only an attacker would make: these roles open no socket. */
 static const int deadly_calls[] = {SCMP_SYS(socket)};
@@ -69,14 +72,16 @@ int logconfine_files(int directory)
 
 int logconfine_calls(size_t address_space, const char **ret_what)
 {
-	static const struct restriction calls = {.threads = true, .lists = {
-		SYSFILTER_LIST(SCMP_ACT_ALLOW, allowed_calls),
-		SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, deadly_calls),
-	}};
+	static const struct restriction calls = {
+		.threads = true,
+		.lists = {SYSFILTER_LIST(SCMP_ACT_ALLOW, allowed_calls),
+			  SYSFILTER_LIST(SCMP_ACT_ERRNO(ENOSYS), unknown_calls),
+			  SYSFILTER_LIST(SCMP_ACT_KILL_PROCESS, deadly_calls)},
+		.arguments = {{SCMP_ACT_ALLOW, SCMP_SYS(clone), 0, CLONE_THREAD, CLONE_THREAD}},
+	};
 	int r;
 
 	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-	setrlimit(RLIMIT_NPROC, &(struct rlimit){0, 0});
 	setrlimit(RLIMIT_AS, &(struct rlimit){address_space, address_space});
 	*ret_what = "restricting files with landlock failed";
 	r = logconfine_files(-1);

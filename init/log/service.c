@@ -3,7 +3,8 @@
  * Role `service-log`: reads the services' output and writes NAME.log (docs/logs.md). PID 1 passes the pipes and keeps
  * them open, so this process may crash at any time. It runs as a user of its own, without network, and with fixed
  * buffers for each service: a service that floods is slowed down to the speed of the disk; while the disk accepts
- * nothing, lines are dropped and counted, and the count is reported as an event and in the log itself.
+ * nothing, lines are dropped and counted, and the count is reported as an event and in the log itself. A pipe that
+ * somebody holds (init/lib/guard.h) costs a thread, and its service its lines.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -29,6 +29,7 @@
 #include "format.h"
 #include "init/lib/bucket.h"
 #include "init/lib/eventtext.h"
+#include "init/lib/guard.h"
 #include "init/lib/logtail.h"
 #include "init/lib/utf8.h"
 #include "opener.h"
@@ -39,13 +40,22 @@
 #define READS_A_TURN  16
 #define REPORT_MS     1000	/* between two reports of lines that did not become events */
 #define FINISH_MS     1000	/* to read the pipes of ended services */
+#define REST_MAX      (1 << 20)	/* bytes in the pipe of an ended process: as much as one of an ordinary user holds */
+#define HELD_MS       1000	/* until an event says that a pipe is held: a slow machine holds it shortly, too */
+#define PENALTY_MS    100	/* for a pipe that was held, doubled each time, up to ... */
+#define PENALTY_MAX   7		/* ... so many times: others must not wait because one is held again and again */
 #define THREAD_STACK  (256 * 1024)
+#define SPARE_STACK   (64 * 1024)
 #define BASE_MEMORY   (64 << 20)
-#define NODE_MEMORY   (LOGRING_SIZE + sizeof(struct reader) + 16384)
+#define NODE_MEMORY   (LOGRING_SIZE + sizeof(struct reader) + 16384 + LOG_STREAMS * 2 * SPARE_STACK)
 
 struct stream {
 	int fd;			/* -1: none */
 	bool paused;		/* not read from: its ring is full */
+	bool busy;		/* a thread reads it; from now on, left alone by all others */
+	bool told_held;		/* an event says that somebody holds the pipe */
+	int64_t held_ms;	/* since when others go on without that thread; 0: they do not */
+	unsigned times_held;
 	struct logsplit split;
 };
 
@@ -68,6 +78,7 @@ static struct log_hello hello;
 static int epoll_fd = -1;
 static bool finishing;
 static int64_t finish_ms;
+static pthread_t writer;
 static char now_text[40];	/* RFC 3339, of this turn */
 
 /* ---- into the rings --------------------------------------------------------------------------------------------- */
@@ -229,48 +240,102 @@ static bool take_lines(size_t node, size_t stream, bool last)
 	return true;
 }
 
-/* Reads at most `size` bytes. False: paused. */
+/* Called by the thread that goes on in place of the one that reads the stream. */
+static void held(void *with)
+{
+	struct stream *s = with;
+
+	epoll_ctl(epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
+	s->held_ms = log_now_ms();
+}
+
+/* Called by the thread that has read it at last. */
+static void released(size_t node, size_t stream)
+{
+	struct stream *s = &readers[node]->streams[stream];
+	struct epoll_event event = {.data.u64 = node * LOG_STREAMS + stream + 1};
+	int64_t ms = (int64_t)PENALTY_MS << s->times_held;
+	const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+	if (s->told_held)
+		logchannel_say(EVENT_NOTICE, node, "log: its output is read again");
+	s->told_held = false;
+	s->held_ms = 0;
+	s->times_held += s->times_held < PENALTY_MAX;
+	guard_rest();
+	nanosleep(&time, NULL);
+	guard_resume();
+	s->busy = false;
+	event.events = s->paused ? 0 : EPOLLIN;
+	epoll_ctl(epoll_fd, EPOLL_CTL_ADD, s->fd, &event);
+}
+
+static void say_held(size_t node, size_t stream)
+{
+	struct stream *s = &readers[node]->streams[stream];
+
+	if (s->told_held || !s->held_ms || log_now_ms() - s->held_ms < HELD_MS)
+		return;
+	s->told_held = true;
+	logchannel_say(EVENT_WARNING, node, "log: its output cannot be read: a process holds the pipe");
+}
+
+/* Reads at most `size` bytes. False: paused, or held. */
 static bool read_stream(size_t node, size_t stream, size_t size)
 {
 	struct stream *s = &readers[node]->streams[stream];
 
 	while (size > 0) {
+		bool in_time, room_left = true;
 		size_t room;
 		char *to = logsplit_room(&s->split, &room);
-		ssize_t n = read(s->fd, to, size < room ? size : room);
+		ssize_t n;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		size -= (size_t)n;
-		logsplit_filled(&s->split, (size_t)n);
-		if (!take_lines(node, stream, false))
+		s->busy = true;
+		guard_call(s);
+		n = read(s->fd, to, size < room ? size : room);
+		if (n < 0)
+			n = -errno;
+		in_time = guard_done();
+		if (n > 0) {
+			logsplit_filled(&s->split, (size_t)n);
+			room_left = take_lines(node, stream, false);
+			size -= (size_t)n;
+		}
+		if (!in_time) {
+			released(node, stream);
 			return false;
+		}
+		s->busy = false;
+		if (!room_left)
+			return false;
+		if (n <= 0 && n != -EINTR)
+			break;
 	}
 	return true;
 }
 
 static void read_ready(size_t node, size_t stream)
 {
-	if (!readers[node]->streams[stream].paused)
+	if (!readers[node]->streams[stream].paused && !readers[node]->streams[stream].busy)
 		read_stream(node, stream, READS_A_TURN * LOG_LINE_MAX);
 }
 
-/* After the end of the process: reads the rest of its pipes and a last line without newline. False: paused. */
+/* After the end of the process: reads the rest of its pipes and a last line without newline. False: paused, or held. */
 static bool read_rest(size_t node)
 {
 	bool all = true;
 
 	for (size_t k = 0; k < LOG_STREAMS; k++) {
 		struct stream *s = &readers[node]->streams[k];
-		int n = 0;
 
 		if (s->fd < 0)
 			continue;
-		if (!take_lines(node, k, false) || (ioctl(s->fd, FIONREAD, &n) == 0 && n > 0 &&
-						    !read_stream(node, k, (size_t)n)) || !take_lines(node, k, true))
+		if (s->busy || !take_lines(node, k, false) || !read_stream(node, k, REST_MAX) ||
+		    !take_lines(node, k, true))
 			all = false;
+		if (guard_late())
+			return false;
 	}
 	return all;
 }
@@ -287,20 +352,23 @@ static void end_process(size_t node)
 /* Takes lines of paused streams: there may be room again, or waiting has become pointless. */
 static void resume(void)
 {
-	for (size_t i = 0; i < share.n_nodes; i++) {
-		for (size_t k = 0; readers[i] && k < LOG_STREAMS; k++)
-			if (readers[i]->streams[k].paused && take_lines(i, k, false))
+	for (size_t i = 0; i < share.n_nodes && !guard_late(); i++) {
+		for (size_t k = 0; readers[i] && k < LOG_STREAMS; k++) {
+			say_held(i, k);
+			if (readers[i]->streams[k].paused && !readers[i]->streams[k].busy && take_lines(i, k, false))
 				want(i, k, true);
+		}
 		if (readers[i] && readers[i]->end_due)
 			end_process(i);
 	}
 }
 
+/* Something has to be looked at again that no event tells. */
 static bool anything_paused(void)
 {
 	for (size_t i = 0; i < share.n_nodes; i++)
 		for (size_t k = 0; readers[i] && k < LOG_STREAMS; k++)
-			if (readers[i]->streams[k].paused)
+			if (readers[i]->streams[k].paused || readers[i]->streams[k].held_ms)
 				return true;
 	return false;
 }
@@ -417,21 +485,24 @@ static bool finished(void)
 
 	if (!finishing)
 		return false;
-	for (size_t i = 0; i < share.n_nodes; i++)
+	for (size_t i = 0; i < share.n_nodes && !guard_late(); i++)
 		if (readers[i] && !read_rest(i))
 			all = false;
 	return all || log_now_ms() - finish_ms > FINISH_MS;
 }
 
 /* False: PID 1 is gone. */
-static bool turn(int timeout_ms)
+static bool take_events(int timeout_ms)
 {
 	struct epoll_event events[64];
-	int n = epoll_wait(epoll_fd, events, 64, timeout_ms);
 	uint64_t count;
+	int n;
 
+	guard_rest();
+	n = epoll_wait(epoll_fd, events, 64, timeout_ms);
+	guard_resume();
 	read_clock();
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < n && !guard_late(); i++) {
 		uint64_t key = events[i].data.u64;
 
 		if (key == 0 && !take_messages())
@@ -441,15 +512,24 @@ static bool turn(int timeout_ms)
 		if (key > 0 && key < UINT64_MAX)
 			read_ready((key - 1) / LOG_STREAMS, (key - 1) % LOG_STREAMS);
 	}
-	resume();
 	return true;
 }
 
-static void follow(void)
+_Noreturn static void end(void)
 {
-	while (turn(anything_paused() || finishing ? LOG_PATIENCE_MS / 4 : -1))
-		if (finished())
-			return;
+	signal_writer(&share.finish);
+	pthread_join(writer, NULL);
+	exit(0);
+}
+
+static void turn(void)
+{
+	if (!take_events(anything_paused() || finishing ? LOG_PATIENCE_MS / 4 : -1))
+		end();
+	if (!guard_late())
+		resume();
+	if (!guard_late() && finished())
+		end();
 }
 
 static int take_hello(void)
@@ -492,13 +572,13 @@ static int prepare(void)
 	return -pthread_cond_init(&share.work, &monotonic);
 }
 
-static int start_writer(pthread_t *ret)
+static int start_writer(void)
 {
 	pthread_attr_t attributes;
 
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, THREAD_STACK);
-	return -pthread_create(ret, &attributes, logwriter_run, &share);
+	return -pthread_create(&writer, &attributes, logwriter_run, &share);
 }
 
 static int fail(const char *what, int r)
@@ -509,8 +589,8 @@ static int fail(const char *what, int r)
 
 int service_log_main(int argc, char **argv)
 {
+	static const struct guard guard = {.turn = turn, .held = held, .stack_size = SPARE_STACK};
 	const char *what = "reading the hello from PID 1 failed";
-	pthread_t writer;
 	int r;
 
 	(void)argc;
@@ -533,14 +613,13 @@ int service_log_main(int argc, char **argv)
 		r = logconfine_identity(&what);
 	if (r == 0) {
 		what = "starting the writer thread failed";
-		r = start_writer(&writer);
+		r = start_writer();
 	}
 	if (r == 0)
 		r = logconfine_calls(BASE_MEMORY + share.n_nodes * NODE_MEMORY, &what);
-	if (r < 0)
-		return fail(what, r);
-	follow();
-	signal_writer(&share.finish);
-	pthread_join(writer, NULL);
-	return 0;
+	if (r == 0) {
+		what = "starting the watching thread failed";
+		r = guard_run(&guard);
+	}
+	return fail(what, r);
 }

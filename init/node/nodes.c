@@ -134,7 +134,9 @@ static void start_node(size_t index)
 		ready_expect(index);
 	spec.payload_fd = extra_fd;
 	r = extra_fd < 0 ? extra_fd : child_start(&spec, &children[index]);
-	if (extra_fd > 0)
+	if (extra_fd > 0 && node->ready == READY_FD)
+		ready_given(index);
+	else if (extra_fd > 0)
 		close(extra_fd);
 	if (spec.cgroup_fd >= 0)
 		close(spec.cgroup_fd);

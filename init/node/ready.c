@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements ready.h. A pipe that cannot be added to the loop is tried again by the watch's timer, without end. */
+/* Implements ready.h. A socket that cannot be added to the loop is tried again by the watch's timer, without end. */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <gantry/role.h>
 
@@ -18,6 +16,7 @@
 #include "init/lib/bucket.h"
 #include "init/lib/loop.h"
 #include "init/lib/unixsock.h"
+#include "init/process/relay.h"
 #include "probe.h"
 #include "ready.h"
 #include "whose.h"
@@ -25,6 +24,7 @@
 #define ASK_MIN_NS    5000000LL
 #define ASK_MAX_NS 1000000000LL
 #define NOTIFY_BUDGET 64
+#define PIPE_BUDGET   16
 
 /* Events of one service about its reloads. A change above it is reported later, with the number of those before it. */
 static const struct bucket_limit reload_limit = {.burst = 16, .every_ns = 60000000000LL};
@@ -37,8 +37,9 @@ struct watch {
 	uint64_t reloads_unreported;
 	struct bucket reload_reports;
 	struct loop_timer reload_timer;
-	int pipe_fd;			/* read end, from the start to the first newline; -1: none */
-	struct loop_source source;	/* that pipe */
+	struct relay_pipe pipe;		/* from the start to the first newline */
+	bool held;			/* somebody holds that pipe */
+	struct loop_source source;	/* of its socket */
 	struct loop_timer timer;
 	int64_t delay_ns;
 };
@@ -48,15 +49,11 @@ static struct watch *watches;
 static void (*became_ready)(size_t node);
 static struct loop_source notify = LOOP_SOURCE_INIT;
 
-static void close_source(struct watch *watch)
+static void close_socket(struct watch *watch)
 {
-	int fd = watch->source.fd;
-
 	loop_remove(&watch->source);
-	if (fd >= 0)
-		close(fd);
-	if (fd >= 0 && fd == watch->pipe_fd)
-		watch->pipe_fd = -1;
+	relay_close(&watch->pipe, watch->held, plan->nodes[watch->node].config->name);
+	watch->held = false;
 }
 
 static void report_reload(struct watch *watch)
@@ -81,10 +78,7 @@ void ready_forget(size_t node)
 		report_reload(watch);
 	watch->active = watch->reloading = watch->reported_reloading = false;
 	loop_disarm(&watch->reload_timer);
-	close_source(watch);
-	if (watch->pipe_fd >= 0)
-		close(watch->pipe_fd);
-	watch->pipe_fd = -1;
+	close_socket(watch);
 	loop_disarm(&watch->timer);
 	probe_end(node);
 }
@@ -110,38 +104,53 @@ static void retry_later(struct watch *watch)
 int ready_pipe(size_t node)
 {
 	struct watch *watch = &watches[node];
-	int pair[2];
+	int r;
 
 	ready_forget(node);
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return -errno;
-	/* Only PID 1's end is non-blocking: services expect an ordinary pipe. */
-	if (fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0) {
-		close(pair[0]);
-		close(pair[1]);
-		return -errno;
-	}
-	watch->pipe_fd = pair[0];
-	return pair[1];
+	r = relay_may(plan->nodes[node].config->name) ? relay_open(&watch->pipe) : -EBUSY;
+	return r < 0 ? r : watch->pipe.write_fd;
 }
 
-static void read_pipe(struct watch *watch)
+void ready_given(size_t node)
 {
-	char bytes[256];
-	ssize_t n = read(watch->pipe_fd, bytes, sizeof(bytes));
+	relay_alone(&watches[node].pipe);
+}
 
-	if (n > 0 && memchr(bytes, '\n', (size_t)n)) {
-		is_ready(watch);
-	} else if (n == 0) {
-		event_say(EVENT_WARNING, plan->nodes[watch->node].config->name,
-			  "closed its readiness descriptor without a newline");
-		close_source(watch);
+static void read_socket(struct watch *watch)
+{
+	const char *name = plan->nodes[watch->node].config->name, *bytes;
+	size_t size;
+
+	for (int i = 0; i < PIPE_BUDGET; i++) {
+		switch (relay_receive(watch->pipe.socket, &bytes, &size)) {
+		case RELAY_BYTES:
+			if (memchr(bytes, '\n', size)) {
+				is_ready(watch);
+				return;
+			}
+			break;
+		case RELAY_HELD:
+			watch->held = true;
+			event_say(EVENT_WARNING, name, "its readiness descriptor cannot be read: a process holds the "
+				  "pipe");
+			break;
+		case RELAY_FREE:
+			watch->held = false;
+			break;
+		case RELAY_END:
+			watch->held = false;
+			event_say(EVENT_WARNING, name, "closed its readiness descriptor without a newline");
+			close_socket(watch);
+			return;
+		case RELAY_NOTHING:
+			return;
+		}
 	}
 }
 
-static void listen_to_pipe(struct watch *watch)
+static void listen_to_socket(struct watch *watch)
 {
-	if (watch->pipe_fd >= 0 && loop_add(&watch->source, watch->pipe_fd, EPOLLIN) < 0)
+	if (watch->pipe.socket >= 0 && loop_add(&watch->source, watch->pipe.socket, EPOLLIN) < 0)
 		retry_later(watch);
 }
 
@@ -150,7 +159,7 @@ static void listen_to_pipe(struct watch *watch)
 static void source_ready(struct loop_source *source, uint32_t events)
 {
 	(void)events;
-	read_pipe((struct watch *)((char *)source - offsetof(struct watch, source)));
+	read_socket((struct watch *)((char *)source - offsetof(struct watch, source)));
 }
 
 static void look(struct watch *watch)
@@ -160,7 +169,7 @@ static void look(struct watch *watch)
 		is_ready(watch);
 		break;
 	case READY_FD:
-		listen_to_pipe(watch);
+		listen_to_socket(watch);
 		break;
 	case READY_PATH:
 	case READY_TCP:
@@ -193,11 +202,11 @@ void ready_expect(size_t node)
 void ready_watch(size_t node)
 {
 	struct watch *watch = &watches[node];
-	int pipe_fd = watch->pipe_fd;
+	struct relay_pipe pipe = watch->pipe;
 
-	watch->pipe_fd = -1;
+	watch->pipe = (struct relay_pipe)RELAY_PIPE_NONE;
 	ready_forget(node);
-	watch->pipe_fd = pipe_fd;
+	watch->pipe = pipe;
 	watch->active = true;
 	watch->delay_ns = ASK_MIN_NS;
 	look(watch);
@@ -342,7 +351,8 @@ int ready_init(struct plan *with, void (*callback)(size_t node))
 		return -ENOMEM;
 	for (size_t i = 0; i < plan->n_nodes; i++) {
 		watches[i].node = i;
-		watches[i].source.fd = watches[i].pipe_fd = -1;
+		watches[i].pipe = (struct relay_pipe)RELAY_PIPE_NONE;
+		watches[i].source.fd = -1;
 		watches[i].source.ready = source_ready;
 		watches[i].timer.fire = timer_fired;
 		watches[i].reload_timer.fire = reload_due;

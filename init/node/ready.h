@@ -15,10 +15,11 @@
 int ready_init(struct plan *plan, void (*became_ready)(size_t node));
 
 /*
- * Call before the start of a service with `ready.fd`. Returns the descriptor for its process, which the caller closes
- * after the fork, or negative errno.
+ * Call before the start of a service with `ready.fd`. Returns the descriptor for its process, or negative errno;
+ * ready_given() after the fork closes it.
  */
 int ready_pipe(size_t node);
+void ready_given(size_t node);
 
 /* Call before the start of a service with `ready` `notify`: READY=1 may arrive before PID 1 sees the program start. */
 void ready_expect(size_t node);

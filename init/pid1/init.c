@@ -29,7 +29,6 @@
 #include "init/event/console.h"
 #include "init/event/event.h"
 #include "init/event/eventsock.h"
-#include "init/event/fifo.h"
 #include "init/event/sender.h"
 #include "init/launch/launch.h"
 #include "init/lib/config.h"
@@ -49,9 +48,12 @@
 #include "init/plan/plan.h"
 #include "init/process/birth.h"
 #include "init/process/child.h"
+#include "init/process/fifo.h"
 #include "init/process/forkserver.h"
 #include "init/process/image.h"
 #include "init/process/logpipe.h"
+#include "init/process/relay-rights.h"
+#include "init/process/relay.h"
 #include "readonly.h"
 #include "requests.h"
 #include "shutdown.h"
@@ -308,6 +310,7 @@ static void begin_plan(const char *held)
 	control_init(CONTROL_PATH, api_uid(), &requests);
 	sender_limit(config->event_rate_per_s, config->event_burst);
 	eventsock_init(EVENT_SOCKET, whose_pid);
+	prepare("the relay of output", relay_watch());
 	if (config->fifo)
 		fifo_init(config->fifo);
 	button_init(power_button);
@@ -341,6 +344,7 @@ _Noreturn void init_main(int argc, char **argv)
 	reserve_descriptors();
 	birth_init(launch_service);
 	forkserver_begin(launch_prepare);
+	relay_begin(relay_serve);
 	if (config_load(config_path(argc, argv), &config, error, sizeof(error)) < 0)
 		snprintf(held, sizeof(held), "configuration: %s", error);
 	else if (extra_check(config, error, sizeof(error)) < 0)

@@ -93,6 +93,12 @@ _Noreturn static void become(const struct birth *birth)
 	if (dup2(birth->null_fd, 0) < 0 || dup2(birth->out_fd, 1) < 0 || dup2(birth->err_fd, 2) < 0 ||
 	    dup3(birth->channel_fd, 3, birth->service ? O_CLOEXEC : 0) < 0)
 		_exit(STAGE_AGAIN);
+	/*
+	 * All processes of a service with a log share a description: undo flags (O_NONBLOCK) that an earlier one set.
+	 * Not in PID 1: where O_ASYNC was set, this waits for those who hold the pipe.
+	 */
+	(void)fcntl(1, F_SETFL, 0);
+	(void)fcntl(2, F_SETFL, 0);
 	if (birth->options_fd >= 0 && dup2(birth->options_fd, 4) < 0)
 		_exit(STAGE_AGAIN);
 	if (birth->payload_fd >= 0 && dup2(birth->payload_fd, 5) < 0)

@@ -24,6 +24,7 @@
 #include "init/lib/loop.h"
 #include "logpipe.h"
 #include "output.h"
+#include "relay.h"
 #include "row.h"
 
 #define REAP_BUDGET 4096	/* processes reaped in one turn */
@@ -65,7 +66,7 @@ int child_init(size_t n, const struct child_nodes *nodes)
 	for (size_t i = n; i-- > 0;) {
 		struct child *child = &children[i];
 
-		child->report.fd = child->output.pipe.fd = -1;
+		child->report.fd = child->output.socket.fd = -1;
 		child->reason = words[i].reason;
 		child->text = words[i].text;
 		child->line = words[i].line;
@@ -176,22 +177,31 @@ static void forget_words(struct child *child)
 		child->text[0] = '\0';
 }
 
-/* Returns the descriptors for its stdout and stderr: a pipe read here, or those of its log. 0 or negative errno. */
-static int open_output(struct child *child, int pair[2], int *ret_out, int *ret_err)
+/*
+ * Returns the descriptors for its stdout and stderr: a pipe that the relay reads, or those of its log. *ret_null:
+ * /dev/null instead, which the caller closes; or -1. 0 or negative errno.
+ */
+static int open_output(struct child *child, int *ret_out, int *ret_err, int *ret_null)
 {
+	int r;
+
 	if (child->spec.logged)
 		return logpipe_open(child->spec.node, ret_out, ret_err);
-	if (pipe2(pair, O_CLOEXEC) < 0 || fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0)
-		return -errno;
-	*ret_out = *ret_err = pair[1];
-	return output_begin(&child->output, pair[0], child->spec.quiet ? NULL : child->spec.source, child->text,
-			    child->line);
+	r = output_begin(&child->output, child->spec.source, child->spec.quiet, child->text, child->line);
+	*ret_out = *ret_err = child->output.pipe.write_fd;
+	if (r == -EBUSY) {
+		event_say(EVENT_WARNING, child->spec.source, "its output goes to /dev/null: processes hold too many "
+			  "of its earlier pipes");
+		*ret_out = *ret_err = *ret_null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		r = *ret_null < 0 ? -errno : 0;
+	}
+	return r;
 }
 
 /* Creates everything PID 1 needs before the fork, so that a failure leaves no process behind. */
 int child_start(const struct child_spec *spec, struct child **ret)
 {
-	int channel[2] = {-1, -1}, output[2] = {-1, -1}, out = -1, err = -1;
+	int channel[2] = {-1, -1}, null = -1, out = -1, err = -1;
 	struct child *child = unused;
 	struct birth birth;
 	pid_t pid;
@@ -209,7 +219,7 @@ int child_start(const struct child_spec *spec, struct child **ret)
 		r = -errno;
 		goto out;
 	}
-	r = open_output(child, output, &out, &err);
+	r = open_output(child, &out, &err, &null);
 	if (r == 0 && channel[0] >= 0)
 		r = loop_add(&child->report, channel[0], EPOLLIN);
 	if (r < 0)
@@ -221,15 +231,16 @@ int child_start(const struct child_spec *spec, struct child **ret)
 		goto out;
 	}
 	use(child, pid);
-	output[0] = channel[0] = -1;
+	channel[0] = -1;
 	*ret = child;
 	r = 0;
 out:
+	if (null >= 0)
+		close(null);
 	if (r < 0) {
 		output_cancel(&child->output);
 		loop_remove(&child->report);
 	}
-	close_pair(output);
 	close_pair(channel);
 	return r;
 }
@@ -285,12 +296,11 @@ static void exited(struct child *child, int status)
 	/* Processes it left behind must not live on, nor keep the pipe open. */
 	if (spec.kept ? !cgroup_present() : cgroup_name(&spec) && !cgroup_kill(cgroup_name(&spec)))
 		kill(-child->pid, SIGKILL);
-	output_end(&child->output);
 	child_close_report(child);
 	if (spec.logged)
 		logpipe_exited(spec.node, status != 0 && !child->reason[0], report_exit, child);
 	else
-		report_exit(child);
+		output_end(&child->output, report_exit, child);
 }
 
 static struct loop_timer reap_again;
@@ -335,6 +345,7 @@ void child_reap(void)
 		gone[n_gone].child = child;
 		gone[n_gone++].status = status;
 	}
+	relay_reap();
 	if (n_gone)
 		eventsock_drain();	/* datagrams sent between the first read and their exit */
 	for (size_t i = 0; i < n_gone; i++)

@@ -317,8 +317,6 @@ int logpipe_open(size_t node, int *ret_out, int *ret_err)
 
 		if (r < 0)
 			return r;
-		/* All processes of the node share this description: undo flags (O_NONBLOCK) that an earlier one set. */
-		fcntl(p->write_fds[k], F_SETFL, 0);
 	}
 	p->lines_before = __atomic_load_n(&tails[node].lines, __ATOMIC_RELAXED);
 	*ret_out = p->write_fds[LOG_STDOUT];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Output of a process, read by PID 1: each line becomes an event, the last one is kept for its exit. Lines beyond the
- * rate limit are dropped, counted and reported; one process gets a bounded part of the loop's turn.
+ * Output of a process, which the relay (relay.h) reads: each line becomes an event, the last one is kept for its exit.
+ * Lines beyond the rate limit are dropped, counted and reported; one process gets a bounded part of the loop's turn.
  */
 #ifndef INIT_PROCESS_OUTPUT_H
 #define INIT_PROCESS_OUTPUT_H
@@ -13,13 +13,20 @@
 
 #include "init/lib/bucket.h"
 #include "init/lib/loop.h"
+#include "relay.h"
 
 #define OUTPUT_LINE_SIZE 512
 
 struct output {
-	struct loop_source pipe;
+	struct relay_pipe pipe;
+	struct loop_source socket;	/* of the pipe */
 	struct loop_timer report;	/* of dropped lines */
-	const char *source;		/* of the events; NULL: make none */
+	struct loop_timer patience;	/* with a pipe that is held; once ending, with the relay */
+	const char *owner;		/* source of the events */
+	bool quiet;			/* no events of its lines */
+	bool held, told_held;		/* somebody holds the pipe; an event says so */
+	void (*done)(void *with);	/* output_end()'s callback */
+	void *with;
 	char *text;			/* NODE_REASON_MAX bytes: the last line */
 	char *line;			/* OUTPUT_LINE_SIZE bytes: the unfinished line */
 	size_t line_size;
@@ -28,16 +35,23 @@ struct output {
 	unsigned long lines_dropped;
 };
 
-#define OUTPUT_NONE {.pipe = LOOP_SOURCE_INIT}
+#define OUTPUT_NONE {.pipe = RELAY_PIPE_NONE, .socket = LOOP_SOURCE_INIT}
 
-/* Takes over fd; source, text and line must outlive output. 0, or negative errno and fd stays the caller's. */
-int output_begin(struct output *output, int fd, const char *source, char *text, char *line);
+/*
+ * Makes the pipe; pipe.write_fd is for the process. owner, text and line must outlive output. `quiet`: makes no events
+ * of its lines. 0 or negative errno; -EBUSY: too many earlier pipes of the owner are held.
+ */
+int output_begin(struct output *output, const char *owner, bool quiet, char *text, char *line);
 
-/* Removes the descriptor from the loop and gives it back to the caller, unclosed. */
+/* The process was not started. */
 void output_cancel(struct output *output);
 
-/* Reads what is in the pipe, without waiting, ends the last line, and closes the descriptor. Safe on OUTPUT_NONE. */
-void output_end(struct output *output);
+/*
+ * The process has exited: takes what is in the pipe, ends the last line, and calls `done`, before it returns if it can.
+ * A pipe that is held keeps it no longer than the relay needs to notice that. Safe on OUTPUT_NONE.
+ */
+#define OUTPUT_WAIT_NS (5 * 1000000000LL)	/* for the relay, which others can only slow down */
+void output_end(struct output *output, void (*done)(void *with), void *with);
 
 /* Copies one line to `to`, cut to NODE_REASON_MAX bytes, with control characters replaced by spaces. */
 void output_keep_text(char *to, const char *bytes, size_t size);

@@ -12,6 +12,7 @@
 
 #include "init/lib/procfs.h"
 #include "processes.h"
+#include "relay.h"
 
 #define PF_KTHREAD 0x00200000	/* the kernel's include/linux/sched.h */
 
@@ -55,8 +56,8 @@ size_t processes_signal(int sig, pid_t except, char *name, size_t size)
 	while (dir && (entry = readdir(dir))) {
 		pid_t pid = isdigit((unsigned char)entry->d_name[0]) ? (pid_t)atol(entry->d_name) : 0;
 
-		if (pid <= 1 || pid == except || !look(pid, &process) || process.state == 'Z' || process.state == 'X' ||
-		    process.flags & PF_KTHREAD)
+		if (pid <= 1 || pid == except || pid == relay_pid() || !look(pid, &process) ||
+		    process.state == 'Z' || process.state == 'X' || process.flags & PF_KTHREAD)
 			continue;
 		if (sig)
 			kill(pid, sig);

@@ -11,8 +11,9 @@
 #include <sys/types.h>
 
 /*
- * Sends sig (0: none) to every process but PID 1, `except` (0: none) and kernel threads. Returns the number of those
- * processes that are not zombies; name gets the first one's name, or "". Reads only procfs stat files: does not block.
+ * Sends sig (0: none) to every process but PID 1, the relay, `except` (0: none) and kernel threads. Returns the number
+ * of those processes that are not zombies; name gets the first one's name, or "". Reads only procfs stat files: does
+ * not block.
  */
 size_t processes_signal(int sig, pid_t except, char *name, size_t size);
 

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "init/event/fifo.c"
+#include "init/process/fifo.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
@@ -27,6 +27,44 @@ int loop_add(struct loop_source *s, int fd, uint32_t events)
 int loop_take(struct loop_source *s, int fd, uint32_t events)
 {
 	return fd < 0 ? fd : loop_add(s, fd, events);
+}
+
+void loop_remove(struct loop_source *s)
+{
+	(void)s;
+}
+
+int relay_open_fifo(struct relay_pipe *pipe, int fd)
+{
+	(void)pipe;
+	return fd;
+}
+
+int relay_again(struct relay_pipe *pipe)
+{
+	(void)pipe;
+	return 0;
+}
+
+enum relay_word relay_receive(int socket, const char **ret, size_t *ret_size)
+{
+	(void)socket;
+	(void)ret;
+	(void)ret_size;
+	return RELAY_NOTHING;
+}
+
+void relay_close(struct relay_pipe *pipe, bool by_somebody, const char *owner)
+{
+	(void)pipe;
+	(void)by_somebody;
+	(void)owner;
+}
+
+bool relay_may(const char *owner)
+{
+	(void)owner;
+	return true;
 }
 
 bool sender_may(const char *name, int64_t at_ns)

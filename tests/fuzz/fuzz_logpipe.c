@@ -5,7 +5,7 @@
  * (in 16 bytes); then come pieces (target.h), a datagram each. Events and lines are clean and bounded, and the end of
  * a service is reported once.
  */
-/* links: init/process/logpipe.c init/process/output.c event init/lib */
+/* links: init/process/logpipe.c init/process/output.c init/process/relay.c event init/lib */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * whether its service waits for READY=1; then come pieces (target.h), a datagram each. The plan hears exactly of the
  * words that the datagram has as lines, and a datagram makes no more events than it has lines.
  */
-/* links: init/node/ready.c plan event init/lib */
+/* links: init/node/ready.c init/process/relay.c plan event init/lib */
 #include <string.h>
 #include <sys/socket.h>
 

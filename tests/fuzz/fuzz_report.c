@@ -5,7 +5,7 @@
  * kind, level, flags and body, to which a right head is put. Each datagram is used or dropped and counted, answers are
  * of the protocol, no descriptor stays open, and what is kept is bounded text.
  */
-/* links: init/process/report.c init/process/output.c init/node/facts.c event init/lib */
+/* links: init/process/report.c init/process/output.c init/process/relay.c init/node/facts.c event init/lib */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

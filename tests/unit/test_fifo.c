@@ -2,7 +2,7 @@
 /*
  * The legacy FIFO: lines become events whatever is written into it.
  */
-/* links: event init/lib */
+/* links: init/process/fifo.c init/process/relay.c init/process/mover.c init/process/birth.c event init/lib */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,8 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "init/event/fifo.h"
 #include "init/event/sender.h"
+#include "init/process/fifo.h"
+#include "init/process/mover.h"
+#include "init/process/relay.h"
 #include "event_lines.h"
 
 static char path[64];
@@ -31,9 +33,21 @@ static const char *text_of(uint64_t seq)
 	return out;
 }
 
+/* Its filter does not know the calls of glibc's threads; component/pid1/test_pipes looks at its rights. */
+static int keep_rights(void)
+{
+	return 0;
+}
+
+static void serve(int channel)
+{
+	mover_serve(channel, keep_rights);
+}
+
 static void start(void)
 {
 	snprintf(path, sizeof(path), "/tmp/fifo-%d", getpid());
+	relay_begin(serve);
 	CHECK_INT(loop_init(), 0);
 	CHECK_INT(event_init(2000), 0);
 }
@@ -125,6 +139,11 @@ TEST(an_overlong_line_is_cut_and_the_next_is_whole)
 	close(fd);
 }
 
+static bool all_counted(void)
+{
+	return event_drops() + event_last() == 3000;
+}
+
 TEST(a_flood_is_read_on_and_what_is_over_the_rate_is_dropped)
 {
 	int fd;
@@ -136,9 +155,8 @@ TEST(a_flood_is_read_on_and_what_is_over_the_rate_is_dropped)
 			loop_until_ms(NULL, 1);
 	}
 	close(fd);
-	loop_until_ms(NULL, 20);
+	CHECK(loop_until(all_counted));
 	CHECK(event_last() >= 5 && event_last() < 50);
-	CHECK_INT(event_drops(), 3000 - event_last());
 }
 
 TEST(an_unfinished_line_becomes_an_event_after_a_second)
