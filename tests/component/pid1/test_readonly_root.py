@@ -134,8 +134,8 @@ class ReadOnlyRoot(unittest.TestCase):
             self.assertIn(CLOSED, gantry.inside("touch", "/var/x").stderr)
 
     def test_one_that_cannot_be_made_read_only_holds_the_boot(self):
-        """A process that came with it writes to a file there."""
-        writer = pid1.SETUP.replace("exec chroot", "sleep 1000 3> opt/open &\nexec chroot")
+        """It was started with a file there open for writing."""
+        writer = pid1.SETUP.replace("exec chroot", "exec 3> opt/open\nexec chroot")
         with mock.patch.object(pid1, "SETUP", writer), Pid1(boot(services=[service("app")], **GIVEN)) as gantry:
             held = gantry.wait("gantry", "held")
             self.assertIn("making the root file system read-only failed: /: ", held.text)
