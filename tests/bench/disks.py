@@ -48,6 +48,7 @@ class Steps:
 
     def __init__(self, config):
         self.config = config
+        config.setdefault("hardening", {})["writable"] = [OUT]
         self.files = debian.programs("env", "cryptsetup", "fio", "mount", "umount", "blockdev", "tar")
         self.files |= {f"{OUT}/key": KEY, f"{MOUNT}/nothing": b""}
         self.last = config["stages"][-1]["name"]

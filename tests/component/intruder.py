@@ -7,6 +7,7 @@ import errno
 import os
 import platform
 import signal
+import time
 
 PTRACE_PEEKTEXT, PTRACE_POKEDATA, PTRACE_KILL, PTRACE_SINGLESTEP, PTRACE_GETREGS, PTRACE_SETREGS = 1, 5, 8, 9, 12, 13
 PTRACE_ATTACH, PTRACE_DETACH, PTRACE_SETOPTIONS = 16, 17, 0x4200
@@ -45,14 +46,18 @@ class Intruder:
         assert platform.machine() == "x86_64"
         self.pid = pid
         self.ended = 0      # or the signal that ended the process
-        self._ptrace(PTRACE_ATTACH)
-        os.waitpid(pid, 0x40000000)         # __WALL
-        self._ptrace(PTRACE_SETOPTIONS, 0, OPTION_EXITKILL)
         self.registers = Registers()
-        self._ptrace(PTRACE_GETREGS, 0, ctypes.addressof(self.registers))
-        self.instruction = self.registers.rip - 2
-        if self._ptrace(PTRACE_PEEKTEXT, self.instruction) & 0xffff != 0x050f:
-            raise RuntimeError("the process sleeps in no system call")
+        for _ in range(200):        # it may be on its way to the call in which it waits
+            self._ptrace(PTRACE_ATTACH)
+            os.waitpid(pid, 0x40000000)         # __WALL
+            self._ptrace(PTRACE_SETOPTIONS, 0, OPTION_EXITKILL)
+            self._ptrace(PTRACE_GETREGS, 0, ctypes.addressof(self.registers))
+            self.instruction = self.registers.rip - 2
+            if self._ptrace(PTRACE_PEEKTEXT, self.instruction) & 0xffff == 0x050f:
+                return
+            self._ptrace(PTRACE_DETACH)
+            time.sleep(0.01)
+        raise RuntimeError("the process sleeps in no system call")
 
     def _ptrace(self, request, address=0, data=0):
         ctypes.set_errno(0)
