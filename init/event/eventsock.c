@@ -24,6 +24,7 @@
 #define QUEUE_LENGTH    512
 
 static struct loop_source source = LOOP_SOURCE_INIT;
+static struct inbox_public inbox = INBOX_PUBLIC_INIT(&source);
 static const char *(*whose)(int pid);
 
 /* A cache of the nodes of pids, which are read from /proc; for one turn only, because pids are reused. */
@@ -66,17 +67,15 @@ static void receive(int most)
 {
 	static char bytes[DATAGRAM_MAX + 1];	/* one more, to recognize longer datagrams */
 	int64_t now_ns = loop_now_ns();
-	int removals = 0;
 
 	memset(names, 0, sizeof(names));
-	for (int i = 0; i < most && removals < INBOX_REMOVALS; i++) {
+	for (int i = 0; i < most; i++) {
 		struct iovec part = {bytes, sizeof(bytes)};
 		struct inbox_message message;
-		ssize_t n = inbox_receive(source.fd, &part, 1, INBOX_NOTHING, &message);
+		ssize_t n = inbox_receive_public(&inbox, &part, 1, &message);
 
 		if (n < 0)
 			return;
-		removals += message.removed;
 		take(message.sender.pid, message.sender.uid, bytes, (size_t)n, now_ns);
 	}
 }

@@ -10,8 +10,10 @@
 #include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -26,11 +28,16 @@
 #endif
 
 #define SCM_MAX_FD    253	/* in one message: include/net/scm.h of the kernel */
-#define CHILDREN_MAX  64	/* not reaped yet: only those that a file system holds stay that long */
+#define CHILDREN_MAX  64	/* not reaped yet: only those that a file system or a pipe holds stay that long */
 #define UNCLOSED_MAX  64
 #define PAUSE_MS      2		/* without a child the socket stays readable: the loop must not spin on it */
 #define CLOSE_ROUNDS  64
 #define DRAIN_SIZE    4096
+#define KEEPERS_MAX   16	/* of two sockets, with those that end */
+#define KEPT_MAX      (1 << 19)	/* descriptors in a keeper; half of the kernel's own default (fs.nr_open) */
+#define KEPT_NS       1000000000LL	/* since the last message */
+#define KEEPER_NS     5000000000LL	/* it waits for nothing but a processor */
+#define RETRY_NS      20000000LL
 
 enum job {
 	REMOVE_ONE,
@@ -42,7 +49,14 @@ union room {
 	char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * SCM_MAX_FD)];
 };
 
-static pid_t children[CHILDREN_MAX];	/* 0: free */
+enum whose {
+	OWN,		/* the peer has this process' user: children, control connections of root */
+	OTHERS,
+	KEEPERS,
+	N_WHOSE
+};
+
+static pid_t children[N_WHOSE][CHILDREN_MAX];	/* 0: free */
 static int unclosed[UNCLOSED_MAX];	/* sockets that inbox_close() could not empty */
 static size_t n_unclosed;
 
@@ -128,21 +142,46 @@ _Noreturn static void remove_messages(int socket, int answer, enum job job, unsi
 	_exit(0);
 }
 
+/* Takes off a message for each byte, says how many descriptors came, and keeps them until the channel ends. */
+_Noreturn static void keep_messages(int socket, int channel)
+{
+	struct rlimit limit = {KEPT_MAX + 2 * SCM_MAX_FD, KEPT_MAX + 2 * SCM_MAX_FD};
+	char byte;
+	int fd, n;
+
+	keep_only(socket, channel);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	while (recv(channel, &byte, 1, 0) == 1) {
+		n = receive_all(socket, &fd);
+		if (send(channel, &n, sizeof(n), MSG_NOSIGNAL) < 0)
+			break;
+	}
+	_exit(0);
+}
+
 /* ---- PID 1 ----------------------------------------------------------------------------------------------------- */
 
-static pid_t *free_slot(void)
+static enum whose whose(int socket)
+{
+	struct ucred peer = {.uid = (uid_t)-1};
+	socklen_t size = sizeof(peer);
+
+	return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid() ? OWN : OTHERS;
+}
+
+static pid_t *free_slot(enum whose whose)
 {
 	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		if (!children[i])
-			return &children[i];
+		if (!children[whose][i])
+			return &children[whose][i];
 	return NULL;
 }
 
 void inbox_reaped(pid_t pid)
 {
-	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		if (children[i] == pid)
-			children[i] = 0;
+	for (size_t i = 0; i < N_WHOSE * CHILDREN_MAX; i++)
+		if (children[i / CHILDREN_MAX][i % CHILDREN_MAX] == pid)
+			children[i / CHILDREN_MAX][i % CHILDREN_MAX] = 0;
 }
 
 /* 0 and the descriptor that was passed on, or -1; negative errno: it did not answer. */
@@ -167,7 +206,7 @@ static int await_answer(pid_t child, int fd, int *ret_fd)
 static int have_removed(int socket, enum job job, unsigned kinds, int *ret_fd)
 {
 	struct clone_args args = {.flags = CLONE_CLEAR_SIGHAND, .exit_signal = SIGCHLD};
-	pid_t *slot = free_slot(), child;
+	pid_t *slot = free_slot(whose(socket)), child;
 	int pair[2], r;
 
 	*ret_fd = -1;
@@ -233,6 +272,136 @@ ssize_t inbox_receive(int socket, struct iovec *parts, size_t n_parts, unsigned 
 	return n;
 }
 
+static int free_keepers(void)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < KEEPERS_MAX; i++)
+		n += !children[KEEPERS][i];
+	return n;
+}
+
+/* Whether a keeper can end: it may have to wait, and each socket needs another one then. */
+static bool may_end(void)
+{
+	return free_keepers() >= 2;
+}
+
+static void let_go(struct inbox_public *box)
+{
+	int fd = box->keeper.fd;
+
+	loop_remove(&box->keeper);
+	close(fd);
+	box->held = 0;
+}
+
+static void go_on(struct inbox_public *box)
+{
+	box->asked = false;
+	loop_want(box->from, EPOLLIN);
+}
+
+static void answered(struct loop_source *source, uint32_t events)
+{
+	struct inbox_public *box = (struct inbox_public *)((char *)source - offsetof(struct inbox_public, keeper));
+	int n;
+	ssize_t size = recv(source->fd, &n, sizeof(n), MSG_DONTWAIT);
+
+	(void)events;
+	if (size < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (size == sizeof(n))
+		box->held += n > 0 ? (unsigned)n : 0;
+	if (size != sizeof(n) || (box->held >= KEPT_MAX && may_end()))
+		let_go(box);
+	loop_arm(&box->timer, loop_now_ns() + KEPT_NS);
+	go_on(box);
+}
+
+static void rest(struct loop_timer *timer)
+{
+	struct inbox_public *box = (struct inbox_public *)((char *)timer - offsetof(struct inbox_public, timer));
+
+	if (box->asked) {	/* it got no processor, or somebody stopped it */
+		for (size_t i = 0; i < KEEPERS_MAX; i++)
+			if (children[KEEPERS][i] == box->pid)
+				kill(box->pid, SIGKILL);
+		let_go(box);
+	} else if (box->keeper.fd >= 0 && may_end()) {
+		let_go(box);
+	} else if (box->keeper.fd >= 0) {
+		loop_arm(timer, loop_now_ns() + KEPT_NS);
+	}
+	go_on(box);
+}
+
+static int start_keeper(struct inbox_public *box)
+{
+	struct clone_args args = {.flags = CLONE_CLEAR_SIGHAND, .exit_signal = SIGCHLD};
+	pid_t *slot = free_slot(KEEPERS), child;
+	int pair[2], r;
+
+	if (!slot || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -EAGAIN;
+	box->keeper.ready = answered;
+	r = loop_take(&box->keeper, pair[0], EPOLLIN);
+	if (r < 0) {
+		close(pair[1]);
+		return r;
+	}
+	child = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	if (child == 0)
+		keep_messages(box->from->fd, pair[1]);
+	close(pair[1]);
+	if (child < 0) {
+		let_go(box);
+		return -EAGAIN;
+	}
+	*slot = box->pid = child;
+	return 0;
+}
+
+/* Has the keeper take off the message at the head. 0 or negative errno. */
+static int ask(struct inbox_public *box)
+{
+	if (box->held >= KEPT_MAX)
+		return -EAGAIN;
+	if (box->keeper.fd < 0 && start_keeper(box) < 0)
+		return -EAGAIN;
+	if (send(box->keeper.fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1) {
+		let_go(box);
+		return -EAGAIN;
+	}
+	box->asked = true;
+	return 0;
+}
+
+ssize_t inbox_receive_public(struct inbox_public *box, struct iovec *parts, size_t n_parts, struct inbox_message *ret)
+{
+	bool rights = false;
+	ssize_t n;
+	int r;
+
+	if (box->asked)
+		return -EAGAIN;
+	n = look(box->from->fd, parts, n_parts, ret, &rights);
+	if (n < 0)
+		return n;
+	if (!rights) {
+		(void)!recv(box->from->fd, NULL, 0, MSG_DONTWAIT);
+		return n;
+	}
+	r = ask(box);
+	loop_want(box->from, 0);
+	box->timer.fire = rest;
+	loop_arm(&box->timer, loop_now_ns() + (r < 0 ? RETRY_NS : KEEPER_NS));
+	if (r < 0)
+		return -EAGAIN;
+	ret->removed = true;
+	return n;
+}
+
 /* For a socket that was shut down: nothing more arrives. */
 static bool is_empty(int socket)
 {
@@ -262,9 +431,9 @@ static void close_those_left(void)
 {
 	for (size_t i = n_unclosed; i-- > 0;) {
 		if (!empty(unclosed[i]))
-			return;
+			continue;
 		close(unclosed[i]);
-		n_unclosed--;
+		unclosed[i] = unclosed[--n_unclosed];
 	}
 }
 

@@ -5,7 +5,10 @@
  * every close of a file whose file system does not answer. So no descriptor enters PID 1 unseen. A message is looked at
  * first (MSG_PEEK, without room for descriptors: the queue keeps them). One with descriptors is removed by a child, a
  * clone of PID 1, which passes on what was asked for, answers, and exits with the rest. An exiting process does not
- * linger, and if it waits for a file system, it waits alone.
+ * linger, and if it waits for a file system or for a pipe that somebody holds, it waits alone.
+ *
+ * The number of those that wait is bounded, apart for peers that have this process' user and for everybody else: whom
+ * the kernel knows as the peer (SO_PEERCRED) counts, so everybody's datagrams are of the others.
  */
 #ifndef INIT_LIB_INBOX_H
 #define INIT_LIB_INBOX_H
@@ -16,7 +19,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define INBOX_REMOVALS 8	/* in one turn of the loop from one socket: each is a clone */
+#include "loop.h"
 
 /* Kinds of descriptors that a caller can ask for; a set. */
 enum inbox_kind {
@@ -41,6 +44,26 @@ struct inbox_message {
 ssize_t inbox_receive(int socket, struct iovec *parts, size_t n_parts, unsigned kinds, struct inbox_message *ret);
 
 #define INBOX_ANSWER_MS 1000
+
+/* A datagram socket that everybody sends to, and the process that keeps what came with the messages. */
+struct inbox_public {
+	struct loop_source *from;	/* the socket, in the loop for EPOLLIN */
+	struct loop_source keeper;	/* fd -1: there is none */
+	struct loop_timer timer;
+	pid_t pid;			/* the keeper */
+	unsigned held;			/* descriptors in it */
+	bool asked;			/* it takes a message off; meanwhile nobody else reads */
+};
+
+#define INBOX_PUBLIC_INIT(socket) {.from = (socket), .keeper = LOOP_SOURCE_INIT}
+
+/*
+ * As inbox_receive() with INBOX_NOTHING, but it waits for nobody: the descriptors stay in a process that closes none of
+ * them. -EAGAIN also while that one takes a message off: the socket is not waited for until it has. When no more come,
+ * the process ends, and another one begins if need be; of those that wait in their end few are left, then the last one
+ * stays.
+ */
+ssize_t inbox_receive_public(struct inbox_public *box, struct iovec *parts, size_t n_parts, struct inbox_message *ret);
 
 /*
  * Ends the connection, for all who have the socket, and closes it: what is in its queue is removed by a child. Any

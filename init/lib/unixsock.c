@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements unixsock.h. SO_PASSCRED is set before bind(), so no datagram arrives without credentials. */
+/*
+ * Implements unixsock.h. SO_PASSCRED is set before bind(), so no datagram arrives without credentials; and accepted
+ * sockets have SO_PASSRIGHTS from their listener.
+ */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,6 +11,10 @@
 #include <unistd.h>
 
 #include "unixsock.h"
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
 
 int unixsock_bind(const char *path, int type)
 {
@@ -21,6 +28,7 @@ int unixsock_bind(const char *path, int type)
 	if (fd < 0)
 		return -errno;
 	unlink(path);
+	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &(int){0}, sizeof(int));	/* older kernels: inbox.h */
 	if ((type == SOCK_DGRAM && setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int)) < 0) ||
 	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0666) < 0) {
 		r = -errno;

@@ -48,6 +48,7 @@ static struct plan *plan;
 static struct watch *watches;
 static void (*became_ready)(size_t node);
 static struct loop_source notify = LOOP_SOURCE_INIT;
+static struct inbox_public inbox = INBOX_PUBLIC_INIT(&notify);
 
 static void close_socket(struct watch *watch)
 {
@@ -320,16 +321,16 @@ static void notified(pid_t pid, const char *text)
 static void notify_ready(struct loop_source *source, uint32_t events)
 {
 	(void)events;
-	for (int i = 0, removals = 0; i < NOTIFY_BUDGET && removals < INBOX_REMOVALS; i++) {
+	(void)source;
+	for (int i = 0; i < NOTIFY_BUDGET; i++) {
 		char text[1025];
 		struct iovec part = {text, sizeof(text) - 1};
 		struct inbox_message message;
 		/* sd_notify can store descriptors; PID 1 does not. */
-		ssize_t n = inbox_receive(source->fd, &part, 1, INBOX_NOTHING, &message);
+		ssize_t n = inbox_receive_public(&inbox, &part, 1, &message);
 
 		if (n < 0)
 			return;
-		removals += message.removed;
 		text[n] = '\0';
 		if (message.sender.pid > 0)
 			notified(message.sender.pid, text);

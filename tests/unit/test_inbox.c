@@ -5,7 +5,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/wait.h>
 
 #include "init/lib/fdpass.h"
@@ -247,4 +251,118 @@ TEST(an_empty_socket_is_closed_without_a_child_and_what_was_sent_arrives)
 	CHECK_INT(read(pair[0], text, sizeof(text)), 3);
 	CHECK_INT(read(pair[0], text, sizeof(text)), 0);
 	inbox_close(-1);
+}
+
+/* ---- a socket that everybody sends to -------------------------------------------------------------------------- */
+
+#define ROUNDS 3
+#define A_ROUND 8		/* below the kernel's default for the length of a queue */
+
+static struct loop_source everybody = LOOP_SOURCE_INIT;
+static struct inbox_public box = INBOX_PUBLIC_INIT(&everybody);
+static struct loop_timer late;
+static int taken, awaited;
+
+static void take_public(struct loop_source *source, uint32_t events)
+{
+	struct inbox_message message;
+	char text[8];
+	struct iovec part = {text, sizeof(text)};
+	ssize_t n;
+
+	(void)source;
+	(void)events;
+	while ((n = inbox_receive_public(&box, &part, 1, &message)) >= 0) {
+		CHECK_INT(n, 4);
+		CHECK_INT(message.sender.uid, getuid());
+		CHECK_INT(message.fd, -1);
+		CHECK_INT(message.removed, !memcmp(text, "held", 4));
+		taken++;
+	}
+	CHECK_INT(n, -EAGAIN);
+}
+
+static void stop(struct loop_timer *timer)
+{
+	(void)timer;
+	loop_stop();
+}
+
+static void when_taken(void)
+{
+	if (taken == awaited && !box.asked)
+		loop_stop();
+}
+
+static void run_until(int number)
+{
+	awaited = number;
+	loop_arm(&late, loop_now_ns() + 10000000000LL);
+	loop_run(when_taken);
+	CHECK_INT(taken, number);
+}
+
+/* A process that has the lock of the pipe whose write end it is. */
+static pid_t hold(int into)
+{
+	int silent[2];
+	pid_t pid;
+
+	CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM, 0, silent), 0);
+	pid = fork();
+	if (pid == 0) {
+		close(pair[0]);
+		close(pair[1]);
+		splice(silent[0], NULL, into, NULL, 4096, 0);
+		_exit(0);
+	}
+	poll(NULL, 0, 200);
+	return pid;
+}
+
+TEST(descriptors_whose_last_close_waits_keep_no_message_of_anybody_waiting)
+{
+	pid_t holders[ROUNDS], ended = 0;
+	int before, left = 0;
+
+	CHECK_INT(loop_init(), 0);
+	connect_pair(SOCK_DGRAM);
+	CHECK_INT(setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int)), 0);
+	everybody.ready = take_public;
+	late.fire = stop;
+	CHECK_INT(loop_add(&everybody, pair[1], EPOLLIN), 0);
+	before = count_open();
+	for (int i = 0; i < ROUNDS; i++) {
+		char path[64];
+		int ends[2];
+
+		CHECK_INT(pipe(ends), 0);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", ends[1]);
+		for (int k = 0; k < A_ROUND; k++) {
+			int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+			post(pair[0], "held", &fd, 1);
+			close(fd);
+		}
+		holders[i] = hold(ends[1]);
+		close(ends[0]);
+		close(ends[1]);
+		post(pair[0], "next", NULL, 0);
+		run_until((i + 1) * (A_ROUND + 1));
+		CHECK_INT(box.held, A_ROUND);
+		loop_arm(&late, loop_now_ns() + 1500000000LL);	/* its keeper is let go, and waits in its end */
+		loop_run(NULL);
+		CHECK_INT(box.keeper.fd, -1);
+		while ((ended = waitpid(-1, NULL, WNOHANG)) > 0)
+			inbox_reaped(ended);
+		CHECK_INT(ended, 0);
+	}
+	CHECK(count_open() <= before + 2 * ROUNDS);	/* the ends of holders' silent sockets */
+	for (int i = 0; i < ROUNDS; i++)
+		kill(holders[i], SIGKILL);
+	while ((ended = waitpid(-1, NULL, 0)) > 0) {
+		inbox_reaped(ended);
+		left++;
+	}
+	CHECK_INT(left, 2 * ROUNDS);	/* so one for all messages of a round */
 }

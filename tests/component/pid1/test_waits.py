@@ -9,6 +9,7 @@ import ctypes
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -121,7 +122,60 @@ print("sent", flush=True)
 os.execvp("sleep", ["sleep", "100"])
 """
 
-FILES = {"send.py": SEND, "fuse.py": FUSE, "file.py": SEND_FILE}
+# Sends COUNT messages to the socket at PATH, each with the last copy of a write end of a pipe that this process holds: the last
+# close waits for it.
+SEND_HELD = r"""
+import array, os, socket, sys, threading, time
+path, count = sys.argv[1], int(sys.argv[2])
+read, write = os.pipe()
+end = f"/proc/self/fd/{write}"
+into = os.open(end, os.O_WRONLY)
+ends = [os.open(end, os.O_WRONLY) for _ in range(count)]
+mine, silent = socket.socketpair()
+threading.Thread(target=os.splice, args=(silent.fileno(), into, 4096), daemon=True).start()
+time.sleep(0.5)
+to = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+to.connect(path)
+to.settimeout(float(sys.argv[3]))
+for fd in ends:
+    try: to.sendmsg([b"READY=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+    except (PermissionError, TimeoutError): break           # the kernel refuses them; nobody takes them
+    threading.Thread(target=os.close, args=(fd,), daemon=True).start()
+print("sent", flush=True)
+time.sleep(1000)
+"""
+
+# Eight processes for each PATH send messages to it for ever, each with N descriptors.
+FLOOD = r"""
+import array, os, socket, sys
+print("sent", flush=True)
+n = int(sys.argv[1])
+for path in sys.argv[2:]:
+    for _ in range(8):
+        if os.fork(): continue
+        to = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        to.connect(path)
+        fds = array.array("i", [os.open("/dev/null", os.O_RDONLY) for _ in range(n)])
+        while True:
+            try: to.sendmsg([b"READY=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if n else [])
+            except OSError: pass
+os.wait()
+"""
+
+# A service that is alive as long as its messages are read.
+ALIVE = r"""
+import os, socket, time
+to = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+to.connect(os.environ["NOTIFY_SOCKET"])
+to.send(b"READY=1")
+while True:
+    to.send(b"WATCHDOG=1")
+    time.sleep(0.2)
+"""
+
+FILES = {"send.py": SEND, "fuse.py": FUSE, "file.py": SEND_FILE, "held.py": SEND_HELD, "flood.py": FLOOD, "alive.py": ALIVE}
+SO_PASSRIGHTS = 83
+PIDFD_GETFD = 438
 NOBODY = ("setpriv", "--reuid", "1001", "--regid", "1001", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all",
           "--no-new-privs")
 SOCKETS = {"notify": ("/run/gantry/notify", "SOCK_DGRAM"), "events": ("/run/gantry/events", "SOCK_DGRAM"),
@@ -190,6 +244,7 @@ class Descriptors(Case):
     def test_a_lingering_socket_of_anybody_keeps_no_socket_of_pid_1_waiting(self):
         with Pid1(boot(services=[service("a")]), files=FILES) as gantry:
             gantry.wait("gantry", "booted")
+            self.take_rights(gantry)
             before = self.descriptors(gantry)
             for name, (path, kind) in SOCKETS.items():
                 for depth in (0, 1, 3):
@@ -202,6 +257,7 @@ class Descriptors(Case):
     def test_hundreds_of_them_in_hundreds_of_messages_keep_nobody_waiting(self):
         with Pid1(boot(services=[service("a")]), files=FILES) as gantry:
             gantry.wait("gantry", "booted")
+            self.take_rights(gantry)
             before = self.descriptors(gantry)
             for path, kind in (SOCKETS["notify"], SOCKETS["events"]):
                 self.send(gantry, path, kind, 300, 10, 1, stopped=False)
@@ -220,6 +276,7 @@ class Descriptors(Case):
     def test_a_file_whose_file_system_does_not_answer_to_a_close_keeps_nobody_waiting(self):
         with Pid1(boot([stage("wild", "exec sleep 1000")]), files=FILES, devices=("fuse",)) as gantry:
             gantry.wait("wild", "running")
+            self.take_rights(gantry)
             report = f"/proc/{self.process(gantry, 'stage')}/3"
             before = self.descriptors(gantry)
             with self.background(gantry, "python3", "/t/fuse.py", "/mnt", FLUSH, says="mounted"), \
@@ -227,6 +284,75 @@ class Descriptors(Case):
                                  report, says="sent"):
                 self.assert_answers(gantry, "a file of FUSE")
                 self.assert_no_more(gantry, before)
+
+    def take_rights(self, gantry):
+        """As a kernel before 6.16: the sockets of PID 1 take descriptors."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        pidfd = os.pidfd_open(gantry.pid)
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.close, pidfd)
+            found = 0
+            for number in os.listdir(f"/proc/{gantry.pid}/fd"):
+                fd = libc.syscall(PIDFD_GETFD, pidfd, int(number), 0)
+                if fd < 0:
+                    continue
+                if not os.readlink(f"/proc/self/fd/{fd}").startswith("socket:"):
+                    os.close(fd)
+                    continue
+                theirs = stack.enter_context(socket.socket(fileno=fd))
+                if theirs.family == socket.AF_UNIX and theirs.getsockname() in [path for path, _ in SOCKETS.values()]:
+                    found += 1
+                    with contextlib.suppress(OSError):              # this kernel knows no SO_PASSRIGHTS
+                        theirs.setsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS, 1)
+        self.assertGreaterEqual(found, len(SOCKETS))
+
+    def test_held_pipes_of_anybody_keep_no_message_of_another_waiting(self):
+        alive = service("alive", "exec python3 /t/alive.py", ready={"notify": True}, watchdog={"notify_s": 2 * PATIENCE})
+        for taken in (False, True):
+            with self.subTest(taken=taken), Pid1(boot(services=[alive]), files=FILES) as gantry:
+                gantry.wait("gantry", "booted")
+                if taken:
+                    self.take_rights(gantry)
+                patience = str(PATIENCE)
+                with self.background(gantry, *NOBODY, "python3", "/t/held.py", SOCKETS["notify"][0], "90", patience,
+                                     says="sent"), \
+                     self.background(gantry, *NOBODY, "python3", "/t/held.py", SOCKETS["events"][0], "90", patience,
+                                     says="sent"):
+                    time.sleep(3 * PATIENCE)                # the watchdog would have waited for less
+                    self.assert_answers(gantry, "held pipes")
+                    gantry.inside("python3", "-c", "import socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
+                                  "s.connect('/run/gantry/events'); s.send(b'after them')")
+                    end = time.monotonic() + 20 * PATIENCE
+                    while not [e for e in gantry.events if e.text == "after them"] and time.monotonic() < end:
+                        time.sleep(0.05)
+                    self.assertTrue([e for e in gantry.events if e.text == "after them"], "an event that is never read")
+                    self.assertEqual(len(gantry.find("alive", "ready")), 1, gantry.lines)
+                    with open(f"/proc/{gantry.pid}/task/{gantry.pid}/children", encoding="ascii") as file:
+                        self.assertLess(len(file.read().split()), 24)
+
+    def test_a_flood_of_descriptors_costs_hardly_more_than_one_without(self):
+        for taken in (False, True):
+            with self.subTest(taken=taken), Pid1(boot(services=[service("a")]), files=FILES) as gantry:
+                gantry.wait("gantry", "booted")
+                if taken:
+                    self.take_rights(gantry)
+                without, taking = (self.turn_in(gantry, n) for n in (0, 200))
+                self.assertLess(taking, 4 * without + 0.001 * PATIENCE)
+
+    def turn_in(self, gantry, n):
+        """How long a turn of PID 1's loop takes meanwhile, on average."""
+        with self.background(gantry, *NOBODY, "python3", "/t/flood.py", str(n),
+                             SOCKETS["notify"][0], SOCKETS["events"][0], says="sent"):
+            try:
+                time.sleep(1)
+                what = f"a flood of messages with {n} descriptors"
+                before = self.assert_answers(gantry, what)["boot"]["loop"]
+                time.sleep(3)
+                after = self.assert_answers(gantry, what)["boot"]["loop"]
+                return (after["sum_s"] - before["sum_s"]) / (after["turns"] - before["turns"])
+            finally:
+                gantry.inside("sh", "-c", "for p in /proc/[0-9]*; do grep -qs /t/flood.py $p/cmdline && "
+                              "[ ${p#/proc/} != $$ ] && kill -9 ${p#/proc/}; done")
 
 
 @ROOT_ONLY
