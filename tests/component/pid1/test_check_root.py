@@ -27,6 +27,7 @@ class CheckRoot(unittest.TestCase):
         archive.link("/bin/relative", "reth")
         archive.link("/bin/outside", "../../../../../../../../bin/sh")
         archive.link("/bin/gone", "/bin/true")      # which is on this machine, but not in the image
+        archive.file("/etc/data", b"text")
         archive.directory("/etc")
         archive.directory("/sbin")
         os.mkdir(self.root)
@@ -77,6 +78,18 @@ class CheckRoot(unittest.TestCase):
         self.assertIn('stages[2] "more": options.command[0]: "/bin/ash": not in', self.check({"stages": stages}))
         stages[1]["options"]["files"][0]["template"] = "/etc/y"
         self.assertIn('stages[1] "render": options.files[0].template: "/etc/y": not in', self.check({"stages": stages}))
+
+    def test_a_folder_that_stays_writable_is_no_file_of_the_image_and_not_below_one(self):
+        def given(*paths):
+            return self.check({"hardening": {"writable": list(paths)}})
+
+        self.assertEqual(given("/srv/new", "/etc/app"), "boot.json: ok")
+        self.assertEqual(given("/srv", "/etc/data"), 'boot.json:6: hardening.writable[1]: "/etc/data" is not a directory in the '
+                                                     'image')
+        self.assertEqual(given("/etc/data/x"), 'boot.json:5: hardening.writable[0]: "/etc/data/x": cannot be a directory in the '
+                                               'image: Not a directory')
+        step = self.service("/bin/reth", before_start=[{"directory": "/etc/data"}])
+        self.assertIn('services[0] "a": before_start[0].directory: "/etc/data" is not a directory in the image', self.check(step))
 
     def test_modules_that_a_stage_or_container_needs_are_in_the_list_because_none_is_loaded_later(self):
         disk = {"name": "disk", "type": "disk", "options": {"keys": ["tpm2"]}}
