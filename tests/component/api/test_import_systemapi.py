@@ -66,7 +66,7 @@ rbuilder_blocklist = "/persistent/rbuilder/rbuilder.blocklist.json"
 """
 
 BOOT = {"hostname": "node-1", "events": {"ring": 3000, "rate_per_s": 7}, "api": {"before_unlock": "nothing"},
-        "stages": [{"name": "config", "type": "config", "options": {"url": "https://hub"}},
+        "stages": [{"name": "config", "type": "config", "options": {"url": "https://hub.example/", "ca": "/hub"}},
                    {"name": "files", "type": "render", "needs": ["config"],
                     "options": {"files": [{"template": "/etc/a.mustache", "path": "/etc/a"}]}},
                    {"name": "data", "type": "disk", "options": {"lun": 10}}],

@@ -66,7 +66,7 @@ class CheckRoot(unittest.TestCase):
         self.assertEqual(self.check(self.service("/bin/reht"), "--root", "/nowhere"), "/nowhere: No such file or directory")
 
     def test_stages_templates_and_actions_are_looked_for_too(self):
-        stages = [{"name": "config", "type": "config", "options": {"url": "https://hub.example/"}},
+        stages = [{"name": "config", "type": "config", "options": {"url": "https://hub.example/", "ca": "/run/ca.pem"}},
                   {"name": "render", "type": "render", "needs": ["config"],
                    "options": {"files": [{"template": "/etc/gantry/x.mustache", "path": "/etc/x"}]}},
                   {"name": "more", "type": "exec", "options": {"command": ["/bin/reth"]}}]
