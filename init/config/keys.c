@@ -228,9 +228,9 @@ static int check_user(struct check *check, const struct place *place, struct jso
 
 	if (!strcmp(name, "root") || predefined_find(name, 0))
 		return check_fail_member(check, place, "name", "%s is a predefined account", check_quote(quoted, name));
-	if (predefined_find(NULL, (unsigned)uid))
-		return check_fail_member(check, place, "uid", "uid %lld is already the uid of \"%s\"", (long long)uid,
-					 predefined_find(NULL, (unsigned)uid)->name);
+	if (check_number(check, place, object, "uid") < 0 || check_number(check, place, object, "gid") < 0 ||
+	    check_groups(check, place, key_member(object, "groups")) < 0)
+		return -EINVAL;
 	for (size_t i = 0; i < place->index; i++) {
 		struct json_object *other = json_object_array_get_idx(users, i);
 		const char *other_name = json_object_get_string(key_member(other, "name"));
@@ -241,6 +241,37 @@ static int check_user(struct check *check, const struct place *place, struct jso
 		if (json_object_get_int64(key_member(other, "uid")) == uid)
 			return check_fail_member(check, place, "uid", "uid %lld is already the uid of \"%s\"",
 						 (long long)uid, other_name);
+/* Of a user's `uid` and `gid`: not one of the predefined accounts, whose groups have the same numbers. */
+static int check_number(struct check *check, const struct place *place, struct json_object *user, const char *key)
+{
+	int64_t number = json_object_get_int64(key_member(user, key));
+	const struct predefined *predefined = predefined_find(NULL, (unsigned)number);
+
+	if (predefined)
+		return check_fail_member(check, place, key, "%s %lld is already the %s of \"%s\"", key,
+					 (long long)number, key, predefined->name);
+	if (number >= OWN_UID_MIN && number <= OWN_UID_MAX)
+		return check_fail_member(check, place, key, "%s %lld is reserved: %d to %d are for Gantry's own "
+					 "processes", key, (long long)number, OWN_UID_MIN, OWN_UID_MAX);
+	return 0;
+}
+
+static int check_groups(struct check *check, const struct place *place, struct json_object *groups)
+{
+	const struct place list = {.up = place, .key = "groups"};
+	char quoted[CHECK_QUOTED_MAX];
+
+	for (size_t i = 0; groups && i < json_object_array_length(groups); i++) {
+		const struct place at = {.up = &list, .index = (uint32_t)i};
+		const char *name = json_object_get_string(json_object_array_get_idx(groups, i));
+
+		if (!strcmp(name, "root") || predefined_find(name, 0))
+			return check_fail(check, &at, "%s is the group of a predefined account",
+					  check_quote(quoted, name));
+	}
+	return 0;
+}
+
 	}
 	return 0;
 }
