@@ -91,6 +91,31 @@ class CheckRoot(unittest.TestCase):
         step = self.service("/bin/reth", before_start=[{"directory": "/etc/data"}])
         self.assertIn('services[0] "a": before_start[0].directory: "/etc/data" is not a directory in the image', self.check(step))
 
+    def test_two_disks_with_one_address_name_or_mount_point_are_refused_and_the_other_is_named(self):
+        def check(one, two):
+            path = os.path.join(self.folder, "disks.json")
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump({"stages": [{"name": name, "type": "disk", **({"options": options} if options else {})}
+                                      for name, options in (("a", one), ("b", two))]}, file)
+            checked = subprocess.run(["gantryctl", "check", path], executable=INIT, capture_output=True, text=True, check=False)
+            return (checked.stdout or checked.stderr).replace(path, "boot.json").strip()
+
+        other = {"name": "other", "mount": "/other"}
+        for one, two, says in (
+                ({"lun": 3}, {"lun": 3, **other}, 'options: has the same "lun"'),
+                (None, {"lun": 10, **other}, 'options: has the same "lun"'),
+                ({"lun": 10}, {**other}, 'options: has the same "lun"'),
+                (None, None, 'has the same "lun"'),
+                ({"serial": "x"}, {"serial": "x", **other}, 'options: has the same "serial"'),
+                ({"lun": 3}, {"lun": 4, "mount": "/other"}, 'options: has the same "name"'),
+                ({"lun": 3, "name": "persistent"}, {"lun": 4, "mount": "/other"}, 'options: has the same "name"'),
+                ({"lun": 3}, {"lun": 4, "name": "other"}, 'options: has the same "mount"'),
+                ({"lun": 3, **other}, {"lun": 4, "name": "b", "mount": "/other"}, 'options: has the same "mount"')):
+            self.assertEqual(check(one, two), f'boot.json:1: stages[1] "b": {says} as stages[0] "a"', (one, two))
+        for one, two in ((None, {"lun": 11, **other}), ({"nsid": 10}, {"lun": 10, **other}),
+                         ({"largest": True}, {"lun": 10, **other})):
+            self.assertEqual(check(one, two), "boot.json: ok", (one, two))
+
     def test_modules_that_a_stage_or_container_needs_are_in_the_list_because_none_is_loaded_later(self):
         disk = {"name": "disk", "type": "disk", "options": {"keys": ["tpm2"]}}
         box = {"name": "box", "needs": ["disk"], "container": {"image": f"a.example/b@sha256:{'0' * 64}"}}
