@@ -169,10 +169,10 @@ class Order(unittest.TestCase):
             return run.Job(name.split("/")[0], name, work, waits_s, alone=alone)
 
         jobs = [job("build/test_x.a", 1, alone=True), job("component/test_x.alone", 1, alone=True),
-                *(job(f"boot/test_x.{i}", 4) for i in range(4)),
+                *(job(f"boot/test_x.{i}", 5) for i in range(4)),
                 *(job(f"component/api/test_page.{i}", 3) for i in range(4)),
                 *(job(f"component/test_x.{i}", 5) for i in range(20)),
-                *(job(f"component/test_x.waits{i}", 4, 9) for i in range(3))]
+                *(job(f"component/test_x.waits{i}", 5, 9) for i in range(3))]
         report = run.Report()
         with contextlib.redirect_stdout(io.StringIO()):
             run.run_all(jobs, 2, report)
