@@ -29,7 +29,7 @@ struct sysfilter_argument {
 	uint64_t mask, value;
 };
 
-/* prlimit() of the caller itself: it asks for no capability, only for the target's user, so root sets PID 1's limits. */
+/* prlimit() of the caller itself: it asks for no capability, only for the target's user: root could set PID 1's. */
 #define SYSFILTER_OWN_LIMITS {SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 0, ~0ULL, 0}
 
 /*
