@@ -43,7 +43,8 @@ static void put_json(struct json_object **json)
 
 bool key_error_may_pass(int error)
 {
-	return error == -EAGAIN || error == -ENODEV || error == -EBUSY || error == -EIO || error == -ETIMEDOUT;
+	return error == -EAGAIN || error == -ENODEV || error == -EBUSY || error == -EIO || error == -ETIMEDOUT ||
+	       error == -ENOMEM;
 }
 
 static int open_tpm(struct tpm **ret, char *why)
