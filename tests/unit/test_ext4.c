@@ -6,6 +6,7 @@
 /* links: disk init/lib stages/lib */
 /* libs: libseccomp */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -40,6 +41,18 @@ void report_event(enum event_level level, const char *fmt, ...)
 		strcat(seen, "\n");
 	}
 	events++;
+}
+
+static int fork_error;	/* 0: fork() works */
+
+pid_t fork(void)
+{
+	static pid_t (*real)(void);
+
+	if (!real)
+		real = (pid_t (*)(void))dlsym(RTLD_NEXT, "fork");
+	errno = fork_error;
+	return fork_error ? -1 : real();
 }
 
 static void new_disk(void)
@@ -124,6 +137,26 @@ TEST(what_is_no_file_system_needs_a_person)
 	CHECK(!ext4_is_clean(path));
 	CHECK_INT(ext4_check(path, why), -EUCLEAN);
 	CHECK(strstr(why, "holds no ext4 file system") != NULL);
+	unlink(path);
+}
+
+TEST(superblock_that_cannot_be_read_or_parsed_is_not_said_to_be_none)
+{
+	int r;
+
+	make();
+	CHECK_INT(truncate(path, 1536), 0);
+	CHECK_INT(ext4_check(path, why), -EIO);
+	CHECK_STR(why, "superblock cannot be read: Input/output error");
+	unlink(path);
+	CHECK_INT(ext4_check(path, why), -ENOENT);
+	CHECK_STR(why, "superblock cannot be read: No such file or directory");
+	make();
+	fork_error = EAGAIN;
+	r = ext4_check(path, why);
+	fork_error = 0;
+	CHECK_INT(r, -EAGAIN);
+	CHECK_STR(why, "superblock: its reader was not started: Resource temporarily unavailable");
 	unlink(path);
 }
 
