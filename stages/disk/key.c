@@ -89,6 +89,8 @@ static int ready_approval(struct key_place *place, char *why)
 	if (r < 0)
 		return r;
 	r = approval_find("/sys", &place->approval, why);
+	if (r == -EBADMSG && place->is_open)
+		snprintf(why, KEY_WHY_MAX, "signed policy is refused");
 	place->has_approval = r == 0;
 	return r;
 }

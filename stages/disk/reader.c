@@ -144,7 +144,7 @@ static int judge(const siginfo_t *end, char *why)
 	else
 		snprintf(why, READER_WHY_MAX, "its reader was ended by signal %d (%s)", end->si_status,
 			 strsignal(end->si_status));
-	/* So ends it where memory is short, which says nothing of the disk; who does it to himself gains another try. */
+	/* As where memory is short: says nothing of the disk. A child that does it itself gains another try. */
 	return end->si_code != CLD_EXITED && end->si_status == SIGKILL ? -EAGAIN : -EBADMSG;
 }
 
