@@ -152,12 +152,12 @@ static int refuse(struct work *w, const char *why)
 
 static int take_up_blank(struct work *w)
 {
-	char why[DISK_WHY_MAX], refused[DISK_WHY_MAX + 32];
+	char why[DISK_WHY_MAX] = "", refused[DISK_WHY_MAX + 32];
 	int r = blank_check(w->fd, w->disk.size, why);
 
 	if (r < 0) {
 		w->worth_retry = true;
-		snprintf(refused, sizeof(refused), "cannot be read: %s", strerror(-r));
+		snprintf(refused, sizeof(refused), "cannot be read: %s", why[0] ? why : strerror(-r));
 		return work_leave(w, refused);
 	}
 	if (r == 0) {
@@ -247,6 +247,11 @@ static int take_up_open(struct work *w)
 	}
 	if (r > 0 && luks_is_active(w->name, luks_header_of(luks)->uuid))
 		return disk_resume(w, luks);
+	/* Closed for that, it would stay so: PCR 15 is extended. */
+	if (w->fd >= 0 && (r == -EAGAIN || r == -ENOMEM || r == -ETIMEDOUT)) {
+		report_result("LUKS2 header below %s %s", w->device, why);
+		return STAGE_AGAIN;
+	}
 	if (w->fd >= 0)
 		close(w->fd);
 	w->fd = -1;
