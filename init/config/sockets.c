@@ -28,8 +28,8 @@ static int check_path(struct check *check, const struct place *up, struct json_o
 	path += strspn(path, "/");
 	if (strchr(path, '/'))
 		return 0;
-	return check_fail(check, &at, "%s: the sockets of PID 1 are in " FOLDER ", and a process that writes a file may "
-			  "write all of its folder: use another, such as " FOLDER "/rendered",
+	return check_fail(check, &at, "%s: the sockets of PID 1 are in " FOLDER ", and a process that writes a file "
+			  "may write all of its folder: use another, such as " FOLDER "/rendered",
 			  check_quote(quoted, json_object_get_string(key_member(object, key))));
 }
 

@@ -13,7 +13,7 @@
 #define RENDER(path) "{\"stages\": [{\"name\": \"config\", \"type\": \"config\", \"options\": {\"url\": \"http://x/\"}}, " \
 	"{\"name\": \"r\", \"type\": \"render\", \"needs\": [\"config\"], \"options\": {\"files\": " \
 	"[{\"template\": \"/t\", \"path\": \"" path "\"}]}}]}"
-#define REFUSED ": the sockets of PID 1 are in /run/gantry, and who writes a file may write all of its folder: use another, " \
+#define REFUSED ": the sockets of PID 1 are in /run/gantry, and a process that writes a file may write all of its folder: use another, " \
 	"such as /run/gantry/rendered"
 
 TEST(a_file_beside_the_sockets_is_refused)
