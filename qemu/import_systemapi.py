@@ -30,7 +30,7 @@ from qemu import image  # noqa: E402
 
 INIT = os.environ.get("GANTRY_INIT", os.path.join(TOP, "build", "init"))
 TEMPLATE = "/etc/gantry/templates/tls-hosts.mustache"
-TLS_HOSTS = "/run/gantry/tls-hosts"
+TLS_HOSTS = "/run/gantry/rendered/tls-hosts"
 OLD_ENTRIES = 1000
 RING_MIN, RING_MAX, HOSTS_MAX = 16, 100000, 16
 

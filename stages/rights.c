@@ -26,6 +26,7 @@
 #include "init/lib/account.h"
 #include "init/lib/landlock.h"
 #include "init/lib/privilege.h"
+#include "init/lib/walk.h"
 #include "stages/lib/options.h"
 #include "syscalls.h"
 
@@ -77,14 +78,14 @@ static void take_group(struct places *places, int fd)
 		places->groups[places->n_groups++] = st.st_gid;
 }
 
-static void open_place(struct places *places, const struct stage_path *how, const char *path)
+/* What is missing, or behind a link of another's, gives nothing: its own use reports it. */
+static void take_place(struct places *places, const struct stage_path *how, int fd)
 {
-	int fd = open(path, O_PATH | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0) {
-		if (errno != ENOENT && errno != ENOTDIR)
-			places->error = -errno;
+		if (fd != -ENOENT && fd != -ENOTDIR && fd != -ELOOP && fd != -EINVAL)
+			places->error = fd;
 		return;
 	}
 	if (places->n == PLACES_MAX || fstat(fd, &st) < 0) {
@@ -96,6 +97,13 @@ static void open_place(struct places *places, const struct stage_path *how, cons
 		take_group(places, fd);
 	places->list[places->n++] = (struct landlock_place){fd, how->access == STAGE_READS ? READS :
 		S_ISDIR(st.st_mode) ? WRITES : WRITES | LANDLOCK_ACCESS_FS_IOCTL_DEV};
+}
+
+static void open_place(struct places *places, const struct stage_path *how, const char *path)
+{
+	int fd = how->access == STAGE_WRITES ? walk_open(path) : open(path, O_PATH | O_CLOEXEC);
+
+	take_place(places, how, fd < 0 && how->access != STAGE_WRITES ? -errno : fd);
 }
 
 /* Its folder, since the file may come later and is replaced by rename. */
@@ -112,11 +120,16 @@ static void open_folder(struct places *places, const struct stage_path *how, con
 static void open_path(struct places *places, const struct stage_path *how, const char *path)
 {
 	char target[PATH_MAX], joined[2 * PATH_MAX];
-	const char *slash = strrchr(path, '/');
+	const char *slash = strrchr(path, '/'), *name;
 	ssize_t n;
 
 	if (!how->folder) {
 		open_place(places, how, path);
+		return;
+	}
+	/* What is written replaces a link. */
+	if (how->access == STAGE_WRITES) {
+		take_place(places, how, walk_parent(path, WALK_ROOTS_LINKS, 0, &name));
 		return;
 	}
 	open_folder(places, how, path);

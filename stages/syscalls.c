@@ -64,7 +64,7 @@ static const int workers[] = {
 	SCMP_SYS(capget), SCMP_SYS(capset), SCMP_SYS(close_range), SCMP_SYS(dup2), SCMP_SYS(dup3), SCMP_SYS(fork),
 	SCMP_SYS(kill), SCMP_SYS(landlock_add_rule), SCMP_SYS(landlock_create_ruleset),
 	SCMP_SYS(landlock_restrict_self), SCMP_SYS(mlockall), SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_send_signal),
-	SCMP_SYS(pipe2), SCMP_SYS(prctl), SCMP_SYS(prlimit64), SCMP_SYS(seccomp), SCMP_SYS(set_robust_list),
+	SCMP_SYS(pipe2), SCMP_SYS(prctl), SCMP_SYS(seccomp), SCMP_SYS(set_robust_list),
 	SCMP_SYS(set_tid_address), SCMP_SYS(setgroups), SCMP_SYS(setresgid), SCMP_SYS(setresuid), SCMP_SYS(setsid),
 	SCMP_SYS(socketpair), SCMP_SYS(statfs), SCMP_SYS(sync_file_range), SCMP_SYS(syncfs), SCMP_SYS(timerfd_create),
 	SCMP_SYS(timerfd_settime), SCMP_SYS(vfork), SCMP_SYS(wait4), SCMP_SYS(waitid),
@@ -98,6 +98,7 @@ static const struct {
 	{STAGE_CALLS_FETCH, {SCMP_ACT_ALLOW, SCMP_SYS(clone), 0, NAMESPACES | CLONE_THREAD, CLONE_THREAD}},
 	{STAGE_CALLS_NETLINK, SOCKET(AF_NETLINK)},
 	{STAGE_CALLS_UNIX, SOCKET(AF_UNIX)},
+	{STAGE_CALLS_WORKERS, SYSFILTER_OWN_LIMITS},
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
@@ -144,7 +145,7 @@ static const int disks[] = {
 	SCMP_SYS(landlock_add_rule), SCMP_SYS(landlock_create_ruleset), SCMP_SYS(landlock_restrict_self),
 	SCMP_SYS(lchown), SCMP_SYS(membarrier), SCMP_SYS(mknod), SCMP_SYS(mknodat), SCMP_SYS(mlock2),
 	SCMP_SYS(mlockall), SCMP_SYS(mmap), SCMP_SYS(mount), SCMP_SYS(mprotect), SCMP_SYS(munlockall),
-	SCMP_SYS(pidfd_open), SCMP_SYS(pipe), SCMP_SYS(pipe2), SCMP_SYS(prctl), SCMP_SYS(prlimit64),
+	SCMP_SYS(pidfd_open), SCMP_SYS(pipe), SCMP_SYS(pipe2), SCMP_SYS(prctl),
 	SCMP_SYS(request_key), SCMP_SYS(rseq), SCMP_SYS(sched_getaffinity), SCMP_SYS(seccomp), SCMP_SYS(select),
 	SCMP_SYS(set_robust_list), SCMP_SYS(set_tid_address), SCMP_SYS(setgroups), SCMP_SYS(setpgid),
 	SCMP_SYS(setpriority), SCMP_SYS(setresgid), SCMP_SYS(setresuid), SCMP_SYS(setrlimit), SCMP_SYS(setsockopt),
@@ -156,6 +157,7 @@ static const int disks[] = {
 /* Uevents, and the kernel's ciphers; a thread or a process, and no namespace with it. */
 static const struct sysfilter_argument disk_arguments[] = {
 	SOCKET(AF_NETLINK), SOCKET(AF_ALG),
+	SYSFILTER_OWN_LIMITS,
 	{SCMP_ACT_ALLOW, SCMP_SYS(clone), 0, NAMESPACES, 0},
 	SYSFILTER_NAMESPACES(SCMP_ACT_KILL_PROCESS),
 };

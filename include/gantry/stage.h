@@ -142,6 +142,11 @@ struct stage {
 	 * calls it, with options that fit the table.
 	 */
 	const char *(*check)(struct json_object *options);
+	/*
+	 * Compares with the options of another stage of this type; either may be NULL. Returns the name of the option
+	 * that they cannot both have with that value, given or by default, or NULL. Pure, as `check`. May be NULL.
+	 */
+	const char *(*conflict)(struct json_object *options, struct json_object *other);
 	enum stage_refresh refresh;
 	enum stage_tpm tpm;
 	unsigned deadline_s;		/* default for one attempt; 0: none */

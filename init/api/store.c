@@ -40,6 +40,7 @@
 #include "init/lib/options.h"
 #include "init/lib/report.h"
 #include "init/lib/rootview.h"
+#include "init/lib/walk.h"
 #include "init/show/logback.h"
 #include "init/show/logline.h"
 #include "logread.h"
@@ -78,27 +79,23 @@ static int fail_mbedtls(const char *what, int r)
 /* The directory of path, and in *ret_name its last part. A descriptor or negative errno. */
 static int open_directory(const char *path, const char **ret_name)
 {
-	char directory[API_PATH_MAX];
-	const char *slash = strrchr(path, '/');
+	_cleanup_(cleanup_close) int walked = walk_parent(path, WALK_ROOTS_LINKS, 0, ret_name);
 	int fd;
 
-	snprintf(directory, sizeof(directory), "%.*s", slash == path ? 1 : (int)(slash - path), path);
-	*ret_name = slash + 1;
-	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (walked < 0)
+		return walked;
+	fd = openat(walked, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
 /* The API's own files may be the first in their directories. */
 static void make_directories(const char *path)
 {
-	char directory[API_PATH_MAX];
+	const char *name;
+	int fd = walk_parent(path, WALK_ROOTS_LINKS, 0700, &name);
 
-	for (size_t i = 1; i < sizeof(directory) && path[0] && path[i]; i++) {
-		if (path[i] != '/')
-			continue;
-		snprintf(directory, sizeof(directory), "%.*s", (int)i, path);
-		mkdir(directory, 0700);
-	}
+	if (fd >= 0)
+		close(fd);
 }
 
 static void temporary_name(char *out, size_t size, const char *name)
@@ -203,7 +200,7 @@ static int load_password(void)
 		return fail(options.password_file,
 			    "does not hold a password hash (64 hex digits or pbkdf2-sha256$...)");
 	if (n < 0)
-		return fail(options.password_file, strerror((int)-n));
+		return fail(options.password_file, walk_words((int)-n));
 	n = report_give("password", stored, (size_t)n);
 	return n < 0 ? fail("password", strerror((int)-n)) : 0;
 }
@@ -245,7 +242,7 @@ static int create_identity(int certificates, const char *certificate, int keys, 
 		r = put_in_place(certificates, certificate);
 	if (r == 0)
 		r = put_in_place(keys, key);
-	return r < 0 ? fail(options.certificate, strerror(-r)) : 0;
+	return r < 0 ? fail(options.certificate, walk_words(-r)) : 0;
 }
 
 /* 0 or a negative mbedTLS code. */
@@ -284,13 +281,13 @@ static int read_identity(struct identity *identity)
 
 	if (certificates < 0 || keys < 0)
 		return fail(certificates < 0 ? options.certificate : options.key,
-			    strerror(-(certificates < 0 ? certificates : keys)));
+			    walk_words(-(certificates < 0 ? certificates : keys)));
 	has_certificate = read_file(certificates, certificate, identity->certificate, sizeof(identity->certificate));
 	has_key = read_file(keys, key, identity->key, sizeof(identity->key));
 	if (has_certificate < 0 && has_certificate != -ENOENT)
-		return fail(options.certificate, strerror((int)-has_certificate));
+		return fail(options.certificate, walk_words((int)-has_certificate));
 	if (has_key < 0 && has_key != -ENOENT)
-		return fail(options.key, strerror((int)-has_key));
+		return fail(options.key, walk_words((int)-has_key));
 	if (has_certificate < 0 && has_key < 0)
 		return options.create ? create_identity(certificates, certificate, keys, key, identity) :
 		       fail(options.certificate, "does not exist, nor does its key, and tls_create is false");
@@ -355,7 +352,7 @@ static int store_payload(const char *path, mode_t mode)
 	if (may_write(&path, 1, false) != 0)
 		return 1;
 	r = replace_file(path, mode, PAYLOAD_FD, (size_t)st.st_size);
-	return r < 0 ? fail(path, strerror(-r)) : 0;
+	return r < 0 ? fail(path, walk_words(-r)) : 0;
 }
 
 static int password(const char *argument)
@@ -446,7 +443,7 @@ static int read_service_log(const char *name)
 	if (r == 0)
 		r = store_only_reads(&path);
 	if (r < 0)
-		return fail(path, strerror(-r));
+		return fail(path, walk_words(-r));
 	if (recv(PAYLOAD_FD, &lines, sizeof(lines), MSG_WAITALL) != sizeof(lines) || lines > LOGBACK_LINES_MAX)
 		return fail("request", "malformed");
 	out = fdopen(PAYLOAD_FD, "w");

@@ -16,6 +16,7 @@
 #include "init/lib/landlock.h"
 #include "init/lib/privilege.h"
 #include "init/lib/restrict.h"
+#include "init/lib/walk.h"
 #include "options.h"
 #include "storerights.h"
 
@@ -36,8 +37,8 @@ static const int allowed_calls[] = {
 
 static const int file_calls[] = {
 	SCMP_SYS(fchmod), SCMP_SYS(flock), SCMP_SYS(fsync), SCMP_SYS(newfstatat), SCMP_SYS(open), SCMP_SYS(openat),
-	SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(sendfile), SCMP_SYS(stat),
-	SCMP_SYS(unlinkat),
+	SCMP_SYS(readlinkat), SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(sendfile),
+	SCMP_SYS(stat), SCMP_SYS(unlinkat),
 };
 
 /* Those that read open nothing. */
@@ -53,13 +54,9 @@ static int restrict_store_calls(bool files)
 
 static int open_folder(const char *path)
 {
-	char folder[API_PATH_MAX];
-	const char *slash = strrchr(path, '/');
+	const char *name;
 
-	if (!slash)
-		return -1;
-	snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path), path);
-	return open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return walk_parent(path, WALK_ROOTS_LINKS, 0, &name);
 }
 
 /* One that is missing gives nothing: its own use reports it. */

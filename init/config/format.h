@@ -18,6 +18,9 @@
 #define LOGGER_UID 906		/* "gantry-logger": the role logger */
 #define TPM_USER "gantry-tpm"	/* the role tpm */
 #define TPM_UID  907
+/* Numbers of Gantry's own processes, also those that no account has yet. */
+#define OWN_UID_MIN 900
+#define OWN_UID_MAX 929
 
 struct json_object;
 

@@ -100,6 +100,26 @@ static int check_change(struct check *check, const struct place *place, struct j
 	return 0;
 }
 
+/* After all checks of the stage by itself. */
+static int check_other_stages(struct check *check, const struct place *place, struct json_object *object,
+			      const struct stage *stage)
+{
+	struct json_object *stages = key_member(check->root, "stages"), *options = key_member(object, "options");
+	const struct place options_at = {.up = place, .key = "options"};
+
+	for (size_t i = 0; stage->conflict && i < place->index; i++) {
+		struct json_object *other = json_object_array_get_idx(stages, i);
+		const char *same = strcmp(json_object_get_string(key_member(other, "type")), stage->type) ? NULL :
+				   stage->conflict(options, key_member(other, "options"));
+
+		if (same)
+			return check_fail(check, options ? &options_at : place,
+					  "has the same \"%s\" as stages[%zu] \"%s\"", same, i,
+					  json_object_get_string(key_member(other, "name")));
+	}
+	return 0;
+}
+
 static int check_stage(struct check *check, const struct place *place, struct json_object *object)
 {
 	struct json_object *options = key_member(object, "options");
@@ -113,7 +133,9 @@ static int check_stage(struct check *check, const struct place *place, struct js
 		int r = check_options(check, &options_at, options, stage->options);
 		const char *wrong = r == 0 && options && stage->check ? stage->check(options) : NULL;
 
-		return wrong ? check_fail(check, &options_at, "%s", wrong) : r;
+		if (wrong)
+			return check_fail(check, &options_at, "%s", wrong);
+		return r < 0 ? r : check_other_stages(check, place, object, stage);
 	}
 	for (size_t i = 0; stage_table[i]; i++)
 		nearest_try(&nearest, stage_table[i]->type);
@@ -219,6 +241,37 @@ static int check_api(struct check *check, const struct place *place, struct json
 	return 0;
 }
 
+/* Of a user's `uid` and `gid`: not one of the predefined accounts, whose groups have the same numbers. */
+static int check_number(struct check *check, const struct place *place, struct json_object *user, const char *key)
+{
+	int64_t number = json_object_get_int64(key_member(user, key));
+	const struct predefined *predefined = predefined_find(NULL, (unsigned)number);
+
+	if (predefined)
+		return check_fail_member(check, place, key, "%s %lld is already the %s of \"%s\"", key,
+					 (long long)number, key, predefined->name);
+	if (number >= OWN_UID_MIN && number <= OWN_UID_MAX)
+		return check_fail_member(check, place, key, "%s %lld is reserved: %d to %d are for Gantry's own "
+					 "processes", key, (long long)number, OWN_UID_MIN, OWN_UID_MAX);
+	return 0;
+}
+
+static int check_groups(struct check *check, const struct place *place, struct json_object *groups)
+{
+	const struct place list = {.up = place, .key = "groups"};
+	char quoted[CHECK_QUOTED_MAX];
+
+	for (size_t i = 0; groups && i < json_object_array_length(groups); i++) {
+		const struct place at = {.up = &list, .index = (uint32_t)i};
+		const char *name = json_object_get_string(json_object_array_get_idx(groups, i));
+
+		if (!strcmp(name, "root") || predefined_find(name, 0))
+			return check_fail(check, &at, "%s is the group of a predefined account",
+					  check_quote(quoted, name));
+	}
+	return 0;
+}
+
 static int check_user(struct check *check, const struct place *place, struct json_object *object)
 {
 	struct json_object *users = key_member(check->root, "users");
@@ -228,9 +281,9 @@ static int check_user(struct check *check, const struct place *place, struct jso
 
 	if (!strcmp(name, "root") || predefined_find(name, 0))
 		return check_fail_member(check, place, "name", "%s is a predefined account", check_quote(quoted, name));
-	if (predefined_find(NULL, (unsigned)uid))
-		return check_fail_member(check, place, "uid", "uid %lld is already the uid of \"%s\"", (long long)uid,
-					 predefined_find(NULL, (unsigned)uid)->name);
+	if (check_number(check, place, object, "uid") < 0 || check_number(check, place, object, "gid") < 0 ||
+	    check_groups(check, place, key_member(object, "groups")) < 0)
+		return -EINVAL;
 	for (size_t i = 0; i < place->index; i++) {
 		struct json_object *other = json_object_array_get_idx(users, i);
 		const char *other_name = json_object_get_string(key_member(other, "name"));

@@ -20,6 +20,7 @@
 #include "load.h"
 #include "plan.h"
 #include "shutdown.h"
+#include "sockets.h"
 #include "writable.h"
 
 void config_free(struct config *config)
@@ -81,6 +82,8 @@ static int parse(struct check *check, const char *text, size_t size, struct conf
 		r = build_config(config, check->root);
 	if (r == 0)
 		r = config_plan(check, config);
+	if (r == 0)
+		r = config_sockets(check);
 	if (r == 0)
 		r = config_writable(check, config);
 	if (r == 0 && check->image_fd >= 0)

@@ -19,7 +19,21 @@
 
 /* Names that PID 1 and its own roles use as the source of events. */
 static const char *const reserved[] = {"gantry", "kernel", "logger", "service-log", "api", "system-api", "http", "fifo",
-					"gantryctl", "tpm"};
+					"gantryctl", "tpm", "teardown"};
+
+/* "pid-12" is the source of an event whose sender is no node. */
+static bool is_pid(const char *name)
+{
+	return !strncmp(name, "pid-", 4) && name[4] && strspn(name + 4, "0123456789") == strlen(name + 4);
+}
+
+static bool is_reserved(const char *name)
+{
+	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
+		if (!strcmp(name, reserved[i]))
+			return true;
+	return is_pid(name);
+}
 
 /* The place of a node, made on the caller's stack. */
 struct node_place {
@@ -67,10 +81,9 @@ static int check_names(struct check *check, const struct config *config)
 	for (size_t i = 0; i < config->n_nodes; i++) {
 		const struct config_node *node = &config->nodes[i];
 
-		for (size_t j = 0; j < sizeof(reserved) / sizeof(reserved[0]); j++)
-			if (!strcmp(node->name, reserved[j]))
-				return check_fail_member(check, place_of(&at, config, i), "name",
-							 "\"%s\" is a reserved name", node->name);
+		if (is_reserved(node->name))
+			return check_fail_member(check, place_of(&at, config, i), "name",
+						 "\"%s\" is a reserved name", node->name);
 		if (find(config, node->name) < (int)i)
 			return check_fail_member(check, place_of(&at, config, i), "name",
 						 "duplicate name: also the name of another %s",

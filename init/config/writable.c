@@ -4,11 +4,18 @@
  * no such folder: init/lib/rootview.h.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <json-c/json.h>
+
+#include <gantry/cleanup.h>
 
 #include "fill.h"
 #include "hardening.h"
@@ -17,10 +24,11 @@
 
 /* File systems of their own: init/pid1/early.c. */
 static const char *const elsewhere[] = {"/dev", "/proc", "/run", "/sys", "/tmp"};
-/* Programs, and what PID 1 reads: these and all below. */
-static const char *const closed[] = {"/bin", "/sbin", "/lib", "/lib64", "/usr", "/etc/gantry", "/var/empty", "/.extra"};
+/* Programs, and what PID 1 reads: these and all below. Also what contains one of them: there it could be replaced. */
+static const char *const closed[] = {"/init", "/bin", "/sbin", "/lib", "/lib64", "/usr", "/etc/gantry", "/var/empty",
+				     "/.extra"};
 /* These alone: accounts and other files of the image are in them. A folder below may be given away. */
-static const char *const closed_itself[] = {"/", "/etc", "/init"};
+static const char *const closed_itself[] = {"/", "/etc"};
 
 /* One look at all of boot.json: counts the paths, or takes them. */
 struct look {
@@ -52,13 +60,20 @@ static const char *option_path(struct json_object *stage, const struct stage_opt
 	return value ? json_object_get_string(value) : option->fallback;
 }
 
+static const char *file_system_of(const char *path)
+{
+	for (size_t i = 0; i < sizeof(elsewhere) / sizeof(*elsewhere); i++)
+		if (is_at_or_below(path, elsewhere[i]))
+			return elsewhere[i];
+	return NULL;
+}
+
 bool writable_elsewhere(struct json_object *root, const char *path)
 {
 	struct json_object *stages = key_member(root, "stages");
 
-	for (size_t i = 0; i < sizeof(elsewhere) / sizeof(*elsewhere); i++)
-		if (is_at_or_below(path, elsewhere[i]))
-			return true;
+	if (file_system_of(path))
+		return true;
 	for (size_t i = 0; i < fill_count(stages); i++) {
 		struct json_object *stage = json_object_array_get_idx(stages, i);
 
@@ -80,6 +95,35 @@ static bool is_closed(const char *path)
 	return false;
 }
 
+/* A closed folder in this one, or NULL. */
+static const char *closed_in(const char *path)
+{
+	for (size_t i = 0; i < sizeof(closed) / sizeof(*closed); i++)
+		if (is_at_or_below(closed[i], path))
+			return closed[i];
+	return NULL;
+}
+
+/* In the image it is a folder, or not there yet. */
+static int check_folder(struct check *check, const struct place *place, const char *path)
+{
+	const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
+	_cleanup_(cleanup_close) int fd = -1;
+	char quoted[CHECK_QUOTED_MAX];
+	struct stat st;
+
+	if (check->image_fd < 0)
+		return 0;
+	fd = (int)syscall(SYS_openat2, check->image_fd, path, &how, sizeof(how));
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return check_fail(check, place, "%s: cannot be a directory in the image: %s",
+				  check_quote(quoted, path), strerror(errno));
+	return S_ISDIR(st.st_mode) ? 0 : check_fail(check, place, "%s is not a directory in the image",
+						    check_quote(quoted, path));
+}
+
 static int take(struct look *look, const struct place *place, const char *path)
 {
 	struct config *config = look->config;
@@ -95,6 +139,12 @@ static int take(struct look *look, const struct place *place, const char *path)
 		return check_fail(look->check, place, "%s holds files that root executes or reads, and the root file "
 				  "system is read-only: use another folder, or \"" HARDENING_ROOT "\" in "
 				  "hardening.keep", check_quote(quoted, path));
+	if (closed_in(path))
+		return check_fail(look->check, place, "%s contains %s, which must stay as it is in the image: use "
+				  "another folder, or \"" HARDENING_ROOT "\" in hardening.keep",
+				  check_quote(quoted, path), closed_in(path));
+	if (check_folder(look->check, place, path) < 0)
+		return -EINVAL;
 	for (size_t i = 0; i < config->n_writable; i++)
 		if (is_at_or_below(path, config->writable[i]))
 			return 0;
@@ -108,6 +158,18 @@ static int take_member(struct look *look, const struct place *up, struct json_ob
 	struct json_object *value = key_member(object, key);
 
 	return value ? take(look, &at, json_object_get_string(value)) : 0;
+}
+
+/* One of `hardening.writable`: that of another file system would have no effect. */
+static int take_given(struct look *look, const struct place *place, const char *path)
+{
+	const char *other = file_system_of(path);
+	char quoted[CHECK_QUOTED_MAX];
+
+	return !other ? take(look, place, path) :
+	       !look->take ? 0 :
+	       check_fail(look->check, place, "%s has no effect: %s is a file system of its own, not part of the "
+			  "root file system", check_quote(quoted, path), other);
 }
 
 static int look_at_top(struct look *look, struct json_object *root)
@@ -124,7 +186,7 @@ static int look_at_top(struct look *look, struct json_object *root)
 	for (size_t i = 0; r == 0 && i < fill_count(given); i++) {
 		const struct place at = {.up = &list, .index = (uint32_t)i};
 
-		r = take(look, &at, json_object_get_string(json_object_array_get_idx(given, i)));
+		r = take_given(look, &at, json_object_get_string(json_object_array_get_idx(given, i)));
 	}
 	for (size_t i = 0; r == 0 && i < sizeof(logs) / sizeof(*logs); i++) {
 		const struct place at = {.up = &top, .key = logs[i]};

@@ -11,8 +11,9 @@
 #include "check.h"
 
 /*
- * Fills config's `writable` and `mounts`. Refuses a folder with files that PID 1 or root executes or reads, unless the
- * root stays as it is. 0, -ENOMEM, or -EINVAL as of check_fail().
+ * Fills config's `writable` and `mounts`. Refuses a folder with files that PID 1 or root executes or reads, or that
+ * contains such a folder, and what is no folder in check's image, unless the root stays as it is. 0, -ENOMEM, or
+ * -EINVAL as of check_fail().
  */
 int config_writable(struct check *check, struct config *config);
 

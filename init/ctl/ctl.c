@@ -417,6 +417,18 @@ static const struct command commands[] = {
 	{0},
 };
 
+static bool is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+static int show_usage(const struct command *command)
+{
+	printf("usage: gantryctl %s%s%s\n  %s\n", command->name, *command->arguments ? " " : "", command->arguments,
+	       command->help);
+	return 0;
+}
+
 /* With gantryctl as the login shell: "-c LINE". Words are separated by spaces, without quoting. */
 static int split_line(char *line, char **words, int room)
 {
@@ -438,11 +450,12 @@ int ctl_main(int argc, char **argv)
 		argc = split_line(argv[2], words, LINE_WORDS_MAX);
 		argv = words;
 	}
-	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+	if (argc < 2 || is_help(argv[1]))
 		return run_help(NULL, argc, argv);
 	for (const struct command *c = commands; c->name; c++)
 		if (strcmp(argv[1], c->name) == 0)
-			return c->run(c, argc - 1, argv + 1);
+			return argc == 3 && c->kind != CONTROL_POST && is_help(argv[2])
+				? show_usage(c) : c->run(c, argc - 1, argv + 1);
 	fprintf(stderr, "gantryctl: %s: no such command; see gantryctl help\n", argv[1]);
 	return 2;
 }

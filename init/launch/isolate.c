@@ -34,11 +34,8 @@ static const char *const links[][2] = {
 	{"/proc/self/fd/2", "/dev/stderr"}, {"pts/ptmx", "/dev/ptmx"},
 };
 
-/* The kernel's own files. A kernel may lack some. */
-static const char *const settings[] = {
-	"/sys", "/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi",
-	"/proc/mtrr",
-};
+/* The kernel's own files, and in /proc those of all processes of this user, such as oom_score_adj. */
+static const char *const settings[] = {"/sys", "/proc"};
 
 static struct kept {
 	const char *path;

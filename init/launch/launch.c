@@ -236,6 +236,9 @@ static void confine(struct json_object *service, uint64_t kept)
 	r = isolated ? isolate_signals() : 0;
 	if (r < 0)
 		fail("landlock: %s", error_words(-r));
+	r = isolated ? profile_own_limits() : 0;
+	if (r < 0)
+		fail("seccomp: %s", error_words(-r));
 	r = kept == AS_USUAL ? 0 : capabilities_check(kept);
 	if (r == 0 && kept != AS_USUAL)
 		r = capabilities_bound(kept);

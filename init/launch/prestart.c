@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Root works here in directories that services own, so no step uses a whole path: each one walks from / one name at a
- * time, follows no symbolic link, and changes only the file that it holds open. A file or secret is complete from the
+ * Root works here in directories that services own, so no step uses a whole path (init/lib/walk.h): each one follows
+ * no symbolic link, and changes only the file that it holds open. A file or secret is complete from the
  * moment it has its name. An existing secret is kept, because two services may want the same one.
  */
 #include <dirent.h>
@@ -25,6 +25,7 @@
 #include "init/lib/account.h"
 #include "init/lib/hex.h"
 #include "init/lib/rootview.h"
+#include "init/lib/walk.h"
 #include "init/lib/words.h"
 #include "prestart.h"
 
@@ -55,47 +56,9 @@ static const char *member(struct json_object *object, const char *name)
 	return json_object_object_get_ex(object, name, &value) ? json_object_get_string(value) : NULL;
 }
 
-static bool is_name(const char *part, size_t size)
-{
-	return size > 0 && size <= NAME_MAX && !(size == 1 && part[0] == '.') &&
-		!(size == 2 && part[0] == '.' && part[1] == '.');
-}
-
-/*
- * Opens the directory that holds the last name of path, and points *ret_name at that name. With `make`,
- * directories that are missing on the way are made for root. A descriptor or negative errno.
- */
 static int open_parent(const char *path, bool make, const char **ret_name)
 {
-	_cleanup_(cleanup_close) int at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	const char *part = path;
-
-	if (at < 0)
-		return -errno;
-	if (*part++ != '/')
-		return -EINVAL;
-	for (;;) {
-		size_t n = strcspn(part, "/");
-		char name[NAME_MAX + 1];
-		int next;
-
-		if (!is_name(part, n))
-			return -EINVAL;
-		if (!part[n])
-			break;
-		memcpy(name, part, n);
-		name[n] = '\0';
-		if (make && mkdirat(at, name, DIRECTORY_MODE) < 0 && errno != EEXIST)
-			return -errno;
-		next = openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (next < 0)
-			return -errno;
-		close(at);
-		at = next;
-		part += n + 1;
-	}
-	*ret_name = part;
-	return fcntl(at, F_DUPFD_CLOEXEC, 0);
+	return walk_parent(path, WALK_NO_LINKS, make ? DIRECTORY_MODE : 0, ret_name);
 }
 
 /* Owner before mode: a change of owner clears set-id bits. */

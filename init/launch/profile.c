@@ -60,6 +60,19 @@ static const struct {
 	{"clock", PROFILE({0})},
 };
 
+int profile_own_limits(void)
+{
+	static const struct sysfilter_argument others[] = {{SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 0, 0, 0}};
+	const struct sysfilter filter = {
+		.otherwise = SCMP_ACT_ALLOW,
+		.other_abi = SCMP_ACT_ERRNO(EPERM),
+		.arguments = others,
+		.n_arguments = 1,
+	};
+
+	return sysfilter_load(&filter);
+}
+
 int profile_load(const char *name)
 {
 	for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++)

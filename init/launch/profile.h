@@ -12,4 +12,10 @@
  */
 int profile_load(const char *name);
 
+/*
+ * Of other processes, no limit is set with prlimit(2), which asks for no capability. For good. 0 or negative errno.
+ * Needs the same.
+ */
+int profile_own_limits(void);
+
 #endif

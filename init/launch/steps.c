@@ -29,9 +29,10 @@
 /* Looks accounts up, walks to the file, changes it, reports. */
 static const int calls[] = {
 	SCMP_SYS(brk), SCMP_SYS(chmod), SCMP_SYS(close), SCMP_SYS(exit_group), SCMP_SYS(fchownat), SCMP_SYS(fcntl),
-	SCMP_SYS(fstat), SCMP_SYS(lseek), SCMP_SYS(madvise), SCMP_SYS(munmap), SCMP_SYS(newfstatat), SCMP_SYS(open),
-	SCMP_SYS(openat), SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(sendmsg), SCMP_SYS(stat), SCMP_SYS(statfs), SCMP_SYS(write), SCMP_SYS(writev),
+	SCMP_SYS(fstat), SCMP_SYS(fstatfs), SCMP_SYS(lseek), SCMP_SYS(madvise), SCMP_SYS(munmap), SCMP_SYS(newfstatat),
+	SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(read), SCMP_SYS(readlinkat), SCMP_SYS(readv),
+	SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigreturn), SCMP_SYS(sendmsg), SCMP_SYS(stat),
+	SCMP_SYS(statfs), SCMP_SYS(write), SCMP_SYS(writev),
 };
 
 static int failed(const char *reason)

@@ -5,11 +5,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sched.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
+#include <stddef.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -18,6 +16,7 @@
 #include <gantry/cleanup.h>
 
 #include "rootview.h"
+#include "walk.h"
 
 /* The same numbers for statvfs(3) and mount(2). */
 #define KEPT (MS_NOSUID | MS_NODEV | MS_NOEXEC)
@@ -25,17 +24,15 @@
 /* Is the nearest folder to the path that exists on the root file system, where that is read-only? */
 static bool is_closed(const char *path)
 {
-	char folder[PATH_MAX];
+	_cleanup_(cleanup_close) int nearest = -1;
 	struct stat root, here;
 	struct statvfs mount;
-	char *slash;
 
 	if (path[0] != '/' || statvfs("/", &mount) < 0 || !(mount.f_flag & ST_RDONLY) || stat("/", &root) < 0)
 		return false;
-	snprintf(folder, sizeof(folder), "%s", path);
-	while (stat(folder, &here) < 0 && (slash = strrchr(folder, '/')))
-		slash[slash == folder] = '\0';
-	return here.st_dev == root.st_dev && statvfs(folder, &mount) == 0 && mount.f_flag & ST_RDONLY;
+	nearest = walk_nearest(path);
+	return nearest >= 0 && fstat(nearest, &here) == 0 && here.st_dev == root.st_dev &&
+	       fstatvfs(nearest, &mount) == 0 && mount.f_flag & ST_RDONLY;
 }
 
 int rootview_take(struct rootview *view, const char *path)

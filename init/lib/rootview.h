@@ -14,7 +14,8 @@ struct rootview {
 #define ROOTVIEW_NONE {-1, -1}
 
 /*
- * Call with CAP_SYS_ADMIN for each path to be written; whether it exists does not matter. A view that was taken is kept
+ * Call with CAP_SYS_ADMIN for each path to be written; whether it exists does not matter. A link that another may have
+ * made leads nowhere (walk.h), and who writes has to walk likewise. A view that was taken is kept
  * until rootview_leave(), or the process's end. 0 or negative errno.
  */
 int rootview_take(struct rootview *view, const char *path);

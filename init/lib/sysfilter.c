@@ -38,10 +38,11 @@ static int add_list(scmp_filter_ctx context, const struct sysfilter *filter, siz
 
 static int add_argument(scmp_filter_ctx context, const struct sysfilter_argument *a)
 {
-	const struct scmp_arg_cmp compare = {.arg = a->index, .op = SCMP_CMP_MASKED_EQ, .datum_a = a->mask,
-					     .datum_b = a->value};
+	const struct scmp_arg_cmp equal = {.arg = a->index, .op = SCMP_CMP_MASKED_EQ, .datum_a = a->mask,
+					   .datum_b = a->value};
+	const struct scmp_arg_cmp other = {.arg = a->index, .op = SCMP_CMP_NE, .datum_a = a->value};
 
-	return seccomp_rule_add(context, a->action, a->call, 1, compare);
+	return seccomp_rule_add(context, a->action, a->call, 1, a->mask ? equal : other);
 }
 
 int sysfilter_load(const struct sysfilter *filter)

@@ -21,13 +21,16 @@ struct sysfilter_list {
 
 #define SYSFILTER_LIST(what, array) {(what), (array), sizeof(array) / sizeof(*(array))}
 
-/* A call whose argument `index`, masked, has this value. */
+/* A call whose argument `index`, masked, has this value; without a mask, one whose argument has another value. */
 struct sysfilter_argument {
 	uint32_t action;
 	int call;
 	unsigned index;
 	uint64_t mask, value;
 };
+
+/* prlimit() of the caller itself: it asks for no capability, only for the target's user: root could set PID 1's. */
+#define SYSFILTER_OWN_LIMITS {SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 0, ~0ULL, 0}
 
 /*
  * Seven rows: each kind of namespace that clone() can make. clone3() has its flags where no filter sees them; a filter

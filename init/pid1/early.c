@@ -69,6 +69,7 @@ static const struct {
 	mode_t mode;
 } directories[] = {
 	{"/run/gantry", 0755},	/* sockets and the FIFO */
+	{"/run/gantry/rendered", 0755},	/* for files that the stage render makes for one boot: init/config/sockets.h */
 	{"/run/dhcp", 0755},	/* of dhcpcd's user; here, so that it can be watched before that service has started */
 };
 

@@ -94,14 +94,15 @@ static long port_of(const char *url)
 	return rest == end ? port : 0;
 }
 
-/* While the owner of such a port is down, any process may listen there and configure the machine. */
-static const char *check(struct json_object *options)
+/* While the owner of a free port is down, any process may listen there and configure the machine. */
+static const char *check_url(const char *url, bool pinned)
 {
-	const char *url = json_object_get_string(json_object_object_get(options, "url"));
 	long port;
 
-	if (strncmp(url, "http://", 7) || !is_loopback(url))
+	if (!strncmp(url, "https://", 8) && pinned)
 		return NULL;
+	if (strncmp(url, "http://", 7) || !is_loopback(url))
+		return "\"url\" must be https with a pinned CA (\"ca\"), or http to 127.0.0.1, localhost or [::1]";
 	port = port_of(url);
 	if (port >= 1 && port < FIRST_FREE_PORT)
 		return NULL;
@@ -109,14 +110,12 @@ static const char *check(struct json_object *options)
 	       "listen on one up to 1023, with the capability NET_BIND_SERVICE";
 }
 
-static int check_options(const struct fetch *f)
+static const char *check(struct json_object *options)
 {
-	if (strncmp(f->url, "https://", 8) == 0 && f->ca[0])
-		return 0;
-	if (strncmp(f->url, "http://", 7) == 0 && is_loopback(f->url))
-		return 0;
-	report_result("url must be https with a pinned CA, or http on loopback");
-	return STAGE_NEVER;
+	const char *url = json_object_get_string(json_object_object_get(options, "url"));
+	struct json_object *ca = json_object_object_get(options, "ca");
+
+	return check_url(url, ca && json_object_get_string_len(ca) > 0);
 }
 
 static int fetch(struct fetch *f)
@@ -309,13 +308,15 @@ static int run(struct stage_context *context)
 {
 	static struct fetch f;
 	int r;
+	const char *wrong = check(context->options);
 
+	if (wrong) {
+		report_result("%s", wrong);
+		return STAGE_NEVER;
+	}
 	f.url = option_string(context, "url", "");
 	f.ca = option_string(context, "ca", "");
 	f.maximum = (size_t)option_integer(context, "max_bytes", 1 << 20);
-	r = check_options(&f);
-	if (r != 0)
-		return r;
 	r = fetch(&f);
 	if (r == STAGE_DONE)
 		r = parse(&f);

@@ -23,6 +23,7 @@
 
 #include "decodeview.h"
 #include "init/lib/rootview.h"
+#include "init/lib/walk.h"
 #include "stages/lib/document.h"
 #include "stages/lib/file.h"
 #include "stages/lib/options.h"
@@ -37,7 +38,9 @@
 struct file {
 	const char *template;
 	const char *path;
-	char temporary[PATH_SIZE];	/* "" until it was created */
+	const char *name;		/* the path's last */
+	int folder;
+	char temporary[PATH_SIZE];	/* a name in the folder; "" until it was created */
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
@@ -163,6 +166,7 @@ static int read_file_options(struct render *r, struct json_object *list, size_t 
 		const char *user = option_string_of(o, "user", "root"), *group = option_string_of(o, "group", "root");
 		const char *mode = option_string_of(o, "mode", "0600");
 
+		f->folder = -1;
 		f->template = option_string_of(o, "template", "");
 		f->path = option_string_of(o, "path", "");
 		if (parse_mode(mode, &f->mode) < 0)
@@ -227,12 +231,12 @@ static int write_temporary(struct file *f, const struct template_output *out)
 	_cleanup_(cleanup_close) int fd = -1;
 	int r;
 
-	if ((size_t)snprintf(f->temporary, sizeof(f->temporary), "%s.gantry-new", f->path) >= sizeof(f->temporary)) {
+	if ((size_t)snprintf(f->temporary, sizeof(f->temporary), "%s.gantry-new", f->name) >= sizeof(f->temporary)) {
 		f->temporary[0] = '\0';
 		return -ENAMETOOLONG;
 	}
-	(void)unlink(f->temporary);	/* left by an attempt that was killed */
-	fd = open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	(void)unlinkat(f->folder, f->temporary, 0);	/* left by an attempt that was killed */
+	fd = openat(f->folder, f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0) {
 		f->temporary[0] = '\0';
 		return -errno;
@@ -248,7 +252,8 @@ static int write_temporary(struct file *f, const struct template_output *out)
 /* Whether the file is already there as it shall be, to the byte, the mode and the owner. */
 static bool is_same(const struct file *f, const struct template_output *out)
 {
-	_cleanup_(cleanup_close) int fd = open(f->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	_cleanup_(cleanup_close) int fd = openat(f->folder, f->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY |
+								    O_CLOEXEC);
 	struct stat st;
 	char bytes[4096];
 	size_t done = 0;
@@ -271,17 +276,7 @@ static bool is_same(const struct file *f, const struct template_output *out)
 /* Checks the folder, so that an error of write_temporary() is found without writing. */
 static int can_write(const struct file *f)
 {
-	const char *slash = strrchr(f->path, '/');
-	char folder[PATH_SIZE] = ".";
-	struct stat st;
-
-	if (slash)
-		snprintf(folder, sizeof(folder), "%.*s", slash > f->path ? (int)(slash - f->path) : 1, f->path);
-	if (stat(folder, &st) < 0)
-		return -errno;
-	if (!S_ISDIR(st.st_mode))
-		return -ENOTDIR;
-	return access(folder, W_OK | X_OK) < 0 ? -errno : 0;
+	return faccessat(f->folder, ".", W_OK | X_OK, 0) < 0 ? -errno : 0;
 }
 
 static int prepare(struct render *r, struct file *f, enum stage_mode mode)
@@ -290,8 +285,13 @@ static int prepare(struct render *r, struct file *f, enum stage_mode mode)
 	struct stat st;
 	int result;
 
+	f->folder = walk_parent(f->path, WALK_ROOTS_LINKS, 0, &f->name);
+	if (f->folder < 0) {
+		report_result("%s: %s", f->path, walk_words(-f->folder));
+		return f->folder == -EINVAL ? STAGE_NEVER : STAGE_AGAIN;
+	}
 	/* The only thing that can still stop a rename once its neighbours were renamed. */
-	if (lstat(f->path, &st) == 0 && S_ISDIR(st.st_mode)) {
+	if (fstatat(f->folder, f->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) {
 		report_result("%s: is a directory", f->path);
 		return STAGE_NEVER;
 	}
@@ -333,7 +333,7 @@ static int commit(struct render *r, enum stage_mode mode)
 	for (size_t i = 0; i < r->n_files && mode != STAGE_CHECK; i++) {
 		if (r->files[i].same)
 			continue;
-		if (rename(r->files[i].temporary, r->files[i].path) < 0) {
+		if (renameat(r->files[i].folder, r->files[i].temporary, r->files[i].folder, r->files[i].name) < 0) {
 			report_result("%s: %s", r->files[i].path, strerror(errno));
 			return STAGE_AGAIN;
 		}
@@ -350,7 +350,9 @@ static void discard(struct render *r)
 {
 	for (size_t i = 0; i < r->n_files; i++) {
 		if (r->files[i].temporary[0])
-			unlink(r->files[i].temporary);
+			unlinkat(r->files[i].folder, r->files[i].temporary, 0);
+		if (r->files[i].folder >= 0)
+			close(r->files[i].folder);
 	}
 	json_object_put(r->decoded);
 	json_object_put(r->document);

@@ -36,6 +36,8 @@
 #define COMMIT_DEFAULT 5
 #define VERSION_MAX    1000
 #define LUN_DEFAULT    10
+#define LUN_DEFAULT_TEXT "10"
+#define NAME_DEFAULT   "persistent"
 #define MOUNT_DEFAULT  "/persistent"
 
 static const struct find_roots roots = {"/sys", "/proc"};
@@ -82,7 +84,7 @@ static void read_options(struct stage_context *context, struct work *w)
 
 	w->context = context;
 	read_rule(context, w);
-	w->name = option_string(context, "name", "persistent");
+	w->name = option_string(context, "name", NAME_DEFAULT);
 	w->mount = option_string(context, "mount", MOUNT_DEFAULT);
 	w->may_format = option_boolean(context, "format", true);
 	w->use_intent = strcmp(option_string(context, "intent", "tpm"), "tpm") == 0;
@@ -150,12 +152,12 @@ static int refuse(struct work *w, const char *why)
 
 static int take_up_blank(struct work *w)
 {
-	char why[DISK_WHY_MAX], refused[DISK_WHY_MAX + 32];
+	char why[DISK_WHY_MAX] = "", refused[DISK_WHY_MAX + 32];
 	int r = blank_check(w->fd, w->disk.size, why);
 
 	if (r < 0) {
 		w->worth_retry = true;
-		snprintf(refused, sizeof(refused), "cannot be read: %s", strerror(-r));
+		snprintf(refused, sizeof(refused), "cannot be read: %s", why[0] ? why : strerror(-r));
 		return work_leave(w, refused);
 	}
 	if (r == 0) {
@@ -245,6 +247,11 @@ static int take_up_open(struct work *w)
 	}
 	if (r > 0 && luks_is_active(w->name, luks_header_of(luks)->uuid))
 		return disk_resume(w, luks);
+	/* Closed for that, it would stay so: PCR 15 is extended. */
+	if (w->fd >= 0 && (r == -EAGAIN || r == -ENOMEM || r == -ETIMEDOUT)) {
+		report_result("LUKS2 header below %s %s", w->device, why);
+		return STAGE_AGAIN;
+	}
 	if (w->fd >= 0)
 		close(w->fd);
 	w->fd = -1;
@@ -293,14 +300,43 @@ static bool lists(struct json_object *options, const char *name, const char *sou
 	return false;
 }
 
-static const char *check(struct json_object *options)
+static size_t count_rules(struct json_object *options)
 {
 	static const char *const rules[] = {"lun", "nsid", "serial", "wwid", "largest"};
 	size_t given = 0;
 
 	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
 		given += has(options, rules[i]);
-	if (given > 1)
+	return given;
+}
+
+static const char *value_of(struct json_object *options, const char *name)
+{
+	struct json_object *value;
+
+	if (json_object_object_get_ex(options, name, &value))
+		return json_object_get_string(value);
+	return !strcmp(name, "name") ? NAME_DEFAULT : !strcmp(name, "mount") ? MOUNT_DEFAULT :
+	       !strcmp(name, "lun") && !count_rules(options) ? LUN_DEFAULT_TEXT : NULL;
+}
+
+/* The second of the two would wait for a disk, a device's name or a mount point that the first one has. */
+static const char *conflict(struct json_object *options, struct json_object *other)
+{
+	static const char *const unique[] = {"lun", "nsid", "serial", "wwid", "name", "mount"};
+
+	for (size_t i = 0; i < sizeof(unique) / sizeof(*unique); i++) {
+		const char *one = value_of(options, unique[i]), *two = value_of(other, unique[i]);
+
+		if (one && two && !strcmp(one, two))
+			return unique[i];
+	}
+	return NULL;
+}
+
+static const char *check(struct json_object *options)
+{
+	if (count_rules(options) > 1)
 		return "may have only one of \"lun\", \"nsid\", \"serial\", \"wwid\", \"largest\"";
 	if ((lists(options, "keys", "tpm2-signed") || lists(options, "enroll", "tpm2-signed")) &&
 	    !(has(options, "policy_key") && has(options, "version")))
@@ -360,6 +396,7 @@ const struct stage stage_disk = {
 	.section = "disk",
 	.truths = truths,
 	.check = check,
+	.conflict = conflict,
 	.deadline_s = 0,
 	.retry_limit = 5,
 	.capabilities = UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_MKNOD | UINT64_C(1) << CAP_SYS_RESOURCE |

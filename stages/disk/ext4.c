@@ -22,6 +22,7 @@
 
 #include "fsprogram.h"
 #include "superblock.h"
+#include "stages/lib/file.h"
 
 #define EXT4_BLOCK   4096
 #define PATIENCE_OPTIONS "nodiscard,lazy_itable_init=1,lazy_journal_init=1"
@@ -60,21 +61,31 @@ int ext4_make(const char *device, uint64_t size, const char *label, char why[EXT
 	return r == 0 ? 0 : explain("mke2fs", r, output.last, why);
 }
 
-static int read_superblock(const char *device, struct superblock *ret)
+static int read_superblock(const char *device, struct superblock *ret, char why[EXT4_WHY_MAX])
 {
 	_cleanup_(cleanup_close) int fd = open(device, O_RDONLY | O_CLOEXEC);
 	uint8_t bytes[SUPERBLOCK_SIZE];
+	char trouble[READER_WHY_MAX];
+	int r = fd < 0 ? -errno : file_read_at(fd, bytes, sizeof(bytes), SUPERBLOCK_AT);
 
-	if (fd < 0 || pread(fd, bytes, sizeof(bytes), SUPERBLOCK_AT) != (ssize_t)sizeof(bytes))
-		return -EIO;
-	return superblock_ask(bytes, ret);
+	if (r < 0) {
+		snprintf(why, EXT4_WHY_MAX, "superblock cannot be read: %s", strerror(-r));
+		return r;
+	}
+	r = superblock_ask(bytes, ret, trouble);
+	if (r == -EUCLEAN)
+		snprintf(why, EXT4_WHY_MAX, "%s", trouble);
+	else if (r < 0)
+		snprintf(why, EXT4_WHY_MAX, "superblock: %s", trouble);
+	return r;
 }
 
 bool ext4_is_clean(const char *device)
 {
 	struct superblock superblock;
+	char why[EXT4_WHY_MAX];
 
-	return read_superblock(device, &superblock) == 0 && superblock.clean;
+	return read_superblock(device, &superblock, why) == 0 && superblock.clean;
 }
 
 int ext4_check(const char *device, char why[EXT4_WHY_MAX])
@@ -84,10 +95,9 @@ int ext4_check(const char *device, char why[EXT4_WHY_MAX])
 	struct fsprogram_output output;
 	int r;
 
-	if (read_superblock(device, &superblock) < 0) {
-		snprintf(why, EXT4_WHY_MAX, "volume holds no ext4 file system");
-		return -EUCLEAN;
-	}
+	r = read_superblock(device, &superblock, why);
+	if (r < 0)
+		return r;
 	r = fsprogram_run(words, sizeof(words) / sizeof(*words), device, &output);
 	if (r == 0)
 		return 0;
@@ -139,12 +149,15 @@ int ext4_grow(const char *device, const char *directory, uint64_t size)
 {
 	_cleanup_(cleanup_close) int inside = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct superblock superblock;
+	char why[EXT4_WHY_MAX];
 	uint64_t wanted;
+	int r;
 
 	if (inside < 0)
 		return -errno;
-	if (read_superblock(device, &superblock) < 0)
-		return -EIO;
+	r = read_superblock(device, &superblock, why);
+	if (r < 0)
+		return r;
 	if (size < EXT4_GROW_MIN || size - EXT4_GROW_MIN < superblock.size)
 		return 0;
 	wanted = size / superblock.block_size;

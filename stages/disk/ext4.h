@@ -23,8 +23,8 @@ bool ext4_is_clean(const char *device);
 
 /*
  * e2fsck -p, by its exit status. 0: clean; 1: it repaired something (also where it asks for a reboot, which is for a
- * mounted root); -EUCLEAN: it needs a person; -EAGAIN: it was stopped, or failed for lack of memory and the like.
- * Anything else: it could not be run.
+ * mounted root); -EUCLEAN: it needs a person, or the volume holds no ext4; -EAGAIN: it was stopped, or failed for lack
+ * of memory and the like. Anything else: the superblock could not be read, or e2fsck not be run.
  */
 int ext4_check(const char *device, char why[EXT4_WHY_MAX]);
 

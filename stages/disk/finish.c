@@ -117,7 +117,7 @@ int disk_finish(struct work *w, const char *how)
 	if (!clean)
 		report_event(EVENT_NOTICE, "file system was not unmounted cleanly: running e2fsck");
 	r = clean ? 0 : ext4_check(w->device, why);
-	if (r == -EAGAIN || r == -EINTR) {	/* the volume stays open for the next attempt */
+	if (key_error_may_pass(r) || r == -EINTR) {	/* the volume stays open for the next attempt */
 		report_result("%s: %s", work_text(w, text), why);
 		return STAGE_AGAIN;
 	}

@@ -239,6 +239,7 @@ int disk_format(struct work *w, const char *state, bool forced)
 	if (r < 0)
 		return work_give_up(w, r == -ENOENT || r == -ENOEXEC || r == -EROFS ? STAGE_NEVER : STAGE_AGAIN, why);
 	work_tell_volume(luks_uuid(luks), names, true);
+	luks = luks_close(luks);	/* libcryptsetup keeps a new volume's key in its heap for as long */
 	snprintf(how, sizeof(how), "formatted, key from %s", names);
 	return disk_finish(w, how);
 }

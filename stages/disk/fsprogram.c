@@ -13,11 +13,13 @@
 #include <linux/fs.h>
 #include <linux/landlock.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <gantry/cleanup.h>
@@ -30,7 +32,7 @@
 #include "init/lib/sysfilter.h"
 #include "stages/lib/report.h"
 
-#define NODE "/dev/.gantry-fsck"
+#define NODE "/dev/.gantry-fsck-%u:%u-%d"	/* volume, stage: two stages may be at this at the same time */
 
 #ifndef LANDLOCK_ACCESS_FS_IOCTL_DEV
 #define LANDLOCK_ACCESS_FS_IOCTL_DEV (1ULL << 15)
@@ -195,7 +197,41 @@ static void take_line(void *with, const char *text)
 		memcpy(output->first, output->last, sizeof(output->first));
 }
 
-/* The volume by a node that the program's user owns. A file, as tests have, is opened as it is. */
+/* Whether it is open, and this very device: the node was a name, which can come to lead elsewhere. */
+static bool is_open_device(int fd, dev_t number)
+{
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISBLK(st.st_mode) && st.st_rdev == number;
+}
+
+/* By a node that the program's user owns, which is gone afterwards. */
+static int open_by_node(dev_t number, int *ret_fd)
+{
+	_cleanup_(cleanup_close) int fd = -1;
+	char node[64];
+	int r = 0;
+
+	snprintf(node, sizeof(node), NODE, major(number), minor(number), getpid());
+	if (unlink(node) < 0 && errno != ENOENT)
+		return -errno;
+	if (mknod(node, S_IFBLK | 0600, number) < 0)
+		return -errno;
+	if (lchown(node, DISK_FSCK_UID, DISK_FSCK_UID) < 0 ||
+	    (fd = open(node, O_RDWR | O_CLOEXEC | O_NOFOLLOW)) < 0)
+		r = -errno;
+	if (unlink(node) < 0 && r == 0)
+		r = -errno;
+	if (r == 0 && !is_open_device(fd, number))
+		r = -ESTALE;
+	if (r == 0) {
+		*ret_fd = fd;
+		fd = -1;
+	}
+	return r;
+}
+
+/* A file, as tests have, is opened as it is. */
 static int open_volume(const char *device, int *ret_fd)
 {
 	struct stat st;
@@ -203,19 +239,9 @@ static int open_volume(const char *device, int *ret_fd)
 
 	if (stat(device, &st) < 0)
 		return -errno;
-	if (!S_ISBLK(st.st_mode)) {
-		fd = open(device, O_RDWR | O_CLOEXEC);
-	} else {
-		if (unlink(NODE) < 0 && errno != ENOENT)
-			return -errno;
-		if (mknod(NODE, S_IFBLK | 0600, st.st_rdev) < 0)
-			return -errno;
-		fd = lchown(NODE, DISK_FSCK_UID, DISK_FSCK_UID) < 0 ? -1 : open(NODE, O_RDWR | O_CLOEXEC);
-		if (unlink(NODE) < 0 && fd >= 0) {
-			close(fd);
-			fd = -1;
-		}
-	}
+	if (S_ISBLK(st.st_mode))
+		return open_by_node(st.st_rdev, ret_fd);
+	fd = open(device, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	*ret_fd = fd;

@@ -43,7 +43,8 @@ static void put_json(struct json_object **json)
 
 bool key_error_may_pass(int error)
 {
-	return error == -EAGAIN || error == -ENODEV || error == -EBUSY || error == -EIO || error == -ETIMEDOUT;
+	return error == -EAGAIN || error == -ENODEV || error == -EBUSY || error == -EIO || error == -ETIMEDOUT ||
+	       error == -ENOMEM;
 }
 
 static int open_tpm(struct tpm **ret, char *why)
@@ -88,6 +89,8 @@ static int ready_approval(struct key_place *place, char *why)
 	if (r < 0)
 		return r;
 	r = approval_find("/sys", &place->approval, why);
+	if (r == -EBADMSG && place->is_open)
+		snprintf(why, KEY_WHY_MAX, "signed policy is refused");
 	place->has_approval = r == 0;
 	return r;
 }

@@ -27,6 +27,7 @@ struct key_place {
 	const char *policy_key;		/* path; NULL: there is none */
 	struct tpm_approval approval;	/* of tpm2-signed; read when it is first needed */
 	bool has_approval;
+	bool is_open;			/* the stage has the volume's key, so that no text of a reader's goes further */
 	int64_t artifact_wait_ms;	/* how long to wait for an artifact; negative: as long as it may come */
 };
 

@@ -509,10 +509,11 @@ static int write_change(const struct luks *luks, struct luks *changed, int fd)
 	if (!bytes)
 		return -ENOMEM;
 	r = file_read_at(changed->header_fd, bytes, (size_t)end, 0);
-	if (r == 0)	/* the header written must be one this stage opens */
+	/* The header written must be one this stage opens; its UUID becomes a fact, so the reader has no say in it. */
+	if (r == 0)
 		r = luks_read(bytes, UINT64_MAX, &expected, header, why);
 	if (r == 0 || (r > 0 && (header->copies != LUKS_COPIES_BOTH || header->copy_size != size ||
-				 header->data_offset != end)))
+				 header->data_offset != end || strcmp(header->uuid, luks->header.uuid) != 0)))
 		r = -EBADMSG;
 	if (r < 0)
 		return r;

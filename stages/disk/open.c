@@ -92,6 +92,7 @@ static int name_keyslot(struct work *w, struct luks *luks, const struct key_sour
 static void enroll_all(struct work *w, struct luks *luks, const struct key_source *by, int opened)
 {
 	w->place.artifact_wait_ms = ENROLL_WAIT_MS;
+	w->place.is_open = true;
 	w->place.uuid = luks_header_of(luks)->uuid;
 	for (size_t i = 0; i < w->n_enroll; i++) {
 		const struct key_source *source = w->enroll[i];

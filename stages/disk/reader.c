@@ -32,6 +32,7 @@
 #define WAIT_MS      60000	/* for a disk that is slow; parsing takes milliseconds */
 #define KILLED_MS    1000	/* a child that waits for its disk may not even end */
 #define CPU_S        20
+#define CPU_MORE_S   5		/* so that the end comes as SIGXCPU: the kernel sends SIGKILL at the hard limit */
 #define MEMORY_BYTES (96u << 20)	/* of addresses, the binary's own included */
 #define NOT_CONFINED 126	/* exit status */
 
@@ -61,16 +62,21 @@ static int keep_descriptor(int fd)
 	return syscall(SYS_close_range, fd >= 0 ? STDIN_FILENO + 1 : 0, ~0U, 0) < 0 ? -errno : 0;
 }
 
-static int limit(int resource, rlim_t value)
+static int limit_softly(int resource, rlim_t soft, rlim_t hard)
 {
-	const struct rlimit both = {value, value};
+	const struct rlimit both = {soft, hard};
 
 	return setrlimit(resource, &both) < 0 ? -errno : 0;
 }
 
+static int limit(int resource, rlim_t value)
+{
+	return limit_softly(resource, value, value);
+}
+
 static int limit_all(void)
 {
-	int r = limit(RLIMIT_CPU, CPU_S);
+	int r = limit_softly(RLIMIT_CPU, CPU_S, CPU_S + CPU_MORE_S);
 
 	r = r < 0 ? r : limit(RLIMIT_AS, MEMORY_BYTES);
 	r = r < 0 ? r : limit(RLIMIT_CORE, 0);
@@ -138,7 +144,8 @@ static int judge(const siginfo_t *end, char *why)
 	else
 		snprintf(why, READER_WHY_MAX, "its reader was ended by signal %d (%s)", end->si_status,
 			 strsignal(end->si_status));
-	return -EBADMSG;
+	/* As where memory is short: says nothing of the disk. A child that does it itself gains another try. */
+	return end->si_code != CLD_EXITED && end->si_status == SIGKILL ? -EAGAIN : -EBADMSG;
 }
 
 static int await(pid_t pid, char *why)

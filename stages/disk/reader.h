@@ -25,8 +25,9 @@ struct reader_task {
 };
 
 /*
- * 0: there is an answer. -EBADMSG: the child ended without one, by a signal or its limits; -ETIMEDOUT: it took too
- * long; any other errno: it could not be started with no more rights than that. why says which.
+ * 0: there is an answer. -EBADMSG: the child ended without one, by a signal or its limits; -EAGAIN: it was killed, as
+ * for want of memory; -ETIMEDOUT: it took too long; any other errno: it could not be started with no more rights than
+ * that. why says which.
  */
 int reader_ask(const struct reader_task *task, char why[READER_WHY_MAX]);
 

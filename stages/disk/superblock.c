@@ -4,8 +4,8 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 
-#include "reader.h"
 
 #define BLOCKS_LOW       0x04
 #define LOG_BLOCK_SIZE   0x18
@@ -53,20 +53,25 @@ static void read_bytes(int fd, const void *asked, void *ret)
 	answer->result = superblock_read(asked, &answer->superblock);
 }
 
-int superblock_ask(const uint8_t bytes[SUPERBLOCK_SIZE], struct superblock *ret)
+int superblock_ask(const uint8_t bytes[SUPERBLOCK_SIZE], struct superblock *ret, char why[READER_WHY_MAX])
 {
 	struct answer answer;
 	const struct superblock *s = &answer.superblock;
-	char why[READER_WHY_MAX];
 	int r = reader_ask(&(struct reader_task){read_bytes, -1, bytes, &answer, sizeof(answer)}, why);
 	bool sane;
 
 	if (r < 0)
-		return r == -EBADMSG ? -EUCLEAN : r;
+		return r;
+	if (answer.result == -EUCLEAN) {
+		snprintf(why, READER_WHY_MAX, "volume holds no ext4 file system");
+		return -EUCLEAN;
+	}
 	sane = answer.result == 0 && s->clean <= 1 && s->block_size >= 1024 && s->block_size <= 65536 &&
 	       !(s->block_size & (s->block_size - 1)) && s->size && s->size % s->block_size == 0;
-	if (!sane)
-		return -EUCLEAN;
+	if (!sane) {
+		snprintf(why, READER_WHY_MAX, "its reader's answer is malformed");
+		return -EBADMSG;
+	}
 	*ret = *s;
 	return 0;
 }

@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "reader.h"
+
 #define SUPERBLOCK_AT   1024	/* offset on the device, bytes */
 #define SUPERBLOCK_SIZE 1024
 
@@ -18,12 +20,12 @@ struct superblock {
 };
 
 /*
- * In a child (reader.h), whose answer is checked. 0, or -EUCLEAN: not an ext4 superblock, or one with impossible sizes;
- * *ret is untouched then.
+ * In a child (reader.h), whose answer is checked. 0; -EUCLEAN: not an ext4 superblock, or one with impossible sizes; or
+ * as reader_ask(), -EBADMSG also for an answer with impossible sizes. *ret is untouched then, and why says it.
  */
-int superblock_ask(const uint8_t bytes[SUPERBLOCK_SIZE], struct superblock *ret);
+int superblock_ask(const uint8_t bytes[SUPERBLOCK_SIZE], struct superblock *ret, char why[READER_WHY_MAX]);
 
-/* The same in this process. */
+/* The same in this process: 0 or -EUCLEAN. */
 int superblock_read(const uint8_t bytes[SUPERBLOCK_SIZE], struct superblock *ret);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * Pages come from mmap, never from the heap: so nothing else shares them, locking is exact, and unmapping gives
  * them back at once. A lock that the kernel refuses is an error, not a warning: the stage role raises its limit
- * before it drops its capabilities.
+ * before it drops its capabilities. A fork that parses what others wrote must not have them: a child finds zeros.
  */
 #define _GNU_SOURCE
 #include "secret.h"
@@ -27,7 +27,7 @@ int secret_new(size_t size, struct secret *ret)
 	p = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return -errno;
-	if (mlock(p, mapped) < 0) {
+	if (mlock(p, mapped) < 0 || madvise(p, mapped, MADV_WIPEONFORK) < 0) {
 		int r = -errno;
 
 		munmap(p, mapped);
@@ -36,6 +36,11 @@ int secret_new(size_t size, struct secret *ret)
 	(void)madvise(p, mapped, MADV_DONTDUMP);
 	*ret = (struct secret){.bytes = p, .size = size, .mapped = mapped};
 	return 0;
+}
+
+int secret_share(const struct secret *secret)
+{
+	return secret->bytes && madvise(secret->bytes, secret->mapped, MADV_KEEPONFORK) < 0 ? -errno : 0;
 }
 
 int secret_copy(const void *bytes, size_t size, struct secret *ret)

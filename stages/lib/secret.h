@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bytes that must not outlive their use: in pages of their own, locked, left out of core dumps, and wiped when
- * released. `bytes` always has a NUL behind `size`, so that text can be read as text.
+ * Bytes that must not outlive their use: in pages of their own, locked, left out of core dumps and, as zeros, of
+ * children, and wiped when released. `bytes` always has a NUL behind `size`, so that text can be read as text.
  */
 #ifndef STAGES_LIB_SECRET_H
 #define STAGES_LIB_SECRET_H
@@ -18,6 +18,9 @@ struct secret {
 
 /* Zeroed bytes of the given size. 0 or negative errno; *ret is untouched on failure, in all three. */
 int secret_new(size_t size, struct secret *ret);
+
+/* Children that are forked from here on have it too. 0 or negative errno. */
+int secret_share(const struct secret *secret);
 
 /* A copy. The source stays, and stays the caller's to wipe. */
 int secret_copy(const void *bytes, size_t size, struct secret *ret);

@@ -77,6 +77,13 @@ static int take_secrets(const struct stage_context *context, struct snapshot_set
 		report_result("configuration not readable: %s", strerror(-r));
 		return STAGE_AGAIN;
 	}
+	for (size_t i = 0; i < sizeof(s->secrets) / sizeof(*s->secrets); i++) {	/* the workers' */
+		r = secret_share(&s->secrets[i]);
+		if (r < 0) {
+			report_result("sharing the store's keys with the workers failed: %s", strerror(-r));
+			return STAGE_AGAIN;
+		}
+	}
 	s->store.endpoint = (const char *)s->secrets[ENDPOINT].bytes;
 	s->store.access_key = (const char *)s->secrets[ACCESS_KEY].bytes;
 	s->store.secret_key = (const char *)s->secrets[SECRET_KEY].bytes;

@@ -6,11 +6,14 @@
 /* links: disk init/lib stages/lib */
 /* libs: libseccomp */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 #include "address_space.h"
 #include "stages/disk/ext4.h"
@@ -38,6 +41,18 @@ void report_event(enum event_level level, const char *fmt, ...)
 		strcat(seen, "\n");
 	}
 	events++;
+}
+
+static int fork_error;	/* 0: fork() works */
+
+pid_t fork(void)
+{
+	static pid_t (*real)(void);
+
+	if (!real)
+		real = (pid_t (*)(void))dlsym(RTLD_NEXT, "fork");
+	errno = fork_error;
+	return fork_error ? -1 : real();
 }
 
 static void new_disk(void)
@@ -125,6 +140,26 @@ TEST(what_is_no_file_system_needs_a_person)
 	unlink(path);
 }
 
+TEST(superblock_that_cannot_be_read_or_parsed_is_not_said_to_be_none)
+{
+	int r;
+
+	make();
+	CHECK_INT(truncate(path, 1536), 0);
+	CHECK_INT(ext4_check(path, why), -EIO);
+	CHECK_STR(why, "superblock cannot be read: Input/output error");
+	unlink(path);
+	CHECK_INT(ext4_check(path, why), -ENOENT);
+	CHECK_STR(why, "superblock cannot be read: No such file or directory");
+	make();
+	fork_error = EAGAIN;
+	r = ext4_check(path, why);
+	fork_error = 0;
+	CHECK_INT(r, -EAGAIN);
+	CHECK_STR(why, "superblock: its reader was not started: Resource temporarily unavailable");
+	unlink(path);
+}
+
 TEST(broken_file_system_needs_a_person)
 {
 	static char noise[1u << 20];
@@ -155,6 +190,70 @@ TEST(failure_to_make_one_tells_the_program_s_words)
 	CHECK_INT(ext4_make("/tmp/no-such-folder/device", DISK_SIZE, "persistent", why), -EAGAIN);
 	CHECK_STR(why, "mke2fs: /tmp/no-such-folder/device: No such file or directory");
 	unlink(path);
+}
+
+/* ---- another stage at the same time */
+
+static dev_t other_disk;	/* what the node leads to once it is opened; 0: nobody has changed it */
+static char node[64];
+
+int lchown(const char *name, uid_t user, gid_t group)
+{
+	snprintf(node, sizeof(node), "%s", name);
+	if (other_disk && (unlink(name) < 0 || mknod(name, S_IFBLK | 0600, other_disk) < 0))
+		return -1;
+	return (int)syscall(SYS_lchown, name, user, group);
+}
+
+static dev_t attach(char device[32])
+{
+	char command[160];
+	struct stat st;
+	FILE *output;
+
+	new_disk();
+	snprintf(command, sizeof(command), "PATH=$PATH:/sbin:/usr/sbin losetup -f --show %s 2>/dev/null", path);
+	output = popen(command, "re");
+	CHECK(output != NULL);
+	device[0] = '\0';
+	(void)!fgets(device, 32, output);
+	pclose(output);
+	unlink(path);
+	device[strcspn(device, "\n")] = '\0';
+	return stat(device, &st) == 0 ? st.st_rdev : 0;
+}
+
+static void detach(const char *device)
+{
+	char command[96];
+
+	snprintf(command, sizeof(command), "PATH=$PATH:/sbin:/usr/sbin losetup -d %s", device);
+	CHECK_INT(system(command), 0);
+}
+
+TEST(no_program_gets_a_node_that_leads_to_another_disk)
+{
+	char ours[32], theirs[32], wanted[64];
+	dev_t number, other;
+
+	if (geteuid() != 0)
+		SKIP("needs root");
+	number = attach(ours);
+	other = attach(theirs);
+	if (!number || !other)
+		SKIP("needs two loop devices");
+	other_disk = other;
+	CHECK_INT(ext4_make(ours, DISK_SIZE, "persistent", why), -EAGAIN);
+	CHECK_INT(ext4_check(theirs, why), -EUCLEAN);
+	CHECK(access(node, F_OK) < 0);
+	other_disk = 0;
+	CHECK_INT(ext4_make(ours, DISK_SIZE, "persistent", why), 0);
+	CHECK(ext4_is_clean(ours));
+	snprintf(wanted, sizeof(wanted), "/dev/.gantry-fsck-%u:%u-%d", major(number), minor(number), getpid());
+	CHECK_STR(node, wanted);
+	CHECK(access(node, F_OK) < 0);
+	detach(ours);
+	detach(theirs);
 }
 
 /* ---- an attacker in place of e2fsck */

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 
 #include <json-c/json.h>
+#include <libcryptsetup.h>
 
 #include "stages/disk/luksform.h"
 #include "luks_disk.h"
@@ -161,6 +162,36 @@ static int change_keyslot(int fd, const char *token)
 	return r;
 }
 
+static const char *other_uuid;	/* what a changed header says; NULL: what it said before */
+
+int crypt_keyslot_add_by_volume_key(struct crypt_device *device, int keyslot, const char *volume_key, size_t size,
+				    const char *key, size_t key_size)
+{
+	static int (*real)(struct crypt_device *, int, const char *, size_t, const char *, size_t);
+
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "crypt_keyslot_add_by_volume_key");
+	if (other_uuid)
+		CHECK_INT(crypt_set_uuid(device, other_uuid), 0);
+	return real(device, keyslot, volume_key, size, key, key_size);
+}
+
+TEST(changed_header_with_another_uuid_is_not_written)
+{
+	static uint8_t before[2u << 20], after[2u << 20];
+	int fd = new_disk();
+
+	format(fd);
+	CHECK_INT(pread(fd, before, sizeof(before), 0), sizeof(before));
+	other_uuid = "00112233-4455-6677-8899-aabbccddeeff";
+	CHECK_INT(change_keyslot(fd, TOKEN), -EBADMSG);
+	other_uuid = NULL;
+	CHECK_INT(pread(fd, after, sizeof(after), 0), sizeof(after));
+	CHECK(memcmp(before, after, sizeof(after)) == 0);
+	CHECK_INT(try_key(fd, KEY), 0);
+	remove_disk(fd);
+}
+
 TEST(keyslot_is_replaced_and_the_old_one_is_wiped)
 {
 	_cleanup_secret_ struct secret key = {0}, third = {0};
@@ -276,16 +307,17 @@ TEST(token_of_another_program_is_kept_by_a_change_as_it_is)
 	remove_disk(fd);
 }
 
-/* A fault of the JSON library that a disk's bytes bring about. */
-static bool is_faulty;
+static int fault;	/* the signal that the JSON library ends by; 0: it works */
 
 struct json_object *json_tokener_parse_ex(struct json_tokener *tokener, const char *text, int size)
 {
 	struct json_object *(*real)(struct json_tokener *tokener, const char *text, int size) =
 		dlsym(RTLD_NEXT, "json_tokener_parse_ex");
 
-	if (is_faulty)
-		syscall(SYS_tgkill, getpid(), getpid(), SIGKILL);
+	if (fault) {
+		signal(fault, SIG_DFL);
+		syscall(SYS_tgkill, getpid(), getpid(), fault);
+	}
 	return real(tokener, text, size);
 }
 
@@ -295,9 +327,12 @@ TEST(header_that_makes_the_json_library_crash_is_refused_and_the_stage_lives)
 	int fd = new_disk();
 
 	format(fd);
-	is_faulty = true;
+	fault = SIGSEGV;
 	CHECK_INT(luks_open(fd, path, DISK_SIZE, &luks, why), -EBADMSG);
-	CHECK(strncmp(why, "its reader was ended by signal 9", 32) == 0);
+	CHECK(strncmp(why, "its reader was ended by signal 11", 33) == 0);
+	fault = SIGKILL;
+	CHECK_INT(luks_open(fd, path, DISK_SIZE, &luks, why), -EAGAIN);
+	CHECK(strncmp(why, "cannot be read: its reader was ended by signal 9", 48) == 0);
 	remove_disk(fd);
 }
 

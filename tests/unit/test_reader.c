@@ -229,7 +229,7 @@ TEST(the_child_is_a_user_of_its_own_with_no_right_but_one_descriptor)
 	if (stage == 0) {
 		int answer = 0, r = ask(wait_for_ever, ends[0], NULL, &answer, sizeof(answer));
 
-		syscall(SYS_exit_group, r == -EBADMSG && strstr(why, "signal 9") ? 0 : 1);
+		syscall(SYS_exit_group, r == -EAGAIN && strstr(why, "signal 9") ? 0 : 1);
 	}
 	reader = child_of(stage);
 	if (geteuid() == 0) {
@@ -241,7 +241,7 @@ TEST(the_child_is_a_user_of_its_own_with_no_right_but_one_descriptor)
 	has_line(reader, "status", "CapEff:\t0000000000000000\n");
 	has_line(reader, "status", "NoNewPrivs:\t1\n");
 	has_line(reader, "status", "Seccomp:\t2\n");
-	has_line(reader, "limits", "Max cpu time              20 ");
+	has_line(reader, "limits", "Max cpu time              20                   25 ");
 	has_line(reader, "limits", "Max open files            1 ");
 	has_line(reader, "limits", "Max processes             0 ");
 	has_line(reader, "limits", "Max core file size        0 ");
@@ -251,6 +251,33 @@ TEST(the_child_is_a_user_of_its_own_with_no_right_but_one_descriptor)
 	CHECK_INT(status, 0);
 	close(ends[0]);
 	close(ends[1]);
+}
+
+/* How the question ends when something ends the child from outside. */
+static void is_judged(int number, int expected, const char *text)
+{
+	int ends[2], status = -1;
+	pid_t stage;
+
+	CHECK_INT(pipe(ends), 0);
+	stage = fork();
+	if (stage == 0) {
+		int answer = 0, r = ask(wait_for_ever, ends[0], NULL, &answer, sizeof(answer));
+
+		syscall(SYS_exit_group, r == expected && strstr(why, text) ? 0 : 1);
+	}
+	CHECK_INT(kill(child_of(stage), number), 0);
+	CHECK_INT(waitpid(stage, &status, 0), stage);
+	if (status != 0)
+		FAIL("signal %d is judged otherwise", number);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+TEST(a_killed_child_says_nothing_of_the_disk_but_one_beyond_its_limits_does)
+{
+	is_judged(SIGKILL, -EAGAIN, "signal 9");
+	is_judged(SIGXCPU, -EBADMSG, "signal 24");
 }
 
 TEST(the_child_ends_with_the_stage)

@@ -342,6 +342,31 @@ TEST(a_secret_is_bounded_and_has_a_nul_behind_it)
 	close(fd);
 }
 
+/* The first byte of a secret, as a child has it. */
+static int byte_of_child(const struct secret *s)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(s->bytes[0]);
+	CHECK_INT(waitpid(pid, &status, 0), pid);
+	return WEXITSTATUS(status);
+}
+
+TEST(a_child_has_a_secret_only_if_it_is_shared)
+{
+	struct secret s = {0};
+
+	CHECK_INT(secret_share(&s), 0);
+	CHECK_INT(secret_copy("abc", 3, &s), 0);
+	CHECK_INT(byte_of_child(&s), 0);
+	CHECK_INT(s.bytes[0], 'a');
+	CHECK_INT(secret_share(&s), 0);
+	CHECK_INT(byte_of_child(&s), 'a');
+	secret_wipe(&s);
+}
+
 TEST(a_backoff_doubles_to_its_cap_and_is_shortened_by_a_quarter_at_most)
 {
 	struct backoff b = {.minimum_ms = 1000, .maximum_ms = 15000};

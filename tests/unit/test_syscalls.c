@@ -60,6 +60,16 @@ TEST(a_call_on_no_list_fails)
 	CHECK_INT(outcome(LISTED & ~(unsigned)STAGE_CALLS_WORKERS, SYS_kill, 0), EPERM);
 }
 
+TEST(a_stage_sets_only_its_own_limits)
+{
+	static const unsigned filters[] = {STAGE_CALLS_WORKERS, LISTED, STAGE_CALLS_DISKS};
+
+	for (size_t f = 0; f < sizeof(filters) / sizeof(filters[0]); f++) {
+		CHECK_INT(outcome(filters[f], SYS_prlimit64, getppid()), EPERM);
+		CHECK_INT(outcome(filters[f], SYS_prlimit64, 0), 0);
+	}
+}
+
 TEST(sockets_are_of_the_families_of_the_stage_s_work)
 {
 	CHECK_INT(outcome(0, SYS_socket, AF_UNIX), EPERM);

@@ -66,6 +66,41 @@ TEST(a_folder_with_files_that_root_executes_or_reads_is_refused)
 	check_all(bad);
 }
 
+#define GIVEN(path) "{\"hardening\": {\"writable\": [\"" path "\"]}}"
+#define PLACE       "boot.json:1: hardening.writable[0]: "
+#define CONTAINS    "\"/var\" contains /var/empty, which must stay as it is in the image: use another folder, or \"root\" in " \
+	"hardening.keep"
+#define NO_EFFECT(path, other) \
+	"\"" path "\" has no effect: " other " is a file system of its own, not part of the root file system"
+
+TEST(a_folder_that_contains_a_closed_one_is_refused_wherever_it_is_given)
+{
+	static const struct bad bad[] = {
+		{GIVEN("/var"), PLACE CONTAINS},
+		{STEP("/var"), "boot.json:1: services[0] \"s\": before_start[0].directory: " CONTAINS},
+		{"{\"events\": {\"fifo\": \"/var/fifo\"}}", "boot.json:1: events.fifo: " CONTAINS},
+		{GIVEN("/init"), PLACE "\"/init\"" REFUSED},
+		{GIVEN("/init/x"), PLACE "\"/init/x\"" REFUSED},
+		{0}};
+
+	check_all(bad);
+	CHECK_STR(writable(GIVEN("/var/lib")), "/var/lib");
+	CHECK_STR(writable(GIVEN("/initial")), "/initial");
+}
+
+TEST(a_path_on_a_file_system_of_its_own_has_no_effect_in_the_list_and_is_refused)
+{
+	static const struct bad bad[] = {
+		{GIVEN("/dev"), PLACE NO_EFFECT("/dev", "/dev")},
+		{GIVEN("/proc"), PLACE NO_EFFECT("/proc", "/proc")},
+		{GIVEN("/sys"), PLACE NO_EFFECT("/sys", "/sys")},
+		{GIVEN("/run"), PLACE NO_EFFECT("/run", "/run")},
+		{GIVEN("/run/app"), PLACE NO_EFFECT("/run/app", "/run")},
+		{0}};
+
+	check_all(bad);
+}
+
 TEST(a_root_that_is_kept_writable_has_no_list_and_refuses_nothing)
 {
 	CHECK_STR(writable("{\"hardening\": {\"keep\": [\"root\"], \"writable\": [\"/etc\", \"/srv\"]}}"), "");

@@ -253,6 +253,31 @@ class Overtaken(unittest.TestCase):
         self.assertEqual(self.ask("/api/v1/actions/x"), (200, {"message": "Action executed successfully"}))
 
 
+class Links(unittest.TestCase):
+    """What a service puts in the path of a file that the API stores."""
+
+    def test_an_upload_and_a_password_behind_a_link_that_is_not_root_s_are_refused(self):
+        swap = "mv /t/app/conf /t/app/old && ln -s /opt /t/app/conf; touch /t/swapped; exec sleep 1000"
+        setup = stage("setup", "mkdir -p /t/app/conf && chown -R 1001:1001 /t/app && chmod 777 /t")
+        app = service("app", swap, user="reth", enabled=False, ready={"path": "/t/swapped"})
+        options = api(uploads=[{"name": "list", "path": "/t/app/conf/gantryctl"}], password_file="/t/app/conf/poweroff",
+                      needs=["setup"], actions=[])
+        with Machine(boot([setup], [app], api=options)) as pid1:
+            pid1.unlocked()
+            pid1.write("body", "text")
+            upload = ("/api/v1/file-upload/list", "--data-binary", "@/t/body")
+            self.assertEqual(pid1.curl(*upload).status, 200)
+            self.assertEqual(pid1.read("app/conf/gantryctl"), "text")
+            self.assertEqual(pid1.ctl("start", "app").returncode, 0)
+            pid1.wait("app", "ready")
+            before = pid1.inside("ls", "-l", "/opt").stdout
+            self.assertEqual(pid1.curl(*upload).status, 500)
+            self.assertEqual(pid1.curl("/api/v1/set-basic-auth", "-d", "x").status, 500)
+            self.assertEqual(pid1.inside("ls", "-lA", "/opt").stdout, before)
+            said = pid1.find("system-api", "error uploading file: list", kind="message")[0].text
+            self.assertIn("a symbolic link in the path that is not root's alone", said)
+
+
 class Full(unittest.TestCase):
     def test_an_upload_to_a_full_disk_is_500_and_leaves_the_file_as_it_was(self):
         uploads = [{"name": "small", "path": "/small/file"}]

@@ -66,13 +66,13 @@ rbuilder_blocklist = "/persistent/rbuilder/rbuilder.blocklist.json"
 """
 
 BOOT = {"hostname": "node-1", "events": {"ring": 3000, "rate_per_s": 7}, "api": {"before_unlock": "nothing"},
-        "stages": [{"name": "config", "type": "config", "options": {"url": "https://hub"}},
+        "stages": [{"name": "config", "type": "config", "options": {"url": "https://hub.example/", "ca": "/hub"}},
                    {"name": "files", "type": "render", "needs": ["config"],
                     "options": {"files": [{"template": "/etc/a.mustache", "path": "/etc/a"}]}},
                    {"name": "data", "type": "disk", "options": {"lun": 10}}],
         "services": [{"name": "rbuilder", "command": ["/bin/rbuilder"]}]}
 
-ENTRY = {"template": "/etc/gantry/templates/tls-hosts.mustache", "path": "/run/gantry/tls-hosts", "mode": "0644"}
+ENTRY = {"template": "/etc/gantry/templates/tls-hosts.mustache", "path": "/run/gantry/rendered/tls-hosts", "mode": "0644"}
 
 
 def general(lines):
@@ -273,7 +273,7 @@ class ImportTest(unittest.TestCase):
     def test_names_that_the_hub_gives_become_a_template_and_an_entry_of_render(self):
         found, notes, template = self.template('["127.0.0.1","localhost","{{public_ip}}","node.{{{dns_name}}}"]')
         self.assertEqual(template, "127.0.0.1\nlocalhost\n{{public_ip}}\nnode.{{{dns_name}}}\n")
-        self.assertEqual(found["api"], {"tls_hosts_file": "/run/gantry/tls-hosts"})
+        self.assertEqual(found["api"], {"tls_hosts_file": "/run/gantry/rendered/tls-hosts"})
         self.assertIn("a stage of type render needs this entry in its files: " + json.dumps(ENTRY), notes)
 
     def test_sections_in_the_list_stay_sections(self):

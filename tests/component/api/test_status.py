@@ -132,7 +132,7 @@ class StatusTest(unittest.TestCase):
                      stage("behind", needs=["bad"], required=False),
                      {"name": "clock", "type": "clock", "options": {"socket": "/run/none", "timeout_s": 1}},
                      {"name": "config", "type": "config", "required": False, "retry": {"limit": 1},
-                      "options": {"url": "https://127.0.0.1:1/"}},
+                      "options": {"url": "http://127.0.0.1:1/"}},
                      {"name": "measure", "type": "measure", "options": {"target": "none"}},
                      self.told('facts(b"size_bytes=64"); progress(10, 40, b"10 of 40"); time.sleep(1000)', required=False)],
                     [service("reth", again, restart={"policy": "always", "min_s": 0.1}), service("off", enabled=False)], api=API)

@@ -27,6 +27,7 @@ class CheckRoot(unittest.TestCase):
         archive.link("/bin/relative", "reth")
         archive.link("/bin/outside", "../../../../../../../../bin/sh")
         archive.link("/bin/gone", "/bin/true")      # which is on this machine, but not in the image
+        archive.file("/etc/data", b"text")
         archive.directory("/etc")
         archive.directory("/sbin")
         os.mkdir(self.root)
@@ -65,7 +66,7 @@ class CheckRoot(unittest.TestCase):
         self.assertEqual(self.check(self.service("/bin/reht"), "--root", "/nowhere"), "/nowhere: No such file or directory")
 
     def test_stages_templates_and_actions_are_looked_for_too(self):
-        stages = [{"name": "config", "type": "config", "options": {"url": "https://hub.example/"}},
+        stages = [{"name": "config", "type": "config", "options": {"url": "https://hub.example/", "ca": "/run/ca.pem"}},
                   {"name": "render", "type": "render", "needs": ["config"],
                    "options": {"files": [{"template": "/etc/gantry/x.mustache", "path": "/etc/x"}]}},
                   {"name": "more", "type": "exec", "options": {"command": ["/bin/reth"]}}]
@@ -77,6 +78,43 @@ class CheckRoot(unittest.TestCase):
         self.assertIn('stages[2] "more": options.command[0]: "/bin/ash": not in', self.check({"stages": stages}))
         stages[1]["options"]["files"][0]["template"] = "/etc/y"
         self.assertIn('stages[1] "render": options.files[0].template: "/etc/y": not in', self.check({"stages": stages}))
+
+    def test_a_folder_that_stays_writable_is_no_file_of_the_image_and_not_below_one(self):
+        def given(*paths):
+            return self.check({"hardening": {"writable": list(paths)}})
+
+        self.assertEqual(given("/srv/new", "/etc/app"), "boot.json: ok")
+        self.assertEqual(given("/srv", "/etc/data"), 'boot.json:6: hardening.writable[1]: "/etc/data" is not a directory in the '
+                                                     'image')
+        self.assertEqual(given("/etc/data/x"), 'boot.json:5: hardening.writable[0]: "/etc/data/x": cannot be a directory in the '
+                                               'image: Not a directory')
+        step = self.service("/bin/reth", before_start=[{"directory": "/etc/data"}])
+        self.assertIn('services[0] "a": before_start[0].directory: "/etc/data" is not a directory in the image', self.check(step))
+
+    def test_two_disks_with_one_address_name_or_mount_point_are_refused_and_the_other_is_named(self):
+        def check(one, two):
+            path = os.path.join(self.folder, "disks.json")
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump({"stages": [{"name": name, "type": "disk", **({"options": options} if options else {})}
+                                      for name, options in (("a", one), ("b", two))]}, file)
+            checked = subprocess.run(["gantryctl", "check", path], executable=INIT, capture_output=True, text=True, check=False)
+            return (checked.stdout or checked.stderr).replace(path, "boot.json").strip()
+
+        other = {"name": "other", "mount": "/other"}
+        for one, two, says in (
+                ({"lun": 3}, {"lun": 3, **other}, 'options: has the same "lun"'),
+                (None, {"lun": 10, **other}, 'options: has the same "lun"'),
+                ({"lun": 10}, {**other}, 'options: has the same "lun"'),
+                (None, None, 'has the same "lun"'),
+                ({"serial": "x"}, {"serial": "x", **other}, 'options: has the same "serial"'),
+                ({"lun": 3}, {"lun": 4, "mount": "/other"}, 'options: has the same "name"'),
+                ({"lun": 3, "name": "persistent"}, {"lun": 4, "mount": "/other"}, 'options: has the same "name"'),
+                ({"lun": 3}, {"lun": 4, "name": "other"}, 'options: has the same "mount"'),
+                ({"lun": 3, **other}, {"lun": 4, "name": "b", "mount": "/other"}, 'options: has the same "mount"')):
+            self.assertEqual(check(one, two), f'boot.json:1: stages[1] "b": {says} as stages[0] "a"', (one, two))
+        for one, two in ((None, {"lun": 11, **other}), ({"nsid": 10}, {"lun": 10, **other}),
+                         ({"largest": True}, {"lun": 10, **other})):
+            self.assertEqual(check(one, two), "boot.json: ok", (one, two))
 
     def test_modules_that_a_stage_or_container_needs_are_in_the_list_because_none_is_loaded_later(self):
         disk = {"name": "disk", "type": "disk", "options": {"keys": ["tpm2"]}}

@@ -38,8 +38,9 @@ class EarlyTest(unittest.TestCase):
                 with self.subTest(target=target):
                     self.assertEqual(mounts[target][0], kind)
                     self.assertLessEqual(options, mounts[target][1])
-            modes = gantry.inside("/usr/bin/stat", "-c", "%a", "/tmp", "/dev/shm", "/run", "/run/gantry").stdout.split()
-            self.assertEqual(modes, ["1777", "1777", "755", "755"])
+            modes = gantry.inside("/usr/bin/stat", "-c", "%a", "/tmp", "/dev/shm", "/run", "/run/gantry",
+                                  "/run/gantry/rendered").stdout.split()
+            self.assertEqual(modes, ["1777", "1777", "755", "755", "755"])
             self.assertEqual(gantry.inside("/bin/readlink", "/dev/fd").stdout.strip(), "/proc/self/fd")
 
     def test_lo_is_up(self):

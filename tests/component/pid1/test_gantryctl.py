@@ -41,6 +41,16 @@ class Ctl(unittest.TestCase):
         status = json.loads(self.run_as("status", "--json").stdout)
         self.assertEqual(status["stages"][0]["name"], "node-0")
 
+    def test_each_command_prints_its_usage_and_does_nothing(self):
+        for command, usage in (("check", "check [--root DIR] FILE | --keys"), ("status", "status [--json]"), ("chart", "chart"),
+                               ("poweroff", "poweroff [REASON]"), ("stop", "stop NAME")):
+            for word in "--help", "-h":
+                r = self.run_as(command, word)
+                self.assertEqual((r.returncode, r.stderr, r.stdout.splitlines()[0]), (0, "", "usage: gantryctl " + usage))
+        self.assertEqual(self.acts, [])
+        r = self.run_as("post", "--help")       # a text like any other
+        self.assertEqual((r.returncode, r.stdout), (0, ""))
+
     def test_as_a_login_shell_it_takes_a_line_of_words(self):
         self.assertEqual(self.run_as("-c", "  status --json ").stdout, self.run_as("status", "--json").stdout)
         r = self.run_as("-c", "start nothing")

@@ -10,7 +10,7 @@ from pid1 import Pid1, boot, service  # noqa: E402
 
 # Each line it says is a thing to try and the error that came, or "done".
 TRIES = r"""
-import os, signal, socket, sys
+import os, resource, signal, socket, sys
 def write(path, text=""):
     fd = os.open(path, os.O_WRONLY)
     if text:
@@ -26,7 +26,10 @@ TRIES = {
     "stdout": lambda: os.readlink("/dev/stdout"), "urandom": lambda: open("/dev/urandom", "rb").read(1),
     "cgroup.kill of another": lambda: write("/sys/fs/cgroup/gantry/other/cgroup.kill", "1"),
     "core_pattern": lambda: write("/proc/sys/kernel/core_pattern"), "sysrq": lambda: write("/proc/sysrq-trigger"),
-    "forwarding": lambda: write("/proc/sys/net/ipv4/ip_forward"), "its own": lambda: write("/proc/self/comm", "name"),
+    "forwarding": lambda: write("/proc/sys/net/ipv4/ip_forward"), "comm": lambda: write("/proc/self/comm", "name"),
+    "limits of PID 1": lambda: resource.prlimit(1, resource.RLIMIT_NOFILE, resource.prlimit(1, resource.RLIMIT_NOFILE)),
+    "its own limits": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE)),
+    "oom score of PID 1": lambda: write("/proc/1/oom_score_adj", "0"),
     "control": lambda: connect("/run/gantry/control", socket.SOCK_SEQPACKET),
     "control through PID 1": lambda: connect("/proc/1/root/run/gantry/control", socket.SOCK_SEQPACKET),
     "events": lambda: connect("/run/gantry/events", socket.SOCK_DGRAM),
@@ -44,7 +47,7 @@ with open("/t/said.new", "w") as said:
             print(name, error.strerror, sep=": ", file=said)
 os.rename("/t/said.new", "/t/said")
 """
-MAY = {"null", "shm", "ptmx", "stdout", "urandom", "its own", "events", "kill itself"}
+MAY = {"null", "shm", "ptmx", "stdout", "urandom", "its own limits", "events", "kill itself"}
 OTHER = service("other", "echo $$ > /t/other; exec sleep 1000", ready={"path": "/t/other"})
 DISK = {"name": "make", "type": "exec", "options": {"command": ["/bin/sh", "-c", (
     "mkdir /dev/given && touch /dev/vda /dev/ttyS0 /dev/given/kept && chmod 600 /dev/vda")]}}

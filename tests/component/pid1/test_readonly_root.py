@@ -109,6 +109,22 @@ class ReadOnlyRoot(unittest.TestCase):
             self.assertEqual(gantry.read("refused").count(CLOSED), 2)
             self.assertIn(CLOSED, gantry.inside("touch", "/etc/rendered/x").stderr)
 
+    def test_a_link_that_a_service_puts_in_the_path_of_a_rendered_file_leads_nowhere(self):
+        swap = "mv /t/app/conf /t/app/old && ln -s /opt /t/app/conf; touch /t/swapped; exec sleep 1000"
+        setup = stage("setup", "mkdir -p /t/app/conf && chown -R 1001:1001 /t/app && chmod 777 /t")
+        file = {"template": "/t/alpha.mustache", "path": "/t/app/conf/gantryctl", "user": "reth", "mode": "0755"}
+        render = [setup, {"name": "render", "type": "render", "needs": ["config", "measure", "setup"],
+                          "retry": {"min_s": 0.1, "max_s": 0.2, "limit": 2}, "options": {"files": [file]}}]
+        app = service("app", swap, user="reth", needs=["render"], ready={"path": "/t/swapped"})
+        with Machine([app], render=render, users=RETH, **GIVEN) as gantry:
+            gantry.booted()
+            before = gantry.inside("ls", "-l", "/opt").stdout
+            self.assertEqual(gantry.read("app/old/gantryctl"), "a1")
+            gantry.serve(alpha="a2")
+            self.assertIn("/t/app/conf/gantryctl: a symbolic link in the path that is not root's alone", gantry.refresh(1))
+            self.assertEqual(gantry.inside("ls", "-l", "/opt").stdout, before)
+            self.assertEqual(gantry.read("app/old/gantryctl"), "a1")
+
     def test_the_api_s_own_files_and_uploads_are_written_where_only_it_can(self):
         files = {"password_file": "/etc/keys/new/password", "tls_certificate": "/etc/keys/c.pem", "tls_key": "/etc/keys/k.pem"}
         options = machine.api(actions=[], uploads=[{"name": "list", "path": "/etc/app/list"}], **files)

@@ -12,7 +12,7 @@ from pid1 import Pid1, boot  # noqa: E402
 from support import NEVER  # noqa: E402
 from tpmowner import ZEROS, Swtpm  # noqa: E402
 
-LUN = 16000     # of no disk
+LUN = 16000     # of no disk, nor is the next
 CLOSED = hashlib.sha256(ZEROS + hashlib.sha256(b"gantry: closed without a disk").digest()).digest()
 HELD, OVER = "PCR 15 extended: the boot is held", "PCR 15 extended: no disk will be opened"
 
@@ -20,7 +20,8 @@ HELD, OVER = "PCR 15 extended: the boot is held", "PCR 15 extended: no disk will
 def disk(name="disk", wait_s=1, **more):
     """A stage whose disk does not come: it gives up after that time, 0: never."""
     return {"name": name, "type": "disk", "retry": {"limit": 1},
-            "options": {"lun": LUN, "name": name, "mount": f"/{name}", **({"wait_s": wait_s} if wait_s else {})}, **more}
+            "options": {"lun": LUN + (name != "disk"), "name": name, "mount": f"/{name}",
+                        **({"wait_s": wait_s} if wait_s else {})}, **more}
 
 
 def gate(**more):

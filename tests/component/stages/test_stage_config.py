@@ -162,27 +162,42 @@ class Config(PeerTest):
             with Stage('config', {'url': url}) as stage:
                 self.assertEqual(stage.wait(), NEVER, url)
                 self.assertIn('https with a pinned CA', stage.result)
-        with Hub(address='127.0.0.1', port=8443, plain_port=7937), \
-                Stage('config', {'url': f'http://127.0.0.1:7937{API}/configuration'}) as stage:
+        with Hub(address='127.0.0.1', port=8443, plain_port=793), \
+                Stage('config', {'url': f'http://127.0.0.1:793{API}/configuration'}) as stage:
             self.assertEqual(stage.wait(), DONE)
 
-    def test_a_loopback_port_that_any_process_may_take_is_refused_before_the_boot(self):
-        def check(url):
-            config = {'stages': [{'name': 'config', 'type': 'config', 'options': {'url': url}}]}
-            with tempfile.NamedTemporaryFile('w', suffix='.json', encoding='utf-8') as file:
-                json.dump(config, file, indent=1)
-                file.flush()
-                checked = subprocess.run(['gantryctl', 'check', file.name], executable=INIT, capture_output=True, text=True,
-                                         check=False)
-            return (checked.stdout or checked.stderr).replace(file.name, 'boot.json').strip()
+    def check(self, url, **more):
+        """The answer of `gantryctl check` to a stage with that URL."""
+        config = {'stages': [{'name': 'config', 'type': 'config', 'options': {'url': url, **more}}]}
+        with tempfile.NamedTemporaryFile('w', suffix='.json', encoding='utf-8') as file:
+            json.dump(config, file, indent=1)
+            file.flush()
+            checked = subprocess.run(['gantryctl', 'check', file.name], executable=INIT, capture_output=True, text=True,
+                                     check=False)
+        return (checked.stdout or checked.stderr).replace(file.name, 'boot.json').strip()
 
+    def test_a_url_that_the_stage_refuses_for_good_is_refused_before_the_boot(self):
+        says = '"url" must be https with a pinned CA ("ca"), or http to 127.0.0.1, localhost or [::1]'
+        for url in ('http://10.0.0.1/', 'ftp://example/', 'unix:/run/x', 'HTTP://127.0.0.1:80/', 'http://127.1:80/',
+                    'http://127.0.0.2:80/', 'http://127.0.0.1.evil.test/', 'http://localhost@10.77.0.1/', 'https://10.0.0.1/'):
+            self.assertEqual(self.check(url), f'boot.json:6: stages[0] "config": options: {says}', url)
+            with Stage('config', {'url': url}) as stage:
+                self.assertEqual((stage.wait(), stage.result), (NEVER, says), url)
+        self.assertIn(says, self.check('https://10.0.0.1/', ca=''))
+        with Stage('config', {'url': 'http://127.0.0.1:7937/'}) as stage:
+            self.assertEqual(stage.wait(), NEVER)
+            self.assertIn('any process may listen', stage.result)
+
+    def test_a_loopback_port_that_any_process_may_take_is_refused_before_the_boot(self):
         for url in ('http://127.0.0.1:793/x', 'http://[::1]:1023', 'http://localhost/x:9000', 'http://127.0.0.1', 'http://[::1]/',
-                    'http://127.0.0.1:/', 'https://127.0.0.1:7937/x', 'https://hub.example:7937/'):
-            self.assertEqual(check(url), 'boot.json: ok', url)
+                    'http://127.0.0.1:/'):
+            self.assertEqual(self.check(url), 'boot.json: ok', url)
+        for url in ('https://127.0.0.1:7937/x', 'https://hub.example:7937/'):
+            self.assertEqual(self.check(url, ca='/etc/ca.pem'), 'boot.json: ok', url)
         for url in ('http://127.0.0.1:7937/x', 'http://[::1]:1024', 'http://localhost:65535?x', 'http://127.0.0.1:0/',
                     'http://127.0.0.1:80x/', 'http://127.0.0.1:-80/', 'http://127.0.0.1:4294967376/'):
-            self.assertRegex(check(url), r'^boot.json:6: stages\[0\] "config": options: "url": any process may listen on a '
-                                         r'loopback port above 1023 while its owner is down; ', url)
+            self.assertRegex(self.check(url), r'^boot.json:6: stages\[0\] "config": options: "url": any process may listen on a '
+                                              r'loopback port above 1023 while its owner is down; ', url)
 
 
 if __name__ == '__main__':

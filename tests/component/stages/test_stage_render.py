@@ -4,6 +4,8 @@
 import base64
 import json
 import os
+import shutil
+import tempfile
 import unittest
 
 from support import AGAIN, DONE, NEVER, Stage, temporary_folder
@@ -118,6 +120,29 @@ class Render(unittest.TestCase):
             self.assertIn(status, (AGAIN, NEVER))
             self.assertIn(path, result)
             self.assertEqual(sorted(os.listdir(self.folder)), ['directory', 'good.mustache'])
+
+    def test_a_link_in_the_path_is_followed_only_if_root_alone_can_have_made_it(self):
+        template = self.template('t.mustache', 'n={{n}}')
+        root = tempfile.mkdtemp(dir='/run')      # in the other folder, all of /tmp might have made it
+        self.addCleanup(shutil.rmtree, root)
+        for folder, owner, mode, expected in (('ours', 0, 0o755, DONE), ('theirs', 1001, 0o755, AGAIN), ('all', 0, 0o777, AGAIN)):
+            for target in ('../target', os.path.join(root, 'target')):
+                os.makedirs(os.path.join(root, 'target'))
+                at = os.path.join(root, folder)
+                os.mkdir(at)
+                os.symlink(target, os.path.join(at, 'conf'))
+                os.chmod(at, mode)
+                os.chown(at, owner, owner)
+                path = os.path.join(at, 'conf', 'file')
+                with self.subTest(folder=folder, target=target):
+                    for how in (None, 'apply'):
+                        status, result, _ = self.render({'template': template, 'path': path}, mode=how)
+                        self.assertEqual(status, expected, result)
+                        self.assertEqual(os.listdir(os.path.join(root, 'target')), ['file'] if expected == DONE else [])
+                        if expected != DONE:
+                            self.assertEqual(result, f"{path}: a symbolic link in the path that is not root's alone")
+                shutil.rmtree(at)
+                shutil.rmtree(os.path.join(root, 'target'))
 
     def test_an_error_names_template_line_and_key_but_no_value(self):
         template = self.template('t.mustache', 'a\nb {{{bad}}}')

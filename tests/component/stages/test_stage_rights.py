@@ -33,7 +33,7 @@ class Rights(unittest.TestCase):
     def setUp(self):
         private_network()
         self.folder = temporary_folder(self)
-        self.silent = socket.create_server(('127.0.0.1', 0))
+        self.silent = socket.create_server(('127.0.0.1', 791))
         self.addCleanup(self.silent.close)
         self.program = self.file('program', 0o755)
         self.secret = self.file('secret', 0o600)
