@@ -20,6 +20,7 @@
 #include "init/plan/phases.h"
 #include "init/process/logpipe.h"
 #include "init/process/processes.h"
+#include "init/process/relay.h"
 #include "shutdown.h"
 #include "watchdog.h"
 
@@ -289,6 +290,7 @@ static void begin_phase(void)
 		control_close_subscribers();
 		break;
 	case PHASE_SWEEP:
+		relay_swept();
 		kill(-1, SIGKILL);
 		break;
 	case PHASE_DISKS:

@@ -39,6 +39,7 @@ static pid_t relay;
 static struct loop_timer reap_timer;
 static struct bucket begun;
 static bool watched;
+static bool swept;
 static struct held helds[HELD_MAX];
 
 /* ---- the process ------------------------------------------------------------------------------------------------- */
@@ -94,7 +95,9 @@ static void lost(void)
 	relay = 0;
 	reap_timer.fire = reap_later;
 	loop_arm(&reap_timer, loop_now_ns() + REAP_NS);
-	event_say(EVENT_ERROR, "gantry", "the relay of the processes' output has ended; another one goes on");
+	if (!swept)
+		event_say(EVENT_ERROR, "gantry", "the relay of the processes' output has ended; another one goes on");
+	swept = false;
 	begin();
 }
 
@@ -110,6 +113,11 @@ int relay_watch(void)
 	channel.ready = channel_ready;
 	watched = true;
 	return channel_fd < 0 ? -ECHILD : loop_add(&channel, channel_fd, EPOLLIN);
+}
+
+void relay_swept(void)
+{
+	swept = true;
 }
 
 pid_t relay_pid(void)

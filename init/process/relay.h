@@ -38,6 +38,9 @@ void relay_begin(void (*serve)(int channel));
 /* Watches the process, which is started again when it has ended; all sockets end then. The loop must be there. */
 int relay_watch(void);
 
+/* Every process is about to be killed, and the relay with them: another one begins without a word. */
+void relay_swept(void);
+
 /* Its pid, for those who signal every process; 0: none. It is no child that wait(2) shows. */
 pid_t relay_pid(void);
 

@@ -158,7 +158,7 @@ class ManyDisks(BootTest):
             for lun, disk in enumerate(disks, FIRST_LUN):
                 config["stages"].append({
                     "name": f"disk-{disk.name}", "type": "disk", "needs": ["config"], "required": False,
-                    "retry": {"limit": 1},
+                    "retry": {"min_s": 1, "max_s": 1, "limit": 2},
                     "options": {**OPTIONS, "lun": lun, "name": disk.name, "mount": f"/run/{disk.name}",
                                 **disk.options}})
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any datagrams on the notify socket, which every service may write to. The first byte says which process sends and
- * whether its service waits for READY=1; then come pieces (target.h), a datagram each. The plan hears exactly of the
+ * Any datagrams without descriptors on the notify socket, which every service may write to. The first byte says which process
+ * sends and whether its service waits for READY=1; then come pieces (target.h), a datagram each. The plan hears exactly of the
  * words that the datagram has as lines, and a datagram makes no more events than it has lines.
  */
 /* links: init/node/ready.c init/process/relay.c plan event init/lib */
@@ -10,7 +10,6 @@
 
 #include "fake_loop.h"
 #include "init/event/event.h"
-#include "init/lib/fdpass.h"
 #include "init/lib/unixsock.h"
 #include "init/node/probe.h"
 #include "init/node/ready.h"
@@ -18,7 +17,7 @@
 #include "init/plan/plan.h"
 #include "target.h"
 
-enum {NO_SERVICE = 1, WAITS = 2, HANDS_ON = 4};
+enum {NO_SERVICE = 1, WAITS = 2};
 
 #define TAKEN_MAX 1024	/* bytes of a datagram that are looked at */
 
@@ -97,18 +96,17 @@ static void drain(struct plan *with)
 		;
 }
 
-static void one(struct input piece, bool waits, bool with_descriptor)
+static void one(struct input piece, bool waits)
 {
 	struct plan_node *node = &plan.nodes[1];
 	char text[TAKEN_MAX + 1] = "";
 	uint64_t last = event_last(), drops = event_drops();
 	unsigned was_ready = times_ready;
-	struct iovec part = {(void *)piece.bytes, piece.size};
 
 	memcpy(text, piece.bytes, piece.size < TAKEN_MAX ? piece.size : TAKEN_MAX);
 	node->alive_ns = 0;
 	fake_now_ns += 1000000000;
-	must(fd_send(peer, &part, 1, &(int){0}, with_descriptor, MSG_DONTWAIT) == 0, "sending");
+	must(send(peer, piece.bytes, piece.size, MSG_DONTWAIT) == (ssize_t)piece.size, "sending");
 	for (size_t i = 0; i < FAKE_SOURCES_MAX; i++)
 		if (fake_sources[i])
 			fake_sources[i]->ready(fake_sources[i], EPOLLIN);
@@ -158,7 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	begin(how);
 	before = open_fds();
 	for (int n = 0; n < 64 && input_piece(&input, &piece); n++) {
-		one(piece, how & WAITS, how & HANDS_ON);
+		one(piece, how & WAITS);
 		if (plan.nodes[1].state == NODE_STOPPING)
 			break;
 	}

@@ -127,8 +127,10 @@ TEST(descriptors_that_come_along_are_not_kept)
 	memcpy(CMSG_DATA(c), &zero, sizeof(int));
 	before = dup(0);
 	close(before);
-	CHECK_INT(sendmsg(sender, &message, 0), 17);
-	CHECK(events_come(1));
+	if (sendmsg(sender, &message, 0) < 0)
+		CHECK_INT(errno, EPERM);	/* by the kernel, since Linux 6.16 */
+	else
+		CHECK(events_come(1));
 	after = dup(0);
 	close(after);
 	CHECK_INT(after, before);

@@ -45,6 +45,7 @@ class Bounds(unittest.TestCase):
         self.assertEqual(gantry.end(), how)
         took = time.monotonic() - begin
         self.assertFalse(gantry.find("teardown", "failed", "message"))
+        self.assertFalse([event.text for event in gantry.find("gantry", "the relay", "message")])
         self.assertGreaterEqual(took, least)
         assert_within(self, took, promise, most - promise)
 
