@@ -379,11 +379,12 @@ _Noreturn void mover_serve(int channel, int (*give_up_rights)(void))
 {
 	static const struct guard guard = {.turn = turn, .held = held, .stack_size = STACK};
 	struct epoll_event event = {.events = EPOLLIN};
+	sigset_t all;
 
 	prctl(PR_SET_NAME, RELAY_NAME);
 	birth_default_signals();
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
+	sigfillset(&all);		/* nobody has a reason to signal it */
+	sigprocmask(SIG_BLOCK, &all, NULL);
 	setsid();
 	if (dup2(channel, CHANNEL) != CHANNEL)
 		_exit(1);
