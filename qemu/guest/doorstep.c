@@ -173,8 +173,8 @@ static int release_tpm(void)
 }
 
 /*
- * Loads the modules of the image but for drivers of the machine's own devices. Those that this machine has no use for leave
- * the list: PID 1 would try them again.
+ * Loads the modules of the image but for drivers of the machine's own devices. Those that this machine has no use for
+ * leave the list: PID 1 would try them again.
  */
 static void load_modules(void)
 {
