@@ -26,6 +26,7 @@ AZURE_ASSET_TAG = "7783-7084-3265-9085-8269-3286-77"
 DATA_LUN = 10
 DATA_SERIAL = "GANTRY-DATA-0001"
 API_PORT = 3535
+WAKE_S = 30                             # seconds until a machine that goes on has printed a line
 ABOVE_INITRD_MIB = 32                   # memory above a PVH kernel's initrd, for the ACPI tables and similar
 DELIVERY = struct.Struct("<QQ48s")       # to qemu/guest/doorstep.c: the archive's size, the time, random bytes
 GET_STATEBLOB = 12                      # swtpm's control protocol, swtpm_ioctls(3); numbers are big-endian
@@ -259,6 +260,20 @@ class Machine:
     # Life
 
     def start(self):
+        """A machine that goes on from a saved one and does not wake, which QEMU makes of a few in a thousand, begins again."""
+        self.start_qemu()
+        if self.saved and self.doorstep is not None and not self.wakes():
+            self.close()
+            self.ended, self.migration = False, None
+            self.start_qemu()
+        return self
+
+    def wakes(self):
+        """Whether it prints a line."""
+        with self.changed:
+            return self.changed.wait_for(lambda: self.lines or self.ended, WAKE_S * TIMEOUT_SCALE)
+
+    def start_qemu(self):
         kvm = hardware_virtualisation()
         ours, theirs = socket.socketpair()
         command = ["qemu-system-x86_64", "-M", "q35", "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "EPYC",
@@ -323,7 +338,6 @@ class Machine:
             self.resume()
         if self.disk and self.attach_after is not None:
             threading.Thread(target=self.attach_late, daemon=True).start()
-        return self
 
     def start_tpm(self):
         """Starts swtpm on the folder's TPM state, which is copied from the template `tpm` on first use."""
