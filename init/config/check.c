@@ -411,6 +411,24 @@ static int check_one_of(struct check *check, const struct place *place, struct j
 	return !possible || given == 1 ? 0 : check_fail(check, place, "must have exactly one of %s", list);
 }
 
+int check_each(struct json_object *object, const struct place *up, const char *list,
+	       int (*one)(void *with, const struct place *place, struct json_object *item), void *with)
+{
+	const struct place list_at = {.up = up, .key = list};
+	struct json_object *items = key_member(object, list);
+	size_t n = items ? json_object_array_length(items) : 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		struct json_object *item = json_object_array_get_idx(items, i);
+		const struct place at = {.up = &list_at, .index = (uint32_t)i,
+					 .label = json_object_get_string(key_member(item, "name"))};
+
+		r = one(with, &at, item);
+	}
+	return r;
+}
+
 int check_object(struct check *check, const struct place *place, struct json_object *object, const struct keys *keys)
 {
 	int r;

@@ -129,6 +129,10 @@ int check_object(struct check *check, const struct place *place, struct json_obj
 int check_options(struct check *check, const struct place *place, struct json_object *object,
 		  const struct stage_option *options);
 
+/* Calls one(with, ...) for each object of the array object[list], until one returns other than 0: returns that. */
+int check_each(struct json_object *object, const struct place *up, const char *list,
+	       int (*one)(void *with, const struct place *place, struct json_object *item), void *with);
+
 /* A value in quotes for a message, made printable and cut. buffer: CHECK_QUOTED_MAX bytes; returns it. */
 #define CHECK_QUOTED_MAX 72
 const char *check_quote(char *buffer, const char *value);

@@ -73,8 +73,9 @@ static int check_podman(struct check *check, const struct place *place)
 	return check_file(check, &at, key_member(key_member(check->root, "containers"), "podman"), true);
 }
 
-static int check_service_programs(struct check *check, const struct place *place, struct json_object *service)
+static int check_service_programs(void *with, const struct place *place, struct json_object *service)
 {
+	struct check *check = with;
 	static const char *const probes[] = {"ready", "watchdog"};
 	int r = check_program(check, place, service, "command");
 
@@ -110,15 +111,17 @@ static int check_option_files(struct check *check, const struct place *up, struc
 	return r;
 }
 
-static int check_stage_files(struct check *check, const struct place *place, struct json_object *stage)
+static int check_stage_files(void *with, const struct place *place, struct json_object *stage)
 {
+	struct check *check = with;
 	const struct place at = {.up = place, .key = "options"};
 
 	return check_option_files(check, &at, key_member(stage, "options"), options_of(stage));
 }
 
-static int check_action_program(struct check *check, const struct place *place, struct json_object *action)
+static int check_action_program(void *with, const struct place *place, struct json_object *action)
 {
+	struct check *check = with;
 	return check_program(check, place, action, "command");
 }
 
@@ -160,8 +163,9 @@ static int check_modules(struct check *check, const struct place *place, const c
 	return 0;
 }
 
-static int check_stage_modules(struct check *check, const struct place *place, struct json_object *stage)
+static int check_stage_modules(void *with, const struct place *place, struct json_object *stage)
 {
+	struct check *check = with;
 	static const char *const others[] = {"nsid", "serial", "wwid", "largest"};
 	struct json_object *options = key_member(stage, "options");
 	bool by_lun = true;
@@ -175,8 +179,9 @@ static int check_stage_modules(struct check *check, const struct place *place, s
 	return r < 0 || !by_lun ? r : check_modules(check, place, of_luns, "type");
 }
 
-static int check_service_modules(struct check *check, const struct place *place, struct json_object *service)
+static int check_service_modules(void *with, const struct place *place, struct json_object *service)
 {
+	struct check *check = with;
 	struct json_object *container = key_member(service, "container");
 	int r = container ? check_modules(check, place, of_containers, "container") : 0;
 
@@ -187,38 +192,21 @@ static int check_service_modules(struct check *check, const struct place *place,
 
 /* ---- all of it ------------------------------------------------------------------------------------------------- */
 
-static int check_each(struct check *check, const struct place *up, struct json_object *object, const char *list,
-		      int (*one)(struct check *check, const struct place *place, struct json_object *object))
-{
-	const struct place list_at = {.up = up, .key = list};
-	struct json_object *items = key_member(object, list);
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < count(items); i++) {
-		struct json_object *item = json_object_array_get_idx(items, i);
-		const struct place at = {.up = &list_at, .index = (uint32_t)i,
-					 .label = json_object_get_string(key_member(item, "name"))};
-
-		r = one(check, &at, item);
-	}
-	return r;
-}
-
 int check_image(struct check *check, const struct config *config)
 {
 	static const struct place top;
 	const struct place api_at = {.up = &top, .key = "api"};
-	int r = check_each(check, &top, check->root, "stages", check_stage_files);
+	int r = check_each(check->root, &top, "stages", check_stage_files, check);
 
 	if (r == 0)
-		r = check_each(check, &top, check->root, "services", check_service_programs);
+		r = check_each(check->root, &top, "services", check_service_programs, check);
 	if (!hardening_kept(config, HARDENING_MODULES)) {
 		if (r == 0)
-			r = check_each(check, &top, check->root, "stages", check_stage_modules);
+			r = check_each(check->root, &top, "stages", check_stage_modules, check);
 		if (r == 0)
-			r = check_each(check, &top, check->root, "services", check_service_modules);
+			r = check_each(check->root, &top, "services", check_service_modules, check);
 	}
 	if (r == 0)
-		r = check_each(check, &api_at, key_member(check->root, "api"), "actions", check_action_program);
+		r = check_each(key_member(check->root, "api"), &api_at, "actions", check_action_program, check);
 	return r;
 }

@@ -61,8 +61,9 @@ static int check_list(struct check *check, const struct place *up, struct json_o
 	return r;
 }
 
-static int check_stage(struct check *check, const struct place *place, struct json_object *stage)
+static int check_stage(void *with, const struct place *place, struct json_object *stage)
 {
+	struct check *check = with;
 	const struct stage_option *option = stage_find(json_object_get_string(key_member(stage, "type")))->options;
 	const struct place options_at = {.up = place, .key = "options"};
 	int r = 0;
@@ -78,29 +79,13 @@ static int check_stage(struct check *check, const struct place *place, struct js
 	return r;
 }
 
-static int check_service(struct check *check, const struct place *place, struct json_object *service)
+static int check_service(void *with, const struct place *place, struct json_object *service)
 {
+	struct check *check = with;
 	static const char *const keys[] = {"directory", "secret", "remove", "file", "path", NULL};
 	int r = check_list(check, place, service, "before_start", keys);
 
 	return r < 0 ? r : check_list(check, place, service, "when_ready", keys);
-}
-
-static int check_each(struct check *check, const char *list,
-		      int (*one)(struct check *check, const struct place *place, struct json_object *object))
-{
-	const struct place list_at = {.up = &top, .key = list};
-	struct json_object *items = key_member(check->root, list);
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < fill_count(items); i++) {
-		struct json_object *item = json_object_array_get_idx(items, i);
-		const struct place at = {.up = &list_at, .index = (uint32_t)i,
-					 .label = json_object_get_string(key_member(item, "name"))};
-
-		r = one(check, &at, item);
-	}
-	return r;
 }
 
 int config_sockets(struct check *check)
@@ -114,6 +99,6 @@ int config_sockets(struct check *check)
 	if (r == 0)
 		r = check_list(check, &api_at, api, "uploads", uploads);
 	if (r == 0)
-		r = check_each(check, "stages", check_stage);
-	return r < 0 ? r : check_each(check, "services", check_service);
+		r = check_each(check->root, &top, "stages", check_stage, check);
+	return r < 0 ? r : check_each(check->root, &top, "services", check_service, check);
 }

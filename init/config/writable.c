@@ -202,8 +202,9 @@ static int look_at_top(struct look *look, struct json_object *root)
 	return r;
 }
 
-static int look_at_stage(struct look *look, const struct place *place, struct json_object *stage)
+static int look_at_stage(void *with, const struct place *place, struct json_object *stage)
 {
+	struct look *look = with;
 	const struct place at = {.up = place, .key = "options"};
 	int r = 0;
 
@@ -233,8 +234,9 @@ static int take_volume(struct look *look, const struct place *place, const char 
 	return take(look, place, source);
 }
 
-static int look_at_service(struct look *look, const struct place *place, struct json_object *service)
+static int look_at_service(void *with, const struct place *place, struct json_object *service)
 {
+	struct look *look = with;
 	static const struct place top;
 	const struct place steps_at = {.up = place, .key = "before_start"};
 	const struct place container_at = {.up = place, .key = "container"};
@@ -258,31 +260,15 @@ static int look_at_service(struct look *look, const struct place *place, struct 
 	       take_member(look, &storage_at, key_member(look->check->root, "containers"), "storage");
 }
 
-static int look_at_each(struct look *look, const char *list,
-			int (*one)(struct look *look, const struct place *place, struct json_object *object))
-{
-	static const struct place top;
-	const struct place list_at = {.up = &top, .key = list};
-	struct json_object *items = key_member(look->check->root, list);
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < fill_count(items); i++) {
-		struct json_object *item = json_object_array_get_idx(items, i);
-		const struct place at = {.up = &list_at, .index = (uint32_t)i,
-					 .label = json_object_get_string(key_member(item, "name"))};
-
-		r = one(look, &at, item);
-	}
-	return r;
-}
-
 static int look_at_all(struct look *look)
 {
-	int r = look_at_top(look, look->check->root);
+	static const struct place top;
+	struct json_object *root = look->check->root;
+	int r = look_at_top(look, root);
 
 	if (r == 0)
-		r = look_at_each(look, "stages", look_at_stage);
-	return r < 0 ? r : look_at_each(look, "services", look_at_service);
+		r = check_each(root, &top, "stages", look_at_stage, look);
+	return r < 0 ? r : check_each(root, &top, "services", look_at_service, look);
 }
 
 int config_writable(struct check *check, struct config *config)

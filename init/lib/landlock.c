@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Implements landlock.h. */
 #include <errno.h>
-#include <linux/landlock.h>
 #include <stddef.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -13,9 +12,6 @@
 
 /* linux/landlock.h of older kernels' headers stops before these. */
 #define FS_ALL_1       ((1ULL << 13) - 1)
-#define FS_REFER       (1ULL << 13)
-#define FS_TRUNCATE    (1ULL << 14)
-#define FS_IOCTL       (1ULL << 15)
 #define NET_BIND       (1ULL << 0)
 #define NET_CONNECT    (1ULL << 1)
 #define SCOPE_ABSTRACT (1ULL << 0)
@@ -23,7 +19,7 @@
 #define RULE_NET_PORT  2
 
 #define FS_OF_FILE (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE | \
-		    FS_TRUNCATE | FS_IOCTL)
+		    LANDLOCK_ACCESS_FS_TRUNCATE | LANDLOCK_ACCESS_FS_IOCTL_DEV)
 
 struct ruleset {
 	uint64_t fs, net, scoped;
@@ -72,7 +68,8 @@ int landlock_restrict(const struct landlock *with)
 
 	if (version < 1)
 		return 0;
-	ruleset.fs |= (version >= 2 ? FS_REFER : 0) | (version >= 3 ? FS_TRUNCATE : 0) | (version >= 5 ? FS_IOCTL : 0);
+	ruleset.fs |= (version >= 2 ? LANDLOCK_ACCESS_FS_REFER : 0) | (version >= 3 ? LANDLOCK_ACCESS_FS_TRUNCATE : 0) |
+		      (version >= 5 ? LANDLOCK_ACCESS_FS_IOCTL_DEV : 0);
 	ruleset.net = version < 4 ? 0 : with->tcp == LANDLOCK_CONNECTS ? NET_BIND : NET_BIND | NET_CONNECT;
 	ruleset.scoped = version >= 6 && with->scoped ? SCOPE_ABSTRACT | SCOPE_SIGNAL : 0;
 	fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, size, 0);

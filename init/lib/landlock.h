@@ -3,9 +3,21 @@
 #ifndef INIT_LIB_LANDLOCK_H
 #define INIT_LIB_LANDLOCK_H
 
+#include <linux/landlock.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* The kernel's headers may be older than these. */
+#ifndef LANDLOCK_ACCESS_FS_REFER
+#define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
+#endif
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
+#endif
+#ifndef LANDLOCK_ACCESS_FS_IOCTL_DEV
+#define LANDLOCK_ACCESS_FS_IOCTL_DEV (1ULL << 15)
+#endif
 
 #define LANDLOCK_WANTED 6	/* the version that has all of it: scopes came last */
 

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/landlock.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -34,9 +33,6 @@
 
 #define NODE "/dev/.gantry-fsck-%u:%u-%d"	/* volume, stage: two stages may be at this at the same time */
 
-#ifndef LANDLOCK_ACCESS_FS_IOCTL_DEV
-#define LANDLOCK_ACCESS_FS_IOCTL_DEV (1ULL << 15)
-#endif
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
 #endif
