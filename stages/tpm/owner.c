@@ -35,7 +35,7 @@
 #include "stages/lib/report.h"
 
 #define OPTIONS_SIZE_MAX 4096
-#define CLIENTS_MAX      16
+#define CLIENTS_MAX      256	/* stages at a time; one that comes beyond it fails, and is tried again */
 #define AGAIN_MS         1000	/* after PCR 15 could not be extended */
 #define RECEIVE_S        1	/* that a stage's message may keep this process busy */
 
@@ -173,8 +173,10 @@ static void drop(size_t i)
 
 static void add(int fd, unsigned use)
 {
-	if (n_clients == CLIENTS_MAX)
-		drop(0);
+	if (n_clients == CLIENTS_MAX) {
+		close(fd);	/* from PID 1: its queue is empty */
+		return;
+	}
 	clients[n_clients++] = (struct client){.fd = fd, .use = (enum stage_tpm)use};
 }
 

@@ -176,6 +176,13 @@ class Requests(OwnerTest):
 
 
 class Keys(OwnerTest):
+    def test_a_hundred_stages_at_once_are_all_answered(self):
+        tpm = Swtpm(self).start()
+        owner = self.owner(tpm)
+        owner.wait_event('TPM opened')
+        clients = [Client(owner) for _ in range(100)]
+        self.assertEqual({client.ask(PRESENT)[0] for client in clients}, {0})
+
     def test_key_is_for_its_volume_alone(self):
         tpm = Swtpm(self)
         sealed = self.sealed(tpm)
