@@ -369,7 +369,9 @@ _Noreturn void init_main(int argc, char **argv)
 	if (own_machine)
 		harden("", config, HARDENING_LAST);
 	if (readonly_root(config, own_machine, error, sizeof(error)) < 0) {
-		snprintf(held, sizeof(held), "%s", error);
+		event_say(EVENT_ERROR, "gantry", "%s", error);
+		if (!held[0])
+			snprintf(held, sizeof(held), "%s", error);
 		config = empty_config();
 	}
 	begin_plan(held[0] ? held : NULL);
