@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any datagrams without descriptors on the notify socket, which every service may write to. The first byte says which process
- * sends and whether its service waits for READY=1; then come pieces (target.h), a datagram each. The plan hears exactly of the
- * words that the datagram has as lines, and a datagram makes no more events than it has lines.
+ * Any datagrams on the notify socket, which every service may write to. The first byte says which process sends, whether
+ * its service waits for READY=1, and whether a descriptor comes along; then come pieces (target.h), a datagram each. The
+ * plan hears exactly of the words that the datagram has as lines, and a datagram makes no more events than it has lines.
  */
 /* links: init/node/ready.c init/process/relay.c plan event init/lib */
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "fake_loop.h"
 #include "init/event/event.h"
+#include "init/lib/fdpass.h"
+#include "init/lib/inbox.h"
 #include "init/lib/unixsock.h"
 #include "init/node/probe.h"
 #include "init/node/ready.h"
@@ -17,7 +20,7 @@
 #include "init/plan/plan.h"
 #include "target.h"
 
-enum {NO_SERVICE = 1, WAITS = 2};
+enum {NO_SERVICE = 1, WAITS = 2, HANDS_ON = 4};
 
 #define TAKEN_MAX 1024	/* bytes of a datagram that are looked at */
 
@@ -96,20 +99,49 @@ static void drain(struct plan *with)
 		;
 }
 
-static void one(struct input piece, bool waits)
+/* While the process that keeps descriptors takes a message off, nothing of the socket is waited for. */
+static void await_keeper(void)
+{
+	for (int i = 0; i < 5000; i++) {
+		bool waits = false;
+
+		for (size_t k = 0; k < FAKE_SOURCES_MAX; k++)
+			waits = waits || (fake_sources[k] && !fake_sources[k]->events);
+		if (!waits)
+			return;
+		fake_turn();
+		usleep(i < 100 ? 0 : 1000);
+		if (i == 3000)
+			fake_pass(6000000000);		/* it got no processor: it is killed */
+	}
+	must(false, "the socket is waited for again");
+}
+
+static void end_keeper(void)
+{
+	pid_t pid;
+
+	fake_pass(2000000000);
+	while ((pid = waitpid(-1, NULL, 0)) > 0)
+		inbox_reaped(pid);
+}
+
+static void one(struct input piece, bool waits, bool with_descriptor)
 {
 	struct plan_node *node = &plan.nodes[1];
 	char text[TAKEN_MAX + 1] = "";
 	uint64_t last = event_last(), drops = event_drops();
 	unsigned was_ready = times_ready;
+	struct iovec part = {(void *)piece.bytes, piece.size};
 
 	memcpy(text, piece.bytes, piece.size < TAKEN_MAX ? piece.size : TAKEN_MAX);
 	node->alive_ns = 0;
 	fake_now_ns += 1000000000;
-	must(send(peer, piece.bytes, piece.size, MSG_DONTWAIT) == (ssize_t)piece.size, "sending");
+	must(fd_send(peer, &part, 1, &(int){0}, with_descriptor, MSG_DONTWAIT) == 0, "sending");
 	for (size_t i = 0; i < FAKE_SOURCES_MAX; i++)
 		if (fake_sources[i])
 			fake_sources[i]->ready(fake_sources[i], EPOLLIN);
+	await_keeper();
 	if (!sender || strcmp(sender, "service") != 0) {
 		must(times_ready == was_ready && node->alive_ns == 0 && node->state == NODE_RUNNING, "others have no say");
 		must(event_drops() == drops + 1, "what others send is counted");
@@ -156,10 +188,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	begin(how);
 	before = open_fds();
 	for (int n = 0; n < 64 && input_piece(&input, &piece); n++) {
-		one(piece, how & WAITS);
+		one(piece, how & WAITS, how & HANDS_ON);
 		if (plan.nodes[1].state == NODE_STOPPING)
 			break;
 	}
+	end_keeper();
 	must(open_fds() == before, "no descriptor stays open");
 	return 0;
 }
