@@ -51,6 +51,18 @@ LINE = re.compile(r"\[\s*(\d+\.\d+)\] (\w+) (\S+) (state|progress|message): ?(.*
 
 CGROUPS = "/tmp/gantry-cgroup2"
 
+# The end of a Python program that runs in a service: what came of each of its TRIES is in /t/said.
+TRY_EACH = r"""
+with open("/t/said.new", "w") as said:
+    for name, try_ in TRIES.items():
+        try:
+            try_()
+            print(name, "done", sep=": ", file=said)
+        except OSError as error:
+            print(name, error.strerror, sep=": ", file=said)
+os.rename("/t/said.new", "/t/said")
+"""
+
 
 def cgroup_of_our_own(name):
     """A cgroup v2 for one test, so that tests side by side do not stop each other's services; None: there is none."""
