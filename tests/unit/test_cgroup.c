@@ -28,18 +28,6 @@ static void put(const char *path, const char *text)
 	fclose(file);
 }
 
-TEST(a_cgroup_may_have_a_share_of_the_processes_that_all_may_have)
-{
-	find_pids_max();
-	CHECK(strtoll(pids_max, NULL, 10) > 1);
-	put("pids.max", "200\n");
-	find_pids_max();
-	CHECK_STR(pids_max, "31");
-	put("pids.max", "max\n");
-	find_pids_max();
-	CHECK(strtoll(pids_max, NULL, 10) > 31);
-}
-
 static bool said(void)
 {
 	return event_last() >= wanted;
@@ -79,6 +67,19 @@ static void start(void)
 	CHECK_INT(loop_init(), 0);
 	CHECK_INT(event_init(100), 0);
 	CHECK_INT(cgroup_node_init(&plan, 8, gone), 0);
+}
+
+TEST(a_cgroup_may_have_a_share_of_the_processes_that_all_may_have)
+{
+	start();
+	find_pids_max();
+	CHECK(strtoll(pids_max, NULL, 10) > 1);
+	put("pids.max", "200\n");
+	find_pids_max();
+	CHECK_STR(pids_max, "31");
+	put("pids.max", "max\n");
+	find_pids_max();
+	CHECK(strtoll(pids_max, NULL, 10) > 31);
 }
 
 static void run(size_t node)
