@@ -92,12 +92,11 @@ int attempt_end_refused(const struct worker_answer *a)
 	return a->result == -EPERM || a->result == -EINVAL ? STAGE_NEVER : STAGE_AGAIN;
 }
 
+/* A full disk is not for good: whether the snapshot fits at all is asked before each transfer. */
 int attempt_end_disk(int result, const char *text)
 {
 	report_result("%s", text);
 	switch (result) {
-	case -ENOSPC:
-	case -EDQUOT:
 	case -EFBIG:
 	case -EROFS:
 	case -EEXIST:

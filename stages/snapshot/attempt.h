@@ -29,6 +29,8 @@ struct snapshot_settings {
 	unsigned connections;
 	uint64_t chunk_blocks;
 	int64_t patience_ms;
+	struct whole_rules rules;
+	bool keep_any;		/* a directory that is no whole database is kept as it is */
 	struct secret secrets[SNAPSHOT_SECRETS];
 	struct s3_store store;
 };

@@ -79,12 +79,13 @@ static int make_directory(const struct directory *d, int at, const char *name)
 	return fd;
 }
 
-int directory_open(struct directory *d, const char *path, uid_t uid, gid_t gid)
+int directory_open(struct directory *d, const char *path, uid_t uid, gid_t gid, const struct whole_rules *rules)
 {
 	*d = (struct directory)DIRECTORY_CLOSED;
 	d->path = path;
 	d->uid = uid;
 	d->gid = gid;
+	d->rules = rules;
 	d->fd = make_directory(d, AT_FDCWD, path);
 	if (d->fd < 0) {
 		errno = -d->fd;
@@ -184,8 +185,8 @@ static bool is_empty_directory(int at, const char *name)
 	return true;
 }
 
-/* DIRECTORY_POPULATED: it holds files that a snapshot could collide with or that an operator may want to keep. */
-static int look_for_others(struct directory *d, enum directory_standing *ret)
+/* Holds it files that a snapshot could collide with or that an operator may want to keep? reason names one. */
+static int look_for_others(struct directory *d, bool *ret)
 {
 	_cleanup_(cleanup_closedir) DIR *stream = NULL;
 	int fd = openat(d->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -196,7 +197,7 @@ static int look_for_others(struct directory *d, enum directory_standing *ret)
 		cleanup_close(&fd);
 		return fail_errno(d, "reading", "the directory");
 	}
-	*ret = DIRECTORY_EMPTY;
+	*ret = false;
 	while ((entry = readdir(stream))) {
 		const char *name = entry->d_name;
 
@@ -204,7 +205,7 @@ static int look_for_others(struct directory *d, enum directory_standing *ret)
 		    !strcmp(name, "lost+found") || manifest_is_node_local(name) || is_empty_directory(d->fd, name))
 			continue;
 		snprintf(d->reason, sizeof(d->reason), "%.200s", name);
-		*ret = DIRECTORY_POPULATED;
+		*ret = true;
 		break;
 	}
 	return 0;
@@ -221,52 +222,83 @@ static int load_manifest(struct directory *d, struct manifest *ret)
 	return r ? r : manifest_parse(text, size, ret, reason);
 }
 
-/* A mark holds while it is that of the manifest beside it and something of the snapshot is still there. */
+/* A mark holds while it is that of the manifest beside it. */
 static bool mark_holds(struct directory *d, const struct manifest *m)
 {
 	_cleanup_(cleanup_free) char *mark = NULL;
 	char expected[512];
-	struct stat st;
 	size_t size;
 
 	if (file_read(d->state_fd, "complete", sizeof(expected), &mark, &size))
 		return false;
-	if (size != format_mark(m, expected, sizeof(expected)) || memcmp(mark, expected, size))
-		return false;
-	for (size_t i = 0; i < m->count; i++)
-		if (!fstatat(d->fd, m->files[i].path, &st, AT_SYMLINK_NOFOLLOW))
-			return true;
-	return false;
+	return size == format_mark(m, expected, sizeof(expected)) && !memcmp(mark, expected, size);
+}
+
+/* What became of a complete snapshot. One that was emptied is fetched again. */
+static int look_at_complete(struct directory *d, const struct manifest *m, enum directory_standing *ret)
+{
+	const char *lacks = whole_lacks(m, d->rules);
+	bool others;
+	int r;
+
+	if (!lacks && !whole_planned(d->fd, m, d->rules, d->reason)) {
+		snprintf(d->reason, sizeof(d->reason), "%s", m->name);
+		*ret = DIRECTORY_COMPLETE;
+		return 0;
+	}
+	r = look_for_others(d, &others);
+	if (r)
+		return r;
+	*ret = others ? DIRECTORY_LOST : DIRECTORY_EMPTY;
+	if (lacks)
+		snprintf(d->reason, sizeof(d->reason), "%.200s was never in it", lacks);
+	else
+		(void)whole_planned(d->fd, m, d->rules, d->reason);
+	return 0;
+}
+
+static int look_without_state(struct directory *d, enum directory_standing *ret)
+{
+	char why[S3_ERROR_MAX];
+	bool others;
+	int r = look_for_others(d, &others);
+
+	if (r)
+		return r;
+	*ret = !others ? DIRECTORY_EMPTY : DIRECTORY_POPULATED;
+	if (others && whole_found(d->fd, d->rules, why)) {
+		*ret = DIRECTORY_HALF;
+		memcpy(d->reason, why, sizeof(d->reason));
+	}
+	return 0;
 }
 
 int directory_look(struct directory *d, enum directory_standing *ret)
 {
 	struct manifest m = { 0 };
 	struct stat st;
+	bool others;
 	int r = open_state(d);
 
 	if (r == -ENOENT)
-		return look_for_others(d, ret);
+		return look_without_state(d, ret);
 	if (r)
 		return r;
 	r = load_manifest(d, &m);
 	if (!r && mark_holds(d, &m)) {
-		snprintf(d->reason, sizeof(d->reason), "%s", m.name);
-		*ret = DIRECTORY_COMPLETE;
+		r = look_at_complete(d, &m, ret);
 	} else if (!r && fstatat(d->state_fd, "complete", &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		*ret = DIRECTORY_PARTIAL;
 	} else {
 		/*
 		 * Emptied since, or interrupted before there was a plan: begin. Files in it are of unknown origin.
 		 */
-		r = look_for_others(d, ret);
-		if (!r && *ret == DIRECTORY_POPULATED)
-			*ret = DIRECTORY_DAMAGED;
-		manifest_free(&m);
-		return r;
+		r = look_for_others(d, &others);
+		if (!r)
+			*ret = others ? DIRECTORY_DAMAGED : DIRECTORY_EMPTY;
 	}
 	manifest_free(&m);
-	return 0;
+	return r;
 }
 
 /* --- plan and journal --- */
@@ -549,7 +581,7 @@ static int give_name(struct directory *d, struct manifest *m, uint32_t index)
 
 int directory_finish(struct directory *d, struct manifest *m)
 {
-	char mark[512];
+	char mark[512], why[S3_ERROR_MAX];
 	int r;
 
 	/* Data was synced run by run; this is for sizes, owners and modes. */
@@ -562,6 +594,9 @@ int directory_finish(struct directory *d, struct manifest *m)
 	}
 	if (syncfs(d->fd) < 0)
 		return fail_errno(d, "syncing", "the directory");
+	r = whole_planned(d->fd, m, NULL, why);
+	if (r)
+		return fail(d, r, "%.100s: %.340s", d->path, why);
 	r = replace_file(d, "complete", mark, format_mark(m, mark, sizeof(mark)));
 	if (r)
 		return r;

@@ -17,6 +17,7 @@
 #include <gantry/cleanup.h>
 
 #include "stages/lib/backoff.h"
+#include "stages/lib/printable.h"
 #include "stages/lib/report.h"
 
 /* Waits for the end of a planning job; failures on the way are reported, until the time limit. */
@@ -133,21 +134,55 @@ static int adopt_plan(struct snapshot *s, struct manifest *plan)
 }
 
 /*
- * The store no longer has what the plan says: the same snapshot again if it is still there, else the newest.
+ * Why a plan would make no database, or NULL: it lacks what is required, or a file that was planned for the same
+ * snapshot before. Snapshots of a store do not get smaller unless they are being deleted.
+ */
+static const char *plan_objection(const struct snapshot *s, const struct manifest *plan, char ret[static S3_ERROR_MAX])
+{
+	const char *lacks = whole_lacks(plan, &s->settings->rules);
+	size_t gone = 0, n;
+
+	for (size_t i = 0; !strcmp(plan->name, s->manifest.name) && i < s->manifest.count; i++)
+		if (!manifest_find(plan, s->manifest.files[i].path) && !gone++) {
+			printable_copy(s->manifest.files[i].path, ret, 160);
+			n = strlen(ret);
+			snprintf(ret + n, S3_ERROR_MAX - n, " is gone from the store");
+		}
+	n = strlen(ret);
+	if (gone > 1)
+		snprintf(ret + n, S3_ERROR_MAX - n, ", and %zu more files", gone - 1);
+	if (!gone && lacks)
+		snprintf(ret, S3_ERROR_MAX, "no %.160s in it, which is required", lacks);
+	return gone || lacks ? ret : NULL;
+}
+
+/*
+ * The store no longer has what the plan says: the same snapshot again if it is still there and whole, else the newest.
  */
 int snapshot_plan(struct snapshot *s)
 {
+	char text[S3_ERROR_MAX] = "gone from the store";
+	const char *objection = NULL;
 	struct manifest plan = { 0 };
 	bool missing = false;
 	int r = SNAPSHOT_GO_ON;
 
-	if (*s->manifest.name)
+	if (*s->manifest.name) {
 		r = make_plan(s, s->manifest.name, &plan, &missing);
-	if (!*s->manifest.name || missing) {
-		if (missing)
-			report_event(EVENT_WARNING, "snapshot %s is gone from the store; taking the newest",
-				     s->manifest.name);
+		if (r == SNAPSHOT_GO_ON)
+			objection = plan_objection(s, &plan, text);
+	}
+	if (!*s->manifest.name || missing || objection) {
+		if (missing || objection)
+			report_event(EVENT_WARNING, "snapshot %s: %s; taking the newest", s->manifest.name, text);
+		manifest_free(&plan);
 		r = make_plan(s, NULL, &plan, &missing);
+		objection = r == SNAPSHOT_GO_ON ? plan_objection(s, &plan, text) : NULL;
+	}
+	if (objection) {
+		report_result("snapshot %s: %s", plan.name, objection);
+		manifest_free(&plan);
+		return STAGE_AGAIN;
 	}
 	return r == SNAPSHOT_GO_ON ? adopt_plan(s, &plan) : r;
 }

@@ -165,9 +165,10 @@ static int on_list_element(void *context, const char *path, const char *text, si
 	if (!strcmp(path, "IsTruncated"))
 		return take_boolean(p, text);
 	if (!strcmp(path, "EncodingType")) {
-		if (strcmp(text, "url"))
+		/* An empty one is none: versitygw sends that. */
+		if (*text && strcmp(text, "url"))
 			return refuse(p, "an EncodingType other than url");
-		p->encoded = true;
+		p->encoded = *text;
 		return 0;
 	}
 	if (!strcmp(path, "NextContinuationToken")) {

@@ -30,6 +30,13 @@
 #define SPACE_MARGIN       (UINT64_C(16) << 20)
 #define CA_DEFAULT         "/etc/ssl/certs/ca-certificates.crt"
 
+/* Those of reth; what it does with its static files is in reth.c. */
+static const char *const required_default[] = { "db/mdbx.dat", NULL };
+static const char *const changes_default[] = {
+	"reth.toml", "db/lock", "static_files/lock", "blobstore/*", "rocksdb/*", "exex/*", "invalid_block_hooks/*",
+	"txpool-transactions-backup.rlp", "logs/*", NULL
+};
+
 /* --- settings --- */
 
 static int find_owner(const struct stage_context *context, struct snapshot_settings *s)
@@ -90,9 +97,48 @@ static int take_secrets(const struct stage_context *context, struct snapshot_set
 	return SNAPSHOT_GO_ON;
 }
 
+/* What the table of options cannot express; also before the boot (struct stage). */
+static const char *check(struct json_object *options)
+{
+	const char *prefix = option_string_of(options, "prefix", ""), *reason;
+	struct json_object *required;
+
+	/* Either would only make keys that no store has. */
+	if (*prefix == '/' || (*prefix && prefix[strlen(prefix) - 1] == '/'))
+		return "may not have a \"prefix\" that begins or ends with a slash";
+	if (*option_string_of(options, "directory", "") != '/')
+		return "may not have a \"directory\" that is not absolute";
+	if (!json_object_object_get_ex(options, "required", &required))
+		return NULL;
+	for (size_t i = 0; i < json_object_array_length(required); i++) {
+		const char *path = json_object_get_string(json_object_array_get_idx(required, i));
+
+		if (manifest_judge_path(path, &reason) != MANIFEST_WANTED)
+			return "may have only relative paths of files that are fetched in \"required\"";
+	}
+	return NULL;
+}
+
+/* Strings of an array, or the defaults. */
+static size_t read_list(const struct stage_context *context, const char *name, const char *const *defaults,
+			const char **ret, size_t room)
+{
+	size_t length, n = 0;
+	struct json_object *array = option_array(context, name, &length);
+
+	if (!array)
+		while (defaults[n])
+			n++;
+	for (size_t i = 0; array && i < length && n < room; i++)
+		ret[n++] = json_object_get_string(json_object_array_get_idx(array, i));
+	if (!array)
+		memcpy(ret, defaults, n * sizeof(*ret));
+	return n;
+}
+
 static int read_settings(const struct stage_context *context, struct snapshot_settings *s)
 {
-	const char *ca = option_string(context, "ca", "");
+	const char *ca = option_string(context, "ca", ""), *wrong = check(context->options);
 
 	s->prefix = option_string(context, "prefix", "");
 	s->latest = option_string(context, "latest", "latest_version.meta.txt");
@@ -103,13 +149,11 @@ static int read_settings(const struct stage_context *context, struct snapshot_se
 	s->connections = (unsigned)option_integer(context, "connections", 4);
 	s->chunk_blocks = (uint64_t)option_integer(context, "chunk_mib", 32);
 	s->patience_ms = option_integer(context, "patience_s", PATIENCE_S) * 1000;
-	/* Either would only make keys that no store has. */
-	if (*s->prefix == '/' || (*s->prefix && s->prefix[strlen(s->prefix) - 1] == '/')) {
-		report_result("prefix \"%s\" begins or ends with a slash", s->prefix);
-		return STAGE_NEVER;
-	}
-	if (*s->directory != '/') {
-		report_result("directory \"%s\" is not absolute", s->directory);
+	s->keep_any = !strcmp(option_string(context, "existing", "whole"), "any");
+	s->rules.n_required = read_list(context, "required", required_default, s->rules.required, WHOLE_REQUIRED_MAX);
+	s->rules.n_changes = read_list(context, "changes", changes_default, s->rules.changes, WHOLE_CHANGES_MAX);
+	if (wrong) {
+		report_result("options: %s", wrong);
 		return STAGE_NEVER;
 	}
 	return find_owner(context, s);
@@ -138,6 +182,20 @@ static int check_space(struct snapshot *s)
 
 /* --- the stage --- */
 
+/* Nothing is deleted, and nothing started on it, unless an operator says so. */
+static int refuse_or_keep(const struct snapshot *s, const char *what, const char *mend)
+{
+	if (!s->settings->keep_any) {
+		report_result("%s: %s%s; %s, or set \"existing\" to \"any\" to use it as it is",
+			      s->directory.path, what, s->directory.reason, mend);
+		return STAGE_NEVER;
+	}
+	report_event(EVENT_WARNING, "%s: %s%s; used as it is, since \"existing\" is \"any\"", s->directory.path,
+		     what, s->directory.reason);
+	report_skipped("%s is used as it is", s->directory.path);
+	return STAGE_DONE;
+}
+
 /* The content of the directory decides: nothing to do, continue, or begin. */
 static int begin(struct snapshot *s)
 {
@@ -158,6 +216,12 @@ static int begin(struct snapshot *s)
 			     s->directory.path, s->directory.reason);
 		report_skipped("%s is already populated", s->directory.path);
 		return STAGE_DONE;
+	case DIRECTORY_HALF:
+		return refuse_or_keep(s, "not a whole database: ",
+				      "remove what is in the directory to fetch a snapshot");
+	case DIRECTORY_LOST:
+		return refuse_or_keep(s, "the snapshot was complete and is no longer: ",
+				      "put it back, remove all that is in the directory to fetch a snapshot");
 	case DIRECTORY_DAMAGED:
 		report_result("%s holds %s, but the state in %s is invalid: remove one of the two",
 			      s->directory.path, s->directory.reason, MANIFEST_STATE);
@@ -201,7 +265,8 @@ static int synchronise(struct snapshot *s)
 			     s->manifest.name);
 		manifest_free(&s->manifest);
 	}
-	s->replan = !s->manifest.count;
+	/* Also a plan that was made before these rules. */
+	s->replan = !s->manifest.count || whole_lacks(&s->manifest, &s->settings->rules);
 	for (unsigned plans = 0; r == SNAPSHOT_GO_ON; ) {
 		if (s->replan) {
 			if (plans++ == PLANS_MAX) {
@@ -251,7 +316,7 @@ static int sync_into_directory(const struct stage_context *context, struct snaps
 	s->settings = settings;
 	s->received = shared;
 	s->began_ms = time_now_ms();
-	r = directory_open(&s->directory, settings->directory, settings->uid, settings->gid);
+	r = directory_open(&s->directory, settings->directory, settings->uid, settings->gid, &settings->rules);
 	r = r ? attempt_end_disk(r, s->directory.reason) : begin(s);
 	/* The configuration is waited for only where there is something to fetch. */
 	if (r == SNAPSHOT_GO_ON)
@@ -277,7 +342,7 @@ static int prepare(struct stage_context *context)
 
 	if (r != SNAPSHOT_GO_ON)
 		return r;
-	r = directory_open(&d, settings.directory, settings.uid, settings.gid);
+	r = directory_open(&d, settings.directory, settings.uid, settings.gid, &settings.rules);
 	directory_close(&d);
 	return r ? attempt_end_disk(r, d.reason) : STAGE_DONE;
 }
@@ -292,6 +357,8 @@ static int run(struct stage_context *context)
 	wipe_settings(&settings);
 	return r;
 }
+
+static const char *const existings[] = { "whole", "any", NULL };
 
 static const struct stage_option options[] = {
 	{ .name = "endpoint", .type = OPTION_STRING, .minimum = 1, .maximum = 255 },
@@ -309,6 +376,9 @@ static const struct stage_option options[] = {
 	{ .name = "chunk_mib", .type = OPTION_INTEGER, .minimum = 1, .maximum = 1024 },
 	{ .name = "patience_s", .type = OPTION_INTEGER, .minimum = 1, .maximum = 86400 },
 	{ .name = "ca", .type = OPTION_STRING, .maximum = 1024 },
+	{ .name = "required", .type = OPTION_STRINGS, .maximum = WHOLE_REQUIRED_MAX },
+	{ .name = "changes", .type = OPTION_STRINGS, .maximum = WHOLE_CHANGES_MAX },
+	{ .name = "existing", .type = OPTION_STRING, .choices = existings },
 	{ .name = NULL },
 };
 
@@ -328,6 +398,7 @@ const struct stage stage_snapshot = {
 	.takes = takes,
 	.options = options,
 	.numbers = numbers,
+	.check = check,
 	.deadline_s = 0,
 	.retry_limit = 0,
 	/*

@@ -33,6 +33,7 @@
 #define WRITE_BACK      (UINT64_C(4) << 20)	/* bytes after which write-back is started */
 #define LATEST_SIZE_MAX 4096
 #define JOB_FD          3
+#define MARKER_SIZE_MAX 4096
 
 /* --- the worker's side --- */
 
@@ -127,8 +128,8 @@ static int plan_object(void *context, const struct s3_object *object)
 	const char *path = object->key + p->skip;
 	size_t size = strlen(path);
 
-	/* Stores that show folders keep them as empty objects with a slash at the end. */
-	if (object->size == 0 && (size == 0 || path[size - 1] == '/'))
+	/* Stores that show folders keep them as objects with a slash at the end, most of them empty. */
+	if (object->size <= MARKER_SIZE_MAX && (size == 0 || path[size - 1] == '/'))
 		return 0;
 	return manifest_add(&p->manifest, path, object->etag, object->size, p->reason);
 }

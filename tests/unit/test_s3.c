@@ -75,6 +75,13 @@ TEST(keys_are_decoded_only_when_the_list_says_so)
 	CHECK_STR(seen[0].key, "p/a+b%20c");
 }
 
+TEST(an_empty_encoding_type_is_none)
+{
+	CHECK_INT(parse(LIST("<EncodingType></EncodingType>" OBJECT("p/a+b%20c", "1") WHOLE), "p/"), 0);
+	CHECK_STR(seen[0].key, "p/a+b%20c");
+	CHECK_INT(parse(LIST("<EncodingType>base64</EncodingType>" WHOLE), "p/"), -EBADMSG);
+}
+
 TEST(an_etag_without_quotes_gets_them)
 {
 	CHECK_INT(parse(LIST(WHOLE "<Contents><Key>k</Key><ETag>abc</ETag><Size>1</Size></Contents>"), ""), 0);
