@@ -28,6 +28,7 @@ from qemu.accounts import LOGIN_SHELL, accounts
 BUILD = os.environ.get("GANTRY_BUILD", os.path.join(REPOSITORY, "build"))
 EFI_STUB = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 CMDLINE = "console=ttyS0 quiet panic=-1"
+LAID_OUT = 65536        # bytes of a program in a tree that is only checked
 # What closes the kernel before PID 1 runs, by its name in boot.json's `hardening.keep`.
 HARDENING = {"lockdown": "lockdown=integrity", "proc_mem": "proc_mem.force_override=never"}
 
@@ -78,7 +79,8 @@ class Archive:
         self.add(path, stat.S_IFCHR | mode, rdev=(major, minor))
 
     def lay_out(self, folder):
-        """Makes the archive's tree in FOLDER, of files only what the check reads: what is there and what can be executed."""
+        """Makes the archive's tree in FOLDER, of files only what the check reads: what is there, and of what can be executed the
+        beginning, which names its loader."""
         for path, (mode, _, _, _, content) in sorted(self.entries.items()):
             where = os.path.join(folder, path)
             if stat.S_ISDIR(mode):
@@ -87,7 +89,7 @@ class Archive:
                 os.symlink(content.decode(), where)
             elif stat.S_ISREG(mode):
                 with open(os.open(where, os.O_CREAT | os.O_WRONLY, mode & 0o777), "wb") as file:
-                    file.write(content if path == "etc/passwd" else b"")
+                    file.write(content if path == "etc/passwd" else content[:LAID_OUT] if mode & 0o111 else b"")
 
     def bytes(self):
         out = bytearray()
@@ -245,6 +247,8 @@ def check_config(init, path, root=None):
     if checked.returncode != 0:
         said = (checked.stderr or checked.stdout).strip()
         raise BuildError(f"{path}: refused by gantryctl check:\n{said}")
+    if checked.stderr:
+        print(checked.stderr.strip(), file=sys.stderr)
 
 
 def add_tree(archive, root):

@@ -44,6 +44,7 @@ enum option_names {
 	OPTION_NAMES_MOUNT,	/* a mount point: what is below it comes only when the stage runs */
 	OPTION_NAMES_DIRECTORY,	/* a folder that the stage fills, or a service later */
 	OPTION_NAMES_RENDERED,	/* a file that the stage writes, and writes again when the configuration changes */
+	OPTION_NAMES_READ,	/* a file of the image that the stage reads, but one that may come by another way */
 };
 
 /* One option of a stage type. A table of these ends with a NULL name. */
@@ -55,7 +56,7 @@ struct stage_option {
 	const char *const *choices;		/* strings: allowed values, NULL-ended; NULL: any */
 	const struct stage_option *members;	/* OPTION_OBJECTS */
 	enum option_names names;
-	const char *fallback;			/* OPTION_NAMES_MOUNT: the mount point without the option */
+	const char *fallback;			/* OPTION_NAMES_MOUNT and _READ: the path without the option */
 };
 
 /* An artifact that a stage takes only if one of its options of type OPTION_STRINGS contains the word. */

@@ -159,6 +159,35 @@ int check_fail_member(struct check *check, const struct place *place, const char
 	return -EINVAL;
 }
 
+static void write_warning(struct check *check, const struct place *place, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void write_warning(struct check *check, const struct place *place, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	write_error(check, place, place, fmt, args);
+	va_end(args);
+}
+
+void check_warn(struct check *check, const struct place *place, const char *fmt, ...)
+{
+	char text[512], line[1024];
+	struct check warning = *check;
+	va_list args;
+
+	if (!check->warnings)
+		return;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	warning.error = line;
+	warning.error_size = sizeof(line);
+	write_warning(&warning, place, "warning: %s", text);
+	fprintf(check->warnings, "%s\n", line);
+}
+
 static int wrong_type(struct check *check, const struct place *place, enum key_type type)
 {
 	return check_fail(check, place, "must be %s", type_names[type]);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <gantry/stage.h>
 
@@ -100,6 +101,7 @@ struct check {
 	int image_fd;		/* root directory of the image it is for; -1: unknown */
 	char *error;
 	size_t error_size;
+	FILE *warnings;		/* where check_warn() writes; NULL: nowhere, and nobody need look */
 };
 
 /* The path to a value, on the stack of its walker: a member `key` or an item `index` of the value at `up`. */
@@ -121,6 +123,10 @@ int check_fail_at(struct check *check, const struct place *place, const struct p
 /* The same with the line of a member of place: for an error in a key, not in its value. */
 int check_fail_member(struct check *check, const struct place *place, const char *member, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* Writes "FILE:LINE: PLACE: warning: TEXT" to check->warnings, if that is set. */
+void check_warn(struct check *check, const struct place *place, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* Checks object against the table: unknown keys, required keys, types, ranges, choices, formats, the table's check. */
 int check_object(struct check *check, const struct place *place, struct json_object *object, const struct keys *keys);

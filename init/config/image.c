@@ -19,6 +19,7 @@
 #include "container-keys.h"
 #include "hardening.h"
 #include "image.h"
+#include "interpreter.h"
 #include "keys.h"
 #include "netdaemon.h"
 #include "writable.h"
@@ -36,9 +37,46 @@ static size_t count(struct json_object *array)
 	return array ? json_object_array_length(array) : 0;
 }
 
+static int open_in_image(const struct check *check, const char *path, uint64_t flags)
+{
+	const struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
+
+	return (int)syscall(SYS_openat2, check->image_fd, path, &how, sizeof(how));
+}
+
+const char *image_lacks(const struct check *check, const char *path)
+{
+	_cleanup_(cleanup_close) int fd = open_in_image(check, path, O_PATH);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return strerror(errno);
+	return S_ISREG(st.st_mode) ? NULL : "not a regular file";
+}
+
+/* The loader of a dynamic program, the interpreter of a script, and theirs: without one, execve(2) says ENOENT. */
+static void warn_interpreter(struct check *check, const struct place *place, const char *program)
+{
+	char path[INTERPRETER_MAX], next[INTERPRETER_MAX] = "", quoted[CHECK_QUOTED_MAX];
+
+	for (unsigned depth = 0; check->warnings && depth < 4; depth++) {
+		_cleanup_(cleanup_close) int fd = open_in_image(check, depth ? path : program, O_RDONLY | O_NONBLOCK);
+		const char *wrong;
+
+		if (fd < 0 || !interpreter_of(fd, next) || writable_elsewhere(check->root, next))
+			return;
+		memcpy(path, next, sizeof(path));
+		wrong = path[0] == '/' ? image_lacks(check, path) : NULL;
+		if (wrong) {
+			check_warn(check, place, "%s is executed by %s, which is not in the image: %s",
+				   check_quote(quoted, program), path, wrong);
+			return;
+		}
+	}
+}
+
 static int check_file(struct check *check, const struct place *place, struct json_object *value, bool program)
 {
-	const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
 	_cleanup_(cleanup_close) int fd = -1;
 	const char *path = json_object_get_string(value);
 	char quoted[CHECK_QUOTED_MAX];
@@ -46,13 +84,15 @@ static int check_file(struct check *check, const struct place *place, struct jso
 
 	if (!value || writable_elsewhere(check->root, path))
 		return 0;
-	fd = (int)syscall(SYS_openat2, check->image_fd, path, &how, sizeof(how));
+	fd = open_in_image(check, path, O_PATH);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return check_fail(check, place, "%s: not in the image: %s", check_quote(quoted, path), strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return check_fail(check, place, "%s is not a regular file in the image", check_quote(quoted, path));
 	if (program && !(st.st_mode & 0111))
 		return check_fail(check, place, "%s is not executable in the image", check_quote(quoted, path));
+	if (program)
+		warn_interpreter(check, place, path);
 	return 0;
 }
 

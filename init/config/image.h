@@ -13,4 +13,7 @@
  */
 int check_image(struct check *check, const struct config *config);
 
+/* Why the image at check->image_fd has no such file, or NULL: it has one. */
+const char *image_lacks(const struct check *check, const char *path);
+
 #endif

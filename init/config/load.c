@@ -21,6 +21,7 @@
 #include "plan.h"
 #include "shutdown.h"
 #include "sockets.h"
+#include "warn.h"
 #include "writable.h"
 
 void config_free(struct config *config)
@@ -90,19 +91,21 @@ static int parse(struct check *check, const char *text, size_t size, struct conf
 		r = check_image(check, config);
 	if (r == 0)
 		r = config_shutdown(check, config);
+	if (r == 0)
+		config_warn(check, config);
 	json_object_put(check->root);
 	json_tokener_free(tokener);
 	return r;
 }
 
-static int parse_for(int image_fd, const char *name, const char *text, size_t size, struct config **ret, char *error,
-		     size_t error_size)
+static int parse_for(int image_fd, FILE *warnings, const char *name, const char *text, size_t size,
+		     struct config **ret, char *error, size_t error_size)
 {
 	struct config *config = calloc(1, sizeof(*config));
 	char *copy = malloc(size + 1);
 	struct jsonpos pos = {0};
 	struct check check = {.file = name, .pos = &pos, .image_fd = image_fd, .error = error,
-			      .error_size = error_size};
+			      .error_size = error_size, .warnings = warnings};
 	int r = -ENOMEM;
 
 	if (error_size)
@@ -129,7 +132,7 @@ static int parse_for(int image_fd, const char *name, const char *text, size_t si
 
 int config_parse(const char *name, const char *text, size_t size, struct config **ret, char *error, size_t error_size)
 {
-	return parse_for(-1, name, text, size, ret, error, error_size);
+	return parse_for(-1, NULL, name, text, size, ret, error, error_size);
 }
 
 /* The whole file in *ret, to be freed; its size, -EFBIG, or the errno of open or read. */
@@ -163,7 +166,8 @@ static ssize_t read_file(const char *path, char **ret)
 	return (ssize_t)size;
 }
 
-int config_load_for(int image_fd, const char *path, struct config **ret, char *error, size_t error_size)
+int config_load_for(int image_fd, const char *path, FILE *warnings, struct config **ret, char *error,
+		    size_t error_size)
 {
 	char *text = NULL;
 	ssize_t size = read_file(path, &text);
@@ -176,12 +180,12 @@ int config_load_for(int image_fd, const char *path, struct config **ret, char *e
 			snprintf(error, error_size, "%s: %s", path, error_words((int)-size));
 		return (int)size;
 	}
-	r = parse_for(image_fd, path, text, (size_t)size, ret, error, error_size);
+	r = parse_for(image_fd, warnings, path, text, (size_t)size, ret, error, error_size);
 	free(text);
 	return r;
 }
 
 int config_load(const char *path, struct config **ret, char *error, size_t error_size)
 {
-	return config_load_for(-1, path, ret, error, error_size);
+	return config_load_for(-1, path, NULL, ret, error, error_size);
 }

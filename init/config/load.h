@@ -18,8 +18,12 @@
  */
 int config_load(const char *path, struct config **ret, char *error, size_t error_size);
 
-/* The same, and the programs and templates that it names must be in the image whose root directory image_fd is. */
-int config_load_for(int image_fd, const char *path, struct config **ret, char *error, size_t error_size);
+/*
+ * The same, and the programs and templates that it names must be in the image whose root directory image_fd is; -1: no
+ * such image. A line for each thing that is legal and nearly always wrong goes to warnings, unless that is NULL.
+ */
+int config_load_for(int image_fd, const char *path, FILE *warnings, struct config **ret, char *error,
+		    size_t error_size);
 
 /* The same for size bytes of text that came from a file of this name. The text is not changed. */
 int config_parse(const char *name, const char *text, size_t size, struct config **ret, char *error, size_t error_size);

@@ -373,7 +373,7 @@ static int run_check(const struct command *command, int argc, char **argv)
 		config_print_keys(stdout);
 		return 0;
 	}
-	if (config_load_for(image_fd, argv[1], &config, error, sizeof(error)) < 0) {
+	if (config_load_for(image_fd, argv[1], stderr, &config, error, sizeof(error)) < 0) {
 		fprintf(stderr, "%s\n", error);
 		return 1;
 	}

@@ -334,7 +334,7 @@ static int run(struct stage_context *context)
 
 static const struct stage_option options[] = {
 	{.name = "url", .type = OPTION_STRING, .required = true, .minimum = 8, .maximum = 2048},
-	{.name = "ca", .type = OPTION_STRING, .maximum = 255},
+	{.name = "ca", .type = OPTION_STRING, .maximum = 255, .names = OPTION_NAMES_READ},
 	{.name = "max_bytes", .type = OPTION_INTEGER, .minimum = 2, .maximum = ARTIFACT_SIZE_MAX},
 	{.name = "disk_key", .type = OPTION_STRING, .maximum = 120},
 	{.name = "disk_recovery", .type = OPTION_STRING, .maximum = 120},

@@ -366,7 +366,7 @@ static const struct stage_option options[] = {
 	{"keys", OPTION_STRINGS, .minimum = 1, .maximum = KEY_SOURCES_MAX, .choices = key_names},
 	{"enroll", OPTION_STRINGS, .minimum = 1, .maximum = KEY_SOURCES_MAX, .choices = enroll_names},
 	{"pcrs", OPTION_INTEGERS, .minimum = 0, .maximum = 23},
-	{"policy_key", OPTION_STRING, .minimum = 2, .maximum = 255},
+	{"policy_key", OPTION_STRING, .minimum = 2, .maximum = 255, .names = OPTION_NAMES_READ},
 	{"version", OPTION_INTEGER, .minimum = 1, .maximum = VERSION_MAX},
 	{"format", OPTION_BOOLEAN, .required = false},
 	{"intent", OPTION_STRING, .choices = intent_names},

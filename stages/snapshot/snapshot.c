@@ -375,7 +375,7 @@ static const struct stage_option options[] = {
 	{ .name = "connections", .type = OPTION_INTEGER, .minimum = 1, .maximum = SNAPSHOT_CONNECTIONS },
 	{ .name = "chunk_mib", .type = OPTION_INTEGER, .minimum = 1, .maximum = 1024 },
 	{ .name = "patience_s", .type = OPTION_INTEGER, .minimum = 1, .maximum = 86400 },
-	{ .name = "ca", .type = OPTION_STRING, .maximum = 1024 },
+	{ .name = "ca", .type = OPTION_STRING, .maximum = 1024, .names = OPTION_NAMES_READ, .fallback = CA_DEFAULT },
 	{ .name = "required", .type = OPTION_STRINGS, .maximum = WHOLE_REQUIRED_MAX },
 	{ .name = "changes", .type = OPTION_STRINGS, .maximum = WHOLE_CHANGES_MAX },
 	{ .name = "existing", .type = OPTION_STRING, .choices = existings },
