@@ -172,6 +172,25 @@ void container_command(enum container_ask ask, struct json_object *service, cons
 		add(ret, "--volumes");
 		add(ret, "%s", text(service, "name"));
 		break;
+	case CONTAINER_CHECK:
+	case CONTAINER_REPAIR:
+		add(ret, "system");
+		add(ret, "check");
+		add(ret, "--quick");
+		if (ask == CONTAINER_REPAIR)
+			add(ret, "--repair");
+		break;
+	case CONTAINER_CREATE:
+		add(ret, "create");
+		add(ret, "--name=%s", text(service, "name"));
+		add(ret, "--pull=never");
+		add(ret, "--network=none");
+		add(ret, "%s", image);
+		break;
+	case CONTAINER_MOUNT:
+		add(ret, "mount");
+		add(ret, "%s", text(service, "name"));
+		break;
 	case CONTAINER_LIST:
 		add(ret, "ps");
 		add(ret, "--all");

@@ -24,10 +24,14 @@ enum container_ask {
 	CONTAINER_NETWORK,	/* prints the path of the network namespace of the service's container */
 	CONTAINER_REMOVE,	/* the service's container, running or not */
 	CONTAINER_RUN,
+	CONTAINER_CHECK,	/* prints damage of layers and images; fails if there is any */
+	CONTAINER_REPAIR,	/* the same, and removes what no container has */
+	CONTAINER_CREATE,	/* the service's container, in order to try whether it can be made */
+	CONTAINER_MOUNT,	/* its layers */
 	CONTAINER_LIST,		/* prints "ID NAME" of each container */
 	CONTAINER_REMOVE_OTHER,	/* the container with the ID in argument, unless it runs */
 	CONTAINER_IMAGES,	/* prints "= ID BYTES" of each image, followed by "+ DIGEST" of each of its digests */
-	CONTAINER_REMOVE_IMAGE,	/* the image with the ID in argument, unless a container has it */
+	CONTAINER_REMOVE_IMAGE,	/* the image with the ID or name in argument, unless a container has it */
 };
 
 /*

@@ -31,6 +31,7 @@
 #include "init/lib/report.h"
 #include "init/lib/words.h"
 #include "podman.h"
+#include "storage.h"
 
 #define SECOND_NS       1000000000LL
 #define BACKOFF_MIN_NS  SECOND_NS
@@ -38,6 +39,7 @@
 #define PROGRESS_NS     (5 * SECOND_NS)
 #define PASSWORD_MAX    4096
 #define AUTHFILE        PODMAN_LOGIN "/auth.json"
+#define LOOK_AFTER      3	/* failed attempts of a pull: the storage may be the reason */
 
 struct work {
 	struct podman podman;		/* the first member: line callbacks get a pointer to it */
@@ -71,13 +73,36 @@ static void make_temporary(const struct work *work)
 	podman_empty(path);
 }
 
-/* Whether podman's storage has the image under exactly this digest. */
-static bool has_image(struct work *work)
+/* Whether podman's storage has the image under exactly this digest. Negative: podman cannot tell. */
+static int ask_image(struct work *work)
 {
 	const struct podman_ask ask = {.what = CONTAINER_INSPECT, .line = digest_line};
 
 	work->known = false;
-	return podman_ask(&work->podman, &ask) == 0 && work->known;
+	if (podman_ask(&work->podman, &ask) == 0)
+		return work->known;
+	return podman_lacks_image(&work->podman) ? 0 : -EIO;
+}
+
+static bool has_image(struct work *work)
+{
+	return ask_image(work) == 1;
+}
+
+/* The same after what damage there may be in the storage was mended. */
+static bool has_good_image(struct work *work)
+{
+	struct podman *podman = &work->podman;
+	int r;
+
+	storage_begin(podman, work->deadline_ns);
+	r = ask_image(work);
+	if (r < 0 && !podman->late && storage_look(podman, work->deadline_ns, podman_cause(podman), true))
+		r = ask_image(work);
+	else if (r == 1 && storage_is_suspect(podman) &&
+		 storage_look(podman, work->deadline_ns, "this container ended soon after each start", false))
+		r = ask_image(work);
+	return r == 1;
 }
 
 static void pull_line(void *with, const char *line)
@@ -212,6 +237,20 @@ static bool pull_once(struct work *work, const char *password, size_t password_s
 	return done;
 }
 
+/* What may be mended here and is not the registry's: no room, or damage in the storage. */
+static void mend_storage(struct work *work)
+{
+	struct podman *podman = &work->podman;
+	char reason[RUN_LINE_MAX];
+
+	memcpy(reason, podman->last, sizeof(reason));
+	if (strstr(podman->last, "no space left on device"))
+		(void)storage_remove_aside(podman, false);
+	else if (!podman->late && (storage_is_to_blame(podman) || work->attempt == LOOK_AFTER))
+		(void)storage_look(podman, work->deadline_ns, podman_cause(podman), storage_is_to_blame(podman));
+	memcpy(podman->last, reason, sizeof(reason));
+}
+
 static void wait_ns(int64_t ns)
 {
 	struct timespec time = {.tv_sec = ns / SECOND_NS, .tv_nsec = ns % SECOND_NS};
@@ -225,6 +264,7 @@ static void pull(struct work *work)
 	int64_t backoff = BACKOFF_MIN_NS;
 	char password[PASSWORD_MAX], previous[RUN_LINE_MAX] = "";
 	size_t size = 0;
+	int r;
 
 	if (login) {
 		int fd = take_artifact(work, json_object_get_string(key_member(login, "artifact")));
@@ -237,7 +277,11 @@ static void pull(struct work *work)
 		if (symlink(json_object_get_string(key_member(work->container, "ca")), PODMAN_LOGIN "/ca/ca.crt") < 0)
 			podman_fail(STAGE_AGAIN, "ca: %s", error_words(errno));
 	}
+	r = storage_pull_begins(&work->podman);
+	if (r < 0)
+		podman_fail(STAGE_AGAIN, "podman's storage: %s", error_words(-r));
 	while (!pull_once(work, password, size)) {
+		mend_storage(work);
 		/* An attempt that the deadline cut off knows no reason; the one before may. */
 		if (work->podman.late && previous[0])
 			memcpy(work->podman.last, previous, sizeof(previous));
@@ -254,6 +298,10 @@ static void pull(struct work *work)
 	explicit_bzero(password, sizeof(password));
 	if (!has_image(work))
 		podman_fail(STAGE_NEVER, "%s: the pulled image does not have this digest", work->name);
+	/* podman's own database is durable by now, what it describes is not: a power cut would leave files without bytes. */
+	r = storage_pull_ends(&work->podman);
+	if (r < 0)
+		podman_fail(STAGE_AGAIN, "%s: writing it to the disk failed: %s", work->name, error_words(-r));
 	report_event(EVENT_NOTICE, "pulled %s in %lld s", work->name,
 		     (long long)((run_now_ns() - work->started_ns) / SECOND_NS));
 }
@@ -282,6 +330,18 @@ static void begin(struct work *work, struct json_object *service)
 	work->deadline_ns = work->started_ns + work->deadline_s * SECOND_NS;
 }
 
+/* podman does not get rid of a container if what describes it is lost. */
+static bool remove_again(struct work *work)
+{
+	struct podman *podman = &work->podman;
+
+	if (podman->late || !storage_look(podman, work->deadline_ns, podman_cause(podman), true))
+		return false;
+	if (!has_image(work))
+		pull(work);
+	return podman_remove(podman) == 0;
+}
+
 _Noreturn void container_become(struct json_object *service)
 {
 	static struct work work;
@@ -294,15 +354,16 @@ _Noreturn void container_become(struct json_object *service)
 	begin(&work, service);
 	podman_lock(&work.podman, true);
 	make_temporary(&work);
-	if (!has_image(&work))
+	if (!has_good_image(&work))
 		pull(&work);
-	if (podman_remove(&work.podman) < 0)
+	if (podman_remove(&work.podman) < 0 && !remove_again(&work))
 		podman_fail(STAGE_AGAIN, "removing the container of an earlier start failed: %.300s",
 			    podman_cause(&work.podman));
 	umount2(PODMAN_LOGIN, MNT_DETACH);
 	container_command(CONTAINER_RUN, service, NULL, &words);
 	if (words.failed)
 		podman_fail(STAGE_AGAIN, "command: %s", error_words(ENOMEM));
+	storage_starts(&work.podman);
 	report_send(REPORT_STARTED, NULL, 0);
 	execve(words.words[0], words.words, work.podman.environment.words);
 	podman_fail(STAGE_NEVER, "%s: %s", words.words[0], error_words(errno));

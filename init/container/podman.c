@@ -199,6 +199,16 @@ void podman_keep_error(void *with, const char *line)
 	snprintf(podman->last, sizeof(podman->last), "%s", line);
 }
 
+/* podman 5.4: libimage's ErrImageUnknown, after the image's name. */
+bool podman_lacks_image(const struct podman *podman)
+{
+	static const char end[] = ": image not known";
+	size_t n = strlen(podman->last);
+
+	return n > sizeof(end) - 1 && !strcmp(podman->last + n - (sizeof(end) - 1), end) &&
+	       !strncmp(podman->last, podman->image, strlen(podman->image));
+}
+
 /* The end of "doing this: doing that: why" is nearest to the reason: as much of it as a result has room for. */
 const char *podman_cause(const struct podman *podman)
 {
@@ -274,6 +284,21 @@ bool podman_lock(struct podman *podman, bool wait)
 			podman_fail(STAGE_AGAIN, "%s: %s", path, error_words(errno));
 	}
 	return true;
+}
+
+int podman_try_lock(const char *name)
+{
+	char path[128];
+	int fd;
+
+	if (*name == '.' || strchr(name, '/') || snprintf(path, sizeof(path), LOCKS "/%s", name) >= (int)sizeof(path))
+		return -EINVAL;
+	fd = open(path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		close(fd);
+		return -EWOULDBLOCK;
+	}
+	return fd < 0 ? -errno : fd;
 }
 
 /* ---- remains of a container ----------------------------------------------------------------------------------- */

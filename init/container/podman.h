@@ -66,6 +66,12 @@ const char *podman_cause(const struct podman *podman);
  */
 bool podman_lock(struct podman *podman, bool wait);
 
+/* The same for another service's name: the lock's descriptor, closed by an exec; negative: it has a launcher or podman. */
+int podman_try_lock(const char *name);
+
+/* Whether its last error is that it does not have the image. */
+bool podman_lacks_image(const struct podman *podman);
+
 /* Removes the container of an earlier run, and its network. 0 or -EIO. */
 int podman_remove(struct podman *podman);
 

@@ -27,6 +27,7 @@
 #include "init/lib/report.h"
 #include "listing.h"
 #include "podman.h"
+#include "storage.h"
 
 #define OPTIONS_MAX (64u << 20)
 
@@ -184,6 +185,7 @@ static void remove_unnamed(struct json_object *services)
 	remove_containers(&storage);
 	remove_images(&storage);
 	remove_temporary(&storage);
+	(void)storage_remove_aside(&storage.podman, !storage_is_short(&storage.podman));
 }
 
 int container_tidy_main(int argc, char **argv)

@@ -245,6 +245,9 @@ TEST(the_registry_is_asked_over_tls_unless_it_is_plain)
 			  "/auth"),
 		  PLAIN "login --authfile=/auth --tls-verify=false --username=joe --password-stdin r.io:5");
 	CHECK_STR(command(CONTAINER_REMOVE, SERVICE(""), NULL), PLAIN "rm --force --ignore --time=0 --volumes box");
+	CHECK_STR(command(CONTAINER_CHECK, SERVICE(""), NULL), PLAIN "system check --quick");
+	CHECK_STR(command(CONTAINER_REPAIR, SERVICE(""), NULL), PLAIN "system check --quick --repair");
+	CHECK_STR(command(CONTAINER_MOUNT, SERVICE(""), NULL), PLAIN "mount box");
 	CHECK_STR(command(CONTAINER_LIST, SERVICE(""), NULL), PLAIN "ps --all --no-trunc --format={{.ID}} {{.Names}}");
 	CHECK_STR(command(CONTAINER_REMOVE_OTHER, SERVICE(""), "0a"), PLAIN "rm --volumes 0a");
 	CHECK_STR(command(CONTAINER_REMOVE_IMAGE, SERVICE(""), "0a"), PLAIN "image rm 0a");
