@@ -28,6 +28,7 @@ TAKES_sign-policy := IMAGE KEY VERSION
 TAKES_import-systemapi := FILE BOOT ROOT
 TAKES_enter := CMD
 TAKES_update-deps := ONLY DRY
+TAKES_update-packages := IMAGE
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v))
 OWN := $(foreach goal,$(or $(MAKECMDGOALS),all),$(TAKES_$(goal)))
 UNKNOWN := $(filter-out $(OWN) $(TAKES) GANTRY_%,$(GIVEN))
@@ -49,7 +50,7 @@ export GANTRY_SIGN_KEY := $(KEY)
 export GANTRY_SIGN_VERSION := $(if $(filter VERSION,$(GIVEN)),$(VERSION))
 endif
 
-HERE := help enter shell deps update-deps security clean prune import-systemapi
+HERE := help enter shell deps update-deps update-packages security clean prune import-systemapi
 GOALS := $(filter-out $(HERE),$(or $(MAKECMDGOALS),all))
 
 .PHONY: $(HERE) inside
@@ -83,6 +84,7 @@ help:
 #  make deps             only the build root, the libraries and the kernel
 #  make update-deps      show what would move in deps.lock and why, then move it to what the mirrors have now
 #                        [ONLY=root|sources] [DRY=1: show it only]
+#  make update-packages IMAGE=DIR   pin the Debian packages of an image, and what they depend on, in DIR/packages.lock
 #  make security         name each pin with a newer security version; fails if there is one
 #  make prune            remove from the cache what this checkout does not use
 #  make clean            remove build/
@@ -111,6 +113,9 @@ deps:
 
 update-deps:
 	@$(BUILDROOT) update
+
+update-packages:
+	@$(BUILDROOT) update-packages
 
 security:
 	@$(BUILDROOT) security

@@ -17,6 +17,7 @@ LEFTOVERS = ("*~", ".*.sw?", "#*#", ".#*", "*.orig", "*.rej", ".DS_Store", "4913
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 DEFAULTS = {"name": None, "cmdline": "quiet panic=-1", "console": "ttyS0", "compression": "zstd", "leave_out": [], "esp_mib": 72, "paths": {}}
 PATH_KEYS = {"mode", "owner", "group", "directory"}
+PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\r?\n[A-Za-z0-9+/=:, \r\n-]{40}")
 ESP_MIB = range(72, 4096)
 TAKEN = ("init=", "rdinit=", "lockdown=", "proc_mem.", "console=")      # of the command line: by other keys, or never
 
@@ -168,22 +169,24 @@ class Folder:
             status = os.lstat(here)
             if any(fnmatch.fnmatch(name, pattern) for pattern in LEFTOVERS):
                 raise BadFolder(f"root{path}: an editor or patch has left it there")
+            into = "/" + archive.resolve(path)
             if stat.S_ISDIR(status.st_mode):
-                archive.directory(path, self.mode(stat.S_IMODE(status.st_mode)))
+                if not archive.is_link(into):       # of a package, and the folder's content goes where it leads
+                    archive.directory(into, self.mode(stat.S_IMODE(status.st_mode)))
                 self.lay_folder(archive, here, path, left_out, linked)
             elif stat.S_ISLNK(status.st_mode):
-                archive.link(path, os.readlink(here))
+                archive.link(into, os.readlink(here))
             elif stat.S_ISREG(status.st_mode):
                 if status.st_nlink > 1:
                     count, found, first = linked.get((status.st_dev, status.st_ino), (status.st_nlink, 0, path))
                     linked[status.st_dev, status.st_ino] = count, found + 1, first
-                self.lay_file(archive, here, path, status)
+                self.lay_file(archive, here, path, into, status)
             elif inside.startswith("/dev") and not stat.S_ISSOCK(status.st_mode) and not stat.S_ISFIFO(status.st_mode):
                 left_out.append(path)
             else:
                 raise BadFolder(f"root{path}: it is a {kind_of(status.st_mode)}, and an image holds files, folders and links")
 
-    def lay_file(self, archive, here, path, status):
+    def lay_file(self, archive, here, path, into, status):
         fd = os.open(here, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(fd, "rb") as file:
             if os.path.samestat(os.fstat(fd), status):
@@ -194,10 +197,10 @@ class Folder:
                 raise BadFolder(f"root{path}: it has file capabilities, which an initramfs cannot hold: give them to the service "
                                 "(`capabilities` of boot.json)")
         mode = self.mode(stat.S_IMODE(status.st_mode))
-        if mode & 0o044 and b"PRIVATE KEY-----" in content and path not in self.settings["paths"]:
+        if mode & 0o044 and b"\0" not in content and PRIVATE_KEY.search(content) and path not in self.settings["paths"]:
             raise BadFolder(f"root{path}: it holds a private key, and every process of the machine could read it: give its mode and "
                             "owner in `paths` of image.json")
-        archive.file(path, content, mode)
+        archive.file(into, content, mode)
 
     def set_paths(self, archive, users, groups):
         """The modes and owners of image.json, and the folders that it adds. USERS, GROUPS: {name: number} of the image."""

@@ -23,7 +23,7 @@ from base64 import b64decode
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, REPOSITORY)
-from qemu import archive, disk, folder, pki, uki
+from qemu import archive, debs, disk, folder, pki, uki
 from qemu.accounts import LOGIN_SHELL, accounts
 
 BUILD = os.environ.get("GANTRY_BUILD", os.path.join(REPOSITORY, "build"))
@@ -54,7 +54,7 @@ class BuildError(Exception):
     pass
 
 
-REFUSALS = (BuildError, folder.BadFolder, archive.BadArchive, uki.BadImage, OSError, ValueError)
+REFUSALS = (BuildError, folder.BadFolder, archive.BadArchive, debs.BadPackage, uki.BadImage, OSError, ValueError)
 
 
 def overlay(files):
@@ -276,7 +276,9 @@ def refuse_test_material(inputs, built):
 
 def initramfs(inputs, source):
     """The archive of the initramfs for an image's folder (folder.Folder)."""
-    config, built = source.config, archive.Archive()
+    config, built, needed = source.config, archive.Archive(), {}
+    if os.path.exists(source.where("packages.lock")):
+        needed = debs.lay(built, source.where("packages.lock"))
     for path in source.lay(built):
         print(f"  note: root{path} is a device: left out, the kernel makes those of /dev", file=sys.stderr)
     add_own(built, inputs, source.settings)
@@ -289,6 +291,8 @@ def initramfs(inputs, source):
     for path, content in module_files(inputs, config.get("modules", [])).items():
         built.file(built.resolve(path), content)
     users, groups = add_accounts(built, config)
+    for name in sorted(needed.keys() - users.keys()):
+        print(f"  note: package {needed[name]} would make a user {name}, which boot.json does not name", file=sys.stderr)
     for path, content in (("/etc/shells", LOGIN_SHELL + "\n"), ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
                           ("/etc/hostname", config.get("hostname", "gantry") + "\n")):
         if path.strip("/") not in built.entries:
@@ -324,7 +328,7 @@ def write_new(path, content):
 def fingerprint(inputs, source):
     """A hash of everything the image is made of: what has it already need not be built."""
     digest = hashlib.sha256()
-    paths = [os.path.join(REPOSITORY, "qemu", name) for name in ("accounts.py", "archive.py", "folder.py", "image.py", "disk.py", "uki.py")]
+    paths = [os.path.join(REPOSITORY, "qemu", name) for name in ("accounts.py", "archive.py", "debs.py", "folder.py", "image.py", "disk.py", "uki.py")]
     paths += [os.path.join(inputs.build, "init"), pki.path("hub-ca.pem")]
     paths += [os.path.join(inputs.build, "guest", name) for name in inputs.guest_programs()]
     paths += [os.path.join(where, name) for where, folders, names in os.walk(source.path) for name in [*folders, *names]]
