@@ -126,7 +126,7 @@ class Folder:
         if not isinstance(how, dict) or how.keys() - PATH_KEYS or not how:
             refuse(f"it is not an object of {', '.join(sorted(PATH_KEYS))}")
         if not re.fullmatch("[0-7]{3,4}", str(how.get("mode", "0644"))):
-            refuse(f'"mode" is not three or four octal digits, as text ("0640")')
+            refuse('"mode" is not three or four octal digits, as text ("0640")')
         for key in ("owner", "group"):
             value = how.get(key, 0)
             if not isinstance(value, (int, str)) or isinstance(value, bool) or isinstance(value, int) and not 0 <= value < 2 ** 32 - 1:

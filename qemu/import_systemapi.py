@@ -26,7 +26,6 @@ import tomllib
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, TOP)
-from qemu import image  # noqa: E402
 from qemu.folder import plain_json  # noqa: E402
 
 INIT = os.environ.get("GANTRY_INIT", os.path.join(TOP, "build", "init"))

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`make run`: boots the image in a machine on the emulated platform, and shows the boot as it happens.
 
+  IMAGE=DIR         the image of that folder (docs/images.md) instead of the test image
   EXIT=1            power off after the boot; the exit status is the result of the boot (see below)
   AGAIN=1           the machine of the last run: same image, disk and TPM; the key is unsealed, the snapshot kept
   TIER=1|2          1: start the kernel directly; 2 (default): start it through firmware, measured
