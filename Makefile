@@ -17,15 +17,18 @@ export GANTRY_TEST_DATA ?= $(wildcard ../shared/data)
 # The variables that a target takes, besides those that all take. Those given on the command line reach the programs in the root as
 # environment; any other is a mistake that would go unnoticed.
 TAKES := V JOBS KERNEL MIRROR MIRROR_SECURITY KEYRING PINNED SOURCE_DATE_EPOCH
-TAKES_run := EXIT AGAIN TIER DISK DISK_AFTER FAULTS SNAPSHOT PORT TIMEOUT
+TAKES_image := IMAGE
+TAKES_measurements := IMAGE
+TAKES_run := IMAGE EXIT AGAIN TIER DISK DISK_AFTER FAULTS SNAPSHOT PORT TIMEOUT
 TAKES_test := T
 TAKES_test-sanitized := T
 TAKES_bench := ONLY N
 TAKES_fuzz := T SECONDS
-TAKES_sign-policy := KEY VERSION
+TAKES_sign-policy := IMAGE KEY VERSION
 TAKES_import-systemapi := FILE BOOT ROOT
 TAKES_enter := CMD
 TAKES_update-deps := ONLY DRY
+TAKES_update-packages := IMAGE
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v))
 OWN := $(foreach goal,$(or $(MAKECMDGOALS),all),$(TAKES_$(goal)))
 UNKNOWN := $(filter-out $(OWN) $(TAKES) GANTRY_%,$(GIVEN))
@@ -38,13 +41,16 @@ STRANGE := $(filter-out $(shell sed -n 's/^$(HASH)  make \([a-z-]*\).*/\1/p' Mak
 ifneq ($(STRANGE),)
 $(error $(STRANGE): not a target; `make help` lists them)
 endif
-export GANTRY_PASS := $(filter-out CMD MIRROR MIRROR_SECURITY KEYRING KERNEL KEY VERSION,$(GIVEN))
+export GANTRY_PASS := $(filter-out CMD MIRROR MIRROR_SECURITY KEYRING KERNEL KEY VERSION IMAGE,$(GIVEN))
+ifneq ($(filter IMAGE,$(GIVEN)),)
+export GANTRY_IMAGE := $(IMAGE)
+endif
 ifneq ($(filter sign-policy,$(MAKECMDGOALS)),)
 export GANTRY_SIGN_KEY := $(KEY)
 export GANTRY_SIGN_VERSION := $(if $(filter VERSION,$(GIVEN)),$(VERSION))
 endif
 
-HERE := help enter shell deps update-deps security clean prune import-systemapi
+HERE := help enter shell deps update-deps update-packages security clean prune import-systemapi
 GOALS := $(filter-out $(HERE),$(or $(MAKECMDGOALS),all))
 
 .PHONY: $(HERE) inside
@@ -61,13 +67,14 @@ help:
 
 # The targets, as `make help` shows them:
 #  make                  build the binary, build/init, and the programs of the test image
-#  make run              boot the image on the emulated platform and show it live  [EXIT=1] [AGAIN=1] [TIER=1|2]
+#  make run              boot the image on the emulated platform and show it live  [IMAGE=DIR] [EXIT=1] [AGAIN=1] [TIER=1|2]
 #                        [DISK=...] [DISK_AFTER=S] [FAULTS=...] [SNAPSHOT=64M] [PORT=3535] [TIMEOUT=300] (docs/emulated-platform.md)
 #  make test             run every test  [T=PATTERN]
 #  make test-sanitized   the component tests with PID 1 and all roles under ASan and UBSan  [T=PATTERN]
-#  make image            the Unified Kernel Image, the GPT disk and the Azure VHD, in build/image
-#  make measurements     PCR 4, 9 and 11 of that image, as JSON
-#  make sign-policy KEY=FILE   sign that image's disk policy, so that it opens its predecessor's disk  [VERSION=N]
+#  make image            the Unified Kernel Image, the GPT disk and the Azure VHD of the image's folder DIR, in build/NAME; of the
+#                        test image, in build/test, without [IMAGE=DIR] (docs/images.md)
+#  make measurements     PCR 4, 9 and 11 of that image, as JSON  [IMAGE=DIR]
+#  make sign-policy KEY=FILE   sign that image's disk policy, so that it opens its predecessor's disk  [IMAGE=DIR] [VERSION=N]
 #  make import-systemapi FILE=...   an older System API's configuration as ours  [BOOT=boot.json] [ROOT=DIR]
 #  make lint             gcc, clang, cppcheck, shellcheck and pyflakes over everything
 #  make bench            the benchmarks, as one table and build/bench.json  [ONLY=PART,...] [N=3]
@@ -77,6 +84,7 @@ help:
 #  make deps             only the build root, the libraries and the kernel
 #  make update-deps      show what would move in deps.lock and why, then move it to what the mirrors have now
 #                        [ONLY=root|sources] [DRY=1: show it only]
+#  make update-packages IMAGE=DIR   pin the Debian packages of an image, and what they depend on, in DIR/packages.lock
 #  make security         name each pin with a newer security version; fails if there is one
 #  make prune            remove from the cache what this checkout does not use
 #  make clean            remove build/
@@ -105,6 +113,9 @@ deps:
 
 update-deps:
 	@$(BUILDROOT) update
+
+update-packages:
+	@$(BUILDROOT) update-packages
 
 security:
 	@$(BUILDROOT) security

@@ -18,6 +18,7 @@ PRIVILEGED = os.geteuid() == 0
 PASSED = ("TERM COLUMNS LINES NO_COLOR COLORTERM SOURCE_DATE_EPOCH PYTHONUNBUFFERED "
           "V T EXIT AGAIN TIER JOBS").split()
 KEY_FOLDER = "/run/key"         # where the one file lies that signs, if there is one
+IMAGE_FOLDER = "/image"       # one outside of the checkout lies below it, read-only
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000000
@@ -154,6 +155,24 @@ def environment(extra):
     return env
 
 
+def image_inside(folder):
+    """(what is to be attached, where, the folder inside) for an image's folder: with the checkout around it, so that git can be
+    asked."""
+    if not folder:
+        return "", "", ""
+    folder = os.path.realpath(folder)
+    if folder == TOP or folder.startswith(TOP + "/"):
+        return "", "", "/src" + folder[len(TOP):]
+    top = folder
+    while not os.path.exists(os.path.join(top, ".git")):
+        top = os.path.dirname(top)
+        if top == "/":
+            top = folder
+            break
+    target = f"{IMAGE_FOLDER}/{os.path.basename(top)}"
+    return top, target, target + folder[len(top):]
+
+
 def enter(root_folder, command, extra, network=True):
     """Runs command in the root; returns its exit status, 128 + number after a signal."""
     data = os.environ.get("GANTRY_TEST_DATA", "")
@@ -164,6 +183,7 @@ def enter(root_folder, command, extra, network=True):
     key = os.path.abspath(env["GANTRY_SIGN_KEY"]) if env.get("GANTRY_SIGN_KEY") else ""
     if key:
         env["GANTRY_SIGN_KEY"] = os.path.join(KEY_FOLDER, os.path.basename(key))
+    image, image_target, env["GANTRY_IMAGE"] = image_inside(env.get("GANTRY_IMAGE"))
 
     # Everything outside is opened before the view hides it.
     def start():
@@ -173,6 +193,8 @@ def enter(root_folder, command, extra, network=True):
             held["/data"] = os.open(data, os.O_PATH)
         if key:
             held[env["GANTRY_SIGN_KEY"]] = os.open(key, os.O_PATH)
+        if image:
+            held[image_target] = os.open(image, os.O_PATH)
         root = os.open(root_folder, os.O_PATH)
         child = os.fork()
         if child:
@@ -185,6 +207,8 @@ def enter(root_folder, command, extra, network=True):
             if key:
                 os.mkdir(view + KEY_FOLDER)
                 open(view + env["GANTRY_SIGN_KEY"], "wb").close()
+            if image:
+                os.makedirs(view + image_target)
             for target, descriptor in held.items():
                 attach(view, f"/proc/self/fd/{descriptor}", target, readonly=target not in ("/src", "/cache"))
             os.chdir(view)

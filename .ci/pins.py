@@ -140,7 +140,7 @@ def addresses(suite, path):
     return [address.replace("~", "%7e") for address in found]
 
 
-def fetch(wanted, what, quiet=False):
+def fetch(wanted, what, quiet=False, lock="deps.lock", update="update-deps"):
     """Fetches (name, version, sha256, size, path, suite) entries into sources/; nothing unverified is kept there."""
     folder = os.path.join(CACHE, "sources")
     os.makedirs(folder, exist_ok=True)
@@ -156,10 +156,10 @@ def fetch(wanted, what, quiet=False):
                 break
         else:
             variable = "MIRROR_SECURITY" if suite == SECURITY else "MIRROR"
-            raise Refused(f"the mirror does not give {os.path.basename(path)}, which deps.lock pins for {name} {version} "
-                          f"({(done.stderr.strip().splitlines() or ['no reason given'])[-1]}): run `make update-deps` to move "
+            raise Refused(f"the mirror does not give {os.path.basename(path)}, which {lock} pins for {name} {version} "
+                          f"({(done.stderr.strip().splitlines() or ['no reason given'])[-1]}): run `make {update}` to move "
                           f"the pins, or give an archive that still has it with {variable}=URL.")
         if sha256(target + ".part") != want:
             os.unlink(target + ".part")
-            raise Refused(f"{os.path.basename(path)} from the mirror is not what deps.lock pins: its sha256 differs.")
+            raise Refused(f"{os.path.basename(path)} from the mirror is not what {lock} pins: its sha256 differs.")
         os.rename(target + ".part", target)

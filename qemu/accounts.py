@@ -11,8 +11,8 @@ LOGIN_SHELL = "/bin/gantryctl"      # root's: there is no shell in this image
 FIRST_FREE_GID = 2000               # for groups that no user owns
 
 
-def accounts(config):
-    """/etc/passwd and /etc/group."""
+def accounts(config, passwd_before="", group_before=""):
+    """/etc/passwd and /etc/group. Lines of those before stay if their name and their number are not taken."""
     passwd = [("root", 0, 0, "/root"), *((name, uid, uid, "/var/empty") for name, uid in ACCOUNTS.items())]
     groups = {"root": (0, []), **{name: (uid, []) for name, uid in ACCOUNTS.items()}}
     for user in config.get("users", []):
@@ -27,7 +27,23 @@ def accounts(config):
     shells = {"root": LOGIN_SHELL}
     lines = "".join(f"{name}:x:{uid}:{gid}::{home}:{shells.get(name, '/sbin/nologin')}\n" for name, uid, gid, home in passwd)
     group_lines = "".join(f"{name}:x:{gid}:{','.join(members)}\n" for name, (gid, members) in groups.items())
-    return lines, group_lines
+    return lines + others(lines, passwd_before, "passwd"), group_lines + others(group_lines, group_before, "group")
+
+
+def others(lines, before, name):
+    """The lines of BEFORE, a file of root/, that LINES does not have by name. ValueError for a number that LINES has."""
+    own = {line.split(":")[0]: line.split(":")[2] for line in lines.splitlines()}
+    kept = ""
+    for number, line in enumerate(before.splitlines(), 1):
+        fields = line.split(":")
+        if len(fields) != (7 if name == "passwd" else 4) or not fields[2].isdigit():
+            raise ValueError(f"root/etc/{name}:{number}: it is not a line of /etc/{name}")
+        if fields[0] in own:
+            continue
+        if taken := [other for other, theirs in own.items() if theirs == fields[2]]:
+            raise ValueError(f"root/etc/{name}:{number}: {fields[0]} has the number {fields[2]}, which is that of {taken[0]}")
+        kept += line + "\n"
+    return kept
 
 
 def passwd_lines():

@@ -110,9 +110,9 @@ def gpt(disk_bytes, partitions):
             ((last - 32) * SECTOR, entries), (last * SECTOR, header(last, 1, last - 32))]
 
 
-def write_disk(path, uki, policy=b""):
+def write_disk(path, uki, policy=b"", esp_min=ESP_MIN):
     """PATH becomes a raw disk that boots UKI (bytes), with POLICY in its partition; returns its size."""
-    esp_bytes = max(ESP_MIN, align(len(uki) + 4 * MIB, MIB))
+    esp_bytes = max(esp_min, align(len(uki) + 4 * MIB, MIB))
     disk_bytes = esp_bytes + 2 * MIB
     policy_at = MIB + esp_bytes
     assert len(policy) <= POLICY_BYTES

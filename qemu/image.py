@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Builds the image: initramfs, Unified Kernel Image, GPT disk and Azure VHD. Same inputs, same bytes.
+"""Builds an image from its folder: initramfs, Unified Kernel Image, GPT disk and Azure VHD. Same inputs, same bytes.
 
-The initramfs is a table in this file plus the tree qemu/boot/root, written as newc cpio by our own code: sorted,
-without dates, with owners and modes from the table, never from the file system the build runs on. The configuration
-is checked by the very binary that will read it, and an invalid one is refused here, never on a machine without a
-console. variant.py makes other images of it by appending a second, small cpio (overlay()).
+The initramfs is the folder's root/ (folder.py), what the table in this file adds of Gantry's own, the kernel modules that boot.json
+names, and the accounts. It is checked by the very binary that will boot it: what is wrong is refused here, never on a machine without
+a console. The test image alone gets the programs of qemu/guest and the test hub's CA; in another image they are refused.
+variant.py makes other images of the test image by appending a second, small cpio (overlay()).
 """
 
 import argparse
@@ -19,16 +19,20 @@ import stat
 import subprocess
 import sys
 import tempfile
+from base64 import b64decode
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, REPOSITORY)
-from qemu import disk, pki, uki
+from qemu import archive, debs, disk, folder, pki, uki
 from qemu.accounts import LOGIN_SHELL, accounts
 
 BUILD = os.environ.get("GANTRY_BUILD", os.path.join(REPOSITORY, "build"))
 EFI_STUB = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
-CMDLINE = "console=ttyS0 quiet panic=-1"
-LAID_OUT = 65536        # bytes of a program in a tree that is only checked
+TEST_FOLDER = os.path.join(REPOSITORY, "qemu", "images", "test")
+TEST_OUT = os.path.join(BUILD, "test")
+# what else lies in the build folder
+TAKEN = {"bench", "fuzz", "guest", "kbuild", "lint", "modules", "obj", "results", "rooms", "run", "sanitized", "tests", "tpm"}
+CMDLINE = "console=ttyS0 quiet panic=-1"    # the test image's, without the hardening
 # What closes the kernel before PID 1 runs, by its name in boot.json's `hardening.keep`.
 HARDENING = {"lockdown": "lockdown=integrity", "proc_mem": "proc_mem.force_override=never"}
 
@@ -50,77 +54,20 @@ class BuildError(Exception):
     pass
 
 
-class Archive:
-    """A newc cpio (the kernel's Documentation/driver-api/early-userspace/buffer-format.rst)."""
-
-    def __init__(self):
-        self.entries = {}                       # path without leading slash -> (mode, uid, gid, rdev, content)
-
-    def add(self, path, mode, content=b"", uid=0, gid=0, rdev=(0, 0)):
-        self.entries[path.strip("/")] = (mode, uid, gid, rdev, content)
-
-    def directory(self, path, mode=0o755, uid=0, gid=0):
-        self.add(path, stat.S_IFDIR | mode, uid=uid, gid=gid)
-
-    def parents(self, path):
-        parent = os.path.dirname(path.strip("/"))
-        while parent and parent not in self.entries:
-            self.directory(parent)
-            parent = os.path.dirname(parent)
-
-    def file(self, path, content, mode=0o644, uid=0, gid=0):
-        self.parents(path)
-        self.add(path, stat.S_IFREG | mode, content, uid, gid)
-
-    def link(self, path, target):
-        self.add(path, stat.S_IFLNK | 0o777, target.encode())
-
-    def device(self, path, major, minor, mode=0o600):
-        self.add(path, stat.S_IFCHR | mode, rdev=(major, minor))
-
-    def lay_out(self, folder):
-        """Makes the archive's tree in FOLDER, of files only what the check reads: what is there, and of what can be executed the
-        beginning, which names its loader."""
-        for path, (mode, _, _, _, content) in sorted(self.entries.items()):
-            where = os.path.join(folder, path)
-            if stat.S_ISDIR(mode):
-                os.makedirs(where, exist_ok=True)
-            elif stat.S_ISLNK(mode):
-                os.symlink(content.decode(), where)
-            elif stat.S_ISREG(mode):
-                with open(os.open(where, os.O_CREAT | os.O_WRONLY, mode & 0o777), "wb") as file:
-                    file.write(content if path == "etc/passwd" else content[:LAID_OUT] if mode & 0o111 else b"")
-
-    def bytes(self):
-        out = bytearray()
-        entries = sorted(self.entries.items()) + [("TRAILER!!!", (0, 0, 0, (0, 0), b""))]
-        for inode, (path, (mode, uid, gid, rdev, content)) in enumerate(entries, 1):
-            name = path.encode() + b"\0"
-            fields = (inode, mode, uid, gid, 2 if stat.S_ISDIR(mode) else 1, 0, len(content), 0, 0, *rdev, len(name), 0)
-            out += b"070701" + b"".join(b"%08X" % field for field in fields) + name
-            out += bytes(-len(out) % 4)
-            out += content
-            out += bytes(-len(out) % 4)
-        return bytes(out) + bytes(-len(out) % 512)
+REFUSALS = (BuildError, folder.BadFolder, archive.BadArchive, debs.BadPackage, uki.BadImage, OSError, ValueError)
 
 
 def overlay(files):
     """A cpio to append to an initramfs: {path: bytes} or {path: (bytes, mode)} replaces or adds these files."""
-    archive = Archive()
+    added = archive.Archive()
     for path, content in files.items():
-        archive.file(path, *(content if isinstance(content, tuple) else (content,)))
-    return archive.bytes()
-
-
-def plain_json(text):
-    """JSON with comments -> JSON; what is in strings stays, and so do line numbers."""
-    token = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/', re.S)
-    return token.sub(lambda found: found[0] if found[0][0] == '"' else "\n" * found[0].count("\n"), text)
+        added.file(path, *(content if isinstance(content, tuple) else (content,)))
+    return added.bytes()
 
 
 def read_config(path):
     with open(path, encoding="utf-8") as file:
-        return json.loads(plain_json(file.read()))
+        return json.loads(folder.plain_json(file.read()))
 
 
 def read_file(path):
@@ -195,10 +142,10 @@ def module_files(inputs, names):
     return files
 
 
-def cmdline(config):
-    """The kernel's command line, without the hardening that the configuration keeps out."""
+def cmdline(config, chosen=CMDLINE):
+    """The kernel's command line: what is CHOSEN, and the hardening but what the configuration keeps out."""
     keep = config.get("hardening", {}).get("keep", [])
-    return " ".join([CMDLINE, *(parameter for name, parameter in HARDENING.items() if name not in keep)])
+    return " ".join([chosen, *(parameter for name, parameter in HARDENING.items() if name not in keep)])
 
 
 class Inputs:
@@ -247,19 +194,8 @@ def check_config(init, path, root=None):
     if checked.returncode != 0:
         said = (checked.stderr or checked.stdout).strip()
         raise BuildError(f"{path}: refused by gantryctl check:\n{said}")
-    if checked.stderr:
+    if checked.stderr and root:
         print(checked.stderr.strip(), file=sys.stderr)
-
-
-def add_tree(archive, root):
-    """The files of a folder; of their modes only `executable or not` counts."""
-    for where, folders, names in os.walk(root):
-        folders.sort()
-        inside = "/" + os.path.relpath(where, root) if where != root else ""
-        for name in sorted(names):
-            path = os.path.join(where, name)
-            mode = 0o755 if os.stat(path).st_mode & 0o100 else 0o644
-            archive.file(f"{inside}/{name}", read_file(path), mode)
 
 
 def rendered_files(config):
@@ -267,46 +203,115 @@ def rendered_files(config):
             for file in stage.get("options", {}).get("files", [])]
 
 
-def initramfs(inputs, boot):
-    """The bytes of the initramfs for the configuration folder BOOT."""
-    config_path = os.path.join(boot, "boot.json")
-    config = read_config(config_path)
-    archive = Archive()
+def add_own(built, inputs, settings):
+    """Gantry's own files, each where the links of root/ lead; a file of root/ stays, but /init."""
+    def put(path, add, *more):
+        path = built.resolve(path)
+        if path not in built.entries:
+            add(path, *more)
+
+    if "init" in built.entries:
+        raise BuildError("root/init: /init is Gantry itself")
+    leave_out = set(settings["leave_out"])
+    if unknown := sorted(leave_out - set(PROGRAMS)):
+        raise BuildError(f'image.json: "leave_out": {unknown[0]} is none of {", ".join(PROGRAMS)}')
     for path, mode in DIRECTORIES.items():
-        archive.directory(path, mode)
-    archive.device("/dev/console", 5, 1)
-    archive.file("/init", read_file(os.path.join(inputs.build, "init")), 0o755)
+        lies = built.entries.get(path.strip("/"))
+        if lies is None or lies[0] == stat.S_IFDIR | 0o755:
+            built.directory(path, mode)
+        elif built.is_link(path):
+            built.parents(built.resolve(f"{path}/."))
+    if "dev/console" not in built.entries:
+        built.device("/dev/console", 5, 1)
+    put("/init", built.file, read_file(os.path.join(inputs.build, "init")), 0o755)
     for path, target in LINKS.items():
-        archive.link(path, target)
+        if path != "/etc/dropbear" or "/sbin/dropbear" not in leave_out:
+            put(path, built.link, target)
     for path in PROGRAMS:
-        archive.file(path, read_file(os.path.join(inputs["LIBS"], "bin", os.path.basename(path))), 0o755)
-    for name in inputs.guest_programs():
-        archive.file(f"/bin/{name}", read_file(os.path.join(inputs.build, "guest", name)), 0o755)
+        if path not in leave_out:
+            put(path, built.file, read_file(os.path.join(inputs["LIBS"], "bin", os.path.basename(path))), 0o755)
 
+
+def add_accounts(built, config):
+    """/etc/passwd and /etc/group, which keep what root/ has of accounts of other names. Returns ({user: uid}, {group: gid})."""
+    before = [built.entries.pop(path, (0, 0, 0, None, b""))[4].decode() for path in ("etc/passwd", "etc/group")]
+    passwd, group = accounts(config, *before)
+    built.file("/etc/passwd", passwd.encode())
+    built.file("/etc/group", group.encode())
+    return tuple({fields[0]: int(fields[2]) for line in text.splitlines() if (fields := line.split(":"))} for text in (passwd, group))
+
+
+def known_keys():
+    """{the bytes of a key: its file}, of the keys in the repository: private halves, and public ones as certificates have them."""
+    found = {}
+    for name in sorted(os.listdir(pki.FOLDER)):
+        if name.endswith((".pem", ".key")):
+            der = b"".join(pem_blocks(read_file(pki.path(name))))
+            for kind, size in ((rb"\x03\x42\x00\x04", 64), (rb"\x04\x20", 32)):      # BIT STRING of a point, OCTET STRING of a scalar
+                found.update({der[at.end():at.end() + size]: name for at in re.finditer(kind, der) if at.end() + size <= len(der)})
+    return found
+
+
+def pem_blocks(content):
+    for block in re.findall(rb"-----BEGIN [A-Z ]+-----([A-Za-z0-9+/=\s]+)-----END", content):
+        try:
+            yield b64decode(block)
+        except ValueError:
+            pass
+
+
+def refuse_test_material(inputs, built):
+    """No image but the test image may hold its programs, nor a key whose private half everybody has."""
+    programs = {hashlib.sha256(read_file(os.path.join(inputs.build, "guest", name))).digest(): name for name in inputs.guest_programs()}
+    keys = known_keys()
+    for path, (mode, _, _, _, content) in sorted(built.entries.items()):
+        if not stat.S_ISREG(mode):
+            continue
+        if name := programs.get(hashlib.sha256(content).digest()):
+            raise BuildError(f"/{path}: it is {name}, a program of the test image")
+        blocks = [content, *pem_blocks(content)] if b"-----BEGIN" in content else [content]
+        for block in blocks:
+            for key, name in keys.items():
+                if key in block:
+                    raise BuildError(f"/{path}: it holds the key of qemu/pki/{name}, whose private half everybody has")
+
+
+def initramfs(inputs, source):
+    """The archive of the initramfs for an image's folder (folder.Folder)."""
+    config, built, needed = source.config, archive.Archive(), {}
+    if os.path.exists(source.where("packages.lock")):
+        needed = debs.lay(built, source.where("packages.lock"))
+    for path in source.lay(built):
+        print(f"  note: root{path} is a device: left out, the kernel makes those of /dev", file=sys.stderr)
+    add_own(built, inputs, source.settings)
+    if source.path == TEST_FOLDER:
+        for name in inputs.guest_programs():
+            built.file(f"/bin/{name}", read_file(os.path.join(inputs.build, "guest", name)), 0o755)
+        built.file("/etc/gantry/hub-ca.pem", read_file(pki.path("hub-ca.pem")))
+    else:
+        refuse_test_material(inputs, built)
     for path, content in module_files(inputs, config.get("modules", [])).items():
-        archive.file(path, content)
-
-    passwd, group = accounts(config)
-    archive.file("/etc/passwd", passwd.encode())
-    archive.file("/etc/group", group.encode())
-    archive.file("/etc/shells", LOGIN_SHELL.encode() + b"\n")
-    archive.file("/etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n")
-    archive.file("/etc/hostname", config.get("hostname", "gantry").encode() + b"\n")
-    archive.file("/etc/gantry/hub-ca.pem", read_file(pki.path("hub-ca.pem")))
-    add_tree(archive, os.path.join(boot, "root"))
-    archive.file("/etc/gantry/boot.json", read_file(config_path))
+        built.file(built.resolve(path), content)
+    users, groups = add_accounts(built, config)
+    for name in sorted(needed.keys() - users.keys()):
+        print(f"  note: package {needed[name]} would make a user {name}, which boot.json does not name", file=sys.stderr)
+    for path, content in (("/etc/shells", LOGIN_SHELL + "\n"), ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+                          ("/etc/hostname", config.get("hostname", "gantry") + "\n")):
+        if path.strip("/") not in built.entries:
+            built.file(path, content.encode())
+    built.file("/etc/gantry/boot.json", source.text)
     for path in rendered_files(config):         # the render stage replaces files, it makes no folders
-        archive.parents(path)
-    with tempfile.TemporaryDirectory() as folder:
-        archive.lay_out(folder)
-        check_config(os.path.join(inputs.build, "init"), config_path, folder)
-    return archive.bytes()
+        built.parents(built.resolve(path))
+    source.set_paths(built, users, groups)
+    with tempfile.TemporaryDirectory() as laid:
+        built.lay_out(laid)
+        check_config(os.path.join(inputs.build, "init"), source.where("boot.json"), laid)
+    return built.bytes()
 
 
-def write_uki(inputs, initrd, path, config):
-    """PATH becomes the UKI of kernel, INITRD (a path) and the command line for a configuration. No .osrel: the stub would add
-    to the initrd."""
-    command = ["ukify", "build", f"--linux={inputs.kernel}", f"--initrd={initrd}", f"--cmdline={cmdline(config)}",
+def write_uki(inputs, initrd, path, line):
+    """PATH becomes the UKI of kernel, INITRD (a path) and the command line LINE. No .osrel: the stub would add to the initrd."""
+    command = ["ukify", "build", f"--linux={inputs.kernel}", f"--initrd={initrd}", f"--cmdline={line}",
                f"--uname={inputs['KERNEL_VERSION']}", f"--stub={EFI_STUB}", "--os-release=",
                f"--output={path}"]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -322,46 +327,67 @@ def write_new(path, content):
     os.replace(file.name, path)
 
 
-def fingerprint(inputs, boot):
+def fingerprint(inputs, source):
     """A hash of everything the image is made of: what has it already need not be built."""
     digest = hashlib.sha256()
-    paths = [os.path.join(REPOSITORY, "qemu", name) for name in ("accounts.py", "image.py", "disk.py", "uki.py")]
+    paths = [os.path.join(REPOSITORY, "qemu", name) for name in ("accounts.py", "archive.py", "debs.py", "folder.py", "image.py", "disk.py", "uki.py")]
     paths += [os.path.join(inputs.build, "init"), pki.path("hub-ca.pem")]
     paths += [os.path.join(inputs.build, "guest", name) for name in inputs.guest_programs()]
-    paths += [os.path.join(where, name) for where, _, names in os.walk(boot) for name in names]
+    paths += [os.path.join(where, name) for where, folders, names in os.walk(source.path) for name in [*folders, *names]]
     for path in sorted(paths):
-        content = read_file(path)
-        digest.update(f"{path} {os.stat(path).st_mode & 0o100} {len(content)}\n".encode() + content)
-    digest.update(f"{inputs['LIBS']} {inputs['KERNEL_DIR']} {inputs['KERNEL_VERSION']}".encode())
+        mode = os.lstat(path).st_mode
+        content = os.fsencode(os.readlink(path)) if stat.S_ISLNK(mode) else read_file(path) if stat.S_ISREG(mode) else b""
+        digest.update(f"{os.fsencode(path)!r} {mode:o} {len(content)}\n".encode() + content)
+    digest.update(f"{source.settings} {inputs['LIBS']} {inputs['KERNEL_DIR']} {inputs['KERNEL_VERSION']}".encode())
     return digest.hexdigest()
 
 
-def build(inputs, boot, out):
-    """Makes everything in OUT, if it is not there already from the same inputs."""
-    os.makedirs(out, exist_ok=True)
-    with open(os.path.join(out, "lock"), "w", encoding="ascii") as lock:
+def out_of(inputs, source):
+    """Where the image of a folder lies."""
+    name = source.settings["name"]
+    out = os.path.join(inputs.build, name)
+    if name in TAKEN or os.path.lexists(out) and not os.path.exists(os.path.join(out, "lock")):
+        raise BuildError(f'build/{name} is in use for other things: give the image another "name" in image.json')
+    return out
+
+
+def build(inputs, path):
+    """Makes everything of the image's folder PATH, if it is not there already from the same inputs. Returns where it lies."""
+    source = folder.Folder(path)
+    if unknown := source.unknown_to_git():
+        if os.environ.get("PINNED") == "1":
+            raise BuildError(f"{unknown[0]}: git does not know it, and with PINNED=1 an image is what a commit says")
+        print(f"  note: in the image, but not known to git: {', '.join(unknown)}", file=sys.stderr)
+    out = out_of(inputs, source)
+    if not os.path.isdir(out):
+        os.makedirs(out)
+        open(os.path.join(out, "lock"), "a", encoding="ascii").close()
+    with open(os.path.join(out, "lock"), "a", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        stamp, inputs_hash = os.path.join(out, "inputs"), fingerprint(inputs, boot)
+        stamp, inputs_hash = os.path.join(out, "inputs"), fingerprint(inputs, source)
         if os.path.exists(stamp) and read_file(stamp).decode() == inputs_hash:
-            return
+            return out
         if os.path.exists(stamp):
             os.unlink(stamp)
-        build_all(inputs, boot, out)
+        build_all(inputs, source, out)
         write_new(stamp, inputs_hash.encode())
+    return out
 
 
-def build_all(inputs, boot, out):
-    check_config(os.path.join(inputs.build, "init"), os.path.join(boot, "boot.json"))
+def build_all(inputs, source, out):
+    check_config(os.path.join(inputs.build, "init"), source.where("boot.json"))
 
     def path(name):
         return os.path.join(out, name)
 
-    write_new(path("initramfs.cpio"), initramfs(inputs, boot))
+    settings, content = source.settings, initramfs(inputs, source)
+    write_new(path("initramfs.cpio"), content if settings["compression"] == "none" else archive.compress(content))
     write_new(path("vmlinuz"), read_file(inputs.kernel))
-    write_uki(inputs, path("initramfs.cpio"), path("gantry.efi"), read_config(os.path.join(boot, "boot.json")))
+    write_new(path("cmdline"), chosen_cmdline(source).encode())
+    write_uki(inputs, path("initramfs.cpio"), path("gantry.efi"), chosen_cmdline(source))
     if os.path.exists(path("policy.json")):             # another image's
         os.unlink(path("policy.json"))
-    disk.write_disk(path("gantry.raw"), read_file(path("gantry.efi")))
+    disk.write_disk(path("gantry.raw"), read_file(path("gantry.efi")), esp_min=settings["esp_mib"] * disk.MIB)
     disk.write_vhd(path("gantry.vhd"), path("gantry.raw"))
     write_new(path("measurements.json"),
               (json.dumps(uki.measurements(read_file(path("gantry.efi"))), indent=2) + "\n").encode())
@@ -369,30 +395,32 @@ def build_all(inputs, boot, out):
         print(f"  {os.path.relpath(path(name), REPOSITORY)} {os.path.getsize(path(name))} bytes", file=sys.stderr)
 
 
-def ensure():
-    """The folder of the standard image, built where needed."""
-    out = os.path.join(BUILD, "image")
-    build(Inputs(BUILD), os.path.join(REPOSITORY, "qemu", "boot"), out)
-    return out
+def chosen_cmdline(source):
+    console = source.settings["console"]
+    return cmdline(source.config, " ".join(filter(None, [f"console={console}" if console else "", source.settings["cmdline"]])))
 
 
-def ensure_or_exit():
+def ensure(path=TEST_FOLDER):
+    """The built image of a folder, made where needed: where it lies."""
+    return build(Inputs(BUILD), path)
+
+
+def chosen_folder():
+    """The image's folder that make was given by IMAGE, or the test image's."""
+    return os.environ.get("GANTRY_IMAGE") or TEST_FOLDER
+
+
+def ensure_or_exit(path=None):
     try:
-        return ensure()
-    except (BuildError, OSError, ValueError) as error:
+        return ensure(path or chosen_folder())
+    except REFUSALS as error:
         sys.exit(f"image: {error}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--build", default=BUILD, help="where the binaries are")
-    parser.add_argument("--boot", default=os.path.join(REPOSITORY, "qemu", "boot"), help="configuration folder")
-    parser.add_argument("--out", help="default: image in the build folder")
-    options = parser.parse_args()
-    try:
-        build(Inputs(options.build), options.boot, options.out or os.path.join(options.build, "image"))
-    except (BuildError, OSError, ValueError) as error:
-        sys.exit(f"image: {error}")
+    parser.add_argument("folder", nargs="?", help="the image's folder; default: the test image's")
+    ensure_or_exit(parser.parse_args().folder)
 
 
 if __name__ == "__main__":

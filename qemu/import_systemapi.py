@@ -26,7 +26,7 @@ import tomllib
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, TOP)
-from qemu import image  # noqa: E402
+from qemu.folder import plain_json  # noqa: E402
 
 INIT = os.environ.get("GANTRY_INIT", os.path.join(TOP, "build", "init"))
 TEMPLATE = "/etc/gantry/templates/tls-hosts.mustache"
@@ -367,7 +367,7 @@ def once(pairs):
 def load_boot(path):
     try:
         with open(path, encoding="utf-8") as file:
-            boot = json.loads(image.plain_json(file.read()), object_pairs_hook=once)
+            boot = json.loads(plain_json(file.read()), object_pairs_hook=once)
     except OSError as error:
         raise ImportFailed(f"{path}: {error.strerror}") from None
     except ValueError as error:

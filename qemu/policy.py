@@ -22,6 +22,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from qemu import disk, image, uki
+from qemu.folder import plain_json
 from qemu.pki import x509
 
 PCRS = (4, 9, 11)
@@ -173,19 +174,19 @@ def check_key(key, spki, config, files):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("folder", nargs="?",
-                        help="where gantry.efi is; without it, build/image, built first where needed")
+                        help="where gantry.efi is; without it, the image of make's IMAGE, or the test image, built first where needed")
     parser.add_argument("--key", required=True, help="RSA-2048 private key, PEM")
     parser.add_argument("--version", help=f"1 to {VERSION_MAX}; default: that of the image's stage disk, or 1")
     options = parser.parse_args()
     try:
         spki = public_key(options.key)          # before anything is built, and once: it may ask for a passphrase
-        folder = options.folder or image.ensure()
+        folder = options.folder or image.ensure(image.chosen_folder())
         files = uki.initramfs_of(image.read_file(os.path.join(folder, "gantry.efi")))
-        config = json.loads(image.plain_json(files["etc/gantry/boot.json"].decode()))
+        config = json.loads(plain_json(files["etc/gantry/boot.json"].decode()))
         check_key(options.key, spki, config, files)
         version = version_for(options.version, config)
         sign_image(folder, options.key, version)
-    except (PolicyError, uki.BadImage, image.BuildError, OSError, ValueError) as error:
+    except (PolicyError, *image.REFUSALS) as error:
         sys.exit(f"policy: {error}")
     print(f"  {os.path.relpath(folder)} is signed for version {version}", file=sys.stderr)
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`make run`: boots the image in a machine on the emulated platform, and shows the boot as it happens.
 
+  IMAGE=DIR         the image of that folder (docs/images.md) instead of the test image
   EXIT=1            power off after the boot; the exit status is the result of the boot (see below)
   AGAIN=1           the machine of the last run: same image, disk and TPM; the key is unsealed, the snapshot kept
   TIER=1|2          1: start the kernel directly; 2 (default): start it through firmware, measured
@@ -130,8 +131,8 @@ def relay(listener):
         threading.Thread(target=serve, args=(outside,), daemon=True).start()
 
 
-def prepare(chosen):
-    """The run's folder: that of the last run, or a new one with a new disk and the current image.
+def prepare(chosen, out):
+    """The run's folder: that of the last run, or a new one with a new disk and the image that lies in OUT.
 
     AGAIN=1 keeps the image of the last run: another image has other measurements and could not unseal the disk's key.
     """
@@ -145,18 +146,19 @@ def prepare(chosen):
         os.makedirs(folder)
         make = machine.foreign_disk if chosen["disk"] == "foreign" else machine.blank_disk
         make(disk_path, DISK_BYTES)
-        for name in ("gantry.raw", "vmlinuz", "initramfs.cpio"):
-            os.link(os.path.join(image.BUILD, "image", name), os.path.join(folder, name))
+        for name in ("gantry.raw", "vmlinuz", "initramfs.cpio", "cmdline"):
+            os.link(os.path.join(out, name), os.path.join(folder, name))
     if chosen["disk"] == "damaged":
         machine.damage_luks(disk_path)
     return folder, disk_path
 
 
-def new_machine(chosen, on_line):
-    folder, disk_path = prepare(chosen)
+def new_machine(chosen, out, on_line):
+    folder, disk_path = prepare(chosen, out)
     after = chosen["disk_after"]
     boot = {"boot_disk": os.path.join(folder, "gantry.raw")} if chosen["tier"] == 2 else {
-        "kernel": os.path.join(folder, "vmlinuz"), "initrd": os.path.join(folder, "initramfs.cpio"), "cmdline": image.cmdline({})}
+        "kernel": os.path.join(folder, "vmlinuz"), "initrd": os.path.join(folder, "initramfs.cpio"), 
+        "cmdline": image.read_file(os.path.join(folder, "cmdline")).decode()}
     return machine.Machine(folder, tpm=machine.tpm_template(image.BUILD), disk=None if after is None else disk_path,
                            attach_after=after or None, on_line=on_line, **boot)
 
@@ -164,7 +166,8 @@ def new_machine(chosen, on_line):
 class Run:
     def __init__(self, chosen):
         self.chosen = chosen
-        config = image.read_config(os.path.join(REPOSITORY, "qemu", "boot", "boot.json"))
+        self.out = image.ensure(image.chosen_folder())
+        config = image.read_config(os.path.join(image.chosen_folder(), "boot.json"))
         names = [node["name"] for node in config["stages"] if node.get("when") != "held"]
         names += [node["name"] for node in config["services"] if node.get("enabled", True)]
         self.view = view.View(names)
@@ -250,14 +253,13 @@ class Run:
         return status or TIMEOUT
 
     def go(self):
-        image.ensure()
         listener = outer_port(self.chosen["port"])
         address = f"https://127.0.0.1:{listener.getsockname()[1]}"
         machine.enter_private_network()
         configure_network()
         threading.Thread(target=relay, args=(listener,), daemon=True).start()
         with Platform(faults=self.chosen["faults"], snapshot_bytes=self.chosen["snapshot"]):
-            self.machine = new_machine(self.chosen, self.on_line)
+            self.machine = new_machine(self.chosen, self.out, self.on_line)
             with self.machine:
                 try:
                     return self.boot(address)
@@ -275,7 +277,7 @@ def main():
         signal.signal(number, stop)
     try:
         return Run(options()).go()
-    except (machine.MachineError, image.BuildError, ValueError, OSError) as error:
+    except (machine.MachineError, *image.REFUSALS) as error:
         print(f"run: {error}", file=sys.stderr)
         return ERROR
     except Stop:

@@ -7,8 +7,9 @@ Platform Firmware Profile 1.06 (PCR 4), the kernel's EFI stub (PCR 9) and system
 """
 
 import hashlib
-import stat
 import struct
+
+from qemu import archive
 
 BOOT_ACTION = b"Calling EFI Application from Boot Option"
 SEPARATOR = bytes(4)
@@ -89,17 +90,7 @@ class Image:
 
 def initramfs_of(uki):
     """{path without leading slash: content} of the files in a UKI's initramfs; of equal paths the last, as in Linux."""
-    data, files, at = Image(uki).section(".initrd") or b"", {}, 0
-    while True:
-        while data[at:at + 4] == bytes(4):              # between archives
-            at += 4
-        if data[at:at + 6] != b"070701":
-            break
-        mode, size, name_size = (int(data[at + field:at + field + 8], 16) for field in (14, 54, 94))
-        content = at + (110 + name_size + 3) // 4 * 4
-        if stat.S_ISREG(mode):
-            files[data[at + 110:at + 110 + name_size - 1].decode()] = data[content:content + size]
-        at = content + (size + 3) // 4 * 4
+    files = archive.files(Image(uki).section(".initrd") or b"")
     if "etc/gantry/boot.json" not in files:
         raise BadImage("there is no /etc/gantry/boot.json in the image")
     return files

@@ -13,12 +13,12 @@ def initramfs(folder, change=None, files=None):
 
     CHANGE gets the configuration and changes it in place; FILES is as for image.overlay(). The result lies in FOLDER.
     """
-    standard = os.path.join(image.BUILD, "image", "initramfs.cpio")
+    standard = os.path.join(image.TEST_OUT, "initramfs.cpio")
     if change is None and not files:
         return standard
     files = dict(files or {})
     if change:
-        config = image.read_config(os.path.join(image.REPOSITORY, "qemu", "boot", "boot.json"))
+        config = image.read_config(os.path.join(image.TEST_FOLDER, "boot.json"))
         before = list(config["modules"])
         change(config)
         text = json.dumps(config, indent="\t")
@@ -51,7 +51,7 @@ def make(folder, change=None, files=None, sign=None, version=1):
             change(config)
         seen.update(config)
 
-    image.write_uki(image.Inputs(image.BUILD), initramfs(folder, changed if change else None, files), efi, seen)
+    image.write_uki(image.Inputs(image.BUILD), initramfs(folder, changed if change else None, files), efi, image.cmdline(seen))
     if sign:
         policy.sign_image(folder, sign, version)
     else:

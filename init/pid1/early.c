@@ -88,7 +88,17 @@ static bool is_mount_point(const char *path)
 		(st.stx_attributes_mask & st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
-/* 0 or negative errno. A file system that the kernel does not have is reported as information, not as an error. */
+static bool kernel_has(const char *type)
+{
+	_cleanup_(cleanup_close) int fd = (int)syscall(SYS_fsopen, type, 0);
+
+	return fd >= 0 || errno != ENODEV;
+}
+
+/*
+ * 0 or negative errno. A file system that the kernel does not have is reported as information, not as an error; also one
+ * whose mount point comes with it, such as configfs.
+ */
 static int mount_one(const struct mount *m)
 {
 	int r = 0;
@@ -99,7 +109,7 @@ static int mount_one(const struct mount *m)
 		return 0;
 	else if (mount(m->type, m->target, m->type, m->flags, m->options) < 0 && errno != EBUSY)
 		r = -errno;
-	if (r == -ENODEV)
+	if (r == -ENODEV || (r == -ENOENT && !kernel_has(m->type)))
 		event_say(EVENT_INFO, "gantry", "%s not mounted: this kernel has no %s", m->target, m->type);
 	else if (r < 0)
 		event_say(EVENT_ERROR, "gantry", "cannot mount %s at %s: %s", m->type, m->target, error_words(-r));

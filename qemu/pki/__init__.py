@@ -4,7 +4,9 @@
 
 from pathlib import Path
 
+FOLDER = str(Path(__file__).parent)
+
 
 def path(name):
     """The path of one of the committed files, e.g. 'hub-ca.pem'."""
-    return str(Path(__file__).parent / name)
+    return f"{FOLDER}/{name}"

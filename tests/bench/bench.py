@@ -63,7 +63,7 @@ def say(text):
 
 def boot_config():
     """The image's own, its reth as slow to start as the one of the shell init's measurement, and with the report."""
-    config = image.read_config(os.path.join(REPOSITORY, "qemu", "boot", "boot.json"))
+    config = image.read_config(os.path.join(image.TEST_FOLDER, "boot.json"))
     reth = next(service for service in config["services"] if service["name"] == "reth")
     reth["command"] += ["--start-ms", str(RETH_START_MS)]
     # rbuilder runs only where the hub's document says so, and a stage that needed it would have to say the same
@@ -86,7 +86,7 @@ def bench_initrd():
         file.write(text)
     image.check_config(os.path.join(image.BUILD, "init"), path)
     initrd = os.path.join(FOLDER, "initramfs.cpio")
-    with open(os.path.join(image.BUILD, "image", "initramfs.cpio"), "rb") as base, open(initrd, "wb") as out:
+    with open(os.path.join(image.TEST_OUT, "initramfs.cpio"), "rb") as base, open(initrd, "wb") as out:
         shutil.copyfileobj(base, out)
         out.write(image.overlay({"/etc/gantry/boot.json": text.encode()}))
     return initrd
@@ -104,7 +104,7 @@ class Boot:
 
     def __init__(self, folder, tier=1, attach_s=None, initrd=None, extra=()):
         self.attach_s, self.mounted_after = attach_s, None
-        built = os.path.join(image.BUILD, "image")
+        built = image.TEST_OUT
         where = {"boot_disk": os.path.join(built, "gantry.raw")} if tier == 2 else {
             "kernel": os.path.join(built, "vmlinuz"), "initrd": initrd or os.path.join(built, "initramfs.cpio"),
             "cmdline": image.cmdline({}) + (" rdinit=/bin/benchprobe" if initrd else "")}
@@ -263,7 +263,7 @@ def scenario_figures(boots):
 
 def size_figures():
     inputs, section = image.Inputs(image.BUILD), "Sizes"
-    stripped, built = "the file as it is in the image", "the file in build/image"
+    stripped, built = "the file as it is in the image", "the file in build/test"
     found = []
 
     def add(name, path, how, target=None):
@@ -277,7 +277,7 @@ def size_figures():
     found.append(figures.Figure(section, "programs of the boot", "MB", "gantry, " + ", ".join(BOOT_PROGRAMS), [total],
                                 SHELL_PROGRAMS_MB, PROGRAMS_TARGET_MB))
     for name, file in (("initramfs", "initramfs.cpio"), ("UKI", "gantry.efi")):
-        add(name, os.path.join(image.BUILD, "image", file), built)
+        add(name, os.path.join(image.TEST_OUT, file), built)
     return found
 
 

@@ -140,7 +140,7 @@ class Run(dict):
 
 def steps_of(samples, with_options):
     """The configuration, with all that fio does in one guest, and its files."""
-    config = image.read_config(os.path.join(image.REPOSITORY, "qemu", "boot", "boot.json"))
+    config = image.read_config(os.path.join(image.TEST_FOLDER, "boot.json"))
     config["services"], config["stages"] = [], [one for one in config["stages"] if one["name"] == "disk"]
     config["stages"][0]["options"]["keys"] = ["tpm2"]
     for key in ("log", "logs", "api", "refresh"):
@@ -168,7 +168,7 @@ def boot(folder, config, files, cpus):
         machine.blank_disk(disks[lun], RESULTS_BYTES if lun == RESULTS else DISK_BYTES)
     initrd = variant.initramfs(folder, lambda standard: (standard.clear(), standard.update(config)), files)
     with machine.Machine(folder, tpm=machine.tpm_template(image.BUILD), cpus=cpus, memory_mib=2048, nic=False,
-                         kernel=os.path.join(image.BUILD, "image", "vmlinuz"), initrd=initrd, cmdline=image.cmdline({}),
+                         kernel=os.path.join(image.TEST_OUT, "vmlinuz"), initrd=initrd, cmdline=image.cmdline({}),
                          disk=disks.pop(OURS), more_disks=disks) as guest:
         watch = Watch()
         guest.wait_for("gantry", "booted", timeout=TIMEOUT)

@@ -25,9 +25,9 @@ from qemu.peers.platform import Platform, configure_network
 
 machine.TIMEOUT_SCALE = PATIENCE        # a test waits for what must come; what may take how long is asserted
 BUILD = image.BUILD
-IMAGE = os.path.join(BUILD, "image")
+IMAGE = image.TEST_OUT
 RESULTS = os.path.join(BUILD, "results", "boot")
-BOOT = os.path.join(REPOSITORY, "qemu", "boot")
+BOOT = image.TEST_FOLDER
 DISK_BYTES = 512 << 20
 SNAPSHOT_BYTES = 4 << 20
 BOOT_TIMEOUT = 90                       # seconds until `booted`, in either tier, on a busy machine

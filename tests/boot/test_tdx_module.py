@@ -10,6 +10,7 @@ import unittest
 import support
 
 from qemu import image
+from qemu.archive import Archive
 from qemu.tdx import make_tail, quote as tdx
 
 MODULE = os.path.join(support.BUILD, 'modules', 'gantry_tdx_test.ko')
@@ -20,7 +21,7 @@ def boot():
     """Boots the probe and gives what it said: name -> text."""
     inputs = image.Inputs(support.BUILD)
     modules = image.Modules(inputs.modules)
-    archive = image.Archive()
+    archive = Archive()
     archive.directory('/dev')
     archive.device('/dev/console', 5, 1)
     archive.directory('/modules')

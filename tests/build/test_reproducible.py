@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 NOT_COPIED = {"build", ".git", "__pycache__"}
-OUTPUTS = ("build/init", "build/guest", "build/modules", "build/image")
+OUTPUTS = ("build/init", "build/guest", "build/modules", "build/test")
 NOT_COMPARED = {"lock", "inputs"}           # the image builder's own notes: they name the folder
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""dhcpcd and chronyd as the image starts them: their service of qemu/boot/boot.json by the real launcher, their accounts, the
+"""dhcpcd and chronyd as the image starts them: their service of qemu/images/test/boot.json by the real launcher, their accounts, the
 pinned programs; and what the kernel says of each of their processes, to be compared with the table in docs/rights.md."""
 
 import json
@@ -40,7 +40,7 @@ def lay_out():
             file.write(text)
     os.symlink(image.LINKS['/etc/resolv.conf'], '/etc/resolv.conf')
     os.symlink(INIT, '/run/dhcp-hook')
-    with open(f'{TOP}/qemu/boot/root/etc/dhcpcd.conf', encoding='utf-8') as file:
+    with open(f'{TOP}/qemu/images/test/root/etc/dhcpcd.conf', encoding='utf-8') as file:
         text = file.read()
     with open('/etc/dhcpcd.conf', 'w', encoding='utf-8') as file:
         file.write(text.replace('/sbin/dhcp-hook', '/run/dhcp-hook'))
@@ -48,7 +48,7 @@ def lay_out():
 
 def launch(test, name, arguments=(), **changes):
     """The service's main process; at the test's end it is stopped."""
-    services = image.read_config(f'{TOP}/qemu/boot/boot.json')['services']
+    services = image.read_config(f'{TOP}/qemu/images/test/boot.json')['services']
     service = {**DEFAULTS, **next(service for service in services if service['name'] == name), **changes}
     service['command'] = [program(name), *service['command'][1:], *arguments]
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -11,7 +11,7 @@ import unittest
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))
-IMAGE = os.path.join(REPO, "qemu", "boot", "boot.json")
+IMAGE = os.path.join(REPO, "qemu", "images", "test", "boot.json")
 
 
 def text_of(*path):
@@ -165,7 +165,7 @@ class SchemaTest(unittest.TestCase):
         printed = gantryctl("check", "--keys")
         self.assertEqual(printed.returncode, 0, printed.stderr)
         self.rows = [line.split("\t") for line in printed.stdout.splitlines()]
-        self.image = json.loads(without_comments(text_of("qemu", "boot", "boot.json")))
+        self.image = json.loads(without_comments(text_of("qemu", "images", "test", "boot.json")))
 
     def accepted(self, config):
         """(by the program, by the schema)"""

@@ -12,6 +12,7 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.a
 INIT = os.environ.get("GANTRY_INIT", os.path.join(REPO, "build", "init"))
 sys.path.insert(0, REPO)
 from qemu import image  # noqa: E402
+from qemu.archive import Archive  # noqa: E402
 
 
 @unittest.skipUnless(os.path.exists(INIT), "no build/init")
@@ -20,7 +21,7 @@ class CheckRoot(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder, self.root = folder.name, os.path.join(folder.name, "root")
-        archive = image.Archive()
+        archive = Archive()
         archive.file("/bin/reth", b"program", 0o755)
         archive.file("/etc/gantry/x.mustache", b"text")
         archive.link("/bin/absolute", "/bin/reth")
@@ -141,7 +142,7 @@ class CheckRoot(unittest.TestCase):
     def test_the_user_and_home_of_a_daemon_that_would_run_unconfined_without_them_are_looked_for(self):
         service = self.service("/sbin/dhcpcd", user="dhcpcd", capabilities=["NET_ADMIN", "NET_RAW", "NET_BIND_SERVICE",
                                                                             "SYS_CHROOT"])
-        archive = image.Archive()
+        archive = Archive()
         archive.file("/sbin/dhcpcd", b"program", 0o755)
         archive.lay_out(self.root)
         self.assertIn("the image has no /etc/passwd: No such file or directory", self.check(service))
