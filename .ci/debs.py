@@ -10,7 +10,9 @@ from namespaces import Refused, say
 from pins import SECURITY, SUITE, fetch
 
 NAME = re.compile(r"-?[a-z0-9][a-z0-9+.-]+")
-HEAD = "# The packages of this image and what they depend on, pinned by `make update-packages`: name, version, sha256, size, path, suite.\n"
+STATUS = ("Package", "Version", "Architecture", "Provides", "Multi-Arch", "Maintainer")     # what apt reads of an installed one
+HEAD = ("# The packages of this image and what they depend on, pinned by `make update-packages`: name, version, sha256, size,\n"
+        "# path, suite.\n")
 
 
 def wanted(folder):
@@ -39,7 +41,8 @@ def locked(folder):
                     continue
                 if fields[0] == "wanted":
                     names = fields[1:]
-                elif len(fields) == 6 and re.fullmatch("[0-9a-f]{64}", fields[2]) and fields[3].isdigit() and fields[5] in (SUITE, SECURITY):
+                elif len(fields) == 6 and re.fullmatch("[0-9a-f]{64}", fields[2]) and fields[3].isdigit() and \
+                        fields[5] in (SUITE, SECURITY):
                     entries.append(fields)
                 else:
                     raise Refused(f"{path}:{number}: not understood: {line.strip()}")
@@ -60,7 +63,7 @@ def closure(archive, names):
             stanza = archive.best(archive.binaries, name)[1]
             if not stanza:
                 raise Refused(f"no mirror has the package {name}.")
-            kept = "".join(f"{key}: {field(stanza, key)}\n" for key in ("Package", "Version", "Architecture", "Provides", "Multi-Arch", "Maintainer")
+            kept = "".join(f"{key}: {field(stanza, key)}\n" for key in STATUS
                            if re.search(rf"^{key}:", stanza, re.M))
             status.write(f"{kept}Status: install ok installed\nDescription: left out\n\n")
     try:

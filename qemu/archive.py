@@ -89,7 +89,8 @@ class Archive:
             elif stat.S_ISLNK(mode):
                 os.symlink(content, where)
             elif stat.S_ISREG(mode):
-                with open(os.open(where, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW, mode & 0o777 | 0o400), "wb") as file:
+                flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW
+                with open(os.open(where, flags, mode & 0o777 | 0o400), "wb") as file:
                     file.write(content)
 
     def bytes(self):
@@ -107,8 +108,8 @@ class Archive:
 
 def compress(content):
     """CONTENT as one zstd frame, and zeros to a multiple of four bytes: an archive may follow."""
-    done = subprocess.run(["zstd", "-q", "-c", f"-{ZSTD_LEVEL}", "--single-thread", "--check"], input=content, capture_output=True,
-                          check=False)
+    done = subprocess.run(["zstd", "-q", "-c", f"-{ZSTD_LEVEL}", "--single-thread", "--check"], input=content,
+                          capture_output=True, check=False)
     if done.returncode != 0:
         raise BadArchive(f"zstd: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout + bytes(-len(done.stdout) % 4)

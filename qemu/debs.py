@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The Debian packages of an image, as its packages.lock pins them, unpacked into the archive: no script of theirs runs. What differs
-from one machine to another (logs, caches) and what a machine without a shell has no use for (manuals, translations) is dropped."""
+"""The Debian packages of an image, as its packages.lock pins them, unpacked into the archive: no script of theirs runs. What
+differs from one machine to another (logs, caches) and what a machine without a shell has no use for (manuals, translations) is
+dropped."""
 
 import hashlib
 import io
@@ -11,8 +12,8 @@ import subprocess
 import tarfile
 
 FOLDER = os.path.join(os.environ.get("GANTRY_CACHE", "/cache"), "sources")
-DROPPED = re.compile(r"usr/share/(doc|doc-base|man|info|locale|lintian|bug|menu|applications|pixmaps|icons)(/|$)|var/lib/(apt|dpkg)(/|$)|"
-                     r"etc/machine-id$")
+DROPPED = re.compile(r"usr/share/(doc|doc-base|man|info|locale|lintian|bug|menu|applications|pixmaps|icons)(/|$)|"
+                     r"var/lib/(apt|dpkg)(/|$)|etc/machine-id$")
 FILES_DROPPED = ("var/log/", "var/cache/")      # their folders stay
 MERGED = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An image's folder, read without trusting it: `boot.json`, `image.json`, and the tree `root/`, which is laid over as it lies there.
+"""An image's folder, read without trusting it: `boot.json`, `image.json`, and the tree `root/`, laid over as it lies there.
 
-Nothing is followed, opened or copied but plain files: a link is a link, wherever it leads. A file's mode is the image's, with one
-exception: what has the mode of `boot.json`, or that and execute permission, has what the umask of the checkout left, and gets 0644
-or 0755 in every checkout. Owners are root unless `image.json` names others. What an image cannot hold is refused with its path.
+Nothing is followed, opened or copied but plain files: a link is a link, wherever it leads. A file's mode is the image's, with
+one exception: what has the mode of `boot.json`, or that and execute permission, has what the umask of the checkout left, and
+gets 0644 or 0755 in every checkout. Owners are root unless `image.json` names others. What an image cannot hold is refused
+with its path.
 """
 
 import fnmatch
@@ -15,7 +16,8 @@ import subprocess
 
 LEFTOVERS = ("*~", ".*.sw?", "#*#", ".#*", "*.orig", "*.rej", ".DS_Store", "4913")     # of editors and of patch
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-DEFAULTS = {"name": None, "cmdline": "quiet panic=-1", "console": "ttyS0", "compression": "zstd", "leave_out": [], "esp_mib": 72, "paths": {}}
+DEFAULTS = {"name": None, "cmdline": "quiet panic=-1", "console": "ttyS0", "compression": "zstd", "leave_out": [], "esp_mib": 72,
+            "paths": {}}
 PATH_KEYS = {"mode", "owner", "group", "directory"}
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\r?\n[A-Za-z0-9+/=:, \r\n-]{40}")
 ESP_MIB = range(72, 4096)
@@ -48,8 +50,8 @@ class Folder:
         self.path = os.path.abspath(path)
         if not os.path.isdir(self.path):
             raise BadFolder(f"{path} is not a folder")
-        self.umask_mode = stat.S_IMODE(os.lstat(self.where("boot.json")).st_mode) if os.path.lexists(self.where("boot.json")) else 0
         self.text = self.read("boot.json")
+        self.umask_mode = stat.S_IMODE(os.stat(self.where("boot.json")).st_mode)
         self.config = self.json("boot.json", self.text)
         self.settings = {**DEFAULTS, "name": os.path.basename(os.path.realpath(self.path)), **self.image_json()}
         self.check_settings()
@@ -87,7 +89,7 @@ class Folder:
             raise BadFolder(f'image.json: there is no key "{unknown[0]}": the keys are {", ".join(DEFAULTS)}')
         for key, value in given.items():
             kind = str if key == "name" else type(DEFAULTS[key])
-            if type(value) is not kind:     # pylint: disable=unidiomatic-typecheck
+            if type(value) is not kind:
                 raise BadFolder(f'image.json: "{key}" is not {WORDS[kind]}')
         return given
 
@@ -98,13 +100,14 @@ class Folder:
             raise BadFolder(f'image.json: "{key}": {why}')
 
         if not NAME.fullmatch(settings["name"]):
-            refuse("name", f"{settings['name']!r} is not 1 to 63 of a to z, 0 to 9, '.', '_' and '-', the first a letter or digit")
+            refuse("name", f"{settings['name']!r} is not 1 to 63 of a to z, 0 to 9, '.', '_' and '-', the first a letter or "
+                   "digit")
         if not re.fullmatch(r"[ -~]*", settings["cmdline"]):
             refuse("cmdline", "it holds other characters than printable ASCII")
         for word in settings["cmdline"].split():
             if word.startswith(TAKEN):
-                refuse("cmdline", f"{word} cannot be given here: the console has its own key, and what closes the kernel is `hardening` "
-                       "of boot.json")
+                refuse("cmdline", f"{word} cannot be given here: the console has its own key, and what closes the kernel is "
+                       "`hardening` of boot.json")
         if not re.fullmatch(r"([A-Za-z]+[0-9]*(,[0-9a-z]+)?)?", settings["console"]):
             refuse("console", f"{settings['console']!r} is not a device such as ttyS0, nor empty")
         if settings["compression"] not in ("zstd", "none"):
@@ -129,7 +132,7 @@ class Folder:
             refuse('"mode" is not three or four octal digits, as text ("0640")')
         for key in ("owner", "group"):
             value = how.get(key, 0)
-            if not isinstance(value, (int, str)) or isinstance(value, bool) or isinstance(value, int) and not 0 <= value < 2 ** 32 - 1:
+            if not isinstance(value, str) and (type(value) is not int or not 0 <= value < 2 ** 32 - 1):
                 refuse(f'"{key}" is neither a name nor a number')
         if not isinstance(how.get("directory", True), bool):
             refuse('"directory" is neither true nor false')
@@ -198,8 +201,8 @@ class Folder:
                                 "(`capabilities` of boot.json)")
         mode = self.mode(stat.S_IMODE(status.st_mode))
         if mode & 0o044 and b"\0" not in content and PRIVATE_KEY.search(content) and path not in self.settings["paths"]:
-            raise BadFolder(f"root{path}: it holds a private key, and every process of the machine could read it: give its mode and "
-                            "owner in `paths` of image.json")
+            raise BadFolder(f"root{path}: it holds a private key, and every process of the machine could read it: give its mode "
+                            "and owner in `paths` of image.json")
         archive.file(into, content, mode)
 
     def set_paths(self, archive, users, groups):
@@ -225,7 +228,8 @@ WORDS = {str: "text", list: "a list", dict: "an object", int: "a whole number"}
 
 
 def kind_of(mode):
-    for test, word in ((stat.S_ISFIFO, "FIFO"), (stat.S_ISSOCK, "socket"), (stat.S_ISCHR, "character device"), (stat.S_ISBLK, "block device")):
+    for test, word in ((stat.S_ISFIFO, "FIFO"), (stat.S_ISSOCK, "socket"), (stat.S_ISCHR, "character device"),
+                       (stat.S_ISBLK, "block device")):
         if test(mode):
             return word
     return "file of an unknown kind"

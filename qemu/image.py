@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Builds an image from its folder: initramfs, Unified Kernel Image, GPT disk and Azure VHD. Same inputs, same bytes.
 
-The initramfs is the folder's root/ (folder.py), what the table in this file adds of Gantry's own, the kernel modules that boot.json
-names, and the accounts. It is checked by the very binary that will boot it: what is wrong is refused here, never on a machine without
-a console. The test image alone gets the programs of qemu/guest and the test hub's CA; in another image they are refused.
-variant.py makes other images of the test image by appending a second, small cpio (overlay()).
+The initramfs is the folder's packages (debs.py) and root/ (folder.py), what the table in this file adds of Gantry's own, the
+kernel modules that boot.json names, and the accounts. It is checked by the very binary that will boot it: what is wrong is
+refused here, never on a machine without a console. The test image alone gets the programs of qemu/guest and the test hub's
+CA; in another image they are refused. variant.py makes other images of the test image by appending a second, small cpio (overlay()).
 """
 
 import argparse
@@ -238,17 +238,18 @@ def add_accounts(built, config):
     passwd, group = accounts(config, *before)
     built.file("/etc/passwd", passwd.encode())
     built.file("/etc/group", group.encode())
-    return tuple({fields[0]: int(fields[2]) for line in text.splitlines() if (fields := line.split(":"))} for text in (passwd, group))
+    return tuple({line.split(":")[0]: int(line.split(":")[2]) for line in text.splitlines()} for text in (passwd, group))
 
 
 def known_keys():
-    """{the bytes of a key: its file}, of the keys in the repository: private halves, and public ones as certificates have them."""
+    """{the bytes of a key: its file}, of the keys in the repository: private halves, and public ones as in certificates."""
     found = {}
     for name in sorted(os.listdir(pki.FOLDER)):
         if name.endswith((".pem", ".key")):
             der = b"".join(pem_blocks(read_file(pki.path(name))))
-            for kind, size in ((rb"\x03\x42\x00\x04", 64), (rb"\x04\x20", 32)):      # BIT STRING of a point, OCTET STRING of a scalar
-                found.update({der[at.end():at.end() + size]: name for at in re.finditer(kind, der) if at.end() + size <= len(der)})
+            for kind, size in ((rb"\x03\x42\x00\x04", 64), (rb"\x04\x20", 32)):     # BIT STRING: a point, OCTET STRING: a scalar
+                ends = [at.end() for at in re.finditer(kind, der) if at.end() + size <= len(der)]
+                found.update({der[at:at + size]: name for at in ends})
     return found
 
 
@@ -262,7 +263,8 @@ def pem_blocks(content):
 
 def refuse_test_material(inputs, built):
     """No image but the test image may hold its programs, nor a key whose private half everybody has."""
-    programs = {hashlib.sha256(read_file(os.path.join(inputs.build, "guest", name))).digest(): name for name in inputs.guest_programs()}
+    programs = {hashlib.sha256(read_file(os.path.join(inputs.build, "guest", name))).digest(): name
+                for name in inputs.guest_programs()}
     keys = known_keys()
     for path, (mode, _, _, _, content) in sorted(built.entries.items()):
         if not stat.S_ISREG(mode):
@@ -330,7 +332,8 @@ def write_new(path, content):
 def fingerprint(inputs, source):
     """A hash of everything the image is made of: what has it already need not be built."""
     digest = hashlib.sha256()
-    paths = [os.path.join(REPOSITORY, "qemu", name) for name in ("accounts.py", "archive.py", "debs.py", "folder.py", "image.py", "disk.py", "uki.py")]
+    paths = [os.path.join(REPOSITORY, "qemu", f"{name}.py")
+             for name in ("accounts", "archive", "debs", "disk", "folder", "image", "uki")]
     paths += [os.path.join(inputs.build, "init"), pki.path("hub-ca.pem")]
     paths += [os.path.join(inputs.build, "guest", name) for name in inputs.guest_programs()]
     paths += [os.path.join(where, name) for where, folders, names in os.walk(source.path) for name in [*folders, *names]]

@@ -13,7 +13,7 @@ from qemu import image, uki
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("uki", nargs="?", help="a UKI; without it, that of make's IMAGE, or the test image's, built first where needed")
+    parser.add_argument("uki", nargs="?", help="a UKI; default: that of make's IMAGE or the test image, built first where needed")
     parser.add_argument("--log", action="store_true", help="with the single measurements (EventLog)")
     options = parser.parse_args()
     path = options.uki or os.path.join(image.ensure_or_exit(), "gantry.efi")

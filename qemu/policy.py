@@ -174,7 +174,7 @@ def check_key(key, spki, config, files):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("folder", nargs="?",
-                        help="where gantry.efi is; without it, the image of make's IMAGE, or the test image, built first where needed")
+                        help="where gantry.efi is; default: that of make's IMAGE or the test image, built first where needed")
     parser.add_argument("--key", required=True, help="RSA-2048 private key, PEM")
     parser.add_argument("--version", help=f"1 to {VERSION_MAX}; default: that of the image's stage disk, or 1")
     options = parser.parse_args()

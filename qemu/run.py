@@ -157,7 +157,7 @@ def new_machine(chosen, out, on_line):
     folder, disk_path = prepare(chosen, out)
     after = chosen["disk_after"]
     boot = {"boot_disk": os.path.join(folder, "gantry.raw")} if chosen["tier"] == 2 else {
-        "kernel": os.path.join(folder, "vmlinuz"), "initrd": os.path.join(folder, "initramfs.cpio"), 
+        "kernel": os.path.join(folder, "vmlinuz"), "initrd": os.path.join(folder, "initramfs.cpio"),
         "cmdline": image.read_file(os.path.join(folder, "cmdline")).decode()}
     return machine.Machine(folder, tpm=machine.tpm_template(image.BUILD), disk=None if after is None else disk_path,
                            attach_after=after or None, on_line=on_line, **boot)

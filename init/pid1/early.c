@@ -96,8 +96,8 @@ static bool kernel_has(const char *type)
 }
 
 /*
- * 0 or negative errno. A file system that the kernel does not have is reported as information, not as an error; also one
- * whose mount point comes with it, such as configfs.
+ * 0 or negative errno. A file system that the kernel does not have is reported as information, not as an error; also
+ * one whose mount point comes with it, such as configfs.
  */
 static int mount_one(const struct mount *m)
 {

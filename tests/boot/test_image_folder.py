@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An image that is not the test image: a folder with programs of Debian's in a merged /usr, built, booted through firmware with its
-initramfs compressed, and measured as predicted."""
+"""An image that is not the test image: a folder with programs of Debian's in a merged /usr, built, booted through firmware with
+its initramfs compressed, and measured as predicted."""
 
 import json
 import os
@@ -25,7 +25,8 @@ class OfOnesOwn(BootTest):
 
     def test_a_folder_with_programs_of_debian_boots_compressed_and_has_the_registers_that_were_predicted(self):
         self.source = os.path.join(self.folder, "own")
-        for path, (content, mode) in debian.programs(TOOL, "/usr/bin/env", "/usr/bin/stat", plugins=debian.TPM2_PLUGINS[:4]).items():
+        programs = debian.programs(TOOL, "/usr/bin/env", "/usr/bin/stat", plugins=debian.TPM2_PLUGINS[:4])
+        for path, (content, mode) in programs.items():
             inside = path if path.startswith("/usr") else "/usr" + path
             self.write("root" + inside, content, mode)
         for name in ("bin", "sbin", "lib", "lib64"):

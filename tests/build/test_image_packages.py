@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An image's Debian packages: pinned from signed lists of a mirror of the test's own, fetched by content, and unpacked without their
-scripts."""
+"""An image's Debian packages: pinned from signed lists of a mirror of the test's own, fetched by content, and unpacked without
+their scripts."""
 
 import io
 import os
@@ -69,7 +69,8 @@ class Packages(test_pins.Pins):
         self.pin()
         self.write("packages", "compiler\nlibrary\n")
         done = self.run_it("make", "image", GANTRY_IMAGE=self.image)
-        self.assertIn(f"is not of the packages that {self.image}/packages names: run `make update-packages IMAGE={self.image}`", done.stderr)
+        self.assertIn(f"is not of the packages that {self.image}/packages names: run `make update-packages IMAGE={self.image}`",
+                      done.stderr)
         self.write("packages", "compiler\n")
         self.write("packages.lock", "wanted compiler\ncompiler 1.0 abc 4 pool/x.deb trixie\n")
         done = self.run_it("make", "image", GANTRY_IMAGE=self.image)
@@ -142,26 +143,30 @@ class Unpacking(unittest.TestCase):
     def test_files_links_modes_and_owners_are_those_of_the_package_and_what_differs_between_machines_is_dropped(self):
         self.deb("web", [("usr", stat.S_IFDIR | 0o755, ""), ("usr/bin/web", 0o4755, "program"), ("bin/old", 0o755, "old"),
                          ("usr/bin/same", 0o755, "./usr/bin/web"), ("usr/bin/link", stat.S_IFLNK | 0o777, "web"),
-                         ("etc/web.conf", 0o640, "conf"), ("var/log/web", stat.S_IFDIR | 0o750, ""), ("var/log/web/first", 0o644, "x"),
+                         ("etc/web.conf", 0o640, "conf"), ("var/log/web", stat.S_IFDIR | 0o750, ""),
+                         ("var/log/web/first", 0o644, "x"),
                          ("var/lib/of-its-user", stat.S_IFDIR | 0o700, ""), ("usr/share/doc/web/copyright", 0o644, "x"),
-                         ("usr/share/man/man1/web.1.gz", 0o644, "x"), ("var/cache/web/aux", 0o644, "x"), ("etc/machine-id", 0o444, "x")],
+                         ("usr/share/man/man1/web.1.gz", 0o644, "x"), ("var/cache/web/aux", 0o644, "x"),
+                         ("etc/machine-id", 0o444, "x")],
                  "#!/bin/sh\nset -e\n# adduser nobody-here\nadduser --quiet --system --group \\\n  --home /nonexistent web-user\n"
                  "useradd -r other-user || true\nupdate-rc.d web defaults\n")
         archive, accounts = self.laid()
         found = {path: (f"{entry[0]:o}", entry[1], entry[4].decode()) for path, entry in archive.entries.items()
                  if not stat.S_ISDIR(entry[0]) or path.startswith("var")}
         self.assertEqual(found, {
-            "bin": ("120777", 0, "usr/bin"), "sbin": ("120777", 0, "usr/sbin"), "lib": ("120777", 0, "usr/lib"), "lib64": ("120777", 0, "usr/lib64"),
-            "usr/bin/web": ("104755", 0, "program"), "usr/bin/old": ("100755", 0, "old"), "usr/bin/same": ("104755", 0, "program"),
-            "usr/bin/link": ("120777", 0, "web"), "etc/web.conf": ("100640", 0, "conf"), "var": ("40755", 0, ""), "var/log": ("40755", 0, ""),
-            "var/log/web": ("40750", 0, ""), "var/lib": ("40755", 0, ""), "var/lib/of-its-user": ("40700", 33, "")})
+            **{name: ("120777", 0, f"usr/{name}") for name in ("bin", "sbin", "lib", "lib64")},
+            "usr/bin/web": ("104755", 0, "program"), "usr/bin/old": ("100755", 0, "old"),
+            "usr/bin/same": ("104755", 0, "program"),
+            "usr/bin/link": ("120777", 0, "web"), "etc/web.conf": ("100640", 0, "conf"),
+            "var": ("40755", 0, ""), "var/log": ("40755", 0, ""), "var/log/web": ("40750", 0, ""),
+            "var/lib": ("40755", 0, ""), "var/lib/of-its-user": ("40700", 33, "")})
         self.assertEqual(accounts, {"web-user": "web", "other-user": "web"})
 
     def test_a_package_that_is_not_what_was_pinned_is_refused(self):
         path = self.deb("web", [("usr/bin/web", 0o755, "program")])
         with open(path, "ab") as deb:
             deb.write(b"\n")
-        with self.assertRaisesRegex(debs.BadPackage, "web_1.0_amd64.deb is not what packages.lock pins for web 1.0: its sha256 differs"):
+        with self.assertRaisesRegex(debs.BadPackage, "web_1.0_amd64.deb is not what packages.lock pins for web 1.0: its sha256"):
             self.laid()
         os.unlink(path)
         with self.assertRaisesRegex(debs.BadPackage, "web_1.0_amd64.deb, which packages.lock pins for web 1.0: No such file"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""dhcpcd and chronyd as the image starts them: their service of qemu/images/test/boot.json by the real launcher, their accounts, the
+"""dhcpcd and chronyd as the image starts them: their service of the test image by the real launcher, their accounts, the
 pinned programs; and what the kernel says of each of their processes, to be compared with the table in docs/rights.md."""
 
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An image's folder: what lies in root/ is in the image as it lies there, and what an image cannot hold is refused with its path."""
+"""An image's folder: what lies in root/ is in the image as it lies there; what an image cannot hold is refused with its path."""
 
 import contextlib
 import io
@@ -86,7 +86,8 @@ class Folder(unittest.TestCase):
         self.write("root/srv/program", "x", 0o755)
         self.write("root/srv/open", "x", 0o666)
         before = self.entries()
-        for name, mode in (("boot.json", 0o600), ("root", 0o700), ("root/srv", 0o700), ("root/srv/plain", 0o600), ("root/srv/program", 0o700)):
+        for name, mode in (("boot.json", 0o600), ("root", 0o700), ("root/srv", 0o700), ("root/srv/plain", 0o600),
+                           ("root/srv/program", 0o700)):
             os.chmod(self.path(name), mode)
         self.assertEqual(self.entries(), before)
         for name, mode in (("boot.json", 0o664), ("root/srv", 0o775), ("root/srv/plain", 0o664), ("root/srv/program", 0o775)):
@@ -199,11 +200,14 @@ class Folder(unittest.TestCase):
 
     def test_keys_of_image_json_are_refused_with_their_place(self):
         for keys, sentence in (
-                ({"nmae": "x"}, 'there is no key "nmae": the keys are name, '), ({"name": "../x"}, '"name": \'../x\' is not 1 to 63 of'),
+                ({"nmae": "x"}, 'there is no key "nmae": the keys are name, '),
+                ({"name": "../x"}, '"name": \'../x\' is not 1 to 63 of'),
                 ({"name": 1}, '"name" is not text'), ({"paths": []}, '"paths" is not an object'),
                 ({"cmdline": "init=/bin/sh"}, '"cmdline": init=/bin/sh cannot be given here'),
-                ({"cmdline": "a\nb"}, '"cmdline": it holds other characters'), ({"cmdline": "lockdown=none"}, "lockdown=none cannot be given"),
-                ({"console": "a b"}, '"console": \'a b\' is not a device'), ({"compression": "xz"}, '"compression": it is "zstd" or "none"'),
+                ({"cmdline": "a\nb"}, '"cmdline": it holds other characters'),
+                ({"cmdline": "lockdown=none"}, "lockdown=none cannot be given"),
+                ({"console": "a b"}, '"console": \'a b\' is not a device'),
+                ({"compression": "xz"}, '"compression": it is "zstd" or "none"'),
                 ({"esp_mib": 5000}, '"esp_mib": it is from 72 to 4095'), ({"esp_mib": True}, '"esp_mib" is not a whole number'),
                 ({"paths": {"etc": {"mode": "0644"}}}, '"paths": etc: it is not a path'),
                 ({"paths": {"/etc/../x": {"mode": "0644"}}}, '/etc/../x: it is not a path'),
@@ -243,7 +247,8 @@ class Folder(unittest.TestCase):
 
 class Compression(unittest.TestCase):
     def test_frames_and_archives_that_follow_one_another_are_read(self):
-        first, second = image.overlay({"/a": b"1" * 100000, "/b": b"2"}), image.overlay({"/b": b"3", "/c": archive.ZSTD_MAGIC * 9})
+        first = image.overlay({"/a": b"1" * 100000, "/b": b"2"})
+        second = image.overlay({"/b": b"3", "/c": archive.ZSTD_MAGIC * 9})
         expected = {"a": b"1" * 100000, "b": b"3", "c": archive.ZSTD_MAGIC * 9}
         for data in (first + second, archive.compress(first) + second, first + archive.compress(second),
                      archive.compress(first) + archive.compress(second), archive.compress(first + second)):
