@@ -284,7 +284,7 @@ SANITIZE_FUZZ := -fsanitize=fuzzer,address,undefined
 fuzz: $(if $(T),build/fuzz/$(T))
 	$(if $(T),,$(error give T=NAME, one of: $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))))
 	$(Q)mkdir -p build/fuzz/corpus/$(T)
-	$(Q)cd build/fuzz && exec ./$(T) -max_total_time=$(SECONDS) -max_len=65536 -print_final_stats=1 \
+	$(Q)cd build/fuzz && exec ./$(T) -max_total_time=$(SECONDS) -max_len=65536 -print_final_stats=1 -print_funcs=0 \
 		$(addprefix -dict=,$(wildcard $(CURDIR)/tests/fuzz/dict/$(T).dict)) corpus/$(T) $(wildcard $(CURDIR)/tests/fuzz/corpus/$(T))
 
 build/fuzz/obj/%.o: %.c Makefile

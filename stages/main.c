@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -87,9 +89,55 @@ static bool find_mode(const char *word, enum stage_mode *ret)
 	return false;
 }
 
+/* What the partner says first: whether it has given up its rights. */
+struct hello {
+	int error;
+	char step[120];
+};
+
+static _Noreturn void be_partner(const struct stage *partner, struct stage_context *context)
+{
+	struct hello hello = {0};
+
+	prctl(PR_SET_NAME, partner->type, 0, 0, 0);
+	close(REPORT_FD);
+	close(OPTIONS_FD);
+	hello.error = rights_restrict(partner, context->options, hello.step, sizeof(hello.step));
+	if (send(context->pair, &hello, sizeof(hello), MSG_NOSIGNAL) < 0 || hello.error < 0)
+		_exit(STAGE_NEVER);
+	_exit(partner->run(context));
+}
+
+/* With the step that failed. 0 or negative errno. */
+static int start_partner(const struct stage *stage, struct stage_context *context, char *step, size_t size)
+{
+	struct hello hello = {0};
+	int pair[2];
+	pid_t pid;
+
+	snprintf(step, size, "starting %s", stage->partner->type);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	context->pair = pair[1];
+	pid = fork();
+	if (pid == 0) {
+		close(pair[0]);
+		be_partner(stage->partner, context);
+	}
+	context->pair = pair[0];
+	close(pair[1]);
+	if (pid < 0)
+		return -errno;
+	if (recv(pair[0], &hello, sizeof(hello), 0) != (ssize_t)sizeof(hello))
+		return -EPIPE;
+	if (hello.error < 0)
+		snprintf(step, size, "%s", hello.step);
+	return hello.error;
+}
+
 int stage_main(int argc, char **argv)
 {
-	struct stage_context context = {0};
+	struct stage_context context = {.pair = -1};
 	const struct stage *stage;
 	char step[120];
 	int r;
@@ -119,7 +167,9 @@ int stage_main(int argc, char **argv)
 	r = stage->prepare ? stage->prepare(&context) : STAGE_DONE;
 	if (r != STAGE_DONE)
 		return r;
-	r = rights_restrict(stage, context.options, step, sizeof(step));
+	r = stage->partner ? start_partner(stage, &context, step, sizeof(step)) : 0;
+	if (r == 0)
+		r = rights_restrict(stage, context.options, step, sizeof(step));
 	if (r < 0) {
 		report_result("%s failed: %s", step, r == -ENOENT ? "not there" : r == -ENOSYS ?
 			      "this kernel has none" : strerror(-r));

@@ -38,10 +38,10 @@ static const int all[] = {
 
 /* Owner and mode by descriptor alone: landlock asks who opens a file, but not who changes these of a path. */
 static const int files[] = {
-	SCMP_SYS(fallocate), SCMP_SYS(fchmod), SCMP_SYS(fchown), SCMP_SYS(fdatasync), SCMP_SYS(fsync),
-	SCMP_SYS(ftruncate), SCMP_SYS(getdents64), SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(pwrite64),
-	SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(rmdir), SCMP_SYS(unlink),
-	SCMP_SYS(unlinkat),
+	SCMP_SYS(faccessat2), SCMP_SYS(fallocate), SCMP_SYS(fchmod), SCMP_SYS(fchown), SCMP_SYS(fdatasync),
+	SCMP_SYS(fsync), SCMP_SYS(ftruncate), SCMP_SYS(getdents64), SCMP_SYS(mkdir), SCMP_SYS(mkdirat),
+	SCMP_SYS(pwrite64), SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(rmdir),
+	SCMP_SYS(unlink), SCMP_SYS(unlinkat),
 };
 
 static const int fetch[] = {
@@ -58,14 +58,14 @@ static const int netlink[] = {
 
 static const int by_path[] = {SCMP_SYS(bind), SCMP_SYS(chmod), SCMP_SYS(connect), SCMP_SYS(unlink)};
 
-static const int devices[] = {SCMP_SYS(ioctl), SCMP_SYS(mkdir), SCMP_SYS(rmdir)};
+static const int devices[] = {SCMP_SYS(ioctl)};
 
 static const int workers[] = {
 	SCMP_SYS(capget), SCMP_SYS(capset), SCMP_SYS(close_range), SCMP_SYS(dup2), SCMP_SYS(dup3), SCMP_SYS(fork),
 	SCMP_SYS(kill), SCMP_SYS(landlock_add_rule), SCMP_SYS(landlock_create_ruleset),
 	SCMP_SYS(landlock_restrict_self), SCMP_SYS(mlockall), SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_send_signal),
 	SCMP_SYS(pipe2), SCMP_SYS(prctl), SCMP_SYS(seccomp), SCMP_SYS(set_robust_list),
-	SCMP_SYS(set_tid_address), SCMP_SYS(setgroups), SCMP_SYS(setresgid), SCMP_SYS(setresuid), SCMP_SYS(setsid),
+	SCMP_SYS(set_tid_address), SCMP_SYS(setsid),
 	SCMP_SYS(socketpair), SCMP_SYS(statfs), SCMP_SYS(sync_file_range), SCMP_SYS(syncfs), SCMP_SYS(timerfd_create),
 	SCMP_SYS(timerfd_settime), SCMP_SYS(vfork), SCMP_SYS(wait4), SCMP_SYS(waitid),
 };

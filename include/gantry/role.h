@@ -22,6 +22,7 @@ int power_main(int argc, char **argv);			/* poweroff, reboot, halt; init/ctl/ctl
 #define NOTIFY_SOCKET  "/run/gantry/notify"	/* value of NOTIFY_SOCKET for services (sd_notify(3)) */
 #define GANTRY_BINARY  "/init"
 #define RELAY_UID      908		/* "gantry-relay": the relay of output (init/process/relay.h) */
+#define AWAIT_UID      910		/* "gantry-await": the role await */
 #define GANTRY_VERSION "0.1.0"
 
 #endif

@@ -75,7 +75,7 @@ enum stage_calls {
 	STAGE_CALLS_NETLINK = 1 << 2,	/* rtnetlink, inotify */
 	STAGE_CALLS_UNIX = 1 << 3,	/* sockets with a path */
 	STAGE_CALLS_UDP = 1 << 4,	/* and those of UDP, without a resolver */
-	STAGE_CALLS_DEVICES = 1 << 5,	/* ioctl(2), and what configfs makes of directories */
+	STAGE_CALLS_DEVICES = 1 << 5,	/* ioctl(2) */
 	STAGE_CALLS_WORKERS = 1 << 6,	/* forks workers, which restrict themselves further */
 	STAGE_CALLS_DISKS = 1 << 7,	/* mounts, makes devices, and runs e2fsprogs; none of the others besides */
 	STAGE_CALLS_ANY = 1 << 8,	/* no filter: it runs any program of the image */
@@ -126,6 +126,7 @@ struct stage_context {
 	const char *name;		/* the instance's name in boot.json */
 	enum stage_mode mode;
 	struct json_object *options;	/* checked against the table; never NULL */
+	int pair;			/* a SOCK_SEQPACKET to its partner, or to the stage; -1: the type has none */
 };
 
 struct stage {
@@ -166,6 +167,12 @@ struct stage {
 	bool unbounded;			/* its files are not bounded by landlock: it mounts, or runs any program */
 	/* Before that, with all rights: what `run` has no right to do, from its options alone. As `run`; or NULL. */
 	int (*prepare)(struct stage_context *context);
+	/*
+	 * Another process of the stage, forked after `prepare`, so that neither needs the rights of both. Of its row
+	 * count `type`, the process' name, `takes` and what follows `user`. It has no report socket, and `run` ends
+	 * when the stage's end of `pair` is closed. NULL: none.
+	 */
+	const struct stage *partner;
 	int (*run)(struct stage_context *context);
 };
 

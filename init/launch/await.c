@@ -2,10 +2,13 @@
 /*
  * The role `await`: waits in place of PID 1 until a service is ready by `ready.path` or `ready.tcp`, and exits with
  * status 0 then. A file system that does not answer, or a peer, holds up this process alone; it is killed at its
- * deadline (init/node/probe.c). It may look at every path, as PID 1 could, and do nothing else.
+ * deadline (init/node/probe.c). For a path, it may look at every one, as PID 1 could, and do nothing else; for a port
+ * it has no right at all but to connect.
  */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
 #include <netinet/in.h>
@@ -30,23 +33,38 @@
 #define ASK_MAX_MS 1000
 
 static const int calls[] = {
-	SCMP_SYS(access), SCMP_SYS(close), SCMP_SYS(connect), SCMP_SYS(exit_group), SCMP_SYS(getsockopt),
-	SCMP_SYS(inotify_add_watch), SCMP_SYS(inotify_init1), SCMP_SYS(poll), SCMP_SYS(restart_syscall),
-	SCMP_SYS(rt_sigreturn), SCMP_SYS(socket), SCMP_SYS(write), SCMP_SYS(writev),
+	SCMP_SYS(close), SCMP_SYS(exit_group), SCMP_SYS(poll), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(write), SCMP_SYS(writev),
 };
+static const int of_paths[] = {SCMP_SYS(faccessat2), SCMP_SYS(inotify_add_watch), SCMP_SYS(inotify_init1)};
+static const int of_tcp[] = {SCMP_SYS(connect), SCMP_SYS(getsockopt), SCMP_SYS(socket)};
 
-/* 0 or negative errno. */
-static int confine(void)
+/* For a path with CAP_DAC_READ_SEARCH, for folders of other users: no call here opens a file. 0 or negative errno. */
+static int confine(bool tcp)
 {
+	const uint64_t kept = tcp ? 0 : UINT64_C(1) << CAP_DAC_READ_SEARCH;
+	const struct sysfilter_list use = tcp ? (struct sysfilter_list)SYSFILTER_LIST(SCMP_ACT_ALLOW, of_tcp) :
+						(struct sysfilter_list)SYSFILTER_LIST(SCMP_ACT_ALLOW, of_paths);
 	const struct sysfilter filter = {
 		.otherwise = SCMP_ACT_ERRNO(EPERM),
 		.other_abi = SCMP_ACT_KILL_PROCESS,
-		.lists = {SYSFILTER_LIST(SCMP_ACT_ALLOW, calls)},
+		.lists = {SYSFILTER_LIST(SCMP_ACT_ALLOW, calls), use},
 	};
-	int r = prctl(PR_SET_DUMPABLE, 0) < 0 ? -errno : privilege_no_new();
+	int r = 0;
 
-	if (r == 0)	/* for folders of other users */
-		r = capabilities_keep(1ULL << CAP_DAC_READ_SEARCH, false);
+	if (geteuid() == 0) {
+		r = capabilities_bound(kept);
+		if (r == 0 && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+			r = -errno;
+		if (r == 0)
+			r = privilege_user(AWAIT_UID, AWAIT_UID, NULL, 0);
+		if (r == 0)
+			r = capabilities_keep(kept, false);
+	}
+	if (r == 0)
+		r = privilege_no_new();
+	if (r == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		r = -errno;
 	return r < 0 ? r : sysfilter_load(&filter);
 }
 
@@ -85,7 +103,8 @@ static int await_path(const char *path)
 		struct pollfd poll_fd = {.fd = inotify_init1(IN_CLOEXEC), .events = POLLIN};
 		bool watched = poll_fd.fd >= 0 && watch_folder(poll_fd.fd, path);
 
-		if (access(path, F_OK) == 0)
+		/* with its capability: access(2) looks as another user would, without any */
+		if (faccessat(AT_FDCWD, path, F_OK, AT_EACCESS) == 0)
 			return 0;
 		poll(&poll_fd, 1, watched ? -1 : delay_ms);
 		if (poll_fd.fd >= 0)
@@ -150,11 +169,11 @@ static int await_tcp(const char *text, const char *port)
 /* "await path PATH" or "await tcp ADDRESS PORT" */
 int await_main(int argc, char **argv)
 {
-	int r = confine();
+	bool path = argc == 4 && !strcmp(argv[2], "path"), tcp = argc == 5 && !strcmp(argv[2], "tcp");
+	int r = path || tcp ? confine(tcp) : -EINVAL;
 
 	if (r == 0)
-		r = argc == 4 && !strcmp(argv[2], "path") ? await_path(argv[3]) :
-		    argc == 5 && !strcmp(argv[2], "tcp") ? await_tcp(argv[3], argv[4]) : -EINVAL;
+		r = path ? await_path(argv[3]) : await_tcp(argv[3], argv[4]);
 	if (r < 0)
 		fprintf(stderr, "await: %s\n", strerror(-r));
 	return r < 0 ? STAGE_NEVER : STAGE_DONE;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The launcher: everything between PID 1's fork and a service's first instruction. PID 1 must not read files or walk
- * directories, so this process does, as root, and then executes the program, which closes the report socket; or it
- * reports the reason of the failure. It has no other end. It runs in a fork of PID 1 or of the fork server, without an
- * exec of its own, which would cost more than all the rest; so it uses neither atexit nor stdio of that memory.
+ * directories, so this process does, as root with the capabilities that the service's keys need, and then executes the
+ * program, which closes the report socket; or it reports the reason of the failure. It has no other end. It runs in a
+ * fork of PID 1 or of the fork server, without an exec of its own, which would cost more than all the rest; so it uses
+ * neither atexit nor stdio of that memory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -219,6 +220,54 @@ static uint64_t capabilities(struct json_object *names)
 	return wanted;
 }
 
+#define CAP(name) (UINT64_C(1) << CAP_##name)
+
+/* Of the launcher itself, beyond those of the service, for what its keys ask for after its steps. */
+static uint64_t needed(struct json_object *service)
+{
+	/* paths and files may be in folders of others */
+	uint64_t all = CAP(SETUID) | CAP(SETGID) | CAP(SETPCAP) | CAP(DAC_READ_SEARCH);
+
+	if (json_object_get_boolean(key_member(service, "isolated")) ||
+	    json_object_get_boolean(key_member(service, "private_tmp")) || length(key_member(service, "read_only")) ||
+	    (string(service, "seccomp") && !json_object_get_boolean(key_member(service, "no_new_privs"))))
+		all |= CAP(SYS_ADMIN);
+	if (key_member(service, "limits") || key_member(service, "oom_score_adj"))
+		all |= CAP(SYS_RESOURCE);
+	if (key_member(service, "nice"))
+		all |= CAP(SYS_NICE);
+	return all;
+}
+
+/* Steps change what belongs to others, and may need a writable root. */
+static uint64_t needed_by_steps(struct json_object *steps)
+{
+	return length(steps) ? CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(FSETID) | CAP(SYS_ADMIN) |
+			       CAP(SYS_CHROOT) : 0;
+}
+
+/*
+ * The service's own: a root without a list gets all with its program, from the bounding set; under no_new_privs none
+ * that were not there before.
+ */
+static uint64_t own(struct json_object *service, uint64_t kept)
+{
+	if (kept != AS_USUAL)
+		return kept;
+	return json_object_get_boolean(key_member(service, "no_new_privs")) &&
+	       string(service, "user") && !strcmp(string(service, "user"), "root") ? UINT64_MAX : 0;
+}
+
+static void narrow(uint64_t to)
+{
+	uint64_t permitted, effective;
+	int r = capabilities_get(&permitted, &effective);
+
+	r = r < 0 ? r : capabilities_keep(permitted & to, false);
+	if (r < 0)
+		fail("dropping capabilities: %s", error_words(-r));
+}
+
 /* Restrictions that need root: before the change of user. */
 static void confine(struct json_object *service, uint64_t kept)
 {
@@ -382,6 +431,9 @@ void launch_service(const char *json)
 	    (!length(key_member(service, "command")) && !container_is(service)))
 		fail("descriptor %d does not hold a service with a command", OPTIONS_FD);
 	umask(0);
+	kept = capabilities(key_member(service, "capabilities"));
+	if (!container_is(service))
+		narrow(own(service, kept) | needed(service) | needed_by_steps(key_member(service, "before_start")));
 	if (prestart_run(key_member(service, "before_start"), reason, sizeof(reason)) < 0)
 		fail("%s", reason);
 	if (container_is(service)) {
@@ -390,6 +442,7 @@ void launch_service(const char *json)
 		container_become(service);
 	}
 	require(service);
+	narrow(own(service, kept) | needed(service));
 	find_identity(service, &identity);
 	set_limits(key_member(service, "limits"));
 	set_nice(key_member(service, "nice"));
@@ -397,7 +450,6 @@ void launch_service(const char *json)
 	check_home(command[0], string(service, "user"));
 	environment = make_environment(service);
 	set_oom_score(key_member(service, "oom_score_adj"));
-	kept = capabilities(key_member(service, "capabilities"));
 	confine(service, kept);
 	become(&identity, kept);
 	umask((mode_t)strtoul(string(service, "umask"), NULL, 8));

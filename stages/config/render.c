@@ -3,7 +3,8 @@
  * Stage `render`: templates of the image and the fetched configuration become files, all or none. Every file is
  * rendered and written under a temporary name first; only when the last one was written are they renamed into place. A
  * refusal names template, line and key, and leaves every file as it was. On a machine that runs only files that differ
- * are replaced, and PID 1 gets their list; in check mode PID 1 gets the list and nothing is replaced.
+ * are replaced, and PID 1 gets their list; in check mode PID 1 gets the list and nothing is replaced. This process
+ * parses and may write nothing; its partner writes (writer.h).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,30 +26,19 @@
 #include "init/lib/rootview.h"
 #include "init/lib/walk.h"
 #include "stages/lib/document.h"
-#include "stages/lib/file.h"
 #include "stages/lib/options.h"
 #include "stages/lib/report.h"
 #include "stages/lib/secret.h"
 #include "template.h"
+#include "writer.h"
 
-#define FILES_MAX    256
-#define PATH_SIZE    512
-#define UNSAFE       "_unsafe"	/* of a template's name: x.mustache_unsafe */
-
-struct file {
-	const char *template;
-	const char *path;
-	const char *name;		/* the path's last */
-	int folder;
-	char temporary[PATH_SIZE];	/* a name in the folder; "" until it was created */
-	mode_t mode;
-	uid_t uid;
-	gid_t gid;
-	bool same;			/* the file has this content already */
-};
+#define PATH_SIZE 512
+#define UNSAFE    "_unsafe"	/* of a template's name: x.mustache_unsafe */
 
 struct render {
-	struct file files[FILES_MAX];
+	const char *templates[WRITER_FILES_MAX];
+	struct writer_file files[WRITER_FILES_MAX];
+	bool same[WRITER_FILES_MAX];	/* the file has this content already */
 	size_t n_files;
 	struct json_object *document;
 	struct json_object *decoded;	/* the view for unsafe templates, made when the first one comes */
@@ -162,12 +152,11 @@ static int read_file_options(struct render *r, struct json_object *list, size_t 
 {
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *o = json_object_array_get_idx(list, i);
-		struct file *f = &r->files[r->n_files++];
+		struct writer_file *f = &r->files[r->n_files];
 		const char *user = option_string_of(o, "user", "root"), *group = option_string_of(o, "group", "root");
 		const char *mode = option_string_of(o, "mode", "0600");
 
-		f->folder = -1;
-		f->template = option_string_of(o, "template", "");
+		r->templates[r->n_files++] = option_string_of(o, "template", "");
 		f->path = option_string_of(o, "path", "");
 		if (parse_mode(mode, &f->mode) < 0)
 			report_result("%s: mode \"%s\" is not octal", f->path, mode);
@@ -189,29 +178,29 @@ static bool is_unsafe(const char *template)
 	return n > m && strcmp(template + n - m, UNSAFE) == 0;
 }
 
-static int render_text(struct render *r, struct file *f, struct template_output *out)
+static int render_text(struct render *r, const char *template, struct template_output *out)
 {
 	_cleanup_(cleanup_free) char *text = NULL;
 	struct template_request request = {
-		.name = f->template,
+		.name = template,
 		.document = r->document,
 		.values = TEMPLATE_PRINTABLE,
 		.partial = read_partial,
-		.context = (void *)f->template,
+		.context = (void *)template,
 	};
 	struct template_error error = {0};
 	char why[512];
 	int result;
 
-	result = read_text(f->template, &text, &request.size);
+	result = read_text(template, &text, &request.size);
 	if (result < 0) {
-		report_result("%s: %s", f->template, strerror(-result));
+		report_result("%s: %s", template, strerror(-result));
 		return STAGE_NEVER;
 	}
 	request.text = text;
-	if (is_unsafe(f->template)) {
+	if (is_unsafe(template)) {
 		if (!r->decoded && decode_view(r->document, &r->decoded, why, sizeof(why)) < 0) {
-			report_result("%s: %s", f->template, why);
+			report_result("%s: %s", template, why);
 			return STAGE_NEVER;
 		}
 		request.document = r->decoded;
@@ -225,86 +214,38 @@ static int render_text(struct render *r, struct file *f, struct template_output 
 	return STAGE_DONE;
 }
 
-/* Mode and owner are right before the first byte is readable under any name. */
-static int write_temporary(struct file *f, const struct template_output *out)
+static int trouble(const struct render *r, size_t i, const struct writer_answer *answer)
 {
-	_cleanup_(cleanup_close) int fd = -1;
-	int r;
+	const char *path = r->files[i].path;
 
-	if ((size_t)snprintf(f->temporary, sizeof(f->temporary), "%s.gantry-new", f->name) >= sizeof(f->temporary)) {
-		f->temporary[0] = '\0';
-		return -ENAMETOOLONG;
+	if (answer->trouble == WRITER_FOLDER) {
+		report_result("%s: %s", path, walk_words(answer->error));
+		return answer->error == EINVAL ? STAGE_NEVER : STAGE_AGAIN;
 	}
-	(void)unlinkat(f->folder, f->temporary, 0);	/* left by an attempt that was killed */
-	fd = openat(f->folder, f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		f->temporary[0] = '\0';
-		return -errno;
-	}
-	r = file_write(fd, out->bytes, out->size);
-	if (r < 0)
-		return r;
-	if (fchmod(fd, f->mode) < 0 || fchown(fd, f->uid, f->gid) < 0)
-		return -errno;
-	return 0;
-}
-
-/* Whether the file is already there as it shall be, to the byte, the mode and the owner. */
-static bool is_same(const struct file *f, const struct template_output *out)
-{
-	_cleanup_(cleanup_close) int fd = openat(f->folder, f->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY |
-								    O_CLOEXEC);
-	struct stat st;
-	char bytes[4096];
-	size_t done = 0;
-
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (st.st_mode & 07777) != f->mode ||
-	    st.st_uid != f->uid || st.st_gid != f->gid || st.st_size != (off_t)out->size)
-		return false;
-	while (done < out->size) {
-		ssize_t n = read(fd, bytes, sizeof(bytes));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0 || (size_t)n > out->size - done || memcmp(bytes, out->bytes + done, (size_t)n) != 0)
-			return false;
-		done += (size_t)n;
-	}
-	return true;
-}
-
-/* Checks the folder, so that an error of write_temporary() is found without writing. */
-static int can_write(const struct file *f)
-{
-	return faccessat(f->folder, ".", W_OK | X_OK, 0) < 0 ? -errno : 0;
-}
-
-static int prepare(struct render *r, struct file *f, enum stage_mode mode)
-{
-	struct template_output out = {0};
-	struct stat st;
-	int result;
-
-	f->folder = walk_parent(f->path, WALK_ROOTS_LINKS, 0, &f->name);
-	if (f->folder < 0) {
-		report_result("%s: %s", f->path, walk_words(-f->folder));
-		return f->folder == -EINVAL ? STAGE_NEVER : STAGE_AGAIN;
-	}
-	/* The only thing that can still stop a rename once its neighbours were renamed. */
-	if (fstatat(f->folder, f->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) {
-		report_result("%s: is a directory", f->path);
+	if (answer->trouble == WRITER_DIRECTORY) {
+		report_result("%s: is a directory", path);
 		return STAGE_NEVER;
 	}
-	result = render_text(r, f, &out);
-	if (result == STAGE_DONE && mode != STAGE_BOOT)
-		f->same = is_same(f, &out);
-	if (result == STAGE_DONE && !f->same) {
-		int w = mode == STAGE_CHECK ? can_write(f) : write_temporary(f, &out);
+	report_result("%s: %s", path, strerror(answer->error));
+	return STAGE_AGAIN;
+}
 
-		if (w < 0) {
-			report_result("%s: %s", f->path, strerror(-w));
-			result = STAGE_AGAIN;
-		}
+static int writer_lost(int error)
+{
+	report_result("the process that writes the files failed: %s", strerror(-error));
+	return STAGE_AGAIN;
+}
+
+static int write_file(struct render *r, size_t i, const struct stage_context *context)
+{
+	struct template_output out = {0};
+	struct writer_answer answer;
+	int result = render_text(r, r->templates[i], &out), w;
+
+	if (result == STAGE_DONE) {
+		w = writer_write(context->pair, i, &out, context->mode, &answer);
+		result = w < 0 ? writer_lost(w) : answer.trouble ? trouble(r, i, &answer) : STAGE_DONE;
+		r->same[i] = result == STAGE_DONE && answer.same;
 	}
 	template_release(&out);
 	return result;
@@ -317,7 +258,7 @@ static size_t tell_changed(const struct render *r)
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->n_files; i++) {
-		if (r->files[i].same)
+		if (r->same[i])
 			continue;
 		report_string(&strings, r->files[i].path);
 		n++;
@@ -326,19 +267,17 @@ static size_t tell_changed(const struct render *r)
 	return n;
 }
 
-static int commit(struct render *r, enum stage_mode mode)
+static int commit(const struct render *r, const struct stage_context *context)
 {
+	enum stage_mode mode = context->mode;
 	size_t n = mode == STAGE_BOOT ? r->n_files : tell_changed(r);
+	struct writer_answer answer = {0};
+	int w = mode == STAGE_CHECK ? 0 : writer_commit(context->pair, &answer);
 
-	for (size_t i = 0; i < r->n_files && mode != STAGE_CHECK; i++) {
-		if (r->files[i].same)
-			continue;
-		if (renameat(r->files[i].folder, r->files[i].temporary, r->files[i].folder, r->files[i].name) < 0) {
-			report_result("%s: %s", r->files[i].path, strerror(errno));
-			return STAGE_AGAIN;
-		}
-		r->files[i].temporary[0] = '\0';
-	}
+	if (w < 0)
+		return writer_lost(w);
+	if (answer.trouble)
+		return trouble(r, answer.index, &answer);
 	if (mode == STAGE_BOOT)
 		report_result("%zu files", n);
 	else
@@ -346,54 +285,52 @@ static int commit(struct render *r, enum stage_mode mode)
 	return STAGE_DONE;
 }
 
-static void discard(struct render *r)
-{
-	for (size_t i = 0; i < r->n_files; i++) {
-		if (r->files[i].temporary[0])
-			unlinkat(r->files[i].folder, r->files[i].temporary, 0);
-		if (r->files[i].folder >= 0)
-			close(r->files[i].folder);
-	}
-	json_object_put(r->decoded);
-	json_object_put(r->document);
-}
+static struct render render;
 
 static int run(struct stage_context *context)
 {
-	static struct render r;
-	struct json_object *list;
-	size_t n;
-	int result;
+	int result = take_document(&render);
 
-	list = option_array(context, "files", &n);
-	result = n > FILES_MAX ? STAGE_NEVER : read_file_options(&r, list, n);
+	for (size_t i = 0; i < render.n_files && result == STAGE_DONE; i++)
+		result = write_file(&render, i, context);
 	if (result == STAGE_DONE)
-		result = take_document(&r);
-	for (size_t i = 0; i < r.n_files && result == STAGE_DONE; i++)
-		result = prepare(&r, &r.files[i], context->mode);
-	if (result == STAGE_DONE)
-		result = commit(&r, context->mode);
-	discard(&r);
+		result = commit(&render, context);
+	writer_end(context->pair);
+	json_object_put(render.decoded);
+	json_object_put(render.document);
 	return result;
 }
 
-/* With its rights gone it could write nowhere on a read-only root. */
-static int view_files(struct stage_context *context)
+static int run_writer(struct stage_context *context)
+{
+	return writer_serve(context->pair, render.files, render.n_files);
+}
+
+/* With its rights gone, the writer could write nowhere on a read-only root. */
+static int view_files(const struct render *r)
 {
 	static struct rootview view = ROOTVIEW_NONE;
-	size_t n;
-	struct json_object *list = option_array(context, "files", &n);
 
-	for (size_t i = 0; i < n; i++) {
-		const char *path = option_string_of(json_object_array_get_idx(list, i), "path", "/");
-		int r = rootview_take(&view, path);
+	for (size_t i = 0; i < r->n_files; i++) {
+		int error = rootview_take(&view, r->files[i].path);
 
-		if (r < 0) {
-			report_result("%s: making the root writable for this process failed: %s", path, strerror(-r));
+		if (error < 0) {
+			report_result("%s: making the root writable for this process failed: %s", r->files[i].path,
+				      strerror(-error));
 			return STAGE_AGAIN;
 		}
 	}
 	return STAGE_DONE;
+}
+
+/* What both processes know of the files: from boot.json and the image alone. */
+static int prepare(struct stage_context *context)
+{
+	size_t n;
+	struct json_object *list = option_array(context, "files", &n);
+	int result = n > WRITER_FILES_MAX ? STAGE_NEVER : read_file_options(&render, list, n);
+
+	return result == STAGE_DONE ? view_files(&render) : result;
 }
 
 static const struct stage_option file_options[] = {
@@ -408,19 +345,35 @@ static const struct stage_option file_options[] = {
 };
 
 static const struct stage_option options[] = {
-	{.name = "files", .type = OPTION_OBJECTS, .required = true, .minimum = 1, .maximum = FILES_MAX,
+	{.name = "files", .type = OPTION_OBJECTS, .required = true, .minimum = 1, .maximum = WRITER_FILES_MAX,
 	 .members = file_options},
 	{0},
 };
 
 static const char *const takes[] = {"config", NULL};
 
-static const struct stage_path paths[] = {
-	{.path = "/etc/passwd", .access = STAGE_READS},
-	{.path = "/etc/group", .access = STAGE_READS},
+static const struct stage_path reads[] = {
 	{.option = "files.template", .access = STAGE_READS, .folder = true},	/* and its partials */
+	{0},
+};
+
+static const struct stage_path writes[] = {
 	{.option = "files.path", .access = STAGE_WRITES, .folder = true},
 	{0},
+};
+
+/*
+ * Its files go where others own the folder, and belong to others at the end; with CAP_FOWNER it replaces one of theirs
+ * also where a folder is sticky, as /tmp is.
+ */
+static const struct stage writer = {
+	.type = "render-writer",
+	.takes = takes,		/* what it writes may be secret */
+	.user = "gantry-writer",
+	.capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER,
+	.calls = STAGE_CALLS_FILES,
+	.paths = writes,
+	.run = run_writer,
 };
 
 const struct stage stage_render = {
@@ -430,9 +383,9 @@ const struct stage stage_render = {
 	.refresh = STAGE_RENDERS,
 	.deadline_s = 60,
 	.retry_limit = 5,
-	.capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE,
-	.calls = STAGE_CALLS_FILES,
-	.paths = paths,
-	.prepare = view_files,
+	.user = "gantry-render",
+	.paths = reads,
+	.partner = &writer,
+	.prepare = prepare,
 	.run = run,
 };

@@ -18,6 +18,7 @@
 #include <gantry/report.h>
 #include <gantry/stage.h>
 
+#include "init/lib/account.h"
 #include "init/lib/hex.h"
 #include "platform.h"
 #include "stages/lib/backoff.h"
@@ -27,7 +28,11 @@
 #include "stages/lib/tdx.h"
 #include "stages/lib/tpm.h"
 
-#define QUOTE_TRIES   3
+#define USER        "gantry-measure"
+#define PASSWD      "/etc/passwd"
+#define QUOTE_TRIES 3
+
+static struct tdx devices;	/* opened as root */
 
 struct measure {
 	const char *target;
@@ -63,7 +68,7 @@ static int get_report(struct measure *m, uint8_t report[TDX_REPORT_SIZE], char *
 		memcpy(report, m->found.report, TDX_REPORT_SIZE);
 		r = tdx_report_valid(report, TDX_REPORT_SIZE) ? 0 : -EBADMSG;
 	} else {
-		r = tdx_get_report(reportdata, report);
+		r = tdx_get_report(&devices, reportdata, report);
 	}
 	snprintf(error, error_size, "%s", strerror(-r));
 	return r;
@@ -79,7 +84,7 @@ static int get_quote(struct measure *m, const uint8_t report[TDX_REPORT_SIZE], u
 		if (m->found.cloud) {
 			r = m->found.cloud->get_quote(report, ret, ret_size, error, error_size);
 		} else {
-			r = tdx_get_quote(report + TDX_REPORTDATA_AT, ret, ret_size);
+			r = tdx_get_quote(&devices, report + TDX_REPORTDATA_AT, ret, ret_size);
 			snprintf(error, error_size, "configfs-tsm: %s", strerror(-r));
 		}
 		if (r == 0 || r == -ENOENT || i + 1 == QUOTE_TRIES)
@@ -202,7 +207,7 @@ static int extend_rtmr(struct measure *m, const char *artifact, bool required)
 	int r;
 
 	mbedtls_sha512(m->artifact.bytes, m->artifact.size, digest, 1);
-	r = tdx_extend_rtmr3(digest);
+	r = tdx_extend_rtmr3(&devices, digest);
 	if (r == -ENOENT && !required) {
 		report_event(EVENT_NOTICE, "kernel has no RTMR interface: %s not recorded", artifact);
 		report_result("platform %s, nothing extended", m->found.name);
@@ -235,6 +240,17 @@ static int extend(struct measure *m, const char *artifact)
 	return extend_pcr(m, artifact);
 }
 
+/* The interfaces of TDX belong to root. Who finds no account there gives its reason with the rights. */
+static int prepare(struct stage_context *context)
+{
+	uid_t uid;
+	gid_t gid;
+	bool known = account_user(PASSWD, USER, &uid, &gid) == 0;
+
+	tdx_open(&devices, known && context->mode == STAGE_BOOT ? context->name : NULL, known ? uid : 0);
+	return STAGE_DONE;
+}
+
 static int run(struct stage_context *context)
 {
 	static struct measure m;
@@ -254,6 +270,7 @@ static int run(struct stage_context *context)
 	tell_facts(&m);
 	secret_wipe(&m.artifact);
 	tpm_close(m.tpm);
+	tdx_close(&devices);
 	return r;
 }
 
@@ -268,10 +285,7 @@ static const struct stage_option options[] = {
 
 static const char *const takes[] = {"config", NULL};
 
-/* As root, to whom the devices belong, but with no other file of root's. */
 static const struct stage_path paths[] = {
-	{.path = TDX_DEVICE, .access = STAGE_WRITES},
-	{.path = TDX_RTMR3, .access = STAGE_WRITES},
 	{.path = TSM_REPORTS, .access = STAGE_WRITES},
 	{.path = "/sys/class/dmi/id/chassis_asset_tag", .access = STAGE_READS},
 	{0},
@@ -286,7 +300,9 @@ const struct stage stage_measure = {
 	.tpm = STAGE_TPM_MEASURE,
 	.deadline_s = 180,
 	.retry_limit = 5,
+	.user = USER,
 	.calls = STAGE_CALLS_FETCH | STAGE_CALLS_DEVICES,
 	.paths = paths,
+	.prepare = prepare,
 	.run = run,
 };

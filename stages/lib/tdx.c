@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * configfs-tsm gives each request its own directory; `generation` counts the writes to it, so another count than
- * ours means that the quote may be for bytes of another process. Sources: Linux Documentation/ABI/testing/configfs-tsm,
- * Intel TDX module ABI (TDREPORT_STRUCT), Intel DCAP quote format version 4.
+ * ours means that the quote may be for bytes of another process. Directories there belong to root whoever made them.
+ * Sources: Linux Documentation/ABI/testing/configfs-tsm, Intel TDX module ABI (TDREPORT_STRUCT), Intel DCAP quote
+ * format version 4.
  */
 #define _GNU_SOURCE
 #include "tdx.h"
@@ -63,15 +64,58 @@ const uint8_t *tdx_quote_reportdata(const void *quote)
 	return (const uint8_t *)quote + QUOTE_REPORTDATA;
 }
 
-int tdx_get_report(const uint8_t reportdata[TDX_REPORTDATA_SIZE], uint8_t ret[TDX_REPORT_SIZE])
+static int open_request(const char *name, uid_t user)
 {
-	_cleanup_(cleanup_close) int fd = open(TDX_DEVICE, O_RDWR | O_CLOEXEC);
+	_cleanup_(cleanup_close) int fd = -1;
+	char path[128];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/gantry-%.60s", TSM_REPORTS, name);
+	(void)rmdir(path);
+	if (mkdir(path, 0700) < 0)
+		return errno == ENXIO || errno == EPERM ? -ENOENT : -errno;
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fchownat(fd, "inblob", user, (gid_t)-1, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	r = fd;
+	fd = -1;
+	return r;
+}
+
+static int open_or_error(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+void tdx_open(struct tdx *ret, const char *name, uid_t user)
+{
+	ret->device = open_or_error(TDX_DEVICE, O_RDWR);
+	ret->rtmr3 = open_or_error(TDX_RTMR3, O_WRONLY);
+	ret->request = name && ret->device >= 0 ? open_request(name, user) : -ENOENT;
+}
+
+void tdx_close(struct tdx *tdx)
+{
+	int *const fds[] = {&tdx->device, &tdx->rtmr3, &tdx->request};
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -EBADF;
+	}
+}
+
+int tdx_get_report(const struct tdx *tdx, const uint8_t reportdata[TDX_REPORTDATA_SIZE],
+		   uint8_t ret[TDX_REPORT_SIZE])
+{
 	struct report_request request = {0};
 
-	if (fd < 0)
-		return errno == ENOENT || errno == ENXIO ? -ENODEV : -errno;
+	if (tdx->device < 0)
+		return tdx->device == -ENOENT || tdx->device == -ENXIO ? -ENODEV : tdx->device;
 	memcpy(request.reportdata, reportdata, TDX_REPORTDATA_SIZE);
-	if (ioctl(fd, TDX_CMD_GET_REPORT0, &request) < 0)
+	if (ioctl(tdx->device, TDX_CMD_GET_REPORT0, &request) < 0)
 		return -errno;
 	if (!tdx_report_valid(request.report, sizeof(request.report)))
 		return -EIO;
@@ -115,26 +159,41 @@ static int write_attribute(int directory, const char *name, const void *bytes, s
 	return n < 0 ? -errno : -EIO;
 }
 
-static int check_text(int directory, const char *name, const char *expected, int otherwise)
+static int read_text(int directory, const char *name, char *ret, size_t size)
 {
-	char text[64];
-	ssize_t n = read_attribute(directory, name, text, sizeof(text) - 1);
+	ssize_t n = read_attribute(directory, name, ret, size - 1);
 
 	if (n < 0)
 		return (int)n;
-	text[n] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-	return strcmp(text, expected) == 0 ? 0 : otherwise;
+	ret[n] = '\0';
+	ret[strcspn(ret, "\n")] = '\0';
+	return 0;
 }
 
-static int quote_in(int directory, const uint8_t *reportdata, uint8_t *quote, size_t *ret_size)
+/* The kernel's unsigned long, which begins anew after its last. */
+static int read_generation(int directory, unsigned long *ret)
 {
+	char text[64], *end;
+	int r = read_text(directory, "generation", text, sizeof(text));
+
+	if (r < 0)
+		return r;
+	*ret = strtoul(text, &end, 10);
+	return *end || !*text ? -EPROTO : 0;
+}
+
+static int quote_once(int directory, const uint8_t *reportdata, uint8_t *quote, size_t *ret_size)
+{
+	unsigned long before, after;
+	char provider[64];
 	ssize_t n;
 	int r;
 
-	r = check_text(directory, "provider", "tdx_guest", -EPROTO);
+	r = read_text(directory, "provider", provider, sizeof(provider));
+	if (r == 0 && strcmp(provider, "tdx_guest") != 0)
+		r = -EPROTO;
 	if (r == 0)
-		r = check_text(directory, "generation", "0", -EBUSY);
+		r = read_generation(directory, &before);
 	if (r == 0)
 		r = write_attribute(directory, "inblob", reportdata, TDX_REPORTDATA_SIZE);
 	if (r < 0)
@@ -142,9 +201,11 @@ static int quote_in(int directory, const uint8_t *reportdata, uint8_t *quote, si
 	n = read_attribute(directory, "outblob", quote, TDX_QUOTE_MAX);
 	if (n < 0)
 		return (int)n;
-	r = check_text(directory, "generation", "1", -EBUSY);
+	r = read_generation(directory, &after);
 	if (r < 0)
 		return r;
+	if (after != before + 1)
+		return -EBUSY;
 	if (!tdx_quote_valid(quote, (size_t)n) ||
 	    memcmp(tdx_quote_reportdata(quote), reportdata, TDX_REPORTDATA_SIZE) != 0)
 		return -EBADMSG;
@@ -152,32 +213,18 @@ static int quote_in(int directory, const uint8_t *reportdata, uint8_t *quote, si
 	return 0;
 }
 
-static int quote_once(const uint8_t *reportdata, uint8_t *quote, size_t *ret_size)
-{
-	_cleanup_(cleanup_close) int directory = -1;
-	char path[128];
-	int r;
-
-	snprintf(path, sizeof(path), "%s/gantry-%d", TSM_REPORTS, (int)getpid());
-	(void)rmdir(path);	/* left by a process of our number that was killed */
-	if (mkdir(path, 0700) < 0)
-		return errno == ENXIO || errno == EPERM ? -ENOENT : -errno;
-	directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	r = directory < 0 ? -errno : quote_in(directory, reportdata, quote, ret_size);
-	cleanup_close(&directory);
-	directory = -1;
-	(void)rmdir(path);
-	return r;
-}
-
-int tdx_get_quote(const uint8_t reportdata[TDX_REPORTDATA_SIZE], uint8_t **ret, size_t *ret_size)
+int tdx_get_quote(const struct tdx *tdx, const uint8_t reportdata[TDX_REPORTDATA_SIZE], uint8_t **ret,
+		  size_t *ret_size)
 {
 	struct backoff backoff = {.minimum_ms = 250, .maximum_ms = 2000};
-	uint8_t *quote = malloc(TDX_QUOTE_MAX);
+	uint8_t *quote;
 	int r = -ENOMEM;
 
+	if (tdx->request < 0)
+		return tdx->request;
+	quote = malloc(TDX_QUOTE_MAX);
 	for (int i = 0; quote && i < QUOTE_TRIES; i++) {
-		r = quote_once(reportdata, quote, ret_size);
+		r = quote_once(tdx->request, reportdata, quote, ret_size);
 		if (r != -EBUSY && r != -EINTR && r != -ETIMEDOUT)
 			break;
 		if (i + 1 < QUOTE_TRIES)
@@ -190,13 +237,12 @@ int tdx_get_quote(const uint8_t reportdata[TDX_REPORTDATA_SIZE], uint8_t **ret, 
 	return r;
 }
 
-int tdx_extend_rtmr3(const uint8_t digest[TDX_RTMR_SIZE])
+int tdx_extend_rtmr3(const struct tdx *tdx, const uint8_t digest[TDX_RTMR_SIZE])
 {
-	_cleanup_(cleanup_close) int fd = open(TDX_RTMR3, O_WRONLY | O_CLOEXEC);
 	ssize_t n;
 
-	if (fd < 0)
-		return errno == ENOENT || errno == EACCES ? -ENOENT : -errno;
-	n = write(fd, digest, TDX_RTMR_SIZE);
+	if (tdx->rtmr3 < 0)
+		return tdx->rtmr3 == -EACCES ? -ENOENT : tdx->rtmr3;
+	n = write(tdx->rtmr3, digest, TDX_RTMR_SIZE);
 	return n == TDX_RTMR_SIZE ? 0 : n < 0 ? -errno : -EIO;
 }

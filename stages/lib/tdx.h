@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define TDX_REPORT_SIZE     1024
 #define TDX_REPORTDATA_AT   128
@@ -31,17 +32,33 @@ bool tdx_report_valid(const void *bytes, size_t size);
 bool tdx_quote_valid(const void *bytes, size_t size);
 const uint8_t *tdx_quote_reportdata(const void *quote);
 
-/* The processor's report about this machine. 0; -ENODEV: no such device; -EIO: the module refused. */
-int tdx_get_report(const uint8_t reportdata[TDX_REPORTDATA_SIZE], uint8_t ret[TDX_REPORT_SIZE]);
+/* What root opens for a user without rights; each a descriptor or a negative errno. */
+struct tdx {
+	int device;
+	int rtmr3;
+	int request;		/* a directory of configfs-tsm, whose input belongs to that user */
+};
 
 /*
- * A quote from configfs-tsm, in a directory of our own. *ret is the caller's to free. -ENOENT: the kernel has no
- * configfs-tsm or no provider; -EBUSY: another process kept writing to our directory; -EPROTO: another provider's.
+ * As root. `name`: a request of that name from earlier is removed; this one stays until then, since only root can
+ * remove it. NULL: no request.
+ */
+void tdx_open(struct tdx *ret, const char *name, uid_t user);
+void tdx_close(struct tdx *tdx);
+
+/* The processor's report about this machine. 0; -ENODEV: no such device; -EIO: the module refused. */
+int tdx_get_report(const struct tdx *tdx, const uint8_t reportdata[TDX_REPORTDATA_SIZE],
+		   uint8_t ret[TDX_REPORT_SIZE]);
+
+/*
+ * A quote from configfs-tsm. *ret is the caller's to free. -ENOENT: the kernel has no configfs-tsm or no provider;
+ * -EBUSY: another process kept writing to our request; -EPROTO: another provider's.
  * The host has 30 s to answer, and the call lasts as long; transient failures are retried, three times in all.
  */
-int tdx_get_quote(const uint8_t reportdata[TDX_REPORTDATA_SIZE], uint8_t **ret, size_t *ret_size);
+int tdx_get_quote(const struct tdx *tdx, const uint8_t reportdata[TDX_REPORTDATA_SIZE], uint8_t **ret,
+		  size_t *ret_size);
 
 /* Extends RTMR 3. -ENOENT: this kernel does not offer it (mainline does from 6.16 on). */
-int tdx_extend_rtmr3(const uint8_t digest[TDX_RTMR_SIZE]);
+int tdx_extend_rtmr3(const struct tdx *tdx, const uint8_t digest[TDX_RTMR_SIZE]);
 
 #endif

@@ -118,7 +118,7 @@ static int open_state(struct directory *d)
 		return errno == ENOENT ? -ENOENT : fail_errno(d, "opening", MANIFEST_STATE);
 	if (fstat(d->state_fd, &st) < 0 || fstat(d->fd, &here) < 0)
 		return fail_errno(d, "reading", MANIFEST_STATE);
-	if (st.st_uid != geteuid() || st.st_mode & 022)
+	if ((st.st_uid != geteuid() && st.st_uid != 0) || st.st_mode & 022)
 		return fail(d, -EPERM, "%s/%s is owned or writable by another user", d->path, MANIFEST_STATE);
 	if (st.st_dev != here.st_dev)
 		return fail(d, -EXDEV, "%s/%s is another file system", d->path, MANIFEST_STATE);
@@ -134,6 +134,8 @@ static int make_state(struct directory *d)
 		if (mkdirat(d->fd, MANIFEST_STATE, 0700) < 0)
 			return fail_errno(d, "making", MANIFEST_STATE);
 		r = open_state(d);
+		if (r == 0 && d->uid != (uid_t)-1 && fchown(d->state_fd, 0, 0) < 0)	/* nor do workers get in */
+			r = fail_errno(d, "making", MANIFEST_STATE);
 	}
 	if (r)
 		return r;
@@ -510,7 +512,8 @@ int directory_open_part(struct directory *d, const struct manifest *m, uint32_t 
 		/*
 		 * All its space at once: it ends up in few pieces, and a full disk shows before the transfer.
 		 */
-		if (fchmod(fd, FILE_MODE) < 0 || fchown(fd, d->uid, d->gid) < 0)
+		if ((st.st_uid != geteuid() && fchown(fd, geteuid(), (gid_t)-1) < 0) ||	/* whose mode it is */
+		    fchmod(fd, FILE_MODE) < 0 || fchown(fd, d->uid, d->gid) < 0)
 			r = -errno;
 		else if (file->size && fallocate(fd, 0, 0, (off_t)file->size) < 0)
 			r = errno == EOPNOTSUPP ? (ftruncate(fd, (off_t)file->size) < 0 ? -errno : 0) : -errno;

@@ -20,6 +20,7 @@
 #include <gantry/cleanup.h>
 #include <gantry/report.h>
 
+#include "init/lib/privilege.h"
 #include "stages/lib/file.h"
 
 #define PATH_MAX_BYTES 256
@@ -58,7 +59,7 @@ static _Noreturn void child(int artifact, const char *const paths[], int out)
 	struct json_object *root;
 	struct secret text;
 
-	if (!tokener || secret_read(artifact, ARTIFACT_SIZE_MAX, &text) < 0)
+	if (capabilities_keep(0, false) < 0 || !tokener || secret_read(artifact, ARTIFACT_SIZE_MAX, &text) < 0)
 		_exit(1);
 	root = json_tokener_parse_ex(tokener, (const char *)text.bytes, (int)text.size + 1);
 	if (json_tokener_get_error(tokener) != json_tokener_success)

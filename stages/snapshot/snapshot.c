@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <gantry/cleanup.h>
 
@@ -39,6 +40,9 @@ static const char *const changes_default[] = {
 
 /* --- settings --- */
 
+/* To whom what is made belongs if nobody is named: to root, if that is who starts the stage. */
+static uid_t no_user = (uid_t)-1;
+
 static int find_owner(const struct stage_context *context, struct snapshot_settings *s)
 {
 	const char *user = option_string(context, "user", ""), *group = option_string(context, "group", "");
@@ -53,8 +57,8 @@ static int find_owner(const struct stage_context *context, struct snapshot_setti
 		report_result("group \"%s\" does not exist", group);
 		return STAGE_NEVER;
 	}
-	s->uid = p ? p->pw_uid : (uid_t)-1;
-	s->gid = g ? g->gr_gid : p ? p->pw_gid : (gid_t)-1;
+	s->uid = p ? p->pw_uid : no_user;
+	s->gid = g ? g->gr_gid : p ? p->pw_gid : (gid_t)no_user;
 	return SNAPSHOT_GO_ON;
 }
 
@@ -338,8 +342,11 @@ static int prepare(struct stage_context *context)
 {
 	struct snapshot_settings settings = { 0 };
 	struct directory d = DIRECTORY_CLOSED;
-	int r = read_settings(context, &settings);
+	int r;
 
+	if (geteuid() == 0)
+		no_user = 0;
+	r = read_settings(context, &settings);
 	if (r != SNAPSHOT_GO_ON)
 		return r;
 	r = directory_open(&d, settings.directory, settings.uid, settings.gid, &settings.rules);
@@ -401,12 +408,9 @@ const struct stage stage_snapshot = {
 	.check = check,
 	.deadline_s = 0,
 	.retry_limit = 0,
-	/*
-	 * The directory belongs to the database's user; workers run as user 65534, and killing them, also by the
-	 * kernel when this process dies, needs CAP_KILL.
-	 */
-	.capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER |
-			UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_SETUID | UINT64_C(1) << CAP_SETGID,
+	/* The directory belongs to the database's user. */
+	.user = "gantry-snapshot",
+	.capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE,
 	.calls = STAGE_CALLS_FETCH | STAGE_CALLS_FILES | STAGE_CALLS_WORKERS,
 	.paths = paths,
 	.prepare = prepare,

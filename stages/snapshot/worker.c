@@ -25,11 +25,11 @@
 #include <gantry/cleanup.h>
 
 #include "init/lib/fdpass.h"
+#include "init/lib/landlock.h"
 #include "init/lib/privilege.h"
 #include "stages/lib/backoff.h"
 #include "stages/lib/file.h"
 
-#define NOBODY          65534
 #define WRITE_BACK      (UINT64_C(4) << 20)	/* bytes after which write-back is started */
 #define LATEST_SIZE_MAX 4096
 #define JOB_FD          3
@@ -227,17 +227,15 @@ static int receive_job(int socket, struct worker_job *ret, int *ret_fd)
 }
 
 /*
- * Nothing of the stage's but memory it needs: no capability, no other user's files, no descriptor, no
- * descendants.
+ * Nothing of the stage's but memory and its user: no capability, and so no file of the directory but the one that it
+ * is given; no descriptor, no descendants, no signal to others.
  */
 static void leave_privileges(pid_t parent, int socket)
 {
 	if (dup2(socket, JOB_FD) < 0 || syscall(SYS_close_range, JOB_FD + 1, ~0u, 0) < 0)
 		_exit(1);
-	if (geteuid() == 0 && privilege_user(NOBODY, NOBODY, NULL, 0) < 0)
-		_exit(1);
-	/* After the change of user, which resets both. */
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || privilege_no_new() < 0 ||
+	if (capabilities_keep(0, false) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || privilege_no_new() < 0 ||
+	    (landlock_version() >= LANDLOCK_WANTED && landlock_signals() < 0) ||
 	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		_exit(1);
 	if (getppid() != parent)

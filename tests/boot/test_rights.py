@@ -24,6 +24,7 @@ MAY_BE_MISSED = {
     "stage config": "component/stages/test_stage_rights",
     "stage measure": "component/stages/test_stage_rights",
     "stage render": "component/stages/test_stage_rights",
+    "render-writer": "component/stages/test_stage_rights",
     "stage snapshot": "component/stages/test_stage_rights",
     "disk-reader": "a few milliseconds each; unit/test_reader",
     "mke2fs": "runs to its end; unit/test_ext4",

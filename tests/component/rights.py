@@ -140,7 +140,8 @@ def name_of(seen):
     dhcpcd = re.match(r'dhcpcd: (\[[^\]]*\])', seen.title)
     if seen.pid == 1:
         return 'PID 1'
-    if seen.comm in ('forkserver', 'launch', 'gantry-log-open', 'snapshot-worker', 'disk-reader', 'mke2fs', 'e2fsck'):
+    if seen.comm in ('forkserver', 'launch', 'gantry-log-open', 'snapshot-worker', 'render-writer', 'disk-reader', 'mke2fs',
+                     'e2fsck'):
         return seen.comm
     if dhcpcd:
         return f'{seen.comm} {dhcpcd[1]}'

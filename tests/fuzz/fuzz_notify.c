@@ -117,6 +117,7 @@ static void await_keeper(void)
 	must(false, "the socket is waited for again");
 }
 
+/* libFuzzer's symbolizer would be a child, too, that never ends: `make fuzz` has no function's name printed. */
 static void end_keeper(void)
 {
 	pid_t pid;

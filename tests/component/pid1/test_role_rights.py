@@ -17,8 +17,9 @@ import intruder  # noqa: E402
 from patience import PATIENCE  # noqa: E402
 import support  # noqa: E402
 from pid1 import INIT  # noqa: E402
+from qemu.accounts import ACCOUNTS  # noqa: E402
 
-CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SYS_ADMIN = (1 << n for n in (0, 1, 3, 4, 21))
+CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, SYS_ADMIN = (1 << n for n in (0, 1, 2, 3, 4, 21))
 SECCOMP_FILTER = "2"
 
 
@@ -114,6 +115,59 @@ class RoleRights(unittest.TestCase):
             self.assert_rights(role.confined(), 0, uid="900")
             attacker = intruder.Intruder(role.process.pid)
             self.assertEqual(attacker.error(intruder.OPEN, "/etc/passwd", os.O_RDONLY, 0), "SIGSYS")
+
+    def test_one_that_awaits_a_path_looks_into_every_folder_and_opens_nothing(self):
+        """Also where its user has no right, as for a service with a folder of its own."""
+        os.mkdir(f"{self.folder}/own", 0o700)
+        os.chown(f"{self.folder}/own", 3123, 3123)
+        with Role("await", "path", f"{self.folder}/own/there", options={}, payload=0) as role:
+            self.assert_rights(role.confined(), DAC_READ_SEARCH, uid=str(ACCOUNTS["gantry-await"]))
+            open(f"{self.folder}/own/there", "w", encoding="ascii").close()
+            self.assertEqual(role.process.wait(20 * PATIENCE), 0)
+        with Role("await", "path", f"{self.folder}/own/never", options={}, payload=0) as role:
+            role.confined()
+            attacker = intruder.Intruder(role.process.pid)
+            self.assertEqual(attacker.error(intruder.OPEN, "/etc/passwd", os.O_RDONLY, 0), "EPERM")
+            self.assertEqual(attacker.error(intruder.SOCKET, socket.AF_INET, socket.SOCK_STREAM, 0), "EPERM")
+            self.assertEqual(attacker.error(intruder.KILL, 1, 0), "EPERM")
+
+    def test_one_that_awaits_a_port_has_no_capability(self):
+        with Role("await", "tcp", "127.0.0.1", "1", options={}, payload=0) as role:
+            self.assert_rights(role.confined(), 0, uid=str(ACCOUNTS["gantry-await"]))
+            attacker = intruder.Intruder(role.process.pid)
+            self.assertEqual(attacker.error(intruder.OPEN, "/etc/passwd", os.O_RDONLY, 0), "EPERM")
+            self.assertEqual(attacker.error(intruder.KILL, 1, 0), "EPERM")
+
+    def launched(self, **more):
+        """What a launcher may when it cannot read a service's file, as a set of bits."""
+        service = {"name": "x", "command": ["/bin/true"], "user": "nobody", "directory": "/", "umask": "0022",
+                   "no_new_privs": True, "environment_file": f"{self.folder}/none", **more}
+        with Role("launch", "x", options=service, payload=0) as role:
+            end = time.monotonic() + 20 * PATIENCE
+            while role.status()["State"][0] != "S":
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.01)
+            status = role.status()
+            self.assertEqual(status["CapPrm"], status["CapEff"])
+            return {bit for bit in range(64) if int(status["CapPrm"], 16) >> bit & 1}
+
+    def test_a_launcher_has_what_its_service_s_keys_need_and_no_more(self):
+        base = {2, 6, 7, 8}             # DAC_READ_SEARCH, SETGID, SETUID, SETPCAP
+        with open("/proc/self/status", encoding="ascii") as file:
+            here, = (int(line.split()[1], 16) for line in file if line.startswith("CapPrm"))
+        resource = {24} if here >> 24 & 1 else set()        # a container may lack SYS_RESOURCE
+        self.assertEqual(self.launched(), base)
+        self.assertEqual(self.launched(user="root", no_new_privs=False), base)
+        self.assertEqual(self.launched(user="root", capabilities=["NET_RAW"]), base | {13})
+        self.assertEqual(self.launched(nice=5, oom_score_adj=-500, limits={"nofile": 1024}), base | {23} | resource)
+        self.assertEqual(self.launched(private_tmp=True, capabilities=["SYS_TIME"]), base | {21, 25})
+        self.assertEqual(self.launched(before_start=[{"directory": f"{self.folder}/made", "user": "nobody"}]), base)
+        self.assertEqual(os.stat(f"{self.folder}/made").st_uid, 65534)
+
+    def test_a_launcher_that_makes_files_has_what_that_needs(self):
+        """While it works on a step; a path that cannot be is reported then."""
+        self.assertEqual(self.launched(before_start=[{"directory": f"{self.folder}/{300 * 'x'}"}]),
+                         {0, 1, 2, 3, 4, 6, 7, 8, 18, 21})
 
     def test_the_teardown_unmounts_and_nothing_else(self):
         """In a mount namespace of its own, where it reports what it has unmounted."""

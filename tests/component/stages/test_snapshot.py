@@ -12,9 +12,13 @@ import stat
 import unittest
 from pathlib import Path
 
+import intruder
 from peers import BUCKET, PREFIX
 from snapshots import MIB, NAME, STATE, SnapshotTest, digests, told, warnings, workers_of
 from support import AGAIN, DONE, INIT, waits
+from qemu.accounts import ACCOUNTS
+
+OWN = ACCOUNTS['gantry-snapshot']
 
 
 class Whole(SnapshotTest):
@@ -65,9 +69,16 @@ class Whole(SnapshotTest):
         for path in [self.directory, *self.directory.rglob('*')]:
             status = path.lstat()
             ours = STATE in path.parts
-            self.assertEqual((status.st_uid, status.st_gid), (0, 0) if ours else (5, 1), path)
+            expected = ((0, 0) if path.name == STATE else (OWN, OWN)) if ours else (5, 1)
+            self.assertEqual((status.st_uid, status.st_gid), expected, path)
             if not ours:
                 self.assertEqual(stat.S_IMODE(status.st_mode), 0o750 if path.is_dir() else 0o640, path)
+
+    def test_without_a_user_all_of_it_belongs_to_root(self):
+        self.run_stage()
+        for path in [self.directory, *self.directory.rglob('*')]:
+            if STATE not in path.parts:
+                self.assertEqual((path.lstat().st_uid, path.lstat().st_gid), (0, 0), path)
 
     def test_workers_have_no_privilege_no_descriptor_and_no_other_secret(self):
         self.store.faults.set('slow:300000/s')
@@ -81,7 +92,13 @@ class Whole(SnapshotTest):
             self.assertEqual(re.search(r'CapPrm:\s*(\w+)', status)[1].strip('0'), '')
             self.assertEqual(re.search(r'NoNewPrivs:\s*(\d)', status)[1], '1')
             if os.geteuid() == 0:
-                self.assertEqual(re.search(r'Uid:\s*(\d+)', status)[1], '65534')
+                self.assertEqual(re.search(r'Uid:\s*(\d+)', status)[1], str(OWN))
+                attacker = intruder.Intruder(child)
+                for pid in (stage.pid, *children):
+                    if pid != child:
+                        self.assertEqual(attacker.error(intruder.KILL, pid, 0), 'EPERM')
+                for path in (self.directory / STATE / 'manifest', self.directory / 'new'):
+                    self.assertEqual(attacker.error(intruder.OPEN, str(path), os.O_RDWR | os.O_CREAT, 0o600), 'EACCES')
             targets = [os.readlink(f'/proc/{child}/fd/{fd}') for fd in os.listdir(f'/proc/{child}/fd')]
             self.assertFalse([t for t in targets if 'memfd' in t], targets)
             self.assertFalse([t for t in targets if t.startswith('/tmp') and '/parts/' not in t], targets)

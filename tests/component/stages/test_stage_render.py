@@ -5,9 +5,12 @@ import base64
 import json
 import os
 import shutil
+import signal
 import tempfile
+import time
 import unittest
 
+from patience import PATIENCE
 from support import AGAIN, DONE, NEVER, Stage, temporary_folder
 
 
@@ -47,6 +50,23 @@ class Render(unittest.TestCase):
         found = os.stat(os.path.join(self.folder, 'two'))
         self.assertEqual((found.st_mode & 0o7777, found.st_uid, found.st_gid), (0o600, 0, 0))
         self.assertEqual(sorted(os.listdir(self.folder)), ['one', 'one.mustache', 'two'])
+
+    def test_a_stage_that_is_killed_leaves_no_file_half_made(self):
+        """Its partner, which has written the first one, removes it."""
+        one = self.template('one.mustache', 'n={{n}}')
+        os.mkfifo(os.path.join(self.folder, 'two.mustache'))        # where it waits
+        files = [self.file(one, 'one'), self.file(os.path.join(self.folder, 'two.mustache'), 'two')]
+        with Stage('render', {'files': files}, artifacts={'config': b'{"n": 1}'}) as stage:
+            end = time.monotonic() + 20 * PATIENCE
+            while not os.path.exists(os.path.join(self.folder, 'one.gantry-new')):
+                self.assertLess(time.monotonic(), end, stage._story())
+                time.sleep(0.01)
+            stage.kill(signal.SIGKILL)
+            stage.wait()
+        while 'one.gantry-new' in os.listdir(self.folder):
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
+        self.assertEqual(sorted(os.listdir(self.folder)), ['one.mustache', 'two.mustache'])
 
     def inodes(self):
         return {name: os.stat(os.path.join(self.folder, name)).st_ino for name in os.listdir(self.folder)}

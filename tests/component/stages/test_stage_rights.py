@@ -85,7 +85,7 @@ class Rights(unittest.TestCase):
 
     BOUNDED = ('network', 'azure', 'clock', 'config', 'render', 'measure', 'snapshot')
     OTHERS = (*BOUNDED, 'disk')
-    OWN_USER = ('network', 'azure', 'clock', 'config')
+    OWN_USER = ('network', 'azure', 'clock', 'config', 'measure', 'render')
 
     def test_it_runs_as_its_own_user_without_a_capability(self):
         for kind in self.OWN_USER:
@@ -101,6 +101,25 @@ class Rights(unittest.TestCase):
                 seen = wait_for(f'{kind} that waits', lambda pid=stage.pid: rights.look(pid))
                 self.assertEqual(rights.name_of(seen[0]), f'stage {kind}')
                 self.assertEqual(rights.judge(seen[0], rows[f'stage {kind}'], kinds), [])
+
+    def test_the_partner_of_render_has_its_folders_and_capabilities_alone(self):
+        rows, kinds = rights.specification()
+        with self.waiting('render') as stage:
+            with open(f'/proc/{stage.pid}/task/{stage.pid}/children', encoding='ascii') as file:
+                partner, = map(int, file.read().split())
+            seen = wait_for('partner that waits', lambda: rights.look(partner))
+            self.assertEqual(rights.name_of(seen[0]), 'render-writer')
+            self.assertEqual(rights.judge(seen[0], rows['render-writer'], kinds), [])
+            capabilities = sum(1 << rights.NAMES.index(name) for name in ('CHOWN', 'DAC_OVERRIDE', 'FOWNER'))
+            self.assertEqual(identity(partner), (ACCOUNTS['gantry-writer'], [], capabilities, '1', '2'))
+            attacker = intruder.Intruder(partner)
+            self.assertEqual(attacker.error(intruder.OPEN, self.program, os.O_WRONLY), 'EACCES')
+            self.assertEqual(attacker.error(intruder.OPEN, self.secret, os.O_RDONLY), 'EACCES')
+            self.assertEqual(attacker.error(intruder.CHOWN, self.program, 65534, 65534), 'EPERM')
+            self.assertEqual(attacker.error(intruder.KILL, stage.pid, 0), 'EPERM')
+            self.assertEqual(attacker.error(intruder.SOCKET, socket.AF_INET, socket.SOCK_STREAM, 0), 'EPERM')
+            self.assertEqual(attacker.error(intruder.OPEN, f'{self.folder}/own/x', os.O_WRONLY | os.O_CREAT, 0o600), '')
+            self.assertEqual(attacker.error(intruder.EXECVE, '/bin/true', 0, 0), 'SIGSYS')
 
     def test_it_cannot_replace_what_root_executes(self):
         for kind in self.BOUNDED:
@@ -165,7 +184,8 @@ class Rights(unittest.TestCase):
         for kind in self.OWN_USER:
             with Stage(kind, {'url': 'http://127.0.0.1:1/'} if kind == 'config' else {}) as stage:
                 self.assertEqual(stage.wait(), NEVER)
-                self.assertEqual(stage.result, f'looking up user gantry-{kind} in /etc/passwd failed: not there')
+                first = 'writer' if kind == 'render' else kind      # its partner's
+                self.assertEqual(stage.result, f'looking up user gantry-{first} in /etc/passwd failed: not there')
 
     def test_an_account_with_uid_0_is_refused(self):
         self.with_passwd('gantry-network:x:0:902::/:/bin/sh\n')
