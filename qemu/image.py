@@ -5,7 +5,8 @@
 The initramfs is the folder's packages (debs.py) and root/ (folder.py), what the table in this file adds of Gantry's own, the
 kernel modules that boot.json names, and the accounts. It is checked by the very binary that will boot it: what is wrong is
 refused here, never on a machine without a console. The test image alone gets the programs of qemu/guest and the test hub's
-CA; in another image they are refused. variant.py makes other images of the test image by appending a second, small cpio (overlay()).
+CA; in another image they are refused. variant.py makes other images of the test image by appending a second, small cpio
+(overlay()).
 """
 
 import argparse
