@@ -25,6 +25,8 @@ TAKES_test-sanitized := T
 TAKES_bench := ONLY N
 TAKES_fuzz := T SECONDS
 TAKES_sign-policy := IMAGE KEY VERSION
+TAKES_release := IMAGE KEY
+TAKES_verify := IMAGE FILE SIGNER
 TAKES_import-systemapi := FILE BOOT ROOT
 TAKES_enter := CMD
 TAKES_update-deps := ONLY DRY
@@ -41,11 +43,15 @@ STRANGE := $(filter-out $(shell sed -n 's/^$(HASH)  make \([a-z-]*\).*/\1/p' Mak
 ifneq ($(STRANGE),)
 $(error $(STRANGE): not a target; `make help` lists them)
 endif
-export GANTRY_PASS := $(filter-out CMD MIRROR MIRROR_SECURITY KEYRING KERNEL KEY VERSION IMAGE,$(GIVEN))
+export GANTRY_PASS := $(filter-out CMD MIRROR MIRROR_SECURITY KEYRING KERNEL KEY VERSION IMAGE FILE SIGNER,$(GIVEN))
 ifneq ($(filter IMAGE,$(GIVEN)),)
 export GANTRY_IMAGE := $(IMAGE)
 endif
-ifneq ($(filter sign-policy,$(MAKECMDGOALS)),)
+ifneq ($(filter verify,$(MAKECMDGOALS)),)
+export GANTRY_PUBLISHED := $(FILE)
+export GANTRY_SIGNER := $(SIGNER)
+endif
+ifneq ($(filter sign-policy release,$(MAKECMDGOALS)),)
 export GANTRY_SIGN_KEY := $(KEY)
 export GANTRY_SIGN_VERSION := $(if $(filter VERSION,$(GIVEN)),$(VERSION))
 endif
@@ -75,6 +81,8 @@ help:
 #                        test image, in build/test, without [IMAGE=DIR] (docs/images.md)
 #  make measurements     PCR 4, 9 and 11 of that image, as JSON  [IMAGE=DIR]
 #  make sign-policy KEY=FILE   sign that image's disk policy, so that it opens its predecessor's disk  [IMAGE=DIR] [VERSION=N]
+#  make release KEY=FILE publish that image: its files, what went in, and a signed list of hashes  [IMAGE=DIR] (docs/images.md)
+#  make verify FILE=DIR SIGNER=FILE   hold a published image against one's own build: which file, PCR, path differs  [IMAGE=DIR]
 #  make import-systemapi FILE=...   an older System API's configuration as ours  [BOOT=boot.json] [ROOT=DIR]
 #  make lint             gcc, clang, cppcheck, shellcheck and pyflakes over everything
 #  make bench            the benchmarks, as one table and build/bench.json  [ONLY=PART,...] [N=3]
@@ -158,7 +166,7 @@ OBJECTS := $(SOURCES:%.c=build/obj/%.o)
 MODULES := $(patsubst qemu/tdx/%.c,build/modules/%.ko,$(wildcard qemu/tdx/*.c))
 GUEST := $(patsubst qemu/guest/%.c,build/guest/%,$(wildcard qemu/guest/*.c))
 
-.PHONY: all run test test-sanitized image measurements sign-policy lint bench fuzz tests-built
+.PHONY: all run test test-sanitized image measurements sign-policy release verify lint bench fuzz tests-built
 all: build/init $(GUEST) $(MODULES) build/compile_commands.json
 	@:
 
@@ -227,6 +235,12 @@ measurements: all
 
 sign-policy: all
 	$(Q)python3 qemu/policy.py --key "$$GANTRY_SIGN_KEY" $(if $(GANTRY_SIGN_VERSION),--version "$$GANTRY_SIGN_VERSION")
+
+release: all
+	$(Q)python3 qemu/release.py release --key "$$GANTRY_SIGN_KEY"
+
+verify: all
+	$(Q)python3 qemu/release.py verify "$$GANTRY_PUBLISHED" --signer "$$GANTRY_SIGNER"
 
 run: all
 	$(Q)exec python3 qemu/run.py

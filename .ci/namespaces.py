@@ -17,7 +17,8 @@ CACHE = os.path.abspath(os.environ.get("GANTRY_CACHE") or os.path.join(
 PRIVILEGED = os.geteuid() == 0
 PASSED = ("TERM COLUMNS LINES NO_COLOR COLORTERM SOURCE_DATE_EPOCH PYTHONUNBUFFERED "
           "V T EXIT AGAIN TIER JOBS").split()
-KEY_FOLDER = "/run/key"         # where the one file lies that signs, if there is one
+FILES = {"GANTRY_SIGN_KEY": "/run/key", "GANTRY_SIGNER": "/run/signer"}     # variable with a file outside: where it lies inside
+PUBLISHED_FOLDER = "/published" # what GANTRY_PUBLISHED names
 IMAGE_FOLDER = "/image"       # one outside of the checkout lies below it, read-only
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
@@ -180,10 +181,17 @@ def enter(root_folder, command, extra, network=True):
     env = environment(extra)
     if data:
         env["GANTRY_TEST_DATA"] = "/data"
-    key = os.path.abspath(env["GANTRY_SIGN_KEY"]) if env.get("GANTRY_SIGN_KEY") else ""
-    if key:
-        env["GANTRY_SIGN_KEY"] = os.path.join(KEY_FOLDER, os.path.basename(key))
+    files = {}              # where it is to lie: the file
+    for variable, where in FILES.items():
+        if env.get(variable):
+            target = os.path.join(where, os.path.basename(env[variable]))
+            files[target], env[variable] = os.path.abspath(env[variable]), target
+    folders = {}
+    if env.get("GANTRY_PUBLISHED"):
+        folders[PUBLISHED_FOLDER], env["GANTRY_PUBLISHED"] = os.path.abspath(env["GANTRY_PUBLISHED"]), PUBLISHED_FOLDER
     image, image_target, env["GANTRY_IMAGE"] = image_inside(env.get("GANTRY_IMAGE"))
+    if image:
+        folders[image_target] = image
 
     # Everything outside is opened before the view hides it.
     def start():
@@ -191,10 +199,7 @@ def enter(root_folder, command, extra, network=True):
         held = {"/src": os.open(TOP, os.O_PATH), "/cache": os.open(CACHE, os.O_PATH)}
         if data:
             held["/data"] = os.open(data, os.O_PATH)
-        if key:
-            held[env["GANTRY_SIGN_KEY"]] = os.open(key, os.O_PATH)
-        if image:
-            held[image_target] = os.open(image, os.O_PATH)
+        held.update({target: os.open(path, os.O_PATH) for target, path in (files | folders).items()})
         root = os.open(root_folder, os.O_PATH)
         child = os.fork()
         if child:
@@ -204,11 +209,11 @@ def enter(root_folder, command, extra, network=True):
         try:
             die_with_parent()
             view = build_view(f"/proc/self/fd/{root}")
-            if key:
-                os.mkdir(view + KEY_FOLDER)
-                open(view + env["GANTRY_SIGN_KEY"], "wb").close()
-            if image:
-                os.makedirs(view + image_target)
+            for target in files:
+                os.mkdir(view + os.path.dirname(target))
+                open(view + target, "wb").close()
+            for target in folders:
+                os.makedirs(view + target, exist_ok=True)
             for target, descriptor in held.items():
                 attach(view, f"/proc/self/fd/{descriptor}", target, readonly=target not in ("/src", "/cache"))
             os.chdir(view)

@@ -137,6 +137,14 @@ class Folder:
         if not isinstance(how.get("directory", True), bool):
             refuse('"directory" is neither true nor false')
 
+    def places(self):
+        """What an image is made of, as paths in the folder: its own files, and everything in root/."""
+        found = [name for name in ("boot.json", "image.json", "packages", "packages.lock") if os.path.lexists(self.where(name))]
+        for where, folders, names in os.walk(self.where("root")):
+            folders.sort()
+            found += [os.path.relpath(os.path.join(where, name), self.path) for name in sorted([*folders, *names])]
+        return found
+
     # ---- root/ --------------------------------------------------------------------------------------------------------
 
     def mode(self, lies):

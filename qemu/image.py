@@ -337,7 +337,7 @@ def fingerprint(inputs, source):
              for name in ("accounts", "archive", "debs", "disk", "folder", "image", "uki")]
     paths += [os.path.join(inputs.build, "init"), pki.path("hub-ca.pem")]
     paths += [os.path.join(inputs.build, "guest", name) for name in inputs.guest_programs()]
-    paths += [os.path.join(where, name) for where, folders, names in os.walk(source.path) for name in [*folders, *names]]
+    paths += [source.where(place) for place in source.places()]
     for path in sorted(paths):
         mode = os.lstat(path).st_mode
         content = os.fsencode(os.readlink(path)) if stat.S_ISLNK(mode) else read_file(path) if stat.S_ISREG(mode) else b""

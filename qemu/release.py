@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Publishes an image, and holds a published one against one's own build (docs/images.md, Publishing).
+
+    release.py release --key FILE [FOLDER]                 build/NAME/release/: the files, what went in, one signed SHA256SUMS
+    release.py verify PUBLISHED --signer FILE.pub [FOLDER] what differs: which file, which PCR, which section, which path
+
+The same commit gives the same bytes. Signatures are OpenSSH's, so that every host can verify them.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, REPOSITORY)
+from qemu import archive, debs, folder, image, uki
+
+PLATFORM, ATTESTATION_TYPE = "azure", "azure-tdx"
+NAMESPACE = "gantry-image"          # of the signature: one made for something else does not count
+SUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
+KINDS = ("vhd", "raw", "efi")
+
+
+class ReleaseError(Exception):
+    pass
+
+
+def sha256_file(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def git(where, *arguments):
+    done = subprocess.run(["git", "-c", "safe.directory=*", "-C", where, *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def version_of(where):
+    """The tag of the commit that the folder is in; without one, a version that says so."""
+    commit, dirty = git(where, "rev-parse", "--short=12", "HEAD"), git(where, "status", "--porcelain", ".")
+    tag = git(where, "describe", "--tags", "--exact-match")
+    if tag and not dirty:
+        return re.sub(r"[^0-9A-Za-z.+~_]", "_", tag.removeprefix("v"))
+    return f"untagged.{commit}{'.changed' if dirty else ''}" if commit else "untagged"
+
+
+def dump(value):
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
+
+
+# ---- what went in -----------------------------------------------------------------------------------------------------
+
+
+def entry(kind, place, path):
+    return {"kind": kind, "place": place, "sha256": sha256_file(path), "size": os.path.getsize(path)}
+
+
+def lock_entries():
+    """Sources, kernel and headers as deps.lock pins them, and the build root's packages, which it pins by version."""
+    for line in image.read_file(os.path.join(REPOSITORY, "deps.lock")).decode().splitlines():
+        fields = line.split()
+        if fields and fields[0] in ("source", "kernel", "headers"):
+            yield {"kind": fields[0], "name": fields[1], "version": fields[2], "place": fields[5], "sha256": fields[3],
+                   "size": int(fields[4])}
+        elif fields and fields[0] == "root":
+            yield {"kind": "build root", "name": fields[1], "version": fields[2]}
+
+
+def inputs_of(source):
+    """Every file that went into the image: of the checkout, of the image's folder, and what the locks pin."""
+    listed = git(REPOSITORY, "ls-files").splitlines()
+    found = [entry("checkout", name, os.path.join(REPOSITORY, name)) for name in listed
+             if os.path.isfile(os.path.join(REPOSITORY, name)) and not name.startswith(("tests/", "docs/"))]
+    for place in source.places():
+        path = source.where(place)
+        if os.path.islink(path):
+            found.append({"kind": "image", "place": place, "link": os.readlink(path)})
+        elif os.path.isfile(path):
+            found.append(entry("image", place, path))
+    found += lock_entries()
+    if os.path.exists(source.where("packages.lock")):
+        found += [{"kind": "package", "name": name, "version": version, "place": file, "sha256": digest}
+                  for name, version, digest, file in debs.entries(source.where("packages.lock"))]
+    return found
+
+
+def bill_of_materials(base, found):
+    """CycloneDX 1.6: what is in the image and was made by others."""
+    components = []
+    for one in found:
+        if one["kind"] in ("source", "kernel", "package") and not one["place"].endswith((".dsc", ".asc")):
+            about = {"type": "library" if one["kind"] == "source" else "application",
+                     "name": one["name"], "version": one["version"],
+                     "hashes": [{"alg": "SHA-256", "content": one["sha256"]}],
+                     "purl": f"pkg:deb/debian/{one['name']}@{one['version'].replace(':', '%3A')}"
+                             + ("?arch=source" if one["kind"] == "source" else "?arch=amd64")}
+            components.append({**about, "bom-ref": f"{one['name']}@{one['version']}/{os.path.basename(one['place'])}"})
+    return {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": components,
+            "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, base)}",
+            "metadata": {"component": {"type": "operating-system", "name": base, "bom-ref": base}}}
+
+
+def provenance(source, subjects, version):
+    """An in-toto statement with SLSA's predicate: these outputs came from that commit by `make release`."""
+    return {"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://slsa.dev/provenance/v1",
+            "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in subjects],
+            "predicate": {
+                "buildDefinition": {
+                    "buildType": "make release", "externalParameters": {"image": source.settings["name"], "version": version},
+                    "resolvedDependencies": [
+                        {"name": "checkout", "digest": {"gitCommit": git(REPOSITORY, "rev-parse", "HEAD")}}]},
+                "runDetails": {"builder": {"id": f"build root {image.Inputs(image.BUILD)['ROOT_ID']}"}}}}
+
+
+# ---- release ----------------------------------------------------------------------------------------------------------
+
+
+def sign(key, path):
+    done = subprocess.run(["ssh-keygen", "-Y", "sign", "-q", "-f", key, "-n", NAMESPACE], input=image.read_file(path),
+                          capture_output=True, check=False)
+    if done.returncode != 0:
+        raise ReleaseError(f"{key}: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
+
+
+def release(path, key):
+    """Makes build/NAME/release/BASE/. Returns its path."""
+    source = folder.Folder(path)
+    built, version = image.ensure(path), version_of(source.path)
+    efi = image.read_file(os.path.join(built, "gantry.efi"))
+    base = f"{source.settings['name']}-{version}-{PLATFORM}-{hashlib.sha256(efi).hexdigest()[:12]}"
+    out = os.path.join(built, "release", base)
+    shutil.rmtree(out, ignore_errors=True)
+    os.makedirs(out)
+
+    def put(name, content):
+        image.write_new(os.path.join(out, name), content)
+
+    for kind in KINDS:
+        os.link(os.path.join(built, f"gantry.{kind}"), os.path.join(out, f"{base}.{kind}"))
+    if os.path.exists(os.path.join(built, "policy.json")):
+        shutil.copyfile(os.path.join(built, "policy.json"), os.path.join(out, "policy.json"))
+    found = inputs_of(source)
+    put("measurements.json", dump([{"measurement_id": f"{base}.vhd", "attestation_type": ATTESTATION_TYPE,
+                                    "measurements": uki.measurements(efi)["measurements"]}]))
+    put("inputs.json", dump(found))
+    put("sbom.cdx.json", dump(bill_of_materials(base, found)))
+    subjects = [(name, sha256_file(os.path.join(out, name))) for name in sorted(os.listdir(out))]
+    put("provenance.json", dump(provenance(source, subjects, version)))
+    put(SUMS, "".join(f"{sha256_file(os.path.join(out, name))}  {name}\n" for name in sorted(os.listdir(out))).encode())
+    put(SIGNATURE, sign(key, os.path.join(out, SUMS)))
+    return out
+
+
+# ---- verify -----------------------------------------------------------------------------------------------------------
+
+
+def check_signature(published, signer):
+    """Refused unless SHA256SUMS is signed by the key in SIGNER, a public key of OpenSSH."""
+    with open(signer, encoding="utf-8") as file, tempfile.NamedTemporaryFile("w", encoding="utf-8") as allowed:
+        allowed.write("".join(f'signer namespaces="{NAMESPACE}" {line}' for line in file if line.strip()))
+        allowed.flush()
+        with open(os.path.join(published, SUMS), "rb") as sums:
+            done = subprocess.run(["ssh-keygen", "-Y", "verify", "-f", allowed.name, "-I", "signer", "-n", NAMESPACE,
+                                   "-s", os.path.join(published, SIGNATURE)],
+                                  stdin=sums, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ReleaseError(f"{SUMS} is not signed by the key in {os.path.basename(signer)}: "
+                           f"{(done.stderr.strip() or done.stdout.strip()).splitlines()[-1]}")
+
+
+def check_sums(published):
+    """{name: sha256} of SHA256SUMS; refused where a file is missing or has another."""
+    sums = {}
+    for number, line in enumerate(image.read_file(os.path.join(published, SUMS)).decode().splitlines(), 1):
+        found = re.fullmatch(r"([0-9a-f]{64})  ([\w.+~-]+)", line)
+        if not found:
+            raise ReleaseError(f"{SUMS}:{number}: not understood: {line}")
+        sums[found[2]] = found[1]
+    for name, digest in sums.items():
+        path = os.path.join(published, name)
+        if not os.path.isfile(path):
+            raise ReleaseError(f"{name} is not there, and {SUMS} names it")
+        if sha256_file(path) != digest:
+            raise ReleaseError(f"{name} is not what {SUMS} says: it was changed after it was signed, or it came damaged")
+    return sums
+
+
+def differences(theirs, ours):
+    """What differs between two UKIs (bytes), as lines: registers, sections, and paths of the initramfs."""
+    lines = []
+    before, after = (uki.measurements(one)["measurements"] for one in (theirs, ours))
+    lines += [f"PCR {pcr}: published {before[pcr]['expected']}, own build {after[pcr]['expected']}"
+              for pcr in before if before[pcr] != after[pcr]]
+    one, other = uki.Image(theirs), uki.Image(ours)
+    names = list(dict.fromkeys(name for each in (one, other) for name, *_ in each.sections))
+    changed = [name for name in names if one.section(name) != other.section(name)]
+    lines += [f"section {name} differs" for name in changed]
+    if ".initrd" in changed:
+        mine, yours = (archive.files(each.section(".initrd") or b"") for each in (one, other))
+        lines += [f"initramfs: /{path} " + ("is only in the own build" if path not in mine else "is only in the published image"
+                                             if path not in yours else "differs")
+                  for path in sorted(mine.keys() | yours.keys()) if mine.get(path) != yours.get(path)]
+    if not changed and theirs != ours:
+        lines.append("no section differs: headers or padding of the file do")
+    return lines
+
+
+def verify(published, signer, path):
+    """Prints what differs; returns how many lines."""
+    check_signature(published, signer)
+    sums = check_sums(published)
+    efi = [name for name in sums if name.endswith(".efi")]
+    if len(efi) != 1:
+        raise ReleaseError(f"{SUMS} names {len(efi)} UKIs")
+    base, built = efi[0].removesuffix(".efi"), image.ensure(path)
+    lines = [f"{base}.{kind} differs" for kind in KINDS
+             if f"{base}.{kind}" in sums and sha256_file(os.path.join(built, f"gantry.{kind}")) != sums[f"{base}.{kind}"]]
+    theirs, ours = image.read_file(os.path.join(published, efi[0])), image.read_file(os.path.join(built, "gantry.efi"))
+    lines += differences(theirs, ours)
+    said = json.loads(image.read_file(os.path.join(published, "measurements.json")))
+    if [one["measurements"] for one in said] != [uki.measurements(theirs)["measurements"]]:
+        lines.append("measurements.json is not of the published UKI")
+    print("\n".join(lines) if lines else f"{base}: the signature is good, and the own build is the same, byte for byte")
+    return len(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    what = parser.add_subparsers(dest="what", required=True)
+    one = what.add_parser("release")
+    one.add_argument("--key", required=True, help="private key of OpenSSH")
+    two = what.add_parser("verify")
+    two.add_argument("published", help="the folder with SHA256SUMS")
+    two.add_argument("--signer", required=True, help="public key of OpenSSH, of who published it")
+    for each in (one, two):
+        each.add_argument("folder", nargs="?", help="the image's folder; default: make's IMAGE, or the test image's")
+    options = parser.parse_args()
+    path = options.folder or image.chosen_folder()
+    try:
+        if options.what == "release":
+            print(f"  {os.path.relpath(release(path, options.key), REPOSITORY)}", file=sys.stderr)
+        elif verify(options.published, options.signer, path):
+            sys.exit(1)
+    except (ReleaseError, *image.REFUSALS) as error:
+        sys.exit(f"{options.what}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A published image: the same bytes twice, verified by its signature and by one's own build; what differs is named."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+sys.path.insert(0, REPO)
+from qemu import image, release, uki  # noqa: E402
+
+CONFIG = {"hostname": "one", "stages": [{"name": "network", "type": "network", "needs": []}], "services": []}
+
+
+@unittest.skipUnless(os.path.exists(os.path.join(image.BUILD, "init")), "no build/init")
+class Release(unittest.TestCase):
+    def setUp(self):
+        self.folder = self.enterContext(tempfile.TemporaryDirectory())
+        self.name = f"release-test-{os.getpid()}"
+        self.source = os.path.join(self.folder, "one")
+        self.write("root/etc/motd", "hello\n")
+        self.write("boot.json", json.dumps(CONFIG))
+        self.write("image.json", json.dumps({"name": self.name}))
+        self.addCleanup(shutil.rmtree, os.path.join(image.BUILD, self.name), ignore_errors=True)
+        self.git("init", "-q")
+        self.commit()
+        self.key = self.make_key("publisher")
+
+    def write(self, name, text):
+        path = os.path.join(self.source, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def git(self, *arguments):
+        subprocess.run(["git", "-C", self.source, "-c", "user.name=a", "-c", "user.email=a@example.org", *arguments], check=True,
+                       capture_output=True)
+
+    def commit(self):
+        self.git("add", ".")
+        self.git("commit", "-qm", "x")
+
+    def make_key(self, name):
+        path = os.path.join(self.folder, name)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", path], check=True)
+        return path
+
+    def publish(self):
+        """A release, taken away from the build folder."""
+        with contextlib.redirect_stderr(io.StringIO()):
+            made = release.release(self.source, self.key)
+        target = os.path.join(self.folder, "published", os.path.basename(made))
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(made, target)
+        return target
+
+    def verify(self, published, signer=None):
+        """(lines, what was said)."""
+        with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(io.StringIO()):
+            count = release.verify(published, signer or self.key + ".pub", self.source)
+        return count, said.getvalue()
+
+    def content(self, published, name):
+        with open(os.path.join(published, name), "rb") as file:
+            return file.read()
+
+    def test_the_same_commit_is_published_as_the_same_bytes_with_what_went_in(self):
+        self.git("tag", "v1.2.3")
+        published = self.publish()
+        base = os.path.basename(published)
+        efi = self.content(published, f"{base}.efi")
+        self.assertEqual(base, f"{self.name}-1.2.3-azure-{hashlib.sha256(efi).hexdigest()[:12]}")
+        before = {name: self.content(published, name) for name in os.listdir(published)}
+        self.assertEqual(sorted(before), sorted(["SHA256SUMS", "SHA256SUMS.sig", "inputs.json", "measurements.json",
+                                                 "provenance.json", "sbom.cdx.json",
+                                                 *(f"{base}.{kind}" for kind in ("efi", "raw", "vhd"))]))
+        self.assertEqual({name: self.content(self.publish(), name) for name in before}, before)
+        subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=published, check=True, capture_output=True)
+        measured, = json.loads(before["measurements.json"])
+        self.assertEqual(measured, {"measurement_id": f"{base}.vhd", "attestation_type": "azure-tdx",
+                                    "measurements": uki.measurements(efi)["measurements"]})
+        found = json.loads(before["inputs.json"])
+        mine = {one["place"]: one["sha256"] for one in found if one["kind"] == "image"}
+        self.assertEqual(list(mine), ["boot.json", "image.json", "root/etc/motd"])
+        self.assertEqual(mine["root/etc/motd"], hashlib.sha256(b"hello\n").hexdigest())
+        kinds = {one["kind"] for one in found}
+        self.assertEqual(kinds - {"checkout"}, {"image", "source", "kernel", "headers", "build root"})
+        names = {one["name"] for one in json.loads(before["sbom.cdx.json"])["components"]}
+        self.assertTrue({"musl", "mbedtls", "cryptsetup"} <= names)
+        statement = json.loads(before["provenance.json"])
+        self.assertIn({"name": f"{base}.efi", "digest": {"sha256": hashlib.sha256(efi).hexdigest()}}, statement["subject"])
+
+    def test_an_image_without_a_tag_says_so(self):
+        commit = subprocess.run(["git", "-C", self.source, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True,
+                                check=True)
+        self.assertEqual(release.version_of(self.source), f"untagged.{commit.stdout.strip()}")
+        self.git("tag", "v1")
+        self.assertEqual(release.version_of(self.source), "1")
+        self.write("root/etc/motd", "changed\n")
+        self.assertEqual(release.version_of(self.source), f"untagged.{commit.stdout.strip()}.changed")
+
+    def test_one_s_own_build_is_held_against_it_down_to_the_path(self):
+        published = self.publish()
+        self.assertEqual(self.verify(published)[0], 0)
+        self.write("root/etc/motd", "other\n")
+        self.write("root/etc/more", "more\n")
+        os.unlink(os.path.join(self.source, "image.json"))
+        self.write("image.json", json.dumps({"name": self.name, "cmdline": "quiet"}))
+        count, said = self.verify(published)
+        lines = said.splitlines()
+        base = os.path.basename(published)
+        self.assertEqual(count, len(lines))
+        self.assertEqual([line.split(":")[0] for line in lines],
+                         [f"{base}.vhd differs", f"{base}.raw differs", f"{base}.efi differs", "PCR 4", "PCR 9", "PCR 11",
+                          "section .cmdline differs", "section .initrd differs", "initramfs", "initramfs"])
+        self.assertEqual(lines[-2:], ["initramfs: /etc/more is only in the own build", "initramfs: /etc/motd differs"])
+
+    def test_what_was_changed_or_signed_by_somebody_else_is_refused(self):
+        published = self.publish()
+        with self.assertRaisesRegex(release.ReleaseError, "SHA256SUMS is not signed by the key in stranger.pub"):
+            self.verify(published, self.make_key("stranger") + ".pub")
+        base = os.path.basename(published)
+        with open(os.path.join(published, f"{base}.vhd"), "r+b") as file:
+            file.write(b"x")
+        with self.assertRaisesRegex(release.ReleaseError, rf"{base}\.vhd is not what SHA256SUMS says"):
+            self.verify(published)
+        os.unlink(os.path.join(published, f"{base}.vhd"))
+        with self.assertRaisesRegex(release.ReleaseError, rf"{base}\.vhd is not there, and SHA256SUMS names it"):
+            self.verify(published)
+        with open(os.path.join(published, "SHA256SUMS"), "a", encoding="ascii") as file:
+            file.write("\n")
+        with self.assertRaisesRegex(release.ReleaseError, "SHA256SUMS is not signed by the key in publisher.pub"):
+            self.verify(published)
+        subprocess.run(["ssh-keygen", "-Y", "sign", "-q", "-f", self.key, "-n", "file", os.path.join(published, "SHA256SUMS")],
+                       check=True, capture_output=True, input="y\n", text=True)
+        with self.assertRaisesRegex(release.ReleaseError, "SHA256SUMS is not signed"):     # for another purpose
+            self.verify(published)
+
+
+if __name__ == "__main__":
+    unittest.main()
