@@ -244,7 +244,7 @@ static int write_temporary(struct file *f, const struct template_output *out)
 	r = file_write(fd, out->bytes, out->size);
 	if (r < 0)
 		return r;
-	if (fchmod(fd, f->mode) < 0 || fchown(fd, f->uid, f->gid) < 0)
+	if (fchmod(fd, f->mode) < 0 || fchown(fd, f->uid, f->gid) < 0 || fsync(fd) < 0)
 		return -errno;
 	return 0;
 }
