@@ -47,6 +47,8 @@ int main(int argc, char **argv)
 	const char *name = argc > 0 ? argv[0] : "";
 	const char *slash = strrchr(name, '/');
 
+	if (slash && !strcmp(slash + 1, "podman-init"))		/* PID 1, too, but of a container */
+		return container_init_main(argc, argv);
 	umask(0022);
 	(void)image_protect();	/* a hardening only: the process works without it */
 	if (getpid() == 1)

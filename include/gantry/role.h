@@ -14,6 +14,7 @@ int logger_main(int argc, char **argv);			/* init/log/logger.c */
 int service_log_main(int argc, char **argv);		/* init/log/service.c */
 int launch_main(int argc, char **argv);			/* init/launch/launch.c */
 int container_tidy_main(int argc, char **argv);		/* init/container/tidy.c */
+int container_init_main(int argc, char **argv);		/* init/container/reaper.c */
 int steps_main(int argc, char **argv);			/* init/launch/steps.c */
 int await_main(int argc, char **argv);			/* init/launch/await.c */
 int ctl_main(int argc, char **argv);			/* gantryctl, and check; init/ctl/ctl.c */

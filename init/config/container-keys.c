@@ -210,6 +210,7 @@ const struct keys container_keys = {(const struct key[]){
 	{.name = "user", .type = KEY_STRING, .format = &container_user_format},
 	{.name = "capabilities", .type = KEY_STRINGS, .maximum = 64, .format = &capability_format},
 	{.name = "read_only", .type = KEY_BOOLEAN, .flags = KEY_WRITTEN, .fallback = "false"},
+	{.name = "init", .type = KEY_BOOLEAN, .flags = KEY_WRITTEN, .fallback = "true"},
 	{.name = "tmpfs", .type = KEY_STRINGS, .maximum = 16, .format = &tmpfs_format},
 	{.name = "login", .type = KEY_OBJECT, .members = &login_keys},
 	{.name = "ca", .type = KEY_STRING, .format = &path_format},

@@ -339,7 +339,7 @@ static const char *const before_unlocks[] = {"events", "nothing", NULL};
 static const char *const password_hashes[] = {"sha256", "pbkdf2-sha256", NULL};
 static const char *const whens[] = {"boot", "held", NULL};
 static const char *const profiles[] = {"default", "clock", NULL};	/* init/launch/profile.c */
-static const char *const stop_tos[] = {"main", "all", NULL};
+static const char *const stop_tos[] = {"main", "all", "main-then-all", NULL};	/* of enum stop_to */
 static const char *const on_bursts[] = {"slow", "fail", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const policies[] = {"always", "on-failure", "never", NULL};
@@ -581,7 +581,7 @@ const struct keys service_keys = {(const struct key[]){
 	{.name = "restart", .type = KEY_OBJECT, .flags = KEY_IMPLIED, .members = &restart_keys},
 	{.name = "stop_signal", .type = KEY_STRING, .choices = signal_names, .fallback = "TERM",
 	 IN_NODE(SIGNAL, stop_signal)},
-	{.name = "stop_to", .type = KEY_STRING, .choices = stop_tos, .fallback = "main", IN_NODE(SECOND, stop_all)},
+	{.name = "stop_to", .type = KEY_STRING, .choices = stop_tos, .fallback = "main-then-all", IN_NODE(CHOICE, stop_to)},
 	{.name = "stop_grace_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 3600, .fallback = "10",
 	 IN_NODE(MS, stop_grace_ms)},
 	{.name = "before_start", .type = KEY_OBJECTS, .maximum = 64, .members = &step_keys},

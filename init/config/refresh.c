@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Implements refresh.h. Stages come before services in config.nodes, both in the order of the file. */
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <json-c/json.h>
@@ -133,6 +135,37 @@ static int check_change(struct check *check, const struct config *config, const 
 	return 0;
 }
 
+static bool is_uploaded(const struct config *config, const char *path)
+{
+	for (size_t i = 0; i < config->n_uploads; i++)
+		if (!strcmp(config->uploads[i].path, path))
+			return true;
+	return false;
+}
+
+/* A mount is of one file, and stays with it when another one is renamed to its name. */
+static int check_volumes(struct check *check, const struct config *config, size_t index, const struct place *place)
+{
+	struct json_object *service = json_object_array_get_idx(key_member(check->root, "services"), index);
+	struct json_object *volumes = key_member(key_member(service, "container"), "volumes");
+	const struct place container = {.up = place, .key = "container"}, list = {.up = &container, .key = "volumes"};
+
+	for (size_t i = 0; i < length(volumes); i++) {
+		const struct place item = {.up = &list, .index = (uint32_t)i};
+		struct nearest nearest = {.value = ""};
+		char quoted[CHECK_QUOTED_MAX], path[PATH_MAX];
+		bool uploaded;
+
+		snprintf(path, sizeof(path), "%.*s", (int)strcspn(text_at(volumes, i), ":"), text_at(volumes, i));
+		uploaded = is_uploaded(config, path);
+		if (uploaded || (config->refreshes && is_rendered(check, config, path, &nearest)))
+			return check_fail(check, &item, "%s is replaced by %s, and a container keeps the old file: "
+					  "put it into a folder of its own and mount the folder",
+					  check_quote(quoted, path), uploaded ? "an upload" : "a refresh");
+	}
+	return 0;
+}
+
 /* The config stage comes first: only its document says whether the service runs. */
 static int add_need(struct check *check, const struct config *config, struct config_node *node,
 		    const struct place *place)
@@ -183,6 +216,8 @@ static int check_nodes(struct check *check, struct config *config)
 
 		if (r == 0)
 			r = check_change(check, config, node, &place);
+		if (r == 0 && !stage)
+			r = check_volumes(check, config, i - n_stages, &place);
 		if (r == 0 && node->enabled_if)
 			r = add_need(check, config, node, &place);
 		if (r < 0)

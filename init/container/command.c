@@ -84,7 +84,39 @@ static void add_registry(struct container_words *words, struct json_object *cont
 		add(words, "--cert-dir=%s/login/ca", CONTAINER_RUNTIME);
 }
 
-static void add_run(struct container_words *words, struct json_object *service, struct json_object *container)
+/* Whether the configuration has something else there. */
+static bool mounts(struct json_object *volumes, const char *target)
+{
+	size_t n = strlen(target);
+
+	for (size_t i = 0; volumes && i < json_object_array_length(volumes); i++) {
+		const char *at = strchr(json_object_get_string(json_object_array_get_idx(volumes, i)), ':');
+
+		if (at && !strncmp(at + 1, target, n) && (!at[1 + n] || at[1 + n] == ':'))
+			return true;
+	}
+	return false;
+}
+
+static bool has_capability(struct json_object *container, const char *wanted)
+{
+	struct json_object *list = key_member(container, "capabilities");
+
+	for (size_t i = 0; list && i < json_object_array_length(list); i++)
+		if (!strcmp(json_object_get_string(json_object_array_get_idx(list, i)), wanted))
+			return true;
+	return false;
+}
+
+/* One without KILL could not signal a program that changes its user. */
+bool container_has_init(struct json_object *container)
+{
+	return json_object_get_boolean(key_member(container, "init")) &&
+	       (!has_capability(container, "SETUID") || has_capability(container, "KILL"));
+}
+
+static void add_run(struct container_words *words, struct json_object *service, struct json_object *container,
+		    const char *init)
 {
 	struct json_object *limits = key_member(service, "limits"), *environment = key_member(service, "environment");
 	bool notify = key_member(key_member(service, "ready"), "notify");
@@ -106,10 +138,16 @@ static void add_run(struct container_words *words, struct json_object *service, 
 	add_each(words, "--publish=", key_member(container, "ports"));
 	if (key_member(container, "user"))
 		add(words, "--user=%s", text(container, "user"));
+	if (init) {
+		add(words, "--init");
+		add(words, "--init-path=%s", init);
+	}
 	if (json_object_get_boolean(key_member(container, "read_only")))
 		add(words, "--read-only");
 	add_each(words, "--tmpfs=", key_member(container, "tmpfs"));
 	add_each(words, "--volume=", key_member(container, "volumes"));
+	if (!strcmp(text(container, "network"), "host") && !mounts(key_member(container, "volumes"), "/etc/resolv.conf"))
+		add(words, "--volume=%s/%s:/etc/resolv.conf:ro", RESOLV_COPIES, text(service, "name"));
 	if (limits) {
 		json_object_object_foreach(limits, name, value) {
 			const char *n = json_object_is_type(value, json_type_string) ? "-1"
@@ -215,7 +253,7 @@ void container_command(enum container_ask ask, struct json_object *service, cons
 		add(ret, "%s", argument);
 		break;
 	case CONTAINER_RUN:
-		add_run(ret, service, container);
+		add_run(ret, service, container, argument);
 		break;
 	}
 }

@@ -9,6 +9,7 @@
 struct json_object;
 
 #define CONTAINER_RUNTIME   "/run/gantry/containers"	/* on tmpfs: podman takes its absence for a new boot */
+#define RESOLV_COPIES       CONTAINER_RUNTIME "/resolv"	/* of resolv.h: a file for each service, by its name */
 #define CONTAINER_WORDS_MAX 1024
 
 struct container_words {
@@ -36,10 +37,13 @@ enum container_ask {
 
 /*
  * Fills words for one of the above; argument: of login and pull the path of the authfile, NULL: no login; of the others
- * see there. Free with container_free().
+ * see there; of run the path of the container's init, NULL: none. Free with container_free().
  */
 void container_command(enum container_ask ask, struct json_object *service, const char *argument,
 		       struct container_words *ret);
+
+/* Whether the container's first process is ours. */
+bool container_has_init(struct json_object *container);
 
 /* podman's whole environment. */
 void container_environment(struct json_object *service, struct container_words *ret);

@@ -31,6 +31,7 @@
 #include "init/lib/report.h"
 #include "init/lib/words.h"
 #include "podman.h"
+#include "resolv.h"
 #include "storage.h"
 
 #define SECOND_NS       1000000000LL
@@ -298,7 +299,7 @@ static void pull(struct work *work)
 	explicit_bzero(password, sizeof(password));
 	if (!has_image(work))
 		podman_fail(STAGE_NEVER, "%s: the pulled image does not have this digest", work->name);
-	/* podman's own database is durable by now, what it describes is not: a power cut would leave files without bytes. */
+	/* podman's database is durable by now; what it describes is not: a power cut would leave files without bytes. */
 	r = storage_pull_ends(&work->podman);
 	if (r < 0)
 		podman_fail(STAGE_AGAIN, "%s: writing it to the disk failed: %s", work->name, error_words(-r));
@@ -342,6 +343,16 @@ static bool remove_again(struct work *work)
 	return podman_remove(podman) == 0;
 }
 
+static const char *find_init(const struct work *work)
+{
+	if (!container_has_init(work->container))
+		return NULL;
+	if (podman_has_own_path(&work->podman))
+		return work->podman.own;
+	report_event(EVENT_WARNING, "%s is not Gantry's binary any more: the container has no init", work->podman.own);
+	return NULL;
+}
+
 _Noreturn void container_become(struct json_object *service)
 {
 	static struct work work;
@@ -353,6 +364,8 @@ _Noreturn void container_become(struct json_object *service)
 	umask(0022);
 	begin(&work, service);
 	podman_lock(&work.podman, true);
+	if (!strcmp(json_object_get_string(key_member(work.container, "network")), "host"))
+		resolv_follow(&work.podman);
 	make_temporary(&work);
 	if (!has_good_image(&work))
 		pull(&work);
@@ -360,7 +373,7 @@ _Noreturn void container_become(struct json_object *service)
 		podman_fail(STAGE_AGAIN, "removing the container of an earlier start failed: %.300s",
 			    podman_cause(&work.podman));
 	umount2(PODMAN_LOGIN, MNT_DETACH);
-	container_command(CONTAINER_RUN, service, NULL, &words);
+	container_command(CONTAINER_RUN, service, find_init(&work), &words);
 	if (words.failed)
 		podman_fail(STAGE_AGAIN, "command: %s", error_words(ENOMEM));
 	storage_starts(&work.podman);

@@ -132,6 +132,22 @@ static void enter_namespace(void)
 	     PODMAN_LOGIN);
 }
 
+/* A link of /proc cannot be mounted out of another mount namespace, so it has to be the path, as it was before. */
+static void keep_own_path(struct podman *podman)
+{
+	ssize_t n = readlink("/proc/self/exe", podman->own, sizeof(podman->own) - 1);
+
+	podman->own[n > 0 ? n : 0] = '\0';
+}
+
+bool podman_has_own_path(const struct podman *podman)
+{
+	struct stat own, found;
+
+	return stat("/proc/self/exe", &own) == 0 && stat(podman->own, &found) == 0 && own.st_dev == found.st_dev &&
+	       own.st_ino == found.st_ino;
+}
+
 /* ---- its rights ----------------------------------------------------------------------------------------------- */
 
 /* What podman, conmon, crun and netavark do not need; a container that lists one of them gets it all the same. */
@@ -259,6 +275,7 @@ void podman_begin(struct podman *podman, struct json_object *service)
 	container_environment(service, &podman->environment);
 	if (podman->environment.failed)
 		podman_fail(STAGE_AGAIN, "environment: %s", error_words(ENOMEM));
+	keep_own_path(podman);
 	make_configuration();
 	enter_namespace();
 	drop_rights(service);

@@ -23,6 +23,7 @@ struct podman {
 	char last[RUN_LINE_MAX];	/* the last error that podman printed */
 	bool late;			/* the last call was killed at its deadline */
 	char network[96];		/* path of the network namespace of a container that was left behind */
+	char own[256];			/* the path of this binary when it was started */
 	bool mismatch;			/* the registry's content did not match the digest */
 };
 
@@ -45,6 +46,9 @@ _Noreturn void podman_fail(int status, const char *fmt, ...) __attribute__((form
 /* Writes podman's configuration, enters a mount namespace of its own and fills the struct; or ends by podman_fail(). */
 void podman_begin(struct podman *podman, struct json_object *service);
 
+/* Whether podman->own is still this binary, which is also the first process of a container. */
+bool podman_has_own_path(const struct podman *podman);
+
 /* Makes it with its parents, or ends by podman_fail(). */
 void podman_directory(const char *path, mode_t mode);
 
@@ -66,7 +70,9 @@ const char *podman_cause(const struct podman *podman);
  */
 bool podman_lock(struct podman *podman, bool wait);
 
-/* The same for another service's name: the lock's descriptor, closed by an exec; negative: it has a launcher or podman. */
+/*
+ * The same for another service's name: the lock's descriptor, closed by an exec. Negative: it has a launcher or podman.
+ */
 int podman_try_lock(const char *name);
 
 /* Whether its last error is that it does not have the image. */

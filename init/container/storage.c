@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements storage.h. What is durable is in the storage itself, beside podman's own: `pulls/NAME` is there from before
- * a pull until all it wrote is on the disk, `aside/TIME` has storage that did not work. What is true for one boot is
- * below /run: `begun` (the first start has looked for pulls that did not end), `looked`, `aside` and `starts/NAME`.
+ * Implements storage.h. What is durable is in the storage itself, beside podman's own: `pulls/NAME` is there from
+ * before a pull until all it wrote is on the disk, `aside/TIME` has storage that did not work. What is true for one
+ * boot is below /run: `begun` (the first start has looked for pulls that did not end), `looked`, `aside` and `starts/NAME`.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -192,7 +192,10 @@ static bool list_containers(struct podman *podman)
 	return ask(podman, &list) == 0;
 }
 
-/* What dead containers of other services have is in use for podman, and would be left as it is. Their launchers do the same. */
+/*
+ * What dead containers of other services have is in use for podman, and would be left as it is. Their own launchers do
+ * the same.
+ */
 static void remove_dead(struct podman *podman)
 {
 	for (size_t i = 0; i < look.listing.n; i++) {
@@ -313,8 +316,8 @@ static bool set_aside(struct podman *podman)
 	tell(BOOT "/aside", stamp);
 	move_parts(root(podman), path);
 	(void)sync_all(folder);
-	report_event(EVENT_ERROR, "podman's storage does not work: %.300s; it was set aside as %.300s and is made anew, "
-		     "so every image is pulled again", reason, path);
+	report_event(EVENT_ERROR, "podman's storage does not work: %.300s; it was set aside as %.300s and is made "
+		     "anew, so every image is pulled again", reason, path);
 	return true;
 }
 

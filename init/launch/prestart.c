@@ -2,7 +2,7 @@
 /*
  * Root works here in directories that services own, so no step uses a whole path (init/lib/walk.h): each one follows
  * no symbolic link, and changes only the file that it holds open. A file or secret is complete from the
- * moment it has its name. An existing secret is kept, because two services may want the same one.
+ * moment it has its name, also on the disk. An existing secret is kept, because two services may want the same one.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -62,6 +62,22 @@ static int open_parent(const char *path, bool make, const char **ret_name)
 	return walk_parent(path, WALK_NO_LINKS, make ? DIRECTORY_MODE : 0, ret_name);
 }
 
+/*
+ * To the disk with the file's content before it has its name, and with the name before the service starts: what
+ * depends on a secret may be durable a moment later, and after a power cut the secret must be there, too.
+ */
+static int sync_content(int fd)
+{
+	return fsync(fd) < 0 && errno != EINVAL && errno != EROFS ? -errno : 0;
+}
+
+static int sync_name(int parent)
+{
+	_cleanup_(cleanup_close) int fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : sync_content(fd);
+}
+
 /* Owner before mode: a change of owner clears set-id bits. */
 static int set_owner(int fd, const struct step *step)
 {
@@ -109,8 +125,12 @@ static int make_secret(const struct step *step)
 	parent = open_parent(step->path, false, &name);
 	if (parent < 0)
 		return parent;
-	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return S_ISREG(st.st_mode) ? 0 : -EEXIST;
+	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		if (!S_ISREG(st.st_mode) || st.st_size > 0)
+			return S_ISREG(st.st_mode) ? 0 : -EEXIST;
+		if (unlinkat(parent, name, 0) < 0)	/* no secret: what a power cut left of a write that was not synced */
+			return -errno;
+	}
 	snprintf(temporary, sizeof(temporary), ".gantry-secret-%d", getpid());
 	if (unlinkat(parent, temporary, 0) < 0 && errno != ENOENT)
 		return -errno;
@@ -120,11 +140,13 @@ static int make_secret(const struct step *step)
 	r = write_random(fd, step->bytes);
 	if (r == 0)
 		r = set_owner(fd, step);
+	if (r == 0)
+		r = sync_content(fd);
 	/* link(), not rename(): of two services the first one makes the secret, and the second keeps it. */
 	if (r == 0 && linkat(parent, temporary, parent, name, 0) < 0 && errno != EEXIST)
 		r = -errno;
 	unlinkat(parent, temporary, 0);
-	return r;
+	return r == 0 ? sync_name(parent) : r;
 }
 
 /* All files of the directory that match. */
@@ -211,11 +233,13 @@ static int install_file(const struct step *step)
 	r = copy_content(from, fd);
 	if (r == 0)
 		r = set_owner(fd, step);
+	if (r == 0)
+		r = sync_content(fd);
 	if (r == 0 && renameat(parent, temporary, parent, name) < 0)
 		r = -errno;
 	if (r < 0)
 		unlinkat(parent, temporary, 0);
-	return r;
+	return r == 0 ? sync_name(parent) : r;
 }
 
 /*

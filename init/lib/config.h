@@ -49,6 +49,13 @@ enum restart_policy {
 	RESTART_NEVER,
 };
 
+/* The processes of a service that get its stop signal. */
+enum stop_to {
+	STOP_MAIN,		/* the others get SIGKILL when it has ended */
+	STOP_ALL,
+	STOP_MAIN_THEN_ALL,	/* the others when it has ended */
+};
+
 /* The action on a service when a rendered file that it reads has changed. */
 enum change_action {
 	CHANGE_NONE,
@@ -111,7 +118,7 @@ struct config_node {
 	int64_t alive_ms;		/* a ready service says WATCHDOG=1 at least this often; 0: it need not */
 	int stop_signal;
 	int64_t stop_grace_ms;
-	bool stop_all;			/* the stop signal goes to every process of its cgroup */
+	enum stop_to stop_to;
 	char *takes;			/* artifact that it may take, for a container's login; NULL: none */
 	int64_t prepare_ms;		/* a container: from its start until podman is executed; 0: no such time */
 	struct config_setting *cgroup;

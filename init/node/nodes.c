@@ -51,10 +51,16 @@ void nodes_ended(size_t node)
 	plan_ended(plan, node, &ending->how, loop_now_ns());
 }
 
-/* Its whole cgroup got the stop signal and its grace is not over: the remaining processes may exit by themselves. */
+/* Its grace is not over, and the remaining processes have the stop signal or get it now: they may exit by themselves. */
 static bool may_end(size_t node)
 {
-	return plan->nodes[node].state == NODE_STOPPING && plan->nodes[node].kill_ns && config->nodes[node].stop_all;
+	enum stop_to to = config->nodes[node].stop_to;
+
+	if (plan->nodes[node].state != NODE_STOPPING || !plan->nodes[node].kill_ns || to == STOP_MAIN)
+		return false;
+	if (to == STOP_MAIN_THEN_ALL)
+		cgroup_node_signal(node, config->nodes[node].stop_signal);
+	return true;
 }
 
 /* podman reports the exit of its container as a shell does: 128 + signal. */
@@ -153,7 +159,7 @@ void nodes_signal(size_t node, int sig)
 	if (sig == SIGKILL && !children[node])
 		cgroup_node_kill(node);	/* its process has exited, others of its cgroup have not */
 	else if (children[node] &&
-		 (sig == SIGKILL || !config->nodes[node].stop_all || !cgroup_node_signal(node, sig)))
+		 (sig == SIGKILL || config->nodes[node].stop_to != STOP_ALL || !cgroup_node_signal(node, sig)))
 		child_signal(children[node], sig);
 }
 

@@ -84,7 +84,7 @@ static int write_temporary(const struct writer_file *f, struct target *t, int co
 	r = copy(content, fd, size);
 	if (r < 0)
 		return r;
-	if (fchmod(fd, f->mode) < 0 || fchown(fd, f->uid, f->gid) < 0)
+	if (fchmod(fd, f->mode) < 0 || fchown(fd, f->uid, f->gid) < 0 || fsync(fd) < 0)
 		return -errno;
 	return 0;
 }

@@ -222,6 +222,9 @@ TEST(a_long_chain_of_needs_is_fine)
 #define REFRESH_STAGES "\"stages\": [{\"name\": \"c\", \"type\": \"config\", \"options\": {\"url\": \"https://h\"}}, " \
 	"{\"name\": \"r\", \"type\": \"render\", \"options\": {\"files\": [{\"template\": \"/t\", \"path\": \"/etc/x\"}]}}]"
 #define REFRESH(more) "{" REFRESH_STAGES ", " more "}"
+#define BOX(volume) \
+	"\"services\": [{\"name\": \"s\", \"container\": {\"image\": \"r.io/a@sha256:" \
+	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\", \"volumes\": [\"/data:/e\", \"" volume "\"]}}]"
 #define SVC(more) "\"services\": [{\"name\": \"s\", \"command\": [\"/bin/s\"], " more "}]"
 
 TEST(a_refresh_and_what_services_do_about_it_are_read)
@@ -289,8 +292,19 @@ TEST(a_refresh_names_what_is_there)
 		 "{\"name\": \"t\", \"command\": [\"/bin/t\"], \"enabled_if\": \"b\", \"needs\": [\"s\"]}]}",
 		 "boot.json:1: services[1] \"t\": needs: \"s\" has enabled_if \"a\": nodes that need it must have "
 		 "the same, or use \"after\""},
+		{REFRESH("\"refresh\": {\"stage\": \"c\"}, " BOX("/etc/x:/etc/x:ro")),
+		 "boot.json:1: services[0] \"s\": container.volumes[1]: \"/etc/x\" is replaced by a refresh, and a container keeps "
+		 "the old file: put it into a folder of its own and mount the folder"},
+		{"{\"api\": {\"uploads\": [{\"name\": \"u\", \"path\": \"/etc/u\"}]}, " BOX("/etc/u:/u") "}",
+		 "boot.json:1: services[0] \"s\": container.volumes[1]: \"/etc/u\" is replaced by an upload, and a container keeps "
+		 "the old file: put it into a folder of its own and mount the folder"},
 		{0},
 	};
+	struct config *once;
 
 	check_all(bad);
+	once = parse(REFRESH(BOX("/etc/x:/etc/x:ro")));	/* without a refresh it is rendered once a boot */
+	if (!once)
+		test_fail(__FILE__, __LINE__, "%s", error);
+	config_free(once);
 }

@@ -224,13 +224,42 @@ TEST(each_key_becomes_its_argument)
 		" \"oom_score_adj\": -500,"
 		" \"container\": {\"image\": \"" IMAGE "\", \"command\": [\"--x\", \"y z\"], \"volumes\": [\"/a:/b:ro\"],"
 		" \"network\": \"bridge\", \"ports\": [\"80:80\"], \"user\": \"7:8\", \"capabilities\": [\"KILL\", \"CHOWN\"],"
-		" \"read_only\": true, \"tmpfs\": [\"/tmp\"]}}";
+		" \"init\": true, \"read_only\": true, \"tmpfs\": [\"/tmp\"]}}";
 
-	CHECK_STR(command(CONTAINER_RUN, service, NULL),
+	CHECK_STR(command(CONTAINER_RUN, service, "/init"),
 		  "/p " PODMAN("/s") RUN "--sdnotify=container --security-opt=no-new-privileges --cap-drop=all "
-		  "--cap-add=KILL --cap-add=CHOWN --network=bridge --publish=80:80 --user=7:8 --read-only --tmpfs=/tmp "
+		  "--cap-add=KILL --cap-add=CHOWN --network=bridge --publish=80:80 --user=7:8 --init --init-path=/init --read-only --tmpfs=/tmp "
 		  "--volume=/a:/b:ro --ulimit=nofile=77:77 --ulimit=core=-1:-1 --oom-score-adj=-500 --env=A=b c " IMAGE
 		  " --x y z");
+}
+
+TEST(its_first_process_is_ours_unless_that_is_switched_off_or_could_not_signal_the_program)
+{
+	static const struct {
+		const char *container;
+		bool has;
+	} cases[] = {
+		{"{\"init\": true}", true}, {"{\"init\": false}", false}, {"{\"init\": true, \"capabilities\": [\"SETGID\"]}", true},
+		{"{\"init\": true, \"capabilities\": [\"SETGID\", \"SETUID\"]}", false},
+		{"{\"init\": true, \"capabilities\": [\"SETUID\", \"KILL\"]}", true},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct json_object *container = json_tokener_parse(cases[i].container);
+
+		CHECK_INT(container_has_init(container), cases[i].has);
+		json_object_put(container);
+	}
+}
+
+TEST(on_the_machine_s_network_it_has_a_copy_of_resolv_conf_unless_it_brings_its_own)
+{
+#define HOST(volumes) "{\"name\": \"box\", \"container\": {\"image\": \"" IMAGE "\", \"network\": \"host\"" volumes "}}"
+#define COPY " --volume=/run/gantry/containers/resolv/box:/etc/resolv.conf:ro"
+	CHECK(strstr(command(CONTAINER_RUN, HOST(""), NULL), "--network=host" COPY));
+	CHECK(strstr(command(CONTAINER_RUN, HOST(", \"volumes\": [\"/x:/etc/resolv.confi\"]"), NULL), COPY " "));
+	CHECK(!strstr(command(CONTAINER_RUN, HOST(", \"volumes\": [\"/x:/etc/resolv.conf\"]"), NULL), COPY));
+	CHECK(!strstr(command(CONTAINER_RUN, HOST(", \"volumes\": [\"/x:/etc/resolv.conf:ro\"]"), NULL), COPY));
 }
 
 TEST(the_registry_is_asked_over_tls_unless_it_is_plain)

@@ -54,7 +54,7 @@ class ContainerTest(Containers):
             self.assertTrue(any(text.startswith("pulled 127.0.0.1:5000/test/one@sha256:") for text in texts), texts)
             self.assertTrue(gantry.find("box", "pulling 127.0.0.1:5000/test/one@sha256:", kind="progress"))
             processes = self.processes(gantry)
-            self.assertEqual([name for name in processes if name not in ("sleep", "")], ["conmon", "podman", "sh"])
+            self.assertEqual([name for name in processes if name not in ("sleep", "")], ["conmon", "podman", "podman-init", "sh"])
             gantry.ctl("stop", "box")
             gantry.wait("box", "stopped")
             self.assertIn("stopping", self.texts(gantry))
@@ -89,6 +89,23 @@ class ContainerTest(Containers):
             gantry.wait("box", "stopped")
             self.assert_no_process(gantry)
             self.assertNotIn("containers", gantry.inside("/usr/bin/cat", "/proc/mounts").stdout)
+
+    def test_one_without_a_handler_ends_at_once_orphans_are_reaped_and_what_a_shell_has_started_may_end(self):
+        script = "(trap 'sleep 1; echo flushed; exit 0' TERM; while :; do sleep 0.1; done) & " \
+                 "for i in 1 2 3; do (sleep 0.3$i & ); done; echo begun as $$; exec sleep 1000"
+        with self.start(self.registry(), self.container(command=[script], stop_grace_s=100)) as gantry:
+            begun = gantry.wait("box", "begun as ", kind="message", timeout=40)
+            self.assertNotEqual(begun.text, "begun as 1")
+            orphans = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 0.3[123]'; " \
+                      "grep -l '^State:.Z' /proc/[0-9]*/status | wc -l"
+            wait_for(lambda: gantry.inside("/bin/sh", "-c", orphans).stdout.split() == ["0", "0"], "none runs, none is a zombie")
+            gantry.ctl("stop", "box")
+            gantry.wait("box", "stopped", timeout=40)
+            self.assertIn("flushed", self.texts(gantry))
+            self.assert_no_process(gantry)
+
+    def test_without_init_its_program_is_the_first_process(self):
+        self.assertIn("process 1", self.look("echo process $$", init=False))
 
     def test_its_own_exit_status_is_the_service_s(self):
         box = self.container(command=["echo going; exit 7"], restart={"policy": "on-failure", "min_s": 0.1, "max_s": 0.2})
@@ -143,6 +160,27 @@ class ContainerTest(Containers):
 
     def test_its_network_is_the_machine_s_when_it_says_host(self):
         self.assertIn("5000 is there", self.look("grep -q ' 0100007F:1388 ' /proc/net/tcp && echo 5000 is there", network="host"))
+
+    def test_it_sees_what_is_replaced_by_a_new_file_name_servers_and_what_is_in_a_mounted_folder(self):
+        box = self.container(command=["while :; do echo sees $(cat /etc/resolv.conf) $(cat /box/file); sleep 0.2; done"],
+                             network="host", volumes=["/etc/box:/box:ro"], before_start=[{"directory": "/etc/box"}])
+        replace = "cd /etc; printf 'nameserver %s\n' > new; mv new resolv.conf; echo %s > box/new; mv box/new box/file"
+        link = "mkdir -p /run/dhcp; echo 'nameserver 10.0.0.1' > /run/dhcp/conf; ln -s /run/dhcp/conf /etc/new; " \
+               "mv /etc/new /etc/resolv.conf"           # as in the test image
+        with self.start(self.registry(), box) as gantry:
+            gantry.wait("box", "sees", kind="message", timeout=40)
+            for script, seen in ((replace % ("192.0.2.3", "one"), "nameserver 192.0.2.3 one"),
+                                 (replace % ("2001:db8::99", "two"), "nameserver 2001:db8::99 two"),
+                                 (replace % ("1.2.3.4", "two"), "nameserver 1.2.3.4 two"),
+                                 (link, "nameserver 10.0.0.1 two"),
+                                 ("cd /run/dhcp; echo 'nameserver 9.9.9.9' > new; mv new conf", "nameserver 9.9.9.9 two")):
+                r = gantry.inside("/bin/sh", "-e", "-c", script)
+                self.assertEqual(r.returncode, 0, r.stderr)
+                gantry.wait("box", f"sees {seen}", kind="message")
+            self.assertIn("resolv-conf", self.processes(gantry))
+            gantry.ctl("stop", "box")
+            gantry.wait("box", "stopped", timeout=30)
+            self.assert_no_process(gantry)
 
     def test_the_service_s_memory_limit_holds_for_it(self):
         box = self.container(command=["x=0123456789abcdef; while :; do x=$x$x; done"],

@@ -71,7 +71,7 @@ class Ends(unittest.TestCase):
     def test_escaped_and_deaf_ones_end_with_the_service(self):
         files = {"escape.py": ESCAPE + "escape(True, 'one')\nescape(True, 'two')\n"
                  "while not (os.path.exists('/t/one') and os.path.exists('/t/two')): time.sleep(0.01)\n"}
-        with Pid1(self.running(), files=files) as gantry:
+        with Pid1(self.running(stop_to="main"), files=files) as gantry:
             gantry.wait("app", "ready")
             self.assertEqual(self.alive(gantry, "one", "two"), ["one", "two"])
             begin = time.monotonic()
@@ -104,9 +104,19 @@ class Ends(unittest.TestCase):
             assert_within(self, stopped.time - stopping.time, 2, 6)
             self.assertEqual(self.alive(gantry, "one"), [])
 
+    def test_those_that_a_shell_leaves_are_told_and_have_the_rest_of_the_grace_unless_it_says_otherwise(self):
+        files = {"escape.py": ESCAPE + "escape(False, 'one')\nwhile not os.path.exists('/t/one'): time.sleep(0.01)\n"}
+        config = self.running(stop_grace_s=60)
+        config["services"][0]["command"][2] = config["services"][0]["command"][2].replace("escape.py", "escape.py x 1.5")
+        with Pid1(config, files=files) as gantry:
+            gantry.wait("app", "ready")
+            gantry.ctl("stop", "app")
+            gantry.wait("app", "stopped")
+            self.assertTrue(os.path.exists(os.path.join(gantry.shared, "one.end")))     # it has flushed
+
     def test_with_stop_to_main_the_others_hear_nothing_of_it(self):
         files = {"escape.py": ESCAPE + "escape(False, 'one')\nwhile not os.path.exists('/t/one'): time.sleep(0.01)\n"}
-        with Pid1(self.running(), files=files) as gantry:
+        with Pid1(self.running(stop_to="main"), files=files) as gantry:
             gantry.wait("app", "ready")
             gantry.ctl("stop", "app")
             gantry.wait("app", "stopped")
