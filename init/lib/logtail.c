@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Implements logtail.h. */
+#include <stdbool.h>
 #include <string.h>
 
 #include "logtail.h"
@@ -62,27 +63,43 @@ static void copy(const struct logtail *tail, struct logtail *ret)
 	}
 }
 
+/* Each line cleaned; false: they are too many or too long. */
+static bool clean_all(struct logtail *ret, const char *bytes, size_t size)
+{
+	char line[LOGTAIL_LINE_MAX];
+	size_t lines = 0;
+
+	ret->size = 0;
+	for (size_t at = 0; at < size; lines++) {
+		const char *end = memchr(bytes + at, '\0', size - at);
+		size_t n = end ? (size_t)(end - bytes) - at : size - at;
+		size_t clean = utf8_clean(line, sizeof(line), bytes + at, n);
+
+		if (lines == LOGTAIL_LINES || clean + 1 > sizeof(ret->bytes) - ret->size)
+			return false;
+		memcpy(ret->bytes + ret->size, line, clean);
+		ret->bytes[ret->size + clean] = '\0';
+		ret->size += (uint32_t)clean + 1;
+		at += n + 1;
+	}
+	return true;
+}
+
+/* Bytes that are no character take more room when they are cleaned: the oldest lines make it. */
 void logtail_read(const struct logtail *tail, struct logtail *ret)
 {
 	static struct logtail raw;
-	size_t size, lines = 0;
+	size_t size, from = 0;
 
 	copy(tail, &raw);
 	size = raw.size <= sizeof(raw.bytes) ? raw.size : 0;
 	ret->turn = 0;
-	ret->size = 0;
 	ret->lines = raw.lines;
 	ret->dropped = raw.dropped;
-	for (size_t at = 0; at < size && lines < LOGTAIL_LINES; lines++) {
-		const char *end = memchr(raw.bytes + at, '\0', size - at);
-		size_t n = end ? (size_t)(end - raw.bytes) - at : size - at, room = sizeof(ret->bytes) - ret->size;
+	while (!clean_all(ret, raw.bytes + from, size - from)) {
+		const char *end = memchr(raw.bytes + from, '\0', size - from);
 
-		if (room < 2)
-			break;
-		room = room - 1 < LOGTAIL_LINE_MAX ? room - 1 : LOGTAIL_LINE_MAX;
-		ret->size += (uint32_t)utf8_clean(ret->bytes + ret->size, room, raw.bytes + at, n);
-		ret->bytes[ret->size++] = '\0';
-		at += n + 1;
+		from = end ? (size_t)(end + 1 - raw.bytes) : size;
 	}
 }
 

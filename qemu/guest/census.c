@@ -119,6 +119,15 @@ static void unix_socket(unsigned long inode, char *ret, size_t size)
 		fclose(file);
 }
 
+static bool is_there(const char *link, const char *target)
+{
+	char now[PATH_MAX];
+	ssize_t n = readlink(link, now, sizeof(now) - 1);
+
+	now[n > 0 ? n : 0] = '\0';
+	return !strcmp(now, target);
+}
+
 static void describe_socket(const char *link, const char *target, char *ret, size_t size)
 {
 	char protocol[32];
@@ -131,7 +140,10 @@ static void describe_socket(const char *link, const char *target, char *ret, siz
 		return;
 	}
 	unix_socket(strtoul(target + strlen("socket:["), NULL, 10), more, sizeof(more));
-	snprintf(ret, size, "UNIX-%s", more);
+	/* One that was closed meanwhile is none. */
+	ret[0] = '\0';
+	if (more[0] || is_there(link, target))
+		snprintf(ret, size, "UNIX-%s", more);
 }
 
 /* 'w' behind the path of what is open for writing. */
@@ -164,7 +176,8 @@ static void describe(const char *pid, const char *fd, struct kinds *kinds)
 		snprintf(kind, sizeof(kind), "%.140s%s", target,
 			 target[0] == '/' && is_writable(pid, fd) ? ":w" : "");
 	as_words(kind);
-	add_kind(kinds, kind);
+	if (kind[0])
+		add_kind(kinds, kind);
 }
 
 static void look_at_descriptors(const char *pid, struct kinds *kinds)

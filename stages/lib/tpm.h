@@ -19,7 +19,7 @@
 #define TPM_SIGNED_PCRS (1u << 4 | 1u << 9 | 1u << 11)
 #define TPM_SEAL_MAX    128		/* bytes; every TPM can seal as many: MAX_SYM_DATA */
 #define TPM_BLOB_MAX    1024
-#define TPM_CREATION_MAX 512
+#define TPM_CREATION_MAX 640
 #define TPM_RSA_SIZE    256		/* bytes: RSA 2048, which every TPM can verify */
 #define TPM_NV_MAX      16384		/* bytes of one index */
 #define TPM_RECORD_MAX  128		/* bytes of the record of a formatting */
@@ -32,7 +32,10 @@ struct tpm_blob {
 	uint8_t bytes[TPM_BLOB_MAX];
 };
 
-/* How the TPM made it: TPM2B_CREATION_DATA, then the ticket, TPMT_TK_CREATION. Not secret. Size 0: not known. */
+/*
+ * How the TPM made it: TPM2B_CREATION_DATA, then the ticket, TPMT_TK_CREATION; of a key for signed policies, then what
+ * tells that its image was signed (stages/tpm/creation.h). Not secret. Size 0: not known.
+ */
 struct tpm_creation {
 	size_t size;
 	uint8_t bytes[TPM_CREATION_MAX];

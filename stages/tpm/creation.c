@@ -28,7 +28,7 @@ int creation_names(const char uuid[TPM_VOLUME_MAX], const void *bytes, size_t si
 }
 
 int creation_pack(struct chip *chip, const TPM2B_CREATION_DATA *data, const TPMT_TK_CREATION *ticket,
-		  struct tpm_creation *ret)
+		  const struct creation_image *image, struct tpm_creation *ret)
 {
 	struct tpm_creation creation = {.size = 0};
 	int r;
@@ -40,23 +40,50 @@ int creation_pack(struct chip *chip, const TPM2B_CREATION_DATA *data, const TPMT
 		r = chip_translate(chip, "creation ticket",
 				   Tss2_MU_TPMT_TK_CREATION_Marshal(ticket, creation.bytes, sizeof(creation.bytes),
 								    &creation.size));
+	if (r == 0 && image && creation.size > sizeof(creation.bytes) - sizeof(*image))
+		r = chip_refuse(chip, -EFBIG, "creation data are larger than expected");
+	if (r == 0 && image) {
+		memcpy(creation.bytes + creation.size, image, sizeof(*image));
+		creation.size += sizeof(*image);
+	}
 	if (r == 0)
 		*ret = creation;
 	return r;
+}
+
+/* Where the ticket ends, or 0. */
+static size_t unmarshal(const struct tpm_creation *creation, TPM2B_CREATION_DATA *data, TPMT_TK_CREATION *ticket)
+{
+	size_t at = 0;
+
+	return creation->size <= sizeof(creation->bytes) &&
+	       Tss2_MU_TPM2B_CREATION_DATA_Unmarshal(creation->bytes, creation->size, &at, data) == TSS2_RC_SUCCESS &&
+	       Tss2_MU_TPMT_TK_CREATION_Unmarshal(creation->bytes, creation->size, &at, ticket) == TSS2_RC_SUCCESS ?
+	       at : 0;
+}
+
+int creation_image(const struct tpm_creation *creation, struct creation_image *ret)
+{
+	TPM2B_CREATION_DATA data = {.size = 0};
+	TPMT_TK_CREATION ticket = {.tag = 0};
+	size_t at = unmarshal(creation, &data, &ticket);
+
+	if (at == 0 || creation->size - at != sizeof(*ret))
+		return 0;
+	memcpy(ret, creation->bytes + at, sizeof(*ret));
+	return 1;
 }
 
 /* They come from the disk, so they are hostile. */
 static int unpack(struct chip *chip, const struct tpm_creation *creation, TPM2B_CREATION_DATA *data,
 		  TPMT_TK_CREATION *ticket)
 {
-	size_t at = 0;
+	size_t at;
 
 	if (creation->size == 0)
 		return chip_refuse(chip, -EKEYREJECTED, "which image sealed the key is not known: no creation data");
-	if (creation->size > sizeof(creation->bytes) ||
-	    Tss2_MU_TPM2B_CREATION_DATA_Unmarshal(creation->bytes, creation->size, &at, data) != TSS2_RC_SUCCESS ||
-	    Tss2_MU_TPMT_TK_CREATION_Unmarshal(creation->bytes, creation->size, &at, ticket) != TSS2_RC_SUCCESS ||
-	    at != creation->size)
+	at = unmarshal(creation, data, ticket);
+	if (at == 0 || (at != creation->size && creation->size - at != sizeof(struct creation_image)))
 		return chip_refuse(chip, -EKEYREJECTED, "creation data are malformed");
 	return 0;
 }
@@ -140,13 +167,16 @@ static bool selects_exactly(const TPML_PCR_SELECTION *selection, uint32_t pcrs)
 static int check_data(struct chip *chip, const struct creation_wanted *wanted, const TPMS_CREATION_DATA *data)
 {
 	TPM2B_NAME *parent = NULL;
+	bool known = false;
 	int r;
 
 	if (!selects_exactly(&data->pcrSelect, wanted->pcrs))
 		return chip_refuse(chip, -EKEYREJECTED, "creation data of the key are about other PCRs");
-	if (!same(data->pcrDigest.buffer, data->pcrDigest.size, wanted->values.buffer, wanted->values.size))
-		return chip_refuse(chip, -EKEYREJECTED,
-				   "another image sealed the key: the PCR values at its creation are not this image's");
+	for (size_t i = 0; i < wanted->n_values; i++)
+		known |= same(data->pcrDigest.buffer, data->pcrDigest.size, wanted->values[i].buffer,
+			      wanted->values[i].size);
+	if (!known)
+		return -EBADE;
 	r = chip_translate(chip, "name of the storage root key", Esys_TR_GetName(chip->esys, wanted->srk, &parent));
 	if (r == 0 && !same(data->parentName.name, data->parentName.size, parent->name, parent->size))
 		r = chip_refuse(chip, -EKEYREJECTED, "the key was not created under the storage root key");

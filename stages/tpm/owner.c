@@ -43,7 +43,7 @@ enum {AT_ORDERS, AT_SIGNALS, AT_DEVICE, AT_CLIENTS};
 
 struct client {
 	int fd;
-	enum stage_tpm use;
+	struct serve_client state;
 };
 
 static char tcti[256] = TPM_TCTI_DEFAULT;
@@ -177,7 +177,7 @@ static void add(int fd, unsigned use)
 		close(fd);	/* from PID 1: its queue is empty */
 		return;
 	}
-	clients[n_clients++] = (struct client){.fd = fd, .use = (enum stage_tpm)use};
+	clients[n_clients++] = (struct client){.fd = fd, .state.use = (enum stage_tpm)use};
 }
 
 static bool send_answer(int fd, const struct serve_answer *answer)
@@ -189,7 +189,7 @@ static bool send_answer(int fd, const struct serve_answer *answer)
 }
 
 /* One request. Returns false if the client has ended. */
-static bool serve_client(const struct client *client)
+static bool serve_one(struct client *client)
 {
 	static struct serve_answer answer;
 	static _Alignas(8) uint8_t request[sizeof(struct tpm_request) + TPM_REQUEST_SIZE_MAX + 1];
@@ -205,7 +205,7 @@ static bool serve_client(const struct client *client)
 		return true;
 	if (n <= 0)
 		return false;
-	serve_request(&serve, client->use, request, (size_t)n, &answer);
+	serve_request(&serve, &client->state, request, (size_t)n, &answer);
 	close_if_due();
 	good = send_answer(client->fd, &answer);
 	explicit_bzero(request, sizeof(request));
@@ -285,7 +285,7 @@ static void turn_around(int signals)
 			device_changed();
 		/* From the last on: drop() fills a gap with the last one. */
 		for (size_t i = n; i-- > 0;)
-			if (fds[AT_CLIENTS + i].revents && !serve_client(&clients[i]))
+			if (fds[AT_CLIENTS + i].revents && !serve_one(&clients[i]))
 				drop(i);
 	}
 }

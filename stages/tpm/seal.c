@@ -27,6 +27,12 @@
 
 static const TPM2B_NONCE policy_ref = {.size = sizeof(TPM_POLICY_REF) - 1, .buffer = TPM_POLICY_REF};
 
+/* Is nothing unsealed by it any more once PCR 15 was extended? */
+static bool is_bound(const struct tpm_policy *policy)
+{
+	return policy->approval || policy->pcrs & CLOSE_BIT;
+}
+
 static bool is_zero(const uint8_t *bytes, size_t size)
 {
 	uint8_t any = 0;
@@ -36,8 +42,21 @@ static bool is_zero(const uint8_t *bytes, size_t size)
 	return any == 0;
 }
 
-/* The digest over the PCRs' values, as TPM2_PolicyPCR wants it: PCR 15 as zeros, the others as they are now. */
-static int values_digest(struct chip *chip, uint32_t pcrs, bool before_closing, TPM2B_DIGEST *ret)
+static int digest_values(const uint8_t *values, size_t size, TPM2B_DIGEST *ret)
+{
+	ret->size = TPM_DIGEST_SIZE;
+	return mbedtls_sha256(values, size, ret->buffer, 0) == 0 ? 0 : -EIO;
+}
+
+/* How PCR 15 counts in a digest. */
+enum close_pcr {
+	CLOSE_MUST_BE_ZERO,	/* else -EKEYREJECTED */
+	CLOSE_AS_ZERO,
+	CLOSE_AS_IT_IS,
+};
+
+/* The digest over the PCRs' values, as TPM2_PolicyPCR wants it. */
+static int values_digest(struct chip *chip, uint32_t pcrs, enum close_pcr how, TPM2B_DIGEST *ret)
 {
 	uint8_t values[24 * TPM_DIGEST_SIZE];
 	size_t used = 0;
@@ -50,14 +69,13 @@ static int values_digest(struct chip *chip, uint32_t pcrs, bool before_closing, 
 		r = chip_pcr_read(chip, i, values + used);
 		if (r < 0)
 			return r;
-		if (i == TPM_PCR_CLOSE && before_closing)
+		if (i == TPM_PCR_CLOSE && how == CLOSE_AS_ZERO)
 			memset(values + used, 0, TPM_DIGEST_SIZE);
-		if (i == TPM_PCR_CLOSE && !is_zero(values + used, TPM_DIGEST_SIZE))
+		if (i == TPM_PCR_CLOSE && how == CLOSE_MUST_BE_ZERO && !is_zero(values + used, TPM_DIGEST_SIZE))
 			return chip_refuse(chip, -EKEYREJECTED, "PCR 15 has been extended in this boot");
 		used += TPM_DIGEST_SIZE;
 	}
-	ret->size = TPM_DIGEST_SIZE;
-	return mbedtls_sha256(values, used, ret->buffer, 0) == 0 ? 0 : -EIO;
+	return digest_values(values, used, ret);
 }
 
 /* digest NULL: the values as they are now. */
@@ -129,7 +147,7 @@ static int sealing_policy(struct chip *chip, ESYS_TR srk, const struct tpm_polic
 	TPM2B_DIGEST values;
 	int r;
 
-	r = values_digest(chip, pcrs, false, &values);
+	r = values_digest(chip, pcrs, CLOSE_MUST_BE_ZERO, &values);
 	if (r == 0)
 		r = chip_session_start(chip, srk, TPM2_SE_TRIAL, 0, &session);
 	if (r == 0 && policy->approval)
@@ -195,12 +213,34 @@ static uint32_t creation_pcrs(const struct tpm_policy *policy)
 	return (policy->approval ? TPM_SIGNED_PCRS : policy->pcrs) | CLOSE_BIT;
 }
 
+/* What a later image needs to know of this one: 1, or 0 if this one is not signed. */
+static int this_image(struct chip *chip, const struct tpm_approval *approval, struct creation_image *ret)
+{
+	static const unsigned pcrs[] = {4, 9, 11};
+	_Static_assert(TPM_SIGNED_PCRS == (1u << 4 | 1u << 9 | 1u << 11), "in the order of their digest");
+	const uint32_t version = approval ? htobe32(approval->version) : 0;
+
+	if (!approval || !approval->is_signed)
+		return 0;
+	for (size_t i = 0; i < sizeof(pcrs) / sizeof(pcrs[0]); i++) {
+		int r = chip_pcr_read(chip, pcrs[i], ret->values + i * TPM_DIGEST_SIZE);
+
+		if (r < 0)
+			return r;
+	}
+	memcpy(ret->version, &version, sizeof(ret->version));
+	memcpy(ret->signature, approval->signature, sizeof(ret->signature));
+	return 1;
+}
+
 static int seal_once(struct chip *chip, ESYS_TR srk, const struct sealing *sealing, struct tpm_sealed *ret,
 		     uint8_t ret_digest[TPM_DIGEST_SIZE])
 {
 	const TPML_PCR_SELECTION selection = chip_selection_of(creation_pcrs(sealing->policy));
+	struct creation_image image;
 	TPM2B_CREATION_DATA *data = NULL;
 	TPMT_TK_CREATION *ticket = NULL;
+	int is_signed = 0;
 	TPM2B_SENSITIVE_CREATE sensitive = {.sensitive.data.size = (uint16_t)sealing->size};
 	TPM2B_PUBLIC template = {
 		.publicArea = {
@@ -230,7 +270,9 @@ static int seal_once(struct chip *chip, ESYS_TR srk, const struct sealing *seali
 	if (r == 0)
 		r = blob_pack(chip, private, public, &ret->blob);
 	if (r == 0)
-		r = creation_pack(chip, data, ticket, &ret->creation);
+		is_signed = r = this_image(chip, sealing->policy->approval, &image);
+	if (r >= 0)
+		r = creation_pack(chip, data, ticket, is_signed ? &image : NULL, &ret->creation);
 	if (r == 0)
 		memcpy(ret_digest, template.publicArea.authPolicy.buffer, TPM_DIGEST_SIZE);
 	Esys_Free(private);
@@ -262,54 +304,79 @@ int chip_seal(struct chip *chip, const struct tpm_policy *policy, const char uui
 	return r;
 }
 
-/* The session's policy becomes the one that the key has signed, if it is that. */
-static int authorize(struct chip *chip, ESYS_TR session, const struct tpm_approval *approval)
+/* That the policy key has signed this policy; with the ticket that says so, and the key's name. */
+static int verify(struct chip *chip, const struct tpm_approval *approval, TPMT_TK_VERIFIED **ret_ticket,
+		  TPM2B_NAME **ret_name)
 {
-	TPM2B_DIGEST approved = {.size = TPM_DIGEST_SIZE}, signed_digest = {.size = TPM_DIGEST_SIZE};
+	TPM2B_DIGEST signed_digest = {.size = TPM_DIGEST_SIZE};
 	TPMT_SIGNATURE signature = {
 		.sigAlg = TPM2_ALG_RSASSA,
 		.signature.rsassa = {.hash = TPM2_ALG_SHA256, .sig.size = TPM_RSA_SIZE},
 	};
 	uint8_t message[TPM_DIGEST_SIZE + sizeof(TPM_POLICY_REF) - 1];
-	TPMT_TK_VERIFIED *ticket = NULL;
-	TPM2B_NAME *name = NULL;
 	ESYS_TR key = ESYS_TR_NONE;
 	int r;
 
-	memcpy(approved.buffer, approval->policy, TPM_DIGEST_SIZE);
 	memcpy(signature.signature.rsassa.sig.buffer, approval->signature, TPM_RSA_SIZE);
 	memcpy(message, approval->policy, TPM_DIGEST_SIZE);
 	memcpy(message + TPM_DIGEST_SIZE, TPM_POLICY_REF, sizeof(TPM_POLICY_REF) - 1);
 	if (mbedtls_sha256(message, sizeof(message), signed_digest.buffer, 0) != 0)
 		return -EIO;
-	r = load_key(chip, approval, &key, &name);
+	r = load_key(chip, approval, &key, ret_name);
 	if (r < 0)
 		return r;
 	r = chip_translate(chip, "TPM2_VerifySignature",
 			  Esys_VerifySignature(chip->esys, key, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-					       &signed_digest, &signature, &ticket));
-	if (r < 0 && r != -EAGAIN) {
-		r = chip_refuse(chip, -EKEYREJECTED,
-			       "the signature of the policy does not verify with this image's policy key");
-	} else if (r == 0) {
+					       &signed_digest, &signature, ret_ticket));
+	chip_flush(chip, key);
+	return r < 0 && r != -EAGAIN ?
+	       chip_refuse(chip, -EKEYREJECTED,
+			   "the signature of the policy does not verify with this image's policy key") : r;
+}
+
+/* The session's policy becomes the one that the key has signed, if it is that. */
+static int authorize(struct chip *chip, ESYS_TR session, const struct tpm_approval *approval)
+{
+	TPM2B_DIGEST approved = {.size = TPM_DIGEST_SIZE};
+	TPMT_TK_VERIFIED *ticket = NULL;
+	TPM2B_NAME *name = NULL;
+	int r;
+
+	memcpy(approved.buffer, approval->policy, TPM_DIGEST_SIZE);
+	r = verify(chip, approval, &ticket, &name);
+	if (r == 0)
 		r = chip_translate(chip, "TPM2_PolicyAuthorize",
 				  Esys_PolicyAuthorize(chip->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
 						       &approved, &policy_ref, name, ticket));
-		if (r == -EINVAL)
-			r = chip_refuse(chip, -EKEYREJECTED, "the signed policy is for another image or version");
-	}
+	if (r == -EINVAL)
+		r = chip_refuse(chip, -EKEYREJECTED, "the signed policy is for another image or version");
 	Esys_Free(ticket);
 	Esys_Free(name);
-	chip_flush(chip, key);
 	return r;
 }
 
-/* The version's part of the policy: the counter may not be above it. */
-static int policy_version(struct chip *chip, ESYS_TR session, const struct tpm_approval *approval)
+/* The version's part of the policy: the counter may not be above it. A trial session does not compare. */
+static int policy_counter(struct chip *chip, ESYS_TR session, uint32_t of_image)
 {
-	const uint64_t version = htobe64(approval->version);
+	const uint64_t version = htobe64(of_image);
 	TPM2B_OPERAND operand = {.size = sizeof(version)};
 	ESYS_TR counter = ESYS_TR_NONE;
+	int r;
+
+	memcpy(operand.buffer, &version, sizeof(version));
+	r = chip_translate(chip, "TPM2_NV_ReadPublic",
+			  Esys_TR_FromTPMPublic(chip->esys, TPM_VERSION_NV, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+						&counter));
+	if (r == 0)
+		r = chip_translate(chip, "TPM2_PolicyNV",
+				  Esys_PolicyNV(chip->esys, counter, counter, session, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+						ESYS_TR_NONE, &operand, 0, TPM2_EO_UNSIGNED_LE));
+	chip_forget(chip, counter);
+	return r;
+}
+
+static int policy_version(struct chip *chip, ESYS_TR session, const struct tpm_approval *approval)
+{
 	uint64_t now;
 	char text[96];
 	int r;
@@ -324,16 +391,7 @@ static int policy_version(struct chip *chip, ESYS_TR session, const struct tpm_a
 			 (unsigned long long)now);
 		return chip_refuse(chip, -EKEYREJECTED, text);
 	}
-	memcpy(operand.buffer, &version, sizeof(version));
-	r = chip_translate(chip, "TPM2_NV_ReadPublic",
-			  Esys_TR_FromTPMPublic(chip->esys, TPM_VERSION_NV, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-						&counter));
-	if (r == 0)
-		r = chip_translate(chip, "TPM2_PolicyNV",
-				  Esys_PolicyNV(chip->esys, counter, counter, session, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-						ESYS_TR_NONE, &operand, 0, TPM2_EO_UNSIGNED_LE));
-	chip_forget(chip, counter);
-	return r;
+	return policy_counter(chip, session, approval->version);
 }
 
 static int meet_policy(struct chip *chip, ESYS_TR session, const struct tpm_policy *policy)
@@ -375,20 +433,112 @@ static int unseal_object(struct chip *chip, ESYS_TR srk, const struct tpm_policy
 struct unsealing {
 	const struct tpm_policy *policy;
 	const char *uuid;
+	const uint8_t *first;	/* the digest with which this boot's first disk closed PCR 15, or NULL */
 	const struct tpm_creation *creation;
 	TPM2B_PRIVATE private;
 	TPM2B_PUBLIC public;
 };
 
-/* That this very image sealed the key, with PCR 15 at zero. A signed policy is for other images, too. */
+/* The digest of what an image's signed policy asks for. */
+static int signed_policy(struct chip *chip, ESYS_TR srk, const TPM2B_DIGEST *values, uint32_t version,
+			 uint8_t ret[TPM_DIGEST_SIZE])
+{
+	ESYS_TR session = ESYS_TR_NONE;
+	TPM2B_DIGEST *digest = NULL;
+	int r = chip_session_start(chip, srk, TPM2_SE_TRIAL, 0, &session);
+
+	if (r == 0)
+		r = policy_pcr(chip, session, TPM_SIGNED_PCRS, values);
+	if (r == 0)
+		r = policy_counter(chip, session, version);
+	if (r == 0)
+		r = chip_translate(chip, "TPM2_PolicyGetDigest",
+				  Esys_PolicyGetDigest(chip->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+						       &digest));
+	chip_flush(chip, session);
+	if (r == 0)
+		memcpy(ret, digest->buffer, TPM_DIGEST_SIZE);
+	Esys_Free(digest);
+	return r;
+}
+
+/* The image that says it has sealed the key: what its PCRs were, if this image's policy key has signed it. */
+static int signed_image(struct chip *chip, ESYS_TR srk, const struct tpm_approval *own,
+			const struct creation_image *image, TPM2B_DIGEST *ret)
+{
+	uint8_t values[sizeof(image->values) + TPM_DIGEST_SIZE] = {0};	/* and PCR 15 as zeros */
+	struct tpm_approval approval = {.is_signed = 1};
+	TPMT_TK_VERIFIED *ticket = NULL;
+	TPM2B_NAME *name = NULL;
+	TPM2B_DIGEST signed_values;
+	uint32_t version;
+	int r;
+
+	memcpy(values, image->values, sizeof(image->values));
+	memcpy(&version, image->version, sizeof(version));
+	memcpy(approval.modulus, own->modulus, sizeof(approval.modulus));
+	memcpy(approval.signature, image->signature, sizeof(approval.signature));
+	r = digest_values(values, sizeof(image->values), &signed_values);
+	if (r == 0)
+		r = signed_policy(chip, srk, &signed_values, be32toh(version), approval.policy);
+	if (r == 0)
+		r = verify(chip, &approval, &ticket, &name);
+	Esys_Free(ticket);
+	Esys_Free(name);
+	if (r == -EKEYREJECTED)
+		return chip_refuse(chip, r, "another image sealed the key: "
+				   "its policy is not signed by this image's policy key");
+	return r < 0 ? r : digest_values(values, sizeof(values), ret);
+}
+
+/* Whether PCR 15 is what this disk has made it, and nothing else. */
+static bool is_first_open(struct chip *chip, const uint8_t *first)
+{
+	uint8_t bytes[2 * TPM_DIGEST_SIZE] = {0}, expected[TPM_DIGEST_SIZE], now[TPM_DIGEST_SIZE];
+
+	if (!first)
+		return false;
+	memcpy(bytes + TPM_DIGEST_SIZE, first, TPM_DIGEST_SIZE);
+	return mbedtls_sha256(bytes, sizeof(bytes), expected, 0) == 0 &&
+	       chip_pcr_read(chip, TPM_PCR_CLOSE, now) == 0 && memcmp(now, expected, sizeof(now)) == 0;
+}
+
+/*
+ * Which images may have sealed the key: this one, before a disk was open. With a signed policy also one whose own was
+ * signed. A key that is not bound to PCR 15 may be used after the closing, and may have been sealed then: where the
+ * same disk had been opened first.
+ */
+static int wanted_values(struct chip *chip, const struct unsealing *u, struct creation_wanted *wanted)
+{
+	const struct tpm_approval *approval = u->policy->approval;
+	struct creation_image image;
+	bool bound = is_bound(u->policy);
+	int r;
+
+	if (approval && creation_image(u->creation, &image) == 1) {
+		r = signed_image(chip, wanted->srk, approval, &image, &wanted->values[0]);
+		wanted->n_values = 1;
+		return r;
+	}
+	r = values_digest(chip, wanted->pcrs, bound ? CLOSE_MUST_BE_ZERO : CLOSE_AS_ZERO, &wanted->values[0]);
+	wanted->n_values = 1;
+	if (r == 0 && !bound && is_first_open(chip, u->first))
+		r = values_digest(chip, wanted->pcrs, CLOSE_AS_IT_IS, &wanted->values[wanted->n_values++]);
+	return r;
+}
+
 static int check_creation(struct chip *chip, ESYS_TR srk, ESYS_TR object, const struct unsealing *u, TPM2B_DATA *ret)
 {
 	struct creation_wanted wanted = {.srk = srk, .object = object, .pcrs = creation_pcrs(u->policy)};
-	/* A key that is not bound to PCR 15 was sealed while it was zero, too, and may be used after its closing. */
-	bool closes = u->policy->pcrs & 1u << TPM_PCR_CLOSE;
-	int r = values_digest(chip, wanted.pcrs, !closes, &wanted.values);
+	int r = wanted_values(chip, u, &wanted);
 
-	return r < 0 ? r : creation_check(chip, u->creation, &wanted, ret);
+	if (r == 0)
+		r = creation_check(chip, u->creation, &wanted, ret);
+	if (r == -EBADE)
+		r = chip_refuse(chip, -EKEYREJECTED, is_bound(u->policy) || wanted.n_values > 1 ?
+				"another image sealed the key: the PCR values at its creation are not this image's" :
+				"another image sealed the key, or this one while a disk was open that is not open now");
+	return r;
 }
 
 /* That the key was sealed for this volume, and is the key that was sealed. */
@@ -416,10 +566,10 @@ static int unseal_once(struct chip *chip, ESYS_TR srk, const struct unsealing *u
 	if (r < 0)
 		return r;
 	r = unseal_object(chip, srk, u->policy, object, &plain);
-	if (r == 0 && !u->policy->approval)
+	if (r == 0)
 		r = check_creation(chip, srk, object, u, &names);
 	chip_flush(chip, object);
-	if (r == 0 && !u->policy->approval)
+	if (r == 0)
 		r = check_names(chip, u->uuid, &plain, &names);
 	if (r == 0) {
 		*ret = plain;
@@ -441,9 +591,9 @@ static int explain_refusal(struct chip *chip)
 }
 
 int chip_unseal(struct chip *chip, const struct tpm_policy *policy, const char uuid[TPM_VOLUME_MAX],
-		const struct tpm_sealed *sealed, struct secret *ret)
+		const uint8_t *first, const struct tpm_sealed *sealed, struct secret *ret)
 {
-	struct unsealing u = {.policy = policy, .uuid = uuid, .creation = &sealed->creation};
+	struct unsealing u = {.policy = policy, .uuid = uuid, .first = first, .creation = &sealed->creation};
 	ESYS_TR srk = ESYS_TR_NONE;
 	int r;
 
@@ -461,7 +611,7 @@ int chip_unseal(struct chip *chip, const struct tpm_policy *policy, const char u
 			break;
 	}
 	chip_forget(chip, srk);
-	return r == -EKEYREJECTED ? explain_refusal(chip) : r;
+	return r == -EKEYREJECTED && is_bound(policy) ? explain_refusal(chip) : r;
 }
 
 int chip_srk_serialize(struct chip *chip, uint8_t **ret_bytes, size_t *ret_size, bool *ret_is_rsa)

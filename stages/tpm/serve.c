@@ -17,6 +17,7 @@
 
 struct request {
 	struct serve *serve;
+	struct serve_client *client;
 	struct chip *chip;		/* NULL only for rows without `needs_chip` */
 	const void *body;
 	size_t size;
@@ -97,11 +98,28 @@ int serve_close(struct serve *serve)
 	return r;
 }
 
+/* Without room for one more, all count. */
+static bool is_opened(const struct serve *serve, const char *uuid)
+{
+	for (size_t i = 0; i < serve->n_opened; i++)
+		if (strncmp(serve->opened[i], uuid, TPM_VOLUME_MAX) == 0)
+			return true;
+	return serve->n_opened == SERVE_OPENED_MAX;
+}
+
+/* The attempt has opened its disk: the key that it got for that was the last one. */
+static void opened(struct serve *serve, const struct serve_client *client)
+{
+	if (client->uuid[0] && !is_opened(serve, client->uuid))
+		memcpy(serve->opened[serve->n_opened++], client->uuid, TPM_VOLUME_MAX);
+}
+
 static int close_keys(const struct request *request)
 {
 	struct serve *serve = request->serve;
 	const uint32_t later = serve->chip == NULL;
 
+	opened(serve, request->client);
 	closing_want(&serve->closing, request->body);
 	serve->wanted();
 	(void)answer_bytes(request, &later, sizeof(later));
@@ -136,16 +154,27 @@ static int unseal(const struct request *request)
 {
 	struct tpm_unseal_request wanted;
 	struct secret secret = {0};
+	const struct closing *closing = &request->serve->closing;
+	struct serve_client *client = request->client;
 	struct tpm_policy policy;
+	int r;
 
 	memcpy(&wanted, request->body, sizeof(wanted));
 	if (!read_policy(&wanted.policy, wanted.uuid, &policy))
 		return refuse(request, -EBADMSG, "request is malformed");
 	/* An image with several disks may seal without PCR 15: their keys are not bound to its closing. */
-	if (policy.pcrs & 1u << TPM_PCR_CLOSE && !closing_may_unseal(&request->serve->closing))
+	if ((policy.approval || policy.pcrs & 1u << TPM_PCR_CLOSE) && !closing_may_unseal(closing))
 		return refuse(request, -EKEYREJECTED, "PCR 15 has been extended in this boot");
-	return answer_secret(request, chip_unseal(request->chip, &policy, wanted.uuid, &wanted.sealed, &secret),
-			     &secret);
+	if (is_opened(request->serve, wanted.uuid))
+		return refuse(request, -EKEYREJECTED,
+			      "this volume's key was unsealed in this boot, and its disk opened");
+	if (client->unseals++ >= SERVE_UNSEALS_MAX)
+		return refuse(request, -EKEYREJECTED, "this attempt has had too many keys unsealed");
+	r = chip_unseal(request->chip, &policy, wanted.uuid, closing->has_digest ? closing->digest : NULL,
+			&wanted.sealed, &secret);
+	if (r == 0)
+		memcpy(client->uuid, wanted.uuid, sizeof(client->uuid));
+	return answer_secret(request, r, &secret);
 }
 
 static int srk(const struct request *request)
@@ -242,10 +271,10 @@ static const struct row {
 	[TPM_VERSION_RAISE] = {DISK, sizeof(uint32_t), .perform = version_raise},
 };
 
-static int perform(struct serve *serve, enum stage_tpm use, const uint8_t *bytes, size_t size,
+static int perform(struct serve *serve, struct serve_client *client, const uint8_t *bytes, size_t size,
 		   struct serve_answer *answer)
 {
-	struct request request = {.serve = serve, .answer = answer};
+	struct request request = {.serve = serve, .client = client, .answer = answer};
 	struct tpm_request head;
 	const struct row *row;
 	int r;
@@ -258,7 +287,7 @@ static int perform(struct serve *serve, enum stage_tpm use, const uint8_t *bytes
 	if (head.kind >= TPM_REQUEST_MAX || head.size != request.size)
 		return refuse(&request, -EBADMSG, "request is malformed");
 	row = &rows[head.kind];
-	if (!(row->may & 1u << use))
+	if (!(row->may & 1u << client->use))
 		return refuse(&request, -EPERM, "a stage of this type may not ask this of the TPM");
 	if (row->size != ANY && row->size != request.size)
 		return refuse(&request, -EBADMSG, "request is malformed");
@@ -274,10 +303,11 @@ static int perform(struct serve *serve, enum stage_tpm use, const uint8_t *bytes
 	return r;
 }
 
-void serve_request(struct serve *serve, enum stage_tpm use, const void *request, size_t size, struct serve_answer *ret)
+void serve_request(struct serve *serve, struct serve_client *client, const void *request, size_t size,
+		   struct serve_answer *ret)
 {
 	ret->head = (struct tpm_answer){0};
-	ret->head.error = perform(serve, use, request, size, ret);
+	ret->head.error = perform(serve, client, request, size, ret);
 	if (ret->head.error < 0)
 		ret->head.size = 0;
 }

@@ -12,9 +12,21 @@
 #include "closing.h"
 #include "stages/lib/tpmwire.h"
 
+#define SERVE_UNSEALS_MAX 128	/* of one attempt of a stage: each key of a header twice, and each that it enrolls */
+#define SERVE_OPENED_MAX  32
+
+/* One attempt of a stage; zero at first. */
+struct serve_client {
+	enum stage_tpm use;
+	unsigned unseals;
+	char uuid[TPM_VOLUME_MAX];	/* of the volume that it has got a key of, or empty */
+};
+
 struct serve {
 	struct chip *chip;		/* NULL: there is none yet */
 	struct closing closing;
+	char opened[SERVE_OPENED_MAX][TPM_VOLUME_MAX];	/* volumes whose keys nobody gets any more in this boot */
+	size_t n_opened;
 	void (*wanted)(void);		/* a stage wants PCR 15 to be extended */
 	bool (*look)(void);		/* looks for the TPM once more: whether `chip` is there now */
 };
@@ -25,7 +37,8 @@ struct serve_answer {
 };
 
 /* request: `size` bytes as they came. *ret is whole but for bytes beyond its body; the caller wipes it. */
-void serve_request(struct serve *serve, enum stage_tpm use, const void *request, size_t size, struct serve_answer *ret);
+void serve_request(struct serve *serve, struct serve_client *client, const void *request, size_t size,
+		   struct serve_answer *ret);
 
 /* Extends PCR 15 if that is due. 0 also if it is not; otherwise negative errno, and chip_reason() says why. */
 int serve_close(struct serve *serve);

@@ -19,7 +19,7 @@ ORDER = struct.Struct('=HH60s')
 REQUEST, ANSWER = struct.Struct('=II'), struct.Struct('=iI160s')
 (PRESENT, PCR_READ, EXTEND, CLOSE_KEYS, SEAL, UNSEAL, SRK, REPORT_READ, SHELL_KEY, RECORD_READ, RECORD_WRITE, RECORD_CLEAR,
  VERSION_RAISE) = range(13)
-POLICY, UUID, SEALED, DIGEST = 560, 40, 1552, 32
+POLICY, UUID, SEALED, DIGEST = 560, 40, 1680, 32
 PCRS = 1 << 4 | 1 << 9 | 1 << 11 | 1 << 15
 ZEROS = bytes(32)
 
@@ -127,13 +127,15 @@ class Client:
         return self.good(PCR_READ, struct.pack('=I', number))
 
     @staticmethod
-    def _policy(pcrs, uuid):
-        return struct.pack('=II', pcrs, 0).ljust(POLICY, b'\0') + uuid.encode().ljust(UUID, b'\0')
+    def _policy(pcrs, uuid, approval):
+        head = struct.pack('=II', 0 if approval else pcrs, bool(approval)) + approval
+        return head.ljust(POLICY, b'\0') + uuid.encode().ljust(UUID, b'\0')
 
-    def seal(self, secret, uuid='volume', pcrs=PCRS):
+    def seal(self, secret, uuid='volume', pcrs=PCRS, approval=b''):
         """(error, reason or what was sealed)"""
-        error, answer = self.ask(SEAL, self._policy(pcrs, uuid) + struct.pack('=I', len(secret)) + secret.ljust(128, b'\0'))
+        error, answer = self.ask(SEAL, self._policy(pcrs, uuid, approval) + struct.pack('=I', len(secret)) +
+                                 secret.ljust(128, b'\0'))
         return error, answer if error else answer[:SEALED]
 
-    def unseal(self, sealed, uuid='volume', pcrs=PCRS):
-        return self.ask(UNSEAL, self._policy(pcrs, uuid) + sealed)
+    def unseal(self, sealed, uuid='volume', pcrs=PCRS, approval=b''):
+        return self.ask(UNSEAL, self._policy(pcrs, uuid, approval) + sealed)

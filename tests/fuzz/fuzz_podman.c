@@ -59,12 +59,14 @@ static void check_things(const struct listing *listing, const char *lines, bool 
 	must(listing->n <= LISTING_THINGS_MAX, "no more than there is room for");
 	for (size_t i = 0; i < listing->n; i++) {
 		const struct thing *thing = &listing->things[i];
+		char begin[LISTING_ID_MAX + 4];
 		size_t same = 0, n = strspn(thing->id, "0123456789abcdef");
 
 		must(n > 0 && n < LISTING_ID_MAX && !thing->id[n] && memchr(thing->name, 0, sizeof(thing->name)), "an id, a name");
-		for (size_t k = 0; k < listing->n; k++)
-			same += !strcmp(listing->things[k].id, thing->id);
-		if (same == 1)	/* podman lists none twice */
+		snprintf(begin, sizeof(begin), images ? "= %s " : "%s ", thing->id);
+		for (const char *at = lines; (at = line_with(at, begin)); at++)
+			same++;
+		if (same == 1)	/* podman lists none twice, nor behind the end of the list */
 			must(thing->named == (images ? image_is_named : container_is_named)(lines, thing->id),
 			     "what a service names stays, and all else goes");
 	}

@@ -10,9 +10,11 @@ import socket
 import struct
 import unittest
 
-from support import DONE, NEVER, Stage
+from support import DONE, NEVER, Stage, run
 from tpmowner import (CLOSE_KEYS, EXTEND, MEASURE, PCR_READ, PCRS, PRESENT, RECORD_CLEAR, RECORD_READ, RECORD_WRITE,
                       REPORT_READ, SEAL, SHELL_KEY, SRK, UNSEAL, VERSION_RAISE, ZEROS, Client, Owner, Swtpm)
+
+from qemu import policy
 
 SECRET = b'sixty-four bytes that nobody but this boot of this image can see'
 PROOF = hashlib.sha256(b'a volume').digest()
@@ -115,9 +117,57 @@ class Closing(OwnerTest):
         self.assertEqual(client.unseal(bound), (EKEYREJECTED, 'PCR 15 has been extended in this boot'))
         error, reason = client.unseal(bound, pcrs=without)      # its policy is in the TPM's object
         self.assertEqual(error, EKEYREJECTED, reason)
-        error, later = client.seal(SECRET, pcrs=without)        # who made it is not known any more
+
+    def test_key_that_was_sealed_while_a_disk_was_open_opens_when_that_one_is_open_again(self):
+        """PCR 15 says which disk it was, as only who has its key can."""
+        tpm = Swtpm(self).start()
+        owner = self.owner(tpm)
+        client, without = Client(owner), PCRS & ~(1 << 15)
+        client.good(CLOSE_KEYS, PROOF)
+        error, later = client.seal(SECRET, pcrs=without)
         self.assertEqual(error, 0, later)
-        self.assertEqual(client.unseal(later, pcrs=without), (EKEYREJECTED, 'PCR 15 has been extended in this boot'))
+        self.assertEqual(client.unseal(later, pcrs=without), (0, SECRET))
+        for first, right in ((PROOF, True), (hashlib.sha256(b'another volume').digest(), False), (None, False)):
+            owner.end()
+            tpm.stop()
+            tpm.start()
+            owner = self.owner(tpm)
+            client = Client(owner)
+            error, reason = client.unseal(later, pcrs=without)
+            self.assertEqual((error, reason), (EKEYREJECTED, 'another image sealed the key, or this one while a disk was open '
+                                                             'that is not open now'))
+            if first:
+                client.good(CLOSE_KEYS, first)
+            else:
+                owner.close_pcr_15('the boot is held')
+                owner.wait_event('PCR 15 extended')
+            error, answer = client.unseal(later, pcrs=without)
+            self.assertEqual((error, answer) if right else error, (0, SECRET) if right else EKEYREJECTED, answer)
+
+    def test_key_of_a_volume_that_is_open_is_unsealed_no_more(self):
+        """Also one that is not bound to PCR 15; those of other volumes are, for a second disk."""
+        tpm = Swtpm(self).start()
+        owner = self.owner(tpm)
+        first, without = Client(owner), PCRS & ~(1 << 15)
+        (_, one), (_, two) = (first.seal(SECRET, uuid, without) for uuid in ('one', 'two'))
+        for _ in range(3):                                      # an attempt may fail and come again
+            self.assertEqual(Client(owner).unseal(one, 'one', without), (0, SECRET))
+        self.assertEqual(first.unseal(one, 'one', without), (0, SECRET))
+        first.good(CLOSE_KEYS, PROOF)
+        for client in (first, Client(owner)):
+            self.assertEqual(client.unseal(one, 'one', without),
+                             (EKEYREJECTED, "this volume's key was unsealed in this boot, and its disk opened"))
+            self.assertEqual(client.unseal(two, 'two', without), (0, SECRET))
+
+    def test_an_attempt_has_a_bounded_number_of_keys_unsealed(self):
+        tpm = Swtpm(self).start()
+        owner = self.owner(tpm)
+        client = Client(owner)
+        _, sealed = client.seal(SECRET)
+        answers = [client.unseal(sealed[:1032] + bytes(648))[1] for _ in range(129)]
+        self.assertEqual(set(answers[:128]), {'which image sealed the key is not known: no creation data'})
+        self.assertEqual(answers[128], 'this attempt has had too many keys unsealed')
+        self.assertEqual(Client(owner).unseal(sealed), (0, SECRET))
 
     def test_disk_without_a_tpm_goes_on_and_is_told_that_it_is_later(self):
         owner = self.owner(Swtpm(self))
@@ -153,7 +203,7 @@ class Requests(OwnerTest):
         owner = self.owner(tpm)
         client = Client(owner)
         messages = [struct.pack('=II', kind, len(body)) + body for kind, body in (
-            (99, b''), (PCR_READ, b''), (UNSEAL, b'short'), (SEAL, b'\xff' * 732), (UNSEAL, b'\xff' * 2152),
+            (99, b''), (PCR_READ, b''), (UNSEAL, b'short'), (SEAL, b'\xff' * 732), (UNSEAL, b'\xff' * 2280),
             (RECORD_WRITE, bytes(200)))]
         for message in (b'x', bytes(7), bytes(100000), struct.pack('=II', PCR_READ, 4), *messages):
             client.socket.send(message)
@@ -197,7 +247,7 @@ class Keys(OwnerTest):
         (error, one), (_, two) = client.seal(SECRET), client.seal(SECRET)
         self.assertEqual(error, 0, one)
         blob = 8 + 1024
-        self.assertEqual(client.unseal(one[:blob] + bytes(520))[1],
+        self.assertEqual(client.unseal(one[:blob] + bytes(648))[1],
                          'which image sealed the key is not known: no creation data')
         self.assertIn('has not created the key', client.unseal(one[:blob] + two[blob:])[1])
         size, = struct.unpack_from('=Q', one, blob)
@@ -229,7 +279,7 @@ class Keys(OwnerTest):
                          '--outside-info', names.hexdigest(), *(() if pcrs == 'none' else ('-l', pcrs)))
                 parts = [self.read(tpm, name) for name in ('private', 'public', 'creation', 'ticket')]
                 blob, creation = parts[0] + parts[1], parts[2] + parts[3]
-                sealed = struct.pack('=Q1024sQ512s', len(blob), blob, len(creation), creation)
+                sealed = struct.pack('=Q1024sQ640s', len(blob), blob, len(creation), creation)
                 tpm.stop()
                 tpm.start()
                 owner = self.owner(tpm)
@@ -245,6 +295,82 @@ class Keys(OwnerTest):
     def read(tpm, name):
         with open(f'{tpm.folder}/{name}', 'rb') as file:
             return file.read()
+
+
+class Signed(OwnerTest):
+    """Keys for signed policies: an image opens what another one has sealed, if the policies of both are signed."""
+
+    IMAGES = {name: hashlib.sha256(name.encode()).digest() for name in ('old', 'new', 'stranger')}
+    IMAGE = 3 * 32 + 4 + 256        # what creation data say of a signed image, at their end
+
+    def setUp(self):
+        self.tpm = Swtpm(self)
+        self.key = f'{self.tpm.folder}/key.pem'
+        run('openssl', 'genrsa', '-out', self.key, '2048')
+        self.modulus = policy.public_key(self.key)[-5 - 256:-5]
+
+    def approval(self, name, version, key=None):
+        """The signed policy of an image, as the stage gives it."""
+        digest = policy.approved({4: extended(self.IMAGES[name]), 9: ZEROS, 11: ZEROS}, version)
+        return self.modulus + struct.pack('=II', version, 1) + digest + policy.sign(key or self.key, digest)
+
+    def boot(self, name):
+        """The machine with that image, and a stage of it."""
+        if self.tpm.process:
+            self.last.end()
+            self.tpm.stop()
+        self.tpm.start()
+        self.tpm.tool('tpm2_pcrextend', f'4:sha256={self.IMAGES[name].hex()}')
+        self.last = self.owner(self.tpm)
+        return Client(self.last)
+
+    def test_key_is_taken_from_an_image_that_was_signed(self):
+        error, sealed = self.boot('old').seal(SECRET, approval=self.approval('old', 1))
+        self.assertEqual(error, 0, sealed)
+        self.assertEqual(self.boot('old').unseal(sealed, approval=self.approval('old', 1)), (0, SECRET))
+        client = self.boot('new')
+        self.assertEqual(client.unseal(sealed, approval=self.approval('new', 2)), (0, SECRET))
+        self.assertEqual(client.unseal(sealed, 'another', approval=self.approval('new', 2)),
+                         (EKEYREJECTED, 'the key was sealed for another volume'))
+        client.good(CLOSE_KEYS, PROOF)
+        self.assertEqual(client.unseal(sealed, approval=self.approval('new', 2)),
+                         (EKEYREJECTED, 'PCR 15 has been extended in this boot'))
+
+    def test_key_that_an_unsigned_image_sealed_for_ours_is_not_taken(self):
+        """It needs the public key alone to seal a key that it knows for every image that is signed."""
+        ours = self.approval('new', 1)
+        _, good = self.boot('new').seal(SECRET, approval=ours)
+        another = f'{self.tpm.folder}/another.pem'
+        run('openssl', 'genrsa', '-out', another, '2048')
+        stranger = self.boot('stranger')
+        forged = [stranger.seal(SECRET, approval=approval) for approval in
+                  (ours, self.approval('stranger', 1, another), self.approval('stranger', 1, another)[:260] + bytes(292))]
+        self.assertEqual([error for error, _ in forged], [0] * 3)
+        forged = [sealed for _, sealed in forged]
+        not_signed = "another image sealed the key: its policy is not signed by this image's policy key"
+        other_values = "another image sealed the key: the PCR values at its creation are not this image's"
+        client = self.boot('new')
+        for sealed, why in zip(forged, (not_signed, not_signed, other_values)):
+            self.assertEqual(client.unseal(sealed, approval=ours), (EKEYREJECTED, why))
+        self.assertEqual(client.unseal(self.with_image(forged[0], self.image(good)), approval=ours), (EKEYREJECTED, other_values))
+        self.assertEqual(client.unseal(good, approval=ours), (0, SECRET))
+
+    def test_key_of_this_image_is_taken_without_its_signature(self):
+        """As one is that this image sealed before creation data had it."""
+        _, sealed = self.boot('old').seal(SECRET, approval=self.approval('old', 1))
+        sealed = self.with_image(sealed, b'')
+        self.assertEqual(self.boot('old').unseal(sealed, approval=self.approval('old', 1)), (0, SECRET))
+        self.assertEqual(self.boot('new').unseal(sealed, approval=self.approval('new', 1)),
+                         (EKEYREJECTED, "another image sealed the key: the PCR values at its creation are not this image's"))
+
+    def image(self, sealed):
+        size, = struct.unpack_from('=Q', sealed, 1032)
+        return sealed[1040 + size - self.IMAGE:1040 + size]
+
+    def with_image(self, sealed, image):
+        size, = struct.unpack_from('=Q', sealed, 1032)
+        data = sealed[1040:1040 + size - self.IMAGE] + image
+        return sealed[:1032] + struct.pack('=Q', len(data)) + data.ljust(640, b'\0')
 
 
 class Confinement(OwnerTest):
