@@ -16,10 +16,10 @@
 int approval_read_key(const char *path, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX]);
 
 /*
- * The signed part: looks for the partition and waits a moment for it. Another disk may have one of that name too, so they
- * are numbered, in the order of their names. ret->version is this image's, and a policy for another one is refused.
- * 0: ret->is_signed; -ENOENT: there is no partition of that number; -ENODATA: it is empty; -EBADMSG: it is malformed or
- * for another version.
+ * The signed part: looks for the partition and waits a moment for it. Another disk may have one of that name too, so
+ * they are numbered, in the order of their names. ret->version is this image's, and a policy for another one is
+ * refused. 0: ret->is_signed; -ENOENT: there is no partition of that number; -ENODATA: it is empty; -EBADMSG: it is
+ * malformed or for another version.
  */
 int approval_find(const char *sys, unsigned number, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX]);
 
