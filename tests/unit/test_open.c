@@ -294,6 +294,7 @@ TEST(what_may_fail_comes_before_pcr_15_is_extended)
 	CHECK_INT(open_with("hub", NULL), STAGE_DONE);
 	CHECK_INT(count(TPM_VERSION_RAISE), 1);
 	CHECK_INT(count(TPM_RECORD_READ), 1);
+	CHECK_INT(count(TPM_CLOSE_KEYS), 1);
 	CHECK_INT(owner->kinds[owner->n - 1], TPM_CLOSE_KEYS);
 	end_machine();
 }
