@@ -156,6 +156,8 @@ CFLAGS := -std=gnu11 -Os -g -fPIE $(HARDENING) -ffunction-sections -fdata-sectio
 	-fno-unwind-tables -ffile-prefix-map=$(CURDIR)/= -ffile-prefix-map=$(LIBS)=/usr $(WARNINGS)
 LDFLAGS := -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,text,-z,separate-code,-z,pack-relative-relocs -Wl,--gc-sections -Wl,--build-id=none \
 	-Wl,--fatal-warnings -L$(LIBS)/lib
+# init/lib/strerror.h
+WORDS := -Wl,--wrap=strerror
 STRIP := strip -s -R .comment -R .note.gnu.property
 LDLIBS := -Wl,--start-group -lcryptsetup -ldevmapper -ljson-c -lblkid -luuid -lcurl -ltss2-esys -ltss2-sys -ltss2-mu \
 	-ltss2-tctildr -ltss2-tcti-swtpm -ltss2-tcti-mssim -ltss2-tcti-device -ltss2-rc -lmicrohttpd -lseccomp -lmbedtls -lmbedx509 \
@@ -175,7 +177,7 @@ build/init: build/init.debug
 	$(Q)echo "  $@ $$(stat -c %s $@) bytes"
 
 build/init.debug: $(OBJECTS) build/objects init/process/sections.ld
-	$(call say,LINK $@)$(CC) $(LDFLAGS) -Wl,-T,init/process/sections.ld -o $@ $(OBJECTS) $(LDLIBS)
+	$(call say,LINK $@)$(CC) $(LDFLAGS) $(WORDS) -Wl,-T,init/process/sections.ld -o $@ $(OBJECTS) $(LDLIBS)
 
 # A file that comes or goes changes the list, and so links again; what a removed source left behind goes too.
 build/objects: FORCE
@@ -284,7 +286,7 @@ test-sanitized: build/sanitized/init
 	$(Q)exec python3 tests/sanitized.py
 
 build/sanitized/init: $(SANITIZED_OBJECTS) build/objects
-	$(call say,LINK $@)gcc $(SANITIZE) -static-libasan -static-libubsan -o $@ $(SANITIZED_OBJECTS) $(SANITIZED_LIBS)
+	$(call say,LINK $@)gcc $(SANITIZE) -static-libasan -static-libubsan $(WORDS) -o $@ $(SANITIZED_OBJECTS) $(SANITIZED_LIBS)
 
 build/sanitized/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)

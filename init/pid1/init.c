@@ -58,6 +58,7 @@
 #include "requests.h"
 #include "shutdown.h"
 #include "signals.h"
+#include "volume.h"
 #include "watchdog.h"
 
 #define CONFIG_PATH  "/etc/gantry/boot.json"
@@ -154,6 +155,8 @@ static void perform(const struct plan_action *action)
 			probe_begin(action->node, PROBE_HEALTH);
 		if (action->state == NODE_READY)
 			refresh_run_ready(action->node);
+		if (action->state == NODE_DONE)
+			volume_done(action->node);
 		break;
 	case PLAN_BOOT:
 		say_boot();
@@ -320,6 +323,7 @@ static void begin_plan(const char *held)
 	refresh_run_init(config, &plan, nodes_options(), nodes_children());
 	tidy_init(config, &plan, nodes_options());
 	act_init(config);
+	prepare("watch of volumes", volume_init(config, &plan));
 	prepare("logs", logpipe_init(config));
 	prepare("the TPM's owner", tpm_owner_init(&plan));
 	daemon_init(config, &plan, act_load);

@@ -103,6 +103,16 @@ void plan_ended(struct plan *plan, size_t index, const struct process_exit *how,
 		graph_mark(&plan->graph, node->config->needs[i]);
 }
 
+void plan_lost(struct plan *plan, size_t index, const char *why, int64_t now)
+{
+	struct plan_node *node = &plan->nodes[index];
+
+	if (node->state != NODE_DONE || plan_is_service(node) || plan->state == BOOT_STOPPING)
+		return;
+	node->ended_ns = now;
+	plan_set_state(plan, node, NODE_FAILED, "%s", why);
+}
+
 void plan_not_started(struct plan *plan, size_t index, const char *why, int64_t now)
 {
 	struct plan_node *node = &plan->nodes[index];

@@ -22,6 +22,8 @@ void plan_stopping(struct plan *plan, size_t node, int64_t now);
 void plan_launched(struct plan *plan, size_t node, int64_t now);
 /* PID 1 could not start a process (no descriptor, no memory): tried again soon, not counted as the node's failure. */
 void plan_not_started(struct plan *plan, size_t node, const char *why, int64_t now);
+/* What a stage has done is no longer so, such as a file system that has become read-only: it has failed for good. */
+void plan_lost(struct plan *plan, size_t node, const char *why, int64_t now);
 /*
  * 0, -EINVAL, -EALREADY, -ESHUTDOWN as in boot.h. A start also starts the node's needs and wants that are stopped or
  * disabled; a stop first stops the nodes that follow this one. again: start it once it has stopped.

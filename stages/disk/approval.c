@@ -176,18 +176,25 @@ static bool is_partition(const char *sys, const char *name, char path[64])
 	return true;
 }
 
-static int look(const char *sys, char path[64])
+static int compare(const void *one, const void *other)
+{
+	return strcmp(one, other);
+}
+
+/* How many there are, in the order of their names. */
+static unsigned look(const char *sys, char paths[APPROVALS_MAX][64])
 {
 	_cleanup_(cleanup_closedir) DIR *dir = NULL;
 	char directory[PATH_MAX];
 	struct dirent *entry;
+	unsigned n = 0;
 
 	snprintf(directory, sizeof(directory), "%s/class/block", sys);
 	dir = opendir(directory);
-	while (dir && (entry = readdir(dir)))
-		if (is_partition(sys, entry->d_name, path))
-			return 1;
-	return 0;
+	while (n < APPROVALS_MAX && dir && (entry = readdir(dir)))
+		n += is_partition(sys, entry->d_name, paths[n]);
+	qsort(paths, n, sizeof(*paths), compare);
+	return n;
 }
 
 static int read_policy(const char *path, struct tpm_approval *ret, char *why)
@@ -205,20 +212,20 @@ static int read_policy(const char *path, struct tpm_approval *ret, char *why)
 	text[n] = '\0';
 	if (!text[0]) {
 		snprintf(why, APPROVAL_WHY_MAX, "no signed policy: %s is empty", path);
-		return -ENOENT;
+		return -ENODATA;
 	}
 	return ask(text, ret, why);
 }
 
-int approval_find(const char *sys, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX])
+int approval_find(const char *sys, unsigned number, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX])
 {
 	_cleanup_(cleanup_close) int events = -1;
 	int64_t until = time_now_ms() + PATIENCE_MS;
-	char path[64];
+	char paths[APPROVALS_MAX][64];
 	int r = uevent_open(&events);
 
-	while (r == 0 && look(sys, path) == 0) {
-		if (time_now_ms() >= until) {
+	while (r == 0 && look(sys, paths) <= number) {
+		if (number || time_now_ms() >= until) {
 			snprintf(why, APPROVAL_WHY_MAX, "no signed policy: no partition " APPROVAL_PARTITION);
 			return -ENOENT;
 		}
@@ -228,5 +235,5 @@ int approval_find(const char *sys, struct tpm_approval *ret, char why[APPROVAL_W
 		snprintf(why, APPROVAL_WHY_MAX, "signed policy: %s", strerror(-r));
 		return r;
 	}
-	return read_policy(path, ret, why);
+	return read_policy(paths[number], ret, why);
 }

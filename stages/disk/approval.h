@@ -16,10 +16,14 @@
 int approval_read_key(const char *path, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX]);
 
 /*
- * The signed part: looks for the partition and waits a moment for it. ret->version is this image's, and a policy for
- * another one is refused. 0: ret->is_signed; -ENOENT: there is none; -EBADMSG: it is malformed or for another version.
+ * The signed part: looks for the partition and waits a moment for it. Another disk may have one of that name too, so
+ * they are numbered, in the order of their names. ret->version is this image's, and a policy for another one is
+ * refused. 0: ret->is_signed; -ENOENT: there is no partition of that number; -ENODATA: it is empty; -EBADMSG: it is
+ * malformed or for another version.
  */
-int approval_find(const char *sys, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX]);
+int approval_find(const char *sys, unsigned number, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX]);
+
+#define APPROVALS_MAX 8		/* partitions that are looked at */
 
 /* The policy file's text (NUL-terminated), in the calling process; 0 or -EBADMSG. */
 int approval_parse(const char *text, struct tpm_approval *ret, char why[APPROVAL_WHY_MAX]);

@@ -94,6 +94,7 @@ static void read_options(struct stage_context *context, struct work *w)
 	w->place.policy_key = option_string(context, "policy_key", NULL);
 	w->place.approval.version = (unsigned)option_integer(context, "version", 0);
 	w->place.artifact_wait_ms = -1;
+	w->place.may_be_unmeasured = option_boolean(context, "unmeasured_pcrs", false);
 	list = option_array(context, "pcrs", &n);
 	for (size_t i = 0; i < n; i++)
 		w->place.pcrs |= 1u << json_object_get_int(json_object_array_get_idx(list, i));
@@ -268,15 +269,13 @@ static int run(struct stage_context *context)
 	int r;
 
 	read_options(context, &w);
-	if (ext4_is_mounted(w.device, w.mount)) {
-		report_result("%s: already mounted", w.mount);
-		return STAGE_DONE;
-	}
 	r = access(w.device, F_OK) == 0 ? take_up_open(&w) : -ENODEV;
 	if (r == -ENODEV) {
 		r = disk_wait(&w);
-		if (r == STAGE_DONE)
+		if (r == STAGE_DONE) {
+			disk_outlast(&w);
 			r = take_up(&w);
+		}
 	}
 	if (w.fd >= 0)
 		close(w.fd);
@@ -298,6 +297,19 @@ static bool lists(struct json_object *options, const char *name, const char *sou
 		if (strcmp(json_object_get_string(json_object_array_get_idx(list, i)), source) == 0)
 			return true;
 	return false;
+}
+
+/* Without it the key could be unsealed for as long as the machine runs. */
+static bool leaves_out_15(struct json_object *options)
+{
+	struct json_object *list;
+
+	if (!json_object_object_get_ex(options, "pcrs", &list) || json_object_array_length(list) == 0)
+		return false;
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		if (json_object_get_int(json_object_array_get_idx(list, i)) == TPM_PCR_CLOSE)
+			return false;
+	return true;
 }
 
 static size_t count_rules(struct json_object *options)
@@ -344,6 +356,8 @@ static const char *check(struct json_object *options)
 	/* The tpm2 keyslot would admit an image that tpm2-signed refuses by its version. */
 	if (lists(options, "enroll", "tpm2-signed") && lists(options, "enroll", "tpm2"))
 		return "may not enroll both \"tpm2\" and \"tpm2-signed\"";
+	if (leaves_out_15(options))
+		return "\"pcrs\" must have 15, which is extended once the disk is open";
 	if (has(options, "policy_key") != has(options, "version"))
 		return "\"policy_key\" and \"version\" need each other";
 	if (has(options, "force_uuid") && !has(options, "force_serial"))
@@ -365,7 +379,8 @@ static const struct stage_option options[] = {
 	{"wait_s", OPTION_INTEGER, .minimum = 0, .maximum = 31536000},
 	{"keys", OPTION_STRINGS, .minimum = 1, .maximum = KEY_SOURCES_MAX, .choices = key_names},
 	{"enroll", OPTION_STRINGS, .minimum = 1, .maximum = KEY_SOURCES_MAX, .choices = enroll_names},
-	{"pcrs", OPTION_INTEGERS, .minimum = 0, .maximum = 23},
+	{"pcrs", OPTION_INTEGERS, .minimum = 0, .maximum = 15},
+	{"unmeasured_pcrs", OPTION_BOOLEAN, .required = false},
 	{"policy_key", OPTION_STRING, .minimum = 2, .maximum = 255, .names = OPTION_NAMES_READ},
 	{"version", OPTION_INTEGER, .minimum = 1, .maximum = VERSION_MAX},
 	{"format", OPTION_BOOLEAN, .required = false},
@@ -379,6 +394,7 @@ static const struct stage_option options[] = {
 	{"scheduler", OPTION_STRING, .choices = scheduler_names},
 	{"read_ahead_kb", OPTION_INTEGER, .minimum = 0, .maximum = 16384},
 	{"queue_depth", OPTION_INTEGER, .minimum = 1, .maximum = 4096},
+	{"io_timeout_s", OPTION_INTEGER, .minimum = 1, .maximum = 3600},
 	{"swap_bytes", OPTION_INTEGER, .minimum = 0, .maximum = INT64_C(1) << 43},
 	{"directories", OPTION_OBJECTS, .minimum = 1, .maximum = 64, .members = disk_directory_options},
 	{0},

@@ -7,15 +7,20 @@
 #define _GNU_SOURCE
 #include "ext4.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <gantry/cleanup.h>
@@ -23,6 +28,7 @@
 #include "fsprogram.h"
 #include "superblock.h"
 #include "stages/lib/file.h"
+#include "stages/lib/report.h"
 
 #define EXT4_BLOCK   4096
 #define PATIENCE_OPTIONS "nodiscard,lazy_itable_init=1,lazy_journal_init=1"
@@ -88,9 +94,9 @@ bool ext4_is_clean(const char *device)
 	return read_superblock(device, &superblock, why) == 0 && superblock.clean;
 }
 
-int ext4_check(const char *device, char why[EXT4_WHY_MAX])
+int ext4_check(const char *device, bool all, char why[EXT4_WHY_MAX])
 {
-	static const char *const words[] = {"/sbin/e2fsck", "-p", NULL};
+	const char *const words[] = {"/sbin/e2fsck", all ? "-fp" : "-p", NULL};
 	struct superblock superblock;
 	struct fsprogram_output output;
 	int r;
@@ -143,6 +149,106 @@ int ext4_mount(const char *device, const char *directory, const struct ext4_opti
 	if (mount(device, directory, "ext4", MS_NOATIME | MS_NODEV | MS_NOSUID, text) < 0)
 		return -errno;
 	return 0;
+}
+
+int64_t ext4_errors(const char *directory)
+{
+	char path[64], target[PATH_MAX], count[24];
+	const char *name;
+	struct stat st;
+	ssize_t n;
+	int r;
+
+	if (stat(directory, &st) < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", major(st.st_dev), minor(st.st_dev));
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n < 0)
+		return -errno;
+	target[n] = '\0';
+	name = strrchr(target, '/') ? strrchr(target, '/') + 1 : target;
+	snprintf(path, sizeof(path), "/sys/fs/ext4/%.32s/errors_count", name);
+	r = file_read_line(path, count, sizeof(count));
+	return r < 0 ? r : strtoll(count, NULL, 10);
+}
+
+int ext4_look(const char *directory, char why[EXT4_WHY_MAX])
+{
+	_cleanup_(cleanup_closedir) DIR *dir = opendir(directory);
+	int64_t errors = ext4_errors(directory);
+	struct statfs fs;
+
+	if (!dir) {
+		snprintf(why, EXT4_WHY_MAX, "its root cannot be read: %s", strerror(errno));
+		return -EUCLEAN;
+	}
+	do
+		errno = 0;
+	while (readdir(dir));
+	if (errno) {
+		snprintf(why, EXT4_WHY_MAX, "its root cannot be read: %s", strerror(errno));
+		return -EUCLEAN;
+	}
+	if (fstatfs(dirfd(dir), &fs) < 0 || fs.f_flags & ST_RDONLY) {
+		snprintf(why, EXT4_WHY_MAX, "the kernel made it read-only");
+		return -EUCLEAN;
+	}
+	if (errors > 0) {
+		snprintf(why, EXT4_WHY_MAX, "the kernel has found %" PRId64 " errors in it", errors);
+		return -EUCLEAN;
+	}
+	return 0;
+}
+
+static int mount_and_look(const char *device, const char *directory, const struct ext4_options *options,
+			  char why[EXT4_WHY_MAX])
+{
+	int r = ext4_mount(device, directory, options);
+
+	if (r < 0) {
+		snprintf(why, EXT4_WHY_MAX, "mount on %.60s: %s", directory, strerror(-r));
+		return r;
+	}
+	r = ext4_look(directory, why);
+	if (r < 0)
+		(void)umount2(directory, 0);
+	return r;
+}
+
+/* 0, or negative errno as ext4_check(). */
+static int check(const char *device, bool all, char why[EXT4_WHY_MAX])
+{
+	int r = ext4_check(device, all, why);
+
+	if (r > 0)
+		report_event(EVENT_NOTICE, "e2fsck repaired the file system");
+	return r < 0 ? r : 0;
+}
+
+/* What mount(2) says of damage. */
+static bool may_be_damaged(int error)
+{
+	return error == -EUCLEAN || error == -EBADMSG || error == -EINVAL;
+}
+
+int ext4_bring_up(const char *device, const char *directory, const struct ext4_options *options,
+		  char why[EXT4_WHY_MAX])
+{
+	int r = 0;
+
+	if (!ext4_is_clean(device)) {
+		report_event(EVENT_NOTICE, "file system was not unmounted cleanly: running e2fsck");
+		r = check(device, false, why);
+	}
+	if (r == 0)
+		r = mount_and_look(device, directory, options, why);
+	else
+		return r;
+	if (!may_be_damaged(r))
+		return r;
+	report_event(EVENT_WARNING, "file system says it is clean, but %s: running e2fsck on all of it", why);
+	r = check(device, true, why);
+	return r < 0 ? r : mount_and_look(device, directory, options, why);
 }
 
 int ext4_grow(const char *device, const char *directory, uint64_t size)

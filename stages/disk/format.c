@@ -225,7 +225,7 @@ int disk_format(struct work *w, const char *state, bool forced)
 		w->worth_retry = true;
 		return work_leave(w, why);
 	}
-	r = luks_format(w->disk.path, uuid, slots, (size_t)n, &luks, why);
+	r = luks_format(w->disk.path, w->disk.size, uuid, slots, (size_t)n, &luks, why);
 	if (r == 0)
 		r = begin(w, fd, forced, why);
 	if (r < 0) {
@@ -234,12 +234,14 @@ int disk_format(struct work *w, const char *state, bool forced)
 	}
 	report_event(EVENT_NOTICE, "%s is %s: formatting, key from %s", work_text(w, text), state, names);
 	r = fill(w, luks, fd, why);
-	if (r == 0)
-		r = disk_close_keys(w, luks, luks_uuid(luks), why);
 	if (r < 0)
 		return work_give_up(w, r == -ENOENT || r == -ENOEXEC || r == -EROFS ? STAGE_NEVER : STAGE_AGAIN, why);
+	r = disk_close_keys(w, luks, luks_uuid(luks));
+	if (r != STAGE_DONE)
+		return r;
 	work_tell_volume(luks_uuid(luks), names, true);
 	luks = luks_close(luks);	/* libcryptsetup keeps a new volume's key in its heap for as long */
 	snprintf(how, sizeof(how), "formatted, key from %s", names);
-	return disk_finish(w, how);
+	r = disk_bring_up(w);
+	return r == STAGE_DONE ? disk_done(w, how) : r;
 }

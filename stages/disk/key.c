@@ -76,23 +76,31 @@ static int base64_secret(const struct secret *bytes, struct secret *ret)
 	return 0;
 }
 
-/* The approval of this image; without its signature where there is none, and then why says so. */
-static int ready_approval(struct key_place *place, char *why)
+/* The approval of this image in that partition; without its signature where there is none, and then why says so. */
+static int ready_approval(struct key_place *place, unsigned number, char *why)
 {
 	int r;
 
-	if (place->has_approval)
+	if (place->has_approval && place->approval_number == number)
 		return 0;
+	place->has_approval = false;
 	if (!place->policy_key)
 		return no_key(why, "no policy_key is configured");
 	r = approval_read_key(place->policy_key, &place->approval, why);
 	if (r < 0)
 		return r;
-	r = approval_find("/sys", &place->approval, why);
+	r = approval_find("/sys", number, &place->approval, why);
 	if (r == -EBADMSG && place->is_open)
 		snprintf(why, KEY_WHY_MAX, "signed policy is refused");
 	place->has_approval = r == 0;
+	place->approval_number = number;
 	return r;
+}
+
+/* Whether the next partition may have the approval that this one has not: an image's own is not known by its place. */
+static bool tries_next(int error, unsigned number)
+{
+	return number + 1 < APPROVALS_MAX && (error == -EKEYREJECTED || error == -EBADMSG || error == -ENODATA);
 }
 
 static int unseal(const struct luks_header *header, const struct tpm_policy *policy, const struct luks_token *token,
@@ -117,30 +125,32 @@ static int unseal(const struct luks_header *header, const struct tpm_policy *pol
 	return r;
 }
 
-static int get_tpm2(struct key_place *place, const struct luks_header *header, struct secret *ret_key,
-		    int *ret_keyslot, char why[KEY_WHY_MAX])
+static int get_tpm2(struct key_place *place, const struct luks_header *header, const struct luks_token *token,
+		    struct secret *ret_key, char why[KEY_WHY_MAX])
 {
 	const struct tpm_policy policy = {.pcrs = place->pcrs};
-	const struct luks_token *token = luks_form_token(header, TOKEN_TPM2, ret_keyslot);
 
-	if (!token)
-		return no_key(why, "no sealed key in the header");
 	if (token->pcrs != place->pcrs)
 		return no_key(why, "the key in the header is sealed to other PCRs than the configured ones");
 	return unseal(header, &policy, token, ret_key, why);
 }
 
-static int get_signed(struct key_place *place, const struct luks_header *header, struct secret *ret_key,
-		      int *ret_keyslot, char why[KEY_WHY_MAX])
+static int get_signed(struct key_place *place, const struct luks_header *header, const struct luks_token *token,
+		      struct secret *ret_key, char why[KEY_WHY_MAX])
 {
 	const struct tpm_policy policy = {.approval = &place->approval};
-	const struct luks_token *token = luks_form_token(header, TOKEN_SIGNED, ret_keyslot);
-	int r;
+	char next[KEY_WHY_MAX];
+	unsigned number = 0;
+	int first = 0, r;
 
-	if (!token)
-		return no_key(why, "no sealed key in the header");
-	r = ready_approval(place, why);
-	return r < 0 ? r : unseal(header, &policy, token, ret_key, why);
+	do {
+		r = ready_approval(place, number, number ? next : why);
+		if (r == 0)
+			r = unseal(header, &policy, token, ret_key, number ? next : why);
+		if (number == 0)
+			first = r;
+	} while (r < 0 && tries_next(r, number++));
+	return r < 0 ? first : 0;
 }
 
 static int add_base64(struct json_object *object, const char *name, const void *bytes, size_t size)
@@ -242,19 +252,62 @@ static int make_sealed(struct key_place *place, const struct tpm_policy *policy,
 	return r;
 }
 
+/* A PCR that nothing was measured into is the same for every image, so it keeps none from the key. */
+static int check_measured(const struct key_place *place, char *why)
+{
+	static const uint8_t zeros[TPM_DIGEST_SIZE];
+	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
+	uint8_t value[TPM_DIGEST_SIZE];
+	char list[72] = "";
+	int r = open_tpm(&tpm, why);
+
+	for (unsigned i = 0; r == 0 && i < 24; i++) {
+		size_t used = strlen(list);
+
+		if (i == TPM_PCR_CLOSE || !(place->pcrs & 1u << i))
+			continue;
+		r = tpm_pcr_read(tpm, i, value);
+		if (r < 0)
+			snprintf(why, KEY_WHY_MAX, "%s", tpm_reason(tpm));
+		else if (memcmp(value, zeros, sizeof(zeros)) == 0)
+			snprintf(list + used, sizeof(list) - used, "%s%u", used ? ", " : "", i);
+	}
+	if (r < 0 || !list[0])
+		return r;
+	if (place->may_be_unmeasured) {
+		report_event(EVENT_WARNING,
+			     "the key is sealed to PCR %s, into which nothing was measured: every image opens it",
+			     list);
+		return 0;
+	}
+	snprintf(why, KEY_WHY_MAX,
+		 "nothing was measured into PCR %s, so any image could open a key that is sealed to it", list);
+	return -EKEYREJECTED;
+}
+
 static int make_tpm2(struct key_place *place, struct secret *ret_key, char **ret_token, char why[KEY_WHY_MAX])
 {
 	const struct tpm_policy policy = {.pcrs = place->pcrs};
+	int r = check_measured(place, why);
 
-	return make_sealed(place, &policy, TOKEN_TPM2, ret_key, ret_token, why);
+	return r < 0 ? r : make_sealed(place, &policy, TOKEN_TPM2, ret_key, ret_token, why);
 }
 
 static int make_signed(struct key_place *place, struct secret *ret_key, char **ret_token, char why[KEY_WHY_MAX])
 {
 	const struct tpm_policy policy = {.approval = &place->approval};
-	int r = ready_approval(place, why);
+	char next[KEY_WHY_MAX];
+	unsigned number = 0;
+	int first = 0, r;
 
-	return r < 0 ? r : make_sealed(place, &policy, TOKEN_SIGNED, ret_key, ret_token, why);
+	do {
+		r = ready_approval(place, number, number ? next : why);
+		if (r == 0)
+			r = make_sealed(place, &policy, TOKEN_SIGNED, ret_key, ret_token, number ? next : why);
+		if (number == 0)
+			first = r;
+	} while (r < 0 && tries_next(r, number++));
+	return r < 0 ? first : 0;
 }
 
 /* Waits as long as the configuration may still come; the plan's deadline of the stage bounds it. */
@@ -287,15 +340,6 @@ static int take_artifact(const struct key_place *place, const char *artifact, st
 	return r;
 }
 
-/* Its own keyslot where a token names it, else any: a volume of another program has no such token. */
-static int get_artifact(struct key_place *place, const struct luks_header *header, const char *artifact,
-			const char *type, struct secret *ret_key, int *ret_keyslot, char *why)
-{
-	*ret_keyslot = -1;
-	(void)luks_form_token(header, type, ret_keyslot);
-	return take_artifact(place, artifact, ret_key, why);
-}
-
 static int make_artifact(struct key_place *place, const char *artifact, const char *type, struct secret *ret_key,
 			 char **ret_token, char *why)
 {
@@ -307,10 +351,12 @@ static int make_artifact(struct key_place *place, const char *artifact, const ch
 	return r < 0 ? r : token_text(token, ret_token);
 }
 
-static int get_hub(struct key_place *place, const struct luks_header *header, struct secret *ret_key,
-		   int *ret_keyslot, char why[KEY_WHY_MAX])
+static int get_hub(struct key_place *place, const struct luks_header *header, const struct luks_token *token,
+		   struct secret *ret_key, char why[KEY_WHY_MAX])
 {
-	return get_artifact(place, header, KEY_ARTIFACT, TOKEN_HUB, ret_key, ret_keyslot, why);
+	(void)header;
+	(void)token;
+	return take_artifact(place, KEY_ARTIFACT, ret_key, why);
 }
 
 static int make_hub(struct key_place *place, struct secret *ret_key, char **ret_token, char why[KEY_WHY_MAX])
@@ -318,10 +364,12 @@ static int make_hub(struct key_place *place, struct secret *ret_key, char **ret_
 	return make_artifact(place, KEY_ARTIFACT, TOKEN_HUB, ret_key, ret_token, why);
 }
 
-static int get_recovery(struct key_place *place, const struct luks_header *header, struct secret *ret_key,
-			int *ret_keyslot, char why[KEY_WHY_MAX])
+static int get_recovery(struct key_place *place, const struct luks_header *header, const struct luks_token *token,
+			struct secret *ret_key, char why[KEY_WHY_MAX])
 {
-	return get_artifact(place, header, RECOVERY_ARTIFACT, TOKEN_RECOVERY, ret_key, ret_keyslot, why);
+	(void)header;
+	(void)token;
+	return take_artifact(place, RECOVERY_ARTIFACT, ret_key, why);
 }
 
 static int make_recovery(struct key_place *place, struct secret *ret_key, char **ret_token, char why[KEY_WHY_MAX])
@@ -338,8 +386,8 @@ static int make_recovery(struct key_place *place, struct secret *ret_key, char *
 	return r;
 }
 
-static int get_nv(struct key_place *place, const struct luks_header *header, struct secret *ret_key, int *ret_keyslot,
-		  char why[KEY_WHY_MAX])
+static int get_nv(struct key_place *place, const struct luks_header *header, const struct luks_token *token,
+		  struct secret *ret_key, char why[KEY_WHY_MAX])
 {
 	_cleanup_(cleanup_tpm) struct tpm *tpm = NULL;
 	_cleanup_secret_ struct secret key = {0};
@@ -347,7 +395,7 @@ static int get_nv(struct key_place *place, const struct luks_header *header, str
 
 	(void)place;
 	(void)header;
-	*ret_keyslot = -1;
+	(void)token;
 	r = open_tpm(&tpm, why);
 	if (r < 0)
 		return r;
@@ -367,11 +415,11 @@ static int get_nv(struct key_place *place, const struct luks_header *header, str
 }
 
 static const struct key_source sources[KEY_SOURCES_MAX] = {
-	{"tpm2", TOKEN_TPM2, LUKS_COST_NONE, get_tpm2, make_tpm2},
-	{"tpm2-signed", TOKEN_SIGNED, LUKS_COST_NONE, get_signed, make_signed},
-	{"hub", TOKEN_HUB, LUKS_COST_NONE, get_hub, make_hub},
-	{"recovery", TOKEN_RECOVERY, LUKS_COST_MUCH, get_recovery, make_recovery},
-	{"tpm2-nv", NULL, LUKS_COST_NONE, get_nv, NULL},
+	{"tpm2", TOKEN_TPM2, LUKS_COST_NONE, true, get_tpm2, make_tpm2},
+	{"tpm2-signed", TOKEN_SIGNED, LUKS_COST_NONE, true, get_signed, make_signed},
+	{"hub", TOKEN_HUB, LUKS_COST_NONE, false, get_hub, make_hub},
+	{"recovery", TOKEN_RECOVERY, LUKS_COST_MUCH, false, get_recovery, make_recovery},
+	{"tpm2-nv", NULL, LUKS_COST_NONE, false, get_nv, NULL},
 };
 
 const struct key_source *key_source_named(const char *name)

@@ -24,9 +24,11 @@
 struct key_place {
 	const char *uuid;		/* of the volume that is made; one that is opened has its own in the header */
 	uint32_t pcrs;			/* bit n: PCR n, for tpm2 */
+	bool may_be_unmeasured;		/* a key may also be sealed to PCRs that nothing was measured into */
 	const char *policy_key;		/* path; NULL: there is none */
 	struct tpm_approval approval;	/* of tpm2-signed; read when it is first needed */
 	bool has_approval;
+	unsigned approval_number;	/* of its partition, as approval_find() counts them */
 	bool is_open;			/* the stage has the volume's key, so that no text of a reader's goes further */
 	int64_t artifact_wait_ms;	/* how long to wait for an artifact; negative: as long as it may come */
 };
@@ -35,12 +37,13 @@ struct key_source {
 	const char *name;
 	const char *token;	/* type of the token that names its keyslot; NULL: it has none of its own */
 	enum luks_cost cost;
+	bool in_token;		/* each token has a key of its own; otherwise there is one, of this source */
 	/*
-	 * The key of that volume, and the keyslot it is for (-1: any). -EAGAIN and -ENODEV: another try may help; any
-	 * other negative errno: none will. why says what happened.
+	 * The key of that volume, of that token if it is in one. -EAGAIN and -ENODEV: another try may help; any other
+	 * negative errno: none will. why says what happened.
 	 */
-	int (*get)(struct key_place *place, const struct luks_header *header, struct secret *ret_key, int *ret_keyslot,
-		   char why[KEY_WHY_MAX]);
+	int (*get)(struct key_place *place, const struct luks_header *header, const struct luks_token *token,
+		   struct secret *ret_key, char why[KEY_WHY_MAX]);
 	/* A key for a new keyslot with its token (JSON, the caller's to free). NULL: it only opens. */
 	int (*make)(struct key_place *place, struct secret *ret_key, char **ret_token, char why[KEY_WHY_MAX]);
 };

@@ -49,6 +49,7 @@ struct luks {
 	uint8_t *copies;		/* both of them, as on the disk but mended; NULL in a new or changed volume */
 	int header_fd;
 	char path[64];			/* of the disk */
+	uint64_t size;			/* of the disk, bytes */
 	struct secret volume_key;	/* once unlocked, or new */
 	char message[LUKS_WHY_MAX];	/* libcryptsetup's latest error */
 };
@@ -99,12 +100,14 @@ static int header_file(uint64_t size, int *ret_fd)
 	return 0;
 }
 
-static int new_luks(struct luks **ret)
+static int new_luks(const char *path, uint64_t size, struct luks **ret)
 {
 	struct luks *luks = calloc(1, sizeof(*luks));
 
 	if (!luks)
 		return -ENOMEM;
+	snprintf(luks->path, sizeof(luks->path), "%s", path);
+	luks->size = size;
 	luks->header_fd = -1;
 	*ret = luks;
 	return 0;
@@ -133,12 +136,12 @@ const char *luks_uuid(const struct luks *luks)
 	return crypt_get_uuid(luks->device);
 }
 
+/* path: of the disk, or of what stands for it. */
 static int init_device(struct luks *luks, const char *path)
 {
 	char header_path[40];
 	int r;
 
-	snprintf(luks->path, sizeof(luks->path), "%s", path);
 	snprintf(header_path, sizeof(header_path), "/proc/self/fd/%d", luks->header_fd);
 	/* No other process has this header, so it needs no lock. */
 	(void)crypt_metadata_locking(NULL, 0);
@@ -161,7 +164,7 @@ static int make_header(int fd, struct luks *luks, char *why)
 
 	if (!copies)
 		return -ENOMEM;
-	r = luks_form_write(&luks->header, &expected, copies, why);
+	r = luks_form_write(&luks->header, &expected, 0, copies, why);
 	if (r == 0)
 		r = header_file(luks->header.data_offset, &luks->header_fd);
 	if (r == 0)
@@ -222,7 +225,7 @@ int luks_open(int fd, const char *path, uint64_t size, struct luks **ret, char w
 	int r;
 
 	why[0] = '\0';
-	r = new_luks(&luks);
+	r = new_luks(path, size, &luks);
 	if (r < 0)
 		return r;
 	r = copy_header(fd, size, luks, why);
@@ -327,22 +330,32 @@ static int format_header(struct luks *luks, const char *path, const char *uuid, 
 	return r < 0 ? r : 0;
 }
 
-int luks_format(const char *path, const char *uuid, const struct luks_slot *slots, size_t n_slots, struct luks **ret,
-		char why[LUKS_WHY_MAX])
+/* libcryptsetup refuses a size that is no multiple of a sector, so a hole of the whole sectors stands for the disk. */
+int luks_format(const char *path, uint64_t size, const char *uuid, const struct luks_slot *slots, size_t n_slots,
+		struct luks **ret, char why[LUKS_WHY_MAX])
 {
 	_cleanup_(cleanup_luks) struct luks *luks = NULL;
+	_cleanup_(cleanup_close) int hole = -1;
+	char hole_path[40];
 	int r;
 
-	r = new_luks(&luks);
+	if (size < 2 * DATA_OFFSET) {
+		snprintf(why, LUKS_WHY_MAX, "disk is too small");
+		return -ENOSPC;
+	}
+	r = new_luks(path, size, &luks);
 	if (r == 0)
 		r = header_file(DATA_OFFSET, &luks->header_fd);
+	if (r == 0)
+		r = header_file(size / LUKS_SECTOR_NEW * LUKS_SECTOR_NEW, &hole);
 	if (r < 0) {
 		snprintf(why, LUKS_WHY_MAX, "memory for a header: %s", strerror(-r));
 		return r;
 	}
-	r = init_device(luks, path);
+	snprintf(hole_path, sizeof(hole_path), "/proc/self/fd/%d", hole);
+	r = init_device(luks, hole_path);
 	if (r == 0)
-		r = format_header(luks, path, uuid, slots, n_slots);
+		r = format_header(luks, hole_path, uuid, slots, n_slots);
 	if (r < 0)
 		return explain(luks, "format", r, why);
 	*ret = luks;
@@ -350,30 +363,64 @@ int luks_format(const char *path, const char *uuid, const struct luks_slot *slot
 	return 0;
 }
 
-int luks_unlock(struct luks *luks, int keyslot, const struct secret *key, int *ret_keyslot, char why[LUKS_WHY_MAX])
+static int try_keyslot(struct luks *luks, unsigned keyslot, const struct secret *key)
 {
 	_cleanup_secret_ struct secret volume_key = {0};
 	size_t size = KEY_SIZE;
-	int r;
+	int r = secret_new(KEY_SIZE, &volume_key);
 
-	luks->message[0] = '\0';
-	r = secret_new(KEY_SIZE, &volume_key);
 	if (r == 0)
-		r = crypt_volume_key_get(luks->device, keyslot < 0 ? CRYPT_ANY_SLOT : keyslot, (char *)volume_key.bytes,
-					 &size, (const char *)key->bytes, key->size);
-	if (r == -ENOENT)	/* all keyslots were tried */
-		r = -EPERM;
-	if (r == -EPERM)
-		snprintf(why, LUKS_WHY_MAX, "wrong key");
-	else if (r < 0 || size != KEY_SIZE)
-		explain(luks, "keyslot", r < 0 ? r : -EIO, why);
+		r = crypt_volume_key_get(luks->device, (int)keyslot, (char *)volume_key.bytes, &size,
+					 (const char *)key->bytes, key->size);
+	if (r == -ENOENT)
+		return -EPERM;
 	if (r < 0 || size != KEY_SIZE)
 		return r < 0 ? r : -EIO;
 	secret_wipe(&luks->volume_key);
 	luks->volume_key = volume_key;
 	volume_key = (struct secret){0};
-	*ret_keyslot = r;
 	return 0;
+}
+
+/* Those of a set, in the order of their numbers. An error of one keyslot does not say that the key fits none. */
+static int try_keyslots(struct luks *luks, uint32_t keyslots, const struct secret *key, int *ret_keyslot)
+{
+	int result = -EPERM;
+
+	for (unsigned i = 0; i < LUKS_KEYSLOTS_MAX; i++) {
+		int r = keyslots & 1u << i ? try_keyslot(luks, i, key) : -EPERM;
+
+		if (r == 0) {
+			*ret_keyslot = (int)i;
+			return 0;
+		}
+		if (result == -EPERM)
+			result = r;
+	}
+	return result;
+}
+
+int luks_unlock(struct luks *luks, uint32_t first, const struct secret *key, int *ret_keyslot, char why[LUKS_WHY_MAX])
+{
+	uint32_t others = luks->header.keyslots & ~first;
+	int r, also;
+
+	/* Priority 0: to be tried only where it is asked for. */
+	for (unsigned i = 0; i < LUKS_KEYSLOTS_MAX; i++)
+		if (luks->header.slots[i].priority == 0)
+			others &= ~(1u << i);
+	luks->message[0] = '\0';
+	r = try_keyslots(luks, luks->header.keyslots & first, key, ret_keyslot);
+	if (r < 0) {
+		also = try_keyslots(luks, others, key, ret_keyslot);
+		if (also == 0 || r == -EPERM)
+			r = also;
+	}
+	if (r == -EPERM)
+		snprintf(why, LUKS_WHY_MAX, "wrong key");
+	else if (r < 0)
+		explain(luks, "keyslot", r, why);
+	return r;
 }
 
 int luks_proof(const struct luks *luks, const char *text, uint8_t ret[32])
@@ -386,16 +433,55 @@ int luks_proof(const struct luks *luks, const char *text, uint8_t ret[32])
 			       strlen(text), ret) == 0 ? 0 : -EIO;
 }
 
+/*
+ * The header by which the volume is activated: without tokens and keyslots' contents, and with a segment that ends with
+ * the last whole sector of the disk, whose size may be anything. No such header goes to the disk.
+ */
+static int make_bounds(const struct luks *luks, struct luks *ret)
+{
+	_cleanup_(cleanup_free) uint8_t *bytes = malloc(LUKS_HEADS_SIZE);
+	char why[LUKS_WHY_MAX];	/* of a reader's: there is a key, so no text of it goes further */
+	uint64_t sectors;
+	int r = 1;
+
+	if (!bytes)
+		return -ENOMEM;
+	ret->header = luks->header;
+	if (!ret->header.data_offset) {	/* a new volume: its header was not read yet */
+		r = file_read_at(luks->header_fd, bytes, LUKS_HEADS_SIZE, 0);
+		if (r == 0)
+			r = luks_read(bytes, UINT64_MAX, &expected, &ret->header, why);
+	}
+	if (r <= 0 || luks->size <= ret->header.data_offset)
+		return r < 0 ? r : -EBADMSG;
+	sectors = (luks->size - ret->header.data_offset) / ret->header.sector_size;
+	if (!sectors)
+		return -ENOSPC;
+	memset(ret->header.tokens, 0, sizeof(ret->header.tokens));
+	r = luks_form_write(&ret->header, &expected, sectors * ret->header.sector_size, bytes, why);
+	if (r == 0)
+		r = header_file(ret->header.data_offset, &ret->header_fd);
+	return r < 0 ? r : file_write_at(ret->header_fd, bytes, 2 * ret->header.copy_size, 0);
+}
+
 int luks_activate(struct luks *luks, const char *name, bool discards, char why[LUKS_WHY_MAX])
 {
 	const uint32_t flags = CRYPT_ACTIVATE_NO_READ_WORKQUEUE | CRYPT_ACTIVATE_NO_WRITE_WORKQUEUE |
 			       (discards ? CRYPT_ACTIVATE_ALLOW_DISCARDS : 0);
-	int r;
+	_cleanup_(cleanup_luks) struct luks *bounds = NULL;
+	int r = new_luks(luks->path, luks->size, &bounds);
 
-	luks->message[0] = '\0';
-	r = crypt_activate_by_volume_key(luks->device, name, (const char *)luks->volume_key.bytes,
-					 luks->volume_key.size, flags);
-	return r < 0 ? explain(luks, "activate", r, why) : 0;
+	if (r < 0)
+		return explain(luks, "activate", r, why);
+	r = make_bounds(luks, bounds);
+	if (r == 0)
+		r = init_device(bounds, luks->path);
+	if (r == 0)
+		r = crypt_load(bounds->device, CRYPT_LUKS2, NULL);
+	if (r == 0)
+		r = crypt_activate_by_volume_key(bounds->device, name, (const char *)luks->volume_key.bytes,
+						 luks->volume_key.size, flags);
+	return r < 0 ? explain(bounds, "activate", r, why) : 0;
 }
 
 /* Parts of a file to the same places of another, synced. */
@@ -446,27 +532,46 @@ int luks_repair(struct luks *luks, int fd)
 	return r < 0 ? r : 1;
 }
 
-/* Tokens of a type that name another keyslot than these two go, and their keyslots with them. */
-static int remove_replaced(struct luks *changed, const struct luks_change *change, int added)
+/* The type of token I, or NULL: there is none. */
+static const char *token_type(struct crypt_device *device, int i)
+{
+	const char *type = NULL;
+
+	return crypt_token_status(device, i, &type) < CRYPT_TOKEN_INTERNAL ? NULL : type;
+}
+
+/* Whether a token of another type names the keyslot: then it is not of the replaced ones alone. */
+static bool serves_another(struct crypt_device *device, int keyslot, const char *replaced)
 {
 	for (int i = 0; i < LUKS_TOKENS_MAX; i++) {
-		const char *type, *text;
-		int keyslot = -1;
+		const char *type = token_type(device, i);
 
-		if (crypt_token_status(changed->device, i, &type) < CRYPT_TOKEN_INTERNAL || !type ||
-		    strcmp(type, change->replaces) != 0 || crypt_token_is_assigned(changed->device, i, added) == 0)
-			continue;
-		if (crypt_token_json_get(changed->device, i, &text) < 0)
+		if (type && strcmp(type, replaced) != 0 && crypt_token_is_assigned(device, i, keyslot) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Tokens of a type that name another keyslot than these two go, and their keyslots with them. */
+static int remove_replaced(struct crypt_device *device, const struct luks_change *change, int added)
+{
+	uint32_t keyslots = 0;
+
+	for (int i = 0; i < LUKS_TOKENS_MAX; i++) {
+		const char *type = token_type(device, i);
+
+		if (!type || strcmp(type, change->replaces) != 0 || crypt_token_is_assigned(device, i, added) == 0)
 			continue;
 		for (int n = 0; n < LUKS_KEYSLOTS_MAX; n++)
-			if (crypt_token_is_assigned(changed->device, i, n) == 0)
-				keyslot = n;
-		if (crypt_token_json_set(changed->device, i, NULL) < 0)
-			return -EIO;
-		if (keyslot >= 0 && keyslot != change->keep && keyslot != added &&
-		    crypt_keyslot_destroy(changed->device, keyslot) < 0)
+			if (crypt_token_is_assigned(device, i, n) == 0)
+				keyslots |= 1u << n;
+		if (crypt_token_json_set(device, i, NULL) < 0)
 			return -EIO;
 	}
+	for (int n = 0; n < LUKS_KEYSLOTS_MAX; n++)
+		if (keyslots & 1u << n && n != change->keep && n != added &&
+		    !serves_another(device, n, change->replaces) && crypt_keyslot_destroy(device, n) < 0)
+			return -EIO;
 	return 0;
 }
 
@@ -476,7 +581,7 @@ static int copy_volume(struct luks *luks, struct luks **ret)
 	_cleanup_(cleanup_luks) struct luks *copy = NULL;
 	int r;
 
-	r = new_luks(&copy);
+	r = new_luks(luks->path, luks->size, &copy);
 	if (r == 0)
 		r = header_file(luks->header.data_offset, &copy->header_fd);
 	if (r == 0)
@@ -560,7 +665,7 @@ int luks_change(struct luks *luks, const struct luks_change *change, int fd, cha
 		r = set_token(changed->device, change->slot.token, added);
 	}
 	if (r == 0 && change->replaces)
-		r = remove_replaced(changed, change, added);
+		r = remove_replaced(changed->device, change, added);
 	if (r < 0)
 		return changed ? explain(changed, "new keyslot", r, why) : explain(luks, "copy of the header", r, why);
 	r = write_change(luks, changed, fd);

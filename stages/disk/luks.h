@@ -39,9 +39,12 @@ struct luks_slot {
  */
 int luks_open(int fd, const char *path, uint64_t size, struct luks **ret, char why[LUKS_WHY_MAX]);
 
-/* A new volume with that UUID (NULL: any) and these keyslots (at least one), in memory: the disk is not written. */
-int luks_format(const char *path, const char *uuid, const struct luks_slot *slots, size_t n_slots, struct luks **ret,
-		char why[LUKS_WHY_MAX]);
+/*
+ * A new volume for a disk of that size, with that UUID (NULL: any) and these keyslots (at least one), in memory: the
+ * disk is not touched.
+ */
+int luks_format(const char *path, uint64_t size, const char *uuid, const struct luks_slot *slots, size_t n_slots,
+		struct luks **ret, char why[LUKS_WHY_MAX]);
 
 struct luks *luks_close(struct luks *luks);	/* takes NULL, returns NULL; an active volume stays active */
 
@@ -57,10 +60,11 @@ const struct luks_header *luks_header_of(const struct luks *luks);
 const char *luks_uuid(const struct luks *luks);
 
 /*
- * Tries the key on one keyslot, or on all (-1); *ret_keyslot is the one it fits. From then on the volume can be
- * activated and changed. -EPERM: it is not the key.
+ * Tries the key on the keyslots of `first` (bit n: keyslot n), then on all others, since what a token names is a hint;
+ * *ret_keyslot is the one it fits. From then on the volume can be activated and changed. -EPERM: it is not the key.
  */
-int luks_unlock(struct luks *luks, int keyslot, const struct secret *key, int *ret_keyslot, char why[LUKS_WHY_MAX]);
+int luks_unlock(struct luks *luks, uint32_t first, const struct secret *key, int *ret_keyslot,
+		char why[LUKS_WHY_MAX]);
 
 /*
  * HMAC-SHA256 of the text with the key of a volume from luks_format() or an unlocked one: proof of that volume, which
@@ -68,7 +72,7 @@ int luks_unlock(struct luks *luks, int keyslot, const struct secret *key, int *r
  */
 int luks_proof(const struct luks *luks, const char *text, uint8_t ret[32]);
 
-/* Makes /dev/mapper/NAME of a volume from luks_format() or an unlocked one. */
+/* Makes /dev/mapper/NAME of a volume from luks_format() or an unlocked one: of all whole sectors of the disk. */
 int luks_activate(struct luks *luks, const char *name, bool discards, char why[LUKS_WHY_MAX]);
 
 /*
@@ -79,8 +83,9 @@ int luks_commit(struct luks *luks, int fd);
 
 /*
  * Changes an unlocked volume: adds a keyslot (slot->key NULL: only the token, for the keyslot `named`), and removes
- * every other token of type `replaces` together with its keyslot, but never the last keyslot or `keep`. Then the
- * disk behind fd has old or new header at every moment. 0 or negative errno; the volume stays usable as it was.
+ * every other token of type `replaces` together with its keyslots, but never the last keyslot, `keep`, or one that a
+ * token of another type names. Then the disk behind fd has old or new header at every moment. 0 or negative errno; the
+ * volume stays usable as it was.
  */
 struct luks_change {
 	struct luks_slot slot;

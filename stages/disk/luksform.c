@@ -122,8 +122,7 @@ int luks_form_check(const struct luks_header *header, const struct luks_expect *
 		    header->data_offset < device_size &&
 		    header->keyslots_size <= header->data_offset - 2 * header->copy_size &&
 		    (header->sector_size == 512 || header->sector_size == 4096) &&
-		    header->flags < 1u << count(luks_flags) && header->keyslots &&
-		    header->keyslots < 1u << LUKS_KEYSLOTS_MAX;
+		    header->flags < 1u << count(luks_flags) && header->keyslots;
 
 	for (unsigned i = 0; sane && i < LUKS_KEYSLOTS_MAX; i++)
 		sane = !(header->keyslots & 1u << i) || slot_is_sane(header, i, expect);
@@ -249,12 +248,17 @@ static void put_flags(struct out *out, uint32_t flags)
 	put(out, "]");
 }
 
-static void put_metadata(struct out *out, const struct luks_header *header, const struct luks_expect *expect)
+static void put_metadata(struct out *out, const struct luks_header *header, const struct luks_expect *expect,
+			 uint64_t segment_bytes)
 {
+	char size[24] = "dynamic";
+
+	if (segment_bytes)
+		snprintf(size, sizeof(size), "%" PRIu64, segment_bytes);
 	put_lists(out, header, expect);
-	put(out, ",\"segments\":{\"0\":{\"type\":\"crypt\",\"offset\":\"%" PRIu64 "\",\"size\":\"dynamic\","
+	put(out, ",\"segments\":{\"0\":{\"type\":\"crypt\",\"offset\":\"%" PRIu64 "\",\"size\":\"%s\","
 	    "\"iv_tweak\":\"0\",\"encryption\":\"%s\",\"sector_size\":%u}},\"digests\":{\"0\":{", header->data_offset,
-	    expect->cipher, header->sector_size);
+	    size, expect->cipher, header->sector_size);
 	put_kdf(out, &header->digest);
 	put_base64(out, "digest", &header->digest_value);
 	put(out, ",\"segments\":[\"0\"],");
@@ -265,13 +269,13 @@ static void put_metadata(struct out *out, const struct luks_header *header, cons
 	put(out, "}}");
 }
 
-int luks_form_write(const struct luks_header *header, const struct luks_expect *expect, uint8_t *ret,
-		    char why[LUKS_WHY_MAX])
+int luks_form_write(const struct luks_header *header, const struct luks_expect *expect, uint64_t segment_bytes,
+		    uint8_t *ret, char why[LUKS_WHY_MAX])
 {
 	struct out out = {.text = (char *)ret + LUKS_BINARY_SIZE, .room = header->copy_size - LUKS_BINARY_SIZE};
 
 	memset(ret, 0, 2 * header->copy_size);
-	put_metadata(&out, header, expect);
+	put_metadata(&out, header, expect, segment_bytes);
 	if (out.used >= out.room)
 		return luks_refuse(why, "metadata does not fit into the header");
 	return luks_header_seal(header, ret);
@@ -279,17 +283,25 @@ int luks_form_write(const struct luks_header *header, const struct luks_expect *
 
 /* ---- looking things up */
 
-const struct luks_token *luks_form_token(const struct luks_header *header, const char *type, int *ret_keyslot)
+const struct luks_token *luks_form_token(const struct luks_header *header, const char *type,
+					 const struct luks_token *after)
 {
-	for (unsigned i = 0; i < LUKS_TOKENS_MAX; i++) {
-		const struct luks_token *token = &header->tokens[i];
+	const struct luks_token *token = after ? after + 1 : header->tokens;
 
-		if (strcmp(token->type, type) != 0 || __builtin_popcount(token->keyslots) != 1)
-			continue;
-		*ret_keyslot = __builtin_ctz(token->keyslots);
-		return token;
-	}
+	for (; token < header->tokens + LUKS_TOKENS_MAX; token++)
+		if (strcmp(token->type, type) == 0)
+			return token;
 	return NULL;
+}
+
+uint32_t luks_form_keyslots(const struct luks_header *header, const char *type)
+{
+	const struct luks_token *token = NULL;
+	uint32_t keyslots = 0;
+
+	while (type && (token = luks_form_token(header, type, token)))
+		keyslots |= token->keyslots;
+	return keyslots;
 }
 
 bool luks_form_names(const struct luks_header *header, int keyslot)

@@ -15,13 +15,17 @@ int luks_form_check(const struct luks_header *header, const struct luks_expect *
 
 /*
  * Both copies of a checked header, 2 * copy_size bytes. 0, or -EBADMSG: they do not fit, or -EIO. They are of the same
- * age, and say what the fields say.
+ * age, and say what the fields say; the segment has that many bytes, or with 0 reaches to the end of the disk.
  */
-int luks_form_write(const struct luks_header *header, const struct luks_expect *expect, uint8_t *ret,
-		    char why[LUKS_WHY_MAX]);
+int luks_form_write(const struct luks_header *header, const struct luks_expect *expect, uint64_t segment_bytes,
+		    uint8_t *ret, char why[LUKS_WHY_MAX]);
 
-/* The first token of that type which names one keyslot, and that in *ret_keyslot. NULL: none. Borrowed. */
-const struct luks_token *luks_form_token(const struct luks_header *header, const char *type, int *ret_keyslot);
+/* The token of that type with the next higher number than `after` (NULL: the first one). NULL: no more. Borrowed. */
+const struct luks_token *luks_form_token(const struct luks_header *header, const char *type,
+					 const struct luks_token *after);
+
+/* The keyslots that the tokens of that type (NULL: of none) name: bit n for keyslot n. */
+uint32_t luks_form_keyslots(const struct luks_header *header, const char *type);
 
 /* Whether some token names that keyslot. */
 bool luks_form_names(const struct luks_header *header, int keyslot);

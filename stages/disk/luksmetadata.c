@@ -152,10 +152,16 @@ static bool bytes_of(struct json_object *object, const char *name, size_t maximu
 	return true;
 }
 
-/* "0" to "7", or -1. */
-static int number_of_key(const char *key, unsigned maximum)
+/* "0" to one below `limit`, which is at most 100, or -1. */
+static int number_of_key(const char *key, int limit)
 {
-	return key[0] >= '0' && key[0] < '0' + (int)maximum && key[1] == '\0' ? key[0] - '0' : -1;
+	size_t n = strlen(key);
+	int number;
+
+	if (n < 1 || n > 2 || strspn(key, "0123456789") != n || (n == 2 && key[0] == '0'))
+		return -1;
+	number = n == 1 ? key[0] - '0' : (key[0] - '0') * 10 + key[1] - '0';
+	return number < limit ? number : -1;
 }
 
 /* An array of distinct keyslot numbers, all of which are there. */
@@ -274,7 +280,7 @@ static int check_keyslots(struct json_object *keyslots, const struct luks_expect
 		int index = number_of_key(key, LUKS_KEYSLOTS_MAX), r;
 
 		if (index < 0 || !json_object_is_type(keyslot, json_type_object))
-			return luks_refuse(why, "keyslot \"%.16s\" is not numbered 0 to 7", key);
+			return luks_refuse(why, "keyslot \"%.16s\" is not numbered 0 to 31", key);
 		r = check_keyslot(keyslot, (unsigned)index, expect, header, why);
 		if (r < 0)
 			return r;
@@ -282,12 +288,23 @@ static int check_keyslots(struct json_object *keyslots, const struct luks_expect
 	return header->keyslots ? 0 : luks_refuse(why, "no keyslot");
 }
 
+/* The only one, whatever its number: cryptsetup counts on when it changes the volume key. */
+static struct json_object *only_digest(struct json_object *digests)
+{
+	if (json_object_object_length(digests) != 1)
+		return NULL;
+	json_object_object_foreach(digests, key, digest)
+		if (number_of_key(key, LUKS_KEYSLOTS_MAX) >= 0 && json_object_is_type(digest, json_type_object))
+			return digest;
+	return NULL;
+}
+
 static int check_digest(struct json_object *digests, struct luks_header *header, char *why)
 {
-	struct json_object *digest = member(digests, "0", json_type_object), *segments;
+	struct json_object *digest = only_digest(digests), *segments;
 	uint32_t served;
 
-	if (!digest || json_object_object_length(digests) != 1)
+	if (!digest)
 		return luks_refuse(why, "not exactly one digest");
 	segments = member(digest, "segments", json_type_array);
 	if (!only_members(digest, " type keyslots segments hash iterations salt digest ") ||
@@ -399,9 +416,11 @@ static int check_token(struct json_object *token, const char *key, struct luks_h
 static int keep_rests(struct json_object *tokens, struct luks_header *header, char *why)
 {
 	for (int i = 0; i < LUKS_TOKENS_MAX; i++) {
-		const char key[] = {(char)('0' + i), '\0'};
-		struct json_object *token = member(tokens, key, json_type_object);
+		struct json_object *token;
+		char key[12];
 
+		snprintf(key, sizeof(key), "%d", i);
+		token = member(tokens, key, json_type_object);
 		if (token && !keep_rest(token, header, &header->tokens[i]))
 			return luks_refuse(why, "token \"%s\" is too large", key);
 	}

@@ -18,8 +18,8 @@ struct json_object;
 #define LUKS_WHY_MAX      160
 #define LUKS_BINARY_SIZE  4096		/* the binary part of each header copy; the JSON area follows */
 #define LUKS_COPY_MAX     (64u << 10)	/* largest header copy that is read; libcryptsetup makes 16 KiB */
-#define LUKS_KEYSLOTS_MAX 8
-#define LUKS_TOKENS_MAX   8
+#define LUKS_KEYSLOTS_MAX 32		/* LUKS2_KEYSLOTS_MAX of libcryptsetup */
+#define LUKS_TOKENS_MAX   32		/* LUKS2_TOKENS_MAX */
 #define LUKS_SALT_MAX     128		/* bytes */
 #define LUKS_DIGEST_MAX   64		/* bytes */
 #define LUKS_TYPE_MAX     65		/* of a token, NUL included */

@@ -29,6 +29,7 @@
 #include "stages/lib/report.h"
 
 #define READ_AHEAD_KB_DEFAULT 128
+#define NVME_TIMEOUT_S 240
 #define SWAP_NAME     ".swap"
 #define SWAP_PAGE     4096
 #define SWAP_MAGIC    "SWAPSPACE2"
@@ -50,6 +51,23 @@ static void set_number(const char *path, int64_t value)
 
 	snprintf(text, sizeof(text), "%" PRId64, value);
 	set(path, text);
+}
+
+/*
+ * A remote NVMe disk may be silent for minutes, while the host retries or moves it; the kernel gives up after 30 s, and
+ * then the file system is read-only. 240 s is what Azure asks for.
+ */
+void disk_outlast(const struct work *w)
+{
+	int64_t seconds = option_integer(w->context, "io_timeout_s", 0);
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/block/%s/nsid", w->disk.name);
+	if (!seconds && access(path, F_OK) == 0)
+		seconds = NVME_TIMEOUT_S;
+	snprintf(path, sizeof(path), "/sys/block/%s/queue/io_timeout", w->disk.name);
+	if (seconds)
+		set_number(path, seconds * 1000);
 }
 
 void disk_tune(const struct work *w)
@@ -149,6 +167,8 @@ static void swap_on(const struct work *w)
 	char path[300];
 	int r = directory < 0 ? -errno : make_swap_file(directory, size);
 
+	if (r == -ETXTBSY)	/* an attempt before this one has switched it on */
+		return;
 	if (r == 0 && size) {
 		snprintf(path, sizeof(path), "%s/" SWAP_NAME, w->mount);
 		r = swapon(path, 0) < 0 ? -errno : 0;

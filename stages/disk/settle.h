@@ -7,6 +7,7 @@
 
 extern const struct stage_option disk_directory_options[];
 
+void disk_outlast(const struct work *w);	/* how long a request may take, before the disk is read */
 void disk_tune(const struct work *w);	/* queues of disk and volume */
 
 /* Directories and swap of a mounted volume. 0, or negative errno with the reason. */

@@ -241,7 +241,7 @@ metadata("second-digest", "not exactly one digest", "digests", "1", value={
     "digest": "AAAA"})
 metadata("token-of-missing-keyslot", 'token "0"', "tokens", "0", value={"type": "other", "keyslots": ["5"]})
 metadata("many-tokens", "too many tokens", "tokens", value={
-    str(number): {"type": "other", "keyslots": []} for number in range(32)})
+    str(number): {"type": "other", "keyslots": []} for number in range(33)})
 metadata("reencryption-required", "unknown flags or requirements", "config", "requirements",
          value={"mandatory": ["online-reencrypt-v2"]})
 metadata("unknown-requirement", "unknown flags or requirements", "config", "requirements",

@@ -58,6 +58,21 @@ class LateDisk(BootTest):
         self.assertIsNone(guest.find("gantry", "held"))
 
 
+class LostDisk(BootTest):
+    def test_disk_that_goes_away_after_the_boot_is_an_error_and_holds_the_boot(self):
+        platform = self.platform()
+        guest = self.boot(disk=self.blank_disk())
+        self.wait_booted(guest)
+        guest.remove_disk()
+        failed = guest.wait_for("disk", "failed", timeout=30)
+        self.assertRegex(failed.fields["text"], r"^/persistent: .*; start the machine again$")
+        self.assertEqual(failed.level, "error")
+        self.assertIn("/persistent", guest.wait_for("gantry", "held", timeout=30).fields["text"])
+        self.assertIsNotNone(platform.wireserver.wait_for_health("NotReady", 30), "Azure was not told")
+        metrics = self.api(guest, "/metrics")[1]
+        self.assertIn('gantry_stage_state{stage="disk",state="failed"} 1', metrics)
+
+
 class ForeignDisk(BootTest):
     def assert_held_and_untouched(self, disk, **options):
         before = sha256_of(disk)

@@ -3,6 +3,7 @@
 missing, full, slow or closed, records and marks of unfinished formatting, disks that are given up by name."""
 
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from qemu.tdx.azure_tpm import Swtpm, TpmError
 RECOVERY = "correct horse battery staple, twice"
 MARK = b"Gantry was formatting this disk and has not finished.\n"
 INTENT_NV, SHELL_NV = "0x01801601", "0x01500016"
+KEY_PATH = "/etc/gantry/disk-policy.pem"
 
 setUpModule = support.setUpModule
 
@@ -78,11 +80,15 @@ class Sources(DiskTest):
         both = with_hub(keys=["tpm2", "hub"], enroll=["tpm2"])
         self.assertIn("opened by hub", self.opened(both))
         self.assertIsNotNone(self.guest.find("disk", text="added a keyslot for tpm2", kind="message"))
-        platform.hub.document["disk_encryption"]["key"] = "another"
-        self.assertIn("opened by tpm2", self.opened(both))
-        self.assertIsNone(self.guest.find("disk", text="added a keyslot for", kind="message"))
         self.assertEqual(self.cryptsetup("open", "--test-passphrase", key=DISK_KEY), 0)
         self.assertNotEqual(self.cryptsetup("open", "--test-passphrase", key=DISK_KEY + "\n"), 0)
+        # A key that the hub changes is noticed although it is not needed, and gets its keyslot.
+        platform.hub.document["disk_encryption"]["key"] = "another"
+        self.assertIn("opened by tpm2", self.opened(with_hub(keys=["tpm2", "hub"], enroll=["tpm2", "hub"])))
+        self.assertIsNone(self.guest.find("disk", text="added a keyslot for tpm2", kind="message"))
+        self.assertIsNotNone(self.guest.find("disk", text="hub has another key than the keyslot for it", level="warning"))
+        self.assertEqual(self.cryptsetup("open", "--test-passphrase", key="another"), 0)
+        self.assertNotEqual(self.cryptsetup("open", "--test-passphrase", key=DISK_KEY), 0)
 
     def test_recovery_secret_opens_it_when_machine_and_hub_are_lost(self):
         platform = self.platform(disk_key=DISK_KEY)
@@ -172,14 +178,21 @@ class Tpm(DiskTest):
 
     def test_tpm_whose_memory_is_full_formats_nothing_and_opens_what_is_there(self):
         self.used_machine()
+        _, public = self.policy_key()
+        with open(public, "rb") as file:
+            files = {KEY_PATH: file.read()}
         with self.tpm() as tpm:
             index = 0x01900000
-            for size in (2048, 256, 8):
+            for kind in (("-s", "2048"), ("-s", "256"), ("-s", "8"), None):
+                attributes = "ownerread|ownerwrite" if kind else "nt=0x1|ownerread|ownerwrite"
                 with self.assertRaises(TpmError):
                     while True:
-                        tpm.tool("nvdefine", f"{index:#x}", "-C", "o", "-s", f"{size}", "-a", "ownerread|ownerwrite")
+                        tpm.tool("nvdefine", f"{index:#x}", "-C", "o", *(kind or ()), "-a", attributes)
                         index += 1
-        self.assertIn("opened by tpm2", self.opened(disk_only()))
+        # There is no room for a version counter either; what is opened by it is lost, and nothing else.
+        signed = disk_only(keys=["tpm2-signed", "tpm2"], enroll=["tpm2-signed"], policy_key=KEY_PATH, version=1)
+        self.assertIn("opened by tpm2", self.opened(signed, files=files))
+        self.assertIsNotNone(self.guest.find("disk", text="no room for a version counter in the TPM", level="warning"))
         self.blank_disk()
         self.assertIn("NV is full", self.held(disk_only()))
 
@@ -239,7 +252,32 @@ class Tpm(DiskTest):
         self.assertIn("opened by tpm2", self.opened(disk_only()))
 
 
+    def test_attempt_after_one_that_was_killed_behind_the_mount_finishes_its_work(self):
+        self.used_machine()
+
+        def change(config):
+            disk_only(directories=[{"path": "made", "mode": "0711"}], swap_bytes=16 << 20)(config)
+            add_exec(config, "opener", debian.cryptsetup("open", "--token-only", "/dev/sda", "persistent"))
+            add_exec(config, "mounter", debian.command("mount", "-t", "ext4", "/dev/mapper/persistent", "/persistent"),
+                     needs=["opener"])
+            node(config, "disk")["needs"] = ["mounter"]
+            add_exec(config, "look", debian.command("ls", "-d", "/persistent/made"), needs=["disk"])
+            add_exec(config, "swaps", debian.command("cat", "/proc/swaps"), needs=["disk"])
+
+        files = debian.programs("env", "cryptsetup", "mount", "ls", "cat", plugins=debian.TPM2_PLUGINS)
+        guest = self.boot(disk=self.disk, change=change, files=files, nic=False)
+        self.assertIn("opened before", guest.wait_for("disk", "done", timeout=90).fields["text"])
+        guest.wait_for("look", text="^/persistent/made", kind="message", timeout=30)
+        guest.wait_for("swaps", text=r"^/persistent/\.swap", kind="message", timeout=30)
+        self.assertIsNone(guest.find("disk", level="warning"))
+        self.power_off(guest)
+
+
 class Formatting(DiskTest):
+    def test_nothing_is_sealed_to_pcrs_that_nobody_measured(self):
+        self.blank_disk()
+        self.assertRegex(self.held(disk_only(unmeasured_pcrs=False)), "tpm2: nothing was measured into PCR .*11")
+
     def test_mark_without_a_record_is_left_untouched(self):
         with open(self.blank_disk(), "r+b") as file:
             file.write(MARK.ljust(512, b"\0"))
@@ -292,7 +330,7 @@ class Header(DiskTest):
 class Settling(DiskTest):
     def test_file_system_grows_with_the_disk(self):
         self.used_machine()
-        os.truncate(self.disk, DISK_BYTES + (256 << 20))
+        os.truncate(self.disk, DISK_BYTES + (256 << 20) + 512)     # and no whole sector of the volume at its end
         self.assertIn("768.0 MiB", self.opened(disk_only()))
         self.assertIsNotNone(self.guest.find("disk", text="file system grown to 76[0-9]", kind="message"))
         self.opened(disk_only())
@@ -336,7 +374,7 @@ class Settling(DiskTest):
     def test_largest_disk_is_taken_when_the_configuration_says_so(self):
         small = os.path.join(self.folder, "small.raw")
         machine.blank_disk(small, 64 << 20)
-        self.blank_disk()
+        os.truncate(self.blank_disk(), DISK_BYTES + 512)   # and no whole sector of the volume at its end
 
         def change(config):
             disk_only(largest=True)(config)
@@ -344,6 +382,32 @@ class Settling(DiskTest):
 
         self.assertIn("512.0 MiB", self.opened(change, nic=False, more_disks={1: small}))
         self.assertEqual(os.stat(small).st_blocks, 0)
+
+
+class Nvme(DiskTest):
+    def test_namespace_of_the_lun_is_formatted_and_may_take_as_long_as_the_host_needs(self):
+        """As newer Azure sizes have it: the system's namespace 1, and 12 for LUN 10; here with sectors of 4096 bytes."""
+        self.blank_disk()
+        system = os.path.join(self.folder, "system.raw")
+        machine.blank_disk(system, 64 << 20)
+
+        def change(config):
+            disk_only()(config)
+            config["modules"].append("nvme")
+            add_exec(config, "look", debian.command("grep", "", *(f"/sys/block/nvme0n{number}/queue/io_timeout"
+                                                                  for number in (1, 2))), needs=["disk"])
+
+        extra = ["-device", "nvme,id=nvme0,serial=SN000001"]
+        for nsid, path in ((1, system), (12, self.disk)):
+            extra += ["-drive", f"if=none,id=n{nsid},format=raw,file={path}", "-device",
+                      f"nvme-ns,drive=n{nsid},bus=nvme0,nsid={nsid},logical_block_size=4096,physical_block_size=4096"]
+        guest = self.boot(change=change, extra=extra, nic=False, files=debian.programs("env", "grep"))
+        text = guest.wait_for("disk", "done", timeout=90).fields["text"]
+        # The kernel numbers the two in the order in which it finds them.
+        name = re.search(r"formatted, key from tpm2, .* on (nvme0n[12]) \(lun 10\)", text)[1]
+        guest.wait_for("look", text=f"^/sys/block/{name}/queue/io_timeout:240000$", kind="message", timeout=60)
+        self.power_off(guest)
+        self.assertEqual(os.stat(system).st_blocks, 0)
 
 
 class Closing(DiskTest):

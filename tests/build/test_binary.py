@@ -6,6 +6,7 @@ import glob
 import os
 import re
 import subprocess
+import tempfile
 import unittest
 
 MAX_INIT_BYTES = 2_600_000
@@ -49,6 +50,29 @@ class Binary(unittest.TestCase):
                 self.assertNotIn("(RUNPATH)", dynamic)
                 self.assertNotIn("TEXTREL", dynamic)
                 self.assertRegex(dynamic, r"FLAGS_1\).*\bPIE\b")
+
+    def test_every_error_number_of_linux_has_words(self):
+        """With the C library that the image's programs are linked with, and for whatever in them asks for words."""
+        source = """#include <stdio.h>
+#include <string.h>
+int main(void)
+{
+	for (int error = 1; error <= 133; error++)
+		if (strstr(strerror(error), "No error information"))
+			printf("%d ", error);
+	printf("%s", strerror(117));
+	return 0;
+}
+"""
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "words.c"), "w", encoding="ascii") as file:
+                file.write(source)
+            compiler = [os.path.join(paths()["LIBS"], "tc/bin/musl-gcc"), "-static", "-I.", "-o", os.path.join(folder, "words"),
+                        os.path.join(folder, "words.c")]
+            subprocess.run([*compiler, "-Wl,--wrap=strerror", "init/lib/strerror.c"], check=True)
+            # 41 and 58 are no errors of Linux.
+            self.assertEqual(output(os.path.join(folder, "words")), "41 58 Structure needs cleaning")
+        self.assertIn(" T __wrap_strerror", output("nm", "build/init.debug"))
 
     def test_every_program_has_full_relro_and_a_stack_that_cannot_execute(self):
         for program in programs():

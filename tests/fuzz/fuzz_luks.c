@@ -52,7 +52,7 @@ static void use(const struct luks_header *header)
 	static uint8_t copies[2 * LUKS_COPY_MAX];
 	static struct luks_header again;
 	char why[LUKS_WHY_MAX] = "";
-	int keyslot = -1;
+	const struct luks_token *token = NULL;
 
 	check(header->keyslots && header->data_offset < DEVICE && header->data_offset >= 2 * COPY);
 	for (unsigned i = 0; i < LUKS_KEYSLOTS_MAX; i++)
@@ -60,9 +60,10 @@ static void use(const struct luks_header *header)
 			check(header->slots[i].area.offset >= 2 * COPY &&
 			      header->slots[i].area.size <= header->data_offset &&
 			      header->slots[i].area.offset + header->slots[i].area.size <= header->data_offset);
-	if (luks_form_token(header, "gantry-tpm2", &keyslot))
-		check(keyslot >= 0 && header->keyslots & 1u << keyslot && luks_form_names(header, keyslot));
-	if (luks_form_write(header, &expect, copies, why) < 0) {
+	while ((token = luks_form_token(header, "gantry-tpm2", token)))
+		check(!(token->keyslots & ~luks_form_keyslots(header, "gantry-tpm2")));
+	check(!(luks_form_keyslots(header, "gantry-tpm2") & ~header->keyslots));
+	if (luks_form_write(header, &expect, 0, copies, why) < 0) {
 		check(strstr(why, "does not fit") != NULL);
 		return;
 	}
@@ -104,7 +105,7 @@ static void answer(const uint8_t *bytes, size_t size)
 		size -= n;
 	}
 	if (luks_form_check(&header, &expect, DEVICE, why) == 0 &&
-	    luks_form_write(&header, &expect, copies, why) == 0)
+	    luks_form_write(&header, &expect, 0, copies, why) == 0)
 		check(luks_header_check(copies, 2 * header.copy_size, DEVICE, &expect, &header, why) == 0 ||
 		      strstr(why, "metadata is not a JSON object") || strstr(why, "is too large"));
 }

@@ -48,7 +48,7 @@ UNUSED static void format(int fd)
 	int r;
 
 	CHECK_INT(secret_copy(KEY, strlen(KEY), &key), 0);
-	r = luks_format(path, NULL, &slot, 1, &luks, why);
+	r = luks_format(path, DISK_SIZE, NULL, &slot, 1, &luks, why);
 	if (r < 0)
 		FAIL("format: %d %s", r, why);
 	CHECK_INT(luks_commit(luks, fd), 0);

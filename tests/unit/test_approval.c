@@ -100,12 +100,23 @@ TEST(partition_is_known_by_its_name_and_without_one_there_is_no_policy)
 	shell("mkdir -p $FOLDER/class/block/sda1 $FOLDER/class/block/sda2 && cd $FOLDER/class/block && "
 	      "printf 'DEVTYPE=partition\\nPARTNAME=gantry-policy-not\\n' >sda1/uevent && "
 	      "printf 'DEVTYPE=disk\\n' >sda2/uevent");
-	CHECK_INT(approval_find(folder, &approval, why), -ENOENT);
+	CHECK_INT(approval_find(folder, 0, &approval, why), -ENOENT);
 	CHECK(strstr(why, "no partition gantry-policy") != NULL);
 	shell("printf 'DEVTYPE=partition\\nPARTNAME=gantry-policy\\nPARTN=2\\n' >$FOLDER/class/block/sda2/uevent && "
 	      "mv $FOLDER/class/block/sda2 $FOLDER/class/block/no-such-disk-2");
-	CHECK(approval_find(folder, &approval, why) < 0);
+	CHECK(approval_find(folder, 0, &approval, why) < 0);
 	CHECK(strstr(why, "/dev/no-such-disk-2") != NULL);
 	CHECK(!approval.is_signed);
+	CHECK_INT(approval_find(folder, 1, &approval, why), -ENOENT);
+	/* Of several, each has its number. */
+	shell("cd $FOLDER/class/block && for n in 3 1; do cp -r no-such-disk-2 no-such-disk-$n; done");
+	for (unsigned i = 0; i < 3; i++) {
+		char wanted[32];
+
+		snprintf(wanted, sizeof(wanted), "/dev/no-such-disk-%u:", i + 1);
+		CHECK_INT(approval_find(folder, i, &approval, why), -ENOENT);
+		if (!strstr(why, wanted))
+			FAIL("%s is not in %s", wanted, why);
+	}
 	end();
 }

@@ -102,7 +102,7 @@ TEST(new_file_system_is_clean_and_keeps_off_the_end)
 
 	make();
 	CHECK(ext4_is_clean(path));
-	CHECK_INT(ext4_check(path, why), 0);
+	CHECK_INT(ext4_check(path, false, why), 0);
 	CHECK(events > 0);
 	fd = open(path, O_RDONLY);
 	CHECK_INT(pread(fd, end, sizeof(end), DISK_SIZE - sizeof(end)), sizeof(end));
@@ -116,7 +116,7 @@ TEST(file_system_that_was_not_unmounted_is_not_clean_and_is_repaired)
 	make();
 	set_field("state", "0");
 	CHECK(!ext4_is_clean(path));
-	CHECK(ext4_check(path, why) >= 0);
+	CHECK(ext4_check(path, false, why) >= 0);
 	CHECK(ext4_is_clean(path));
 	unlink(path);
 }
@@ -126,7 +126,7 @@ TEST(file_system_with_errors_is_not_clean)
 	make();
 	set_field("state", "3");
 	CHECK(!ext4_is_clean(path));
-	CHECK(ext4_check(path, why) >= 0);
+	CHECK(ext4_check(path, false, why) >= 0);
 	CHECK(ext4_is_clean(path));
 	unlink(path);
 }
@@ -135,7 +135,7 @@ TEST(what_is_no_file_system_needs_a_person)
 {
 	new_disk();
 	CHECK(!ext4_is_clean(path));
-	CHECK_INT(ext4_check(path, why), -EUCLEAN);
+	CHECK_INT(ext4_check(path, false, why), -EUCLEAN);
 	CHECK(strstr(why, "holds no ext4 file system") != NULL);
 	unlink(path);
 }
@@ -146,14 +146,14 @@ TEST(superblock_that_cannot_be_read_or_parsed_is_not_said_to_be_none)
 
 	make();
 	CHECK_INT(truncate(path, 1536), 0);
-	CHECK_INT(ext4_check(path, why), -EIO);
+	CHECK_INT(ext4_check(path, false, why), -EIO);
 	CHECK_STR(why, "superblock cannot be read: Input/output error");
 	unlink(path);
-	CHECK_INT(ext4_check(path, why), -ENOENT);
+	CHECK_INT(ext4_check(path, false, why), -ENOENT);
 	CHECK_STR(why, "superblock cannot be read: No such file or directory");
 	make();
 	fork_error = EAGAIN;
-	r = ext4_check(path, why);
+	r = ext4_check(path, false, why);
 	fork_error = 0;
 	CHECK_INT(r, -EAGAIN);
 	CHECK_STR(why, "superblock: its reader was not started: Resource temporarily unavailable");
@@ -167,7 +167,7 @@ TEST(broken_file_system_needs_a_person)
 	make();
 	memset(noise, 0xa5, sizeof(noise));
 	put(4096, noise, sizeof(noise));	/* the group descriptors and what follows */
-	CHECK_INT(ext4_check(path, why), -EUCLEAN);
+	CHECK_INT(ext4_check(path, false, why), -EUCLEAN);
 	CHECK(strncmp(why, "e2fsck exited with status 4: ", 29) == 0 || strncmp(why, "e2fsck exited with status 5: ", 29) == 0 ||
 	      strncmp(why, "e2fsck exited with status 12: ", 30) == 0);
 	unlink(path);
@@ -178,7 +178,7 @@ TEST(superblock_with_a_wrong_checksum_is_not_mounted)
 	make();
 	put(1024 + 0x3a, "\0\0", 2);
 	CHECK(!ext4_is_clean(path));
-	CHECK(ext4_check(path, why) < 0);
+	CHECK(ext4_check(path, false, why) < 0);
 	unlink(path);
 }
 
@@ -205,13 +205,13 @@ int lchown(const char *name, uid_t user, gid_t group)
 	return (int)syscall(SYS_lchown, name, user, group);
 }
 
-static dev_t attach(char device[32])
+/* The file at `path`, which is gone then, as a block device. 0: there is no loop device. */
+static dev_t attach_file(char device[32])
 {
 	char command[160];
 	struct stat st;
 	FILE *output;
 
-	new_disk();
 	snprintf(command, sizeof(command), "PATH=$PATH:/sbin:/usr/sbin losetup -f --show %s 2>/dev/null", path);
 	output = popen(command, "re");
 	CHECK(output != NULL);
@@ -221,6 +221,12 @@ static dev_t attach(char device[32])
 	unlink(path);
 	device[strcspn(device, "\n")] = '\0';
 	return stat(device, &st) == 0 ? st.st_rdev : 0;
+}
+
+static dev_t attach(char device[32])
+{
+	new_disk();
+	return attach_file(device);
 }
 
 static void detach(const char *device)
@@ -244,7 +250,7 @@ TEST(no_program_gets_a_node_that_leads_to_another_disk)
 		SKIP("needs two loop devices");
 	other_disk = other;
 	CHECK_INT(ext4_make(ours, DISK_SIZE, "persistent", why), -EAGAIN);
-	CHECK_INT(ext4_check(theirs, why), -EUCLEAN);
+	CHECK_INT(ext4_check(theirs, false, why), -EUCLEAN);
 	CHECK(access(node, F_OK) < 0);
 	other_disk = 0;
 	CHECK_INT(ext4_make(ours, DISK_SIZE, "persistent", why), 0);
@@ -254,6 +260,101 @@ TEST(no_program_gets_a_node_that_leads_to_another_disk)
 	CHECK(access(node, F_OK) < 0);
 	detach(ours);
 	detach(theirs);
+}
+
+/* ---- a clean flag that lies */
+
+static const struct ext4_options plain = {.commit_s = 5};
+static char volume[32], mount_point[80];
+
+/* A file system with its superblock's word that it is clean, which COMMAND has changed, as a block device. */
+static void damaged(const char *command)
+{
+	char line[300];
+
+	if (geteuid() != 0)
+		SKIP("needs root");
+	CHECK_INT(unshare(CLONE_NEWNS), 0);
+	CHECK_INT(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	make();
+	if (command) {
+		snprintf(line, sizeof(line), "PATH=$PATH:/sbin:/usr/sbin; F=%s; { %s; } >/dev/null 2>&1", path, command);
+		CHECK_INT(system(line), 0);
+	}
+	CHECK(ext4_is_clean(path));
+	snprintf(mount_point, sizeof(mount_point), "%s.mount", path);
+	if (!attach_file(volume))
+		SKIP("needs a loop device");
+	seen[0] = '\0';
+}
+
+static void put_away(void)
+{
+	(void)umount2(mount_point, MNT_DETACH);
+	rmdir(mount_point);
+	detach(volume);
+}
+
+static void is_mounted_and_sound(void)
+{
+	if (ext4_bring_up(volume, mount_point, &plain, why) != 0)
+		FAIL("%s; seen: %s", why, seen);
+	CHECK(ext4_is_mounted(volume, mount_point));
+	CHECK_INT(ext4_errors(mount_point), 0);
+}
+
+TEST(sound_file_system_is_mounted_without_e2fsck)
+{
+	damaged(NULL);
+	is_mounted_and_sound();
+	CHECK(!strstr(seen, "e2fsck"));
+	put_away();
+}
+
+TEST(damage_that_the_mount_finds_is_repaired_though_the_superblock_says_clean)
+{
+	damaged("debugfs -w -R 'set_bg 0 checksum 0x1234' $F");
+	is_mounted_and_sound();
+	CHECK(strstr(seen, "but mount on ") && strstr(seen, "Structure needs cleaning: running e2fsck"));
+	put_away();
+}
+
+TEST(root_that_cannot_be_read_is_found_after_the_mount_and_repaired)
+{
+	/* A byte within the checksum of the root directory's block. */
+	damaged("B=$(debugfs -R 'blocks <2>' $F) && printf '\\377' | dd of=$F bs=1 seek=$((B * 4096 + 4095)) conv=notrunc");
+	is_mounted_and_sound();
+	CHECK(strstr(seen, "but its root cannot be read: "));
+	put_away();
+}
+
+TEST(damage_that_needs_a_person_is_not_mounted_and_e2fsck_s_words_are_the_reason)
+{
+	damaged("debugfs -w -R 'clri <2>' $F");
+	CHECK_INT(ext4_bring_up(volume, mount_point, &plain, why), -EUCLEAN);
+	CHECK(strncmp(why, "e2fsck exited with status ", 26) == 0);
+	CHECK(!ext4_is_mounted(volume, mount_point));
+	put_away();
+}
+
+TEST(errors_that_the_kernel_finds_later_are_counted)
+{
+	char command[160];
+
+	damaged(NULL);
+	is_mounted_and_sound();
+	snprintf(command, sizeof(command), "echo broken >/sys/fs/ext4/%s/trigger_fs_error", strrchr(volume, '/') + 1);
+	CHECK_INT(system(command), 0);
+	for (int i = 0; i < 100 && ext4_errors(mount_point) == 0; i++)
+		usleep(20000);
+	CHECK_INT(ext4_errors(mount_point), 1);
+	CHECK_INT(ext4_look(mount_point, why), -EUCLEAN);
+	CHECK(ext4_errors("/no-such-folder") == -ENOENT);
+	/* The next boot. */
+	CHECK_INT(umount2(mount_point, 0), 0);
+	CHECK(!ext4_is_clean(volume));
+	is_mounted_and_sound();
+	put_away();
 }
 
 /* ---- an attacker in place of e2fsck */
@@ -319,7 +420,7 @@ TEST(e2fsck_that_the_volume_has_taken_over_reaches_the_volume_and_nothing_else)
 	close(fd);
 	replace_e2fsck();
 	seen[0] = '\0';
-	CHECK(ext4_check(path, why) < 0);
+	CHECK(ext4_check(path, false, why) < 0);
 	CHECK_INT(system("rm -rf $(cat $ATTACK) $ATTACK $ATTACK.c"), 0);
 	unlink(path);
 	is_seen("uid 921\n");

@@ -55,7 +55,7 @@ TEST(formatting_writes_nothing_before_the_commit)
 	struct stat st;
 
 	CHECK_INT(secret_copy(KEY, strlen(KEY), &key), 0);
-	CHECK_INT(luks_format(path, NULL, &slot, 1, &luks, why), 0);
+	CHECK_INT(luks_format(path, DISK_SIZE, NULL, &slot, 1, &luks, why), 0);
 	CHECK_INT(fstat(fd, &st), 0);
 	CHECK_INT(st.st_blocks, 0);
 	luks_close(luks);
@@ -71,8 +71,8 @@ TEST(proof_of_a_volume_needs_its_key_and_depends_on_the_text)
 	int fd = new_disk();
 
 	CHECK_INT(secret_copy(KEY, strlen(KEY), &key), 0);
-	CHECK_INT(luks_format(path, NULL, &slot, 1, &one, why), 0);
-	CHECK_INT(luks_format(path, luks_uuid(one), &slot, 1, &other, why), 0);
+	CHECK_INT(luks_format(path, DISK_SIZE, NULL, &slot, 1, &one, why), 0);
+	CHECK_INT(luks_format(path, DISK_SIZE, luks_uuid(one), &slot, 1, &other, why), 0);
 	CHECK_STR(luks_uuid(other), luks_uuid(one));
 	CHECK_INT(luks_proof(one, "text", proof), 0);
 	CHECK_INT(luks_proof(one, "text", again), 0);
@@ -132,13 +132,14 @@ TEST(volume_that_cryptsetup_made_by_its_defaults_opens_with_or_without_persisten
 TEST(token_of_the_header_is_found_with_its_keyslot)
 {
 	struct luks *luks = NULL;
-	int fd = new_disk(), keyslot = -1;
+	int fd = new_disk();
 
 	format(fd);
 	CHECK_INT(luks_open(fd, path, DISK_SIZE, &luks, why), 1);
-	CHECK(luks_form_token(luks_header_of(luks), "gantry-tpm2", &keyslot) != NULL);
-	CHECK_INT(keyslot, 0);
-	CHECK(luks_form_token(luks_header_of(luks), "other", &keyslot) == NULL);
+	CHECK(luks_form_token(luks_header_of(luks), "gantry-tpm2", NULL) != NULL);
+	CHECK_INT(luks_form_keyslots(luks_header_of(luks), "gantry-tpm2"), 1u << 0);
+	CHECK(luks_form_token(luks_header_of(luks), "other", NULL) == NULL);
+	CHECK_INT(luks_form_keyslots(luks_header_of(luks), "other"), 0);
 	luks_close(luks);
 	remove_disk(fd);
 }
@@ -221,7 +222,7 @@ TEST(keyslot_is_replaced_and_the_old_one_is_wiped)
 
 		CHECK_INT(luks_change(luks, &change, fd, why), 0);
 	}
-	CHECK(luks_form_token(luks_header_of(luks), "gantry-hub", &keyslot) != NULL);
+	keyslot = __builtin_ctz(luks_form_keyslots(luks_header_of(luks), "gantry-hub"));
 	CHECK(luks_form_names(luks_header_of(luks), keyslot));
 	luks_close(luks);
 	CHECK_INT(try_key(fd, "second"), 0);
@@ -270,7 +271,7 @@ TEST(commit_that_is_cut_off_is_a_whole_volume_or_none)
 	int fd = new_disk(), r = 1;
 
 	CHECK_INT(secret_copy(KEY, strlen(KEY), &key), 0);
-	CHECK_INT(luks_format(path, NULL, &slot, 1, &luks, why), 0);
+	CHECK_INT(luks_format(path, DISK_SIZE, NULL, &slot, 1, &luks, why), 0);
 	for (size_t cut = 2048; r != 0; cut += cut < 2000000 ? 262144 : 512) {
 		char first[512];
 
@@ -304,6 +305,25 @@ TEST(token_of_another_program_is_kept_by_a_change_as_it_is)
 	shell("cryptsetup luksDump $DISK | grep -q '^Label:.*a label$'");
 	shell("cryptsetup luksDump $DISK | grep -q '^Subsystem:.*sub$'");
 	CHECK_INT(try_key(fd, "second"), 0);
+	remove_disk(fd);
+}
+
+TEST(numbers_of_digest_keyslots_and_tokens_may_be_any)
+{
+	int fd = new_disk();
+
+	format(fd);
+	edit(fd, "\"digests\":{\"0\"", "\"digests\":{\"1\"");
+	CHECK_INT(try_key(fd, KEY), 0);
+	shell("printf %s $KEY >$DISK.k; printf last >$DISK.n; cryptsetup -q luksAddKey --pbkdf pbkdf2 --pbkdf-force-iterations 1000 "
+	      "--key-file $DISK.k --new-keyfile $DISK.n --new-key-slot 31 $DISK; rm $DISK.k $DISK.n");
+	shell("printf '{\"type\":\"gantry-hub\",\"keyslots\":[\"31\"]}' | cryptsetup token import --token-id 31 --json-file - $DISK");
+	CHECK_INT(try_key(fd, "last"), 0);
+	CHECK_INT(change_keyslot(fd, TOKEN), 0);
+	CHECK_INT(try_key(fd, "last"), 0);
+	CHECK_INT(try_key(fd, "second"), 0);
+	shell("printf second | cryptsetup open --test-passphrase --key-file - $DISK");
+	shell("cryptsetup token export --token-id 31 $DISK | grep -q gantry-hub");
 	remove_disk(fd);
 }
 

@@ -140,7 +140,7 @@ TEST(header_that_is_made_of_the_fields_reads_the_same)
 	memcpy(bad.texts + bad.texts_size, "{}", 2);
 	bad.texts_size += 2;
 	CHECK_INT(luks_form_check(&bad, &expect, DISK_SIZE, why), 0);
-	CHECK_INT(luks_form_write(&bad, &expect, copies, why), 0);
+	CHECK_INT(luks_form_write(&bad, &expect, 0, copies, why), 0);
 	CHECK_INT(luks_header_check(copies, 2 * bad.copy_size, DISK_SIZE, &expect, &good, why), 0);
 	CHECK_MEM(&good, &bad, sizeof(bad));
 }
@@ -157,6 +157,6 @@ TEST(metadata_that_would_not_fit_is_refused)
 	bad.texts[0] = '{';
 	bad.texts[12287] = '}';
 	CHECK_INT(luks_form_check(&bad, &expect, DISK_SIZE, why), 0);
-	CHECK_INT(luks_form_write(&bad, &expect, copies, why), -EBADMSG);
+	CHECK_INT(luks_form_write(&bad, &expect, 0, copies, why), -EBADMSG);
 	CHECK(strstr(why, "does not fit") != NULL);
 }

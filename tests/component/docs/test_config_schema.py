@@ -311,6 +311,7 @@ class SchemaTest(unittest.TestCase):
         for change, says in (({"serial": "one"}, "may have only one of"),
                              ({"keys": ["tpm2-signed"]}, '"tpm2-signed" needs "policy_key" and "version"'),
                              ({"enroll": ["tpm2", "tpm2-signed"], **signed}, "may not enroll both"),
+                             ({"pcrs": [4, 9, 11]}, '"pcrs" must have 15'),
                              ({"version": 1}, "need each other"), ({"force_uuid": "x"}, '"force_uuid" needs')):
             config = copy.deepcopy(self.image)
             next(stage for stage in config["stages"] if stage["type"] == "disk")["options"].update(change)
