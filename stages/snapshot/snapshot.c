@@ -329,6 +329,7 @@ const struct stage stage_snapshot = {
 	.options = options,
 	.numbers = numbers,
 	.deadline_s = 0,
+	.once = true,
 	.retry_limit = 0,
 	/*
 	 * The directory belongs to the database's user; workers run as user 65534, and killing them, also by the
