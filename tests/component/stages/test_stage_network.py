@@ -128,7 +128,7 @@ class Dhcp(unittest.TestCase):
             ['ip', 'netns', 'exec', 'far', 'dnsmasq', '--no-daemon', '--conf-file=/dev/null', '--port=0',
              '--user=root', '--leasefile-ro', '--dhcp-authoritative', '--dhcp-range=10.0.0.4,10.0.0.4,1h',
              '--dhcp-option=option:dns-server,10.0.0.3', '--dhcp-option-force=245,168.63.129.16', '--no-ping',
-             '--interface=far0'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             '--interface=far0', '--bind-interfaces'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(served.wait)
         self.addCleanup(served.kill)
 
