@@ -29,10 +29,12 @@ enum report_kind {
 	REPORT_FACTS,		/* body: "key=value" NUL each, at most NODE_FACTS_MAX; replaces earlier facts */
 	REPORT_CHANGED,		/* render: paths of files that changed (or would), NUL each; any number of messages */
 	REPORT_FLAGS,		/* config: KEY=true, =false, =missing or =invalid, NUL each, of `enabled_if` keys */
+	REPORT_TRACE,		/* launch: a word for what is at `ready.path` already, NUL; none: nothing */
 	REPORT_KIND_MAX,
 };
 
 #define REPORT_SKIPPED 1
+#define TRACE_MAX      160	/* bytes of REPORT_TRACE's body */
 
 struct report_head {
 	uint16_t kind;		/* enum report_kind */

@@ -96,16 +96,17 @@ struct stage_path {
 	bool group;			/* the process gets the group of that folder, unless that is root's */
 };
 
-/* Purpose of a stage's process: its last argument, after the name; none for STAGE_BOOT. docs/refresh.md. */
+/* Purpose of a stage's process: its last argument, after the name; none for STAGE_BOOT. docs/refresh.md, stages.md. */
 enum stage_mode {
 	STAGE_BOOT,
 	STAGE_REFRESH,		/* "refresh": as at the boot, but on a running machine */
 	STAGE_CHECK,		/* "check": reports changes without making them */
 	STAGE_APPLY,		/* "apply": makes and reports the changes */
+	STAGE_WATCH,		/* "watch": stays, and reports when what the stage found is no longer so */
 	STAGE_MODE_MAX,
 };
 
-#define STAGE_MODE_NAMES {"boot", "refresh", "check", "apply"}
+#define STAGE_MODE_NAMES {"boot", "refresh", "check", "apply", "watch"}
 
 /* The role of a stage type in a refresh. */
 enum stage_refresh {
@@ -149,6 +150,9 @@ struct stage {
 	 * that they cannot both have with that value, given or by default, or NULL. Pure, as `check`. May be NULL.
 	 */
 	const char *(*conflict)(struct json_object *options, struct json_object *other);
+	/* Done or skipped, it is not started again by hand: a second run would change what services use by now. */
+	bool once;
+	bool watches;			/* once done it is run in the mode STAGE_WATCH as long as the machine runs */
 	enum stage_refresh refresh;
 	enum stage_tpm tpm;
 	unsigned deadline_s;		/* default for one attempt; 0: none */

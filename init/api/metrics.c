@@ -261,6 +261,8 @@ static const struct family families[] = {
 	 .value = dropped},
 	{"gantry_clock_offset_seconds", "gauge", "Offset of the clock when it was found synchronised.",
 	 .fact = "offset_s", .stage_type = "clock"},
+	{"gantry_network_up", "gauge", "Whether the network has all that its stage waited for.",
+	 .fact = "up", .stage_type = "network"},
 	{"gantry_refresh_runs_total", "counter", "Refreshes of the configuration that have ended.",
 	 .samples = refresh_samples},
 	{"gantry_refresh_success_age_seconds", "gauge",

@@ -634,6 +634,8 @@ const struct keys config_keys = {(const struct key[]){
 	{.name = "sysctls", .type = KEY_STRING_MAP, .format = &sysctl_format,
 	 IN_LIST(config, PAIRS, sysctls, n_sysctls)},
 	{.name = "hardening", .type = KEY_OBJECT, .members = &hardening_keys},
+	{.name = "boot_deadline_s", .type = KEY_NUMBER, .minimum = 0, .maximum = 30 * DAY_S, .fallback = "900",
+	 IN_CONFIG(MS, boot_deadline_ms)},
 	{.name = "held", .type = KEY_OBJECT, .flags = KEY_IMPLIED, .members = &held_keys},
 	{.name = "shutdown", .type = KEY_OBJECT, .members = &shutdown_keys},
 	{.name = "watchdog", .type = KEY_OBJECT, .members = &hardware_keys},

@@ -19,6 +19,7 @@
 #include "init/node/cgroup-node.h"
 #include "init/node/facts.h"
 #include "init/node/nodes.h"
+#include "init/node/watch.h"
 #include "init/plan/plan.h"
 #include "init/process/child.h"
 #include "init/process/logpipe.h"
@@ -85,7 +86,8 @@ void boot_node(size_t index, struct control_node *ret)
 {
 	const struct plan_node *node = &plan->nodes[index];
 	const struct child *child = nodes_children()[index];
-	const char *reason = node->reason[0] || !child ? node->reason : child_last_text(child);
+	const char *word = watch_word(index);
+	const char *reason = word ? word : node->reason[0] || !child ? node->reason : child_last_text(child);
 
 	memset(ret, 0, sizeof(*ret));
 	ret->started_ns = node->started_ns;

@@ -3,7 +3,8 @@
  * The role `await`: waits in place of PID 1 until a service is ready by `ready.path` or `ready.tcp`, and exits with
  * status 0 then. A file system that does not answer, or a peer, holds up this process alone; it is killed at its
  * deadline (init/node/probe.c). For a path, it may look at every one, as PID 1 could, and do nothing else; for a port
- * it has no right at all but to connect.
+ * it may connect, and look whose socket that is. What an earlier life left at the path does not count, nor does
+ * another's port.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -27,7 +28,10 @@
 #include <gantry/stage.h>
 
 #include "init/lib/privilege.h"
+#include "init/lib/report.h"
 #include "init/lib/sysfilter.h"
+#include "listener.h"
+#include "trace.h"
 
 #define ASK_MIN_MS 5
 #define ASK_MAX_MS 1000
@@ -36,13 +40,19 @@ static const int calls[] = {
 	SCMP_SYS(close), SCMP_SYS(exit_group), SCMP_SYS(poll), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigreturn),
 	SCMP_SYS(write), SCMP_SYS(writev),
 };
-static const int of_paths[] = {SCMP_SYS(faccessat2), SCMP_SYS(inotify_add_watch), SCMP_SYS(inotify_init1)};
-static const int of_tcp[] = {SCMP_SYS(connect), SCMP_SYS(getsockopt), SCMP_SYS(socket)};
+static const int of_paths[] = {SCMP_SYS(inotify_add_watch), SCMP_SYS(inotify_init1), SCMP_SYS(statx)};
+static const int of_tcp[] = {
+	SCMP_SYS(connect), SCMP_SYS(getdents64), SCMP_SYS(getsockopt), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(read),
+	SCMP_SYS(readlinkat), SCMP_SYS(sendmsg), SCMP_SYS(socket),
+};
 
-/* For a path with CAP_DAC_READ_SEARCH, for folders of other users: no call here opens a file. 0 or negative errno. */
+/*
+ * With CAP_DAC_READ_SEARCH for folders of other users, and for a port CAP_SYS_PTRACE for the links of other processes
+ * in /proc: no call here traces a process. 0 or negative errno.
+ */
 static int confine(bool tcp)
 {
-	const uint64_t kept = tcp ? 0 : UINT64_C(1) << CAP_DAC_READ_SEARCH;
+	const uint64_t kept = UINT64_C(1) << CAP_DAC_READ_SEARCH | (tcp ? UINT64_C(1) << CAP_SYS_PTRACE : 0);
 	const struct sysfilter_list use = tcp ? (struct sysfilter_list)SYSFILTER_LIST(SCMP_ACT_ALLOW, of_tcp) :
 						(struct sysfilter_list)SYSFILTER_LIST(SCMP_ACT_ALLOW, of_paths);
 	const struct sysfilter filter = {
@@ -95,18 +105,21 @@ static bool watch_folder(int fd, const char *path)
 
 /*
  * First the watch, then the look: nothing created in between is missed. When a missing folder is created, all is done
- * again from there.
+ * again from there. `before`: what was there before the service (trace.h). The watch does not show that it is written
+ * to, since others may write into that folder all the time; so with it there, it is looked at now and then.
  */
-static int await_path(const char *path)
+static int await_path(const char *path, const char *before)
 {
+	char now[TRACE_MAX];
+
 	for (int delay_ms = ASK_MIN_MS;; delay_ms = next_ms(delay_ms)) {
 		struct pollfd poll_fd = {.fd = inotify_init1(IN_CLOEXEC), .events = POLLIN};
 		bool watched = poll_fd.fd >= 0 && watch_folder(poll_fd.fd, path);
 
-		/* with its capability: access(2) looks as another user would, without any */
-		if (faccessat(AT_FDCWD, path, F_OK, AT_EACCESS) == 0)
+		trace_of(path, now);
+		if (now[0] && strcmp(now, before))
 			return 0;
-		poll(&poll_fd, 1, watched ? -1 : delay_ms);
+		poll(&poll_fd, 1, watched && !now[0] ? -1 : delay_ms);
 		if (poll_fd.fd >= 0)
 			close(poll_fd.fd);
 	}
@@ -153,7 +166,21 @@ static bool accepts(const struct sockaddr_storage *address, socklen_t size, int 
 	return good;
 }
 
-static int await_tcp(const char *text, const char *port)
+/* A port that nobody's socket has, as that of a container behind a rule, is the service's: it answered. */
+static bool is_own(const struct sockaddr_storage *address, const char *folder, const char *text, const char *port)
+{
+	static bool told;
+	int r = folder[0] ? listener_find(address, folder) : LISTENER_NONE;
+
+	if (r == LISTENER_FOREIGN && !told)
+		report_event(EVENT_WARNING, "not ready: port %s of %s is open, but no process of this service "
+			     "listens there", port, text);
+	told = told || r == LISTENER_FOREIGN;
+	return r == LISTENER_OWN || r == LISTENER_NONE;
+}
+
+/* `folder`: of the service's cgroup; "": there is none. */
+static int await_tcp(const char *text, const char *port, const char *folder)
 {
 	struct sockaddr_storage address;
 	socklen_t size;
@@ -161,19 +188,20 @@ static int await_tcp(const char *text, const char *port)
 
 	if (r < 0)
 		return r;
-	for (int delay_ms = ASK_MIN_MS; !accepts(&address, size, delay_ms); delay_ms = next_ms(delay_ms))
+	for (int delay_ms = ASK_MIN_MS; !accepts(&address, size, delay_ms) || !is_own(&address, folder, text, port);
+	     delay_ms = next_ms(delay_ms))
 		poll(NULL, 0, delay_ms);
 	return 0;
 }
 
-/* "await path PATH" or "await tcp ADDRESS PORT" */
+/* "await path PATH TRACE" or "await tcp ADDRESS PORT FOLDER" */
 int await_main(int argc, char **argv)
 {
-	bool path = argc == 4 && !strcmp(argv[2], "path"), tcp = argc == 5 && !strcmp(argv[2], "tcp");
+	bool path = argc == 5 && !strcmp(argv[2], "path"), tcp = argc == 6 && !strcmp(argv[2], "tcp");
 	int r = path || tcp ? confine(tcp) : -EINVAL;
 
 	if (r == 0)
-		r = path ? await_path(argv[3]) : await_tcp(argv[3], argv[4]);
+		r = path ? await_path(argv[3], argv[4]) : await_tcp(argv[3], argv[4], argv[5]);
 	if (r < 0)
 		fprintf(stderr, "await: %s\n", strerror(-r));
 	return r < 0 ? STAGE_NEVER : STAGE_DONE;

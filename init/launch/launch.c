@@ -44,6 +44,7 @@
 #include "prestart.h"
 #include "profile.h"
 #include "sandbox.h"
+#include "trace.h"
 
 #define SERVICE_SIZE_MAX (1u << 20)
 #define GROUPS_MAX       64
@@ -409,6 +410,33 @@ static void place_ready_fd(struct json_object *service)
 	close(READY_FD_PASSED);
 }
 
+/*
+ * A program that opens its log by path (/dev/stderr, as web servers are told to) needs to be allowed to, as the owner
+ * of the pipe. Not of /dev/null, which it gets where there is no pipe.
+ */
+static void give_output(const struct identity *identity)
+{
+	for (int fd = 1; fd <= 2; fd++) {
+		struct stat st;
+
+		if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && fchown(fd, identity->uid, identity->gid) < 0)
+			fail("descriptor %d: %s", fd, error_words(errno));
+	}
+}
+
+/* What is at `ready.path` already is not this life's: the role `await` waits for something else there. */
+static void report_trace(struct json_object *service)
+{
+	const char *path = string(key_member(service, "ready"), "path");
+	char trace[TRACE_MAX];
+
+	if (!path)
+		return;
+	trace_of(path, trace);
+	if (trace[0])
+		report_send(REPORT_TRACE, trace, strlen(trace) + 1);
+}
+
 void launch_prepare(void)
 {
 	static struct json_object *kept;	/* not freed, so that the heap keeps its memory */
@@ -433,17 +461,20 @@ void launch_service(const char *json)
 	umask(0);
 	kept = capabilities(key_member(service, "capabilities"));
 	if (!container_is(service))
-		narrow(own(service, kept) | needed(service) | needed_by_steps(key_member(service, "before_start")));
+		narrow(own(service, kept) | needed(service) | CAP(CHOWN) |
+		       needed_by_steps(key_member(service, "before_start")));
 	if (prestart_run(key_member(service, "before_start"), reason, sizeof(reason)) < 0)
 		fail("%s", reason);
+	report_trace(service);
 	if (container_is(service)) {
 		set_nice(key_member(service, "nice"));
 		set_oom_score(key_member(service, "oom_score_adj"));
 		container_become(service);
 	}
 	require(service);
-	narrow(own(service, kept) | needed(service));
 	find_identity(service, &identity);
+	give_output(&identity);
+	narrow(own(service, kept) | needed(service));
 	set_limits(key_member(service, "limits"));
 	set_nice(key_member(service, "nice"));
 	command = make_command(key_member(service, "command"));

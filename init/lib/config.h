@@ -175,6 +175,7 @@ struct config {
 	char **mounts;			/* mount points of stages */
 	size_t n_mounts;
 	bool root_given;		/* there is `hardening.writable` */
+	int64_t boot_deadline_ms;	/* without progress; 0: none */
 	enum held_action held_action;
 	int64_t held_delay_ms;
 	int64_t shutdown_timeout_ms;	/* default: init/config/shutdown.h */

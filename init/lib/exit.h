@@ -9,7 +9,8 @@ struct process_exit {
 	int status;		/* exit status, or -1 when killed by `signal` */
 	int signal;
 	bool skipped;		/* REPORT_RESULT carried REPORT_SKIPPED */
-	const char *reason;	/* from REPORT_RESULT or the last line it printed; may be NULL */
+	const char *reason;	/* from REPORT_RESULT or what it printed last; may be NULL */
+	bool printed;		/* the latter: it says nothing about the exit status */
 };
 
 #endif

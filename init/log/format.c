@@ -75,9 +75,13 @@ size_t logformat_json(char *out, const char *time, const char *stream, const cha
 	return t.cut ? 0 : t.size;
 }
 
-size_t logformat_text(char *out, const char *text, size_t size)
+size_t logformat_text(char *out, const char *text, size_t size, bool partial)
 {
 	memcpy(out, text, size);
+	if (partial) {
+		memcpy(out + size, LOG_CONTINUES, sizeof(LOG_CONTINUES) - 1);
+		size += sizeof(LOG_CONTINUES) - 1;
+	}
 	out[size] = '\n';
 	return size + 1;
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define LOG_LINE_MAX  8192	/* bytes of a line as it was printed; a longer one becomes several */
+#define LOG_CONTINUES " [...]"
 #define LOG_CLEAN_MAX (3 * LOG_LINE_MAX)	/* cleaned, each byte replaced by U+FFFD ... */
 #define LOG_FORMATTED_MAX (65536)	/* ... or each escaped, with the rest of the JSON object, and the newline */
 
@@ -41,9 +42,10 @@ void logsplit_take(struct logsplit *split, const struct logsplit_line *line);
 
 /*
  * Writes a line of the log with its newline to out (LOG_FORMATTED_MAX bytes) and returns its size. text: cleaned, at
- * most LOG_CLEAN_MAX bytes. time: RFC 3339. stream: "stdout", "stderr", or "gantry" for remarks of the log itself.
+ * most LOG_CLEAN_MAX bytes. partial: the next line continues it, which is marked. time: RFC 3339. stream: "stdout",
+ * "stderr", or "gantry" for remarks of the log itself.
  */
 size_t logformat_json(char *out, const char *time, const char *stream, const char *text, size_t size, bool partial);
-size_t logformat_text(char *out, const char *text, size_t size);
+size_t logformat_text(char *out, const char *text, size_t size, bool partial);
 
 #endif

@@ -106,7 +106,7 @@ static size_t format(const struct logged *n, char *out, const char *stream, cons
 		     bool partial)
 {
 	return n->service.json ? logformat_json(out, now_text, stream, text, size, partial) :
-	       logformat_text(out, text, size);
+	       logformat_text(out, text, size, partial);
 }
 
 /* Why a line that does not fit must be dropped; NULL: the writer makes progress, so wait for room. */

@@ -14,12 +14,14 @@
 
 #include "artifact.h"
 #include "cgroup-node.h"
+#include "init/event/event.h"
 #include "init/lib/loop.h"
 #include "init/lib/memfd.h"
 #include "init/plan/queue.h"
 #include "init/process/child.h"
 #include "init/process/logpipe.h"
 #include "nodes.h"
+#include "probe.h"
 #include "ready.h"
 #include "refresh-run.h"
 #include "tidy.h"
@@ -88,7 +90,7 @@ static void exited(struct child *child, const struct process_exit *how)
 	/* The OOM killer sent this SIGKILL: given as a status, so that the reason is shown alone. */
 	if (died_by_kill(node, how) &&
 	    cgroup_node_oom(node, ending->reason, sizeof(ending->reason)))
-		ending->how.status = 128 + SIGKILL;
+		ending->how = (struct process_exit){.status = 128 + SIGKILL, .skipped = how->skipped};
 	ending->how.reason = ending->reason[0] ? ending->reason : NULL;
 	ending->waiting = true;
 	if (empty)
@@ -104,6 +106,12 @@ static void service_started(struct child *child)
 {
 	plan_launched(plan, child_node(child), loop_now_ns());
 	ready_watch(child_node(child));
+}
+
+static void service_reported(struct child *child, enum report_kind kind, const char *strings, size_t size)
+{
+	if (kind != REPORT_TRACE || !probe_trace(child_node(child), strings, size))
+		event_count_drop(config->nodes[child_node(child)].name);
 }
 
 static void start_node(size_t index)
@@ -123,7 +131,7 @@ static void start_node(size_t index)
 		.kill = kill_node,
 		.exited = exited,
 		.started = service ? service_started : NULL,
-		.reported = service ? NULL : refresh_run_report,
+		.reported = service ? service_reported : refresh_run_report,
 		.logged = logpipe_covers(index),
 	};
 	char reason[NODE_REASON_MAX];
@@ -138,6 +146,7 @@ static void start_node(size_t index)
 	extra_fd = node->ready == READY_FD ? ready_pipe(index) : tpm_owner_client(node->stage);
 	if (node->ready == READY_NOTIFY)
 		ready_expect(index);
+	probe_trace(index, "", 1);
 	spec.payload_fd = extra_fd;
 	r = extra_fd < 0 ? extra_fd : child_start(&spec, &children[index]);
 	if (extra_fd > 0 && node->ready == READY_FD)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cgroup-node.h"
 #include "init/lib/loop.h"
 #include "init/lib/words.h"
 #include "init/process/cgroup.h"
@@ -24,6 +25,7 @@ struct probe {
 	struct task task;
 	struct loop_timer timer;	/* the next run */
 	char cgroup[CGROUP_NAME_MAX];
+	char trace[TRACE_MAX];		/* of `ready.path`, at this start of the service */
 };
 
 static const struct plan *plan;
@@ -123,10 +125,10 @@ static void ended(struct task *task, const struct process_exit *how)
 static void run(struct probe *probe)
 {
 	const struct config_node *config = plan->nodes[probe->node].config;
-	char port[8];
+	char port[8], folder[CGROUP_PATH_MAX] = "";
 	const char *const launch[] = {"launch", config->name, NULL};
-	const char *const path[] = {"await", "path", config->ready_path, NULL};
-	const char *const tcp[] = {"await", "tcp", config->ready_address, port, NULL};
+	const char *const path[] = {"await", "path", config->ready_path, probe->trace, NULL};
+	const char *const tcp[] = {"await", "tcp", config->ready_address, port, folder, NULL};
 	struct child_spec spec = {
 		CHILD_OF_NONE,
 		.source = config->name,
@@ -136,6 +138,8 @@ static void run(struct probe *probe)
 	};
 
 	snprintf(port, sizeof(port), "%u", config->ready_port);
+	if (cgroup_present())
+		cgroup_path(cgroup_node_name(probe->node), "", folder);
 	probe->cut_off = false;
 	/* A process that cannot be started is not the service's failure. */
 	if (task_start(&probe->task, &spec, MS * timeout_ms(probe)) < 0)
@@ -148,6 +152,14 @@ static void timer_fired(struct loop_timer *timer)
 
 	if (is_wanted(probe))
 		run(probe);
+}
+
+bool probe_trace(size_t node, const char *trace, size_t size)
+{
+	if (!probes[node] || !size || size > TRACE_MAX || strlen(trace) != size - 1)
+		return false;
+	memcpy(probes[node]->trace, trace, size);
+	return true;
 }
 
 void probe_begin(size_t node, enum probe_kind kind)

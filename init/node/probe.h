@@ -27,6 +27,9 @@ int probe_init(const struct plan *plan, void (*answer)(size_t node, enum probe_k
 /* Maximum number of probes that run at once; each is a child. */
 size_t probe_count(const struct config *config);
 
+/* REPORT_TRACE of the service's launcher: size bytes, NUL at the end; at its start "". False: malformed, not kept. */
+bool probe_trace(size_t node, const char *trace, size_t size);
+
 void probe_begin(size_t node, enum probe_kind kind);
 /* Ends the node's probe: kills a run in progress, and `answer` is not called any more. */
 void probe_end(size_t node);

@@ -43,6 +43,7 @@
 #include "init/node/task.h"
 #include "init/node/tidy.h"
 #include "init/node/tpm-owner.h"
+#include "init/node/watch.h"
 #include "init/node/when-ready.h"
 #include "init/node/whose.h"
 #include "init/plan/plan.h"
@@ -54,6 +55,7 @@
 #include "init/process/logpipe.h"
 #include "init/process/relay-rights.h"
 #include "init/process/relay.h"
+#include "links.h"
 #include "readonly.h"
 #include "requests.h"
 #include "shutdown.h"
@@ -201,6 +203,7 @@ static void turn(void)
 	child_answer_takes();
 	artifact_expire();
 	tpm_owner_turn();
+	watch_turn();
 	daemon_turn(shutdown_begun());
 	refresh_run_turn();
 	shutdown_step();
@@ -282,8 +285,14 @@ static uid_t api_uid(void)
 	return user ? user->pw_uid : (uid_t)-1;
 }
 
+static void progressed(size_t node, const struct report_progress *progress, const char *text, size_t size)
+{
+	facts_take_progress(node, progress, text, size);
+	plan_progress(&plan, node, progress->done, loop_now_ns());
+}
+
 static const struct child_nodes child_reports = {
-	.give = artifact_give, .take = artifact_take, .facts = facts_take, .progress = facts_take_progress,
+	.give = artifact_give, .take = artifact_take, .facts = facts_take, .progress = progressed,
 };
 
 /* held: why nothing may run; NULL: it may. */
@@ -304,10 +313,11 @@ static void begin_plan(const char *held)
 	whose_init(&plan);
 	prepare("artifacts", artifact_init(&plan));
 	prepare("facts", facts_init(config->n_nodes));
-	prepare("children", child_init(config->n_nodes + when_ready_children(config) + probe_count(config) + extra,
-				       &child_reports));
+	prepare("children", child_init(config->n_nodes + when_ready_children(config) + probe_count(config) +
+				       watch_count(config) + extra, &child_reports));
 	prepare("cgroups", cgroup_node_init(config, ACTS_MAX, nodes_ended));
 	prepare("probes", probe_init(&plan, probe_answered));
+	prepare("watches", watch_init(&plan, nodes_options()));
 	prepare("readiness", ready_init(&plan, when_ready_begin));
 	prepare("when_ready", when_ready_init(config, &plan));
 	control_init(CONTROL_PATH, api_uid(), &requests);
@@ -318,6 +328,7 @@ static void begin_plan(const char *held)
 		fifo_init(config->fifo);
 	button_init(power_button);
 	prepare("watch of the clock", clock_watch());
+	prepare("names in /dev", links_init());
 	watchdog_init(config->watchdog_device, config->watchdog_timeout_ms);
 	shutdown_init(&plan);
 	refresh_run_init(config, &plan, nodes_options(), nodes_children());

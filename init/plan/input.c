@@ -151,6 +151,18 @@ void plan_alive(struct plan *plan, size_t index, int64_t now)
 	plan->nodes[index].alive_ns = now;
 }
 
+/* Only more than ever before is progress: attempts that begin again and again get nowhere. */
+void plan_progress(struct plan *plan, size_t index, uint64_t bytes, int64_t now)
+{
+	struct plan_node *node = &plan->nodes[index];
+
+	if (bytes <= node->progress_bytes)
+		return;
+	node->progress_bytes = bytes;
+	if (plan_counts(node))
+		plan->moved_ns = now;
+}
+
 static void ends(struct plan *plan, struct plan_node *node, enum plan_ending ending, const char *why)
 {
 	node->ending = ending;
@@ -263,6 +275,8 @@ int plan_start(struct plan *plan, size_t index, int64_t now)
 		return 0;
 	}
 	if (node->config->kind == NODE_STAGE && node->state == NODE_WAITING)
+		return -EALREADY;
+	if (node->config->stage && node->config->stage->once && plan_satisfied(node->state))
 		return -EALREADY;
 	pull_in_all(plan, index);
 	node->attempts = 0;

@@ -20,6 +20,8 @@ void plan_unhealthy(struct plan *plan, size_t node, const char *why, int64_t now
 void plan_stopping(struct plan *plan, size_t node, int64_t now);
 /* The program was executed. A service whose preparation has its own deadline has ready_deadline_s from here on. */
 void plan_launched(struct plan *plan, size_t node, int64_t now);
+/* The node's attempt has done so many bytes of its work. */
+void plan_progress(struct plan *plan, size_t node, uint64_t bytes, int64_t now);
 /* PID 1 could not start a process (no descriptor, no memory): tried again soon, not counted as the node's failure. */
 void plan_not_started(struct plan *plan, size_t node, const char *why, int64_t now);
 /* What a stage has done is no longer so, such as a file system that has become read-only: it has failed for good. */

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,19 +264,52 @@ static const struct plan_node *worst(const struct plan *plan)
 	return bad;
 }
 
-static void hold(struct plan *plan, int64_t now)
-{
-	const struct plan_node *bad = worst(plan);
-	bool again = plan->state == BOOT_HELD;
-	char reason[NODE_REASON_MAX];
+/* Appends, and cuts what no longer fits; returns the new size. */
+static size_t append(char *text, size_t at, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-	snprintf(reason, sizeof(reason), "%s: %.*s", bad->config->name, NODE_REASON_MAX - NODE_NAME_MAX - 4,
-		 bad->reason);
+static size_t append(char *text, size_t at, const char *fmt, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(text + at, NODE_REASON_MAX - at, fmt, args);
+	va_end(args);
+	return n < 0 || at + (size_t)n >= NODE_REASON_MAX ? NODE_REASON_MAX - 1 : at + (size_t)n;
+}
+
+/* What the boot lacks: first what could be there, with its state and reason, then what only waits for others. */
+static void say_missing(const struct plan *plan, char *text)
+{
+	size_t at = append(text, 0, "no progress for %lld s; missing",
+			   (long long)(plan->config->boot_deadline_ms / 1000));
+
+	for (int waiting = 0; waiting < 2; waiting++) {
+		const char *separator = waiting ? "; waiting for others: " : ": ";
+
+		for (size_t i = 0; i < plan->n_nodes; i++) {
+			const struct plan_node *node = &plan->nodes[i];
+
+			if (!plan_counts(node) || plan_settled(node->state) || (node->state == NODE_WAITING) != waiting)
+				continue;
+			at = append(text, at, "%s%s", separator, node->config->name);
+			if (!waiting)
+				at = append(text, at, " (%s%s%.60s)", node_state_name(node->state),
+					    node->reason[0] ? ": " : "", node->reason);
+			separator = ", ";
+		}
+	}
+}
+
+static void hold(struct plan *plan, const char *reason, int64_t now)
+{
+	bool again = plan->state == BOOT_HELD;
+
 	if (!again && plan->config->held_action != HELD_HOLD)
 		plan->held_due_ns = now + plan->config->held_delay_ms * PLAN_MS;
 	if (again && strcmp(reason, plan->reason))
 		plan_push(plan, PLAN_BOOT, 0, 0);	/* still held, but for another reason now */
-	memcpy(plan->reason, reason, sizeof(reason));
+	snprintf(plan->reason, sizeof(plan->reason), "%s", reason);
 	set_boot(plan, BOOT_HELD, now);
 	if (plan->held_once)
 		return;
@@ -285,19 +319,77 @@ static void hold(struct plan *plan, int64_t now)
 			graph_mark(&plan->graph, i);
 }
 
-/* The boot is held as long as a required node has failed for good. */
+static void hold_for_failure(struct plan *plan, int64_t now)
+{
+	const struct plan_node *bad = worst(plan);
+	char reason[NODE_REASON_MAX];
+
+	snprintf(reason, sizeof(reason), "%s: %.*s", bad->config->name, NODE_REASON_MAX - NODE_NAME_MAX - 4,
+		 bad->reason);
+	hold(plan, reason, now);
+}
+
+/* The list is made anew when less is missing, not with each attempt of what fails again and again. */
+static void hold_for_delay(struct plan *plan, bool less, int64_t now)
+{
+	char reason[NODE_REASON_MAX];
+
+	if (plan->state == BOOT_HELD && !less)
+		return;
+	say_missing(plan, reason);
+	hold(plan, reason, now);
+}
+
+/* A booting begins: at the start, and when the reason of a held boot is gone. */
+static void begin_booting(struct plan *plan, int64_t now)
+{
+	plan->least_open = plan->n_open;
+	plan->moved_ns = now;
+	plan->late = false;
+}
+
+/* When the boot is late; 0: it cannot be. */
+static int64_t late_ns(const struct plan *plan)
+{
+	int64_t ms = plan->config->boot_deadline_ms;
+
+	if (!ms || plan->state != BOOT_BOOTING || !plan->moved_ns || plan->late)
+		return 0;
+	return plan->moved_ns + ms * PLAN_MS;
+}
+
+static void find_late(struct plan *plan, int64_t now)
+{
+	if (!plan->moved_ns)
+		begin_booting(plan, now);
+	if (late_ns(plan) && now >= late_ns(plan))
+		plan->late = plan->unjudged = true;
+}
+
+/* The boot is held as long as a required node has failed for good, or is late. */
 static void judge_boot(struct plan *plan, int64_t now)
 {
+	bool less = plan->n_open < plan->least_open;
+
 	if (plan->broken || !plan->unjudged)
 		return;
 	plan->unjudged = false;
+	if (less) {
+		plan->least_open = plan->n_open;
+		plan->moved_ns = now;
+	}
 	if (plan->n_bad) {
-		hold(plan, now);
+		hold_for_failure(plan, now);
+		plan->late = false;
 	} else if (!plan->n_open) {
 		plan->held_due_ns = 0;
+		plan->late = false;
 		set_boot(plan, BOOT_BOOTED, now);
+	} else if (plan->late) {
+		hold_for_delay(plan, less, now);
 	} else if (plan->state == BOOT_HELD) {
 		plan->held_due_ns = 0;
+		begin_booting(plan, now);
 		set_boot(plan, BOOT_BOOTING, now);
 	}
 }
@@ -309,6 +401,8 @@ void plan_step(struct plan *plan, int64_t now)
 	/* Times first: a service whose watchdog expires now must not count as ready for those that wait for it. */
 	while (graph_next_due(&plan->graph, now, &index))
 		step_times(plan, index, now);
+	if (plan->state != BOOT_STOPPING)
+		find_late(plan, now);
 	do {
 		for (;;) {
 			bool marked = graph_next_marked(&plan->graph, &index);
@@ -345,6 +439,7 @@ int64_t plan_due_ns(const struct plan *plan)
 
 	if (plan->state == BOOT_HELD)
 		sooner(&due, plan->held_due_ns);
+	sooner(&due, late_ns(plan));
 	return due;
 }
 

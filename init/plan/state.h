@@ -60,6 +60,7 @@ struct plan_node {
 	int64_t alive_ns;		/* its last keep-alive, or when it became ready */
 	int64_t burst_ns;		/* when the counting of restarts began */
 	unsigned restarts;		/* since then */
+	uint64_t progress_bytes;	/* the most that an attempt has reported */
 	bool down;			/* during a shutdown: ended, and so has every node that depends on it */
 	unsigned up;			/* during a shutdown: number of nodes that depend on it and are not down */
 	bool seen;			/* by the walk over a start's dependencies */
@@ -74,6 +75,9 @@ struct plan {
 	uint64_t random;		/* for jitter: seeded by plan_seed() */
 	size_t n_bad, n_open;		/* required nodes: failed or blocked; not settled */
 	bool unjudged;			/* n_bad or n_open has changed */
+	size_t least_open;		/* the smallest n_open of this booting */
+	int64_t moved_ns;		/* the latest progress of this booting; 0: it has just begun */
+	bool late;			/* boot_deadline_ms without progress have passed */
 	size_t n_down;
 	enum boot_state state;
 	bool held_once;			/* stages of `when: held` may run */

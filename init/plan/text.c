@@ -39,6 +39,8 @@ void plan_describe(const struct plan_node *node, const struct process_exit *how,
 		snprintf(text, size, "killed by %s%s%s", signal_words(how->signal), own ? ": " : "", own ? own : "");
 	else if (unready)
 		snprintf(text, size, "exited before it was ready: %s", own ? own : "exit status 0");
+	else if (own && how->printed && how->status > 0)
+		snprintf(text, size, "exit status %d: %s", how->status, own);
 	else if (own)
 		snprintf(text, size, "%s", own);
 	else if (!service && how->status == STAGE_DONE)

@@ -27,7 +27,6 @@
 
 #define LAST_SIGNAL 64
 
-static struct rlimit descriptors;
 static int binary_fd = -1;			/* the file that PID 1 itself runs */
 static void (*launch)(const char *service);	/* does not return */
 
@@ -46,7 +45,6 @@ static int open_binary(void)
 void birth_init(void (*with)(const char *service))
 {
 	launch = with;
-	getrlimit(RLIMIT_NOFILE, &descriptors);
 	binary_fd = open_binary();
 }
 
@@ -81,6 +79,20 @@ void birth_default_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/*
+ * The kernel gives its first process 1024 and 4096, too few for a server; PID 1 has raised its own for itself alone.
+ * The soft limit stays what programs with select(2) rely on: those that need more raise it themselves.
+ */
+static void limit_descriptors(void)
+{
+	struct rlimit limit = {BIRTH_NOFILE_SOFT, BIRTH_NOFILE_HARD};
+
+	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max < BIRTH_NOFILE_SOFT ? limit.rlim_max : BIRTH_NOFILE_SOFT;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 _Noreturn static void become(const struct birth *birth)
 {
 	static char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
@@ -106,8 +118,7 @@ _Noreturn static void become(const struct birth *birth)
 	birth_close(birth->payload_fd >= 0 ? 6 : birth->options_fd >= 0 ? 5 : 4, ~0U);
 	if (birth->options_fd >= 0)
 		lseek(4, 0, SEEK_SET);
-	if (descriptors.rlim_max)
-		setrlimit(RLIMIT_NOFILE, &descriptors);
+	limit_descriptors();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (birth->service) {

@@ -24,9 +24,13 @@ struct birth {
 	int cgroup_fd;			/* folder of the cgroup to start in; -1: the caller's cgroup */
 };
 
+/* RLIMIT_NOFILE of every child, as of systemd's services (DefaultLimitNOFILE=); less where the kernel refuses it. */
+#define BIRTH_NOFILE_SOFT 1024
+#define BIRTH_NOFILE_HARD 524288
+
 /*
- * Stores the current RLIMIT_NOFILE, which children get: call before PID 1 raises its own. Opens the file that PID 1
- * runs, before any other process exists: roles are executed from that descriptor, whatever its path leads to later.
+ * Opens the file that PID 1 runs, before any other process exists: roles are executed from that descriptor, whatever
+ * its path leads to later.
  * `launch` executes the program of a service (init/launch/launch.h).
  */
 void birth_init(void (*launch)(const char *service));

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "birth.h"
 #include "cgroup.h"
 #include "forkserver.h"
 #include "init/event/event.h"
@@ -33,7 +34,7 @@
 
 /* Buffers for a child's messages, apart from its row: the pages of a silent child are never touched or allocated. */
 struct words {
-	char reason[NODE_REASON_MAX], text[NODE_REASON_MAX], line[OUTPUT_LINE_SIZE];
+	char reason[NODE_REASON_MAX], text[NODE_REASON_MAX], cause[NODE_REASON_MAX], line[OUTPUT_LINE_SIZE];
 	char takes[CHILD_TAKES_MAX][ARTIFACT_NAME_MAX];
 };
 
@@ -43,12 +44,16 @@ static struct child *children;
 static size_t n_used;
 static struct child *by_pid[HASH_SIZE], *unused;
 
+/* A node costs PID 1 some descriptors, and the kernel's own limit is lower than those of 1,200. */
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
+	if (limit.rlim_max < BIRTH_NOFILE_HARD)
+		setrlimit(RLIMIT_NOFILE, &(struct rlimit){BIRTH_NOFILE_HARD, BIRTH_NOFILE_HARD});
+	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
@@ -69,6 +74,7 @@ int child_init(size_t n, const struct child_nodes *nodes)
 		child->report.fd = child->output.socket.fd = -1;
 		child->reason = words[i].reason;
 		child->text = words[i].text;
+		child->cause = words[i].cause;
 		child->line = words[i].line;
 		child->takes = words[i].takes;
 		child->next = unused;
@@ -102,6 +108,11 @@ const char *child_last_text(const struct child *child)
 	if (child->spec.logged)
 		logpipe_last_line(child->spec.node, child->text);
 	return child->text;
+}
+
+const char *child_reason(const struct child *child)
+{
+	return child->reason[0] ? child->reason : NULL;
 }
 
 struct child *child_by_pid(pid_t pid)
@@ -175,6 +186,8 @@ static void forget_words(struct child *child)
 		child->reason[0] = '\0';
 	if (child->text[0])
 		child->text[0] = '\0';
+	if (child->cause[0])
+		child->cause[0] = '\0';
 }
 
 /*
@@ -187,7 +200,8 @@ static int open_output(struct child *child, int *ret_out, int *ret_err, int *ret
 
 	if (child->spec.logged)
 		return logpipe_open(child->spec.node, ret_out, ret_err);
-	r = output_begin(&child->output, child->spec.source, child->spec.quiet, child->text, child->line);
+	r = output_begin(&child->output, child->spec.source, child->spec.quiet, child->text, child->cause,
+			 child->line);
 	*ret_out = *ret_err = child->output.pipe.write_fd;
 	if (r == -EBUSY) {
 		event_say(EVENT_WARNING, child->spec.source, "its output goes to /dev/null: processes hold too many "
@@ -210,8 +224,8 @@ int child_start(const struct child_spec *spec, struct child **ret)
 	if (!child)
 		return -EAGAIN;
 	*child = (struct child){
-		.next = child->next, .reason = child->reason, .text = child->text, .line = child->line,
-		.takes = child->takes, .spec = *spec,
+		.next = child->next, .reason = child->reason, .text = child->text, .cause = child->cause,
+		.line = child->line, .takes = child->takes, .spec = *spec,
 		.report = {.fd = -1, .ready = child_report_ready}, .output = OUTPUT_NONE,
 	};
 	forget_words(child);
@@ -268,6 +282,20 @@ void child_signal(struct child *child, int sig)
 		kill(child->pid, sig);
 }
 
+/* What a process that failed without a reason of its own printed last, with the line that looks like the reason. */
+static const char *printed(struct child *child)
+{
+	const char *last = child_last_text(child);
+	const char *cause = child->spec.logged ? logpipe_cause(child->spec.node, child->cause) :
+			    output_cause(&child->output);
+
+	if (!cause)
+		return last;
+	snprintf(child->reason, NODE_REASON_MAX, "%.*s / %.*s", NODE_REASON_MAX * 3 / 4, cause, NODE_REASON_MAX / 4 - 4,
+		 last);
+	return child->reason;
+}
+
 static void report_exit(void *with)
 {
 	struct child *child = with;
@@ -279,8 +307,8 @@ static void report_exit(void *with)
 	else
 		how.signal = WTERMSIG(child->status);
 	how.skipped = child->skipped;
-	/* A process that failed without a reason of its own is described by the last line it printed. */
-	how.reason = child->reason[0] ? child->reason : how.status != 0 ? child_last_text(child) : NULL;
+	how.printed = !child->reason[0];
+	how.reason = !how.printed ? child->reason : how.status != 0 ? printed(child) : NULL;
 	release(child);
 	spec.exited(child, &how);
 }

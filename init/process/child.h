@@ -49,7 +49,7 @@ struct child_spec {
 	bool (*given)(struct child *child, const char *name, int fd);
 	/* Called instead of child_nodes.take. NULL: use that. */
 	int (*take)(struct child *child, const char *name, int *ret_fd);
-	/* Receives the NUL-terminated strings of REPORT_CHANGED and REPORT_FLAGS. NULL: dropped and counted. */
+	/* Receives the NUL-terminated strings of REPORT_CHANGED, _FLAGS and _TRACE. NULL: dropped and counted. */
 	void (*reported)(struct child *child, enum report_kind kind, const char *strings, size_t size);
 	void *with;			/* the caller's context, returned by child_with() */
 };
@@ -79,6 +79,7 @@ void *child_with(const struct child *child);
 /* Its owner no longer exists: child_with() returns NULL from now on. */
 void child_disown(struct child *child);
 const char *child_last_text(const struct child *child);
+const char *child_reason(const struct child *child);	/* of its latest REPORT_RESULT; NULL: it has sent none */
 
 /* Returns the live child with this pid, or NULL. */
 struct child *child_by_pid(pid_t pid);

@@ -355,6 +355,30 @@ bool logpipe_last_line(size_t node, char *out)
 	return true;
 }
 
+const char *logpipe_cause(size_t node, char *out)
+{
+	static struct logtail copy;
+	const char *found = NULL, *last;
+	uint64_t n = 0, own, skip;
+
+	logtail_read(&tails[node], &copy);
+	last = logtail_last(&copy);
+	own = copy.lines > pipes[node].lines_before ? copy.lines - pipes[node].lines_before : 0;
+	for (size_t i = 0; i < copy.size; i += strlen(copy.bytes + i) + 1)
+		n++;
+	skip = n > own ? n - own : 0;	/* of an earlier process */
+	for (size_t i = 0; i < copy.size; i += strlen(copy.bytes + i) + 1) {
+		if (skip > 0)
+			skip--;
+		else if (output_is_cause(copy.bytes + i, strlen(copy.bytes + i)))
+			found = copy.bytes + i;
+	}
+	if (!found || found == last)
+		return NULL;
+	output_keep_text(out, found, strlen(found));
+	return out;
+}
+
 size_t logpipe_lines(size_t node, size_t *at, char *out, size_t room)
 {
 	static struct logtail copy;

@@ -36,6 +36,9 @@ void logpipe_exited(size_t node, bool wait, void (*done)(void *with), void *with
 /* Copies the newest line since the latest logpipe_open(), cut to NODE_REASON_MAX; false if there is none. */
 bool logpipe_last_line(size_t node, char *out);
 
+/* The line of that process that output_cause() is for, in out, NODE_REASON_MAX bytes, or NULL. */
+const char *logpipe_cause(size_t node, char *out);
+
 /*
  * Copies the last lines, each terminated by NUL, from line *at on, as many as fit into room bytes; advances *at.
  * Returns the size, 0 if there are no more. Lines printed between two calls may be missed.

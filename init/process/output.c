@@ -26,6 +26,28 @@ void output_keep_text(char *to, const char *bytes, size_t size)
 	to[size] = '\0';
 }
 
+bool output_is_cause(const char *line, size_t size)
+{
+	static const char *const words[] = {"error", "fatal", "panic", "fail", "exception", "critical", "cannot",
+					    "denied", "abort"};
+
+	for (size_t i = 0; i + 4 <= size; i++) {
+		for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++) {
+			if ((line[i] | 0x20) == words[k][0] && strlen(words[k]) <= size - i &&
+			    !strncasecmp(line + i, words[k], strlen(words[k])))
+				return true;
+		}
+	}
+	return false;
+}
+
+const char *output_cause(const struct output *output)
+{
+	bool any = output->cause && output->cause[0];
+
+	return any && output->cause_age > 0 && output->cause_age < OUTPUT_CAUSE_LINES ? output->cause : NULL;
+}
+
 static void make_event(struct output *output, int64_t now_ns)
 {
 	if (bucket_take(&output->events, &limit, now_ns)) {
@@ -44,6 +66,12 @@ static void end_line(struct output *output)
 	if (!output->line_size)
 		return;
 	output_keep_text(output->text, output->line, output->line_size);
+	if (output_is_cause(output->line, output->line_size)) {
+		memcpy(output->cause, output->text, NODE_REASON_MAX);
+		output->cause_age = 0;
+	} else if (output->cause_age < OUTPUT_CAUSE_LINES) {
+		output->cause_age++;
+	}
 	if (!output->quiet)
 		make_event(output, loop_now_ns());
 	output->line_size = 0;
@@ -190,13 +218,13 @@ static void ready(struct loop_source *source, uint32_t events)
 	read_socket((struct output *)((char *)source - offsetof(struct output, socket)));
 }
 
-int output_begin(struct output *output, const char *owner, bool quiet, char *text, char *line)
+int output_begin(struct output *output, const char *owner, bool quiet, char *text, char *cause, char *line)
 {
 	int r;
 
 	*output = (struct output){.pipe = RELAY_PIPE_NONE, .socket = {.fd = -1, .ready = ready},
 				  .report = {.fire = report}, .patience = {.fire = lose_patience}, .owner = owner,
-				  .quiet = quiet, .text = text, .line = line};
+				  .quiet = quiet, .text = text, .cause = cause, .line = line};
 	r = relay_may(owner) ? relay_open(&output->pipe) : -EBUSY;
 	if (r == 0)
 		r = loop_add(&output->socket, output->pipe.socket, EPOLLIN);

@@ -28,6 +28,8 @@ struct output {
 	void (*done)(void *with);	/* output_end()'s callback */
 	void *with;
 	char *text;			/* NODE_REASON_MAX bytes: the last line */
+	char *cause;			/* likewise: the latest line that looks like an error */
+	unsigned cause_age;		/* lines since then */
 	char *line;			/* OUTPUT_LINE_SIZE bytes: the unfinished line */
 	size_t line_size;
 	bool line_cut;
@@ -38,10 +40,20 @@ struct output {
 #define OUTPUT_NONE {.pipe = RELAY_PIPE_NONE, .socket = LOOP_SOURCE_INIT}
 
 /*
- * Makes the pipe; pipe.write_fd is for the process. owner, text and line must outlive output. `quiet`: makes no events
- * of its lines. 0 or negative errno; -EBUSY: too many earlier pipes of the owner are held.
+ * Makes the pipe; pipe.write_fd is for the process. owner, text, cause and line must outlive output. `quiet`: makes no
+ * events of its lines. 0 or negative errno; -EBUSY: too many earlier pipes of the owner are held.
  */
-int output_begin(struct output *output, const char *owner, bool quiet, char *text, char *line);
+int output_begin(struct output *output, const char *owner, bool quiet, char *text, char *cause, char *line);
+
+/*
+ * The line that says why, where the last one does not: a stack trace or a hint often follows it. Of the last
+ * OUTPUT_CAUSE_LINES lines; NULL: none, or it is the last one.
+ */
+#define OUTPUT_CAUSE_LINES 20
+const char *output_cause(const struct output *output);
+
+/* Whether a line looks like the report of an error. */
+bool output_is_cause(const char *line, size_t size);
 
 /* The process was not started. */
 void output_cancel(struct output *output);

@@ -205,6 +205,7 @@ static bool message(struct child *child, const struct report_head *head, const c
 		return name_of(body, head->size, name) && take(child, name);
 	case REPORT_CHANGED:
 	case REPORT_FLAGS:
+	case REPORT_TRACE:
 		if (!child->spec.reported || !head->size || body[head->size - 1])
 			return false;
 		child->spec.reported(child, (enum report_kind)head->kind, body, head->size);

@@ -29,6 +29,7 @@ struct child {
 	int status;			/* from waitpid(), once exited */
 	char *reason;			/* from REPORT_RESULT */
 	char *text;			/* its latest message or line */
+	char *cause;			/* its latest line that looks like an error */
 	char *line;			/* buffer for the unfinished line of its output */
 	char (*takes)[ARTIFACT_NAME_MAX];	/* CHILD_TAKES_MAX artifacts it waits for; "": none */
 };

@@ -12,6 +12,7 @@
  *   probe clock SECONDS   sets the clock by that much
  *   probe attack          tries what a broken service of uid 0 would: prints each and the error, then waits for SIGTERM
  *   probe say TEXT        prints TEXT, then waits for SIGTERM
+ *   probe limits          prints how many descriptors it may have, soft and hard, then waits for SIGTERM
  *   probe eat MIB         allocates and writes MIB of memory; prints a line per MiB
  *   probe feed MIB        does the same in a child; prints how the child ended, then waits for SIGTERM
  */
@@ -28,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -423,6 +425,15 @@ int main(int argc, char **argv)
 		return bomb(argv[2]);
 	if (argc == 2 && !strcmp(argv[1], "attack"))
 		return attack();
+	if (argc == 2 && !strcmp(argv[1], "limits")) {
+		struct rlimit limit;
+
+		getrlimit(RLIMIT_NOFILE, &limit);
+		printf("descriptors %llu %llu\n", (unsigned long long)limit.rlim_cur,
+		       (unsigned long long)limit.rlim_max);
+		pause();
+		return 0;
+	}
 	if (argc == 3 && !strcmp(argv[1], "say")) {
 		puts(argv[2]);
 		pause();
@@ -430,6 +441,6 @@ int main(int argc, char **argv)
 	}
 	fprintf(stderr,
 		"usage: probe pcrs | tree DIR | links | queue LUN NAME [VALUE] | show PATH... | bomb PATH |\n"
-		"       clock SECONDS | attack | say TEXT | eat MIB | feed MIB\n");
+		"       clock SECONDS | attack | say TEXT | limits | eat MIB | feed MIB\n");
 	return 2;
 }

@@ -107,6 +107,20 @@ int chrony_parse_done(const void *bytes, size_t size, uint32_t sequence)
 	return parse_head(bytes, size, sequence, COMMAND_ONLINE, REPLY_NULL);
 }
 
+/* Of a reference clock: four characters at most, as its driver or `refid` says ("PHC0"). Those of no text: "". */
+static void read_refid(const unsigned char *p, char *ret)
+{
+	size_t n = 0;
+
+	while (n < 4 && p[n] > 0x20 && p[n] < 0x7f)
+		n++;
+	for (size_t i = n; i < 4; i++)
+		if (p[i])
+			n = 0;
+	memcpy(ret, p, n);
+	ret[n] = '\0';
+}
+
 int chrony_parse_tracking(const void *bytes, size_t size, uint32_t sequence, struct chrony_tracking *ret)
 {
 	const unsigned char *p = bytes;
@@ -120,6 +134,7 @@ int chrony_parse_tracking(const void *bytes, size_t size, uint32_t sequence, str
 	t.reference_id = get32(p + AT_REFERENCE);
 	switch (get16(p + AT_FAMILY)) {
 	case 0:
+		read_refid(p + AT_REFERENCE, t.source);
 		break;
 	case 1:
 		inet_ntop(AF_INET, p + AT_ADDRESS, t.source, sizeof(t.source));

@@ -25,7 +25,7 @@ enum chrony_leap {
 
 struct chrony_tracking {
 	uint32_t reference_id;
-	char source[48];	/* the reference's address as text; "" if it has none (a local clock) */
+	char source[48];	/* the reference's address, or a reference clock's name; "": none (a local clock) */
 	unsigned stratum;
 	enum chrony_leap leap;
 	double correction_s;	/* the system clock's offset, as chronyd estimates it */

@@ -414,6 +414,7 @@ const struct stage stage_disk = {
 	.check = check,
 	.conflict = conflict,
 	.deadline_s = 0,
+	.once = true,
 	.retry_limit = 5,
 	.capabilities = UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_MKNOD | UINT64_C(1) << CAP_SYS_RESOURCE |
 			UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER |

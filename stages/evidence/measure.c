@@ -296,6 +296,7 @@ const struct stage stage_measure = {
 	.takes = takes,
 	.options = options,
 	.section = "measurements",
+	.once = true,
 	.refresh = STAGE_MEASURES,
 	.tpm = STAGE_TPM_MEASURE,
 	.deadline_s = 180,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * An untrusted JSON document: exactly RFC 8259, one object, nothing behind it, of bounded depth, without duplicate
- * keys, without NUL in any text, and with every integer exact in 64 bits. Text that json-c would accept or change
- * silently is refused here first; then json-c builds the tree from the same bytes.
+ * keys, without NUL in any text. Text that json-c would accept or change silently is refused here first; then json-c
+ * builds the tree from the same bytes. An integer that does not fit 64 bits, as an amount of wei, keeps its text:
+ * json-c would make the largest one of it; here it is a number of type double that prints as it was written.
  */
 #ifndef STAGES_LIB_DOCUMENT_H
 #define STAGES_LIB_DOCUMENT_H

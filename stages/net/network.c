@@ -4,6 +4,8 @@
  * resolv.conf. It configures nothing: PID 1 has set lo up, and dhcpcd runs as a service beside it; the stage fails if
  * that has more rights than it should have. It waits by notification (rtnetlink, inotify); the first missing item is
  * reported every ten seconds and is the stage's result until then, so that a deadline ends it with the right reason.
+ * In the mode "watch" it stays on that card, and reports each change of what it found: a lease that ends, another
+ * address, route or name server.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -30,6 +32,9 @@
 #define RESOLV_CONF_MAX 16384
 #define LOOKS           50	/* at dhcpcd, which starts a process now and then: that is confined a moment later */
 #define LOOK_EVERY_MS   20
+#define SETTLE_MS       300	/* a change comes in pieces: address, route, resolv.conf */
+#define SERVERS_MAX     3
+#define STATE_MAX       320
 
 struct wait {
 	const char *interface;
@@ -37,23 +42,28 @@ struct wait {
 	int netlink;
 	int inotify;
 	struct netlink_view view;
+	char servers[SERVERS_MAX * INET6_ADDRSTRLEN];	/* the name servers, with spaces between */
 	char missing[256];	/* the first missing item; empty: none */
 };
 
 /* At least one nameserver line counts; an empty file is dhcpcd's or our hook's first half. */
-static bool has_nameserver(const char *path)
+static void read_nameservers(struct wait *w)
 {
 	static char text[RESOLV_CONF_MAX + 1];
-	_cleanup_(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
+	_cleanup_(cleanup_close) int fd = open(w->resolv_conf, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, RESOLV_CONF_MAX);
+	size_t size = 0;
+	char *line = text;
 
-	if (fd < 0)
-		return false;
-	n = read(fd, text, RESOLV_CONF_MAX);
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
-	return strncmp(text, "nameserver ", 11) == 0 || strstr(text, "\nnameserver ");
+	text[n > 0 ? n : 0] = '\0';
+	w->servers[0] = '\0';
+	for (int found = 0; *line && found < SERVERS_MAX; line += strcspn(line, "\n"), line += *line == '\n') {
+		char server[INET6_ADDRSTRLEN];
+
+		if (sscanf(line, "nameserver %45[0-9a-fA-F.:]", server) == 1 && ++found)
+			size += (size_t)snprintf(w->servers + size, sizeof(w->servers) - size, "%s%s", size ? " " : "",
+						 server);
+	}
 }
 
 static void look(struct wait *w)
@@ -61,6 +71,7 @@ static void look(struct wait *w)
 	const struct netlink_link *nic = netlink_nic(&w->view, w->interface);
 
 	w->missing[0] = '\0';
+	read_nameservers(w);
 	if (!nic && w->interface[0])
 		snprintf(w->missing, sizeof(w->missing), "no network interface named %s", w->interface);
 	else if (!nic)
@@ -73,27 +84,29 @@ static void look(struct wait *w)
 		snprintf(w->missing, sizeof(w->missing), "no IPv4 address on %s", nic->name);
 	else if (!netlink_default_route(&w->view, nic->index))
 		snprintf(w->missing, sizeof(w->missing), "no default route on %s", nic->name);
-	else if (w->resolv_conf[0] && !has_nameserver(w->resolv_conf))
+	else if (w->resolv_conf[0] && !w->servers[0])
 		snprintf(w->missing, sizeof(w->missing), "no nameserver in %s", w->resolv_conf);
 }
 
-static void say_result(const struct wait *w)
+/* Of a network that lacks nothing: its facts, and in text "10.0.0.4/24 via 10.0.0.1 on eth0". */
+static void describe(const struct wait *w, char *text, size_t size)
 {
 	const struct netlink_link *nic = netlink_nic(&w->view, w->interface);
 	const struct netlink_address *address = netlink_address(&w->view, nic->index);
 	const struct netlink_route *route = netlink_default_route(&w->view, nic->index);
+	bool routed = route->gateway.s_addr;
 	char a[INET_ADDRSTRLEN], g[INET_ADDRSTRLEN];
 
 	inet_ntop(AF_INET, &address->address, a, sizeof(a));
 	inet_ntop(AF_INET, &route->gateway, g, sizeof(g));
 	report_fact("interface", "%s", nic->name);
 	report_fact("address", "%s/%u", a, address->prefix);
-	if (route->gateway.s_addr)
+	if (routed)
 		report_fact("gateway", "%s", g);
-	if (route->gateway.s_addr)
-		report_result("%s/%u via %s on %s", a, address->prefix, g, nic->name);
-	else
-		report_result("%s/%u on %s", a, address->prefix, nic->name);
+	if (w->servers[0])
+		report_fact("nameservers", "%s", w->servers);
+	report_fact("up", "1");
+	snprintf(text, size, "%s/%u%s%s on %s", a, address->prefix, routed ? " via " : "", routed ? g : "", nic->name);
 }
 
 /* The directory that holds the last name of path. */
@@ -161,7 +174,7 @@ static void drain(int fd)
 		;
 }
 
-/* One turn: sleeps until something changed or the missing item is due to be reported. 0 or negative errno. */
+/* One turn: sleeps until something changed, or `until` (INT64_MAX: for ever). 0 or negative errno. */
 static int wait_change(struct wait *w, int64_t until)
 {
 	struct pollfd p[2] = {
@@ -170,7 +183,7 @@ static int wait_change(struct wait *w, int64_t until)
 	};
 	int64_t left = until - time_now_ms();
 
-	if (poll(p, 2, left > 0 ? (int)left : 0) < 0)
+	if (poll(p, 2, until == INT64_MAX ? -1 : left > 0 ? (int)left : 0) < 0)
 		return errno == EINTR ? 0 : -errno;
 	if (p[1].revents)
 		drain(w->inotify);
@@ -204,9 +217,77 @@ static int wait_network(struct wait *w)
 	}
 }
 
+/* ---- watch ------------------------------------------------------------------------------------------------------ */
+
+/* The state in words: what is missing, or all of it. False: something is missing. */
+static bool state_of(struct wait *w, char *text, size_t size)
+{
+	char rest[128];
+
+	look(w);
+	if (w->missing[0]) {
+		report_fact("up", "0");
+		snprintf(text, size, "lost: %.200s", w->missing);
+		return false;
+	}
+	describe(w, rest, sizeof(rest));
+	snprintf(text, size, "%s%s%s", rest, w->servers[0] ? ", name servers " : "", w->servers);
+	return true;
+}
+
+static void report_change(bool was_up, bool up, const char *before, const char *now, int64_t lost_ms)
+{
+	if (!up)
+		report_event(EVENT_WARNING, "%s; was %s", now, before);
+	else if (!was_up)
+		report_event(EVENT_NOTICE, "back after %lld s: %s", (long long)((time_now_ms() - lost_ms) / 1000), now);
+	else
+		report_event(EVENT_NOTICE, "changed: %s; was %s", now, before);
+}
+
+/* Ends only with an error. */
+static int keep_watch(struct wait *w)
+{
+	static char name[IFNAMSIZ];
+	const struct netlink_link *nic = netlink_nic(&w->view, w->interface);
+	char before[STATE_MAX], now[STATE_MAX];
+	bool up, was_up;
+	int64_t lost_ms = time_now_ms();
+	int r;
+
+	if (nic && !w->interface[0]) {		/* this one, whichever others come */
+		snprintf(name, sizeof(name), "%s", nic->name);
+		w->interface = name;
+	}
+	was_up = state_of(w, before, sizeof(before));
+	if (!was_up)
+		report_event(EVENT_WARNING, "%s", before);
+	report_result("%s", before);
+	for (;;) {
+		r = wait_change(w, INT64_MAX);
+		if (r < 0)
+			return r;
+		time_wait_ms(SETTLE_MS);
+		r = wait_change(w, 0);
+		if (r < 0)
+			return r;
+		up = state_of(w, now, sizeof(now));
+		if (!strcmp(now, before))
+			continue;
+		if (was_up && !up)
+			lost_ms = time_now_ms();
+		report_result("%s", now);	/* before the event: who sees that finds this in the status */
+		if (up || was_up)
+			report_change(was_up, up, before, now, lost_ms);
+		was_up = up;
+		memcpy(before, now, sizeof(before));
+	}
+}
+
 static int run(struct stage_context *context)
 {
 	static struct wait w;
+	char text[128];
 	int r;
 
 	w.interface = option_string(context, "interface", "");
@@ -222,14 +303,15 @@ static int run(struct stage_context *context)
 		report_result("rtnetlink: %s", strerror(-r));
 		return STAGE_AGAIN;
 	}
-	r = wait_network(&w);
+	r = context->mode == STAGE_WATCH ? keep_watch(&w) : wait_network(&w);
 	if (r < 0) {
 		report_result("rtnetlink: %s", strerror(-r));
 		return STAGE_AGAIN;
 	}
 	if (look_at_dhcpcd() != 0)
 		return STAGE_AGAIN;
-	say_result(&w);
+	describe(&w, text, sizeof(text));
+	report_result("%s", text);
 	return STAGE_DONE;
 }
 
@@ -245,9 +327,13 @@ static const struct stage_path paths[] = {
 	{0},
 };
 
+static const char *const numbers[] = {"up", NULL};
+
 const struct stage stage_network = {
 	.type = "network",
 	.options = options,
+	.numbers = numbers,
+	.watches = true,
 	.deadline_s = 120,
 	.retry_limit = 0,
 	.user = "gantry-network",

@@ -407,6 +407,7 @@ const struct stage stage_snapshot = {
 	.numbers = numbers,
 	.check = check,
 	.deadline_s = 0,
+	.once = true,
 	.retry_limit = 0,
 	/* The directory belongs to the database's user. */
 	.user = "gantry-snapshot",

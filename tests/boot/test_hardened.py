@@ -37,14 +37,14 @@ class Hardened(BootTest):
         guest.wait_for("look", "done", timeout=60)
         return dict(event.text.split(" ", 1) for event in guest.events if event.source == "look" and event.kind == "message")
 
-    def test_every_setting_is_closed_and_a_fork_bomb_leaves_room_for_others(self):
+    def test_every_setting_is_closed_and_a_fork_bomb_leaves_room_for_others_with_descriptors_enough(self):
         def change(config):
             small(config)
             support.add_probe(config, "look", "show", *CLOSED, "/sys/fs/cgroup/gantry/later/pids.max",
                               needs=["bomb", "later"])
             config["services"] = [
                 {"name": "bomb", "command": ["/bin/probe", "bomb", "/run/full"], "ready": {"path": "/run/full"}},
-                {"name": "later", "command": ["/bin/probe", "say", "here"], "needs": ["bomb"]},
+                {"name": "later", "command": ["/bin/probe", "limits"], "needs": ["bomb"]},
             ]
 
         guest = self.boot(change=change)
@@ -52,6 +52,7 @@ class Hardened(BootTest):
         self.assertEqual({path: shown.get(path) for path in CLOSED}, CLOSED)
         bomb = guest.wait_for("bomb", kind="message", text=" and no more: ").text
         self.assertEqual(int(bomb.split(" ")[0]) + 1, int(shown["/sys/fs/cgroup/gantry/later/pids.max"]))
+        guest.wait_for("later", kind="message", text="^descriptors 1024 524288$", timeout=60)   # not the kernel's 4096
         self.assertEqual([event.text for event in guest.events if "hardening" in event.text], [])
         self.power_off(guest)
 

@@ -38,7 +38,7 @@ for d in null zero full urandom random $4; do : > dev/$d; mount --bind /dev/$d d
 mkdir dev/pts dev/shm
 cp "$2" init; chmod 755 init
 for n in poweroff reboot halt gantryctl; do ln -s /init run/$n; done
-mkdir opt; for n in poweroff reboot halt gantryctl; do ln -s /init opt/$n; done
+mkdir opt; for n in poweroff reboot halt gantryctl dhcp-hook; do ln -s /init opt/$n; done
 mount --bind "$3" t
 cp t/boot.json etc/gantry/boot.json
 printf 'root:x:0:0::/:/bin/sh\nreth:x:1001:1001::/:/bin/false\n%s' "$5" > etc/passwd

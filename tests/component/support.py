@@ -24,7 +24,7 @@ sys.path.insert(0, TOP)
 from qemu.accounts import group_lines, passwd_lines
 INIT = os.environ.get('GANTRY_INIT', os.path.join(TOP, 'build', 'init'))
 
-EVENT, PROGRESS, RESULT, GIVE, TAKE, STARTED, TAKEN, ABSENT, FACTS, CHANGED, FLAGS = range(1, 12)
+EVENT, PROGRESS, RESULT, GIVE, TAKE, STARTED, TAKEN, ABSENT, FACTS, CHANGED, FLAGS, TRACE = range(1, 13)
 LEVELS = ('debug', 'info', 'notice', 'warning', 'error')
 HEAD = struct.Struct('=HBBI')
 PROGRESS_BODY = struct.Struct('=QQQII')
@@ -125,7 +125,7 @@ class Stage:
         self.results, self.broken, self.asked = [], [], []
         self.skipped = False
         self.facts = {}
-        self.changed, self.flags = [], []
+        self.changed, self.flags, self.traces = [], [], []
         self.status = None
         self._changed = threading.Condition()
         self._input = b''
@@ -200,10 +200,10 @@ class Stage:
             *fields, end = body.decode().split('\0')
             assert end == '' and len(body) <= FACTS_MAX, 'facts without an end, or too many'
             self.facts = dict(field.split('=', 1) for field in fields)
-        elif kind in (CHANGED, FLAGS):
+        elif kind in (CHANGED, FLAGS, TRACE):
             *strings, end = body.decode().split('\0')
             assert end == '' and strings, 'strings without an end'
-            (self.changed if kind == CHANGED else self.flags).extend(strings)
+            {CHANGED: self.changed, FLAGS: self.flags, TRACE: self.traces}[kind].extend(strings)
         elif kind == GIVE:
             seals = fcntl.fcntl(fds[0], fcntl.F_GET_SEALS)
             assert seals & SEALS == SEALS, f'seals {seals:x}'

@@ -20,7 +20,7 @@ static void check(const struct logsplit_line *line)
 
 	if (line->size > LOG_LINE_MAX || line->taken == 0)
 		abort();
-	n = logformat_text(text, clean, size);
+	n = logformat_text(text, clean, size, line->partial);
 	if (memchr(text, '\n', n) != text + n - 1)
 		abort();
 	n = logformat_json(json, "t", "stdout", clean, size, line->partial);

@@ -76,7 +76,7 @@ static int take_of_child(struct child *of, const char *name, int *ret_fd)
 
 static void reported(struct child *of, enum report_kind kind, const char *strings, size_t size)
 {
-	must(of == &child && (kind == REPORT_CHANGED || kind == REPORT_FLAGS) && size > 0 && !strings[size - 1],
+	must(of == &child && (kind == REPORT_CHANGED || kind == REPORT_FLAGS || kind == REPORT_TRACE) && size > 0 && !strings[size - 1],
 	     "strings that end");
 }
 

@@ -106,6 +106,13 @@ TEST(unsynchronised_or_local_is_no_reference)
 	memcpy(p + 28, "PHC0", 4);
 	CHECK_INT(chrony_parse_tracking(p, sizeof(p), 0x01020304, &t), 0);
 	CHECK(chrony_has_reference(&t));
+	CHECK_STR(t.source, "PHC0");
+	memcpy(p + 28, "PPS\0", 4);
+	CHECK_INT(chrony_parse_tracking(p, sizeof(p), 0x01020304, &t), 0);
+	CHECK_STR(t.source, "PPS");
+	memcpy(p + 28, "P\nS0", 4);
+	CHECK_INT(chrony_parse_tracking(p, sizeof(p), 0x01020304, &t), 0);
+	CHECK_STR(t.source, "");
 }
 
 static int parse_with(int at, unsigned char value, size_t size)

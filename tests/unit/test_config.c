@@ -109,6 +109,7 @@ TEST(what_is_left_out_has_its_default)
 	CHECK_STR(c->hostname, "gantry");
 	CHECK_INT(c->held_action, HELD_HOLD);
 	CHECK_INT(c->held_delay_ms, 60000);
+	CHECK_INT(c->boot_deadline_ms, 900000);
 	CHECK_INT(c->shutdown_timeout_ms, 40000);	/* the grace of a, and 30 s */
 	CHECK_INT(c->event_ring, 2000);
 	CHECK_INT(c->event_rate_per_s, 1000);

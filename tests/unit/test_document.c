@@ -50,6 +50,48 @@ TEST(good_documents_are_taken)
 	}
 }
 
+#define ZEROS  "00000000000000000000"
+#define NINES  "99999999999999999999"
+
+/* Places where a number can be, and numbers before and behind it. */
+TEST(an_integer_of_any_size_keeps_its_text)
+{
+	static const char *const same[] = {
+		"{\"a\":18446744073709551616}",
+		"{\"a\":-9223372036854775809,\"b\":-9223372036854775808,\"c\":18446744073709551615}",
+		"{\"wei\":20" "000000000000000000}",
+		"{\"a\":[1,[" NINES ",null,{\"b\":" NINES "0,\"c\":\"" NINES "\"}," NINES "1],true,-" NINES "],\"z\":0}",
+		"{\"a\":{},\"b\":[],\"c\":{\"d\":[[],{}]},\"e\":" NINES ",\"f\":1.5,\"g\":false,\"h\":" NINES "2}",
+		"{\"a\":" NINES NINES NINES "99999999999999999}",	/* 256 bits and more */
+		"{\"a\":1" ZEROS ZEROS ZEROS ZEROS ZEROS ZEROS "000000}",
+		"{\"a\":-1" ZEROS ZEROS ZEROS ZEROS ZEROS ZEROS "00000}",
+	};
+
+	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+		struct json_object *document = NULL;
+
+		CHECK_INT(document_parse(same[i], strlen(same[i]), &document, error, sizeof(error)), 0);
+		CHECK_STR(json_object_to_json_string_ext(document, JSON_C_TO_STRING_PLAIN), same[i]);
+		json_object_put(document);
+	}
+}
+
+TEST(many_large_integers_are_each_in_their_place)
+{
+	size_t size = 0, room = 1 << 20;
+	char *text = malloc(room);
+	struct json_object *document = NULL;
+
+	size += (size_t)snprintf(text, room, "{\"a\":[");
+	for (int i = 0; i < 5000; i++)
+		size += (size_t)snprintf(text + size, room - size, "%s%d,{\"b\":" NINES "%04d}", i ? "," : "", i, i);
+	size += (size_t)snprintf(text + size, room - size, "]}");
+	CHECK_INT(document_parse(text, size, &document, error, sizeof(error)), 0);
+	CHECK_STR(json_object_to_json_string_ext(document, JSON_C_TO_STRING_PLAIN), text);
+	json_object_put(document);
+	free(text);
+}
+
 static const struct {
 	const char *text, *why;
 } bad[] = {
@@ -81,8 +123,9 @@ static const struct {
 	{"{\"a\":NaN}", "line 1 column 6: a value expected"},
 	{"{\"a\":Infinity}", "line 1 column 6: a value expected"},
 	{"{\"a\":True}", "line 1 column 6: a value expected"},
-	{"{\"a\":18446744073709551616}", "line 1 column 6: integer does not fit 64 bits"},
-	{"{\"a\":-9223372036854775809}", "line 1 column 6: integer does not fit 64 bits"},
+	{"{\"a\":1" ZEROS ZEROS ZEROS ZEROS ZEROS ZEROS "0000000}", "line 1 column 6: number is too long"},
+	{"{\"a\":-1" ZEROS ZEROS ZEROS ZEROS ZEROS ZEROS "000000}", "line 1 column 6: number is too long"},
+	{"{\"a\":1." ZEROS ZEROS ZEROS ZEROS ZEROS ZEROS "000000}", "line 1 column 6: number is too long"},
 	{"{\"a\":\"\t\"}", "line 1 column 7: control character in a string"},
 	{"{\"a\":\"\\x41\"}", "line 1 column 7: unknown escape in a string"},
 	{"{\"a\":\"\\u12g4\"}", "line 1 column 7: \\u without four hex digits in a string"},

@@ -98,7 +98,10 @@ TEST(the_longest_line_fits_in_either_format)
 	for (size_t i = 0; i < sizeof(text); i++)
 		text[i] = replaced[i % 3];
 	CHECK(logformat_json(out, "2026-11-26T00:00:00.123456Z", "stderr", text, sizeof(text), false) > sizeof(text));
-	CHECK_INT(logformat_text(out, text, sizeof(text)), sizeof(text) + 1);
+	CHECK_INT(logformat_text(out, text, sizeof(text), false), sizeof(text) + 1);
+	CHECK_INT(logformat_text(out, text, sizeof(text), true), sizeof(text) + 7);
+	CHECK_INT(logformat_text(out, "abc", 3, true), 10);
+	CHECK_MEM(out, "abc [...]\n", 10);
 	CHECK_INT(logformat_json(out, "t", "stderr", "a\"", 2, false), 44);
 	CHECK_MEM(out, "{\"time\":\"t\",\"stream\":\"stderr\",\"text\":\"a\\\"\"}\n", 44);
 }

@@ -251,6 +251,134 @@ TEST(a_failed_stage_started_by_hand_ends_the_hold)
 	finish(f);
 }
 
+/* A boot of `disk`, and of `db` and `app`, which needs it, without a deadline of their own. */
+static struct fixture *make_slow(int64_t boot_deadline_ms)
+{
+	struct fixture *f = make();
+
+	f->config.boot_deadline_ms = boot_deadline_ms;
+	add(f, "disk", NODE_STAGE)->deadline_ms = 0;
+	add(f, "db", NODE_SERVICE)->ready_deadline_ms = 0;
+	needs(add(f, "app", NODE_SERVICE), 1);
+	begin(f);
+	return f;
+}
+
+TEST(a_boot_without_progress_is_held_with_what_is_missing_and_is_booted_when_it_comes)
+{
+	struct fixture *f = make_slow(900000);
+
+	f->config.held_action = HELD_REBOOT;
+	f->config.held_delay_ms = 60000;
+	f->now += 600 * S;
+	ends(f, 0, 0);			/* is progress */
+	f->now += 899 * S;
+	turn(f);
+	CHECK_INT(f->plan.state, BOOT_BOOTING);
+	wait_until_due(f);
+	CHECK_INT(f->now, 1501 * S);
+	CHECK_INT(f->plan.state, BOOT_HELD);
+	CHECK_STR(f->plan.reason, "no progress for 900 s; missing: db (running); waiting for others: app");
+	f->now += 10 * S;
+	ready(f, 1);
+	CHECK_INT(f->plan.state, BOOT_HELD);
+	CHECK_STR(f->plan.reason, "no progress for 900 s; missing: app (running)");
+	ready(f, 2);
+	CHECK_INT(f->plan.state, BOOT_BOOTED);
+	f->now += 10000 * S;
+	turn(f);
+	CHECK_INT(f->plan.state, BOOT_BOOTED);
+	CHECK(!f->held_over);
+	finish(f);
+}
+
+TEST(a_boot_held_for_its_deadline_has_the_held_action)
+{
+	struct fixture *f = make_slow(900000);
+
+	f->config.held_action = HELD_REBOOT;
+	f->config.held_delay_ms = 60000;
+	wait_until_due(f);
+	CHECK_INT(f->plan.state, BOOT_HELD);
+	wait_until_due(f);
+	CHECK_INT(f->now, 961 * S);
+	CHECK(f->held_over);
+	finish(f);
+}
+
+TEST(without_a_deadline_a_boot_may_take_for_ever)
+{
+	struct fixture *f = make_slow(0);
+
+	f->now += 1000000 * S;
+	turn(f);
+	CHECK_INT(f->plan.state, BOOT_BOOTING);
+	CHECK_INT(plan_due_ns(&f->plan), 0);
+	finish(f);
+}
+
+TEST(more_bytes_of_a_required_download_are_progress_and_the_same_ones_again_are_not)
+{
+	struct fixture *f = make_slow(900000);
+
+	for (uint64_t bytes = 1; bytes <= 5; bytes++) {
+		f->now += 800 * S;
+		plan_progress(&f->plan, 0, bytes * 1000, f->now);
+		turn(f);
+		CHECK_INT(f->plan.state, BOOT_BOOTING);
+	}
+	for (uint64_t bytes = 1; bytes <= 5; bytes++) {		/* another attempt, from the beginning */
+		f->now += 170 * S;
+		plan_progress(&f->plan, 0, bytes * 1000, f->now);
+		turn(f);
+		CHECK_INT(f->plan.state, BOOT_BOOTING);
+	}
+	wait_until_due(f);
+	CHECK_INT(f->plan.state, BOOT_HELD);
+	CHECK_INT(f->now, 4901 * S);
+	finish(f);
+}
+
+TEST(what_comes_and_goes_is_no_progress_and_does_not_repeat_the_hold)
+{
+	struct fixture *f = make_slow(900000);
+	char reason[NODE_REASON_MAX];
+
+	for (int i = 0; i < 11; i++) {			/* db is ready, and fails again after a while */
+		f->now += 80 * S;
+		ready(f, 1);
+		CHECK_INT(f->plan.state, BOOT_BOOTING);
+		f->now += S;
+		ends(f, 1, 1);
+		wait_until_due(f);
+	}
+	while (f->plan.state == BOOT_BOOTING)
+		wait_until_due(f);
+	CHECK_INT(f->plan.state, BOOT_HELD);
+	CHECK_INT(f->now, 981 * S);			/* from the first time on */
+	snprintf(reason, sizeof(reason), "%s", f->plan.reason);
+	ready(f, 1);
+	CHECK_STR(f->plan.reason, reason);
+	finish(f);
+}
+
+TEST(a_failure_goes_before_the_deadline_and_its_repair_begins_a_new_one)
+{
+	struct fixture *f = make_slow(900000);
+
+	wait_until_due(f);
+	CHECK_INT(f->plan.state, BOOT_HELD);
+	ends(f, 0, STAGE_NEVER);
+	CHECK_STR(f->plan.reason, "disk: exit status 125");
+	CHECK_INT(plan_start(&f->plan, 0, f->now), 0);
+	turn(f);
+	CHECK_INT(f->plan.state, BOOT_BOOTING);
+	wait_until_due(f);
+	CHECK_INT(f->now, 1801 * S);
+	CHECK_INT(f->plan.state, BOOT_HELD);
+	finish(f);
+}
+
 TEST(the_reason_of_a_hold_is_one_that_still_holds)
 {
 	struct fixture *f = make();
@@ -333,6 +461,29 @@ TEST(a_service_whose_readiness_fails_is_stopped_and_restarts_with_growing_delay_
 	ready(f, 0);
 	plan_unready(&f->plan, 0, "too late", f->now);
 	CHECK_INT(state(f, 0), NODE_READY);
+	finish(f);
+}
+
+TEST(a_stage_whose_work_must_not_be_done_twice_is_started_by_hand_only_until_it_is_done)
+{
+	static const struct stage once = {.type = "disk", .once = true}, again = {.type = "render"};
+	struct fixture *f = make();
+
+	add(f, "disk", NODE_STAGE)->stage = &once;
+	add(f, "render", NODE_STAGE)->stage = &again;
+	begin(f);
+	ends(f, 0, STAGE_NEVER);
+	CHECK_INT(plan_start(&f->plan, 0, f->now), 0);
+	turn(f);
+	ends(f, 0, STAGE_DONE);
+	ends(f, 1, STAGE_DONE);
+	CHECK_INT(f->plan.state, BOOT_BOOTED);
+	CHECK_INT(plan_start(&f->plan, 0, f->now), -EALREADY);
+	CHECK_INT(plan_start(&f->plan, 1, f->now), 0);
+	turn(f);
+	CHECK_INT(f->started[0], 2);
+	CHECK_INT(f->started[1], 2);
+	CHECK_INT(state(f, 0), NODE_DONE);
 	finish(f);
 }
 

@@ -268,6 +268,7 @@ class FakeTest(unittest.TestCase):
             (b"disk", b"disk", 0, 4, b"", b"device=/dev/sdc\0size_bytes=1099511627776\0rule=lun 10\0model=Virtual Disk\0"
              b"serial=600224\0wait_s=4.250\0luks_uuid=6f0e0d5e-1\0opened_by=tpm2\0formatted=false\0"
              b"filesystem=ext4\0mount=/persistent\0"),
+            (b"network", b"network", 0, 4, b"lost: no IPv4 address on eth0", b"interface=eth0\0up=0\0"),
             (b"clock", b"clock", 0, 4, b"", b"synchronised=true\0offset_s=-0.000012345\0stratum=3\0source=10.0.0.1\0"),
             (b"measure", b"measure", 0, 4, b"", b"platform=azure\0pcr4=" + pcr + b"\0mrtd=" + b"1" * 96 + b"\0")])
         status = json.loads(api.request("/api/v1/status").body)
@@ -281,6 +282,7 @@ class FakeTest(unittest.TestCase):
         got = samples(api.request("/metrics").body.decode())
         self.assertEqual(got["gantry_disk_wait_seconds", ()], 4.25)
         self.assertEqual(got["gantry_clock_offset_seconds", ()], -0.000012345)
+        self.assertEqual(got["gantry_network_up", ()], 0)
         self.assertEqual(got["gantry_pid1_turn_seconds_sum", ()], 0.25)
 
     def test_nothing_that_is_told_breaks_the_format(self):

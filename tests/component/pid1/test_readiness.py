@@ -92,6 +92,80 @@ class Probe(unittest.TestCase):
             self.assertIn("not ready after 1 s", gantry.wait("db", "retrying").text)
 
 
+class Earlier(unittest.TestCase):
+    """Readiness is of this life: what an earlier one left, or another process has, does not count."""
+
+    def again(self, gantry, name):
+        gantry.inside("/bin/sh", "-c", f"echo 1 > /sys/fs/cgroup/gantry/{name}/cgroup.kill")
+        gantry.wait(name, "retrying")
+
+    def path(self, first, second, **more):
+        """Two lives: the first one is killed once it is ready."""
+        script = f"if [ -e /t/second ]; then {second}; exec sleep 1000; fi; : > /t/second; {first}; exec sleep 1000"
+        return boot(services=[service("db", script, ready={"path": "/run/db/sock"}, before_start=[
+            {"directory": "/run/db"}], **more), service("client", needs=["db"], follows_needs=True)])
+
+    def test_what_an_earlier_life_left_at_the_path_is_not_ready(self):
+        with Pid1(self.path(": > /run/db/sock", ":", ready_deadline_s=1.5)) as gantry:
+            gantry.wait("client", "ready")
+            self.again(gantry, "db")
+            self.assertIn("not ready after 1 s", gantry.wait("db", "retrying", count=2).text)
+            self.assertEqual(gantry.states("db").count("ready"), 1)
+            self.assertEqual(gantry.states("client").count("running"), 1)
+
+    def test_nor_is_it_when_a_step_or_the_program_gives_it_to_a_user(self):
+        plan = self.path(": > /run/db/sock", "chown -R 1001 /run/db; chmod 700 /run/db/sock", ready_deadline_s=1.5)
+        with Pid1(plan) as gantry:
+            gantry.wait("client", "ready")
+            self.again(gantry, "db")
+            self.assertIn("not ready after 1 s", gantry.wait("db", "retrying", count=2).text)
+
+    def test_what_this_life_makes_anew_writes_again_or_renames_there_is_ready(self):
+        for second in ("rm -f /run/db/sock; sleep 0.3; : > /run/db/sock", "sleep 0.3; echo $$ > /run/db/sock",
+                       "sleep 0.3; : > /run/db/new; mv /run/db/new /run/db/sock",
+                       "ln -s /etc/passwd /run/db/new; sleep 0.3; mv /run/db/new /run/db/sock"):
+            with self.subTest(second), Pid1(self.path(": > /run/db/sock", second)) as gantry:
+                gantry.wait("client", "ready")
+                self.again(gantry, "db")
+                again = gantry.wait("db", "running", count=2)
+                self.assertGreater(gantry.wait("db", "ready", count=2).time - again.time, 0.28)
+                gantry.wait("client", "ready", count=2)
+
+    def test_a_clock_that_is_set_back_makes_it_neither_ready_nor_late(self):
+        # The second life's file is older than the first one's, as after a step of the clock.
+        second = "sleep 0.3; : > /run/db/new; touch -d 2001-01-01 /run/db/new; mv /run/db/new /run/db/sock"
+        with Pid1(self.path(": > /run/db/sock", second)) as gantry:
+            gantry.wait("client", "ready")
+            self.again(gantry, "db")
+            gantry.wait("db", "ready", count=2)
+
+    def test_another_services_listener_is_not_its_own(self):
+        serve = "exec python3 -m http.server -b 127.0.0.1 -d /run 7001"
+        plan = [service("other", serve), service("db", "sleep 1000", ready={"tcp": "127.0.0.1:7001"}, ready_deadline_s=3,
+                                                 after=["other"]),
+                service("client", "touch /t/client; exec sleep 1000", needs=["db"])]
+        with Pid1(boot(services=plan)) as gantry:
+            gantry.wait("db", "not ready: port 7001 of 127.0.0.1 is open, but no process of this service listens there",
+                        kind="message")
+            self.assertIn("not ready after 3 s", gantry.wait("db", "retrying").text)
+            self.assertNotIn("ready", gantry.states("db"))
+            self.assertFalse(os.path.exists(os.path.join(gantry.shared, "client")))
+            self.assertEqual(len(gantry.find("db", "not ready: port", kind="message")), 1)
+
+    def test_its_own_is_found_in_any_of_its_processes_of_any_user_for_any_of_its_addresses(self):
+        listen = ("import os, socket, sys, time\nos.setuid(1001)\ns = socket.create_server((sys.argv[1], 7001), family="
+                  "socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET, dualstack_ipv6=sys.argv[1] == '::')\n"
+                  "os.fork() and time.sleep(1000)\ntime.sleep(1000)\n")
+        for bound, asked in (("127.0.0.1", "127.0.0.1:7001"), ("0.0.0.0", "127.0.0.1:7001"), ("::1", "[::1]:7001"),
+                             ("::", "[::1]:7001"), ("::", "127.0.0.1:7001")):
+            script = (f"mkdir /sys/fs/cgroup/gantry/db/inner; sh -c 'echo $$ > /sys/fs/cgroup/gantry/db/inner/cgroup.procs; "
+                      f"exec python3 /t/listen.py {bound}' & sleep 1000")
+            plan = [service("db", script, ready={"tcp": asked}), service("app", needs=["db"])]
+            with self.subTest(bound=bound, asked=asked), Pid1(boot(services=plan), files={"listen.py": listen}) as gantry:
+                gantry.wait("app", "ready")
+                self.assertEqual(gantry.find("db", "not ready", kind="message"), [])
+
+
 class Exit(unittest.TestCase):
     def test_a_oneshot_is_done_at_status_0_and_what_needs_it_starts_then(self):
         script = "echo x >> /t/runs; sleep 0.2; [ $(wc -l < /t/runs) -ge 3 ]"

@@ -19,7 +19,7 @@ import support  # noqa: E402
 from pid1 import INIT  # noqa: E402
 from qemu.accounts import ACCOUNTS  # noqa: E402
 
-CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, SYS_ADMIN = (1 << n for n in (0, 1, 2, 3, 4, 21))
+CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, SYS_PTRACE, SYS_ADMIN = (1 << n for n in (0, 1, 2, 3, 4, 19, 21))
 SECCOMP_FILTER = "2"
 
 
@@ -120,22 +120,23 @@ class RoleRights(unittest.TestCase):
         """Also where its user has no right, as for a service with a folder of its own."""
         os.mkdir(f"{self.folder}/own", 0o700)
         os.chown(f"{self.folder}/own", 3123, 3123)
-        with Role("await", "path", f"{self.folder}/own/there", options={}, payload=0) as role:
+        with Role("await", "path", f"{self.folder}/own/there", "", options={}, payload=0) as role:
             self.assert_rights(role.confined(), DAC_READ_SEARCH, uid=str(ACCOUNTS["gantry-await"]))
             open(f"{self.folder}/own/there", "w", encoding="ascii").close()
             self.assertEqual(role.process.wait(20 * PATIENCE), 0)
-        with Role("await", "path", f"{self.folder}/own/never", options={}, payload=0) as role:
+        with Role("await", "path", f"{self.folder}/own/never", "", options={}, payload=0) as role:
             role.confined()
             attacker = intruder.Intruder(role.process.pid)
             self.assertEqual(attacker.error(intruder.OPEN, "/etc/passwd", os.O_RDONLY, 0), "EPERM")
             self.assertEqual(attacker.error(intruder.SOCKET, socket.AF_INET, socket.SOCK_STREAM, 0), "EPERM")
             self.assertEqual(attacker.error(intruder.KILL, 1, 0), "EPERM")
 
-    def test_one_that_awaits_a_port_has_no_capability(self):
-        with Role("await", "tcp", "127.0.0.1", "1", options={}, payload=0) as role:
-            self.assert_rights(role.confined(), 0, uid=str(ACCOUNTS["gantry-await"]))
+    def test_one_that_awaits_a_port_looks_whose_it_is_and_changes_nothing(self):
+        with Role("await", "tcp", "127.0.0.1", "1", "", options={}, payload=0) as role:
+            self.assert_rights(role.confined(), DAC_READ_SEARCH | SYS_PTRACE, uid=str(ACCOUNTS["gantry-await"]))
             attacker = intruder.Intruder(role.process.pid)
-            self.assertEqual(attacker.error(intruder.OPEN, "/etc/passwd", os.O_RDONLY, 0), "EPERM")
+            self.assertEqual(attacker.error(intruder.OPEN, "/etc/passwd", os.O_WRONLY, 0), "EACCES")
+            self.assertEqual(attacker.error(intruder.OPEN, "/proc/1/mem", os.O_WRONLY, 0), "EACCES")
             self.assertEqual(attacker.error(intruder.KILL, 1, 0), "EPERM")
 
     def launched(self, **more):

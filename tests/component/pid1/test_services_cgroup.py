@@ -211,7 +211,7 @@ class Ends(unittest.TestCase):
     @waits(11)
     def test_one_that_sigkill_cannot_end_does_not_keep_the_service_down(self):
         script = "(setsid ls /run/stuck &); until [ -e /t/caught ]; do sleep 0.05; done; touch /t/main; exec sleep 1000"
-        second = "touch /t/again; exec sleep 1000"
+        second = "touch /t/main /t/again; exec sleep 1000"
         services = [service("fuse", "exec python3 /t/fuse.py", ready={"path": "/t/fuse"}, restart={"policy": "never"}),
                     service("app", f"[ -e /t/main ] && {{ {second}; }}; {script}", needs=["fuse"],
                             ready={"path": "/t/main"}, stop_grace_s=1)]

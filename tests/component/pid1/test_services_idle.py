@@ -34,7 +34,8 @@ def orphan_maker():
 
 class Idle(unittest.TestCase):
     def test_pid_1_does_not_wake_up_while_nothing_happens(self):
-        services = [service(f"s{i}", **({"ready": {"path": "/run"}} if i % 2 else {})) for i in range(20)]
+        services = [service(f"s{i}", f": > /run/s{i}; exec sleep 1000",
+                            **({"ready": {"path": f"/run/s{i}"}} if i % 2 else {})) for i in range(20)]
         with Pid1(boot(services=services)) as gantry:
             gantry.wait("gantry", "booted")
             before = None

@@ -3,11 +3,13 @@
 
 import ctypes
 import fcntl
+import json
 import os
 import shutil
 import socket
 import struct
 import subprocess
+import time
 import unittest
 
 import intruder
@@ -56,7 +58,8 @@ class Network(unittest.TestCase):
             self.write_resolv()
             self.assertEqual(stage.wait(), DONE)
             self.assertEqual(stage.result, '10.0.0.4/24 via 10.0.0.1 on eth0')
-            self.assertEqual(stage.facts, {'interface': 'eth0', 'address': '10.0.0.4/24', 'gateway': '10.0.0.1'})
+            self.assertEqual(stage.facts, {'interface': 'eth0', 'address': '10.0.0.4/24', 'gateway': '10.0.0.1',
+                                           'nameservers': '10.0.0.3', 'up': '1'})
 
     def test_a_named_interface_is_the_one_waited_for(self):
         run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth1')
@@ -69,6 +72,38 @@ class Network(unittest.TestCase):
             run('ip', 'route', 'add', 'default', 'via', '10.2.0.1')
             self.assertEqual(stage.wait(), DONE)
             self.assertEqual(stage.result, '10.2.0.4/24 via 10.2.0.1 on eth1')
+
+    def test_what_it_found_is_watched_and_each_change_reported_once(self):
+        run('ip', 'link', 'add', 'far0', 'type', 'veth', 'peer', 'name', 'eth0')
+        for command in ('link set far0 up', 'link set eth0 up', 'address add 10.0.0.4/24 dev eth0',
+                        'route add default via 10.0.0.1'):
+            run('ip', *command.split())
+        self.write_resolv()
+        with Stage('network', self.options(), mode='watch') as stage:
+            good = '10.0.0.4/24 via 10.0.0.1 on eth0, name servers 10.0.0.3'
+            stage.wait_result(good)
+            self.assertEqual(stage.facts, {'interface': 'eth0', 'address': '10.0.0.4/24', 'gateway': '10.0.0.1',
+                                           'nameservers': '10.0.0.3', 'up': '1'})
+            self.write_resolv('nameserver 10.0.0.77\nnameserver 10.0.0.78\n')
+            event = stage.wait_event('changed: ')
+            other = good.replace('10.0.0.3', '10.0.0.77 10.0.0.78')
+            self.assertEqual((event.level, event.text), ('notice', f'changed: {other}; was {good}'))
+            self.write_resolv('# renewed\nnameserver 10.0.0.77\nnameserver 10.0.0.78\n')     # nothing new
+            # A card that comes later, with all that the first one has: it is not the one that was chosen.
+            for command in ('link add far1 type veth peer name eth1', 'link set eth1 up', 'link set far1 up',
+                            'address add 10.0.0.5/24 dev eth1', 'route add default via 10.0.0.2 dev eth1 metric 9'):
+                run('ip', *command.split())
+            run('ip', 'address', 'flush', 'dev', 'eth0')
+            event = stage.wait_event('lost: ')
+            self.assertEqual((event.level, event.text), ('warning', f'lost: no IPv4 address on eth0; was {other}'))
+            self.assertEqual(stage.facts['up'], '0')
+            self.assertEqual(stage.results[-1], 'lost: no IPv4 address on eth0')
+            run('ip', 'address', 'add', '10.0.0.9/24', 'dev', 'eth0')
+            run('ip', 'route', 'add', 'default', 'via', '10.0.0.1', 'dev', 'eth0')
+            event = stage.wait_event('back after ')
+            self.assertRegex(event.text, r'^back after \d+ s: 10\.0\.0\.9/24 via 10\.0\.0\.1 on eth0, name servers ')
+            self.assertEqual((event.level, stage.facts['up'], stage.facts['address']), ('notice', '1', '10.0.0.9/24'))
+            self.assertEqual(len(stage.events), 3, stage.events)
 
     @waits(10)
     def test_what_is_missing_after_ten_seconds_is_a_warning(self):
@@ -93,7 +128,7 @@ class Dhcp(unittest.TestCase):
             ['ip', 'netns', 'exec', 'far', 'dnsmasq', '--no-daemon', '--conf-file=/dev/null', '--port=0',
              '--user=root', '--leasefile-ro', '--dhcp-authoritative', '--dhcp-range=10.0.0.4,10.0.0.4,1h',
              '--dhcp-option=option:dns-server,10.0.0.3', '--dhcp-option-force=245,168.63.129.16', '--no-ping',
-             '--interface=far0'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             '--interface=far0', '--bind-interfaces'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(served.wait)
         self.addCleanup(served.kill)
 
@@ -117,6 +152,28 @@ class Dhcp(unittest.TestCase):
             for name in (folder, *(os.path.join(folder, name) for name in os.listdir(folder))):
                 self.assertEqual((os.lstat(name).st_uid, os.lstat(name).st_gid), (950, 950), name)
         self.assertEqual(sorted(os.listdir('/run/dhcp')), ['lease', 'resolv.conf'])
+
+    @waits(4)
+    def test_a_second_card_with_the_same_address_gets_no_lease_and_no_route(self):
+        with Stage('network') as stage:
+            netdaemons.launch(self, 'dhcpcd')
+            self.assertEqual(stage.wait(60), DONE, stage.result)
+        run('ip', 'link', 'add', 'eth1', 'type', 'veth', 'peer', 'name', 'far1', 'netns', 'far')
+        run('ip', 'link', 'set', 'eth1', 'address', json.loads(run('ip', '-j', 'link', 'show', 'eth0'))[0]['address'])
+        run('ip', '-n', 'far', 'link', 'set', 'far1', 'up')
+        run('ip', '-n', 'far', 'address', 'add', '10.0.1.1/24', 'dev', 'far1')
+        served = subprocess.Popen(
+            ['ip', 'netns', 'exec', 'far', 'dnsmasq', '--no-daemon', '--conf-file=/dev/null', '--port=0', '--user=root',
+             '--leasefile-ro', '--dhcp-authoritative', '--dhcp-range=10.0.1.4,10.0.1.4,1h', '--no-ping',
+             '--interface=far1', '--bind-interfaces'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(served.wait)
+        self.addCleanup(served.kill)
+        run('ip', 'link', 'set', 'eth1', 'up')
+        time.sleep(4)           # dhcpcd asks at once; a server of its own would have answered
+        self.assertNotIn('10.0.1.', run('ip', '-4', 'address'))
+        self.assertEqual(run('ip', 'route').count('default'), 1)
+        with open('/run/dhcp/lease', encoding='utf-8') as file:
+            self.assertIn('interface=eth0\naddress=10.0.0.4\n', file.read())
 
     def test_every_process_of_it_has_the_rights_that_the_documentation_lists(self):
         rows = {name: rights for name, rights in netdaemons.table().items() if name.startswith('dhcpcd')}
@@ -258,6 +315,21 @@ class DhcpHook(unittest.TestCase):
                          'lease_s=3600\nnameserver=10.0.0.3\nnameserver=10.0.0.5\nwireserver=168.63.129.16\n')
         self.assertEqual(sorted(os.listdir('/run/dhcp')), ['lease', 'resolv.conf'])
         self.assertEqual(os.listdir('/etc'), [])
+
+    def test_the_files_are_of_the_first_card_until_it_is_gone(self):
+        first = {**self.BOUND, 'interface': 'lo'}       # a card that is there
+        self.assertEqual(self.hook(**first), 0)
+        other = {**self.BOUND, 'interface': 'enP2', 'new_ip_address': '10.0.0.5', 'new_domain_name_servers': '10.0.0.9'}
+        for reason in ('BOUND', 'RENEW', 'REBIND'):
+            self.assertEqual(self.hook(**{**other, 'reason': reason}), 0)
+        self.assertIn('interface=lo\naddress=10.0.0.4\n', self.read('/run/dhcp/lease'))
+        self.assertNotIn('10.0.0.9', self.read('/run/dhcp/resolv.conf'))
+        self.assertEqual(self.hook(**{**first, 'new_ip_address': '10.0.0.6'}), 0)       # its own renewal
+        self.assertIn('address=10.0.0.6\n', self.read('/run/dhcp/lease'))
+        with open('/run/dhcp/lease', 'w', encoding='ascii') as file:
+            file.write('interface=gone0\naddress=10.0.0.4\n')
+        self.assertEqual(self.hook(**other), 0)
+        self.assertIn('interface=enP2\naddress=10.0.0.5\n', self.read('/run/dhcp/lease'))
 
     def test_it_has_no_rights_when_it_ends(self):
         libc = ctypes.CDLL(None, use_errno=True)
