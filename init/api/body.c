@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "body.h"
+#include "init/lib/io.h"
 #include "init/lib/loop.h"
 
 #define FILES_MAX 4			/* uploads at once: each is in memory until it is complete */
@@ -68,21 +69,6 @@ static int begin_file(struct request *request)
 	return 0;
 }
 
-static int write_all(int fd, const char *bytes, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = write(fd, bytes, size);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			bytes += n;
-			size -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
 int body_begin(struct request *request)
 {
 	if (request->route->body == BODY_TEXT)
@@ -95,7 +81,7 @@ void body_add(struct request *request, const char *bytes, size_t size)
 	if (request->body_error)
 		return;
 	if (request->route->body == BODY_FILE) {
-		request->body_error = write_all(request->body_fd, bytes, size);
+		request->body_error = io_write(request->body_fd, bytes, size);
 		pace(request);
 	}
 	if (request->route->body != BODY_TEXT)
