@@ -26,6 +26,7 @@
 #define CREDENTIALS_MAX    (sizeof(USER ":") - 1 + ACCESS_PASSWORD_MAX)	/* of the header, decoded */
 #define HASHES_MAX         4		/* under way or waiting */
 #define ITERATIONS_A_TURN  2000
+
 struct hash {
 	struct request *request;	/* to resume; NULL: the hash is of a new password */
 	bool used;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What RFC 9112 says that a server MUST refuse or take, and libmicrohttpd does not: more than one Content-Length, Host or
- * Transfer-Encoding, and the latter in HTTP/1.0 (each is a way to have two servers disagree about where a request ends);
- * names that are not tokens; targets in absolute form.
+ * What RFC 9112 says that a server MUST refuse or take, and libmicrohttpd does not: more than one Content-Length, Host
+ * or Transfer-Encoding, and the latter in HTTP/1.0 (each is a way to have two servers disagree about where a request
+ * ends); names that are not tokens; targets in absolute form.
  */
 #ifndef INIT_API_MESSAGE_H
 #define INIT_API_MESSAGE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The wrong passwords of each address. The table has a fixed size, and no number of addresses makes it forget one: an
- * address without a row takes the row with the fewest, and goes on from that number. So addresses beyond the table share
- * tries, and never have more than they would have alone.
+ * address without a row takes the row with the fewest, and goes on from that number. So addresses beyond the table
+ * share tries, and never have more than they would have alone.
  */
 #ifndef INIT_API_TRIES_H
 #define INIT_API_TRIES_H
