@@ -64,7 +64,8 @@ VERBS = (
 
 TAG = re.compile(r"\{\{(?:\{\s*(?P<raw>[^{}]*?)\s*\}|\s*(?P<kind>[#^/!>=&]?)\s*(?P<name>[^{}]*?)\s*)\}\}")
 NAME = re.compile(r"\.|[\w#-]+(\.[\w#-]+)*")
-HOST = re.compile(r"(?=.{1,63}$)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
+LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+HOST = re.compile(rf"(?=.{{1,253}}$)(?:\*\.{LABEL}\.)?(?:{LABEL}\.)*{LABEL}")
 
 
 class ImportFailed(Exception):
@@ -163,7 +164,7 @@ def take_template(source):
         items, end = split_list(source, hosts.end())
         value = source.text[hosts.end():end]
         if "{{" in value:
-            lines = [text for _, text in items]
+            lines = [text for _, text in items if text]
             source.text = source.text[:hosts.end()] + "[]" + "\n" * value.count("\n") + source.text[end:]
     if "{{" in source.text:
         line = source.line_at(source.text.index("{{"))
@@ -221,7 +222,10 @@ def check_general(source, key, value):
 
 
 def good_host(host):
-    return HOST.fullmatch(host) is not None and ".." not in host
+    try:
+        return "%" not in host and bool(ipaddress.ip_address(host))
+    except ValueError:
+        return HOST.fullmatch(host) is not None
 
 
 class Importer:
@@ -276,7 +280,9 @@ class Importer:
     def tls(self, general, template):
         cert, key = general.get("tls_cert_path", ""), general.get("tls_key_path", "")
         create = general.get("tls_create_if_missing", False)
-        hosts = general.get("tls_cert_hosts", [])
+        hosts = [host for host in general.get("tls_cert_hosts", []) if host]
+        if len(hosts) < len(general.get("tls_cert_hosts", [])):
+            self.note("general.tls_cert_hosts", "an empty name is left out")
         if general.get("tls_enabled") is False:
             self.source.wrong("general", "tls_enabled", "Gantry always uses TLS; remove this key and let clients use https")
         if "tls_enabled" not in general:

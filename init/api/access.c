@@ -20,23 +20,12 @@
 #include "init/lib/loop.h"
 #include "password.h"
 #include "pid1.h"
+#include "tries.h"
 
 #define USER               "admin"
-#define CREDENTIALS_MAX    1024		/* of the header, decoded */
+#define CREDENTIALS_MAX    (sizeof(USER ":") - 1 + ACCESS_PASSWORD_MAX)	/* of the header, decoded */
 #define HASHES_MAX         4		/* under way or waiting */
 #define ITERATIONS_A_TURN  2000
-#define ADDRESSES_MAX      256
-#define TRIES              10		/* wrong passwords of one address at once ... */
-#define TRY_AGAIN_NS       6000000000LL	/* ... and then one in this time */
-#define REPORT_AGAIN_NS    60000000000LL
-
-/* The wrong passwords of an address. */
-struct address {
-	unsigned char bytes[ADDRESS_BYTES];
-	int64_t changed_ns, reported_ns;
-	unsigned wrong;		/* wrong passwords, less those forgiven */
-	unsigned unreported;
-};
 
 struct hash {
 	struct request *request;	/* to resume; NULL: the hash is of a new password */
@@ -52,10 +41,10 @@ static const struct api_options *options;
 static bool known;			/* the stored password was read, or none can be stored */
 static bool set;			/* there is a password */
 static struct password stored;
+static uint64_t generation = 1;
 static unsigned char secret[32];	/* keys the cache, so a leaked cache entry is useless elsewhere */
 static unsigned char right[32];
 static bool right_seen;
-static struct address addresses[ADDRESSES_MAX];
 static struct hash hashes[HASHES_MAX];
 static struct loop_timer hash_timer;
 
@@ -69,50 +58,21 @@ static const struct sockaddr *peer_of(struct request *request)
 	return info ? info->client_addr : NULL;
 }
 
-/* The row of this address. A new address replaces the one that has tried nothing for the longest time. */
-static struct address *address_of(struct request *request)
+static void key_of(struct request *request, unsigned char *key)
 {
-	struct address *quietest = &addresses[0];
-	unsigned char bytes[ADDRESS_BYTES];
-	int64_t now_ns = loop_now_ns();
-
-	address_key(peer_of(request), bytes);
-	for (size_t i = 0; i < ADDRESSES_MAX; i++) {
-		struct address *a = &addresses[i];
-
-		if (a->changed_ns && !memcmp(a->bytes, bytes, sizeof(bytes))) {
-			int64_t forgiven = (now_ns - a->changed_ns) / TRY_AGAIN_NS;
-
-			if (forgiven > 0) {
-				a->wrong = forgiven >= a->wrong ? 0 : a->wrong - (unsigned)forgiven;
-				a->changed_ns += forgiven * TRY_AGAIN_NS;
-			}
-			return a;
-		}
-		if (a->changed_ns < quietest->changed_ns)
-			quietest = a;
-	}
-	*quietest = (struct address){.changed_ns = now_ns};
-	memcpy(quietest->bytes, bytes, sizeof(bytes));
-	return quietest;
+	address_key(peer_of(request), key);
 }
 
-static void report_wrong(struct request *request, struct address *a)
+static void report_wrong(struct request *request, unsigned n)
 {
 	const struct sockaddr *peer = peer_of(request);
 	char line[160], name[INET6_ADDRSTRLEN] = "an unknown address";
-	int64_t now_ns = loop_now_ns();
 
-	a->unreported++;
-	if (a->reported_ns && now_ns - a->reported_ns < REPORT_AGAIN_NS)
-		return;
 	if (peer && peer->sa_family == AF_INET)
 		inet_ntop(AF_INET, &((const struct sockaddr_in *)peer)->sin_addr, name, sizeof(name));
 	else if (peer && peer->sa_family == AF_INET6)
 		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)peer)->sin6_addr, name, sizeof(name));
-	snprintf(line, sizeof(line), "wrong user or password from %s (%u since the last report)", name, a->unreported);
-	a->unreported = 0;
-	a->reported_ns = now_ns;
+	snprintf(line, sizeof(line), "wrong user or password from %s (%u since the last report)", name, n);
 	pid1_post(EVENT_WARNING, false, line, strlen(line), NULL, NULL);
 }
 
@@ -227,13 +187,13 @@ static void cache_key(const unsigned char *credentials, size_t size, unsigned ch
 
 static enum verdict is_wrong(struct request *request)
 {
-	struct address *a = address_of(request);
+	unsigned char key[ADDRESS_BYTES];
+	unsigned n;
 
-	if (a->wrong < TRIES)
-		a->wrong++;
-	if (a->wrong == 1)
-		a->changed_ns = loop_now_ns();
-	report_wrong(request, a);
+	key_of(request, key);
+	n = tries_wrong(key, loop_now_ns());
+	if (n > 0)
+		report_wrong(request, n);
 	return VERDICT_DENIED;
 }
 
@@ -256,7 +216,7 @@ static enum verdict check_slow(struct request *request, const unsigned char *pas
 static enum verdict check_credentials(struct request *request, unsigned char *credentials, size_t size)
 {
 	const unsigned char *colon = size ? memchr(credentials, ':', size) : NULL;
-	unsigned char key[32];
+	unsigned char key[32], address[ADDRESS_BYTES];
 	size_t user, rest;
 
 	if (!colon)
@@ -266,7 +226,8 @@ static enum verdict check_credentials(struct request *request, unsigned char *cr
 	cache_key(credentials, size, key);
 	if (right_seen && password_equal(key, right, sizeof(key)))
 		return VERDICT_ALLOWED;
-	if (address_of(request)->wrong >= TRIES)
+	key_of(request, address);
+	if (!tries_left(address, loop_now_ns()))
 		return VERDICT_LIMITED;
 	if (user != strlen(USER) || !password_equal(credentials, (const unsigned char *)USER, user))
 		return is_wrong(request);
@@ -323,16 +284,27 @@ bool access_known(void)
 	return known;
 }
 
-void access_stored(int fd)
+uint64_t access_generation(void)
+{
+	return generation;
+}
+
+bool access_stored(int fd)
 {
 	char text[PASSWORD_STORED_MAX];
 	ssize_t n = pread(fd, text, sizeof(text), 0);
+	struct password before = stored;
+	bool was_set = set;
 
 	right_seen = false;
 	if (n > 0 && password_parse(&stored, text, (size_t)n) < 0)
 		n = -1;
 	set = n > 0;
 	known = n >= 0;		/* if the hash cannot be read, ACCESS_ACT stays closed */
+	if (!set || (was_set && password_same(&before, &stored)))
+		return false;
+	generation++;
+	return true;
 }
 
 int access_init(const struct api_options *with)

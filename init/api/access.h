@@ -10,9 +10,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "options.h"
 #include "request.h"
+
+#define ACCESS_PASSWORD_MAX 4096	/* bytes; a header with as many is accepted */
 
 enum verdict {
 	VERDICT_ALLOWED,
@@ -26,8 +29,14 @@ enum verdict {
 
 int access_init(const struct api_options *options);
 
-/* The stored password hash, in a memfd that stays the caller's; empty: no password is set. */
-void access_stored(int fd);
+/*
+ * The stored password hash, in a memfd that stays the caller's; empty: no password is set. True: from now on clients
+ * need a password that they did not need before.
+ */
+bool access_stored(int fd);
+
+/* Changes with the password: what an earlier one admitted has to be checked again. Never 0. */
+uint64_t access_generation(void);
 
 enum verdict access_check(struct request *request);
 

@@ -245,6 +245,8 @@ enum MHD_Result answer_upload(struct request *request)
 
 	if (!upload)
 		return respond_error(request, MHD_HTTP_BAD_REQUEST, "Specified file upload not configured");
+	if (request->body_error == -EBUSY)
+		return respond_too_many_uploads(request);
 	if (request->body_error)
 		return respond_failed(request, "Failed to read content from payload", NULL, "");
 	if (!w) {
@@ -256,14 +258,14 @@ enum MHD_Result answer_upload(struct request *request)
 		return respond_not_begun(request, w->result, "Specified file upload not configured");
 	if (!w->good)
 		return respond_failed(request, "Failed to write content to file", NULL, "");
-	request->text = (struct text)TEXT_GROWING(8192);
+	request->text = (struct text)TEXT_GROWING(32768);	/* of a path, each byte may become six */
 	text_put(&request->text, "{\"message\":\"File uploaded successfully\",\"file\":");
 	text_json(&request->text, upload->path, strlen(upload->path));
 	text_printf(&request->text, ",\"size_bytes\":\"%zu\"}\n", request->body_size);
 	return respond_text(request, MHD_HTTP_OK, TYPE_JSON);
 }
 
-/* The hash of the new password is there. */
+/* The hash of the new password is there. If another one was stored meanwhile, it is not this client's to change. */
 static void store(void *with, const char *stored)
 {
 	struct waiting *w = with;
@@ -272,7 +274,8 @@ static void store(void *with, const char *stored)
 		w->used = false;
 		return;
 	}
-	if (pid1_act(CONTROL_PASSWORD, stored, strlen(stored), -1, begun, w) < 0) {
+	if (w->request->admitted != access_generation() ||
+	    pid1_act(CONTROL_PASSWORD, stored, strlen(stored), -1, begun, w) < 0) {
 		w->result = -EBUSY;
 		request_resume(w->request);
 	}

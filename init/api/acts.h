@@ -10,8 +10,6 @@
 
 #include "options.h"
 
-#define NEW_PASSWORD_MAX 4096	/* bytes */
-
 void acts_init(const struct api_options *options);
 
 /* The most bytes that the upload of this name may have. */

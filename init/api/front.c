@@ -74,15 +74,12 @@ static void say_certificate(const char *words, const char *fingerprint)
 
 static void say_made(const char *fingerprint)
 {
-	char line[400];
-	struct text t = TEXT_FIXED(line);
+	char line[400] = "";
+	struct text t = {.bytes = line, .room = sizeof(line) - 1};
 
 	text_put(&t, "made a certificate for");
-	for (size_t i = 0; i < options.n_hosts && t.size < 300; i++) {
-		text_put(&t, i > 0 ? ", " : " ");
-		text_put(&t, options.hosts[i]);
-	}
-	text_add(&t, "", 1);
+	for (size_t i = 0; i < options.n_hosts && t.size < 140; i++)
+		text_printf(&t, "%s%s", i > 0 ? ", " : " ", options.hosts[i]);
 	say_certificate(line, fingerprint);
 }
 

@@ -7,13 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "access.h"
+#include "body.h"
 #include "http.h"
-#include "init/lib/io.h"
 #include "init/lib/loop.h"
+#include "message.h"
 #include "peer.h"
 #include "request.h"
 #include "stop.h"
@@ -21,14 +20,13 @@
 #define POOL_SIZE     (16 * 1024)	/* of one connection: bounds the request's head */
 #define BODY_MAX      (64 * 1024)	/* of a request; read and thrown away */
 #define BODY_OVER     (64 * 1024)	/* read beyond the limit of a body without a length, so that 413 arrives */
-#define BODY_FILES_MAX 4		/* uploads at once: each is in memory until it is complete */
 #define RUNS_A_TURN   8
 
 static struct MHD_Daemon *daemon_;
 static struct loop_source epoll_source = LOOP_SOURCE_INIT;
 static struct loop_timer run_timer;
 static bool run_due;
-static size_t n_body_files, n_requests;
+static size_t n_requests;
 static const struct route *routes;
 static size_t n_routes;
 
@@ -100,6 +98,24 @@ static enum MHD_Result unauthorized(struct request *request)
 	return respond(request, MHD_HTTP_UNAUTHORIZED, TYPE_JSON, response);
 }
 
+/* As libmicrohttpd answers what it refuses itself. */
+static enum MHD_Result malformed(struct request *request, const char *fault)
+{
+	char body[256];
+	struct text t = TEXT_FIXED(body);
+	struct MHD_Response *response;
+	enum MHD_Result r;
+
+	text_printf(&t, "<html><head><title>Request is malformed</title></head><body>%s.</body></html>", fault);
+	response = MHD_create_response_from_buffer_copy(t.size, body);
+	if (!response)
+		return MHD_NO;
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+	r = MHD_queue_response(request->connection, MHD_HTTP_BAD_REQUEST, response);
+	MHD_destroy_response(response);
+	return r;
+}
+
 static enum MHD_Result refuse(struct request *request, enum verdict verdict)
 {
 	switch (verdict) {
@@ -112,7 +128,7 @@ static enum MHD_Result refuse(struct request *request, enum verdict verdict)
 	case VERDICT_LIMITED:
 		return respond_error(request, MHD_HTTP_TOO_MANY_REQUESTS, "Too many wrong passwords, try again later");
 	default:
-		return respond_unavailable(request);
+		return respond_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Too many passwords to check, try again");
 	}
 }
 
@@ -134,56 +150,71 @@ static enum MHD_Result too_large(struct request *request)
 	       respond_constant(request, MHD_HTTP_CONTENT_TOO_LARGE, TYPE_TEXT, "request body too large\n");
 }
 
-static void keep_body(struct request *request, const char *bytes, size_t size)
-{
-	if (request->body_error)
-		return;
-	if (request->route->body == BODY_FILE)
-		request->body_error = io_write(request->body_fd, bytes, size);
-	if (request->route->body != BODY_TEXT)
-		return;
-	text_add(&request->text, bytes, size);
-	request->body_error = request->text.cut ? -ENOMEM : 0;
-}
-
-/* False: no room for the body. */
-static bool prepare_body(struct request *request)
-{
-	if (request->route->body == BODY_TEXT)
-		request->text = (struct text)TEXT_GROWING(request->body_max + 1);
-	if (request->route->body != BODY_FILE)
-		return true;
-	if (n_body_files == BODY_FILES_MAX)
-		return false;
-	request->body_fd = memfd_create("body", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	n_body_files += request->body_fd >= 0;
-	return request->body_fd >= 0;
-}
-
 /* ---- the server ----------------------------------------------------------------------------------------------- */
 
-/* Once for each request before its body is read, and again after a wait for the credentials' check. */
-static enum MHD_Result take_head(struct request *request)
+/* After the whole request, and again after each wait of the answer's. */
+static enum MHD_Result answer(struct request *request)
 {
-	enum verdict verdict = access_check(request);
+	if (request->body_size > request->body_max)
+		return too_large(request);
+	return request->allowed ? request->route->answer(request) : wrong_method(request);
+}
 
-	if (verdict == VERDICT_WAIT)
-		return MHD_YES;
-	request->admitted = true;
-	request->asked = false;	/* a wait for the check was not the answer's */
-	if (verdict != VERDICT_ALLOWED)
-		return refuse(request, verdict);
+/* Before the body is read, and again after a wait for the credentials' check. */
+static enum MHD_Result begin_body(struct request *request)
+{
+	int r;
+
 	if (is_too_large(request))
 		return too_large(request);
-	if (!prepare_body(request))
-		return respond_unavailable(request);
+	r = body_begin(request);
+	if (r < 0)
+		return r == -EBUSY ? respond_too_many_uploads(request) : respond_unavailable(request);
 	peer_state(connection_fd(request->connection), LINK_BODY);
 	return MHD_YES;
 }
 
-static struct request *begin(struct MHD_Connection *connection, const char *url, const char *method)
+/*
+ * Once for each request before its body is read; again after a wait for the credentials' check; and again behind a body
+ * during which the password has changed.
+ */
+static enum MHD_Result admit(struct request *request)
+{
+	enum verdict verdict;
+
+	if (request->fault)
+		return malformed(request, request->fault);
+	verdict = access_check(request);
+	if (verdict == VERDICT_WAIT)
+		return MHD_YES;
+	request->admitted = access_generation();
+	request->asked = false;	/* a wait for the check was not the answer's */
+	if (verdict != VERDICT_ALLOWED)
+		return refuse(request, verdict);
+	return request->whole ? answer(request) : begin_body(request);
+}
+
+/* Once, when head and body are there. */
+static enum MHD_Result end_body(struct request *request)
+{
+	const char *fault = message_trailer_fault(request->connection);
+
+	request->whole = true;
+	peer_state(connection_fd(request->connection), LINK_ANSWER);
+	if (fault)
+		return malformed(request, fault);
+	if (request->admitted == access_generation())
+		return answer(request);
+	request->admitted = 0;
+	request->credentials = CREDENTIALS_NEW;
+	return admit(request);
+}
+
+static struct request *begin(struct MHD_Connection *connection, const char *url, const char *method,
+			     const char *version)
 {
 	struct request *request = calloc(1, sizeof(*request));
+	const char *path = message_path(url);
 
 	if (!request)
 		return NULL;
@@ -191,7 +222,8 @@ static struct request *begin(struct MHD_Connection *connection, const char *url,
 	request->connection = connection;
 	request->method = method;
 	request->body_fd = -1;
-	take_route(request, url);
+	request->fault = path ? message_fault(connection, method, version) : "The target is neither a path nor a URL";
+	take_route(request, path ? path : "");
 	peer_state(connection_fd(connection), LINK_ANSWER);
 	return request;
 }
@@ -203,25 +235,21 @@ static enum MHD_Result handle(void *with, struct MHD_Connection *connection, con
 	struct request *request = *request_with;
 
 	(void)with;
-	(void)version;
 	if (!request) {
-		request = begin(connection, url, method);
+		request = begin(connection, url, method, version);
 		*request_with = request;
-		return request ? take_head(request) : MHD_NO;
+		return request ? admit(request) : MHD_NO;
 	}
 	if (!request->admitted)
-		return take_head(request);
+		return admit(request);
 	if (*body_size > 0) {
 		request->body_size += *body_size;
 		if (request->body_size <= request->body_max)
-			keep_body(request, body, *body_size);
+			body_add(request, body, *body_size);
 		*body_size = 0;
 		return request->body_size > request->body_max + BODY_OVER ? MHD_NO : MHD_YES;
 	}
-	peer_state(connection_fd(connection), LINK_ANSWER);
-	if (request->body_size > request->body_max)
-		return too_large(request);
-	return request->allowed ? request->route->answer(request) : wrong_method(request);
+	return request->whole ? answer(request) : end_body(request);
 }
 
 static void completed(void *with, struct MHD_Connection *connection, void **request_with,
@@ -236,10 +264,7 @@ static void completed(void *with, struct MHD_Connection *connection, void **requ
 		return;
 	if (request->kept)
 		request->release(request->kept);
-	if (request->body_fd >= 0) {
-		close(request->body_fd);
-		n_body_files--;
-	}
+	body_end(request);
 	free(request->text.bytes);
 	free(request);
 	*request_with = NULL;

@@ -24,6 +24,7 @@
 #include "pid1.h"
 #include "routes.h"
 #include "stop.h"
+#include "stream.h"
 
 #define ADDRESS_SPACE (512u << 20)
 #define STOP_MS       300
@@ -48,8 +49,8 @@ static void handed(enum control_hand hand, int fd)
 		peer_use(fd);
 		return;
 	}
-	if (hand == HAND_PASSWORD)
-		access_stored(fd);
+	if (hand == HAND_PASSWORD && access_stored(fd))
+		stream_end_all();	/* none of them has shown this password */
 	close(fd);
 }
 

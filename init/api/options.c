@@ -11,6 +11,7 @@
 
 #include <gantry/cleanup.h>
 
+#include "init/config/format.h"
 #include "init/lib/member.h"
 #include "init/lib/options.h"
 #include "link.h"
@@ -62,14 +63,6 @@ static void parse_hosts(struct api_options *o, struct json_object *hosts)
 	}
 }
 
-static bool is_host(const char *host)
-{
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:*";
-	size_t n = strlen(host);
-
-	return n > 0 && n < API_HOST_MAX && strspn(host, allowed) == n;
-}
-
 bool api_hosts_parse(struct api_options *o, const char *text)
 {
 	char hosts[API_HOSTS_MAX][API_HOST_MAX];
@@ -84,7 +77,7 @@ bool api_hosts_parse(struct api_options *o, const char *text)
 			if (n_hosts == API_HOSTS_MAX || end - begin >= API_HOST_MAX)
 				return false;
 			snprintf(hosts[n_hosts], API_HOST_MAX, "%.*s", (int)(end - begin), text + begin);
-			if (!is_host(hosts[n_hosts++]))
+			if (!certificate_name_fits(hosts[n_hosts++]))
 				return false;
 		}
 		text += n + (text[n] == '\n');
@@ -101,6 +94,14 @@ static void copy(char *to, size_t size, struct json_object *value)
 	const char *string = value ? json_object_get_string(value) : "";
 
 	snprintf(to, size, "%s", string && strlen(string) < size ? string : "");
+}
+
+/* A path is of any length that the check of boot.json admits. NULL: no memory. */
+static const char *path(struct json_object *object, const char *name)
+{
+	const char *string = json_object_get_string(key_member(object, name));
+
+	return string ? strdup(string) : "";
 }
 
 /* 1 to maximum; the check of boot.json sees to it, and adds the default. */
@@ -135,9 +136,18 @@ static void parse_acts(struct api_options *o, struct json_object *object)
 		struct json_object *upload = json_object_array_get_idx(uploads, i);
 
 		copy(o->uploads[i].name, sizeof(o->uploads[i].name), key_member(upload, "name"));
-		copy(o->uploads[i].path, sizeof(o->uploads[i].path), key_member(upload, "path"));
+		o->uploads[i].path = path(upload, "path");
 		o->uploads[i].max_bytes = number(upload, "max_bytes", 64 << 20);
 	}
+}
+
+static bool has_paths(const struct api_options *o)
+{
+	bool all = o->hosts_file && o->certificate && o->key && o->password_file;
+
+	for (size_t i = 0; i < o->n_uploads; i++)
+		all &= o->uploads[i].path != NULL;
+	return all;
 }
 
 int api_options_parse(struct api_options *ret, const char *json, char *error, size_t error_size)
@@ -159,10 +169,14 @@ int api_options_parse(struct api_options *ret, const char *json, char *error, si
 	parse_acts(o, object);
 	o->connections = number(object, "connections", LINK_SLOTS_MAX);
 	o->connections_per_address = number(object, "connections_per_address", LINK_SLOTS_MAX);
-	copy(o->hosts_file, sizeof(o->hosts_file), key_member(object, "tls_hosts_file"));
-	copy(o->certificate, sizeof(o->certificate), key_member(object, "tls_certificate"));
-	copy(o->key, sizeof(o->key), key_member(object, "tls_key"));
-	copy(o->password_file, sizeof(o->password_file), key_member(object, "password_file"));
+	o->hosts_file = path(object, "tls_hosts_file");
+	o->certificate = path(object, "tls_certificate");
+	o->key = path(object, "tls_key");
+	o->password_file = path(object, "password_file");
+	if (r == 0 && !has_paths(o)) {
+		r = -ENOMEM;
+		snprintf(error, error_size, "%s", strerror(-r));
+	}
 	copy(o->salt, sizeof(o->salt), key_member(object, "password_salt"));
 	o->create = json_object_get_boolean(key_member(object, "tls_create"));
 	o->slow_hash = is(key_member(object, "password_hash"), "pbkdf2-sha256");

@@ -14,11 +14,10 @@
 
 #define API_HOSTS_MAX 16
 #define API_HOST_MAX  254	/* bytes, NUL included */
-#define API_PATH_MAX  1024
 
 struct api_upload {
 	char name[ACT_NAME_MAX + 1];
-	char path[API_PATH_MAX];
+	const char *path;
 	size_t max_bytes;
 };
 
@@ -29,10 +28,10 @@ struct api_options {
 	size_t connections, connections_per_address;
 	char hosts[API_HOSTS_MAX][API_HOST_MAX];	/* names and addresses in the certificate */
 	size_t n_hosts;
-	char hosts_file[API_PATH_MAX];		/* paths: "" if there is none */
-	char certificate[API_PATH_MAX], key[API_PATH_MAX];
+	const char *hosts_file;			/* paths: "" if there is none; they live as long as the process */
+	const char *certificate, *key;
 	bool create;
-	char password_file[API_PATH_MAX];
+	const char *password_file;
 	char salt[257];
 	bool slow_hash;
 	bool nothing_before_unlock;

@@ -53,6 +53,12 @@ bool password_equal(const unsigned char *a, const unsigned char *b, size_t size)
 	return different == 0;
 }
 
+bool password_same(const struct password *a, const struct password *b)
+{
+	return a->slow == b->slow && a->iterations == b->iterations && !memcmp(a->salt, b->salt, sizeof(a->salt)) &&
+	       !memcmp(a->hash, b->hash, sizeof(a->hash));
+}
+
 static void fast(const void *password, size_t size, const char *salt, unsigned char *sum)
 {
 	mbedtls_sha256_context c;

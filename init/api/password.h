@@ -43,6 +43,9 @@ void password_begin(struct password_work *work, const struct password *p, const 
 bool password_go_on(struct password_work *work, uint32_t iterations);
 void password_slow(const struct password *p, char *stored);	/* PASSWORD_STORED_MAX bytes */
 
+/* Both are stored forms of one password with one salt. */
+bool password_same(const struct password *a, const struct password *b);
+
 /* In a time that does not depend on the content. */
 bool password_equal(const unsigned char *a, const unsigned char *b, size_t size);
 

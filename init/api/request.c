@@ -67,6 +67,11 @@ enum MHD_Result respond_unavailable(struct request *request)
 	return respond_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Gantry's PID 1 is busy, try again");
 }
 
+enum MHD_Result respond_too_many_uploads(struct request *request)
+{
+	return respond_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Too many uploads, try again");
+}
+
 enum MHD_Result respond_locked(struct request *request)
 {
 	return respond_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "Not before the disk is open");

@@ -61,11 +61,16 @@ struct request {
 	const char *method;
 	const char *name;		/* the rest behind the route's path; "": none */
 	bool allowed;			/* the route has this method */
+	const char *fault;		/* what is wrong with the head; NULL: nothing */
 	size_t body_max, body_size;
 	int body_fd;			/* -1: none */
 	int body_error;			/* it could not be kept */
+	int64_t body_seen_ns;		/* body.c's, as are the next two */
+	size_t body_seen;
+	uint64_t body_pace;
 	enum credentials credentials;
-	bool admitted;			/* the head has been answered by `go on` */
+	uint64_t admitted;		/* access_generation() when access was granted or refused; 0: not yet */
+	bool whole;			/* the body is there */
 	bool asked;
 	int result;			/* for the answer's own use between its two calls */
 	struct text text;		/* likewise; freed with the request */
@@ -93,6 +98,9 @@ enum MHD_Result respond_unavailable(struct request *request);
 
 /* 429: PID 1 has begun as many operations as it does in that time. */
 enum MHD_Result respond_too_many(struct request *request);
+
+/* 503: as many uploads as there may be are in transfer. */
+enum MHD_Result respond_too_many_uploads(struct request *request);
 
 /* 503: it needs the disk, or the stored password, and the disk is not open. */
 enum MHD_Result respond_locked(struct request *request);

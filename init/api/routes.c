@@ -4,6 +4,7 @@
  * function that answers. http.c applies all of it, so an answer is only called for a request that its row admits. The
  * routes of the older System API behave as they did there (docs/system-api.md).
  */
+#include "access.h"
 #include "acts.h"
 #include "answers.h"
 #include "routes.h"
@@ -29,7 +30,7 @@ const struct route routes[] = {
 	{"/api/v1/actions", "GET", ACCESS_READ, .answer = answer_actions},
 	{"/api/v1/actions/", "GET, POST", ACCESS_ACT, .answer = answer_action},
 	{"/api/v1/file-upload/", "POST", ACCESS_ACT, BODY_FILE, .body_max_of = upload_max, .answer = answer_upload},
-	{"/api/v1/set-basic-auth", "POST", ACCESS_ACT, BODY_TEXT, NEW_PASSWORD_MAX, .answer = answer_password},
+	{"/api/v1/set-basic-auth", "POST", ACCESS_ACT, BODY_TEXT, ACCESS_PASSWORD_MAX, .answer = answer_password},
 	{"/api/v1/logs/", "GET", ACCESS_ACT, .answer = answer_service_log},	/* the logs lie on the disk */
 };
 

@@ -15,6 +15,7 @@
 #include "init/lib/loop.h"
 #include "pid1.h"
 #include "pieces.h"
+#include "stream.h"
 
 #define STREAMS_MAX  64
 #define HEARTBEAT_NS 15000000000LL	/* conn.c cuts off an answer that is silent for 30 s */
@@ -33,6 +34,7 @@ struct stream {
 	bool whole;			/* from here on, a missing event is reported as lost */
 	bool waiting;			/* suspended */
 	bool gone;			/* the client hung up, which libmicrohttpd does not notice while it waits */
+	bool over;			/* the client may have no more */
 	struct pieces pieces;
 };
 
@@ -166,6 +168,8 @@ static ssize_t read_stream(void *with, uint64_t position, char *out, size_t room
 	(void)position;
 	if (s->gone)
 		return MHD_CONTENT_READER_END_WITH_ERROR;
+	if (s->over)
+		return MHD_CONTENT_READER_END_OF_STREAM;
 	used = pieces_read(&s->pieces, out, room, next_piece, s);
 	if (used > 0) {
 		s->sent_ns = loop_now_ns();
@@ -203,6 +207,13 @@ static bool make_room(void)
 			wake(s);
 	}
 	return there < STREAMS_MAX;
+}
+
+void stream_end_all(void)
+{
+	for (struct stream *s = streams; s; s = s->next)
+		s->over = true;
+	wake_all();
 }
 
 /* The stream's start, from the header or the arguments. NULL, or the error message. */

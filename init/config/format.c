@@ -69,6 +69,41 @@ static bool fits_hostname(struct json_object *root, const char *value)
 		isalnum((unsigned char)value[n - 1]) && !strstr(value, "..");
 }
 
+/* RFC 1123's labels, and '_', which some have. */
+static bool is_label(const char *label, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (!isalnum((unsigned char)label[i]) && label[i] != '_' &&
+		    (label[i] != '-' || i == 0 || i == size - 1))
+			return false;
+	return size > 0 && size <= 63;
+}
+
+bool certificate_name_fits(const char *value)
+{
+	const char *at = strncmp(value, "*.", 2) ? value : value + 2;
+	unsigned char binary[16];
+	size_t n;
+
+	if (inet_pton(AF_INET, value, binary) == 1 || inet_pton(AF_INET6, value, binary) == 1)
+		return true;
+	if (strlen(value) > 253 || (at != value && !strchr(at, '.')))
+		return false;
+	for (;; at += n + 1) {
+		n = strcspn(at, ".");
+		if (!is_label(at, n))
+			return false;
+		if (!at[n])
+			return true;
+	}
+}
+
+static bool fits_certificate_name(struct json_object *root, const char *value)
+{
+	(void)root;
+	return certificate_name_fits(value);
+}
+
 static bool fits_module(struct json_object *root, const char *value)
 {
 	(void)root;
@@ -265,6 +300,9 @@ const struct format account_format = {
 const struct format path_format = {
 	"path", "is not an absolute path without \".\", \"..\", doubled or final '/'", fits_path, NULL};
 const struct format hostname_format = {"hostname", "is not a host name", fits_hostname, NULL};
+const struct format certificate_name_format = {
+	"certificate-name", "is neither a host name, which may begin with \"*.\", nor an address",
+	fits_certificate_name, NULL};
 const struct format module_format = {"module", "is not a module name", fits_module, NULL};
 const struct format sysctl_format = {"sysctl", "is not a sysctl name (example: \"kernel.panic\")", fits_sysctl, NULL};
 const struct format variable_format = {"variable", "is not the name of an environment variable", fits_variable, NULL};

@@ -42,7 +42,8 @@ struct format {
 	const char *const *names;	/* all that fit, NULL-ended, for a hint at the nearest; NULL: too many */
 };
 
-extern const struct format name_format, account_format, path_format, hostname_format, module_format, sysctl_format,
+extern const struct format name_format, account_format, path_format, hostname_format, certificate_name_format,
+	module_format, sysctl_format,
 	variable_format, mode_format, umask_format, cgroup_format, address_format, user_format, group_format,
 	act_format, verb_format, capability_format, document_key_format, tcti_format;
 
@@ -54,6 +55,9 @@ int capability_number(const char *name);	/* "NET_ADMIN" -> 12; -1: unknown */
 
 /* "127.0.0.1:80" or "[::1]:80", numeric; the host without brackets. False: it is neither, or host_size is too small. */
 bool address_split(const char *value, char *ret_host, size_t host_size, uint16_t *ret_port);
+
+/* A host name of at most 253 bytes and 63 a label, which may begin with "*."; or an address. */
+bool certificate_name_fits(const char *value);
 
 /* The verb of "@restart rbuilder", and its argument ("" if it takes none); VERB_NONE: not a verb. */
 enum verb verb_parse(const char *value, const char **ret_argument);

@@ -432,7 +432,7 @@ const struct keys api_keys = {(const struct key[]){
 	{.name = "password_hash", .type = KEY_STRING, .flags = KEY_WRITTEN, .choices = password_hashes,
 	 .fallback = "sha256"},
 	{.name = "tls_hosts", .type = KEY_STRINGS, .flags = KEY_WRITTEN, .minimum = 1, .maximum = 16,
-	 .format = &hostname_format, .fallback = "[\"localhost\"]"},
+	 .format = &certificate_name_format, .fallback = "[\"localhost\"]"},
 	{.name = "tls_hosts_file", .type = KEY_STRING, .format = &path_format},
 	{.name = "tls_certificate", .type = KEY_STRING, .format = &path_format},
 	{.name = "tls_key", .type = KEY_STRING, .format = &path_format},

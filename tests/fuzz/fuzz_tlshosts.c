@@ -4,7 +4,7 @@
  * taken is between one name and API_HOSTS_MAX, each a line of the text, the same when it is read again, and a
  * certificate can be made for it which names as many.
  */
-/* links: api init/lib */
+/* links: api init/config init/lib plan */
 /* libs: json-c mbedtls */
 #include <psa/crypto.h>
 #include <string.h>

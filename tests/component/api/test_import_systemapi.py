@@ -221,6 +221,9 @@ class ImportTest(unittest.TestCase):
                 (general("tls_cert_hosts = [1]"), "2: general.tls_cert_hosts: must be a list of strings"),
                 (general('tls_cert_hosts = ["a b"]'), "2: general.tls_cert_hosts: 'a b' is not a host name or address"),
                 (general('tls_cert_hosts = ["*.x"]'), "2: general.tls_cert_hosts: '*.x' is not a host name or address"),
+                (general(f'tls_cert_hosts = ["{"a" * 64}"]'),
+                 f"2: general.tls_cert_hosts: {'a' * 64!r} is not a host name or address"),
+                (general('tls_cert_hosts = ["::g"]'), "2: general.tls_cert_hosts: '::g' is not a host name or address"),
                 (general(f"tls_cert_hosts = {['x'] * 17}"), "2: general.tls_cert_hosts: at most 16 names"),
                 (general('listen_addr = "0.0.0.0"'), "2: general.listen_addr: '0.0.0.0' has no port from 1 to 65535"),
                 (general('listen_addr = "0.0.0.0:0"'), "2: general.listen_addr: '0.0.0.0:0' has no port from 1 to 65535"),
@@ -286,6 +289,17 @@ class ImportTest(unittest.TestCase):
         found, _ = self.imported(general('tls_enabled = true\ntls_cert_hosts = ["a"]'), "--root", self.folder)
         self.assertEqual(found["api"], {"tls_hosts": ["a"]})
         self.assertFalse(os.path.exists(self.path("etc")))
+
+    def test_names_as_machines_have_them(self):
+        names = ["builder." + "a" * 60 + ".germanywestcentral.cloudapp.azure.com", "*.example.org", "2001:db8::1", "10.0.0.1",
+                 "a_b"]
+        found, notes = self.imported(general(f'tls_enabled = true\ntls_cert_hosts = {json.dumps(names + [""])}'))
+        self.assertEqual(found["api"], {"tls_hosts": names})
+        self.assertIn("general.tls_cert_hosts: an empty name is left out", notes)
+        found, notes = self.imported(general('tls_enabled = true\ntls_cert_hosts = [""]'))
+        self.assertNotIn("tls_hosts", found.get("api", {}))
+        _, _, template = self.template('["{{public_ip}}", "", "*.{{domain}}"]')
+        self.assertEqual(template, "{{public_ip}}\n*.{{domain}}\n")
 
     def test_a_tag_anywhere_else_is_refused_with_its_line(self):
         elsewhere = ": a mustache tag: only general.tls_cert_hosts may depend on the hub's document; all other keys decide " \

@@ -254,6 +254,9 @@ class SchemaTest(unittest.TestCase):
                 (at("events"), {"ring": 20.5}), (at("events"), {"rate_per_s": -1}), (at("events"), {"burst": 0}),
                 (at("events"), {"fifo": "x"}), (at("events"), {"fifo": "/a/../b"}),
                 (at("events"), {"fifo": "/a/"}), (at("api"), {"listen": "localhost:1"}), (at("api"), {"tls_hosts": []}),
+                *((at("api"), {"tls_hosts": [name]}) for name in (
+                    "", "a b", "*", "*.x", "a.*.b", "*x.y", "-a", "a-", "a..b", "a.", ".a", "a" * 64, "a." * 127 + "a", "a/b",
+                    "[::1]")),
                 (at("api"), {"actions": [{"name": "a"}]}), (at("api"), {"actions": [{"name": "a/b", "verb": "@reboot"}]}),
                 (at("api"), {"actions": [{"name": "a", "verb": "@reboot", "command": ["/x"]}]}),
                 (at("api"), {"actions": [{"name": "a", "verb": "reboot"}]}), (at("api"), {"uploads": [{"name": "a"}]}),
@@ -275,6 +278,14 @@ class SchemaTest(unittest.TestCase):
             with self.subTest(value=value):
                 program, schema, reason = self.accepted(config)
                 self.assertEqual((program, schema), (False, False), reason)
+
+    def test_names_for_certificates_are_accepted_by_both(self):
+        azure = "builder-0123456789abcdef0123456789abcdef0123456789abcdef." + "a" * 20 + ".germanywestcentral.cloudapp.azure.com"
+        for name in ("localhost", azure, "*.example.org", "a_b.example", "10.0.0.1", "::1", "2001:db8::7", "::ffff:10.0.0.1",
+                     "a" * 63, ".".join(["a" * 63] * 3 + ["b" * 61])):
+            config = copy.deepcopy(self.image)
+            config["api"]["tls_hosts"] = [name]
+            self.assertEqual(self.accepted(config), (True, True, ""), name)
 
     def test_what_only_the_program_can_refuse_is_accepted_by_the_schema(self):
         for needs in (["netwrok"], ["network"], ["network", "network"]):
