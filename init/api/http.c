@@ -12,6 +12,7 @@
 
 #include "access.h"
 #include "http.h"
+#include "init/lib/io.h"
 #include "init/lib/loop.h"
 #include "peer.h"
 #include "request.h"
@@ -133,27 +134,12 @@ static enum MHD_Result too_large(struct request *request)
 	       respond_constant(request, MHD_HTTP_CONTENT_TOO_LARGE, TYPE_TEXT, "request body too large\n");
 }
 
-static int write_all(int fd, const char *bytes, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = write(fd, bytes, size);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			bytes += n;
-			size -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
 static void keep_body(struct request *request, const char *bytes, size_t size)
 {
 	if (request->body_error)
 		return;
 	if (request->route->body == BODY_FILE)
-		request->body_error = write_all(request->body_fd, bytes, size);
+		request->body_error = io_write(request->body_fd, bytes, size);
 	if (request->route->body != BODY_TEXT)
 		return;
 	text_add(&request->text, bytes, size);

@@ -11,6 +11,7 @@
 
 #include <gantry/cleanup.h>
 
+#include "init/lib/io.h"
 #include "init/show/logline.h"
 #include "logread.h"
 
@@ -123,18 +124,10 @@ static int next_match(struct walk *w, int64_t boot, const struct filter *filter,
 
 static int flush(struct job *job)
 {
-	size_t done = 0;
+	int r = io_write(job->out, job->bytes, job->text.size);
 
-	while (done < job->text.size) {
-		ssize_t n = write(job->out, job->bytes + done, job->text.size - done);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0)
-			done += (size_t)n;
-	}
 	job->text.size = 0;
-	return 0;
+	return r;
 }
 
 static int put(struct job *job, const struct event_view *e)

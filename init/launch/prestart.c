@@ -24,6 +24,7 @@
 
 #include "init/lib/account.h"
 #include "init/lib/hex.h"
+#include "init/lib/io.h"
 #include "init/lib/rootview.h"
 #include "init/lib/walk.h"
 #include "init/lib/words.h"
@@ -160,16 +161,15 @@ static int copy_content(int from, int to)
 	char buffer[65536];
 	size_t total = 0;
 	ssize_t n;
+	int r;
 
 	while ((n = read(from, buffer, sizeof(buffer))) > 0) {
 		total += (size_t)n;
 		if (total > FILE_SIZE_MAX)
 			return -EFBIG;
-		for (ssize_t done = 0, written; done < n; done += written) {
-			written = write(to, buffer + done, (size_t)(n - done));
-			if (written < 0)
-				return -errno;
-		}
+		r = io_write(to, buffer, (size_t)n);
+		if (r < 0)
+			return r;
 	}
 	return n < 0 ? -errno : 0;
 }

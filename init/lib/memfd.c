@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io.h"
 #include "memfd.h"
 
 #ifndef MFD_NOEXEC_SEAL
@@ -26,16 +27,12 @@ static int create(const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-static int fill(int fd, const char *at, size_t left)
+static int fill(int fd, const void *bytes, size_t size)
 {
-	while (left) {
-		ssize_t n = write(fd, at, left);
+	int r = io_write(fd, bytes, size);
 
-		if (n < 0)
-			return -errno;
-		at += n;
-		left -= (size_t)n;
-	}
+	if (r < 0)
+		return r;
 	return lseek(fd, 0, SEEK_SET) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0 ? -errno : 0;
 }
 

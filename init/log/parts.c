@@ -12,27 +12,13 @@
 
 #include <gantry/cleanup.h>
 
+#include "init/lib/io.h"
 #include "init/show/logline.h"
 #include "parts.h"
 
 #define SHORT_NAME "events.log.new"	/* while a file is being shortened */
 
 static char buffer[64 * 1024];
-
-static int write_all(int fd, const char *bytes, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = write(fd, bytes, size);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			bytes += n;
-			size -= (size_t)n;
-		}
-	}
-	return 0;
-}
 
 /* Copies a file from the first whole line at or after `at`. 0 or negative errno. */
 static int copy_from(int from, off_t at, int to)
@@ -43,7 +29,7 @@ static int copy_from(int from, off_t at, int to)
 	while ((n = pread(from, buffer, sizeof(buffer), at)) > 0) {
 		const char *newline = begun ? NULL : memchr(buffer, '\n', (size_t)n);
 		size_t skip = begun ? 0 : newline ? (size_t)(newline + 1 - buffer) : (size_t)n;
-		int r = write_all(to, buffer + skip, (size_t)n - skip);
+		int r = io_write(to, buffer + skip, (size_t)n - skip);
 
 		if (r < 0)
 			return r;
@@ -125,11 +111,11 @@ static int take_event(struct appending *to, const struct log_boot *boot, const c
 		to->fd = open_kept(to->directory, O_CREAT, &unused);
 	if (to->fd < 0)
 		return to->fd;
-	r = write_all(to->fd, to->boot_line, to->boot_size);
+	r = io_write(to->fd, to->boot_line, to->boot_size);
 	if (r == 0 && to->boot_size > 0)
 		to->last = *boot;
 	to->boot_size = 0;
-	return r < 0 ? r : write_all(to->fd, line, size);
+	return r < 0 ? r : io_write(to->fd, line, size);
 }
 
 /* Appends the kept events of a part, and before the first of each boot its boot line. 0 or negative errno. */
