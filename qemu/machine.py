@@ -28,7 +28,7 @@ DATA_SERIAL = "GANTRY-DATA-0001"
 API_PORT = 3535
 WAKE_S = 30                             # seconds until a machine that goes on has printed a line
 ABOVE_INITRD_MIB = 32                   # memory above a PVH kernel's initrd, for the ACPI tables and similar
-DELIVERY = struct.Struct("<QQ48s")       # to qemu/guest/doorstep.c: the archive's size, the time, random bytes
+DELIVERY = struct.Struct("<QQQ48s")      # to qemu/guest/doorstep.c: the archive's size, how many disks, the time, random bytes
 GET_STATEBLOB = 12                      # swtpm's control protocol, swtpm_ioctls(3); numbers are big-endian
 TIMEOUT_SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
@@ -135,8 +135,8 @@ def damage_luks(path):
             file.write(garbage)
 
 
-def delivery(overlay):
-    return DELIVERY.pack(len(overlay), time.time_ns(), os.urandom(48)) + overlay
+def delivery(overlay, disks):
+    return DELIVERY.pack(len(overlay), disks, time.time_ns(), os.urandom(48)) + overlay
 
 
 class WithoutState(threading.Thread):
@@ -421,14 +421,15 @@ class Machine:
 
     def resume(self):
         self.migrate("migrate-incoming", self.saved)
+        self.qmp.command("cont")
         if self.disk and self.attach_after is None:
             self.attach_disk()
         for lun, path in self.more_disks.items():
             self.add_disk(self.block_node(f"more{lun}", path), f"lun{lun}", lun, f"GANTRY-MORE-{lun}")
-        self.qmp.command("cont")
         if self.doorstep is not None:
+            disks = len(self.more_disks) + (self.disk is not None and self.attach_after is None)
             with self.door:
-                self.door.sendall(delivery(self.doorstep))
+                self.door.sendall(delivery(self.doorstep, disks))
 
     def migrate(self, command, path):
         self.qmp.command("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])

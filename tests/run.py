@@ -11,6 +11,7 @@ killed, and a test that hangs is one failed test.
 Tests that need the machine to themselves (`alone`) come first, one after the other. All others run beside one another: those that
 load the machine (boots, programs, some components) have a place for each processor and one more, for the moments in which a
 machine waits; the other components, which mostly wait for something, have one place, and those that only wait (`waits_s`) two.
+Of each of these, those that took longest in earlier runs come first, so that no long one is left alone at the end.
 
 A program that does not build, a module that cannot be imported and a program without a test count as failed. A failed test
 prints its output. """
@@ -41,6 +42,8 @@ PYTHON_KINDS = {"component": 240, "build": 1800, "boot": 900}
 KINDS = ("boot", "build", "unit", "fuzz", "component")          # in the order of the queue
 PLACES_TO_WAIT = 2              # for tests that only wait
 SLOWEST = 10                    # that many are named at the end
+REMEMBERED = "test-seconds.json"        # how long each test took when it was last run, in any checkout that uses this cache
+UNKNOWN_S = 10                  # the place of one that is not known yet among the others
 # Components that load the machine, or measure how little is done.
 LOADING = re.compile(r"component/(\w+/)?test_(page|page_served|api_abuse|container|container_storage|services_hostile|"
                      r"services_idle|memory|bench|"
@@ -237,25 +240,55 @@ class ForkServer:
         self.process.wait()
 
 
-def in_order(jobs):
-    """By kind, those that load the machine first. Of those that share something, such as a guest, the first one makes it: it
-    comes before the others of its kind, and the rest after them, so that nobody waits for it."""
+class Memory:
+    """{job: seconds} of earlier runs, in a file."""
+
+    def __init__(self, path):
+        self.path = path
+        self.seconds, self.new = self.read(), {}
+
+    def read(self):
+        with contextlib.suppress(OSError, ValueError), open(self.path, encoding="utf-8") as file:
+            return {name: float(seconds) for name, seconds in json.load(file).items()}
+        return {}
+
+    def run(self, job):
+        started = time.monotonic()
+        results = job.work()
+        self.new[job.name] = round(time.monotonic() - started, 1)
+        return results
+
+    def write(self):
+        with contextlib.suppress(OSError):
+            new = f"{self.path}.{os.getpid()}"
+            with open(new, "w", encoding="utf-8") as file:
+                json.dump({**self.read(), **self.new}, file, indent=0, sort_keys=True)
+            os.replace(new, self.path)
+
+
+def in_order(jobs, seconds):
+    """Those that took longest first; of those that are not known, by kind, and those that load the machine first. Of those that
+    share something, such as a guest, the first one makes it: it comes before all others, so that nobody waits for it."""
     makers = {job.shares: job for job in reversed(jobs) if job.shares}
 
     def place(job):
         return 1 if not job.shares else 0 if makers[job.shares] is job else 2
 
-    return sorted(jobs, key=lambda job: (KINDS.index(job.kind), not LOADING.match(job.name), place(job)))
+    def key(job):
+        took = seconds.get(job.name, UNKNOWN_S)
+        return (place(job) != 0, -took, KINDS.index(job.kind), not LOADING.match(job.name), place(job))
+
+    return sorted(jobs, key=key)
 
 
 def is_light(job):
     return job.kind == "component" and not LOADING.match(job.name)
 
 
-def run_all(jobs, at_once, report):
-    jobs = in_order(jobs)
+def run_all(jobs, at_once, report, memory):
+    jobs = in_order(jobs, memory.seconds)
     for job in (job for job in jobs if job.alone):
-        report.take(job.work())
+        report.take(memory.run(job))
     jobs = [job for job in jobs if not job.alone]
     waiting = collections.deque(sorted((job for job in jobs if job.waits_s and at_once > 1), key=lambda job: -job.waits_s))
     light = collections.deque(job for job in jobs if is_light(job) and job not in waiting)
@@ -265,7 +298,7 @@ def run_all(jobs, at_once, report):
         for queue in queues:
             with contextlib.suppress(IndexError):
                 while True:
-                    report.take(queue.popleft().work())
+                    report.take(memory.run(queue.popleft()))
 
     places = [(heavy, light)] * at_once
     if at_once > 1:
@@ -317,7 +350,9 @@ def main():
                 jobs.append(Job(kind, program, functools.partial(unit, servers[kind], program, built, wanted)))
             elif kind == "fuzz" in kinds and wanted(fuzz_name(program)):
                 jobs.append(Job(kind, program, functools.partial(fuzz, servers[kind], program, built)))
-    run_all(jobs, options.jobs, report)
+    memory = Memory(os.path.join("/cache" if os.access("/cache", os.W_OK) else "build", REMEMBERED))
+    run_all(jobs, options.jobs, report, memory)
+    memory.write()
     for server in servers.values():
         server.close()
     if options.pattern and not sum(report.count.values()):

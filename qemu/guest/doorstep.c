@@ -33,6 +33,8 @@
 #define TPM   "MSFT0101:00"
 #define NODE  "/doorstep-node"
 #define MODULES "/etc/gantry/modules"
+#define DISKS "/sys/class/scsi_disk"
+#define DISK_MS 2
 #define HEAD  110
 #define FIELDS 13
 #define EVENTS_MAX 64
@@ -48,6 +50,7 @@ static size_t n_events;
 
 struct delivery {
 	uint64_t archive_bytes;
+	uint64_t disks;		/* that are attached to this machine by now */
 	uint64_t wall_ns;	/* CLOCK_REALTIME */
 	char seed[48];		/* for the kernel's random numbers, which all machines would have in common */
 };
@@ -173,8 +176,9 @@ static int release_tpm(void)
 }
 
 /*
- * Loads the modules of the image but for drivers of the machine's own devices. Those that this machine has no use for
- * leave the list: PID 1 would try them again.
+ * Loads the modules of the image but for the network card's driver. The driver of the disks' bus looks for disks at 256
+ * addresses, a fifth of a short boot; here it finds none, and each machine's disks are attached while it runs. Modules
+ * that this machine has no use for leave the list: PID 1 would try them again.
  */
 static void load_modules(void)
 {
@@ -190,13 +194,31 @@ static void load_modules(void)
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			die(path);
-		if (strstr(path, "virtio") || syscall(SYS_finit_module, fd, "", 0) == 0)
+		if (strstr(path, "virtio_net") || syscall(SYS_finit_module, fd, "", 0) == 0)
 			fprintf(loaded, "%s\n", path);
 		close(fd);
 	}
 	fclose(list);
 	if (fclose(loaded) == EOF || rename(MODULES ".new", MODULES) < 0)
 		die(MODULES);
+}
+
+static uint64_t disks_in(DIR *disks)
+{
+	struct dirent *entry;
+	uint64_t n = 0;
+
+	rewinddir(disks);
+	while ((entry = readdir(disks)))
+		n += entry->d_name[0] != '.';
+	return n;
+}
+
+/* They are announced one by one. */
+static void wait_for_disks(DIR *disks, uint64_t n)
+{
+	while (n > 0 && (!disks || disks_in(disks) < n))
+		usleep(DISK_MS * 1000);
 }
 
 static void read_all(int port, void *to, size_t size)
@@ -315,6 +337,7 @@ int main(int argc, char **argv)
 	struct delivery delivery;
 	int port, bind;
 	char *archive;
+	DIR *disks;
 
 	(void)argc;
 	umask(0);
@@ -327,7 +350,8 @@ int main(int argc, char **argv)
 	read_events();
 	bind = release_tpm();
 	load_modules();
-	umount2("/sys", MNT_DETACH);	/* `bind` is still open */
+	disks = opendir(DISKS);
+	umount2("/sys", MNT_DETACH);	/* `bind` and `disks` are still open */
 	printf("doorstep: waiting; %zu events\n", n_events);
 	fflush(stdout);
 	read_all(port, &delivery, sizeof(delivery));
@@ -336,6 +360,9 @@ int main(int argc, char **argv)
 		die("memory");
 	read_all(port, archive, delivery.archive_bytes);
 	close(port);
+	wait_for_disks(disks, delivery.disks);
+	if (disks)
+		closedir(disks);
 	set_clocks(delivery.wall_ns);
 	set_seed(delivery.seed, sizeof(delivery.seed));
 	if (bind >= 0)

@@ -76,7 +76,6 @@ struct seen {
 	bool is_scsi, is_nvme;
 	unsigned lun;
 	uint64_t nsid;
-	const char *passed_over;
 };
 
 /* Serial, WWID and model are trimmed; non-text bytes are replaced. */
@@ -134,26 +133,26 @@ static bool see_scsi(const char *block, struct seen *ret)
 {
 	char path[PATH_MAX], device[PATH_MAX];
 	unsigned host, channel, target;
+	const char *name;
 	uint64_t type;
+	ssize_t n;
 	int end = 0;
 
 	make_path(path, "%s/device", block);
-	if (!realpath(path, device) ||
-	    sscanf(strrchr(device, '/'), "/%u:%u:%u:%u%n", &host, &channel, &target, &ret->lun, &end) != 4 ||
-	    strrchr(device, '/')[end])
+	n = readlink(path, device, sizeof(device) - 1);
+	if (n < 0)
+		return false;
+	device[n] = '\0';
+	name = strrchr(device, '/') ? strrchr(device, '/') + 1 : device;
+	if (sscanf(name, "%u:%u:%u:%u%n", &host, &channel, &target, &ret->lun, &end) != 4 || name[end])
 		return false;
 	make_path(path, "%s/device/type", block);
-	if (read_number(path, &type) == 0 && type != SCSI_TYPE_DISK)
-		return false;
-	for (size_t i = 0; clouds[i] && !ret->passed_over; i++)
-		if (clouds[i]->scsi_use)
-			ret->passed_over = clouds[i]->scsi_use(device, ret->lun);
-	return true;
+	return read_number(path, &type) < 0 || type == SCSI_TYPE_DISK;
 }
 
 static bool see_nvme(const char *block, struct seen *ret)
 {
-	char path[PATH_MAX], model[64];
+	char path[PATH_MAX];
 	uint64_t hidden;
 
 	make_path(path, "%s/nsid", block);
@@ -161,15 +160,26 @@ static bool see_nvme(const char *block, struct seen *ret)
 		return false;
 	/* One path of a namespace with several: the namespace itself is there too. */
 	make_path(path, "%s/hidden", block);
-	if (read_number(path, &hidden) == 0 && hidden)
-		return false;
+	return read_number(path, &hidden) < 0 || !hidden;
+}
+
+/* What a cloud keeps the disk for; NULL: for nothing. */
+static const char *use_of_cloud(const char *block, const struct seen *seen)
+{
+	char path[PATH_MAX], device[PATH_MAX], model[64];
+	const char *use = NULL;
+
+	make_path(path, "%s/device", block);
+	if (seen->is_scsi && realpath(path, device))
+		for (size_t i = 0; clouds[i] && !use; i++)
+			if (clouds[i]->scsi_use)
+				use = clouds[i]->scsi_use(device, seen->lun);
 	make_path(path, "%s/device/model", block);
-	if (file_read_line(path, model, sizeof(model)) < 0)
-		return true;
-	for (size_t i = 0; clouds[i] && !ret->passed_over; i++)
-		if (clouds[i]->nvme_use)
-			ret->passed_over = clouds[i]->nvme_use(model);
-	return true;
+	if (seen->is_nvme && file_read_line(path, model, sizeof(model)) >= 0)
+		for (size_t i = 0; clouds[i] && !use; i++)
+			if (clouds[i]->nvme_use)
+				use = clouds[i]->nvme_use(model);
+	return use;
 }
 
 /* Anything else with a device behind it, such as a virtio disk; not the kernel's own: loop, ram, dm. */
@@ -199,20 +209,30 @@ static bool is_nsid_of_lun(uint64_t nsid, unsigned lun)
 	return false;
 }
 
-static bool rule_fits(const struct find_rule *rule, const struct seen *seen, const struct disk *disk)
+static bool is_by_address(const struct find_rule *rule)
+{
+	return rule->by == FIND_LUN || rule->by == FIND_NSID;
+}
+
+static bool address_fits(const struct find_rule *rule, const struct seen *seen)
+{
+	if (rule->by == FIND_LUN && seen->is_scsi)
+		return seen->lun == rule->number;
+	return seen->is_nvme && (rule->by == FIND_NSID ? seen->nsid == rule->number :
+							 is_nsid_of_lun(seen->nsid, rule->number));
+}
+
+static bool identity_fits(const struct find_rule *rule, const struct disk *disk)
 {
 	switch (rule->by) {
-	case FIND_LUN:
-		return (seen->is_scsi && seen->lun == rule->number) ||
-		       (seen->is_nvme && is_nsid_of_lun(seen->nsid, rule->number));
-	case FIND_NSID:
-		return seen->is_nvme && seen->nsid == rule->number;
 	case FIND_SERIAL:
 		return strcmp(disk->serial, rule->text) == 0;
 	case FIND_WWID:
 		return strcmp(disk->wwid, rule->text) == 0;
 	case FIND_LARGEST:
 		return true;
+	case FIND_LUN:
+	case FIND_NSID:
 	case FIND_BY_MAX:
 		break;
 	}
@@ -349,11 +369,13 @@ static int consider(const struct find_roots *roots, const char *name, const stru
 	make_path(block, "%s/block/%s", roots->sys, name);
 	seen.is_scsi = see_scsi(block, &seen);
 	seen.is_nvme = !seen.is_scsi && see_nvme(block, &seen);
-	if (!seen.is_scsi && !seen.is_nvme && (rule->by == FIND_LUN || rule->by == FIND_NSID || !see_other(block)))
+	if (is_by_address(rule) ? !address_fits(rule, &seen) : !seen.is_scsi && !seen.is_nvme && !see_other(block))
 		return 0;
-	if (find_describe(roots, name, &disk) < 0 || !rule_fits(rule, &seen, &disk))
+	if (find_describe(roots, name, &disk) < 0 || (!is_by_address(rule) && !identity_fits(rule, &disk)))
 		return 0;
-	against = seen.passed_over ? seen.passed_over : use_of_disk(roots, block, name);
+	against = use_of_cloud(block, &seen);
+	if (!against)
+		against = use_of_disk(roots, block, name);
 	if (!against && disk.size == 0)
 		against = "without a size yet";
 	if (!against && refuse)

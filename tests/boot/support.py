@@ -35,6 +35,7 @@ BOOT_TIMEOUT = 90                       # seconds until `booted`, in either tier
 CMDLINE = image.cmdline({}) + " cryptomgr.notests"
 # For machines that provoke errors of the kernel: it prints them at once, into the middle of a line of ours.
 WITHOUT_KERNEL_ERRORS = CMDLINE + " loglevel=3"
+OF_THE_HUB = "disk-of-the-hub"           # what BootTest.disk_of_the_hub() prepares
 BUCKET, PREFIX = "chain-db-snapshots", "reth-mainnet-full"
 
 RUN = os.environ.get("GANTRY_TEST_RUN") or f"{os.getpid()}-{time.time_ns()}"
@@ -260,6 +261,21 @@ class BootTest(unittest.TestCase):
                 return
         shutil.copytree(os.path.join(folder, "tpm"), os.path.join(self.state, "tpm"))
         copy_sparse(os.path.join(folder, "disk.raw"), self.disk)
+
+    def disk_of_the_hub(self):
+        """A disk that a first boot formatted with the hub's key and no other, and that machine's TPM."""
+        def change(config):
+            only(config, "network", "clock", "config", "disk", "dhcpcd", "chronyd")
+            node(config, "disk")["options"]["keys"] = ["hub"]
+
+        def make():
+            with self.new_machine(disk=self.blank_disk(), change=change) as guest:
+                self.assertIn("formatted, key from hub", guest.wait_for("disk", "done", timeout=BOOT_TIMEOUT).fields["text"])
+                self.wait_booted(guest)
+                self.power_off(guest)
+
+        self.prepared(OF_THE_HUB, make)
+        return self.disk
 
     # Machines
 

@@ -7,7 +7,7 @@ import unittest
 
 import support
 from patience import assert_within
-from support import DISK_BYTES, BootTest, node, sha256_of
+from support import OF_THE_HUB, BootTest, node, sha256_of, shares
 from qemu import machine
 from qemu.peers.hub import DISK_KEY
 
@@ -73,56 +73,66 @@ class LostDisk(BootTest):
         self.assertIn('gantry_stage_state{stage="disk",state="failed"} 1', metrics)
 
 
+def only_the_disk_and_who_is_told(config):
+    support.only(config, "network", "azure", "azure-held", "clock", "config", "disk", "dhcpcd", "chronyd")
+
+
 class ForeignDisk(BootTest):
-    def assert_held_and_untouched(self, disk, **options):
-        before = sha256_of(disk)
-        guest = self.boot(disk=disk, **options)
-        held = guest.wait_for("gantry", "held", timeout=60)
-        self.assertIn("disk", held.fields["text"])
+    def assert_held_and_untouched(self, change, beside=None, **options):
+        """Of the disk and of those {LUN: path} BESIDE it; returns why it is held, and why the others were refused."""
+        disks = [self.disk, *(beside or {}).values()]
+        before = [sha256_of(path) for path in disks]
+        guest = self.boot(disk=self.disk, change=change, more_disks=beside, **options)
+        reasons = [guest.wait_for("gantry", "held", timeout=60).fields["text"]]
+        self.assertIn("disk", reasons[0])
+        reasons += [guest.wait_for(f"disk-{lun}", "failed", timeout=60, despite_held=True).fields["text"] for lun in beside or {}]
         guest.wait_for("azure-held", "done", timeout=60, despite_held=True)
         self.assertEqual(self.current_platform.wireserver.health[-1]["state"], "NotReady", "not the last word")
         self.power_off(guest)
-        self.assertEqual(sha256_of(disk), before, "the disk was written to")
-        return held.fields["text"]
+        self.assertEqual([sha256_of(path) for path in disks], before, f"a disk was written to: {reasons}")
+        return reasons
 
-    def test_foreign_file_system_is_left_untouched_byte_for_byte(self):
-        self.platform()
-        machine.foreign_disk(self.disk, DISK_BYTES)
-        self.assertRegex(self.assert_held_and_untouched(self.disk), "ext4|signature")
-
-    def test_foreign_partition_table_is_left_untouched(self):
-        self.platform()
-        subprocess.run(["sfdisk", "-q", self.blank_disk()], input=b"label: gpt\n,,L\n", check=True)
-        self.assert_held_and_untouched(self.disk)
-
-    def test_bytes_without_a_known_signature_in_the_last_megabyte_are_left_untouched(self):
-        self.platform()
-        with open(self.blank_disk(), "r+b") as file:
-            file.seek(DISK_BYTES - 4096)
+    def test_disk_of_another_machine_s_tpm_and_whatever_else_is_not_blank_is_left_untouched_byte_for_byte(self):
+        """More disks of each kind are in test_foreign and test_hostile; here the boot is held, and the cloud is told."""
+        self.used_machine()
+        others = {lun: os.path.join(self.folder, f"other-{lun}.raw") for lun in range(11, 15)}
+        for path in others.values():
+            machine.blank_disk(path, 64 << 20)
+        machine.foreign_disk(others[11], 64 << 20)
+        subprocess.run(["sfdisk", "-q", others[12]], input=b"label: gpt\n,,L\n", check=True)
+        with open(others[13], "r+b") as file:
+            file.seek((64 << 20) - 4096)
             file.write(b"somebody's data")
-        self.assert_held_and_untouched(self.disk)
+        support.copy_sparse(self.disk, others[14])
+        machine.damage_luks(others[14])
 
-    def test_damaged_luks_header_is_left_untouched(self):
-        self.used_machine()
-        machine.damage_luks(self.disk)
-        self.platform()
-        self.assert_held_and_untouched(self.disk)
+        def change(config):
+            only_the_disk_and_who_is_told(config)
+            disk = node(config, "disk")
+            for lun in others:
+                config["stages"].append({**disk, "name": f"disk-{lun}", "required": False, "options": {
+                    "lun": lun, "keys": ["tpm2"], "name": f"disk-{lun}", "mount": f"/run/{lun}"}})
 
-    def test_disk_locked_with_another_key_is_left_untouched(self):
-        first = self.platform(disk_key=DISK_KEY)
-        guest = self.boot(disk=self.blank_disk(), change=from_hub)
-        self.wait_booted(guest)
-        self.power_off(guest)
-        first.hub.document["disk_encryption"]["key"] = WRONG_KEY
-        reason = self.assert_held_and_untouched(self.disk, change=from_hub)
-        self.assertNotIn(WRONG_KEY, reason)
-
-    def test_disk_of_another_machine_s_tpm_is_left_untouched(self):
-        self.used_machine()
         self.platform()
         other = os.path.join(self.folder, "tpm")
         machine.make_tpm(other)
-        self.assert_held_and_untouched(self.disk, tpm=other, folder=os.path.join(self.folder, "other-machine"))
+        reasons = self.assert_held_and_untouched(change, others, tpm=other, folder=os.path.join(self.folder, "other-machine"))
+        for reason, said in zip(reasons, ("not made by this TPM", "ext4 signature", "gpt partition table", "is not zero",
+                                          "both copies")):
+            self.assertIn(said, reason)
+
+    @shares(OF_THE_HUB)
+    def test_disk_locked_with_another_key_is_left_untouched(self):
+        def change(config):
+            only_the_disk_and_who_is_told(config)
+            from_hub(config)
+
+        platform = self.platform(disk_key=DISK_KEY)
+        self.disk_of_the_hub()
+        platform.hub.document["disk_encryption"]["key"] = WRONG_KEY
+        reason, = self.assert_held_and_untouched(change)
+        self.assertIn("wrong key", reason)
+        self.assertNotIn(WRONG_KEY, reason)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import time
 import unittest
 
 import support
-from support import DISK_BYTES, BootTest, add_exec, add_probe, add_steps, node, only, only_disk, sha256_of
+from support import DISK_BYTES, OF_THE_HUB, BootTest, add_exec, add_probe, add_steps, node, only, only_disk, sha256_of, shares
 from qemu import debian, machine
 from qemu.peers.hub import DISK_KEY
 from qemu.tdx.azure_tpm import Swtpm, TpmError
@@ -41,42 +41,59 @@ def with_hub(**options):
     return change
 
 
+def add_disk(config, name, lun, **options):
+    """A disk stage beside the first one, for a disk of its own; it may fail."""
+    disk = node(config, "disk")
+    config["stages"].append({**disk, "name": name, "required": False, "retry": {"limit": 1}, "options": {
+        "lun": lun, "name": name, "mount": f"/run/{name}", **options}})
+
+
 class DiskTest(BootTest):
-    def opened(self, change, then=True, **options):
-        """Boots, and returns what the disk stage says at its end."""
+    guest = None
+
+    def off(self):
+        """Switches the machine off, if it is on, so that its disk and TPM are as it leaves them."""
+        if self.guest and not self.guest.ended:
+            self.power_off(self.guest)
+
+    def opened(self, change, **options):
+        """Boots, and returns what the disk stage says at its end. The machine is on until somebody needs it to be off."""
+        self.off()
         options.setdefault("nic", change.__qualname__.startswith("with_hub"))
-        guest = self.boot(disk=self.disk, change=change, **options)
+        self.guest = guest = self.boot(disk=self.disk, change=change, **options)
         text = guest.wait_for("disk", "done", timeout=90).fields["text"]
         self.wait_booted(guest)
-        if then:
-            self.power_off(guest)
-        self.guest = guest
         return text
 
-    def held(self, change, **options):
-        """Boots, expects that the disk is refused and not changed by a byte, and returns why."""
+    def held(self, change, beside=(), **options):
+        """Boots, expects that the disk is refused and not changed by a byte, and returns why; then why the stages BESIDE
+        failed."""
+        self.off()
         before = sha256_of(self.disk)
         options.setdefault("nic", change.__qualname__.startswith("with_hub"))
         guest = self.boot(disk=self.disk, change=change, **options)
         reason = guest.wait_for("gantry", "held", timeout=90).fields["text"]
+        others = [guest.wait_for(name, "failed", despite_held=True).fields["text"] for name in beside]
         self.power_off(guest)
         self.assertEqual(sha256_of(self.disk), before, f"the disk was written to: {reason}")
-        return reason
+        return [reason, *others] if others else reason
 
     def tpm(self):
         """The machine's TPM while the machine is off, for tpm2-tools."""
+        self.off()
         return Swtpm(os.path.join(self.state, "tpm"))
 
     def cryptsetup(self, *arguments, key):
+        self.off()
         return subprocess.run(["cryptsetup", *arguments, "--key-file", "-", self.disk], input=key.encode(),
                               capture_output=True, check=False).returncode
 
 
 class Sources(DiskTest):
+    @shares(OF_THE_HUB)
     def test_hub_opens_it_once_and_from_then_on_the_tpm_does(self):
         platform = self.platform(disk_key=DISK_KEY)
-        self.blank_disk()
-        self.assertIn("formatted, key from hub", self.opened(with_hub(keys=["hub"])))
+        self.disk_of_the_hub()
         both = with_hub(keys=["tpm2", "hub"], enroll=["tpm2"])
         self.assertIn("opened by hub", self.opened(both))
         self.assertIsNotNone(self.guest.find("disk", text="added a keyslot for tpm2", kind="message"))
@@ -114,14 +131,12 @@ class Sources(DiskTest):
         self.blank_disk()
         self.assertIn("shorter than 20", self.held(with_hub(keys=["hub"], enroll=["hub", "recovery"])))
 
+    @shares(OF_THE_HUB)
     def test_key_that_the_shell_init_kept_in_the_tpm_opens_and_is_replaced(self):
-        key = secrets.token_hex(32)
-        self.platform(disk_key=key)
-        self.blank_disk()
-        self.assertIn("formatted, key from hub", self.opened(with_hub(keys=["hub"])))
+        self.disk_of_the_hub()
         with self.tpm() as tpm:
             tpm.tool("nvdefine", SHELL_NV, "-C", "o", "-s", "64", "-a", "ownerread|ownerwrite")
-            (tpm.path / "key").write_text(key, encoding="ascii")
+            (tpm.path / "key").write_text(DISK_KEY, encoding="ascii")
             tpm.tool("nvwrite", SHELL_NV, "-C", "o", "-i", "key")
         self.assertIn("opened by tpm2-nv", self.opened(disk_only(keys=["tpm2", "tpm2-nv"], enroll=["tpm2"])))
         self.assertIn("opened by tpm2,", self.opened(disk_only(keys=["tpm2"])))
@@ -140,40 +155,38 @@ class Sources(DiskTest):
 
 
 class Tpm(DiskTest):
-    def test_key_cannot_be_unsealed_a_second_time_in_a_boot(self):
+    def test_pcr_15_is_extended_once_the_disk_is_open_and_the_key_cannot_be_unsealed_again(self):
         self.used_machine()
         copy = os.path.join(self.folder, "copy.raw")
         support.copy_sparse(self.disk, copy)
 
         def change(config):
             disk_only()(config)
-            config["stages"].append({"name": "again", "type": "disk", "needs": ["disk"], "required": False,
-                                     "retry": {"limit": 1}, "options": {"lun": 11, "keys": ["tpm2"], "name": "again",
-                                                                        "mount": "/again", "format": False}})
+            add_disk(config, "again", 11, keys=["tpm2"], format=False)
+            node(config, "again")["needs"] = ["disk"]
+            add_probe(config, "pcrs", "pcrs", needs=["disk"])
 
         guest = self.boot(disk=self.disk, change=change, nic=False, more_disks={11: copy})
         failed = guest.wait_for("again", "failed", timeout=60)
         self.assertIn("PCR 15 has been extended in this boot", failed.fields["text"])
-
-    def test_pcr_15_is_extended_once_the_disk_is_open(self):
-        self.used_machine()
-
-        def change(config):
-            disk_only()(config)
-            add_probe(config, "pcrs", "pcrs", needs=["disk"])
-
-        guest = self.boot(disk=self.disk, change=change, nic=False)
         line = guest.wait_for("pcrs", text="^pcr 15 is", kind="message", timeout=60).text
         self.assertNotIn("0" * 64, line)
-        self.power_off(guest)
 
     def test_machine_without_a_tpm_formats_nothing_unless_it_is_told_to_go_without_a_record(self):
         self.platform(disk_key=DISK_KEY)
         self.blank_disk()
-        reason = self.held(with_hub(keys=["tpm2", "hub"]), tpm=False)
-        self.assertIn("formatting cannot be recorded: no TPM", reason)
-        without = with_hub(keys=["hub"], intent="none")
-        self.assertIn("formatted, key from hub", self.opened(without, tpm=False))
+        other = os.path.join(self.folder, "other.raw")
+        machine.blank_disk(other, DISK_BYTES)
+
+        def change(config):
+            with_hub(keys=["hub"], intent="none")(config)
+            add_disk(config, "other", 11, keys=["tpm2", "hub"])
+
+        self.assertIn("formatted, key from hub", self.opened(change, tpm=False, nic=True, more_disks={11: other}))
+        failed = self.guest.wait_for("other", "failed")
+        self.assertIn("formatting cannot be recorded: no TPM", failed.fields["text"])
+        self.off()
+        self.assertEqual(os.stat(other).st_blocks, 0)
         self.assertIn("opened by hub", self.opened(with_hub(keys=["tpm2", "hub"]), tpm=False))
 
     def test_tpm_whose_memory_is_full_formats_nothing_and_opens_what_is_there(self):
@@ -211,7 +224,6 @@ class Tpm(DiskTest):
         finally:
             os.kill(guest.swtpm.pid, signal.SIGCONT)
         guest.wait_for("disk", "done", timeout=60)
-        self.power_off(guest)
 
     def test_tpm_in_lockout_opens_all_the_same(self):
         self.used_machine()
@@ -283,31 +295,44 @@ class Formatting(DiskTest):
             file.write(MARK.ljust(512, b"\0"))
         self.assertIn("the TPM of this machine has no record of it", self.held(disk_only()))
 
-    def test_foreign_disk_is_formatted_only_when_its_serial_number_is_spelled_out(self):
-        machine.foreign_disk(self.disk, DISK_BYTES)
-        self.assertIn("ext4 signature", self.held(disk_only(force_serial="OTHER")))
-        text = self.opened(disk_only(force_serial=machine.DATA_SERIAL))
-        self.assertIn("formatted", text)
-        self.assertIsNotNone(self.guest.find("disk", text="but force_serial names it", level="warning"))
-        self.assertIn("opened by tpm2", self.opened(disk_only(force_serial=machine.DATA_SERIAL)))
-
-    def test_foreign_volume_is_formatted_only_when_its_uuid_is_spelled_out_too(self):
-        self.blank_disk()
+    def test_foreign_disk_is_formatted_only_when_serial_number_and_of_a_volume_also_uuid_are_spelled_out(self):
         uuid = "6a6e7472-0000-4000-8000-000000000001"
+        serial, luks = machine.DATA_SERIAL, os.path.join(self.folder, "luks.raw")
+        machine.blank_disk(self.disk, DISK_BYTES)
         self.assertEqual(self.cryptsetup("luksFormat", "-q", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000",
                                          "--uuid", uuid, key="somebody else's"), 0)
-        serial = machine.DATA_SERIAL
-        self.assertIn("no sealed key", self.held(disk_only(force_serial=serial)))
-        self.assertIn("no sealed key", self.held(disk_only(force_serial=serial, force_uuid=uuid[:-1] + "2")))
-        self.assertIn("formatted", self.opened(disk_only(force_serial=serial, force_uuid=uuid)))
-        self.assertIn("opened by tpm2", self.opened(disk_only(force_serial=serial, force_uuid=uuid)))
+        os.replace(self.disk, luks)
+        machine.foreign_disk(self.disk, DISK_BYTES)
+        others = {lun: os.path.join(self.folder, f"other-{lun}.raw") for lun in (11, 12)}
+        for lun, path in others.items():
+            support.copy_sparse(luks, path)
+        before = sha256_of(luks)
+
+        def change(config):
+            disk_only(force_serial="OTHER")(config)
+            add_disk(config, "no-uuid", 11, keys=["tpm2"], force_serial="GANTRY-MORE-11")
+            add_disk(config, "other-uuid", 12, keys=["tpm2"], force_serial="GANTRY-MORE-12", force_uuid=uuid[:-1] + "2")
+
+        foreign, *volumes = self.held(change, beside=("no-uuid", "other-uuid"), nic=False, more_disks=others)
+        self.assertIn("ext4 signature", foreign)
+        for path, reason in zip(others.values(), volumes):
+            self.assertIn("no sealed key", reason)
+            self.assertEqual(sha256_of(path), before, f"the disk was written to: {reason}")
+        self.assertIn("formatted", self.opened(disk_only(force_serial=serial)))
+        self.assertIsNotNone(self.guest.find("disk", text="but force_serial names it", level="warning"))
+        self.assertIn("opened by tpm2", self.opened(disk_only(force_serial=serial)))
+        self.off()
+        os.replace(luks, self.disk)
+        given_up = disk_only(force_serial=serial, force_uuid=uuid)
+        self.assertIn("formatted", self.opened(given_up))
+        self.assertIn("opened by tpm2", self.opened(given_up))
 
     def test_volume_is_not_given_up_while_a_source_may_still_open_it(self):
         self.used_machine()
         uuid = subprocess.run(["cryptsetup", "luksUUID", self.disk], capture_output=True, text=True,
                               check=True).stdout.strip()
         given_up = disk_only(force_serial=machine.DATA_SERIAL, force_uuid=uuid)
-        self.assertIn("no TPM", self.held(given_up, tpm=False, folder=os.path.join(self.folder, "without-tpm")))
+        self.assertIn("no TPM", self.held(given_up, tpm=False, nic=True, folder=os.path.join(self.folder, "without-tpm")))
         self.assertIn("opened by tpm2", self.opened(given_up))
 
 
@@ -315,6 +340,7 @@ class Header(DiskTest):
     def test_damaged_copy_is_repaired_once_a_key_has_opened_the_volume_with_the_other(self):
         self.used_machine()
         for offset, name in ((0, "primary"), (0x4000, "secondary")):
+            self.off()
             with open(self.disk, "r+b") as file:
                 file.seek(offset)
                 file.write(b"damaged!" * 600)
@@ -323,6 +349,7 @@ class Header(DiskTest):
             self.assertIsNotNone(self.guest.find("disk", text=text, kind="message"))
         self.assertIn("opened by tpm2", self.opened(disk_only()))
         self.assertIsNone(self.guest.find("disk", text="header copy", kind="message"))
+        self.off()
         shown = subprocess.run(["cryptsetup", "luksDump", self.disk], capture_output=True, text=True, check=True).stdout
         self.assertIn("systemd-tpm2", shown)
 
@@ -341,6 +368,7 @@ class Settling(DiskTest):
         for mib in (64, 64, 32):
             self.opened(disk_only(swap_bytes=mib << 20))
             self.assertIsNotNone(self.guest.find("disk", text=f"swap on, {mib} MiB", kind="message"))
+            self.off()
             self.guest.wait_line(r"swap off /persistent/\.swap")
         self.opened(disk_only(swap_bytes=4 << 30))
         self.assertIsNotNone(self.guest.find("disk", text="swap file .* not activated: No space left", level="warning"))
@@ -355,13 +383,11 @@ class Settling(DiskTest):
         self.blank_disk()
         guest = self.boot(disk=self.disk, change=change, nic=False)
         guest.wait_for("keeper", text="^kept 1", timeout=60)
-        self.power_off(guest)
 
     def test_directory_that_would_lead_out_of_the_volume_fails_the_boot(self):
         self.used_machine()
         guest = self.boot(disk=self.disk, nic=False, change=disk_only(directories=[{"path": "../etc/gantry/x"}]))
         self.assertIn("directory ../etc", guest.wait_for("gantry", "held", timeout=60).fields["text"])
-        self.power_off(guest)
 
     def test_disk_is_found_by_its_serial_number_at_whatever_address(self):
         self.used_machine()
@@ -427,6 +453,7 @@ class Closing(DiskTest):
         for line in ("/persistent is still busy: frozen, detached", "volume persistent is still busy: its key was removed"):
             self.assertTrue(any(line in each for each in guest.lines), line)
         self.assertIn("opened by tpm2", self.opened(disk_only()))
+        self.off()
         for line in ("unmounted /persistent", "closed volume persistent"):
             self.assertTrue(any(line in each for each in self.guest.lines), line)
 

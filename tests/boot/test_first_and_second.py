@@ -8,7 +8,7 @@ import unittest
 import jsonschema
 
 import support
-from support import BootTest, add_probe, look_at_snapshot
+from support import BootTest, add_probe, look_at_snapshot, only_disk
 
 
 setUpModule = support.setUpModule
@@ -85,10 +85,11 @@ class SecondBoot(BootTest):
         self.power_off(guest)
 
     def test_earlier_boot_s_events_are_on_the_disk(self):
-        disk = self.used_machine()
-        self.platform()
-        guest = self.boot(disk=disk, change=lambda config: add_probe(
-            config, "look", "tree", "/persistent/gantry/log", needs=["disk"]))
+        def change(config):
+            only_disk(config)
+            add_probe(config, "look", "tree", "/persistent/gantry/log", needs=["disk"])
+
+        guest = self.boot(disk=self.used_machine(), change=change, nic=False)
         found = guest.wait_for("look", text=r"with [1-9]\d* files of \d{3,} bytes", kind="message", timeout=60)
         self.assertIsNotNone(found)
 

@@ -105,7 +105,7 @@ class Hardened(BootTest):
             config["services"] = [{"name": "later", "command": ["/bin/probe", "say", "here"]}]
 
         # A kernel whose command line closes nothing.
-        guest = self.boot(change=change, cmdline=image.CMDLINE + " cryptomgr.notests")
+        guest = self.boot(change=change, cmdline=image.CMDLINE + " cryptomgr.notests", whole=True)
         shown = self.shown(guest)
         open_ = {"/proc/sys/kernel/io_uring_disabled": "0", "/proc/sys/kernel/modules_disabled": "0"}
         self.assertGreater(int(shown.pop("/proc/sys/user/max_user_namespaces")), 0)

@@ -13,6 +13,10 @@ setUpModule = support.setUpModule
 ELSEWHERE = "10.77.0.8"
 
 
+def only_network(config):
+    support.only(config, "network", "azure", "clock", "dhcpcd", "chronyd")
+
+
 @unittest.skipUnless(os.access("/dev/net/tun", os.R_OK | os.W_OK), "no /dev/net/tun here")
 class AzureDhcp(BootTest):
     def test_wireserver_of_option_245_is_the_one_that_is_told(self):
@@ -21,7 +25,7 @@ class AzureDhcp(BootTest):
         # With classless routes the router option does not count (RFC 3442): the default route is among them.
         routes = [("0.0.0.0/0", dhcp.SERVER), (f"{ELSEWHERE}/32", dhcp.SERVER)]
         tap = self.enterContext(dhcp.Tap(wireserver=ELSEWHERE, routes=routes))
-        guest = self.boot(disk=self.used_machine(), nic=tap.name)
+        guest = self.boot(change=only_network, nic=tap.name)
         self.assertIn(dhcp.GUEST, guest.wait_for("network", "done", timeout=60).fields["text"])
         self.assertIn(ELSEWHERE, guest.wait_for("azure", "done", timeout=60).fields["text"])
         self.assertIsNotNone(platform.wireserver.wait_for_health("Ready", 10))
@@ -30,7 +34,7 @@ class AzureDhcp(BootTest):
     def test_lease_is_renewed_for_as_long_as_the_machine_runs(self):
         self.platform()
         tap = self.enterContext(dhcp.Tap(lease_s=8))
-        guest = self.boot(disk=self.used_machine(), nic=tap.name)
+        guest = self.boot(change=only_network, nic=tap.name)
         self.wait_booted(guest)
         self.assertTrue(tap.wait_for(dhcp.REQUEST, dhcp.ACK, count=3, timeout_s=60), tap.messages)
         self.assertEqual(self.states(guest, "network")[-1], "done")

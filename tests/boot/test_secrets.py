@@ -37,10 +37,10 @@ def forms(name, secret):
     return found
 
 
-def search(config, patterns, needs=()):
-    """A stage `search` that looks for all of them inside the guest, when the NEEDS are done or ready."""
+def search(config, patterns, needs=(), name="search"):
+    """A stage that looks for all of them inside the guest, when the NEEDS are done or ready."""
     arguments = [f"{label}={bytes(byte ^ DISGUISE for byte in text).hex()}" for label, text in patterns.items()]
-    add_exec(config, "search", ["/bin/search", *arguments], needs=needs, required=False)
+    add_exec(config, name, ["/bin/search", *arguments], needs=needs, required=False)
 
 
 def found_in_file(path, patterns):
@@ -53,14 +53,14 @@ class SecretsTest(BootTest):
     def all_running(self, config):
         return [one["name"] for one in config["services"] if one.get("enabled", True)] + ["render", "snapshot"]
 
-    def places(self, guest):
+    def places(self, guest, name="search"):
         """What the search in the guest found, and what it looked at: (lines, {what: number})."""
-        end = guest.wait_for("search", "done|failed", timeout=120)
+        end = guest.wait_for(name, "done|failed", timeout=120)
         numbers = re.search(r"searched (\d+) processes with (\d+) KiB of memory and (\d+) memfds, (\d+) files with (\d+) KiB: "
                             r"found (\d+)$", end.fields["text"])
         self.assertIsNotNone(numbers, end.line)
         names = ("processes", "memory", "memfds", "files", "bytes", "found")
-        lines = [event.text for event in guest.events if event.source == "search" and event.text.startswith("found ")]
+        lines = [event.text for event in guest.events if event.source == name and event.text.startswith("found ")]
         return lines, dict(zip(names, map(int, numbers.groups())))
 
     def outside(self, guest, patterns):
@@ -97,14 +97,22 @@ class DiskKey(SecretsTest):
         self.assertEqual(self.disk_patterns_after(guest, patterns), [])
 
     def nowhere_after_formatting_and_after_opening(self, patterns, opened_by, **options):
-        """Two boots of one machine; in the second the volume key is looked for too."""
+        """Two boots of one machine; in the second the volume key is looked for too. In the first one there is an earlier search,
+        right after the disk was formatted, while the others are still starting."""
 
         def change(config):
             node(config, "disk")["options"].update(options)
             search(config, patterns, needs=self.all_running(config))
 
-        guest = self.boot(disk=self.blank_disk(), change=change)
+        def change_and_search_early(config):
+            change(config)
+            search(config, patterns, needs=["disk"], name="early")
+
+        guest = self.boot(disk=self.blank_disk(), change=change_and_search_early)
         self.wait_booted(guest)
+        lines, _ = self.places(guest, "early")
+        # Until no stage needs the configuration any more, PID 1 keeps what holds the key: sealed, in no mapping.
+        self.assertEqual([line for line in lines if " in memfd " not in line], [])
         self.assert_nowhere(guest, patterns)
 
         volume_key = self.volume_key()
@@ -118,7 +126,7 @@ class DiskKey(SecretsTest):
         self.assert_nowhere(guest, patterns)
         return guest
 
-    def test_hub_s_disk_key_and_the_volume_key_are_nowhere_after_formatting_and_after_opening(self):
+    def test_hub_s_disk_key_and_the_volume_key_are_nowhere_right_after_formatting_later_and_after_opening(self):
         self.platform(disk_key=DISK_KEY)
         self.nowhere_after_formatting_and_after_opening(forms("hub-key", DISK_KEY.encode()), "hub", keys=["hub"])
 
@@ -129,20 +137,6 @@ class DiskKey(SecretsTest):
         guest = self.nowhere_after_formatting_and_after_opening(
             patterns, "tpm2", keys=["tpm2", "hub"], enroll=["tpm2", "hub", "recovery"], swap_bytes=32 << 20)
         self.assertIsNotNone(guest.find("disk", text="^swap on, 32 MiB", kind="message"))
-
-    def test_hub_s_disk_key_is_in_no_mapping_and_no_file_right_after_the_disk_was_formatted(self):
-        """While the others are still starting."""
-        self.platform(disk_key=DISK_KEY)
-        patterns = forms("hub-key", DISK_KEY.encode())
-
-        def change(config):
-            node(config, "disk")["options"]["keys"] = ["hub"]
-            search(config, patterns, needs=["disk"])
-
-        guest = self.boot(disk=self.blank_disk(), change=change)
-        lines, _ = self.places(guest)
-        # Until no stage needs the configuration any more, PID 1 keeps what holds the key: sealed, in no mapping.
-        self.assertEqual([line for line in lines if " in memfd " not in line], [])
 
 
 class Control(SecretsTest):

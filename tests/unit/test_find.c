@@ -43,12 +43,14 @@ static void remove_root(void)
 	shell("rm -rf %s", root);
 }
 
-/* A SCSI disk below that device directory, with that address and device number. */
+/* A SCSI disk below that device directory, with that address and number; links name their target, as in sysfs. */
 static void add_scsi(const char *name, const char *parent, const char *address, const char *number)
 {
 	shell("cd %s/sys && mkdir -p %shost/%s/block/%s/holders && cd %shost/%s/block/%s && echo 2097152 >size && "
-	      "echo %s >dev && ln -s ../.. device && echo 0 >../../type && ln -s %s/sys/%shost/%s/block/%s %s/sys/block/%s",
-	      root, parent, address, name, parent, address, name, number, root, parent, address, name, root, name);
+	      "echo %s >dev && ln -s ../../../%s device && echo 0 >../../type && "
+	      "ln -s %s/sys/%shost/%s/block/%s %s/sys/block/%s",
+	      root, parent, address, name, parent, address, name, number, address, root, parent, address, name, root,
+	      name);
 }
 
 static void add_nvme(const char *name, unsigned nsid, const char *model)

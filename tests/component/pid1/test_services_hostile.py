@@ -16,19 +16,22 @@ from patience import PATIENCE  # noqa: E402
 from pid1 import Pid1, boot, service, stage  # noqa: E402
 
 SIGNALS = 100_000
+# Of all signals. A service that ignores the others lives for 1 / KILLS signals, and once the roles are killed, services start
+# again once a second: so this decides how long the storm takes.
+KILLS = 0.004
 
 # Signals of every kind at random processes of this PID namespace, never PID 1 or itself. Those that are there count.
 STORM = r"""
 import os, random, sys, time
-seed, wanted, end = int(sys.argv[1]), int(sys.argv[2]), time.monotonic() + float(sys.argv[3])
+seed, wanted, share, end = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), time.monotonic() + float(sys.argv[4])
 random.seed(seed)
 SIGNALS = [number for number in range(1, 32) if number != 9]
 sent = kills = 0
 while sent < wanted and time.monotonic() < end:
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     pids = [pid for pid in pids if pid not in (1, os.getpid())]
-    for _ in range(100):
-        number = 9 if random.random() < 0.01 else random.choice(SIGNALS)
+    for _ in range(min(100, 2 * len(pids))):
+        number = 9 if random.random() < share else random.choice(SIGNALS)
         if not pids: break
         try:
             os.kill(random.choice(pids), number)
@@ -155,7 +158,7 @@ class Storm(unittest.TestCase):
         loop = "while :; do sleep 1000 & wait $!; done"
         escape = "(setsid sh -c \"{0}\" &); (setsid sh -c \"{0}\" &); ".format(DEAF + loop)
         yield from (service(f"deaf-{i}", DEAF + loop, **quick) for i in range(4))
-        yield from (service(f"escape-{i}", DEAF + escape + loop, **quick) for i in range(4))
+        yield from (service(f"escape-{i}", DEAF + escape + loop, stop_grace_s=1, **quick) for i in range(4))
         yield from (service(f"plain-{i}", **quick) for i in range(4))
         yield service("path", DEAF + "rm -f /run/path; touch /run/path; " + loop, ready={"path": "/run/path"},
                       ready_deadline_s=5, **quick)
@@ -180,10 +183,10 @@ class Storm(unittest.TestCase):
             status(gantry)
             before, resident = self.figures(gantry), resident_kib(gantry)
 
-            done = gantry.inside("python3", "/t/storm.py", str(seed), str(SIGNALS), str(60 * PATIENCE), timeout=80)
+            done = gantry.inside("python3", "/t/storm.py", str(seed), str(SIGNALS), str(KILLS), str(60 * PATIENCE), timeout=80)
             sent, kills = map(int, done.stdout.split())
             self.assertGreaterEqual(sent, SIGNALS, "the machine was too slow for so many")
-            self.assertGreater(kills, SIGNALS / 200)
+            self.assertGreater(kills, SIGNALS * KILLS / 2)
 
             self.settled(gantry, names)
             restarts = sum(node["restarts"] for node in status(gantry)["services"])

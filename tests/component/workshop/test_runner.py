@@ -7,6 +7,7 @@ import os
 import select
 import sys
 import threading
+import time
 import unittest
 
 from support import TOP, temporary_folder
@@ -139,13 +140,33 @@ class Runner(unittest.TestCase):
 
 
 class Order(unittest.TestCase):
-    def test_who_makes_what_others_share_comes_first_and_they_come_last(self):
+    def test_who_makes_what_others_share_comes_first_then_what_took_longest(self):
         def job(kind, name, shares=None):
             return run.Job(kind, name, None, shares=shares)
 
         jobs = [job("unit", "x"), job("boot", "a"), job("boot", "b", "one"), job("boot", "c", "one"), job("boot", "d", "two"),
                 job("boot", "e", "one"), job("boot", "f")]
-        self.assertEqual("".join(job.name for job in run.in_order(jobs)), "bdafcex")
+        self.assertEqual("".join(job.name for job in run.in_order(jobs, {})), "bdafcex")
+        known = {"x": 30, "e": 20, "f": run.UNKNOWN_S / 2, "b": 1}
+        self.assertEqual("".join(job.name for job in run.in_order(jobs, known)), "dbxeacf")
+
+    def test_what_took_how_long_is_remembered_beside_what_was_known(self):
+        path = os.path.join(temporary_folder(self), "seconds.json")
+        first = run.Memory(path)
+        self.assertEqual(first.seconds, {})
+        for name, seconds in (("slow", 0.3), ("quick", 0)):
+            self.assertEqual(first.run(run.Job("unit", name, lambda seconds=seconds: time.sleep(seconds))), None)
+        run.Memory(path).write()
+        other = run.Memory(path)
+        other.new["another"] = 7.5
+        first.write()
+        other.write()
+        found = run.Memory(path).seconds
+        self.assertEqual(sorted(found), ["another", "quick", "slow"])
+        self.assertGreater(found["slow"], found["quick"])
+        with open(path, "w", encoding="ascii") as file:
+            file.write("[")
+        self.assertEqual(run.Memory(path).seconds, {})
 
     def test_each_runs_once_and_none_beside_what_it_is_not_to_be_beside(self):
         running, ended, most, lock = [], [], {}, threading.Lock()
@@ -175,7 +196,7 @@ class Order(unittest.TestCase):
                 *(job(f"component/test_x.waits{i}", 5, 9) for i in range(3))]
         report = run.Report()
         with contextlib.redirect_stdout(io.StringIO()):
-            run.run_all(jobs, 2, report)
+            run.run_all(jobs, 2, report, run.Memory(os.devnull))
         self.assertEqual(sorted(ended), sorted(one.name for one in jobs))
         self.assertEqual(report.count["ok"], len(jobs))
         self.assertEqual((most["build/test_x.a"], most["component/test_x.alone"]), (0, 0))
