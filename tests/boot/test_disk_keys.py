@@ -4,7 +4,6 @@ missing, full, slow or closed, records and marks of unfinished formatting, disks
 
 import os
 import re
-import secrets
 import signal
 import subprocess
 import time
