@@ -42,8 +42,8 @@ KINDS = ("boot", "build", "unit", "fuzz", "component")          # in the order o
 PLACES_TO_WAIT = 2              # for tests that only wait
 SLOWEST = 10                    # that many are named at the end
 # Components that load the machine, or measure how little is done.
-LOADING = re.compile(r"component/(\w+/)?test_(page|page_served|api_abuse|container|container_storage|services_hostile|services_idle|memory|"
-                     r"bench|snapshot|snapshot_hostile|events|logs|pid1_api)\.")
+LOADING = re.compile(r"component/(\w+/)?test_(page|page_served|api_abuse|container|container_storage|services_hostile|"
+                     r"services_idle|memory|bench|snapshot|snapshot_hostile|events|logs|pid1_api)\.")
 SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
 printing = threading.Lock()
