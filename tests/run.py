@@ -46,8 +46,7 @@ REMEMBERED = "test-seconds.json"        # how long each test took when it was la
 UNKNOWN_S = 10                  # the place of one that is not known yet among the others
 # Components that load the machine, or measure how little is done.
 LOADING = re.compile(r"component/(\w+/)?test_(page|page_served|api_abuse|container|container_storage|services_hostile|"
-                     r"services_idle|memory|bench|"
-                     r"snapshot|snapshot_hostile|events|logs|pid1_api)\.")
+                     r"services_idle|memory|bench|snapshot|snapshot_hostile|events|logs|pid1_api)\.")
 SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
 printing = threading.Lock()

@@ -146,7 +146,8 @@ static void add_run(struct container_words *words, struct json_object *service, 
 		add(words, "--read-only");
 	add_each(words, "--tmpfs=", key_member(container, "tmpfs"));
 	add_each(words, "--volume=", key_member(container, "volumes"));
-	if (!strcmp(text(container, "network"), "host") && !mounts(key_member(container, "volumes"), "/etc/resolv.conf"))
+	if (!strcmp(text(container, "network"), "host") &&
+	    !mounts(key_member(container, "volumes"), "/etc/resolv.conf"))
 		add(words, "--volume=%s/%s:/etc/resolv.conf:ro", RESOLV_COPIES, text(service, "name"));
 	if (limits) {
 		json_object_object_foreach(limits, name, value) {

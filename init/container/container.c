@@ -299,7 +299,7 @@ static void pull(struct work *work)
 	explicit_bzero(password, sizeof(password));
 	if (!has_image(work))
 		podman_fail(STAGE_NEVER, "%s: the pulled image does not have this digest", work->name);
-	/* podman's database is durable by now; what it describes is not: a power cut would leave files without bytes. */
+	/* podman's database is durable by now, what it describes is not: a power cut would leave empty files. */
 	r = storage_pull_ends(&work->podman);
 	if (r < 0)
 		podman_fail(STAGE_AGAIN, "%s: writing it to the disk failed: %s", work->name, error_words(-r));

@@ -2,7 +2,8 @@
 /*
  * Implements storage.h. What is durable is in the storage itself, beside podman's own: `pulls/NAME` is there from
  * before a pull until all it wrote is on the disk, `aside/TIME` has storage that did not work. What is true for one
- * boot is below /run: `begun` (the first start has looked for pulls that did not end), `looked`, `aside` and `starts/NAME`.
+ * boot is below /run: `begun` (the first start has looked for pulls that did not end), `looked`, `aside` and
+ * `starts/NAME`.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -372,8 +373,8 @@ static bool remove_image(struct podman *podman)
 
 	memcpy(reason, podman->last, sizeof(reason));
 	if (ask(podman, &remove) == 0) {
-		report_event(EVENT_WARNING, "podman's storage: removed %.100s, of which no container could be made: %.300s",
-			     podman->image, reason);
+		report_event(EVENT_WARNING, "podman's storage: removed %.100s, of which no container could be made: "
+			     "%.300s", podman->image, reason);
 		return true;
 	}
 	memcpy(podman->last, reason, sizeof(reason));

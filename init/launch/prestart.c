@@ -128,7 +128,8 @@ static int make_secret(const struct step *step)
 	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		if (!S_ISREG(st.st_mode) || st.st_size > 0)
 			return S_ISREG(st.st_mode) ? 0 : -EEXIST;
-		if (unlinkat(parent, name, 0) < 0)	/* no secret: what a power cut left of a write that was not synced */
+		/* No secret: what a power cut left of a write that was not synced. */
+		if (unlinkat(parent, name, 0) < 0)
 			return -errno;
 	}
 	snprintf(temporary, sizeof(temporary), ".gantry-secret-%d", getpid());

@@ -53,7 +53,7 @@ void nodes_ended(size_t node)
 	plan_ended(plan, node, &ending->how, loop_now_ns());
 }
 
-/* Its grace is not over, and the remaining processes have the stop signal or get it now: they may exit by themselves. */
+/* Its grace is not over; the remaining processes have the stop signal or get it now, and may exit by themselves. */
 static bool may_end(size_t node)
 {
 	enum stop_to to = config->nodes[node].stop_to;

@@ -63,7 +63,8 @@ class Containers(unittest.TestCase):
 
     def container(self, port=5000, image=None, needs=("registry",), command=(), **more):
         keys = {key: more.pop(key) for key in list(more) if key in
-                ("volumes", "network", "user", "capabilities", "read_only", "tmpfs", "login", "pull_deadline_s", "ports", "ca", "init")}
+                ("volumes", "network", "user", "capabilities", "read_only", "tmpfs", "login", "pull_deadline_s", "ports", "ca",
+                 "init")}
         host = more.pop("host", "127.0.0.1")
         return {"name": "box", "after": list(needs), "restart": {"min_s": 0.1, "max_s": 0.5},
                 "container": {"image": f"{host}:{port}/test/one@{image or self.image.digest}",

@@ -26,7 +26,8 @@ class StepsAndPowerCuts(unittest.TestCase):
         print("GANTRY_SEED", SEED)
         with LoopDisk(32 << 20) as disk:
             # The first service finds what an earlier cut left of a secret: an empty file.
-            mount = stage("disk", f"mount -o noatime {disk.device} /persistent && mkdir /persistent/d0 && : > /persistent/d0/secret")
+            mount = stage("disk", f"mount -o noatime {disk.device} /persistent && mkdir /persistent/d0 && "
+                                  ": > /persistent/d0/secret")
             apps = [service(f"app{n}", f"echo has started; cat /persistent/d{n}/secret > /t/secret{n}; exec sleep 1000",
                             needs=["disk"], enabled=n == 0, before_start=[
                                 {"directory": f"/persistent/d{n}"},
