@@ -99,6 +99,8 @@ static const struct {
 	{STAGE_CALLS_NETLINK, SOCKET(AF_NETLINK)},
 	{STAGE_CALLS_UNIX, SOCKET(AF_UNIX)},
 	{STAGE_CALLS_WORKERS, SYSFILTER_OWN_LIMITS},
+	/* glibc's fork(), which the sanitizers need */
+	{STAGE_CALLS_WORKERS, {SCMP_ACT_ALLOW, SCMP_SYS(clone), 0, NAMESPACES, 0}},
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 const char *__asan_default_options(void);
@@ -27,6 +28,12 @@ const char *__asan_default_options(void)
 const char *__ubsan_default_options(void)
 {
 	return "print_stacktrace=1";
+}
+
+/* glibc reads the file of its time zone at the first use of a date; a role is ended for that by its filter. */
+static __attribute__((constructor)) void read_zone(void)
+{
+	tzset();
 }
 
 /* The roles' limit of their address space is less than the shadow of a sanitizer's memory. */
