@@ -20,7 +20,12 @@ setUpModule = support.setUpModule
 UNLOCKED = support.CMDLINE.replace(image.HARDENING["lockdown"] + " ", "")
 
 
+def only_measure(config):
+    support.only(config, "network", "clock", "config", "measure", "dhcpcd", "chronyd")
+
+
 def unlocked(config):
+    only_measure(config)
     config["hardening"] = {"keep": ["lockdown"]}
 
 
@@ -31,7 +36,7 @@ class Platform(BootTest):
 
     def test_azure_is_found_by_its_chassis_asset_tag_and_gives_report_and_quote(self):
         platform = self.platform()
-        guest = self.boot(disk=self.used_machine())
+        guest = self.boot(change=only_measure)
         evidence = self.evidence(guest)
         end = guest.wait_for("measure", "done|skipped", timeout=60)
         self.assertIsNotNone(guest.find("measure", text="platform azure"))
@@ -49,7 +54,7 @@ class Platform(BootTest):
         with open(TDX_MODULE, "rb") as file:
             module = file.read()
         platform = self.platform()
-        guest = self.boot(disk=self.used_machine(), asset_tag=None, change=unlocked, cmdline=UNLOCKED,
+        guest = self.boot(asset_tag=None, change=unlocked, cmdline=UNLOCKED, whole=True,
                           **self.with_module("gantry_tdx_test", module))
         evidence = self.evidence(guest)
         end = guest.wait_for("measure", "done|skipped", timeout=60)
@@ -63,14 +68,14 @@ class Platform(BootTest):
 
     def test_azure_whose_imds_refuses_quotes_boots_with_a_warning(self):
         platform = self.platform(faults={"imds": "status:500@/acc/tdquote"})
-        guest = self.boot(disk=self.used_machine())
+        guest = self.boot(change=only_measure)
         guest.wait_for("measure", level="warning", text="quote not read", kind="message", timeout=60)
         guest.wait_for("measure", "done", timeout=60)
         self.assertGreaterEqual(platform.imds.count(contains="/acc/tdquote", status=500), 2)
 
     def test_plain_machine_is_taken_for_neither(self):
         self.platform()
-        guest = self.boot(disk=self.used_machine(), asset_tag=None)
+        guest = self.boot(change=only_measure, asset_tag=None)
         guest.wait_for("measure", "done|skipped", timeout=60)
         self.assertIsNotNone(guest.find("measure", text="platform plain"))
 

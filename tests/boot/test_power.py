@@ -15,17 +15,6 @@ def add_command(config, name, command, needs):
 setUpModule = support.setUpModule
 
 
-class Services(BootTest):
-    def test_ssh_is_off_until_gantryctl_starts_it(self):
-        self.platform()
-        guest = self.boot(disk=self.used_machine(), change=lambda config: add_command(
-            config, "starter", ["/bin/gantryctl", "start", "ssh"], ["rbuilder"]))
-        self.wait_booted(guest)
-        guest.wait_for("ssh", "ready", timeout=60)
-        self.assert_before(guest, ("starter", "running"), ("ssh", "running"))
-        self.power_off(guest)
-
-
 class Power(BootTest):
     def ends_by(self, command):
         self.platform()
@@ -41,13 +30,16 @@ class Power(BootTest):
         self.assertEqual(reason, "guest-shutdown")
         self.assertIsNotNone(guest.find("gantry", "poweroff"))
 
-    def test_gantryctl_reboot_resets_and_the_next_boot_finds_everything_clean(self):
+    def test_gantryctl_reboot_resets_and_in_the_next_boot_all_is_clean_and_ssh_off_until_gantryctl_starts_it(self):
         guest, reason = self.ends_by(["/sbin/reboot"])
         self.assertEqual(reason, "guest-reset")
         self.assertIsNotNone(guest.find("gantry", "reboot"))
-        guest = self.boot(disk=self.disk)
+        guest = self.boot(disk=self.disk, change=lambda config: add_command(
+            config, "starter", ["/bin/gantryctl", "start", "ssh"], ["rbuilder"]))
         self.wait_booted(guest)
         self.assertIsNotNone(guest.find("reth", text="last stop was clean"))
+        guest.wait_for("ssh", "ready", timeout=60)
+        self.assert_before(guest, ("starter", "running"), ("ssh", "running"))
 
     def test_power_button_before_the_boot_is_through_ends_it_in_order(self):
         self.platform(faults={"hub": "status:403"})
