@@ -114,7 +114,7 @@ security:
 # those of its public log.
 VERSITYGW := v1.8.0
 versitygw:
-	GOBIN=$(CURDIR)/build/peers CGO_ENABLED=0 go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
+	GOBIN=$(CURDIR)/build/peers go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
 
 prune:
 	@$(BUILDROOT) prune
