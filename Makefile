@@ -56,7 +56,7 @@ export GANTRY_SIGN_KEY := $(KEY)
 export GANTRY_SIGN_VERSION := $(if $(filter VERSION,$(GIVEN)),$(VERSION))
 endif
 
-HERE := help enter shell deps update-deps update-packages security clean prune import-systemapi
+HERE := help enter shell deps update-deps update-packages security clean prune import-systemapi versitygw
 GOALS := $(filter-out $(HERE),$(or $(MAKECMDGOALS),all))
 
 .PHONY: $(HERE) inside
@@ -89,6 +89,7 @@ help:
 #  make fuzz T=NAME      search for new failures with libFuzzer  [SECONDS=60]
 #  make shell            a shell in the build root
 #  make enter CMD=...    one command in the build root
+#  make versitygw        an S3 server for one test, built with the host's own Go; without it that test is skipped
 #  make deps             only the build root, the libraries and the kernel
 #  make update-deps      show what would move in deps.lock and why, then move it to what the mirrors have now
 #                        [ONLY=root|sources] [DRY=1: show it only]
@@ -127,6 +128,12 @@ update-packages:
 
 security:
 	@$(BUILDROOT) security
+
+# Not in the root: Go and its packages would be a third of it, and compiling takes minutes. Go compares the hashes of what it fetches with
+# those of its public log.
+VERSITYGW := v1.8.0
+versitygw:
+	GOBIN=$(CURDIR)/build/peers go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
 
 prune:
 	@$(BUILDROOT) prune
