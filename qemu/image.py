@@ -32,7 +32,8 @@ EFI_STUB = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 TEST_FOLDER = os.path.join(REPOSITORY, "qemu", "images", "test")
 TEST_OUT = os.path.join(BUILD, "test")
 # what else lies in the build folder
-TAKEN = {"bench", "fuzz", "guest", "kbuild", "lint", "modules", "obj", "peers", "results", "rooms", "run", "sanitized", "tests", "tpm"}
+TAKEN = {"bench", "fuzz", "guest", "kbuild", "lint", "modules", "obj", "peers", "results", "rooms", "run", "sanitized",
+         "tests", "tpm"}
 CMDLINE = "console=ttyS0 quiet panic=-1"    # the test image's, without the hardening
 # What closes the kernel before PID 1 runs, by its name in boot.json's `hardening.keep`.
 HARDENING = {"lockdown": "lockdown=integrity", "proc_mem": "proc_mem.force_override=never"}

@@ -67,7 +67,8 @@ class Server(unittest.TestCase):
     def curl(self, method, key, body=None):
         """One signed request. A key is given as it stands in the path: percent-encoded."""
         given = ['--data-binary', '@-', '-H', 'Content-Type: application/octet-stream'] if body is not None else []
-        done = subprocess.run(['curl', '-sS', '--fail-with-body', '-X', method, '--aws-sigv4', f'aws:amz:{self.region}:s3', '--user',
+        done = subprocess.run(['curl', '-sS', '--fail-with-body', '-X', method, '--aws-sigv4',
+                               f'aws:amz:{self.region}:s3', '--user',
                                f'{ACCESS}:{SECRET}', *given, f'{self.endpoint}/{BUCKET}{"/" if key else ""}{key}'], input=body,
                               capture_output=True, check=False)
         self.assertEqual(done.returncode, 0, done)
@@ -80,7 +81,8 @@ class Server(unittest.TestCase):
         self.curl('PUT', f'{PREFIX}/latest_version.meta.txt', f'{NAME}\n'.encode())
 
     def upload(self):
-        subprocess.run(['rclone', 'copy', self.tree, f':s3:{BUCKET}/{PREFIX}/{NAME}', '--config', '/dev/null', '--s3-provider', 'Other',
+        subprocess.run(['rclone', 'copy', self.tree, f':s3:{BUCKET}/{PREFIX}/{NAME}', '--config', '/dev/null',
+                        '--s3-provider', 'Other',
                         '--s3-endpoint', self.endpoint, '--s3-access-key-id', ACCESS, '--s3-secret-access-key', SECRET,
                         '--s3-region', self.region, '--s3-upload-cutoff', '6M', '--s3-chunk-size', '5M', '--s3-no-check-bucket',
                         '--transfers', '16'], check=True, capture_output=True)
@@ -141,7 +143,8 @@ class Versitygw(Promises, Server):
         store, beside = self.parent / 'store', self.parent / 'beside'       # what it knows of an object is beside it
         store.mkdir()
         beside.mkdir()
-        return [server, '--access', ACCESS, '--secret', SECRET, '--port', f'127.0.0.1:{port}', 'posix', '--sidecar', beside, store]
+        return [server, '--access', ACCESS, '--secret', SECRET, '--port', f'127.0.0.1:{port}', 'posix', '--sidecar', beside,
+                store]
 
     def test_a_list_of_several_pages_is_followed_to_its_end(self):
         (self.tree / 'many').mkdir()
