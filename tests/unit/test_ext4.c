@@ -205,8 +205,11 @@ int lchown(const char *name, uid_t user, gid_t group)
 	return (int)syscall(SYS_lchown, name, user, group);
 }
 
-/* The file at `path`, which is gone then, as a block device. 0: there is no loop device. */
-static dev_t attach_file(char device[32])
+/*
+ * The file at `path`, which is gone then, as a block device. 0: there is no loop device. It goes when this process has
+ * closed it, also by being killed.
+ */
+static dev_t attach_file(char device[32], int *ret_held)
 {
 	char command[160];
 	struct stat st;
@@ -220,32 +223,30 @@ static dev_t attach_file(char device[32])
 	pclose(output);
 	unlink(path);
 	device[strcspn(device, "\n")] = '\0';
-	return stat(device, &st) == 0 ? st.st_rdev : 0;
-}
-
-static dev_t attach(char device[32])
-{
-	new_disk();
-	return attach_file(device);
-}
-
-static void detach(const char *device)
-{
-	char command[96];
-
+	*ret_held = open(device, O_RDONLY | O_CLOEXEC);
+	if (*ret_held < 0 || fstat(*ret_held, &st) < 0)
+		return 0;
 	snprintf(command, sizeof(command), "PATH=$PATH:/sbin:/usr/sbin losetup -d %s", device);
 	CHECK_INT(system(command), 0);
+	return st.st_rdev;
+}
+
+static dev_t attach(char device[32], int *ret_held)
+{
+	new_disk();
+	return attach_file(device, ret_held);
 }
 
 TEST(no_program_gets_a_node_that_leads_to_another_disk)
 {
 	char ours[32], theirs[32], wanted[64];
+	int held[2];
 	dev_t number, other;
 
 	if (geteuid() != 0)
 		SKIP("needs root");
-	number = attach(ours);
-	other = attach(theirs);
+	number = attach(ours, &held[0]);
+	other = attach(theirs, &held[1]);
 	if (!number || !other)
 		SKIP("needs two loop devices");
 	other_disk = other;
@@ -258,14 +259,15 @@ TEST(no_program_gets_a_node_that_leads_to_another_disk)
 	snprintf(wanted, sizeof(wanted), "/dev/.gantry-fsck-%u:%u-%d", major(number), minor(number), getpid());
 	CHECK_STR(node, wanted);
 	CHECK(access(node, F_OK) < 0);
-	detach(ours);
-	detach(theirs);
+	close(held[0]);
+	close(held[1]);
 }
 
 /* ---- a clean flag that lies */
 
 static const struct ext4_options plain = {.commit_s = 5};
 static char volume[32], mount_point[80];
+static int held_volume;
 
 /* A file system with its superblock's word that it is clean, which COMMAND has changed, as a block device. */
 static void damaged(const char *command)
@@ -283,7 +285,7 @@ static void damaged(const char *command)
 	}
 	CHECK(ext4_is_clean(path));
 	snprintf(mount_point, sizeof(mount_point), "%s.mount", path);
-	if (!attach_file(volume))
+	if (!attach_file(volume, &held_volume))
 		SKIP("needs a loop device");
 	seen[0] = '\0';
 }
@@ -292,7 +294,7 @@ static void put_away(void)
 {
 	(void)umount2(mount_point, MNT_DETACH);
 	rmdir(mount_point);
-	detach(volume);
+	close(held_volume);
 }
 
 static void is_mounted_and_sound(void)

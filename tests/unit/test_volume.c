@@ -70,7 +70,7 @@ static void boot(void)
 		SKIP("needs a loop device");
 	fclose(file);
 	device[strcspn(device, "\n")] = '\0';
-	shell("mount -o errors=remount-ro $D mount");
+	shell("mount -o errors=remount-ro $D mount && losetup -d $D");	/* it goes with the mount, also if this process is killed */
 	f = make();
 	add(f, "net", NODE_STAGE)->stage = &without;
 	add(f, "disk", NODE_STAGE)->stage = &with_mount;
@@ -91,7 +91,7 @@ static void boot(void)
 
 static void put_away(void)
 {
-	shell("umount -l mount; losetup -d $D; rm -rf file device mount");
+	shell("umount -l mount; rm -rf file device mount");
 	rmdir(folder);
 }
 
