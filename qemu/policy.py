@@ -7,7 +7,7 @@ TPM2_PolicyPCR and TPM2_PolicyNV): PCR 4, 9 and 11 are those of this image, and 
 version. The signature lies beside the image on its disk, outside of everything that is measured. Only Python,
 `openssl` and the key are needed: a machine without a network can do it. Same image, key and version, same bytes.
 
-Without a folder: the image in build/image, built first where needed (`make sign-policy`).
+Without a folder: the image of make's IMAGE or the test image, built first where needed (`make sign-policy`).
 """
 
 import argparse

@@ -94,13 +94,6 @@ static bool any_step_makes(const struct check *check, const char *path)
 	return false;
 }
 
-/* What replaces the file by another one while services run, or NULL. */
-static const char *replaced_by(const struct warn *warn, const char *path)
-{
-	return warn->config->refreshes && any_renders(warn->check, path) ? "a refresh" :
-	       any_uploads(warn->check, path) ? "an upload" : !strcmp(path, "/etc/resolv.conf") ? "a new lease" : NULL;
-}
-
 /* May it be there when it is read, though the image does not have it? */
 static bool is_made(const struct warn *warn, const char *path)
 {
@@ -184,26 +177,22 @@ static void warn_steps(const struct warn *warn, const struct place *place, struc
 	}
 }
 
-/* Replaced by rename, a file is another one, and the container has the old one for as long as it runs. */
+/*
+ * Replaced by rename, a file is another one, and the container has the old one for as long as it runs. What a refresh or
+ * an upload replaces is refused (refresh.c).
+ */
 static void warn_volumes(const struct warn *warn, const struct place *place, struct json_object *container)
 {
 	const struct place list = {.up = place, .key = "volumes"};
 	struct json_object *volumes = key_member(container, "volumes");
-	char source[1024], quoted[CHECK_QUOTED_MAX];
 
 	for (size_t i = 0; i < fill_count(volumes); i++) {
-		const char *volume = json_object_get_string(json_object_array_get_idx(volumes, i)), *by;
+		const char *volume = json_object_get_string(json_object_array_get_idx(volumes, i));
 		const struct place at = {.up = &list, .index = (uint32_t)i};
-		size_t n = strcspn(volume, ":");
 
-		if (n >= sizeof(source))
-			continue;
-		memcpy(source, volume, n);
-		source[n] = '\0';
-		by = replaced_by(warn, source);
-		if (by)
-			check_warn(warn->check, &at, "%s is a file that %s replaces, and the container keeps the old "
-				   "one: use its folder", check_quote(quoted, source), by);
+		if (!strncmp(volume, "/etc/resolv.conf:", 17))
+			check_warn(warn->check, &at, "\"/etc/resolv.conf\" is a file that a new lease replaces, and the "
+				   "container keeps the old one: without this volume it gets the new one");
 	}
 }
 

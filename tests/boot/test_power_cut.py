@@ -18,7 +18,7 @@ import shutil
 import unittest
 
 import support
-from support import RESULTS, BootTest, add_exec, copy_sparse, only_disk, shares
+from support import RESULTS, BootTest, add_exec, copy_sparse, node, only, only_disk, shares
 from qemu import machine
 from writelog import FLUSH, WriteLog
 
@@ -33,10 +33,18 @@ setUpModule = support.setUpModule
 
 
 def only_the_disk(*command):
-    """Nothing but the disk and a program that needs it: so a boot takes few seconds. PCR 15 is left out of the policy, so
-    that one boot can open many disks."""
+    """Nothing but the disk and a program that needs it: so a boot takes few seconds."""
     def change(config):
-        only_disk(config, pcrs=[4, 9, 11])
+        only_disk(config)
+        add_exec(config, "keeper", ["/bin/keeper", *command, "/persistent/kept"], ["disk"], required=False)
+    return change
+
+
+def also_by_the_hub(*command):
+    """The same with a key of the hub's besides, by which one boot can open many disks: the TPM opens the first alone."""
+    def change(config):
+        only(config, "network", "clock", "config", "disk", "dhcpcd", "chronyd")
+        node(config, "disk")["options"].update(keys=["tpm2", "hub"], enroll=["tpm2", "hub"])
         add_exec(config, "keeper", ["/bin/keeper", *command, "/persistent/kept"], ["disk"], required=False)
     return change
 
@@ -68,9 +76,9 @@ class PowerCut(BootTest):
             elif event and (found := re.match(r"kept (\d+)", event.text)):
                 kept[int(found[1])] = WriteLog.count(record.log)
 
-        guest = self.new_machine(folder=state, disk=disk, change=only_the_disk("write"), nic=False, write_log=record.log,
+        guest = self.new_machine(folder=state, disk=disk, change=also_by_the_hub("write"), write_log=record.log,
                                  on_line=on_line)
-        with guest:
+        with self.other_platform(), guest:
             guest.wait(lambda: True if len(kept) >= KEPT else None, 120, f"{KEPT} files")
             guest.kill()
         shutil.copytree(os.path.join(state, "tpm"), record.tpm)
@@ -191,17 +199,20 @@ class PowerCut(BootTest):
             whats[lun] = self.make_disk(number, cut, disks[lun])
 
         def change(config):
-            only_disk(config, pcrs=[4, 9, 11])
-            stage = config["stages"].pop()
+            only(config, "network", "clock", "config", "disk", "dhcpcd", "chronyd")
+            config.pop("api", None)
+            stage = node(config, "disk")
+            config["stages"].remove(stage)
             del config["log"]
             for lun in disks:
-                config["stages"].append({**stage, "name": f"disk-{lun}", "required": False, "options": {
-                    **stage["options"], "lun": lun, "name": f"cut-{lun}", "mount": f"/cut/{lun}"}})
+                config["stages"].append({**stage, "name": f"disk-{lun}", "required": False, "needs": ["config"], "options": {
+                    **stage["options"], "keys": ["hub"], "lun": lun, "name": f"cut-{lun}", "mount": f"/cut/{lun}"}})
                 add_exec(config, f"keeper-{lun}", ["/bin/keeper", "check", f"/cut/{lun}/kept"], [f"disk-{lun}"],
                          required=False)
 
         shutil.copytree(cuts[0][1][3], os.path.join(self.state, "tpm"))
-        guest = self.boot(more_disks=disks, change=change, nic=False)
+        self.platform()
+        guest = self.boot(more_disks=disks, change=change)
         for lun, (number, cut) in enumerate(cuts, FIRST_LUN):
             with self.subTest(cut=number, where=cut[0]):
                 self.check(whats[lun], cut, guest, f"disk-{lun}", f"keeper-{lun}")
