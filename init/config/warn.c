@@ -178,8 +178,8 @@ static void warn_steps(const struct warn *warn, const struct place *place, struc
 }
 
 /*
- * Replaced by rename, a file is another one, and the container has the old one for as long as it runs. What a refresh or
- * an upload replaces is refused (refresh.c).
+ * Replaced by rename, a file is another one, and the container has the old one for as long as it runs. What a refresh
+ * or an upload replaces is refused (refresh.c).
  */
 static void warn_volumes(const struct warn *warn, const struct place *place, struct json_object *container)
 {
@@ -191,8 +191,8 @@ static void warn_volumes(const struct warn *warn, const struct place *place, str
 		const struct place at = {.up = &list, .index = (uint32_t)i};
 
 		if (!strncmp(volume, "/etc/resolv.conf:", 17))
-			check_warn(warn->check, &at, "\"/etc/resolv.conf\" is a file that a new lease replaces, and the "
-				   "container keeps the old one: without this volume it gets the new one");
+			check_warn(warn->check, &at, "\"/etc/resolv.conf\" is a file that a new lease replaces, and "
+				   "the container keeps the old one: without this volume it gets the new one");
 	}
 }
 
