@@ -32,7 +32,7 @@ enum control_kind {
 	CONTROL_POWEROFF,	/* body: reason, may be empty */
 	CONTROL_REBOOT,
 	CONTROL_HALT,
-	CONTROL_CERTIFICATE,	/* body: SHA-256 of the API's certificate for the status, 64 lower-case hex digits */
+	CONTROL_CERTIFICATE,	/* body: struct control_certificate, of the one that the API uses, for the status */
 	CONTROL_REFRESH,	/* starts a refresh; CONTROL_END's argument: seq from which its events may come */
 	/*
 	 * Acts, for the API only: PID 1 looks the name up in boot.json and starts a process for it. CONTROL_END's
@@ -95,6 +95,7 @@ struct control_boot {
 	int64_t now_ns;
 	int64_t started_ns;		/* PID 1's first instruction */
 	int64_t ended_ns;		/* booted or held */
+	int64_t certificate_end_s;	/* when the API's certificate ends, since 1970; 0: there is none yet */
 	uint8_t state;			/* enum boot_state */
 	uint8_t reserved[3];
 	uint32_t children;		/* live processes that PID 1 started */
@@ -111,6 +112,11 @@ struct control_boot {
 	char reserved2[5];
 	uint16_t last_shutdown_size;
 	char last_shutdown[EVENT_FIELDS_MAX];	/* "key=value" NUL each (init/log/lastboot.h); empty: unknown */
+};
+
+struct control_certificate {
+	int64_t end_s;		/* when it ends, in seconds since 1970 */
+	char sha256[64];	/* lower-case hex digits, without a NUL */
 };
 
 /* The current step of a refresh. */

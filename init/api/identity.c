@@ -20,6 +20,7 @@
 
 #include "identity.h"
 
+#define CERTIFICATE_NAME "O=Acme"
 #define CERTIFICATE_DAYS 365
 #define BACKDATE_S       3600	/* for clients whose clock is a little behind */
 #define SERIAL_SIZE      16
@@ -112,9 +113,9 @@ static int write_certificate(mbedtls_pk_context *key, char hosts[][API_HOST_MAX]
 	mbedtls_x509write_crt_set_md_alg(&c, MBEDTLS_MD_SHA256);
 	mbedtls_x509write_crt_set_subject_key(&c, key);
 	mbedtls_x509write_crt_set_issuer_key(&c, key);
-	r = mbedtls_x509write_crt_set_subject_name(&c, "O=Acme");
+	r = mbedtls_x509write_crt_set_subject_name(&c, CERTIFICATE_NAME);
 	if (r == 0)
-		r = mbedtls_x509write_crt_set_issuer_name(&c, "O=Acme");
+		r = mbedtls_x509write_crt_set_issuer_name(&c, CERTIFICATE_NAME);
 	if (r == 0)
 		r = set_serial(&c);
 	if (r == 0)
@@ -171,6 +172,50 @@ int identity_create(char hosts[][API_HOST_MAX], size_t n, struct identity *ret)
 		r = write_key(mbedtls_pk_ec(key), ret->key, sizeof(ret->key));
 	mbedtls_pk_free(&key);
 	return r;
+}
+
+int identity_renew(char hosts[][API_HOST_MAX], size_t n, struct identity *identity)
+{
+	static char pem[IDENTITY_PEM_MAX];
+	mbedtls_pk_context key;
+	int r;
+
+	mbedtls_pk_init(&key);
+	r = mbedtls_pk_parse_key(&key, (const unsigned char *)identity->key, strlen(identity->key) + 1, NULL, 0,
+				 identity_random, NULL);
+	if (r == 0)
+		r = write_certificate(&key, hosts, n, pem, sizeof(pem));
+	if (r == 0)
+		memcpy(identity->certificate, pem, sizeof(pem));
+	mbedtls_pk_free(&key);
+	return r;
+}
+
+static int64_t seconds_of(const mbedtls_x509_time *t)
+{
+	struct tm tm = {.tm_year = t->year - 1900, .tm_mon = t->mon - 1, .tm_mday = t->day, .tm_hour = t->hour,
+			.tm_min = t->min, .tm_sec = t->sec};
+
+	return timegm(&tm);
+}
+
+struct identity_validity identity_validity(const mbedtls_x509_crt *certificate)
+{
+	return (struct identity_validity){seconds_of(&certificate->valid_from), seconds_of(&certificate->valid_to)};
+}
+
+bool identity_is_made(const mbedtls_x509_crt *certificate)
+{
+	char name[32];
+
+	return certificate->subject_raw.len == certificate->issuer_raw.len &&
+	       !memcmp(certificate->subject_raw.p, certificate->issuer_raw.p, certificate->subject_raw.len) &&
+	       mbedtls_x509_dn_gets(name, sizeof(name), &certificate->subject) > 0 && !strcmp(name, CERTIFICATE_NAME);
+}
+
+bool identity_is_due(const struct identity_validity *validity, int64_t now_s)
+{
+	return now_s < validity->begin_s || now_s >= validity->end_s - IDENTITY_RENEW_S;
 }
 
 int identity_parse(const char *certificate, const char *key, mbedtls_x509_crt *ret_certificate,

@@ -7,6 +7,8 @@
 
 #include <mbedtls/pk.h>
 #include <mbedtls/x509_crt.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "options.h"
 
@@ -17,8 +19,31 @@ struct identity {
 	char key[IDENTITY_PEM_MAX];
 };
 
+/* Seconds since 1970. */
+struct identity_validity {
+	int64_t begin_s;
+	int64_t end_s;
+};
+
+#define IDENTITY_RENEW_S (30 * 86400)	/* so long before its end a certificate is renewed */
+
 /* For n names and addresses, 1 to API_HOSTS_MAX. 0 or a negative mbedTLS code. After psa_crypto_init(). */
 int identity_create(char hosts[][API_HOST_MAX], size_t n, struct identity *ret);
+
+/*
+ * A new certificate, for the same key. 0, or a negative mbedTLS code and nothing has changed. After
+ * psa_crypto_init().
+ */
+int identity_renew(char hosts[][API_HOST_MAX], size_t n, struct identity *identity);
+
+/* When it is valid. */
+struct identity_validity identity_validity(const mbedtls_x509_crt *certificate);
+
+/* Whether it is like those that are made here, or those of the older System API, and not an operator's own. */
+bool identity_is_made(const mbedtls_x509_crt *certificate);
+
+/* Whether a certificate is to be renewed: it is not valid yet, or no longer, or soon. now_s: seconds since 1970. */
+bool identity_is_due(const struct identity_validity *validity, int64_t now_s);
 
 /*
  * Both must be whole and belong together. The results are the caller's to init and free. 0 or a negative mbedTLS

@@ -178,6 +178,12 @@ static bool dropped(const struct status *status, double *ret)
 	return true;
 }
 
+static bool certificate_end(const struct status *status, double *ret)
+{
+	*ret = (double)status->boot.certificate_end_s;
+	return status->boot.certificate_end_s != 0;
+}
+
 static bool memory(const struct status *status, double *ret)
 {
 	*ret = (double)status->boot.memory_bytes;
@@ -270,6 +276,8 @@ static const struct family families[] = {
 	{"gantry_refresh_next_seconds", "gauge", "Time until the next refresh begins.", .value = refresh_next},
 	{"gantry_disk_wait_seconds", "gauge", "Time that the disk stage waited for its device.",
 	 .fact = "wait_s", .stage_type = "disk"},
+	{"gantry_api_certificate_end_timestamp_seconds", "gauge", "When the API's certificate ends, since 1970.",
+	 .value = certificate_end},
 	{"gantry_pid1_resident_memory_bytes", "gauge", "Resident memory of PID 1.", .value = memory},
 	{"gantry_pid1_children", "gauge", "Live processes that PID 1 started.", .value = children},
 	{"gantry_pid1_turn_seconds", "histogram", "Time that one turn of PID 1's event loop took.",

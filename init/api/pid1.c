@@ -106,9 +106,12 @@ int pid1_post(int level, bool outside, const char *text, size_t size, void (*don
 				(struct pending){.posted = done, .with = with});
 }
 
-int pid1_certificate(const char *sha256)
+int pid1_certificate(const char *sha256, int64_t end_s)
 {
-	return request_answered(CONTROL_CERTIFICATE, 0, 0, sha256, strlen(sha256), -1, (struct pending){0});
+	struct control_certificate body = {.end_s = end_s};
+
+	memcpy(body.sha256, sha256, sizeof(body.sha256));
+	return request_answered(CONTROL_CERTIFICATE, 0, 0, &body, sizeof(body), -1, (struct pending){0});
 }
 
 int pid1_status(void (*done)(void *with, const struct status *status), void *with)

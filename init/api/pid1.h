@@ -28,8 +28,11 @@ int pid1_follow(void);
 /* Called for each event as it comes. */
 void pid1_on_event(void (*seen)(const struct event_view *e));
 
-/* api-tls: the SHA-256 of the certificate in use, 64 hex digits, for the status. 0 or negative errno. */
-int pid1_certificate(const char *sha256);
+/*
+ * api-tls: the SHA-256 of the certificate in use, 64 hex digits, and when it ends, in seconds since 1970, for the
+ * status. 0 or negative errno.
+ */
+int pid1_certificate(const char *sha256, int64_t end_s);
 
 /* The events received so far; empty until PID 1 has sent the size of its ring. */
 const struct history *pid1_events(void);

@@ -245,8 +245,8 @@ static int create_identity(int certificates, const char *certificate, int keys, 
 	return r < 0 ? fail(options.certificate, walk_words(-r)) : 0;
 }
 
-/* 0 or a negative mbedTLS code. */
-static int check_identity(const struct identity *identity)
+/* 0 or a negative mbedTLS code. ret_due: it was made here and is to be renewed; may be NULL. */
+static int check_identity(const struct identity *identity, bool *ret_due)
 {
 	mbedtls_x509_crt certificate;
 	mbedtls_pk_context pk;
@@ -255,6 +255,11 @@ static int check_identity(const struct identity *identity)
 	mbedtls_x509_crt_init(&certificate);
 	mbedtls_pk_init(&pk);
 	r = identity_parse(identity->certificate, identity->key, &certificate, &pk);
+	if (r == 0 && ret_due) {
+		struct identity_validity validity = identity_validity(&certificate);
+
+		*ret_due = identity_is_made(&certificate) && identity_is_due(&validity, time(NULL));
+	}
 	mbedtls_x509_crt_free(&certificate);
 	mbedtls_pk_free(&pk);
 	return r;
@@ -267,16 +272,47 @@ static bool finish_creation(int keys, const char *key, struct identity *identity
 
 	temporary_name(temporary, sizeof(temporary), key);
 	return read_file(keys, temporary, identity->key, sizeof(identity->key)) >= 0 &&
-	       check_identity(identity) == 0 && put_in_place(keys, key) == 0;
+	       check_identity(identity, NULL) == 0 && put_in_place(keys, key) == 0;
 }
 
-/* fail() reports which of the two is missing. */
-static int read_identity(struct identity *identity)
+/* With the same key, so that clients which know that one still do. If it cannot be stored, the old one stays in use. */
+static bool renew_identity(int certificates, const char *certificate, struct identity *identity)
+{
+	static struct identity renewed;
+	_cleanup_(cleanup_close) int fd = -1;
+	int r;
+
+	if (options.hosts_file[0])
+		load_hosts();
+	renewed = *identity;
+	r = identity_renew(options.hosts, options.n_hosts, &renewed);
+	if (r < 0) {
+		fail_mbedtls("renewing the certificate", r);
+		return false;
+	}
+	fd = memfd_sealed("certificate", renewed.certificate, strlen(renewed.certificate));
+	r = fd < 0 ? fd : write_beside(certificates, certificate, 0600, fd, strlen(renewed.certificate));
+	if (r == 0)
+		r = put_in_place(certificates, certificate);
+	if (r < 0) {
+		report_event(EVENT_WARNING, "the certificate cannot be renewed: %s: %s", options.certificate,
+			     walk_words(-r));
+	} else {
+		report_event(EVENT_NOTICE, "renewed the certificate %s", options.certificate);
+		*identity = renewed;
+	}
+	mbedtls_platform_zeroize(&renewed, sizeof(renewed));
+	return r == 0;
+}
+
+/* fail() reports which of the two is missing. *ret_renewed: the certificate is a new one for the key that was there. */
+static int read_identity(struct identity *identity, bool *ret_renewed)
 {
 	const char *certificate, *key;
 	_cleanup_(cleanup_close) int certificates = open_directory(options.certificate, &certificate),
 				     keys = open_directory(options.key, &key);
 	ssize_t has_certificate, has_key;
+	bool due = false;
 	int r;
 
 	if (certificates < 0 || keys < 0)
@@ -296,20 +332,25 @@ static int read_identity(struct identity *identity)
 	if (has_certificate < 0)
 		return fail(options.certificate,
 			    "does not exist, but its key does: restore the certificate or remove both");
-	r = check_identity(identity);
-	return r < 0 ? fail_mbedtls(options.certificate, r) : 0;
+	r = check_identity(identity, &due);
+	if (r < 0)
+		return fail_mbedtls(options.certificate, r);
+	*ret_renewed = due && options.create && renew_identity(certificates, certificate, identity);
+	return 0;
 }
 
-static int load_identity(void)
+/* only_renewed: PID 1 has it already, and gets it again if it is renewed now. */
+static int load_identity(bool only_renewed)
 {
 	static struct identity identity;
+	bool renewed = false;
 	int r;
 
 	if (psa_crypto_init() != PSA_SUCCESS)
 		return fail("TLS key", "PSA cryptography failed to start");
-	if (read_identity(&identity) != 0)
+	if (read_identity(&identity, &renewed) != 0)
 		return 1;
-	r = report_give("identity", &identity, sizeof(identity));
+	r = only_renewed && !renewed ? 0 : report_give("identity", &identity, sizeof(identity));
 	mbedtls_platform_zeroize(&identity, sizeof(identity));
 	return r < 0 ? fail("TLS key", strerror(-r)) : 0;
 }
@@ -337,7 +378,17 @@ static int load(const char *argument)
 	(void)argument;
 	if (may_write(paths, sizeof(paths) / sizeof(*paths), true) != 0)
 		return 1;
-	return (options.password_file[0] ? load_password() : 0) | (options.certificate[0] ? load_identity() : 0);
+	return (options.password_file[0] ? load_password() : 0) | (options.certificate[0] ? load_identity(false) : 0);
+}
+
+static int renew(const char *argument)
+{
+	const char *const paths[] = {options.certificate};
+
+	(void)argument;
+	if (!options.certificate[0] || may_write(paths, 1, false) != 0)
+		return 1;
+	return load_identity(true);
 }
 
 /* ---- requests of clients --------------------------------------------------------------------------------------- */
@@ -454,7 +505,7 @@ static int read_service_log(const char *name)
 static const struct {
 	const char *verb;
 	int (*run)(const char *argument);
-} verbs[] = {{"load", load}, {"password", password}, {"upload", upload}};
+} verbs[] = {{"load", load}, {"renew", renew}, {"password", password}, {"upload", upload}};
 
 int store_main(int argc, char **argv)
 {

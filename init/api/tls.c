@@ -65,7 +65,7 @@ static int configure(struct credentials *c)
 	return r < 0 ? r : mbedtls_ssl_conf_own_cert(&c->config, &c->certificate, &c->key);
 }
 
-int tls_use(const char *certificate, const char *key, char *fingerprint)
+int tls_use(const char *certificate, const char *key, char *fingerprint, struct identity_validity *ret_validity)
 {
 	struct credentials *c = calloc(1, sizeof(*c));
 	unsigned char digest[32];
@@ -89,6 +89,7 @@ int tls_use(const char *certificate, const char *key, char *fingerprint)
 		return r;
 	}
 	hex_encode(digest, sizeof(digest), fingerprint);
+	*ret_validity = identity_validity(&c->certificate);
 	current = c;
 	return 0;
 }

@@ -8,11 +8,13 @@
 #include <mbedtls/ssl.h>
 #include <stdbool.h>
 
+#include "identity.h"
+
 /*
  * New sessions use this certificate and key (PEM) from now on. 0, or a negative mbedTLS code and nothing has changed.
  * fingerprint: the certificate's SHA-256 in hex, 65 bytes. After psa_crypto_init().
  */
-int tls_use(const char *certificate, const char *key, char *fingerprint);
+int tls_use(const char *certificate, const char *key, char *fingerprint, struct identity_validity *ret_validity);
 
 /* Prepares a connection that reads and writes the non-blocking socket *fd. 0 or a negative mbedTLS code. */
 int tls_open(mbedtls_ssl_context *ssl, int *fd);

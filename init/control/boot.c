@@ -28,6 +28,7 @@ static const struct config *config;
 static struct plan *plan;
 static int64_t started_ns;
 static char certificate_sha256[65];
+static int64_t certificate_end_s;
 static char last_shutdown[EVENT_FIELDS_MAX];
 static size_t last_shutdown_size;
 
@@ -69,6 +70,7 @@ void boot_status(struct control_boot *ret)
 	uname(&system);
 	snprintf(ret->kernel, sizeof(ret->kernel), "%.*s", (int)sizeof(ret->kernel) - 1, system.release);
 	memcpy(ret->certificate_sha256, certificate_sha256, sizeof(ret->certificate_sha256));
+	ret->certificate_end_s = certificate_end_s;
 	memcpy(ret->last_shutdown, last_shutdown, last_shutdown_size);
 	ret->last_shutdown_size = (uint16_t)last_shutdown_size;
 	if (plan->state == BOOT_HELD)
@@ -151,9 +153,10 @@ bool boot_lines(size_t index, size_t *at, char *out, size_t room, size_t *ret_si
 	return true;
 }
 
-void boot_certificate(const char *sha256)
+void boot_certificate(const char *sha256, int64_t end_s)
 {
 	snprintf(certificate_sha256, sizeof(certificate_sha256), "%s", sha256);
+	certificate_end_s = end_s;
 }
 
 static const char *last_field(const char *name)

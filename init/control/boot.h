@@ -27,8 +27,8 @@ size_t boot_facts(size_t index, const char **ret);
 /* A service's last lines, as logpipe_lines(), and the number of lines in no file. Returns false if it has no log. */
 bool boot_lines(size_t index, size_t *at, char *out, size_t room, size_t *ret_size, uint64_t *ret_dropped);
 
-/* Sets the fingerprint of the API's certificate, 64 hex digits, for the status. */
-void boot_certificate(const char *sha256);
+/* Sets the fingerprint of the API's certificate, 64 hex digits, and when it ends, since 1970, for the status. */
+void boot_certificate(const char *sha256, int64_t end_s);
 
 /* Sets how the previous boot ended, NUL-terminated "key=value" strings (lastboot.h), for the status and an event. */
 void boot_last_shutdown(const char *fields, size_t size);

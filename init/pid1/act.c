@@ -31,6 +31,7 @@
 #define STORE_NS      (30 * 1000000000LL)	/* a disk that cannot write a file in this time is broken */
 #define BOOT_LOG_NS   (60 * 1000000000LL)
 #define LOAD_AGAIN_NS 5000000000LL
+#define RENEW_NS      (86400 * 1000000000LL)	/* a certificate is renewed weeks before it ends */
 #define ANSWER_NS     300000000LL	/* time to send the answer before the shutdown stops the network */
 
 enum act_kind {
@@ -40,6 +41,7 @@ enum act_kind {
 	ACT_BOOT_LOG,
 	ACT_SERVICE_LOG,
 	ACT_LOAD,
+	ACT_RENEW,
 };
 
 struct act {
@@ -61,7 +63,7 @@ static struct act acts[ACTS_MAX];
 static int64_t last_id;
 static int api_options = -1, log_options = -1, logs_options = -1;
 static bool loading, loaded;
-static struct loop_timer load_timer, end_timer;
+static struct loop_timer load_timer, renew_timer, end_timer;
 static const struct config_action *end_by;
 
 /* ---- an act's events ------------------------------------------------------------------------------------------- */
@@ -124,6 +126,8 @@ static void say_failure(const struct act *act, const char *error, const char *wo
 		event_say(EVENT_WARNING, ACT_SOURCE, "log of %s: %s: %s", act->name, error, words);
 	else if (act->kind == ACT_BOOT_LOG)
 		event_say(EVENT_WARNING, ACT_SOURCE, "log of an earlier boot: %s: %s", error, words);
+	else if (act->kind == ACT_RENEW)
+		event_say(EVENT_WARNING, ACT_SOURCE, "looking after the certificate: %s", *words ? words : error);
 	else
 		event_say(EVENT_ERROR, ACT_SOURCE, "password and TLS key: %s; trying again", *words ? words : error);
 }
@@ -146,6 +150,8 @@ static void load_ended(bool good)
 		return;
 	}
 	loaded = true;
+	if (config->api_json)
+		loop_arm(&renew_timer, loop_now_ns() + RENEW_NS);
 	if (fstat(handover_kept(HAND_PASSWORD), &st) == 0 && st.st_size == 0)
 		event_say(EVENT_WARNING, ACT_SOURCE, "no password is set: every client has full access; set one");
 }
@@ -188,6 +194,10 @@ static bool given(struct child *child, const char *name, int fd)
 {
 	const struct act *act = TASK_OWNER(struct act, task, child_with(child));
 
+	if (act->kind == ACT_RENEW && !strcmp(name, "identity")) {
+		handover_keep(HAND_IDENTITY, fd);
+		return true;
+	}
 	if (act->kind != ACT_LOAD)
 		return false;
 	if (!strcmp(name, "password"))
@@ -206,7 +216,7 @@ static bool is_within_limit(enum act_kind kind)
 	static struct bucket changes, reads;
 	bool is_read = kind == ACT_BOOT_LOG || kind == ACT_SERVICE_LOG;
 
-	return kind == ACT_LOAD || bucket_take(is_read ? &reads : &changes, &limit, loop_now_ns());
+	return kind == ACT_LOAD || kind == ACT_RENEW || bucket_take(is_read ? &reads : &changes, &limit, loop_now_ns());
 }
 
 /* Returns a free act that owns payload, or NULL with payload closed and *ret_error set. */
@@ -470,10 +480,25 @@ void act_load(void)
 	load(&load_timer);
 }
 
+static void renew(struct loop_timer *timer)
+{
+	static const char *const argv[] = {"api-store", "renew", NULL};
+	struct act *act;
+	int r;
+
+	loop_arm(timer, loop_now_ns() + RENEW_NS);
+	if (handover_kept(HAND_IDENTITY) < 0)
+		return;
+	act = prepare(ACT_RENEW, NULL, -1, &r);
+	if (act)
+		start(act, argv, api_options);
+}
+
 void act_init(const struct config *with)
 {
 	config = with;
 	load_timer.fire = load;
+	renew_timer.fire = renew;
 	end_timer.fire = end_machine;
 	refresh_run_on_end(refresh_ended);
 	for (size_t i = 0; i < ACTS_MAX; i++)

@@ -58,9 +58,16 @@ static int64_t refresh(const struct control_request *request)
 
 static int64_t certificate(const struct control_request *request)
 {
-	if (request->head->size != 64 || strspn(request->body, "0123456789abcdef") != 64)
+	struct control_certificate c;
+	char sha256[sizeof(c.sha256) + 1] = "";
+
+	if (request->head->size != sizeof(c))
 		return -EBADMSG;
-	boot_certificate(request->body);
+	memcpy(&c, request->body, sizeof(c));
+	memcpy(sha256, c.sha256, sizeof(c.sha256));
+	if (strspn(sha256, "0123456789abcdef") != sizeof(c.sha256))
+		return -EBADMSG;
+	boot_certificate(sha256, c.end_s);
 	return 0;
 }
 
@@ -104,7 +111,7 @@ static const struct control_row rows[] = {
 	{CONTROL_REBOOT, CONTROL_MAY_CONTROL, .perform = restart_machine},
 	{CONTROL_HALT, CONTROL_MAY_CONTROL, .perform = halt},
 	{CONTROL_REFRESH, CONTROL_MAY_CONTROL, .perform = refresh},
-	{CONTROL_CERTIFICATE, CONTROL_MAY_POST, .perform = certificate},
+	{CONTROL_CERTIFICATE, CONTROL_MAY_POST, .bytes = true, .perform = certificate},
 	{CONTROL_LAST_SHUTDOWN, CONTROL_MAY_LAST_SHUTDOWN, .bytes = true, .perform = last_shutdown},
 	{CONTROL_ACTION, CONTROL_MAY_ACT, .perform = action},
 	{CONTROL_UPLOAD, CONTROL_MAY_ACT, .fd = true, .perform = upload},

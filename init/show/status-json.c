@@ -333,10 +333,12 @@ void status_json(struct text *t, const struct status *status)
 		text_put(t, "null");
 	json_name(t, "api");
 	text_put(t, "{");
-	if (boot->certificate_sha256[0])
+	if (boot->certificate_sha256[0]) {
 		json_string(t, "certificate_sha256", boot->certificate_sha256);
-	else
-		text_put(t, "\"certificate_sha256\":null");
+		text_printf(t, ",\"certificate_end_s\":%lld", (long long)boot->certificate_end_s);
+	} else {
+		text_put(t, "\"certificate_sha256\":null,\"certificate_end_s\":null");
+	}
 	text_put(t, "}");
 	json_name(t, "versions");
 	text_put(t, "{");

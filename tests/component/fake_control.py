@@ -24,7 +24,7 @@ FOLLOW, OUTSIDE = 1, 2
 HAND_PEER, HAND_PASSWORD, HAND_IDENTITY = range(3)
 HEAD = struct.Struct("<HHIq")
 EVENT_HEAD = struct.Struct("<QqqBBHHH")
-BOOT_BODY = struct.Struct("<qqqB3xIQQ5QQ8QQQ256s32s64s64s65s5xH512s")
+BOOT_BODY = struct.Struct("<qqqqB3xIQQ5QQ8QQQ256s32s64s64s65s5xH512s")
 NODE_BODY = struct.Struct("<qqqqiIBBB5x32s32s256sqQQQI4x256s")
 REFRESH_BODY = struct.Struct("<qqq3QBB65s5x256s")
 
@@ -70,7 +70,7 @@ class FakeControl:
         self.stderr = b""
         self.process = None
         self.ours = self.next = None
-        self.certificate = b""
+        self.certificate, self.certificate_end_s = b"", 0
         self.nodes = [(b"node-%d" % i, b"exec", i % 2, 4, b"because \"it\" <works>", b"") for i in range(200)]
         self.act = None             # for START to HALT: (kind, body) -> (argument, words)
 
@@ -206,7 +206,8 @@ class FakeControl:
     def boot_body(self, now_s=9, started_s=0.001, ended_s=8, state=None, reason="", version="0.1.0", hostname="testhost",
                   last_shutdown=b""):
         turns = (5, 4, 3, 2, 1, 0, 0, 1)
-        return BOOT_BODY.pack(ns(now_s), ns(started_s), ns(ended_s), self.status_state if state is None else state, 3, self.seq,
+        return BOOT_BODY.pack(ns(now_s), ns(started_s), ns(ended_s), self.certificate_end_s,
+                              self.status_state if state is None else state, 3, self.seq,
                               0, 1, self.seq, 0, 0, 0, 3 << 20, *turns, 250000000, 120000000, reason.encode(), version.encode(),
                               hostname.encode(), b"6.12.0-test", self.certificate, len(last_shutdown), last_shutdown)
 
@@ -269,7 +270,7 @@ class FakeControl:
             self.last_shutdown = dict(field.split("=", 1) for field in body.decode().split("\0") if field)
             ours.send(message(END))
         elif kind == CERTIFICATE:
-            self.certificate = body
+            self.certificate_end_s, self.certificate = struct.unpack("<q64s", body)
             ours.send(message(END))
         elif self.act:
             ours.send(message(END, *self.act(kind, body)))

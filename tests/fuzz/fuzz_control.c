@@ -103,8 +103,9 @@ void boot_last_shutdown(const char *fields, size_t size)
 	last_shutdowns += size > 0;
 }
 
-void boot_certificate(const char *sha256)
+void boot_certificate(const char *sha256, int64_t end_s)
 {
+	(void)end_s;
 	if (strlen(sha256) != 64)
 		abort();
 }

@@ -95,9 +95,9 @@ void boot_last_shutdown(const char *fields, size_t size)
 	last_shutdowns += size > 0;
 }
 
-void boot_certificate(const char *sha256)
+void boot_certificate(const char *sha256, int64_t end_s)
 {
-	snprintf(called, sizeof(called), "certificate %s", sha256);
+	snprintf(called, sizeof(called), "certificate %s until %lld", sha256, (long long)end_s);
 }
 
 int refresh_run_begin(void)

@@ -131,30 +131,30 @@ TEST(actions_reach_the_boot_and_their_result_comes_back)
 
 TEST(a_certificate_is_64_hex_digits_from_who_may_post)
 {
-	char hex[65] = "";
+	struct control_certificate good = {.end_s = 1800000000};
 	static const struct {
 		size_t at;
 		char with;
 	} wrong[] = {{0, 'A'}, {63, 'g'}, {31, ' '}, {63, '\0'}};
 
 	start();
-	memset(hex, 'a', 64);
-	request(CONTROL_CERTIFICATE, 0, 0, hex);
+	memset(good.sha256, 'a', sizeof(good.sha256));
+	CHECK_INT(client_request(client, CONTROL_CERTIFICATE, 0, 0, (const char *)&good, sizeof(good)), 0);
 	CHECK_INT(next_kind(), CONTROL_END);
 	CHECK_INT(message.head.argument, 0);
-	CHECK(strcmp(called, "certificate ") > 0 && strlen(called) == 12 + 64);
+	CHECK(strcmp(called, "certificate ") > 0 && strlen(called) == 12 + 64 + 17);
+	CHECK_STR(called + 12 + 64, " until 1800000000");
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
-		char bad[65];
+		struct control_certificate bad = good;
 
 		called[0] = '\0';
-		memcpy(bad, hex, sizeof(bad));
-		bad[wrong[i].at] = wrong[i].with;
-		CHECK_INT(client_request(client, CONTROL_CERTIFICATE, 0, 0, bad, 64), 0);
+		bad.sha256[wrong[i].at] = wrong[i].with;
+		CHECK_INT(client_request(client, CONTROL_CERTIFICATE, 0, 0, (const char *)&bad, sizeof(bad)), 0);
 		CHECK_INT(next_kind(), CONTROL_END);
 		CHECK_INT(message.head.argument, -EBADMSG);
 		CHECK_STR(called, "");
 	}
-	CHECK_INT(client_request(client, CONTROL_CERTIFICATE, 0, 0, hex, 63), 0);
+	CHECK_INT(client_request(client, CONTROL_CERTIFICATE, 0, 0, (const char *)&good, sizeof(good) - 1), 0);
 	CHECK_INT(next_kind(), CONTROL_END);
 	CHECK_INT(message.head.argument, -EBADMSG);
 	unlink(path);

@@ -147,7 +147,7 @@ TEST(and_so_have_its_nvme_namespaces)
 
 	new_root();
 	for (int nsid = 1; nsid <= 12; nsid += 11) {
-		char name[16], part[16];
+		char name[24], part[24];
 
 		snprintf(name, sizeof(name), "nvme0n%d", nsid);
 		snprintf(part, sizeof(part), "nvme0n%dp1", nsid);

@@ -244,7 +244,7 @@ static void new_machine(const char *token)
 	work.place.pcrs = 1u << 15;
 	work.disk.size = DISK_SIZE;
 	snprintf(work.disk.name, sizeof(work.disk.name), "test");
-	snprintf(work.disk.path, sizeof(work.disk.path), "%s", path);
+	snprintf(work.disk.path, sizeof(work.disk.path), "%.*s", (int)sizeof(work.disk.path) - 1, path);
 }
 
 static void sources(const struct key_source *list[], size_t *ret_n, const char *names)

@@ -8,6 +8,7 @@ import re
 import stat
 import subprocess
 import tempfile
+import time
 import unittest
 
 from fake_control import wait_for
@@ -202,18 +203,54 @@ class Identity(unittest.TestCase):
 
     def test_one_s_own_certificate_is_used(self):
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-                            "/CN=mine", "-days", "9", "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"],
-                           check=True, capture_output=True)
-            files = {}
-            for name in "key.pem", "cert.pem":
-                with open(f"{folder}/{name}", encoding="ascii") as f:
-                    files[name] = f.read()
+            files = self.made(folder, "/CN=mine", "-days", "99")
         with Machine(files=files, **self.FILES) as pid1:
             told = self.from_disk(pid1)
             self.assertEqual(self.fingerprint(pid1), told)
             r = pid1.inside("sh", "-c", "openssl s_client -connect 127.0.0.1:3535 </dev/null 2>/dev/null | openssl x509 -subject")
             self.assertIn("mine", r.stdout)
+
+    def made(self, folder, subject, *validity):
+        """Certificate and key as openssl makes them, by name."""
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+                        subject, *validity, "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"],
+                       check=True, capture_output=True)
+        files = {}
+        for name in "key.pem", "cert.pem":
+            with open(f"{folder}/{name}", encoding="ascii") as f:
+                files[name] = f.read()
+        return files
+
+    def test_one_that_was_made_is_renewed_in_time_with_its_key(self):
+        """Expired, not valid yet, and with three weeks to go; with 60 days it stays."""
+        day = 86400
+        for begin, end, renewed in ((-400, -1, True), (2, 300, True), (-344, 21, True), (-305, 60, False)):
+            dates = [time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + days * day)) for days in (begin, end)]
+            with self.subTest(begin=begin, end=end), tempfile.TemporaryDirectory() as folder:
+                files = self.made(folder, "/O=Acme", "-not_before", dates[0], "-not_after", dates[1])
+                with Machine(files=files, **self.FILES) as pid1:
+                    told = self.from_disk(pid1)
+                    self.assertEqual(self.fingerprint(pid1), told)
+                    self.assertEqual(pid1.read("key.pem"), files["key.pem"])
+                    self.assertEqual(pid1.read("cert.pem") != files["cert.pem"], renewed)
+                    self.assertEqual(len(pid1.find("system-api", "renewed the certificate /t/cert.pem", kind="message")), renewed)
+                    end_s = pid1.curl("/api/v1/status").json()["api"]["certificate_end_s"]
+                    self.assertAlmostEqual(end_s, time.time() + (365 if renewed else 60) * day, delta=day / 2)
+                    said = pid1.find("system-api", "the certificate (has expired|is not valid|expires soon)", kind="message")
+                    self.assertEqual(said, [])
+
+    def test_an_operator_s_own_is_never_renewed_and_its_end_is_told(self):
+        for validity, level, words in ((("-days", "9"), "warning", "the certificate expires soon: "),
+                                       (("-not_before", "20200101000000Z", "-not_after", "20200201000000Z"), "error",
+                                        "the certificate has expired: 2020-02-01 00:00:00 UTC"),
+                                       (("-not_before", "20900101000000Z", "-not_after", "20910201000000Z"), "warning",
+                                        "the certificate is not valid before 2090-01-01 00:00:00 UTC")):
+            with self.subTest(words=words), tempfile.TemporaryDirectory() as folder:
+                files = self.made(folder, "/CN=mine", *validity)
+                with Machine(files=files, **self.FILES) as pid1:
+                    self.assertEqual(self.fingerprint(pid1), self.from_disk(pid1))
+                    self.assertEqual(pid1.wait("system-api", words, kind="message").level, level)
+                    self.assertEqual(pid1.read("cert.pem"), files["cert.pem"])
 
     def test_exactly_one_of_the_two_is_an_error_and_nothing_is_made(self):
         for present, missing in ("cert.pem", "key.pem"), ("key.pem", "cert.pem"):

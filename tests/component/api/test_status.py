@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import unittest
 
 import jsonschema
@@ -179,10 +180,12 @@ class StatusTest(unittest.TestCase):
             self.get(pid1, "/livez")
             seen = pid1.inside("sh", "-c", "openssl s_client -connect 127.0.0.1:3535 </dev/null 2>/dev/null | "
                                            "openssl x509 -outform DER | sha256sum").stdout.split()[0]
-            self.assertEqual(self.status(pid1)["api"], {"certificate_sha256": seen})
+            told = self.status(pid1)["api"]
+            self.assertEqual(told["certificate_sha256"], seen)
+            self.assertAlmostEqual(told["certificate_end_s"], time.time() + 365 * 86400 - 3600, delta=600)
         with Pid1(boot([stage("one")])) as pid1:
             pid1.wait("gantry", "booted")
-            self.assertEqual(self.status(pid1)["api"], {"certificate_sha256": None})
+            self.assertEqual(self.status(pid1)["api"], {"certificate_sha256": None, "certificate_end_s": None})
 
     def test_pid_1_s_figures_are_the_kernel_s(self):
         with Pid1(boot([stage("one")])) as pid1:
@@ -310,8 +313,10 @@ class FakeTest(unittest.TestCase):
     def test_the_role_tells_its_certificate_once(self):
         api = self.started([])
         wait_for(lambda: len(api.certificate) == 64, "the certificate is told")
-        self.assertEqual(json.loads(api.request("/api/v1/status").body)["api"]["certificate_sha256"],
-                         api.certificate.decode())
+        told = json.loads(api.request("/api/v1/status").body)["api"]
+        self.assertEqual(told, {"certificate_sha256": api.certificate.decode(), "certificate_end_s": api.certificate_end_s})
+        self.assertIn(f"gantry_api_certificate_end_timestamp_seconds {api.certificate_end_s}",
+                      api.request("/metrics").body.decode())
 
 
 if __name__ == "__main__":
