@@ -159,7 +159,8 @@ $(D)/curl: $(D)/%:
 	$(end)
 
 # ESYS, MU and the TCTIs for a device and for the software TPM. Each TCTI defines the symbol its loader would look up in a
-# shared object: in one static binary they need different names.
+# shared object: in one static binary they need different names. As published, a point or a shared secret that begins with a zero byte
+# is sent without it, and the TPM refuses about one salted session in a hundred.
 $(D)/tpm2-tss: $(D)/%:
 	+@$(begin)
 	version=$$(readlink $(DEST)/sources/$*/orig.tar | sed -n 's/.*_\([0-9.]*\)\.orig\.tar.*/\1/p')
@@ -167,6 +168,8 @@ $(D)/tpm2-tss: $(D)/%:
 	sed -i "s/^git describe.*/echo $$version > VERSION/" bootstrap
 	for tcti in device swtpm mssim; do sed -i "s/\bTss2_Tcti_Info\b/Tss2_Tcti_Info_$$tcti/" src/tss2-tcti/tcti-$$tcti.c; done
 	sed -i 's/\bTss2_Tcti_Info\b/Tss2_Tcti_Info_tctildr/' src/tss2-tcti/tctildr.c
+	sed -i 's/= mbedtls_mpi_size(&ecp_\(Q\.MBEDTLS_ACCESS([XY])\|z\));/= (ecp_group.pbits + 7) \/ 8;/' src/tss2-esys/esys_crypto_mbed.c
+	[ "$$(grep -cF '= (ecp_group.pbits + 7) / 8;' src/tss2-esys/esys_crypto_mbed.c)" = 3 ]
 	./bootstrap
 	export CFLAGS="$$CFLAGS -std=gnu99"
 	configure --with-crypto=mbed --disable-shared --enable-static --disable-fapi --disable-policy --enable-esys --enable-nodl \

@@ -205,6 +205,7 @@ class Tpm(DiskTest):
         signed = disk_only(keys=["tpm2-signed", "tpm2"], enroll=["tpm2-signed"], policy_key=KEY_PATH, version=1)
         self.assertIn("opened by tpm2", self.opened(signed, files=files))
         self.assertIsNotNone(self.guest.find("disk", text="no room for a version counter in the TPM", level="warning"))
+        self.off()
         self.blank_disk()
         self.assertIn("NV is full", self.held(disk_only()))
 
