@@ -203,12 +203,12 @@ class BootTest(unittest.TestCase):
         self.assertIn(f"{digest.hexdigest()} with {len(files)} files of {size} bytes", line)
 
     @contextlib.contextmanager
-    def other_platform(self):
+    def other_platform(self, **options):
         """A sound platform, in the place of the test's own, which has the same addresses, for as long as it lasts."""
         own = getattr(self, "current_platform", None)
         if own:
             own.stop()
-        with Platform(snapshot_bytes=SNAPSHOT_BYTES, small_files=5) as platform:
+        with Platform(snapshot_bytes=SNAPSHOT_BYTES, small_files=5, **options) as platform:
             yield platform
         if own:
             own.start()

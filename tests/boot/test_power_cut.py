@@ -20,6 +20,7 @@ import unittest
 import support
 from support import RESULTS, BootTest, add_exec, copy_sparse, node, only, only_disk, shares
 from qemu import machine
+from qemu.peers.hub import DISK_KEY
 from writelog import FLUSH, WriteLog
 
 DISK_BYTES = 192 << 20
@@ -78,7 +79,7 @@ class PowerCut(BootTest):
 
         guest = self.new_machine(folder=state, disk=disk, change=also_by_the_hub("write"), write_log=record.log,
                                  on_line=on_line)
-        with self.other_platform(), guest:
+        with self.other_platform(disk_key=DISK_KEY), guest:
             guest.wait(lambda: True if len(kept) >= KEPT else None, 120, f"{KEPT} files")
             guest.kill()
         shutil.copytree(os.path.join(state, "tpm"), record.tpm)
@@ -211,7 +212,7 @@ class PowerCut(BootTest):
                          required=False)
 
         shutil.copytree(cuts[0][1][3], os.path.join(self.state, "tpm"))
-        self.platform()
+        self.platform(disk_key=DISK_KEY)
         guest = self.boot(more_disks=disks, change=change)
         for lun, (number, cut) in enumerate(cuts, FIRST_LUN):
             with self.subTest(cut=number, where=cut[0]):
