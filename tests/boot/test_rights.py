@@ -17,6 +17,7 @@ setUpModule = support.setUpModule
 MAY_BE_MISSED = {
     "launch": "executes the service",
     "steps": "runs to its end",
+    "resolv-conf": "component/pid1/test_container",
     "api-store": "runs to its end",
     "dhcp-hook": "runs to its end; component/stages/test_stage_network",
     "stage azure": "component/stages/test_stage_rights",
