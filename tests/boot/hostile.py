@@ -212,7 +212,7 @@ def _(header):
     second_keyslot(header)
 
 
-@header("nine-keyslots", 'keyslot "8"')
+@header("nine-keyslots", "keyslot 8: area is misplaced or of the wrong size")
 def _(header):
     first = header.metadata["keyslots"]["0"]
     for number in range(1, 9):

@@ -18,7 +18,7 @@ def make_blank(path):
 class ForeignContents(ManyDisks):
     made_by = (foreign, manydisks)
     disks = [*foreign.CONTENTS,
-             Disk("blank", make_blank, "formatted, key from tpm2", state="done", changes=True,
+             Disk("blank", make_blank, "formatted, key from (tpm2|hub)", state="done", changes=True,
                   holds="is_formatted_beside_them")]
 
 

@@ -263,8 +263,8 @@ class ContainerTest(Containers):
         box = self.container(command=['echo waits; while [ ! -e /data/go ]; do sleep 0.05; done; '
                                       'printf READY=1 | nc -uU -w1 "$NOTIFY_SOCKET"'],
                              needs=["before"], ready={"notify": True}, volumes=["/t:/data"])
-        fails = {**self.container(command=["[ -e /data/good ] || exit 1"], needs=["before"], volumes=["/t:/data"],
-                                  ready={"path": "/t/good"}), "name": "fails", "required": False}
+        fails = {**self.container(command=["[ -e /data/good ] || exit 1; : > /data/fine"], needs=["before"],
+                                  volumes=["/t:/data"], ready={"path": "/t/fine"}), "name": "fails", "required": False}
         kept = {**self.container(), "name": "kept", "enabled": False}
         with self.start(self.registry(), box, fails, kept, stages=[before], containers={"keep_unused_s": 0.2},
                         files={"policy.json": '{"default": [{"type": "insecureAcceptAnything"}]}'}) as gantry:
