@@ -2,6 +2,7 @@
 /* Implements task.h. */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "cgroup-node.h"
@@ -17,7 +18,7 @@ static void exited(struct child *child, const struct process_exit *how)
 	task->child = NULL;
 	loop_disarm(&task->deadline);
 	if (task->cgroup)
-		cgroup_discard(task->cgroup);
+		cgroup_discard(task->made);
 	task->ended(task, how);
 }
 
@@ -29,6 +30,19 @@ static void expire(struct loop_timer *timer)
 	task_kill(task);
 }
 
+/*
+ * A cgroup in which something of the run before is still ending is left alone: since Linux 6.14 the kernel also kills a
+ * process that is forked into a cgroup which was killed once. A descriptor, or -1: there is none.
+ */
+static int open_cgroup(struct task *task)
+{
+	if (!task->made[0])
+		snprintf(task->made, sizeof(task->made), "%s", task->cgroup);
+	while (cgroup_remove(task->made) == -EBUSY)
+		snprintf(task->made, sizeof(task->made), "%s~%u", task->cgroup, ++task->generation);
+	return cgroup_make(task->made) == 0 ? cgroup_open(task->made) : -1;
+}
+
 int task_start(struct task *task, const struct child_spec *with, int64_t limit_ns)
 {
 	struct child_spec spec = *with;
@@ -38,8 +52,8 @@ int task_start(struct task *task, const struct child_spec *with, int64_t limit_n
 		return -EBUSY;
 	spec.exited = exited;
 	spec.with = task;
-	spec.cgroup = task->cgroup;
-	spec.cgroup_fd = task->cgroup && cgroup_make(task->cgroup) == 0 ? cgroup_open(task->cgroup) : -1;
+	spec.cgroup_fd = task->cgroup ? open_cgroup(task) : -1;
+	spec.cgroup = task->cgroup ? task->made : NULL;
 	task->late = false;
 	r = child_start(&spec, &task->child);
 	if (spec.cgroup_fd >= 0)
@@ -47,7 +61,7 @@ int task_start(struct task *task, const struct child_spec *with, int64_t limit_n
 	if (r < 0) {
 		task->child = NULL;
 		if (task->cgroup)
-			cgroup_discard(task->cgroup);
+			cgroup_discard(task->made);
 		return r;
 	}
 	task->deadline.fire = expire;

@@ -13,12 +13,15 @@
 
 #include "init/lib/exit.h"
 #include "init/lib/loop.h"
+#include "init/process/cgroup.h"
 #include "init/process/child.h"
 
 /* Embedded in its owner's struct, which must not move while the task runs. Initially zero but for ended and cgroup. */
 struct task {
 	void (*ended)(struct task *task, const struct process_exit *how);	/* may start the task again */
 	const char *cgroup;		/* name of its own cgroup, must stay valid; NULL: none */
+	char made[CGROUP_NAME_MAX];	/* the latest one: with "~N" if an earlier one was still being emptied */
+	unsigned generation;
 	struct child *child;		/* NULL: it is not running */
 	bool late;			/* killed at its deadline */
 	struct loop_timer deadline;

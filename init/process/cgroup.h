@@ -14,7 +14,7 @@
 
 #include <gantry/plan.h>
 
-#define CGROUP_NAME_MAX (NODE_NAME_MAX + 12)	/* a node's name, "~N" appended if its old cgroup was not usable */
+#define CGROUP_NAME_MAX (NODE_NAME_MAX + 24)	/* a node's name, "~N" appended if its old cgroup was not usable */
 #define CGROUP_PATH_MAX 192
 #define CGROUP_UNKNOWN  UINT64_MAX
 

@@ -248,7 +248,8 @@ class Identity(unittest.TestCase):
             with self.subTest(words=words), tempfile.TemporaryDirectory() as folder:
                 files = self.made(folder, "/CN=mine", *validity)
                 with Machine(files=files, **self.FILES) as pid1:
-                    self.assertEqual(self.fingerprint(pid1), self.from_disk(pid1))
+                    told = self.from_disk(pid1)
+                    self.assertEqual(self.fingerprint(pid1), told)
                     self.assertEqual(pid1.wait("system-api", words, kind="message").level, level)
                     self.assertEqual(pid1.read("cert.pem"), files["cert.pem"])
 
