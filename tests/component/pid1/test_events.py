@@ -120,6 +120,7 @@ class Events(unittest.TestCase):
                                                         "exec python3 /t/wild", **ONCE)],
                        events={"rate_per_s": 0}, log=log), files={"wild": "import time\n" + script}) as gantry:
             gantry.wait("gantry", "booted")
+            gantry.wait("wild", "ready")
             own = self.events(gantry, kind="state")
             self.assertGreaterEqual({(e["source"], e["text"]) for e in own},
                                     {("disk", "running"), ("disk", "done"), ("wild", "ready"), ("gantry", "booted")})
