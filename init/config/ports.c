@@ -3,6 +3,7 @@
  * Implements ports.h. A service that is not enabled, or is by another key of the document, may be there instead of one
  * that has the same port.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +37,7 @@ static void add(struct ports *all, const char *address, struct port port)
 		if (!address_split(address, port.host, sizeof(port.host), &port.number))
 			return;
 	} else {
-		strcpy(port.host, "0.0.0.0");
+		snprintf(port.host, sizeof(port.host), "0.0.0.0");
 		port.number = (uint16_t)strtoul(address, &end, 10);
 	}
 	if (all->n == all->room) {

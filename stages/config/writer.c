@@ -19,6 +19,7 @@
 #include <gantry/cleanup.h>
 
 #include "init/lib/fdpass.h"
+#include "init/lib/io.h"
 #include "init/lib/memfd.h"
 #include "init/lib/walk.h"
 #include "stages/lib/file.h"
@@ -57,7 +58,7 @@ static int copy(int from, int to, size_t size)
 		int r = file_read_at(from, bytes, n, done);
 
 		if (r == 0)
-			r = file_write(to, bytes, n);
+			r = io_write(to, bytes, n);
 		if (r < 0)
 			return r;
 		done += n;

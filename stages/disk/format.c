@@ -25,6 +25,7 @@
 
 #include "finish.h"
 #include "intent.h"
+#include "stages/lib/file.h"
 #include "stages/lib/report.h"
 
 #define HEAD_SIZE (2u << 20)	/* bytes; where the volume's data begin */
@@ -109,13 +110,6 @@ static int make_keys(struct work *w, struct new_slot made[], struct luks_slot sl
 	return count ? count : -ENOKEY;
 }
 
-static int write_all(int fd, const void *bytes, size_t size, uint64_t offset)
-{
-	ssize_t n = pwrite(fd, bytes, size, (off_t)offset);
-
-	return n == (ssize_t)size ? 0 : n < 0 ? -errno : -EIO;
-}
-
 /* Wipes foreign data at the edges of the disk, where this volume writes nothing. */
 static int wipe_edges(const struct work *w, int fd)
 {
@@ -124,9 +118,9 @@ static int wipe_edges(const struct work *w, int fd)
 
 	if (!zeros)
 		return -ENOMEM;
-	r = write_all(fd, zeros, HEAD_SIZE - INTENT_MARK_SIZE, INTENT_MARK_SIZE);
+	r = file_write_at(fd, zeros, HEAD_SIZE - INTENT_MARK_SIZE, INTENT_MARK_SIZE);
 	if (r == 0)
-		r = write_all(fd, zeros, BLANK_EDGE, w->disk.size - BLANK_EDGE);
+		r = file_write_at(fd, zeros, BLANK_EDGE, w->disk.size - BLANK_EDGE);
 	return r;
 }
 
@@ -154,7 +148,7 @@ static int begin(const struct work *w, int fd, bool forced, char why[DISK_WHY_MA
 		}
 		intent_mark(&intent, mark);
 	}
-	r = w->use_intent || forced ? write_all(fd, mark, sizeof(mark), 0) : 0;
+	r = w->use_intent || forced ? file_write_at(fd, mark, sizeof(mark), 0) : 0;
 	if (r == 0 && forced)
 		r = wipe_edges(w, fd);
 	if (r == 0 && fdatasync(fd) < 0)

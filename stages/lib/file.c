@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "file.h"
+#include "init/lib/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,21 +57,6 @@ int file_read_line(const char *path, char *ret, size_t size)
 	return 0;
 }
 
-int file_write(int fd, const void *bytes, size_t size)
-{
-	for (const char *p = bytes; size;) {
-		ssize_t n = write(fd, p, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		p += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
 int file_write_at(int fd, const void *bytes, size_t size, uint64_t offset)
 {
 	for (size_t done = 0; done < size;) {
@@ -110,7 +96,7 @@ int file_replace(int directory, const char *name, const char *bytes, size_t size
 	fd = openat(directory, new, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
 		return -errno;
-	r = file_write(fd, bytes, size);
+	r = io_write(fd, bytes, size);
 	if (!r && fsync(fd) < 0)
 		r = -errno;
 	if (!r && renameat(directory, new, directory, name) < 0)

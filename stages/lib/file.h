@@ -23,7 +23,6 @@ int file_read(int directory, const char *name, size_t maximum, char **ret, size_
 int file_read_line(const char *path, char *ret, size_t size);
 
 /* All of them, or negative errno: -EIO where nothing more is taken, or is there. */
-int file_write(int fd, const void *bytes, size_t size);
 int file_write_at(int fd, const void *bytes, size_t size, uint64_t offset);
 int file_read_at(int fd, void *bytes, size_t size, uint64_t offset);
 

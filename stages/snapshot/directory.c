@@ -26,6 +26,7 @@
 #include "journal.h"
 #include "stages/lib/file.h"
 #include "init/lib/hex.h"
+#include "init/lib/io.h"
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1
@@ -452,7 +453,7 @@ int directory_adopt(struct directory *d, struct manifest *m)
 int directory_record(struct directory *d, const struct blocks_run *run)
 {
 	char line[JOURNAL_RECORD_MAX];
-	int r = file_write(d->journal_fd, line, journal_format_record(run, line));
+	int r = io_write(d->journal_fd, line, journal_format_record(run, line));
 
 	if (r) {
 		errno = -r;

@@ -20,6 +20,7 @@
 #include <gantry/cleanup.h>
 #include <gantry/report.h>
 
+#include "init/lib/io.h"
 #include "init/lib/privilege.h"
 #include "stages/lib/file.h"
 
@@ -49,7 +50,7 @@ static struct json_object *follow(struct json_object *object, const char *path)
 static void put(int fd, const void *bytes, size_t size)
 {
 	/* A pipe takes a few kilobytes at once, or we wait for the parent, which is reading. */
-	if (file_write(fd, bytes, size) < 0)
+	if (io_write(fd, bytes, size) < 0)
 		_exit(1);
 }
 

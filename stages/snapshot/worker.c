@@ -25,6 +25,7 @@
 #include <gantry/cleanup.h>
 
 #include "init/lib/fdpass.h"
+#include "init/lib/io.h"
 #include "init/lib/landlock.h"
 #include "init/lib/privilege.h"
 #include "stages/lib/backoff.h"
@@ -184,7 +185,7 @@ static int plan_once(const struct worker_task *task, struct s3_client *client, c
 		r = manifest_format(&p->manifest, &text, &size);
 	if (r)
 		return r;
-	*ret_disk_error = file_write(fd, text, size);
+	*ret_disk_error = io_write(fd, text, size);
 	if (!*ret_disk_error && fsync(fd) < 0)
 		*ret_disk_error = -errno;
 	return *ret_disk_error;
