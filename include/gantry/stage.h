@@ -152,6 +152,7 @@ struct stage {
 	const char *(*conflict)(struct json_object *options, struct json_object *other);
 	/* Done or skipped, it is not started again by hand: a second run would change what services use by now. */
 	bool once;
+	bool tells;			/* reports the state of the boot outside: init/plan/tells.h */
 	bool watches;			/* once done it is run in the mode STAGE_WATCH as long as the machine runs */
 	enum stage_refresh refresh;
 	enum stage_tpm tpm;
