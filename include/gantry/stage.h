@@ -174,6 +174,7 @@ struct stage {
 	bool execs;
 	unsigned calls;			/* enum stage_calls */
 	const struct stage_path *paths;	/* NULL: no file at all */
+	bool writes_root;		/* what it writes may be on the root, read-only for all others */
 	bool unbounded;			/* its files are not bounded by landlock: it mounts, or runs any program */
 	/* Before that, with all rights: what `run` has no right to do, from its options alone. As `run`; or NULL. */
 	int (*prepare)(struct stage_context *context);

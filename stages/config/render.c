@@ -23,7 +23,6 @@
 #include <gantry/stage.h>
 
 #include "decodeview.h"
-#include "init/lib/rootview.h"
 #include "init/lib/walk.h"
 #include "stages/lib/document.h"
 #include "stages/lib/options.h"
@@ -306,31 +305,13 @@ static int run_writer(struct stage_context *context)
 	return writer_serve(context->pair, render.files, render.n_files);
 }
 
-/* With its rights gone, the writer could write nowhere on a read-only root. */
-static int view_files(const struct render *r)
-{
-	static struct rootview view = ROOTVIEW_NONE;
-
-	for (size_t i = 0; i < r->n_files; i++) {
-		int error = rootview_take(&view, r->files[i].path);
-
-		if (error < 0) {
-			report_result("%s: making the root writable for this process failed: %s", r->files[i].path,
-				      strerror(-error));
-			return STAGE_AGAIN;
-		}
-	}
-	return STAGE_DONE;
-}
-
 /* What both processes know of the files: from boot.json and the image alone. */
 static int prepare(struct stage_context *context)
 {
 	size_t n;
 	struct json_object *list = option_array(context, "files", &n);
-	int result = n > WRITER_FILES_MAX ? STAGE_NEVER : read_file_options(&render, list, n);
 
-	return result == STAGE_DONE ? view_files(&render) : result;
+	return n > WRITER_FILES_MAX ? STAGE_NEVER : read_file_options(&render, list, n);
 }
 
 static const struct stage_option file_options[] = {
@@ -373,6 +354,7 @@ static const struct stage writer = {
 	.capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER,
 	.calls = STAGE_CALLS_FILES,
 	.paths = writes,
+	.writes_root = true,
 	.run = run_writer,
 };
 
