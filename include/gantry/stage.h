@@ -150,8 +150,14 @@ struct stage {
 	 * both have with that value, given or by default, or NULL. Pure, as `check`. May be NULL.
 	 */
 	const char *(*conflict)(struct json_object *options, struct json_object *other);
+	/*
+	 * Whether a stage with these options, which may be NULL, should not work while another one for which that holds
+	 * does: the reason, as in `may ...: add "%s" to "needs"` with that one's name, or NULL. Pure. May be NULL.
+	 */
+	const char *(*in_turn)(struct json_object *options);
 	/* Done or skipped, it is not started again by hand: a second run would change what services use by now. */
 	bool once;
+	bool tells;			/* reports the state of the boot outside: init/plan/tells.h */
 	bool watches;			/* once done it is run in the mode STAGE_WATCH as long as the machine runs */
 	enum stage_refresh refresh;
 	enum stage_tpm tpm;

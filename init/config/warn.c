@@ -129,13 +129,45 @@ static void warn_missing_member(const struct warn *warn, const struct place *up,
 	warn_missing(warn, &at, string_of(object, key));
 }
 
+static bool needs(const struct config *config, size_t node, size_t other, bool *seen)
+{
+	if (node == other)
+		return true;
+	for (size_t i = 0; !seen[node] && i < config->nodes[node].n_needs; i++)
+		if (needs(config, config->nodes[node].needs[i], other, seen))
+			return true;
+	seen[node] = true;
+	return false;
+}
+
+/* Stages are the first nodes, in the file's order. */
+static void warn_turn(const struct warn *warn, const struct place *place, const struct stage *stage,
+		      struct json_object *options)
+{
+	struct json_object *stages = key_member(warn->check->root, "stages");
+	const char *why = stage->in_turn ? stage->in_turn(options) : NULL;
+
+	for (size_t i = 0; why && i < place->index; i++) {
+		struct json_object *other = json_object_array_get_idx(stages, i);
+		bool seen[CONFIG_NODES_MAX] = {false}, seen_other[CONFIG_NODES_MAX] = {false};
+
+		if (stage_find(string_of(other, "type")) != stage || !stage->in_turn(key_member(other, "options")) ||
+		    needs(warn->config, place->index, i, seen) || needs(warn->config, i, place->index, seen_other))
+			continue;
+		check_warn(warn->check, place, "%s: add \"%s\" to \"needs\"", why, string_of(other, "name"));
+		return;
+	}
+}
+
 static int warn_stage(void *with, const struct place *place, struct json_object *stage)
 {
 	const struct warn *warn = with;
 	const struct place options_at = {.up = place, .key = "options"};
-	const struct stage_option *option = stage_find(string_of(stage, "type"))->options;
+	const struct stage *type = stage_find(string_of(stage, "type"));
+	const struct stage_option *option = type->options;
 	struct json_object *options = key_member(stage, "options");
 
+	warn_turn(warn, place, type, options);
 	for (; option && option->name; option++) {
 		const struct place at = {.up = &options_at, .key = option->name};
 		const char *given = string_of(options, option->name), *path = given ? given : option->fallback;

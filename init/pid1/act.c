@@ -32,6 +32,7 @@
 #define BOOT_LOG_NS   (60 * 1000000000LL)
 #define LOAD_AGAIN_NS 5000000000LL
 #define RENEW_NS      (86400 * 1000000000LL)	/* a certificate is renewed weeks before it ends */
+#define CLOCK_SET_NS  2000000000LL	/* after the clock was set; who sets it again and again causes no more */
 #define ANSWER_NS     300000000LL	/* time to send the answer before the shutdown stops the network */
 
 enum act_kind {
@@ -492,6 +493,14 @@ static void renew(struct loop_timer *timer)
 	act = prepare(ACT_RENEW, NULL, -1, &r);
 	if (act)
 		start(act, argv, api_options);
+}
+
+void act_clock_was_set(void)
+{
+	int64_t soon = loop_now_ns() + CLOCK_SET_NS;
+
+	if (renew_timer.armed && renew_timer.due_ns > soon)
+		loop_arm(&renew_timer, soon);
 }
 
 void act_init(const struct config *with)

@@ -35,4 +35,7 @@ int64_t act_service_log(const char *name, int fd);
 /* Call when the disk is open: loads password and identity (handover.h), with retries. Later calls do nothing. */
 void act_load(void);
 
+/* Somebody has set the clock: it is looked at once whether the certificate is to be renewed. */
+void act_clock_was_set(void);
+
 #endif

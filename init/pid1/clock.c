@@ -40,6 +40,7 @@ static bool own_step;			/* the next one that the loop hears of */
 static int64_t undone_ns;		/* when a step to before the floor was undone; 0: never */
 static struct loop_source source = LOOP_SOURCE_INIT;
 static struct loop_timer quiet;
+static void (*was_set)(void);
 
 static int64_t read_ns(clockid_t id)
 {
@@ -106,6 +107,8 @@ static void report_steps(void)
 	stepped_s = 0;
 	steps = 0;
 	loop_arm(&quiet, loop_now_ns() + QUIET_NS);
+	if (was_set)
+		was_set();
 }
 
 static void quiet_over(struct loop_timer *timer)
@@ -138,7 +141,7 @@ static void stepped(struct loop_source *from, uint32_t events)
 		undone_ns = loop_now_ns();
 }
 
-int clock_watch(void)
+int clock_watch(void (*then)(void))
 {
 	const struct itimerspec never = {.it_value.tv_sec = INT32_MAX * INT64_C(2)};	/* the year 2106 */
 	int fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -147,6 +150,7 @@ int clock_watch(void)
 	if (fd < 0)
 		return -errno;
 	own_step = false;
+	was_set = then;
 	quiet.fire = quiet_over;
 	source.ready = stepped;
 	if (timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) < 0) {

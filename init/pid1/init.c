@@ -327,7 +327,7 @@ static void begin_plan(const char *held)
 	if (config->fifo)
 		fifo_init(config->fifo);
 	button_init(power_button);
-	prepare("watch of the clock", clock_watch());
+	prepare("watch of the clock", clock_watch(act_clock_was_set));
 	prepare("names in /dev", links_init());
 	watchdog_init(config->watchdog_device, config->watchdog_timeout_ms);
 	shutdown_init(&plan);

@@ -6,6 +6,7 @@
 
 #include "input.h"
 #include "node.h"
+#include "tells.h"
 #include "text.h"
 
 /* After PID 1 itself failed to start a process. */
@@ -98,6 +99,7 @@ void plan_ended(struct plan *plan, size_t index, const struct process_exit *how,
 		stage_exited(plan, node, how, why, now);
 	}
 	node->overdue = false;
+	tells_ended(plan, node);
 	/* Its dependencies may have waited for it to end first. */
 	for (size_t i = 0; i < node->config->n_needs; i++)
 		graph_mark(&plan->graph, node->config->needs[i]);

@@ -12,6 +12,7 @@
 
 #include "node.h"
 #include "plan.h"
+#include "tells.h"
 
 /* A process that survives SIGKILL hangs in the kernel: after this time a shutdown goes on without it. */
 #define STUCK_NS (2000 * PLAN_MS)
@@ -47,6 +48,8 @@ static void step_waiting(struct plan *plan, struct plan_node *node, bool start, 
 	for (size_t i = 0; i < config->n_after; i++)
 		if (!plan_settled(plan->nodes[config->after[i]].state))
 			return;
+	if (tells_waits(plan, node))
+		return;
 	if (start)
 		plan_begin(plan, node, now);
 	else
@@ -98,6 +101,8 @@ static void step_state(struct plan *plan, size_t index, bool start, int64_t now)
 		if (lost)
 			plan_set_state(plan, node, NODE_WAITING, "dependency %s %s", lost->config->name,
 				       plan_state_words(lost->state));
+		else if (tells_waits(plan, node))
+			plan_set_state(plan, node, NODE_WAITING, "until another stage of its type has ended");
 		else if (start)
 			plan_begin(plan, node, now);
 		else
@@ -314,9 +319,7 @@ static void hold(struct plan *plan, const char *reason, int64_t now)
 	if (plan->held_once)
 		return;
 	plan->held_once = true;
-	for (size_t i = 0; i < plan->n_nodes; i++)
-		if (plan->nodes[i].config->when == WHEN_HELD)
-			graph_mark(&plan->graph, i);
+	tells_held(plan);
 }
 
 static void hold_for_failure(struct plan *plan, int64_t now)
@@ -385,6 +388,9 @@ static void judge_boot(struct plan *plan, int64_t now)
 		plan->held_due_ns = 0;
 		plan->late = false;
 		set_boot(plan, BOOT_BOOTED, now);
+		if (plan->held_once)
+			tells_recovered(plan);
+		plan->held_once = false;
 	} else if (plan->late) {
 		hold_for_delay(plan, less, now);
 	} else if (plan->state == BOOT_HELD) {

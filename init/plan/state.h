@@ -80,7 +80,7 @@ struct plan {
 	bool late;			/* boot_deadline_ms without progress have passed */
 	size_t n_down;
 	enum boot_state state;
-	bool held_once;			/* stages of `when: held` may run */
+	bool held_once;			/* and not booted since: stages of `when: held` may run */
 	bool broken;			/* bad configuration: held, whatever the states of nodes */
 	bool hurry;			/* second shutdown request, or its deadline is near */
 	int64_t hurry_grace_ns;		/* the longest grace then */

@@ -223,6 +223,7 @@ const struct stage stage_azure = {
 	.options = options,
 	.deadline_s = 300,
 	.retry_limit = 0,
+	.tells = true,
 	.user = "gantry-azure",
 	.calls = STAGE_CALLS_FETCH,
 	.paths = paths,

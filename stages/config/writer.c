@@ -35,7 +35,7 @@ struct request {
 
 enum order {
 	WRITE = 1,		/* with a memfd; answers whether it is the same */
-	COMMIT,			/* renames all that were written */
+	COMMIT,			/* renames all that were written, and syncs their folders */
 	END,			/* without an answer */
 };
 
@@ -143,6 +143,17 @@ static struct writer_answer write_one(const struct writer_file *f, struct target
 	return a;
 }
 
+static int sync_name(const struct target *t)
+{
+	_cleanup_(cleanup_close) int fd = openat(t->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || (fsync(fd) < 0 && errno != EINVAL && errno != EROFS) ? -errno : 0;
+}
+
+/*
+ * The names are on the disk, too, before the stage reports them. Also those of files that are the same: an attempt
+ * before this one may have been killed between the two.
+ */
 static struct writer_answer commit(size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -153,6 +164,12 @@ static struct writer_answer commit(size_t n)
 		if (renameat(t->folder, t->temporary, t->folder, t->name) < 0)
 			return (struct writer_answer){.trouble = WRITER_FILE, .error = errno, .index = (uint32_t)i};
 		t->temporary[0] = '\0';
+	}
+	for (size_t i = 0; i < n; i++) {
+		int r = targets[i].name ? sync_name(&targets[i]) : 0;
+
+		if (r < 0)
+			return (struct writer_answer){.trouble = WRITER_FILE, .error = -r, .index = (uint32_t)i};
 	}
 	return (struct writer_answer){0};
 }

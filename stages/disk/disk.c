@@ -335,6 +335,16 @@ static const char *conflict(struct json_object *options, struct json_object *oth
 	return NULL;
 }
 
+static const char *in_turn(struct json_object *options)
+{
+	struct json_object *format;
+
+	if ((json_object_object_get_ex(options, "format", &format) && !json_object_get_boolean(format)) ||
+	    !strcmp(option_string_of(options, "intent", "tpm"), "none"))
+		return NULL;
+	return "may be formatted while another disk is, and the TPM has one record of an interrupted formatting";
+}
+
 static const char *check(struct json_object *options)
 {
 	if (count_rules(options) > 1)
@@ -404,6 +414,7 @@ const struct stage stage_disk = {
 	.truths = truths,
 	.check = check,
 	.conflict = conflict,
+	.in_turn = in_turn,
 	.deadline_s = 0,
 	.once = true,
 	.retry_limit = 5,

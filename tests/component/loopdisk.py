@@ -3,9 +3,15 @@
 not written back yet is in none of them."""
 
 import os
+import random
 import shutil
 import subprocess
 import tempfile
+import time
+
+from patience import PATIENCE
+
+CUTS = 10
 
 
 def has_loop():
@@ -13,7 +19,17 @@ def has_loop():
 
 
 def run(*command):
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    ran = subprocess.run(command, check=False, capture_output=True, text=True)
+    if ran.returncode:
+        raise OSError(f"{command}: {ran.stderr}")
+    return ran.stdout.strip()
+
+
+def seeded():
+    """Random numbers that GANTRY_SEED=N repeats; the seed is printed."""
+    seed = int(os.environ.get("GANTRY_SEED") or random.SystemRandom().randrange(1 << 32))
+    print("GANTRY_SEED", seed)
+    return random.Random(seed)
 
 
 class LoopDisk:
@@ -52,7 +68,17 @@ class LoopDisk:
                 break
         self.cuts.append(copy)
 
+    def look(self, number, script, *arguments):
+        """What a shell prints that has this cut mounted as /mnt."""
+        script = f'mount -o loop "$0" /mnt && cd /mnt || exit; {script}; cd /; umount /mnt'
+        return subprocess.run(["unshare", "-m", "sh", "-c", script, self.cuts[number], *arguments], capture_output=True,
+                              check=False)
+
     def use(self, number):
-        """The device has what was there at this cut."""
+        """The device has what was there at this cut. The kernel lets go of it a moment after the last mount has gone."""
         run("losetup", "-d", self.device)
-        run("losetup", self.device, self.cuts[number])
+        end = time.monotonic() + 20 * PATIENCE
+        while subprocess.run(["losetup", self.device, self.cuts[number]], check=False, capture_output=True).returncode:
+            if time.monotonic() > end:
+                raise OSError(f"{self.device} is busy")
+            time.sleep(0.01)

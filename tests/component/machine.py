@@ -50,9 +50,10 @@ class Answer:
 
 
 class Machine(Pid1):
-    def __init__(self, config=None, files=None, **api_more):
+    def __init__(self, config=None, files=None, devices=(), **api_more):
         users = [{"name": "reth", "uid": 1001, "gid": 1001}]
-        super().__init__({"users": users, **(config or boot([], [service("svc")], api=api(**api_more)))}, files=files)
+        super().__init__({"users": users, **(config or boot([], [service("svc")], api=api(**api_more)))}, files=files,
+                         devices=devices)
         self.wait("gantry", "gantry", kind="message")       # it runs
         os.mkfifo(os.path.join(self.shared, "gate"))
         os.chmod(os.path.join(self.shared, "gate"), 0o666)

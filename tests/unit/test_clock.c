@@ -105,6 +105,27 @@ TEST(a_step_is_an_event_with_its_size_and_what_went_by_is_not_part_of_it)
 	CHECK_STR(line_of(1), "notice gantry message: clock: set by -2.500 s step_s=-2.500000 steps=1\n");
 }
 
+static int times_set;
+
+static void note_set(void)
+{
+	times_set++;
+}
+
+TEST(who_depends_on_the_clock_hears_of_steps_and_not_of_each)
+{
+	begin(1800000000, true);
+	was_set = note_set;
+	CHECK_INT(times_set, 0);
+	for (int i = 0; i < 100; i++)
+		step(S);
+	CHECK_INT(times_set, 1);
+	quiet_over(&quiet);
+	CHECK_INT(times_set, 2);
+	quiet_over(&quiet);
+	CHECK_INT(times_set, 2);
+}
+
 TEST(steps_that_come_one_after_the_other_are_one_event)
 {
 	begin(1800000000, true);

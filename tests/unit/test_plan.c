@@ -205,6 +205,91 @@ TEST(a_held_stage_runs_only_once_the_boot_is_held)
 	finish(f);
 }
 
+static const struct stage teller = {.type = "teller", .tells = true};
+
+/* `ready` reports at the boot, `not_ready` when it is held; `disk` is why. */
+enum {READY, NOT_READY, DISK};
+
+static struct fixture *told(void)
+{
+	struct fixture *f = make();
+
+	add(f, "ready", NODE_STAGE)->stage = &teller;
+	add(f, "not-ready", NODE_STAGE)->when = WHEN_HELD;
+	f->nodes[NOT_READY].stage = &teller;
+	f->nodes[READY].required = f->nodes[NOT_READY].required = false;
+	add(f, "disk", NODE_STAGE);
+	begin(f);
+	return f;
+}
+
+TEST(who_heard_that_the_boot_is_held_hears_of_its_recovery_and_of_the_next_hold)
+{
+	struct fixture *f = told();
+
+	ends(f, READY, 0);
+	for (unsigned hold = 1; hold < 3; hold++) {
+		ends(f, DISK, STAGE_NEVER);
+		CHECK_INT(f->started[NOT_READY], hold);
+		CHECK_INT(f->started[READY], hold);
+		ends(f, NOT_READY, 0);
+		CHECK_INT(f->started[READY], hold);
+		manual(f, DISK, true);
+		CHECK_INT(f->plan.state, BOOT_BOOTING);
+		CHECK_INT(f->started[READY], hold);
+		ends(f, DISK, 0);
+		CHECK_INT(f->plan.state, BOOT_BOOTED);
+		CHECK_INT(f->started[READY], hold + 1);
+		ends(f, READY, 0);
+		CHECK_INT(f->plan.state, BOOT_BOOTED);
+		manual(f, DISK, true);
+	}
+	CHECK_INT(f->started[NOT_READY], 2);
+	finish(f);
+}
+
+TEST(the_latest_report_is_true_however_long_one_takes)
+{
+	struct fixture *f = told();
+
+	/* Ready is on its way when the boot is held: one after the other. */
+	ends(f, DISK, STAGE_NEVER);
+	CHECK_INT(f->started[NOT_READY], 0);
+	ends(f, READY, STAGE_AGAIN);
+	CHECK_INT(f->started[NOT_READY], 1);
+	wait_until_due(f);
+	CHECK_INT(f->started[READY], 1);
+	ends(f, NOT_READY, 0);
+	CHECK_INT(f->started[READY], 2);
+	ends(f, READY, 0);
+	CHECK_INT(f->started[NOT_READY], 2);	/* since Ready came behind it */
+	/* It still tries when the boot has recovered. */
+	manual(f, DISK, true);
+	ends(f, DISK, 0);
+	CHECK_INT(f->last_signal[NOT_READY], SIGTERM);
+	CHECK_INT(f->started[READY], 2);
+	ends(f, NOT_READY, 0);
+	CHECK_INT(f->started[READY], 3);
+	CHECK_INT(f->started[NOT_READY], 2);
+	ends(f, READY, 0);
+	CHECK_INT(plan_due_ns(&f->plan), 0);
+	finish(f);
+}
+
+TEST(nobody_hears_of_a_recovery_who_has_not_heard_of_the_hold)
+{
+	struct fixture *f = told();
+
+	ends(f, DISK, STAGE_NEVER);
+	manual(f, DISK, true);
+	ends(f, DISK, 0);
+	ends(f, READY, 0);
+	CHECK_INT(f->plan.state, BOOT_BOOTED);
+	CHECK_INT(f->started[NOT_READY], 0);
+	CHECK_INT(f->started[READY], 1);
+	finish(f);
+}
+
 TEST(a_held_stage_is_not_waited_for_in_a_good_boot)
 {
 	struct fixture *f = make();

@@ -13,7 +13,7 @@ import unittest
 
 from fake_control import wait_for
 from machine import Machine, api, stored
-from pid1 import boot, service, stage
+from pid1 import INIT, boot, service, stage
 from support import waits
 
 
@@ -238,6 +238,34 @@ class Identity(unittest.TestCase):
                     self.assertAlmostEqual(end_s, time.time() + (365 if renewed else 60) * day, delta=day / 2)
                     said = pid1.find("system-api", "the certificate (has expired|is not valid|expires soon)", kind="message")
                     self.assertEqual(said, [])
+
+    def timer(self, pid1, *commands):
+        """What gdb prints of PID 1's daily timer. It is the one way there that needs neither a day nor a switch in PID 1."""
+        ran = subprocess.run(["gdb", "-nx", "-batch", "-p", str(pid1.pid), *[word for c in commands for word in ("-ex", c)],
+                              INIT + ".debug"], capture_output=True, text=True, check=False)
+        return [int(line.split(" = ")[1]) for line in ran.stdout.splitlines() if line.startswith("$")]
+
+    @unittest.skipUnless(os.path.exists(INIT + ".debug"), "no symbols here")
+    def test_it_is_looked_every_day_and_after_the_clock_was_set(self):
+        day = 86400
+        with Machine(**self.FILES) as pid1:
+            told, key = self.from_disk(pid1), pid1.read("key.pem")
+            dates = [time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + days * day)) for days in (-344, 21)]
+            due_s = self.timer(pid1, "print renew_timer.due_ns / 1000000000")[0]
+            self.assertAlmostEqual(due_s, time.clock_gettime(time.CLOCK_BOOTTIME) + day, delta=600)
+            for count, call in ((2, "call (void)loop_arm(&renew_timer, 1)"), (3, "call (void)act_clock_was_set()")):
+                subprocess.run(["openssl", "req", "-x509", "-key", pid1.path("key.pem"), "-subj", "/O=Acme", "-not_before", dates[0],
+                                "-not_after", dates[1], "-out", pid1.path("cert.pem")], check=True, capture_output=True)
+                self.timer(pid1, call)
+                pid1.wait("system-api", "renewed the certificate /t/cert.pem", kind="message", count=count - 1)
+                new = self.from_disk(pid1, count=count)
+                self.assertNotEqual(new, told)
+                self.assertEqual(self.fingerprint(pid1), new)
+                self.assertEqual(pid1.read("key.pem"), key)
+                end_s = pid1.curl("/api/v1/status").json()["api"]["certificate_end_s"]
+                self.assertAlmostEqual(end_s, time.time() + 365 * day, delta=day / 2)
+            due_s = self.timer(pid1, "print renew_timer.due_ns / 1000000000")[0]
+            self.assertAlmostEqual(due_s, time.clock_gettime(time.CLOCK_BOOTTIME) + day, delta=600)
 
     def test_an_operator_s_own_is_never_renewed_and_its_end_is_told(self):
         for validity, level, words in ((("-days", "9"), "warning", "the certificate expires soon: "),

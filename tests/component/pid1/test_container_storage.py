@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """podman's storage is a cache: a container comes up after a power cut at any moment of its pull, and with storage that is
-damaged in whatever way. GANTRY_SEED=N repeats a run of the cuts; the seed is printed."""
+damaged in whatever way."""
 
 import os
-import random
 import re
 import sys
 import time
@@ -12,11 +11,10 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE), os.path.dirname(os.path.dirname(os.path.dirname(HERE)))]
 from containers import STORAGE, Containers  # noqa: E402
-from loopdisk import LoopDisk, has_loop  # noqa: E402
+from loopdisk import CUTS, LoopDisk, has_loop, seeded  # noqa: E402
 from pid1 import stage  # noqa: E402
 
-SEED = int(os.environ.get("GANTRY_SEED") or random.SystemRandom().randrange(1 << 32))
-CUTS, WITHIN_S = 10, 3.0
+WITHIN_S = 3.0
 # What a new boot has not: all below /run.
 NEW_BOOT = "rm -rf /run/gantry/containers; "
 IMAGE = "$(ls -d overlay-images/[0-9a-f]*)"
@@ -52,9 +50,8 @@ class ContainerStorageTest(Containers):
 
     @unittest.skipUnless(has_loop(), "no loop devices here")
     def test_a_power_cut_during_a_pull_or_behind_it_costs_at_most_another_pull(self):
-        seeded = random.Random(SEED)
-        places = sorted(seeded.uniform(0, WITHIN_S) for _ in range(CUTS))
-        print("GANTRY_SEED", SEED, [f"{place:.2f}" for place in places])
+        chance = seeded()
+        places = sorted(chance.uniform(0, WITHIN_S) for _ in range(CUTS))
         with LoopDisk(128 << 20) as disk:
             mount = stage("disk", f"exec mount -o noatime {disk.device} /persistent", needs=["registry"])
             with self.start(self.registry(), self.container(needs=["disk"], stop_grace_s=1), stages=[mount],

@@ -2,9 +2,12 @@
 """The stage azure against an emulated wireserver: what it reports, and whom it asks again."""
 
 import os
+import time
 import unittest
 
+from patience import PATIENCE
 from peers import PeerTest
+from pid1 import Pid1, boot, stage
 from support import DONE, NEVER, Stage, private_mounts, private_network, waits
 from qemu.peers.platform import configure_network
 from qemu.peers.wireserver import Wireserver
@@ -89,6 +92,43 @@ class Azure(PeerTest):
             stage.wait_event('try 2 in')
             self.started(Wireserver())
             self.assertEqual(stage.wait(), DONE)
+
+
+class Held(PeerTest):
+    """The real PID 1, whose boot is held for its disk."""
+
+    def test_who_heard_not_ready_hears_ready_when_the_boot_has_recovered(self):
+        def azure(name, **more):
+            return {'name': name, 'type': 'azure', 'required': False, **more}
+
+        server = {'wireserver': '127.0.0.1'}
+        stages = [stage('disk', 'test -e /t/disk || exit 125'), azure('ready', options=server),
+                  azure('not-ready', when='held', options={**server, 'state': 'NotReady'})]
+        with Pid1(boot(stages)) as gantry:
+            gantry.wait('gantry', 'held')
+            home, there = (os.open(path, os.O_RDONLY) for path in ('/proc/thread-self/ns/net', f'/proc/{gantry.pid}/ns/net'))
+            os.setns(there, os.CLONE_NEWNET)
+            peer = self.started(Wireserver('127.0.0.1'))
+            os.setns(home, os.CLONE_NEWNET)
+            os.close(home), os.close(there)
+            for hold in (1, 2):
+                gantry.wait('gantry', 'held', count=hold)
+                self.wait_heard(peer, 'NotReady')
+                gantry.write('disk', '')
+                gantry.ctl('start', 'disk')
+                gantry.wait('gantry', 'booted', count=hold)
+                self.wait_heard(peer, 'Ready')
+                gantry.wait('ready', 'done', count=hold + 1)
+                self.assertEqual(peer.health[-1]['state'], 'Ready')
+                os.unlink(os.path.join(gantry.shared, 'disk'))
+                if hold == 1:
+                    gantry.ctl('start', 'disk')
+
+    def wait_heard(self, peer, word):
+        end = time.monotonic() + 30 * PATIENCE
+        while not peer.health or peer.health[-1]['state'] != word:
+            self.assertLess(time.monotonic(), end, peer.health)
+            time.sleep(0.05)
 
 
 if __name__ == '__main__':
