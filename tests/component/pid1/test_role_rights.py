@@ -19,7 +19,7 @@ import support  # noqa: E402
 from pid1 import INIT  # noqa: E402
 from qemu.accounts import ACCOUNTS  # noqa: E402
 
-CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, SYS_PTRACE, SYS_ADMIN = (1 << n for n in (0, 1, 2, 3, 4, 19, 21))
+CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, SYS_ADMIN = (1 << n for n in (0, 1, 2, 3, 4, 21))
 SECCOMP_FILTER = "2"
 
 
@@ -131,12 +131,18 @@ class RoleRights(unittest.TestCase):
             self.assertEqual(attacker.error(intruder.SOCKET, socket.AF_INET, socket.SOCK_STREAM, 0), "EPERM")
             self.assertEqual(attacker.error(intruder.KILL, 1, 0), "EPERM")
 
-    def test_one_that_awaits_a_port_looks_whose_it_is_and_changes_nothing(self):
-        with Role("await", "tcp", "127.0.0.1", "1", "", options={}, payload=0) as role:
-            self.assert_rights(role.confined(), DAC_READ_SEARCH | SYS_PTRACE, uid=str(ACCOUNTS["gantry-await"]))
+    def test_one_that_awaits_a_port_has_no_capability_and_opens_no_file(self):
+        os.chmod(self.folder, 0o755)
+        open(f"{self.folder}/cgroup.procs", "w", encoding="ascii").close()
+        with Role("await", "tcp", "127.0.0.1", "1", self.folder, options={}, payload=0) as role:
+            self.assert_rights(role.confined(), 0, uid=str(ACCOUNTS["gantry-await"]))
             attacker = intruder.Intruder(role.process.pid)
-            self.assertEqual(attacker.error(intruder.OPEN, "/etc/passwd", os.O_WRONLY, 0), "EACCES")
-            self.assertEqual(attacker.error(intruder.OPEN, "/proc/1/mem", os.O_WRONLY, 0), "EACCES")
+            for path, flags in (("/etc/passwd", os.O_RDONLY), ("/proc/1/mem", os.O_RDONLY), ("/proc", os.O_DIRECTORY),
+                                ("/proc/net/tcp", os.O_RDONLY), (f"{self.folder}/cgroup.procs", os.O_RDONLY)):
+                self.assertEqual(attacker.error(intruder.OPENAT, intruder.AT_FDCWD, path, flags), "EACCES", path)
+            self.assertEqual(attacker.error(intruder.OPENAT, intruder.AT_FDCWD, self.folder, os.O_DIRECTORY), "")
+            self.assertEqual(attacker.error(intruder.SOCKET, socket.AF_NETLINK, socket.SOCK_RAW, 0), "EPERM")
+            self.assertEqual(attacker.error(intruder.SOCKET, socket.AF_UNIX, socket.SOCK_DGRAM, 0), "EPERM")
             self.assertEqual(attacker.error(intruder.KILL, 1, 0), "EPERM")
 
     def launched(self, **more):
