@@ -20,6 +20,8 @@ from pid1 import INIT  # noqa: E402
 from qemu.accounts import ACCOUNTS  # noqa: E402
 
 CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, SYS_ADMIN = (1 << n for n in (0, 1, 2, 3, 4, 21))
+MS_BIND = 0x1000
+SENDMSG = "46"
 SECCOMP_FILTER = "2"
 
 
@@ -61,6 +63,11 @@ class Role:
     def status(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
             return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+    def waits_in(self):
+        """The number of the system call."""
+        with open(f"/proc/{self.process.pid}/syscall", encoding="ascii") as file:
+            return file.read().split()[0]
 
     def confined(self):
         """Its status once it waits with its filter in force."""
@@ -178,12 +185,19 @@ class RoleRights(unittest.TestCase):
 
     def test_the_teardown_unmounts_and_nothing_else(self):
         """In a mount namespace of its own, where it reports what it has unmounted."""
-        with Role("teardown", options={}, payload=0, within=("unshare", "--mount")) as role:
-            end = time.monotonic() + 20 * PATIENCE
-            while role.status()["NoNewPrivs"] != "1" or role.status()["State"][0] != "S":
-                self.assertLess(time.monotonic(), end)
-                time.sleep(0.01)
-            self.assert_rights(role.status(), DAC_OVERRIDE | SYS_ADMIN)
+        for number, arguments, says in (
+                (intruder.SOCKET, (socket.AF_INET, socket.SOCK_STREAM, 0), "SIGSYS"),
+                (intruder.EXECVE, ("/bin/true", 0, 0), "SIGSYS"),
+                (intruder.MOUNT, ("tmpfs", "/mnt", "tmpfs", 0, 0), "EPERM"),
+                (intruder.MOUNT, ("/", "/mnt", 0, MS_BIND, 0), "EPERM"),
+                (intruder.CLONE, (intruder.NEWUSER, 0), "EPERM"), (intruder.RENAME, ("/etc/passwd", "/etc/other"), "EPERM")):
+            with Role("teardown", options={}, payload=0, within=("unshare", "--mount")) as role:
+                end = time.monotonic() + 20 * PATIENCE
+                while role.waits_in() != SENDMSG:       # before that it waits for its children
+                    self.assertLess(time.monotonic(), end)
+                    time.sleep(0.01)
+                self.assert_rights(role.confined(), DAC_READ_SEARCH | SYS_ADMIN)
+                self.assertEqual(intruder.Intruder(role.process.pid).error(number, *arguments), says, (number, arguments))
 
 
 if __name__ == "__main__":
