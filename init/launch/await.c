@@ -43,8 +43,8 @@ static const int calls[] = {
 };
 static const int of_paths[] = {SCMP_SYS(inotify_add_watch), SCMP_SYS(inotify_init1), SCMP_SYS(statx)};
 static const int of_tcp[] = {
-	SCMP_SYS(connect), SCMP_SYS(fstat), SCMP_SYS(getdents64), SCMP_SYS(getsockopt), SCMP_SYS(lseek), SCMP_SYS(openat),
-	SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(sendto),
+	SCMP_SYS(connect), SCMP_SYS(fstat), SCMP_SYS(getdents64), SCMP_SYS(getsockopt), SCMP_SYS(lseek),
+	SCMP_SYS(openat), SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(sendto),
 };
 static const struct sysfilter_argument of_sockets[] = {
 	{SCMP_ACT_ALLOW, SCMP_SYS(socket), 0, ~0ULL, AF_INET},
@@ -68,8 +68,12 @@ static int confine_user(bool tcp)
 static int confine(bool tcp, int cgroup)
 {
 	const struct landlock_place place = {cgroup, LANDLOCK_ACCESS_FS_READ_DIR};
-	const struct landlock files = {.places = &place, .n_places = 1, .tcp = tcp ? LANDLOCK_CONNECTS : LANDLOCK_NO_TCP,
-				       .scoped = true};
+	const struct landlock files = {
+		.places = &place,
+		.n_places = 1,
+		.tcp = tcp ? LANDLOCK_CONNECTS : LANDLOCK_NO_TCP,
+		.scoped = true,
+	};
 	const struct sysfilter_list use = tcp ? (struct sysfilter_list)SYSFILTER_LIST(SCMP_ACT_ALLOW, of_tcp) :
 						(struct sysfilter_list)SYSFILTER_LIST(SCMP_ACT_ALLOW, of_paths);
 	const struct sysfilter filter = {
@@ -203,8 +207,12 @@ static bool is_own(const struct tcp *tcp, const char *text, const char *port)
 
 static int await_tcp(const struct tcp *tcp, const char *text, const char *port)
 {
-	for (int delay_ms = ASK_MIN_MS; !accepts(tcp, delay_ms) || !is_own(tcp, text, port); delay_ms = next_ms(delay_ms))
+	int delay_ms = ASK_MIN_MS;
+
+	while (!accepts(tcp, delay_ms) || !is_own(tcp, text, port)) {
 		poll(NULL, 0, delay_ms);
+		delay_ms = next_ms(delay_ms);
+	}
 	return 0;
 }
 

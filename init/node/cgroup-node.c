@@ -376,7 +376,7 @@ bool cgroup_node_clear(size_t node, bool spare)
 	life->running = false;
 	/*
 	 * Some kernels (6.18) kill at once a process that clone3() starts in a cgroup whose cgroup.kill was written.
-	 * Whose port it is, the cgroup's id says: an earlier life's socket, which another process may hold, has another.
+	 * Whose port it is, the id says: an earlier life's socket, which another process may hold, has another.
 	 */
 	if (!life->spent && config->nodes[node].ready != READY_TCP && cgroup_bare(life->name))
 		return true;
