@@ -6,7 +6,7 @@ configuration."""
 ACCOUNTS = {"gantry-api": 900, "gantry-log": 901, "gantry-network": 902, "gantry-azure": 903, "gantry-clock": 904,
           "gantry-config": 905, "gantry-logger": 906, "gantry-tpm": 907, "gantry-relay": 908, "gantry-measure": 909,
           "gantry-await": 910, "gantry-render": 911, "gantry-writer": 912,
-          "gantry-snapshot": 913, "gantry-disk": 920, "gantry-fsck": 921,
+          "gantry-snapshot": 913, "gantry-resolv": 914, "gantry-disk": 920, "gantry-fsck": 921,
           "dhcpcd": 950, "chrony": 951}
 LOGIN_SHELL = "/bin/gantryctl"      # root's: there is no shell in this image
 FIRST_FREE_GID = 2000               # for groups that no user owns

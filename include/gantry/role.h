@@ -24,6 +24,7 @@ int power_main(int argc, char **argv);			/* poweroff, reboot, halt; init/ctl/ctl
 #define GANTRY_BINARY  "/init"
 #define RELAY_UID      908		/* "gantry-relay": the relay of output (init/process/relay.h) */
 #define AWAIT_UID      910		/* "gantry-await": the role await */
+#define RESOLV_UID     914		/* "gantry-resolv": keeps a container's resolv.conf (init/container/resolv.h) */
 #define GANTRY_VERSION "0.1.0"
 
 #endif

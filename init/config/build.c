@@ -14,6 +14,7 @@
 #include "fill.h"
 #include "hardening.h"
 #include "keys.h"
+#include "service-keys.h"
 #include "launch.h"
 
 #define PREPARE_MORE_MS 240000	/* beside the pull: podman's answers from its storage, each with a deadline */

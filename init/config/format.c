@@ -200,7 +200,7 @@ const struct predefined predefined_accounts[] = {
 	{"gantry-config", 905, true}, {"gantry-logger", LOGGER_UID, true}, {TPM_USER, TPM_UID, true},
 	{"gantry-relay", RELAY_UID, true}, {"gantry-measure", 909, true}, {"gantry-await", AWAIT_UID, true},
 	{"gantry-render", 911, true}, {"gantry-writer", 912, true},
-	{"gantry-snapshot", 913, true},
+	{"gantry-snapshot", 913, true}, {"gantry-resolv", RESOLV_UID, true},
 	{DISK_READER_USER, DISK_READER_UID, true}, {DISK_FSCK_USER, DISK_FSCK_UID, true},
 	{"dhcpcd", 950, false}, {"chrony", 951, false},
 	{0},

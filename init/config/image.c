@@ -168,7 +168,7 @@ static int check_action_program(void *with, const struct place *place, struct js
 /* ---- modules --------------------------------------------------------------------------------------------------- */
 
 static const char *const of_disks[] = {"dm_crypt", "xts", NULL}, *const of_luns[] = {"sd_mod", NULL},
-	*const of_containers[] = {"overlay", NULL},
+	*const of_ports[] = {"tcp_diag", NULL}, *const of_containers[] = {"overlay", NULL},
 	*const of_bridges[] = {"bridge", "veth", "nf_tables", "nft_chain_nat", "nft_ct", "nft_masq", "nft_nat",
 			       "nft_fib_inet", NULL};
 
@@ -225,6 +225,8 @@ static int check_service_modules(void *with, const struct place *place, struct j
 	struct json_object *container = key_member(service, "container");
 	int r = container ? check_modules(check, place, of_containers, "container") : 0;
 
+	if (r == 0 && key_member(key_member(service, "ready"), "tcp"))
+		r = check_modules(check, place, of_ports, "ready");
 	if (r == 0 && container && !strcmp(key_string(container, &container_keys, "network"), "bridge"))
 		r = check_modules(check, place, of_bridges, "container");
 	return r;

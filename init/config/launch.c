@@ -172,7 +172,7 @@ static int check_keep(struct check *check, const struct place *place, struct jso
 	return 0;
 }
 
-int check_launch(struct check *check, const struct place *place, struct json_object *object)
+static int check_launch(struct check *check, const struct place *place, struct json_object *object)
 {
 	int r = check_private_tmp(check, place, object);
 
@@ -182,4 +182,16 @@ int check_launch(struct check *check, const struct place *place, struct json_obj
 	if (r == 0)
 		r = check_keep(check, place, object);
 	return r < 0 ? r : check_limits(check, place, object);
+}
+
+int check_command(struct check *check, const struct place *place, struct json_object *object)
+{
+	struct place command_at = {.up = place, .key = "command"}, at = {.up = &command_at, .index = 0};
+	struct json_object *command = key_member(object, "command");
+	const char *program = json_object_get_string(json_object_array_get_idx(command, 0));
+	char quoted[CHECK_QUOTED_MAX];
+
+	if (path_format.fits(check->root, program) && program[1])
+		return check_launch(check, place, object);
+	return check_fail(check, &at, "%s %s", check_quote(quoted, program), path_format.wrong);
 }

@@ -7,7 +7,8 @@
 
 #include "check.h"
 
-int check_launch(struct check *check, const struct place *place, struct json_object *object);
+/* The `command` of either. */
+int check_command(struct check *check, const struct place *place, struct json_object *object);
 int check_step(struct check *check, const struct place *place, struct json_object *object);
 
 /*

@@ -9,9 +9,9 @@
 
 #include <json-c/json.h>
 
+#include "api-keys.h"
 #include "container-keys.h"
 #include "fill.h"
-#include "keys.h"
 #include "ports.h"
 
 struct port {

@@ -5,6 +5,7 @@
 
 #include <json-c/json.h>
 
+#include "api-keys.h"
 #include "container-keys.h"
 #include "fill.h"
 #include "image.h"

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Implements resolv.h. The copy is written in place: the container has that very file mounted. */
+/*
+ * Implements resolv.h. The copy is written in place: the container has that very file mounted. The process that keeps it
+ * has a user of its own, reads what everybody may, and has no call for a network.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/capability.h>
 #include <poll.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,10 +20,13 @@
 #include <json-c/json.h>
 
 #include <gantry/cleanup.h>
+#include <gantry/role.h>
 #include <gantry/stage.h>
 
+#include "init/lib/landlock.h"
 #include "init/lib/member.h"
 #include "init/lib/privilege.h"
+#include "init/lib/restrict.h"
 #include "init/lib/words.h"
 #include "resolv.h"
 
@@ -91,6 +97,34 @@ static _Noreturn void follow(void)
 	}
 }
 
+static const int calls[] = {
+	SCMP_SYS(close), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(ftruncate), SCMP_SYS(inotify_add_watch),
+	SCMP_SYS(inotify_init1), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(poll), SCMP_SYS(pwrite64), SCMP_SYS(read),
+	SCMP_SYS(readlink), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigreturn),
+};
+
+/* The signal at the parent's end is asked for after the change of user, which cancels it. */
+static int confine(pid_t parent)
+{
+	const struct restriction filter = {.lists = {SYSFILTER_LIST(SCMP_ACT_ALLOW, calls)}};
+	_cleanup_(cleanup_close) int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct landlock_place place = {root, LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR};
+	int r = root < 0 ? -errno : 0;
+
+	if (r == 0 && geteuid() == 0) {
+		r = capabilities_bound(0);
+		if (r == 0)
+			r = privilege_user(RESOLV_UID, RESOLV_UID, NULL, 0);
+	}
+	if (r == 0)
+		r = restrict_capabilities();
+	if (r == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
+		r = -ESRCH;
+	if (r == 0)
+		r = landlock_restrict(&(struct landlock){.places = &place, .n_places = 1, .scoped = true});
+	return r < 0 ? r : restrict_calls(&filter);
+}
+
 void resolv_follow(const struct podman *podman)
 {
 	const char *name = json_object_get_string(key_member(podman->service, "name"));
@@ -109,10 +143,8 @@ void resolv_follow(const struct podman *podman)
 		podman_fail(STAGE_AGAIN, "a process for name servers: %s", error_words(errno));
 	if (child > 0)
 		return;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "resolv-conf");
-	if (getppid() != parent || dup2(fd, COPY_FD) < 0 || syscall(SYS_close_range, COPY_FD + 1, ~0U, 0) < 0 ||
-	    privilege_bound(UINT64_C(1) << CAP_DAC_READ_SEARCH) < 0)
+	if (dup2(fd, COPY_FD) < 0 || syscall(SYS_close_range, COPY_FD + 1, ~0U, 0) < 0 || confine(parent) < 0)
 		_exit(1);
 	follow();
 }

@@ -3,8 +3,8 @@
  * The role `await`: waits in place of PID 1 until a service is ready by `ready.path` or `ready.tcp`, and exits with
  * status 0 then. A file system that does not answer, or a peer, holds up this process alone; it is killed at its
  * deadline (init/node/probe.c). For a path, it may look at every one, as PID 1 could, and do nothing else; for a port
- * it may connect, and look whose socket that is. What an earlier life left at the path does not count, nor does
- * another's port.
+ * it may connect, ask the kernel whose socket that is, and list the service's cgroups. What an earlier life left at the
+ * path does not count, nor does another's port.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -27,6 +27,7 @@
 #include <gantry/role.h>
 #include <gantry/stage.h>
 
+#include "init/lib/landlock.h"
 #include "init/lib/privilege.h"
 #include "init/lib/report.h"
 #include "init/lib/sysfilter.h"
@@ -42,39 +43,54 @@ static const int calls[] = {
 };
 static const int of_paths[] = {SCMP_SYS(inotify_add_watch), SCMP_SYS(inotify_init1), SCMP_SYS(statx)};
 static const int of_tcp[] = {
-	SCMP_SYS(connect), SCMP_SYS(getdents64), SCMP_SYS(getsockopt), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(read),
-	SCMP_SYS(readlinkat), SCMP_SYS(sendmsg), SCMP_SYS(socket),
+	SCMP_SYS(connect), SCMP_SYS(fstat), SCMP_SYS(getdents64), SCMP_SYS(getsockopt), SCMP_SYS(lseek),
+	SCMP_SYS(openat), SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(sendto),
+};
+static const struct sysfilter_argument of_sockets[] = {
+	{SCMP_ACT_ALLOW, SCMP_SYS(socket), 0, ~0ULL, AF_INET},
+	{SCMP_ACT_ALLOW, SCMP_SYS(socket), 0, ~0ULL, AF_INET6},
 };
 
-/*
- * With CAP_DAC_READ_SEARCH for folders of other users, and for a port CAP_SYS_PTRACE for the links of other processes
- * in /proc: no call here traces a process. 0 or negative errno.
- */
-static int confine(bool tcp)
+/* With CAP_DAC_READ_SEARCH for a path in folders of other users; for a port without any. */
+static int confine_user(bool tcp)
 {
-	const uint64_t kept = UINT64_C(1) << CAP_DAC_READ_SEARCH | (tcp ? UINT64_C(1) << CAP_SYS_PTRACE : 0);
+	const uint64_t kept = tcp ? 0 : UINT64_C(1) << CAP_DAC_READ_SEARCH;
+	int r = capabilities_bound(kept);
+
+	if (r == 0 && kept && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+		r = -errno;
+	if (r == 0)
+		r = privilege_user(AWAIT_UID, AWAIT_UID, NULL, 0);
+	return r < 0 ? r : capabilities_keep(kept, false);
+}
+
+/* `cgroup`: with tcp, the folder that it may list; -1: none. 0 or negative errno. */
+static int confine(bool tcp, int cgroup)
+{
+	const struct landlock_place place = {cgroup, LANDLOCK_ACCESS_FS_READ_DIR};
+	const struct landlock files = {
+		.places = &place,
+		.n_places = 1,
+		.tcp = tcp ? LANDLOCK_CONNECTS : LANDLOCK_NO_TCP,
+		.scoped = true,
+	};
 	const struct sysfilter_list use = tcp ? (struct sysfilter_list)SYSFILTER_LIST(SCMP_ACT_ALLOW, of_tcp) :
 						(struct sysfilter_list)SYSFILTER_LIST(SCMP_ACT_ALLOW, of_paths);
 	const struct sysfilter filter = {
 		.otherwise = SCMP_ACT_ERRNO(EPERM),
 		.other_abi = SCMP_ACT_KILL_PROCESS,
 		.lists = {SYSFILTER_LIST(SCMP_ACT_ALLOW, calls), use},
+		.arguments = of_sockets,
+		.n_arguments = tcp ? sizeof(of_sockets) / sizeof(*of_sockets) : 0,
 	};
-	int r = 0;
+	int r = geteuid() == 0 ? confine_user(tcp) : 0;
 
-	if (geteuid() == 0) {
-		r = capabilities_bound(kept);
-		if (r == 0 && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
-			r = -errno;
-		if (r == 0)
-			r = privilege_user(AWAIT_UID, AWAIT_UID, NULL, 0);
-		if (r == 0)
-			r = capabilities_keep(kept, false);
-	}
 	if (r == 0)
 		r = privilege_no_new();
 	if (r == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		r = -errno;
+	if (r == 0)
+		r = landlock_restrict(&files);
 	return r < 0 ? r : sysfilter_load(&filter);
 }
 
@@ -127,6 +143,13 @@ static int await_path(const char *path, const char *before)
 
 /* ---- tcp ------------------------------------------------------------------------------------------------------ */
 
+struct tcp {
+	struct sockaddr_storage address;
+	socklen_t size;
+	int cgroup;	/* folder of the service's cgroup; -1: there is none */
+	int diag;	/* listener.h */
+};
+
 static int tcp_address(const char *address, const char *port, struct sockaddr_storage *ret, socklen_t *ret_size)
 {
 	struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
@@ -149,17 +172,17 @@ static int tcp_address(const char *address, const char *port, struct sockaddr_st
 	return -EINVAL;
 }
 
-static bool accepts(const struct sockaddr_storage *address, socklen_t size, int limit_ms)
+static bool accepts(const struct tcp *tcp, int limit_ms)
 {
 	struct pollfd poll_fd = {.events = POLLOUT};
 	int error = 0;
 	socklen_t error_size = sizeof(error);
 	bool good;
 
-	poll_fd.fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	poll_fd.fd = socket(tcp->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (poll_fd.fd < 0)
 		return false;
-	good = connect(poll_fd.fd, (const struct sockaddr *)address, size) == 0 ||
+	good = connect(poll_fd.fd, (const struct sockaddr *)&tcp->address, tcp->size) == 0 ||
 	       (errno == EINPROGRESS && poll(&poll_fd, 1, limit_ms) == 1 &&
 		getsockopt(poll_fd.fd, SOL_SOCKET, SO_ERROR, &error, &error_size) == 0 && !error);
 	close(poll_fd.fd);
@@ -167,41 +190,61 @@ static bool accepts(const struct sockaddr_storage *address, socklen_t size, int 
 }
 
 /* A port that nobody's socket has, as that of a container behind a rule, is the service's: it answered. */
-static bool is_own(const struct sockaddr_storage *address, const char *folder, const char *text, const char *port)
+static bool is_own(const struct tcp *tcp, const char *text, const char *port)
 {
 	static bool told;
-	int r = folder[0] ? listener_find(address, folder) : LISTENER_NONE;
+	int r = tcp->cgroup >= 0 ? listener_find(tcp->diag, &tcp->address, tcp->cgroup) : LISTENER_NONE;
 
 	if (r == LISTENER_FOREIGN && !told)
 		report_event(EVENT_WARNING, "not ready: port %s of %s is open, but no process of this service "
 			     "listens there", port, text);
-	told = told || r == LISTENER_FOREIGN;
+	else if (r < 0 && !told)
+		report_event(EVENT_WARNING, "not ready: the kernel does not say who listens on port %s of %s: %s", port,
+			     text, r == -ENOENT ? "it lacks the module tcp_diag" : strerror(-r));
+	told = told || r < 0 || r == LISTENER_FOREIGN;
 	return r == LISTENER_OWN || r == LISTENER_NONE;
 }
 
-/* `folder`: of the service's cgroup; "": there is none. */
-static int await_tcp(const char *text, const char *port, const char *folder)
+static int await_tcp(const struct tcp *tcp, const char *text, const char *port)
 {
-	struct sockaddr_storage address;
-	socklen_t size;
-	int r = tcp_address(text, port, &address, &size);
+	int delay_ms = ASK_MIN_MS;
 
-	if (r < 0)
-		return r;
-	for (int delay_ms = ASK_MIN_MS; !accepts(&address, size, delay_ms) || !is_own(&address, folder, text, port);
-	     delay_ms = next_ms(delay_ms))
+	while (!accepts(tcp, delay_ms) || !is_own(tcp, text, port)) {
 		poll(NULL, 0, delay_ms);
+		delay_ms = next_ms(delay_ms);
+	}
 	return 0;
+}
+
+/* ---- either ---------------------------------------------------------------------------------------------------- */
+
+/* `folder`: of the service's cgroup; "": there is none. */
+static int open_tcp(struct tcp *tcp, const char *address, const char *port, const char *folder)
+{
+	int r = tcp_address(address, port, &tcp->address, &tcp->size);
+
+	if (r < 0 || !folder[0])
+		return r;
+	tcp->cgroup = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (tcp->cgroup < 0)
+		return -errno;
+	tcp->diag = listener_open();
+	return tcp->diag < 0 ? tcp->diag : 0;
 }
 
 /* "await path PATH TRACE" or "await tcp ADDRESS PORT FOLDER" */
 int await_main(int argc, char **argv)
 {
 	bool path = argc == 5 && !strcmp(argv[2], "path"), tcp = argc == 6 && !strcmp(argv[2], "tcp");
-	int r = path || tcp ? confine(tcp) : -EINVAL;
+	struct tcp with = {.cgroup = -1, .diag = -1};
+	int r = path || tcp ? 0 : -EINVAL;
 
+	if (tcp)
+		r = open_tcp(&with, argv[3], argv[4], argv[5]);
 	if (r == 0)
-		r = path ? await_path(argv[3], argv[4]) : await_tcp(argv[3], argv[4], argv[5]);
+		r = confine(tcp, with.cgroup);
+	if (r == 0)
+		r = path ? await_path(argv[3], argv[4]) : await_tcp(&with, argv[3], argv[4]);
 	if (r < 0)
 		fprintf(stderr, "await: %s\n", strerror(-r));
 	return r < 0 ? STAGE_NEVER : STAGE_DONE;

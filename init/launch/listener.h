@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Whose socket takes the connections to a local TCP address: that a port answers says nothing about the service that is
- * to be ready there, since another process, or an earlier life's, may have taken it. Only reads /proc and cgroupfs.
+ * to be ready there, since another process, or an earlier life's, may have taken it. The kernel says in which cgroup
+ * each socket was made (sock_diag(7), module tcp_diag), and asks for no capability.
  */
 #ifndef INIT_LAUNCH_LISTENER_H
 #define INIT_LAUNCH_LISTENER_H
@@ -10,11 +11,17 @@
 
 enum listener {
 	LISTENER_NONE,		/* no socket of this network namespace: a rule or another machine answers there */
-	LISTENER_OWN,		/* a process in the cgroup has it open */
-	LISTENER_FOREIGN,	/* none of them has */
+	LISTENER_OWN,		/* it was made in the cgroup */
+	LISTENER_FOREIGN,	/* it was not */
 };
 
-/* `folder`: of the cgroup, those below it count. Needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH. Or negative errno. */
-int listener_find(const struct sockaddr_storage *address, const char *folder);
+/* A socket for listener_find(). Or negative errno. */
+int listener_open(void);
+
+/*
+ * `folder`: of the cgroup, open; those below it count if they can be read. Or negative errno; -ENOENT: the kernel lacks
+ * tcp_diag.
+ */
+int listener_find(int diag_fd, const struct sockaddr_storage *address, int folder);
 
 #endif

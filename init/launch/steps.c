@@ -4,6 +4,7 @@
  * steps change owner and mode of files, so the role can do no more.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <seccomp.h>
 #include <stdint.h>
@@ -13,9 +14,11 @@
 
 #include <json-c/json.h>
 
+#include <gantry/cleanup.h>
 #include <gantry/role.h>
 #include <gantry/stage.h>
 
+#include "init/lib/landlock.h"
 #include "init/lib/member.h"
 #include "init/lib/options.h"
 #include "init/lib/privilege.h"
@@ -47,6 +50,8 @@ static int confine(struct json_object *steps, const char **ret_what)
 {
 	struct rootview view = ROOTVIEW_NONE;
 	const struct restriction restriction = {.lists = {SYSFILTER_LIST(SCMP_ACT_ALLOW, calls)}};
+	_cleanup_(cleanup_close) int etc = open("/etc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct landlock_place place = {etc, LANDLOCK_ACCESS_FS_READ_FILE};
 	int r = 0;
 
 	*ret_what = "making the root file system writable for this process";
@@ -61,6 +66,10 @@ static int confine(struct json_object *steps, const char **ret_what)
 	*ret_what = "dropping capabilities";
 	r = privilege_bound(UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER |
 			    UINT64_C(1) << CAP_FSETID);
+	if (r < 0)
+		return r;
+	*ret_what = "restricting files with landlock";
+	r = landlock_restrict(&(struct landlock){.places = &place, .n_places = 1, .scoped = true});
 	if (r < 0)
 		return r;
 	*ret_what = "installing the system call filter";

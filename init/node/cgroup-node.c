@@ -374,8 +374,11 @@ bool cgroup_node_clear(size_t node, bool spare)
 		return true;
 	look(node);
 	life->running = false;
-	/* Some kernels (6.18) kill at once a process that clone3() starts in a cgroup whose cgroup.kill was written. */
-	if (!life->spent && cgroup_bare(life->name))
+	/*
+	 * Some kernels (6.18) kill at once a process that clone3() starts in a cgroup whose cgroup.kill was written.
+	 * Whose port it is, the id says: an earlier life's socket, which another process may hold, has another.
+	 */
+	if (!life->spent && config->nodes[node].ready != READY_TCP && cgroup_bare(life->name))
 		return true;
 	let_go(life);
 	r = leave(life->name, node, spare);

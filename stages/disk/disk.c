@@ -24,6 +24,7 @@
 #include <gantry/cleanup.h>
 
 #include "format.h"
+#include "luksdevice.h"
 #include "open.h"
 #include "settle.h"
 #include "stages/lib/backoff.h"

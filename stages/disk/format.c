@@ -25,6 +25,7 @@
 
 #include "finish.h"
 #include "intent.h"
+#include "luksdevice.h"
 #include "stages/lib/file.h"
 #include "stages/lib/report.h"
 

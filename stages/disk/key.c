@@ -135,24 +135,6 @@ static int get_tpm2(struct key_place *place, const struct luks_header *header, c
 	return unseal(header, &policy, token, ret_key, why);
 }
 
-static int get_signed(struct key_place *place, const struct luks_header *header, const struct luks_token *token,
-		      struct secret *ret_key, char why[KEY_WHY_MAX])
-{
-	const struct tpm_policy policy = {.approval = &place->approval};
-	char next[KEY_WHY_MAX];
-	unsigned number = 0;
-	int first = 0, r;
-
-	do {
-		r = ready_approval(place, number, number ? next : why);
-		if (r == 0)
-			r = unseal(header, &policy, token, ret_key, number ? next : why);
-		if (number == 0)
-			first = r;
-	} while (r < 0 && tries_next(r, number++));
-	return r < 0 ? first : 0;
-}
-
 static int add_base64(struct json_object *object, const char *name, const void *bytes, size_t size)
 {
 	_cleanup_(cleanup_free) char *text = malloc(BASE64_SIZE(size));
@@ -293,7 +275,9 @@ static int make_tpm2(struct key_place *place, struct secret *ret_key, char **ret
 	return r < 0 ? r : make_sealed(place, &policy, TOKEN_TPM2, ret_key, ret_token, why);
 }
 
-static int make_signed(struct key_place *place, struct secret *ret_key, char **ret_token, char why[KEY_WHY_MAX])
+/* token NULL: makes a key. With one partition's approval after the other, while it fails for want of the right one. */
+static int get_or_make(struct key_place *place, const struct luks_header *header, const struct luks_token *token,
+		       struct secret *ret_key, char **ret_token, char *why)
 {
 	const struct tpm_policy policy = {.approval = &place->approval};
 	char next[KEY_WHY_MAX];
@@ -301,13 +285,27 @@ static int make_signed(struct key_place *place, struct secret *ret_key, char **r
 	int first = 0, r;
 
 	do {
-		r = ready_approval(place, number, number ? next : why);
+		char *told = number ? next : why;
+
+		r = ready_approval(place, number, told);
 		if (r == 0)
-			r = make_sealed(place, &policy, TOKEN_SIGNED, ret_key, ret_token, number ? next : why);
+			r = token ? unseal(header, &policy, token, ret_key, told) :
+				    make_sealed(place, &policy, TOKEN_SIGNED, ret_key, ret_token, told);
 		if (number == 0)
 			first = r;
 	} while (r < 0 && tries_next(r, number++));
 	return r < 0 ? first : 0;
+}
+
+static int get_signed(struct key_place *place, const struct luks_header *header, const struct luks_token *token,
+		      struct secret *ret_key, char why[KEY_WHY_MAX])
+{
+	return get_or_make(place, header, token, ret_key, NULL, why);
+}
+
+static int make_signed(struct key_place *place, struct secret *ret_key, char **ret_token, char why[KEY_WHY_MAX])
+{
+	return get_or_make(place, NULL, NULL, ret_key, ret_token, why);
 }
 
 /* Waits as long as the configuration may still come; the plan's deadline of the stage bounds it. */

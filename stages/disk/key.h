@@ -9,8 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "luks.h"
-#include "luksheader.h"
+#include "lukswrite.h"
 #include "stages/lib/secret.h"
 #include "stages/lib/tpm.h"
 

@@ -16,6 +16,7 @@
 #include <gantry/cleanup.h>
 
 #include "finish.h"
+#include "luksdevice.h"
 #include "luksform.h"
 #include "stages/lib/report.h"
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "luksdevice.h"
 #include "stages/lib/report.h"
 
 void work_tell_found(const struct work *w)

@@ -15,6 +15,8 @@
 
 #include <gantry/cleanup.h>
 
+#include "parts.h"
+#include "progress.h"
 #include "stages/lib/backoff.h"
 #include "stages/lib/report.h"
 
@@ -24,7 +26,7 @@
 static int start_run(struct snapshot *s, struct worker *worker, const struct blocks_run *run)
 {
 	struct worker_job job = { .kind = JOB_FETCH, .run = *run };
-	_cleanup_(cleanup_close) int fd = directory_open_part(&s->directory, &s->manifest, run->file);
+	_cleanup_(cleanup_close) int fd = parts_open(&s->directory, &s->manifest, run->file);
 	int r;
 
 	if (fd < 0)
@@ -71,7 +73,7 @@ static int hear_done(struct snapshot *s, struct worker *worker)
 
 	worker->busy = false;
 	blocks_mark(&s->manifest, &worker->run);
-	r = directory_record(&s->directory, &worker->run);
+	r = progress_record(&s->directory, &worker->run);
 	return r ? attempt_end_disk(r, s->directory.reason) : SNAPSHOT_GO_ON;
 }
 
@@ -148,7 +150,7 @@ static int tick(struct snapshot *s, int64_t *last_ms)
 		s->grew_ms = now;
 	if (now - s->journal_ms >= JOURNAL_SYNC_S * 1000) {
 		s->journal_ms = now;
-		r = directory_sync_journal(&s->directory);
+		r = progress_sync(&s->directory);
 		if (r)
 			return attempt_end_disk(r, s->directory.reason);
 	}
@@ -211,6 +213,6 @@ int snapshot_fetch(struct snapshot *s)
 	if (r == SNAPSHOT_GO_ON)
 		attempt_tell_progress(s, 0);
 	else
-		(void)directory_sync_journal(&s->directory);
+		(void)progress_sync(&s->directory);
 	return r;
 }

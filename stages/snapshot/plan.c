@@ -16,6 +16,7 @@
 
 #include <gantry/cleanup.h>
 
+#include "progress.h"
 #include "stages/lib/backoff.h"
 #include "stages/lib/printable.h"
 #include "stages/lib/report.h"
@@ -123,7 +124,7 @@ static int adopt_plan(struct snapshot *s, struct manifest *plan)
 	manifest_free(&s->manifest);
 	s->manifest = *plan;
 	*plan = (struct manifest){ 0 };
-	r = directory_adopt(&s->directory, &s->manifest);
+	r = progress_adopt(&s->directory, &s->manifest);
 	if (r)
 		return attempt_end_disk(r, s->directory.reason);
 	report_event(EVENT_INFO, "snapshot %s: %zu files, %s", s->manifest.name, s->manifest.count,

@@ -22,9 +22,12 @@
 #include "fetch.h"
 #include "pick.h"
 #include "plan.h"
+#include "parts.h"
+#include "progress.h"
 #include "stages/lib/backoff.h"
 #include "stages/lib/options.h"
 #include "stages/lib/report.h"
+#include "standing.h"
 
 #define PLANS_MAX          4	/* in one attempt; a snapshot that changes more often is not one */
 #define SPACE_MARGIN       (UINT64_C(16) << 20)
@@ -158,7 +161,7 @@ static int check_space(struct snapshot *s)
 {
 	uint64_t needed, available;
 	char n[32], a[32];
-	int r = directory_space(&s->directory, &s->manifest, &needed, &available);
+	int r = parts_space(&s->directory, &s->manifest, &needed, &available);
 
 	if (r)
 		return attempt_end_disk(r, s->directory.reason);
@@ -188,35 +191,35 @@ static int refuse_or_keep(const struct snapshot *s, const char *what, const char
 /* The content of the directory decides: nothing to do, continue, or begin. */
 static int begin(struct snapshot *s)
 {
-	enum directory_standing standing;
+	enum standing standing;
 	char size[32];
-	int r = directory_look(&s->directory, &standing);
+	int r = standing_look(&s->directory, &standing);
 
 	if (r)
 		return attempt_end_disk(r, s->directory.reason);
 	switch (standing) {
-	case DIRECTORY_COMPLETE:
+	case STANDING_COMPLETE:
 		report_fact("directory", "%s", s->directory.path);
 		report_fact("snapshot", "%s", s->directory.reason);
 		report_skipped("snapshot %s is complete", s->directory.reason);
 		return STAGE_DONE;
-	case DIRECTORY_POPULATED:
+	case STANDING_POPULATED:
 		report_event(EVENT_WARNING, "%s contains %s, which is not from a snapshot: directory left untouched",
 			     s->directory.path, s->directory.reason);
 		report_skipped("%s is already populated", s->directory.path);
 		return STAGE_DONE;
-	case DIRECTORY_HALF:
+	case STANDING_HALF:
 		return refuse_or_keep(s, "not a whole database: ",
 				      "remove what is in the directory to fetch a snapshot");
-	case DIRECTORY_LOST:
+	case STANDING_LOST:
 		return refuse_or_keep(s, "the snapshot was complete and is no longer: ",
 				      "put it back, remove all that is in the directory to fetch a snapshot");
-	case DIRECTORY_DAMAGED:
+	case STANDING_DAMAGED:
 		report_result("%s holds %s, but the state in %s is invalid: remove one of the two",
 			      s->directory.path, s->directory.reason, MANIFEST_STATE);
 		return STAGE_NEVER;
-	case DIRECTORY_PARTIAL:
-		r = directory_load(&s->directory, &s->manifest);
+	case STANDING_PARTIAL:
+		r = progress_load(&s->directory, &s->manifest);
 		if (r)
 			return attempt_end_disk(r, s->directory.reason);
 		report_event(EVENT_INFO, "snapshot %s: resuming, %s already fetched", s->manifest.name,
@@ -281,7 +284,7 @@ static int finish(struct snapshot *s)
 {
 	int64_t took_ms = time_now_ms() - s->began_ms;
 	char size[32];
-	int r = directory_finish(&s->directory, &s->manifest);
+	int r = parts_finish(&s->directory, &s->manifest);
 
 	if (r)
 		return attempt_end_disk(r, s->directory.reason);

@@ -8,7 +8,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/fs.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,7 +22,7 @@
 #include <gantry/cleanup.h>
 #include <gantry/stage.h>
 
-#include "init/lib/privilege.h"
+#include "confine.h"
 #include "mounts.h"
 #include "stages/lib/backoff.h"
 #include "stages/lib/report.h"
@@ -35,7 +34,6 @@
 #define CALL_MS    1000		/* of the last resorts, each */
 #define JOBS_MAX   64
 #define LINE_SIZE  4352
-#define RIGHTS     (UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_DAC_OVERRIDE)
 #define FIRST_PID_NAMESPACE 0xeffffffcu	/* PROC_PID_INIT_INO, include/linux/proc_ns.h of the kernel */
 
 static bool machine;		/* PID 1 is the machine's own */
@@ -303,13 +301,14 @@ int teardown_main(int argc, char **argv)
 	int r;
 
 	machine = owns_the_machine();
-	r = privilege_bound(RIGHTS);
-	if (r < 0)
-		report_event(EVENT_ERROR, "dropping capabilities failed: %s", strerror(-r));
-	within_begin(whole_ms > 0 ? whole_ms : WHOLE_MS);
 	if (chdir("/") < 0)
 		report_event(EVENT_WARNING, "cannot leave the working directory: %s", strerror(errno));
-	if (!strcmp(word, "emergency")) {
+	r = teardown_confine();
+	if (r < 0)
+		report_event(EVENT_ERROR, "the teardown cannot give up its rights, so nothing is unmounted: %s",
+			     strerror(-r));
+	within_begin(whole_ms > 0 ? whole_ms : WHOLE_MS);
+	if (r < 0 || !strcmp(word, "emergency")) {
 		emergency();
 		return 0;
 	}

@@ -129,3 +129,36 @@ int chip_shutdown(struct chip *chip)
 	return chip_translate(chip, "TPM2_Shutdown",
 			      Esys_Shutdown(chip->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_SU_CLEAR));
 }
+
+int chip_srk_serialize(struct chip *chip, uint8_t **ret_bytes, size_t *ret_size, bool *ret_is_rsa)
+{
+	ESYS_TR srk = ESYS_TR_NONE;
+	TPM2B_PUBLIC *public = NULL;
+	uint8_t *bytes = NULL, *copy;
+	size_t size = 0;
+	int r;
+
+	r = chip_srk_open(chip, &srk);
+	if (r < 0)
+		return r;
+	r = chip_translate(chip, "TPM2_ReadPublic of the storage root key",
+			  Esys_ReadPublic(chip->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL,
+					  NULL));
+	if (r == 0)
+		r = chip_translate(chip, "storage root key", Esys_TR_Serialize(chip->esys, srk, &bytes, &size));
+	if (r == 0) {
+		copy = malloc(size);
+		if (copy) {
+			memcpy(copy, bytes, size);
+			*ret_bytes = copy;
+			*ret_size = size;
+			*ret_is_rsa = public->publicArea.type == TPM2_ALG_RSA;
+		} else {
+			r = -ENOMEM;
+		}
+	}
+	Esys_Free(bytes);
+	Esys_Free(public);
+	chip_forget(chip, srk);
+	return r;
+}

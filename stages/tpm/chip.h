@@ -40,6 +40,12 @@ bool chip_is_broken(const struct chip *chip);
 int chip_pcr_read(struct chip *chip, unsigned pcr, uint8_t ret_digest[TPM_DIGEST_SIZE]);
 int chip_pcr_extend(struct chip *chip, unsigned pcr, const uint8_t digest[TPM_DIGEST_SIZE]);
 
+/*
+ * The storage root key as systemd's tokens name it: the ESYS serialisation of its handle, the caller's to free.
+ * *ret_is_rsa: of which kind it is.
+ */
+int chip_srk_serialize(struct chip *chip, uint8_t **ret_bytes, size_t *ret_size, bool *ret_is_rsa);
+
 /* TPM2_Shutdown(CLEAR), TCG Library part 3, 9.4: the TPM's next start is an orderly one, not one to be wary of. */
 int chip_shutdown(struct chip *chip);
 

@@ -167,16 +167,13 @@ static bool selects_exactly(const TPML_PCR_SELECTION *selection, uint32_t pcrs)
 static int check_data(struct chip *chip, const struct creation_wanted *wanted, const TPMS_CREATION_DATA *data)
 {
 	TPM2B_NAME *parent = NULL;
-	bool known = false;
 	int r;
 
 	if (!selects_exactly(&data->pcrSelect, wanted->pcrs))
 		return chip_refuse(chip, -EKEYREJECTED, "creation data of the key are about other PCRs");
-	for (size_t i = 0; i < wanted->n_values; i++)
-		known |= same(data->pcrDigest.buffer, data->pcrDigest.size, wanted->values[i].buffer,
-			      wanted->values[i].size);
-	if (!known)
-		return -EBADE;
+	if (!same(data->pcrDigest.buffer, data->pcrDigest.size, wanted->values.buffer, wanted->values.size))
+		return chip_refuse(chip, -EKEYREJECTED, "another image sealed the key: "
+				   "the PCR values at its creation are not this image's");
 	r = chip_translate(chip, "name of the storage root key", Esys_TR_GetName(chip->esys, wanted->srk, &parent));
 	if (r == 0 && !same(data->parentName.name, data->parentName.size, parent->name, parent->size))
 		r = chip_refuse(chip, -EKEYREJECTED, "the key was not created under the storage root key");

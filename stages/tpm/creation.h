@@ -25,20 +25,16 @@ int creation_pack(struct chip *chip, const TPM2B_CREATION_DATA *data, const TPMT
 /* 1: *ret is the image; 0: there is none. What it says is not checked. */
 int creation_image(const struct tpm_creation *creation, struct creation_image *ret);
 
-#define CREATION_VALUES_MAX 2
-
 /* What a loaded object's creation must have been. */
 struct creation_wanted {
 	ESYS_TR srk, object;
 	uint32_t pcrs;		/* the selection, exactly */
-	TPM2B_DIGEST values[CREATION_VALUES_MAX];	/* of those PCRs: one of these */
-	size_t n_values;
+	TPM2B_DIGEST values;	/* the digest of those PCRs */
 };
 
 /*
  * Has the TPM certify the creation (TPM2_CertifyCreation without a signing key, in a session salted with the storage
- * root key) and checks it. 0: it was as wanted; *ret_names is its outsideInfo. -EBADE: the PCRs had other values;
- * -EKEYREJECTED with the reason.
+ * root key) and checks it. 0: it was as wanted; *ret_names is its outsideInfo. -EKEYREJECTED with the reason.
  */
 int creation_check(struct chip *chip, const struct tpm_creation *creation, const struct creation_wanted *wanted,
 		   TPM2B_DATA *ret_names);

@@ -11,19 +11,10 @@
 
 #include "chip.h"
 
-#define TPM_POLICY_REF "gantry-disk-v1"
-
 /* As tpm_seal() and tpm_unseal() in stages/lib/tpm.h. */
 int chip_seal(struct chip *chip, const struct tpm_policy *policy, const char uuid[TPM_VOLUME_MAX], const void *bytes,
 	      size_t size, struct tpm_sealed *ret, uint8_t ret_digest[TPM_DIGEST_SIZE]);
-/* first: the digest with which this boot's first disk has closed PCR 15, or NULL. */
 int chip_unseal(struct chip *chip, const struct tpm_policy *policy, const char uuid[TPM_VOLUME_MAX],
-		const uint8_t *first, const struct tpm_sealed *sealed, struct secret *ret);
-
-/*
- * The storage root key as systemd's tokens name it: the ESYS serialisation of its handle, the caller's to free.
- * *ret_is_rsa: of which kind it is.
- */
-int chip_srk_serialize(struct chip *chip, uint8_t **ret_bytes, size_t *ret_size, bool *ret_is_rsa);
+		const struct tpm_sealed *sealed, struct secret *ret);
 
 #endif

@@ -98,28 +98,11 @@ int serve_close(struct serve *serve)
 	return r;
 }
 
-/* Without room for one more, all count. */
-static bool is_opened(const struct serve *serve, const char *uuid)
-{
-	for (size_t i = 0; i < serve->n_opened; i++)
-		if (strncmp(serve->opened[i], uuid, TPM_VOLUME_MAX) == 0)
-			return true;
-	return serve->n_opened == SERVE_OPENED_MAX;
-}
-
-/* The attempt has opened its disk: the key that it got for that was the last one. */
-static void opened(struct serve *serve, const struct serve_client *client)
-{
-	if (client->uuid[0] && !is_opened(serve, client->uuid))
-		memcpy(serve->opened[serve->n_opened++], client->uuid, TPM_VOLUME_MAX);
-}
-
 static int close_keys(const struct request *request)
 {
 	struct serve *serve = request->serve;
 	const uint32_t later = serve->chip == NULL;
 
-	opened(serve, request->client);
 	closing_want(&serve->closing, request->body);
 	serve->wanted();
 	(void)answer_bytes(request, &later, sizeof(later));
@@ -154,26 +137,17 @@ static int unseal(const struct request *request)
 {
 	struct tpm_unseal_request wanted;
 	struct secret secret = {0};
-	const struct closing *closing = &request->serve->closing;
-	struct serve_client *client = request->client;
 	struct tpm_policy policy;
 	int r;
 
 	memcpy(&wanted, request->body, sizeof(wanted));
 	if (!read_policy(&wanted.policy, wanted.uuid, &policy))
 		return refuse(request, -EBADMSG, "request is malformed");
-	/* An image with several disks may seal without PCR 15: their keys are not bound to its closing. */
-	if ((policy.approval || policy.pcrs & 1u << TPM_PCR_CLOSE) && !closing_may_unseal(closing))
+	if (!closing_may_unseal(&request->serve->closing))
 		return refuse(request, -EKEYREJECTED, "PCR 15 has been extended in this boot");
-	if (is_opened(request->serve, wanted.uuid))
-		return refuse(request, -EKEYREJECTED,
-			      "this volume's key was unsealed in this boot, and its disk opened");
-	if (client->unseals++ >= SERVE_UNSEALS_MAX)
+	if (request->client->unseals++ >= SERVE_UNSEALS_MAX)
 		return refuse(request, -EKEYREJECTED, "this attempt has had too many keys unsealed");
-	r = chip_unseal(request->chip, &policy, wanted.uuid, closing->has_digest ? closing->digest : NULL,
-			&wanted.sealed, &secret);
-	if (r == 0)
-		memcpy(client->uuid, wanted.uuid, sizeof(client->uuid));
+	r = chip_unseal(request->chip, &policy, wanted.uuid, &wanted.sealed, &secret);
 	return answer_secret(request, r, &secret);
 }
 

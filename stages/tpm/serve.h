@@ -13,20 +13,16 @@
 #include "stages/lib/tpmwire.h"
 
 #define SERVE_UNSEALS_MAX 128	/* of one attempt of a stage: each key of a header twice, and each that it enrolls */
-#define SERVE_OPENED_MAX  32
 
 /* One attempt of a stage; zero at first. */
 struct serve_client {
 	enum stage_tpm use;
 	unsigned unseals;
-	char uuid[TPM_VOLUME_MAX];	/* of the volume that it has got a key of, or empty */
 };
 
 struct serve {
 	struct chip *chip;		/* NULL: there is none yet */
 	struct closing closing;
-	char opened[SERVE_OPENED_MAX][TPM_VOLUME_MAX];	/* volumes whose keys nobody gets any more in this boot */
-	size_t n_opened;
 	void (*wanted)(void);		/* a stage wants PCR 15 to be extended */
 	bool (*look)(void);		/* looks for the TPM once more: whether `chip` is there now */
 };

@@ -193,7 +193,7 @@ static int ask_unseal(void)
 {
 	static const struct tpm_policy policy = {.pcrs = 1u << 4 | 1u << 15};
 	struct secret secret = {0};
-	int r = chip_unseal(&chip, &policy, volume, NULL, &sealed, &secret);
+	int r = chip_unseal(&chip, &policy, volume, &sealed, &secret);
 
 	must(r == 0 || !secret.bytes, "a secret, or nothing");
 	secret_wipe(&secret);

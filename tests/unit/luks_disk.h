@@ -9,7 +9,7 @@
 #include <mbedtls/sha256.h>
 
 #include "address_space.h"
-#include "stages/disk/luks.h"
+#include "stages/disk/lukswrite.h"
 #include "test.h"
 
 #define DISK_SIZE (64u << 20)

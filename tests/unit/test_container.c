@@ -12,7 +12,7 @@
 
 #include "init/config/container-keys.h"
 #include "init/config/fill.h"
-#include "init/config/keys.h"
+#include "init/config/service-keys.h"
 #include "init/config/load.h"
 #include "init/lib/config.h"
 #include "init/container/command.h"

@@ -5,11 +5,11 @@
  */
 /* links: disk cloud stages/lib init/lib */
 /* libs: json-c curl mbedtls tss2 tss2-tcti-device tss2-tcti-swtpm */
-#include <stdarg.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include "stages/disk/find.h"
+#include "shell.h"
 #include "test.h"
 
 #define HV "devices/LNXSYSTM:00/VMBUS:00/"
@@ -17,17 +17,6 @@
 #define VMBUS_SECOND_CHANNEL HV "f8b3781b-1e82-4818-a1c3-63d806ec15bb/"
 
 static char root[64];
-
-static void shell(const char *fmt, ...)
-{
-	char command[2048];
-	va_list arguments;
-
-	va_start(arguments, fmt);
-	vsnprintf(command, sizeof(command), fmt, arguments);
-	va_end(arguments);
-	CHECK_INT(system(command), 0);
-}
 
 static void new_root(void)
 {

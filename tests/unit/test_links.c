@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The names in /dev that udev makes elsewhere, in made-up copies of /sys and /dev. */
 /* links: init/pid1/links.c event init/lib */
-#include <stdarg.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "init/pid1/links.h"
+#include "shell.h"
 #include "test.h"
 
 #define VMBUS "../../devices/LNXSYSTM:00/LNXSYBUS:00/ACPI0004:00/VMBUS:00/"
@@ -13,17 +13,6 @@
 #define DATA  VMBUS "f8b3781b-1e82-4818-a1c3-63d806ec15bb/host1/target1:0:0/"
 
 static char sys[64], dev[64];
-
-static void shell(const char *fmt, ...)
-{
-	char command[2048];
-	va_list arguments;
-
-	va_start(arguments, fmt);
-	vsnprintf(command, sizeof(command), fmt, arguments);
-	va_end(arguments);
-	CHECK_INT(system(command), 0);
-}
 
 static void new_root(void)
 {

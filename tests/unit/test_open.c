@@ -17,6 +17,7 @@
 #include "luks_disk.h"
 #include "init/lib/base64.h"
 #include "stages/disk/finish.h"
+#include "stages/disk/luksdevice.h"
 #include "stages/disk/open.h"
 #include "stages/lib/dm.h"
 #include "stages/lib/report.h"

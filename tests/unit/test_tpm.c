@@ -110,7 +110,7 @@ static struct chip *restart(struct chip *chip)
 static void unseals(struct chip *chip, const struct tpm_sealed *blob)
 {
 	struct secret secret = {0};
-	int r = chip_unseal(chip, &plain, VOLUME, NULL, blob, &secret);
+	int r = chip_unseal(chip, &plain, VOLUME, blob, &secret);
 
 	if (r < 0)
 		FAIL("%d: %s", r, chip_reason(chip));
@@ -149,7 +149,7 @@ TEST(unseal_is_refused_after_an_extend_and_works_in_the_next_boot)
 
 	seal(chip, &blob);
 	CHECK_INT(chip_pcr_extend(chip, 11, digest), 0);
-	CHECK_INT(chip_unseal(chip, &plain, VOLUME, NULL, &blob, &secret), -EKEYREJECTED);
+	CHECK_INT(chip_unseal(chip, &plain, VOLUME, &blob, &secret), -EKEYREJECTED);
 	CHECK(strstr(chip_reason(chip), "TPM2_Unseal: policy not met") != NULL);
 	CHECK(secret.bytes == NULL);
 	chip = restart(chip);
@@ -171,13 +171,13 @@ TEST(pcr_that_is_not_in_the_policy_does_not_matter)
 
 TEST(blob_is_tied_to_the_configured_pcrs)
 {
-	const struct tpm_policy other = {.pcrs = 1u << 4};
+	const struct tpm_policy other = {.pcrs = 1u << 4 | 1u << 15};
 	struct secret secret = {0};
 	struct chip *chip = new_tpm();
 	struct tpm_sealed blob;
 
 	seal(chip, &blob);
-	CHECK_INT(chip_unseal(chip, &other, VOLUME, NULL, &blob, &secret), -EKEYREJECTED);
+	CHECK_INT(chip_unseal(chip, &other, VOLUME, &blob, &secret), -EKEYREJECTED);
 	end_tpm(chip);
 }
 
@@ -190,7 +190,7 @@ TEST(blob_of_another_tpm_is_refused)
 	seal(chip, &blob);
 	end_tpm(chip);
 	chip = new_tpm();
-	CHECK_INT(chip_unseal(chip, &plain, VOLUME, NULL, &blob, &secret), -EBADMSG);
+	CHECK_INT(chip_unseal(chip, &plain, VOLUME, &blob, &secret), -EBADMSG);
 	CHECK(strstr(chip_reason(chip), "not made by this TPM") != NULL);
 	end_tpm(chip);
 }
@@ -205,13 +205,13 @@ TEST(changed_cut_or_empty_blob_is_refused)
 	for (size_t i = 0; i < blob.blob.size; i += 7) {
 		bad = blob;
 		bad.blob.bytes[i] ^= 0x10;
-		CHECK(chip_unseal(chip, &plain, VOLUME, NULL, &bad, &secret) < 0);
+		CHECK(chip_unseal(chip, &plain, VOLUME, &bad, &secret) < 0);
 		CHECK(secret.bytes == NULL);
 	}
 	for (size_t i = 0; i < blob.blob.size; i += 5) {
 		bad = blob;
 		bad.blob.size = i;
-		CHECK_INT(chip_unseal(chip, &plain, VOLUME, NULL, &bad, &secret), -EBADMSG);
+		CHECK_INT(chip_unseal(chip, &plain, VOLUME, &bad, &secret), -EBADMSG);
 	}
 	unseals(chip, &blob);
 	end_tpm(chip);
@@ -227,7 +227,7 @@ TEST(refused_unseals_do_not_lock_the_tpm_out)
 	seal(chip, &blob);
 	CHECK_INT(chip_pcr_extend(chip, 4, digest), 0);
 	for (int i = 0; i < 40; i++)
-		CHECK_INT(chip_unseal(chip, &plain, VOLUME, NULL, &blob, &secret), -EKEYREJECTED);
+		CHECK_INT(chip_unseal(chip, &plain, VOLUME, &blob, &secret), -EKEYREJECTED);
 	chip = restart(chip);
 	unseals(chip, &blob);
 	end_tpm(chip);
@@ -348,7 +348,7 @@ TEST(extending_pcr_15_closes_the_seals_and_is_named_as_the_reason)
 
 	seal(chip, &blob);
 	CHECK_INT(chip_pcr_extend(chip, 15, digest), 0);
-	CHECK_INT(chip_unseal(chip, &plain, VOLUME, NULL, &blob, &secret), -EKEYREJECTED);
+	CHECK_INT(chip_unseal(chip, &plain, VOLUME, &blob, &secret), -EKEYREJECTED);
 	CHECK(strstr(chip_reason(chip), "PCR 15 has been extended in this boot") != NULL);
 	CHECK_INT(chip_seal(chip, &plain, VOLUME, SECRET, strlen(SECRET), &blob, policy_digest), -EKEYREJECTED);
 	chip = restart(chip);

@@ -138,6 +138,9 @@ class CheckRoot(unittest.TestCase):
         self.assertEqual(check(["dm-crypt", "xts", "overlay"], **containers), "boot.json: ok")
         box["container"]["network"] = "bridge"
         self.assertIn('services[0] "box": needs the kernel module "bridge"', check(["dm-crypt", "xts", "overlay"], **containers))
+        port = self.service("/bin/reth", ready={"tcp": "127.0.0.1:80"})
+        self.assertIn(': needs the kernel module "tcp_diag"', check(["dm-crypt", "xts"], **port))
+        self.assertEqual(check(["dm-crypt", "xts", "tcp-diag"], **port), "boot.json: ok")
 
     def test_the_user_and_home_of_a_daemon_that_would_run_unconfined_without_them_are_looked_for(self):
         service = self.service("/sbin/dhcpcd", user="dhcpcd", capabilities=["NET_ADMIN", "NET_RAW", "NET_BIND_SERVICE",

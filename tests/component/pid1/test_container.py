@@ -177,7 +177,12 @@ class ContainerTest(Containers):
                 r = gantry.inside("/bin/sh", "-e", "-c", script)
                 self.assertEqual(r.returncode, 0, r.stderr)
                 gantry.wait("box", f"sees {seen}", kind="message")
-            self.assertIn("resolv-conf", self.processes(gantry))
+            pids = gantry.inside("/usr/bin/cat", "/sys/fs/cgroup/gantry/box/cgroup.procs").stdout.split()
+            status = next(text for pid in pids if "Name:\tresolv-conf\n" in (
+                text := gantry.inside("/usr/bin/cat", f"/proc/{pid}/status").stdout))
+            fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+            self.assertEqual((fields["Uid"].split(), fields["CapPrm"], fields["CapBnd"], fields["Seccomp"], fields["NoNewPrivs"]),
+                             (["914"] * 4, "0" * 16, "0" * 16, "2", "1"))
             gantry.ctl("stop", "box")
             gantry.wait("box", "stopped", timeout=30)
             self.assert_no_process(gantry)

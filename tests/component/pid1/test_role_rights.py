@@ -19,7 +19,9 @@ import support  # noqa: E402
 from pid1 import INIT  # noqa: E402
 from qemu.accounts import ACCOUNTS  # noqa: E402
 
-CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, SYS_PTRACE, SYS_ADMIN = (1 << n for n in (0, 1, 2, 3, 4, 19, 21))
+CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, SYS_ADMIN = (1 << n for n in (0, 1, 2, 3, 4, 21))
+MS_BIND = 0x1000
+SENDMSG = "46"
 SECCOMP_FILTER = "2"
 
 
@@ -62,6 +64,11 @@ class Role:
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
             return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
 
+    def waits_in(self):
+        """The number of the system call."""
+        with open(f"/proc/{self.process.pid}/syscall", encoding="ascii") as file:
+            return file.read().split()[0]
+
     def confined(self):
         """Its status once it waits with its filter in force."""
         end = time.monotonic() + 20 * PATIENCE
@@ -91,6 +98,9 @@ class RoleRights(unittest.TestCase):
             self.assert_rights(role.confined(), CHOWN | DAC_OVERRIDE | FOWNER | FSETID)
             attacker = intruder.Intruder(role.process.pid)
             self.assertEqual(attacker.error(intruder.RENAME, "/etc/passwd", "/etc/other"), "EPERM")
+            for path, flags in (("/etc/passwd", os.O_WRONLY), ("/proc/1/environ", os.O_RDONLY), (f"{self.folder}/new", os.O_CREAT)):
+                self.assertEqual(attacker.error(intruder.OPEN, path, flags, 0), "EACCES", path)
+            self.assertEqual(attacker.error(intruder.OPEN, "/etc/passwd", os.O_RDONLY, 0), "")
             self.assertEqual(attacker.error(intruder.EXECVE, "/bin/true", 0, 0), "SIGSYS")
 
     def test_one_that_stores_writes_in_its_folder_alone(self):
@@ -131,12 +141,18 @@ class RoleRights(unittest.TestCase):
             self.assertEqual(attacker.error(intruder.SOCKET, socket.AF_INET, socket.SOCK_STREAM, 0), "EPERM")
             self.assertEqual(attacker.error(intruder.KILL, 1, 0), "EPERM")
 
-    def test_one_that_awaits_a_port_looks_whose_it_is_and_changes_nothing(self):
-        with Role("await", "tcp", "127.0.0.1", "1", "", options={}, payload=0) as role:
-            self.assert_rights(role.confined(), DAC_READ_SEARCH | SYS_PTRACE, uid=str(ACCOUNTS["gantry-await"]))
+    def test_one_that_awaits_a_port_has_no_capability_and_opens_no_file(self):
+        os.chmod(self.folder, 0o755)
+        open(f"{self.folder}/cgroup.procs", "w", encoding="ascii").close()
+        with Role("await", "tcp", "127.0.0.1", "1", self.folder, options={}, payload=0) as role:
+            self.assert_rights(role.confined(), 0, uid=str(ACCOUNTS["gantry-await"]))
             attacker = intruder.Intruder(role.process.pid)
-            self.assertEqual(attacker.error(intruder.OPEN, "/etc/passwd", os.O_WRONLY, 0), "EACCES")
-            self.assertEqual(attacker.error(intruder.OPEN, "/proc/1/mem", os.O_WRONLY, 0), "EACCES")
+            for path, flags in (("/etc/passwd", os.O_RDONLY), ("/proc/1/mem", os.O_RDONLY), ("/proc", os.O_DIRECTORY),
+                                ("/proc/net/tcp", os.O_RDONLY), (f"{self.folder}/cgroup.procs", os.O_RDONLY)):
+                self.assertEqual(attacker.error(intruder.OPENAT, intruder.AT_FDCWD, path, flags), "EACCES", path)
+            self.assertEqual(attacker.error(intruder.OPENAT, intruder.AT_FDCWD, self.folder, os.O_DIRECTORY), "")
+            self.assertEqual(attacker.error(intruder.SOCKET, socket.AF_NETLINK, socket.SOCK_RAW, 0), "EPERM")
+            self.assertEqual(attacker.error(intruder.SOCKET, socket.AF_UNIX, socket.SOCK_DGRAM, 0), "EPERM")
             self.assertEqual(attacker.error(intruder.KILL, 1, 0), "EPERM")
 
     def launched(self, **more):
@@ -172,12 +188,19 @@ class RoleRights(unittest.TestCase):
 
     def test_the_teardown_unmounts_and_nothing_else(self):
         """In a mount namespace of its own, where it reports what it has unmounted."""
-        with Role("teardown", options={}, payload=0, within=("unshare", "--mount")) as role:
-            end = time.monotonic() + 20 * PATIENCE
-            while role.status()["NoNewPrivs"] != "1" or role.status()["State"][0] != "S":
-                self.assertLess(time.monotonic(), end)
-                time.sleep(0.01)
-            self.assert_rights(role.status(), DAC_OVERRIDE | SYS_ADMIN)
+        for number, arguments, says in (
+                (intruder.SOCKET, (socket.AF_INET, socket.SOCK_STREAM, 0), "SIGSYS"),
+                (intruder.EXECVE, ("/bin/true", 0, 0), "SIGSYS"),
+                (intruder.MOUNT, ("tmpfs", "/mnt", "tmpfs", 0, 0), "EPERM"),
+                (intruder.MOUNT, ("/", "/mnt", 0, MS_BIND, 0), "EPERM"),
+                (intruder.CLONE, (intruder.NEWUSER, 0), "EPERM"), (intruder.RENAME, ("/etc/passwd", "/etc/other"), "EPERM")):
+            with Role("teardown", options={}, payload=0, within=("unshare", "--mount")) as role:
+                end = time.monotonic() + 20 * PATIENCE
+                while role.waits_in() != SENDMSG:       # before that it waits for its children
+                    self.assertLess(time.monotonic(), end)
+                    time.sleep(0.01)
+                self.assert_rights(role.confined(), DAC_READ_SEARCH | SYS_ADMIN)
+                self.assertEqual(intruder.Intruder(role.process.pid).error(number, *arguments), says, (number, arguments))
 
 
 if __name__ == "__main__":
