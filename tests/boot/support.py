@@ -35,6 +35,7 @@ BOOT_TIMEOUT = 90                       # seconds until `booted`, in either tier
 CMDLINE = image.cmdline({}) + " cryptomgr.notests"
 # For machines that provoke errors of the kernel: it prints them at once, into the middle of a line of ours.
 WITHOUT_KERNEL_ERRORS = CMDLINE + " loglevel=3"
+PCRS = ("4", "9", "11")                 # that an image decides
 QBOOT = "-bios", "qboot.rom"            # unlike SeaBIOS it extends no PCR
 OF_THE_HUB = "disk-of-the-hub"           # what BootTest.disk_of_the_hub() prepares
 BUCKET, PREFIX = "chain-db-snapshots", "reth-mainnet-full"
@@ -310,6 +311,14 @@ class BootTest(unittest.TestCase):
         with open(path, "wb") as file:
             file.write(uki.Image(content).section(".initrd") + image.overlay({"/measured": events.encode()}))
         return path, CMDLINE + " rdinit=/bin/measured"
+
+    def assert_pcrs_as_predicted(self, guest, boot_disk):
+        """Of the image beside that boot disk, which has a stage `pcrs`: add_probe(config, "pcrs", "pcrs")."""
+        with open(os.path.join(os.path.dirname(boot_disk), "gantry.efi"), "rb") as file:
+            predicted = uki.measurements(file.read())["measurements"]
+        for pcr in PCRS:
+            found = guest.wait_for("pcrs", text=rf"^pcr {pcr} is ", kind="message", timeout=90)
+            self.assertEqual(found.text, f"pcr {pcr} is {predicted[pcr]['expected']}")
 
     def from_doorstep(self, options, tpm):
         """A machine of the usual shape, or one that is measured, goes on from the saved one (qemu/doorstep.py)."""
