@@ -45,8 +45,10 @@ def saved(folder, *, initrd, **shape):
         if not os.path.exists(path):
             with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as state:
                 shape["cmdline"] += " " + CMDLINE
-                with machine.Machine(state, initrd=initrd, doorstep=True, **shape) as guest:
+                new = os.path.join(state, "saved")
+                with machine.Machine(state, initrd=initrd, doorstep=True, save_to=new, **shape) as guest:
                     guest.wait_line(WAITING, START_S)
-                    guest.save(path + ".new")
-            os.rename(path + ".new", path)
+                    guest.save()
+                for suffix in machine.MEMORY, "":
+                    os.rename(new + suffix, path + suffix)
     return path

@@ -24,11 +24,12 @@ from qemu.tdx import azure_tpm
 
 AZURE_ASSET_TAG = "7783-7084-3265-9085-8269-3286-77"
 DATA_LUN = 10
-DATA_SERIAL = "GANTRY-DATA-0001"
+DATA_SERIAL, BOOT_SERIAL = "GANTRY-DATA-0001", "GANTRY-BOOT-0001"
 API_PORT = 3535
 WAKE_S = 30                             # seconds until a machine that goes on has printed a line
 ABOVE_INITRD_MIB = 32                   # memory above a PVH kernel's initrd, for the ACPI tables and similar
 DELIVERY = struct.Struct("<QQQ48s")      # to qemu/guest/doorstep.c: the archive's size, how many disks, the time, random bytes
+MEMORY = ".memory"                      # the name of a saved machine's memory ends with it
 GET_STATEBLOB = 12                      # swtpm's control protocol, swtpm_ioctls(3); numbers are big-endian
 TIMEOUT_SCALE = float(os.environ.get("GANTRY_TIMEOUT_SCALE", "1"))
 
@@ -232,7 +233,7 @@ class Machine:
                  tpm=None, nic=True, disk=None, attach_after=None, lun=DATA_LUN, more_disks=None, memory_mib=1024, cpus=1,
                  asset_tag=AZURE_ASSET_TAG, api_port=API_PORT, ovmf_code="/usr/share/OVMF/OVMF_CODE_4M.fd",
                  ovmf_vars="/usr/share/OVMF/OVMF_VARS_4M.fd", on_line=None, extra=(), write_log=None,
-                 forward=(), saved=None, doorstep=None):
+                 forward=(), save_to=None, saved=None, doorstep=None):
         self.folder = os.path.abspath(folder)
         os.makedirs(self.folder, exist_ok=True)
         self.tier = 1 if kernel else 2
@@ -242,6 +243,7 @@ class Machine:
         self.api_port, self.ovmf_code, self.ovmf_vars, self.extra = api_port, ovmf_code, ovmf_vars, list(extra)
         self.on_line, self.forward = on_line, tuple(forward)
         self.write_log = write_log              # file that records every write to the data disk (tests/boot/writelog.py)
+        self.save_to = save_to                  # where save() will write
         self.saved = saved                      # what save() wrote: the machine goes on there, its data disk attached first
         self.doorstep = doorstep                # qemu/doorstep.py. True: to be saved there; bytes: goes on with this archive
         self.migration = None                   # how far that is
@@ -278,7 +280,7 @@ class Machine:
     def start_qemu(self):
         kvm = hardware_virtualisation()
         ours, theirs = socket.socketpair()
-        command = ["qemu-system-x86_64", "-M", "q35", "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "EPYC",
+        command = ["qemu-system-x86_64", "-M", "q35,memory-backend=memory", "-object", self.memory_backend(), "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "EPYC",
                    "-smp", str(self.cpus), "-m", str(self.memory_mib), "-nodefaults", "-no-user-config", "-no-reboot",
                    "-display", "none", "-serial", "stdio",
                    "-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control",
@@ -341,6 +343,15 @@ class Machine:
         if self.disk and self.attach_after is not None:
             threading.Thread(target=self.attach_late, daemon=True).start()
 
+    def memory_backend(self):
+        """The memory of a machine to be saved is a file. Those that go on map it, each with changes of its own: nothing is read
+        but what they use."""
+        size = f"id=memory,size={self.memory_mib}M"
+        if not self.saved and not self.save_to:
+            return f"memory-backend-ram,{size}"
+        share, path = ("off", self.saved) if self.saved else ("on", self.save_to)
+        return f"memory-backend-file,{size},share={share},mem-path={os.path.abspath(path)}{MEMORY}"
+
     def start_tpm(self):
         """Starts swtpm on the folder's TPM state, which is copied from the template `tpm` on first use."""
         state = os.path.join(self.folder, "tpm")
@@ -365,9 +376,9 @@ class Machine:
                 "-drive", f"if=pflash,unit=1,format=raw,file={variables}", *self.boot_disk_arguments()]
 
     def boot_disk_arguments(self):
-        """In tier 1 nothing boots from it, but what is on it is there."""
-        return ["-drive", f"if=none,id=esp,format=raw,readonly=on,file={self.boot_disk}",
-                "-device", "scsi-hd,bus=scsi0.0,channel=0,scsi-id=0,lun=0,drive=esp,bootindex=1"] if self.boot_disk else []
+        """In tier 1 nothing boots from it, but what is on it is there. A machine that goes on has it attached."""
+        return ["-drive", f"if=none,id=esp,format=raw,readonly=on,file={self.boot_disk}", "-device",
+                "scsi-hd,bus=scsi0.0,channel=0,scsi-id=0,lun=0,drive=esp,bootindex=1"] if self.boot_disk and not self.saved else []
 
     def kernel_arguments(self):
         with open(self.kernel, "rb") as file:
@@ -414,25 +425,30 @@ class Machine:
                 self.migration = message["data"]["status"]
             self.changed.notify_all()
 
-    def save(self, path):
-        """Stops the machine for good and writes its state, memory and TPM, to that file."""
+    def save(self):
+        """Stops the machine for good and writes its state, with that of its TPM, to the file `save_to`; its memory is in the one
+        beside it."""
         self.qmp.command("stop")
-        self.migrate("migrate", path)
+        self.migrate("migrate", self.save_to)
 
     def resume(self):
         self.migrate("migrate-incoming", self.saved)
         self.qmp.command("cont")
+        if self.boot_disk:
+            self.add_disk({"node-name": "esp", "driver": "raw", "read-only": True, "file": {
+                "driver": "file", "filename": os.path.abspath(self.boot_disk)}}, "lun0", 0, BOOT_SERIAL)
         if self.disk and self.attach_after is None:
             self.attach_disk()
         for lun, path in self.more_disks.items():
             self.add_disk(self.block_node(f"more{lun}", path), f"lun{lun}", lun, f"GANTRY-MORE-{lun}")
         if self.doorstep is not None:
-            disks = len(self.more_disks) + (self.disk is not None and self.attach_after is None)
+            disks = len(self.more_disks) + bool(self.boot_disk) + (self.disk is not None and self.attach_after is None)
             with self.door:
                 self.door.sendall(delivery(self.doorstep, disks))
 
     def migrate(self, command, path):
-        self.qmp.command("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
+        self.qmp.command("migrate-set-capabilities", capabilities=[{"capability": name, "state": True}
+                                                                   for name in ("events", "x-ignore-shared")])
         self.qmp.command(command, uri=f"file:{os.path.abspath(path)}")
         self.wait(lambda: self.migration in ("completed", "failed") or None, 60, "the machine's state")
         if self.migration == "failed":

@@ -18,7 +18,6 @@
 
 #include "pcr.h"
 
-#define EVENTS "/measured"
 #define DEVICE "/measured-tpm"
 
 static void die(const char *what)
@@ -58,7 +57,7 @@ static void extend(int tpm, unsigned int pcr, const char *hex)
 
 	for (size_t i = 0; i < PCR_DIGEST_BYTES; i++)
 		if (sscanf(hex + 2 * i, "%2hhx", &digest[i]) != 1)
-			die("a line of " EVENTS " is not PCR and digest");
+			die("a line of " MEASURED_EVENTS " is not PCR and digest");
 	r = pcr_extend(tpm, pcr, digest);
 	if (r < 0)
 		die("TPM");
@@ -70,13 +69,13 @@ static void extend(int tpm, unsigned int pcr, const char *hex)
 
 int main(int argc, char **argv)
 {
-	FILE *events = fopen(EVENTS, "re");
+	FILE *events = fopen(MEASURED_EVENTS, "re");
 	char hex[2 * PCR_DIGEST_BYTES + 1];
 	unsigned int pcr;
 	int tpm;
 
 	if (!events)
-		die(EVENTS);
+		die(MEASURED_EVENTS);
 	tpm = open_tpm();
 	if (tpm < 0)
 		die("TPM");

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define PCR_DIGEST_BYTES 32
+#define MEASURED_EVENTS  "/measured"	/* measured.c */
 
 /* TPM2_PCR_Extend with an empty password, TPM 2.0 library part 3, 22.2; all numbers big-endian. */
 struct pcr_extend {

@@ -35,6 +35,8 @@ BOOT_TIMEOUT = 90                       # seconds until `booted`, in either tier
 CMDLINE = image.cmdline({}) + " cryptomgr.notests"
 # For machines that provoke errors of the kernel: it prints them at once, into the middle of a line of ours.
 WITHOUT_KERNEL_ERRORS = CMDLINE + " loglevel=3"
+PCRS = ("4", "9", "11")                 # that an image decides
+QBOOT = "-bios", "qboot.rom"            # unlike SeaBIOS it extends no PCR
 OF_THE_HUB = "disk-of-the-hub"           # what BootTest.disk_of_the_hub() prepares
 BUCKET, PREFIX = "chain-db-snapshots", "reth-mainnet-full"
 
@@ -310,17 +312,25 @@ class BootTest(unittest.TestCase):
             file.write(uki.Image(content).section(".initrd") + image.overlay({"/measured": events.encode()}))
         return path, CMDLINE + " rdinit=/bin/measured"
 
+    def assert_pcrs_as_predicted(self, guest, boot_disk):
+        """Of the image beside that boot disk, which has a stage `pcrs`: add_probe(config, "pcrs", "pcrs")."""
+        with open(os.path.join(os.path.dirname(boot_disk), "gantry.efi"), "rb") as file:
+            predicted = uki.measurements(file.read())["measurements"]
+        for pcr in PCRS:
+            found = guest.wait_for("pcrs", text=rf"^pcr {pcr} is ", kind="message", timeout=90)
+            self.assertEqual(found.text, f"pcr {pcr} is {predicted[pcr]['expected']}")
+
     def from_doorstep(self, options, tpm):
-        """A machine of the usual shape goes on from the saved one (qemu/doorstep.py)."""
+        """A machine of the usual shape, or one that is measured, goes on from the saved one (qemu/doorstep.py)."""
         usual = machine.Machine(self.folder, kernel=options["kernel"], tpm=tpm)
         base = os.path.join(IMAGE, "initramfs.cpio")
         with open(options["initrd"], "rb") as file, open(base, "rb") as standard:
             content, start = file.read(), standard.read()
         if options.get("saved") or not isinstance(options.get("nic", True), bool) or not content.startswith(start) or any(
                 options.get(name, getattr(usual, name)) != getattr(usual, name)
-                for name in ("boot_disk", "asset_tag", "extra")):
+                for name in ("asset_tag", "extra") if options.get(name) != QBOOT):
             return
-        shape = {name: options[name] for name in ("kernel", "cmdline", "nic", "memory_mib", "cpus") if name in options}
+        shape = {name: options[name] for name in ("kernel", "cmdline", "nic", "memory_mib", "cpus", "extra") if name in options}
         options["saved"] = doorstep.saved(os.path.join(RESULTS, "doorstep"), initrd=base, tpm=tpm, **shape)
         options["doorstep"], options["initrd"] = content[len(start):], base
 
@@ -331,7 +341,7 @@ class BootTest(unittest.TestCase):
             options["kernel"] = image.Inputs(BUILD).vmlinux
             if "boot_disk" in options:
                 options["initrd"], options["cmdline"] = self.measured_initrd(options["boot_disk"])
-                options["extra"] = ("-bios", "qboot.rom")       # unlike SeaBIOS it extends no PCR
+                options["extra"] = QBOOT
             else:
                 options["initrd"] = self.initrd(change, files)
             options.setdefault("cmdline", CMDLINE)

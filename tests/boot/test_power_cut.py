@@ -89,9 +89,10 @@ class PowerCut(BootTest):
     def save_waiting(self, record, state):
         os.makedirs(state)
         shutil.copytree(record.tpm_formatting, os.path.join(state, "tpm"))
-        with self.new_machine(folder=state, change=only_the_disk("check"), nic=False, whole=True) as guest:
+        with self.new_machine(folder=state, change=only_the_disk("check"), nic=False, whole=True,
+                              save_to=record.waiting) as guest:
             guest.wait_for("disk", "running", timeout=60)
-            guest.save(record.waiting)
+            guest.save()
             guest.kill()
 
     def records(self):
