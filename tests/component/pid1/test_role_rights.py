@@ -162,6 +162,7 @@ class RoleRights(unittest.TestCase):
         self.assertEqual(self.launched(user="root", capabilities=["NET_RAW"]), base | {13})
         self.assertEqual(self.launched(nice=5, oom_score_adj=-500, limits={"nofile": 1024}), base | {23} | resource)
         self.assertEqual(self.launched(private_tmp=True, capabilities=["SYS_TIME"]), base | {21, 25})
+        self.assertEqual(self.launched(root={"path": "/srv"}, capabilities=[]), base | {18, 21})       # SYS_CHROOT, SYS_ADMIN
         self.assertEqual(self.launched(before_start=[{"directory": f"{self.folder}/made", "user": "nobody"}]), base)
         self.assertEqual(os.stat(f"{self.folder}/made").st_uid, 65534)
 
