@@ -93,6 +93,7 @@ help:
 #  make deps             only the build root, the libraries and the kernel
 #  make update-deps      show what would move in deps.lock and why, then move it to what the mirrors have now
 #                        [ONLY=root|sources] [DRY=1: show it only]
+#  make fetch-images IMAGE=DIR   fetch the OCI images that DIR/image.json names, for a build without a network
 #  make update-packages IMAGE=DIR   pin the Debian packages of an image, and what they depend on, in DIR/packages.lock
 #  make security         name each pin with a newer security version; fails if there is one
 #  make prune            remove from the cache what this checkout does not use
@@ -175,7 +176,7 @@ OBJECTS := $(SOURCES:%.c=build/obj/%.o)
 MODULES := $(patsubst qemu/tdx/%.c,build/modules/%.ko,$(wildcard qemu/tdx/*.c))
 GUEST := $(patsubst qemu/guest/%.c,build/guest/%,$(wildcard qemu/guest/*.c))
 
-.PHONY: all run test test-sanitized image measurements sign-policy release verify lint bench fuzz tests-built
+.PHONY: all run test test-sanitized image fetch-images measurements sign-policy release verify lint bench fuzz tests-built
 all: build/init $(GUEST) $(MODULES) build/compile_commands.json
 	@:
 
@@ -238,6 +239,9 @@ FORCE:
 
 image: all
 	$(Q)python3 qemu/image.py
+
+fetch-images:
+	$(Q)python3 qemu/oci.py
 
 measurements: all
 	$(Q)python3 qemu/measure.py

@@ -17,7 +17,7 @@ import subprocess
 LEFTOVERS = ("*~", ".*.sw?", "#*#", ".#*", "*.orig", "*.rej", ".DS_Store", "4913")     # of editors and of patch
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 DEFAULTS = {"name": None, "cmdline": "quiet panic=-1", "console": "ttyS0", "compression": "zstd", "leave_out": [], "esp_mib": 72,
-            "paths": {}}
+            "paths": {}, "images": {}}
 PATH_KEYS = {"mode", "owner", "group", "directory"}
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\r?\n[A-Za-z0-9+/=:, \r\n-]{40}")
 ESP_MIB = range(72, 4096)
@@ -53,6 +53,7 @@ class Folder:
         self.text = self.read("boot.json")
         self.umask_mode = stat.S_IMODE(os.stat(self.where("boot.json")).st_mode)
         self.config = self.json("boot.json", self.text)
+        self.filled = None                      # the path of boot.json with what images say, if there are any (oci.py)
         self.settings = {**DEFAULTS, "name": os.path.basename(os.path.realpath(self.path)), **self.image_json()}
         self.check_settings()
 
@@ -119,6 +120,9 @@ class Folder:
                 refuse("leave_out", "it is a list of paths")
         for path, how in settings["paths"].items():
             self.check_path(path, how)
+        for name, image in settings["images"].items():
+            if not NAME.fullmatch(name) or not isinstance(image, str) or ".." in image.split("/"):
+                refuse("images", f"{name!r}: it is not a name and, as text, an image")
 
     def check_path(self, path, how):
         def refuse(why):
@@ -140,7 +144,12 @@ class Folder:
     def places(self):
         """What an image is made of, as paths in the folder: its own files, and everything in root/."""
         found = [name for name in ("boot.json", "image.json", "packages", "packages.lock") if os.path.lexists(self.where(name))]
-        for where, folders, names in os.walk(self.where("root")):
+        tops = ["root"]
+        for image in sorted(self.settings["images"].values()):
+            if image.startswith("./"):          # qemu/oci.py
+                tops.append(image.removeprefix("./").partition("@")[0])
+                found += [tops[-1]] if os.path.isfile(self.where(tops[-1])) else []
+        for where, folders, names in (one for top in tops for one in os.walk(self.where(top))):
             folders.sort()
             found += [os.path.relpath(os.path.join(where, name), self.path) for name in sorted([*folders, *names])]
         return found

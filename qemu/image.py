@@ -24,7 +24,7 @@ from base64 import b64decode
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, REPOSITORY)
-from qemu import archive, debs, disk, folder, pki, uki
+from qemu import archive, debs, disk, folder, oci, pki, uki
 from qemu.accounts import LOGIN_SHELL, accounts
 
 BUILD = os.environ.get("GANTRY_BUILD", os.path.join(REPOSITORY, "build"))
@@ -56,7 +56,7 @@ class BuildError(Exception):
     pass
 
 
-REFUSALS = (BuildError, folder.BadFolder, archive.BadArchive, debs.BadPackage, uki.BadImage, OSError, ValueError)
+REFUSALS = (BuildError, folder.BadFolder, archive.BadArchive, debs.BadPackage, oci.BadImage, uki.BadImage, OSError, ValueError)
 
 
 def overlay(files):
@@ -201,7 +201,7 @@ def check_config(init, path, root=None):
 
 
 def rendered_files(config):
-    return [file["path"] for stage in config["stages"] if stage["type"] == "render"
+    return [file["path"] for stage in config.get("stages", []) if stage["type"] == "render"
             for file in stage.get("options", {}).get("files", [])]
 
 
@@ -280,11 +280,30 @@ def refuse_test_material(inputs, built):
                     raise BuildError(f"/{path}: it holds the key of qemu/pki/{name}, whose private half everybody has")
 
 
-def initramfs(inputs, source):
-    """The archive of the initramfs for an image's folder (folder.Folder)."""
+def lay_images(built, source, out=None):
+    """Adds the OCI images of a folder, and fills into its configuration what they say and boot.json does not."""
+    images = [oci.Image(source.path, name, text) for name, text in sorted(source.settings["images"].items())]
+
+    def is_file(path):
+        return stat.S_ISREG(built.entries.get(built.resolve(path), (0,))[0]) or os.path.isfile(source.where("root" + path))
+
+    for line in oci.fill(images, source.config, is_file):
+        print(f"  image {line}", file=sys.stderr)
+    for image in images:
+        image.lay(built)
+    if images:
+        source.text = (json.dumps(source.config, indent=1, ensure_ascii=False) + "\n").encode()
+        if out:
+            source.filled = os.path.join(out, "boot.json")
+            write_new(source.filled, source.text)
+
+
+def initramfs(inputs, source, out=None):
+    """The archive of the initramfs for an image's folder (folder.Folder); OUT: where a filled boot.json goes."""
     config, built, needed = source.config, archive.Archive(), {}
     if os.path.exists(source.where("packages.lock")):
         needed = debs.lay(built, source.where("packages.lock"))
+    lay_images(built, source, out)
     for path in source.lay(built):
         print(f"  note: root{path} is a device: left out, the kernel makes those of /dev", file=sys.stderr)
     add_own(built, inputs, source.settings)
@@ -294,6 +313,7 @@ def initramfs(inputs, source):
         built.file("/etc/gantry/hub-ca.pem", read_file(pki.path("hub-ca.pem")))
     else:
         refuse_test_material(inputs, built)
+    oci.make_places(built, config)
     for path, content in module_files(inputs, config.get("modules", [])).items():
         built.file(built.resolve(path), content)
     users, groups = add_accounts(built, config)
@@ -309,7 +329,8 @@ def initramfs(inputs, source):
     source.set_paths(built, users, groups)
     with tempfile.TemporaryDirectory() as laid:
         built.lay_out(laid)
-        check_config(os.path.join(inputs.build, "init"), source.where("boot.json"), laid)
+        filled = source.filled or os.path.join(laid, "etc/gantry/boot.json")
+        check_config(os.path.join(inputs.build, "init"), filled if source.settings["images"] else source.where("boot.json"), laid)
     return built.bytes()
 
 
@@ -335,7 +356,7 @@ def fingerprint(inputs, source):
     """A hash of everything the image is made of: what has it already need not be built."""
     digest = hashlib.sha256()
     paths = [os.path.join(REPOSITORY, "qemu", f"{name}.py")
-             for name in ("accounts", "archive", "debs", "disk", "folder", "image", "uki")]
+             for name in ("accounts", "archive", "debs", "disk", "folder", "image", "oci", "uki")]
     paths += [os.path.join(inputs.build, "init"), pki.path("hub-ca.pem")]
     paths += [os.path.join(inputs.build, "guest", name) for name in inputs.guest_programs()]
     paths += [source.where(place) for place in source.places()]
@@ -380,12 +401,13 @@ def build(inputs, path):
 
 
 def build_all(inputs, source, out):
-    check_config(os.path.join(inputs.build, "init"), source.where("boot.json"))
+    if not source.settings["images"]:       # else it is checked when they have filled it
+        check_config(os.path.join(inputs.build, "init"), source.where("boot.json"))
 
     def path(name):
         return os.path.join(out, name)
 
-    settings, content = source.settings, initramfs(inputs, source)
+    settings, content = source.settings, initramfs(inputs, source, out)
     write_new(path("initramfs.cpio"), content if settings["compression"] == "none" else archive.compress(content))
     write_new(path("vmlinuz"), read_file(inputs.kernel))
     write_new(path("cmdline"), chosen_cmdline(source).encode())

@@ -86,6 +86,7 @@ def inputs_of(source):
         elif os.path.isfile(path):
             found.append(entry("image", place, path))
     found += lock_entries()
+    found += [{"kind": "OCI image", "name": name, "place": image} for name, image in sorted(source.settings["images"].items())]
     if os.path.exists(source.where("packages.lock")):
         found += [{"kind": "package", "name": name, "version": version, "place": file, "sha256": digest}
                   for name, version, digest, file in debs.entries(source.where("packages.lock"))]

@@ -151,8 +151,8 @@ struct stage {
 	 */
 	const char *(*conflict)(struct json_object *options, struct json_object *other);
 	/*
-	 * Whether a stage with these options, which may be NULL, should not work while another one for which that holds
-	 * does: the reason, as in `may ...: add "%s" to "needs"` with that one's name, or NULL. Pure. May be NULL.
+	 * Whether a stage with these options should not work while another one for which that holds does: the reason,
+	 * as in `may ...: add "%s" to "needs"` with that one's name, or NULL. Pure, as `check`. May be NULL.
 	 */
 	const char *(*in_turn)(struct json_object *options);
 	/* Done or skipped, it is not started again by hand: a second run would change what services use by now. */

@@ -119,7 +119,12 @@ static int build_service(struct config *config, struct config_node *node, struct
 	node->log_max_bytes = (int64_t)key_number(logs, &logs_keys, "max_bytes");
 	node->log_files = (unsigned)key_number(logs, &logs_keys, "files");
 	r = fill_struct(pool, object, &service_keys, node);
-	node->isolated = !hardening_kept(config, HARDENING_SERVICES) && launch_isolates(object);
+	/* with all capabilities root would not stay in it */
+	if (r == 0 && key_member(object, "root") && !key_member(object, "capabilities") &&
+	    json_object_object_add(object, "capabilities", json_object_new_array()) < 0)
+		r = -ENOMEM;
+	node->isolated = !key_member(object, "root") && !hardening_kept(config, HARDENING_SERVICES) &&
+			 launch_isolates(object);
 	if (r == 0 && node->isolated && json_object_object_add(object, "isolated", json_object_new_boolean(true)) < 0)
 		r = -ENOMEM;
 	if (!node->enabled)	/* then only a request starts it */

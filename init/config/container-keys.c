@@ -158,12 +158,12 @@ static bool fits_tmpfs(struct json_object *root, const char *value)
 const struct format image_format = {
 	"image", "is not an image with registry and digest (example: \"ghcr.io/org/name@sha256:\" and 64 hex digits)",
 	fits_image, NULL};
-static const struct format volume_format = {
+const struct format volume_format = {
 	"volume", "is not a volume (examples: \"/run/reth:/reth\", \"/etc/x:/etc/x:ro\")", fits_volume, NULL};
 static const struct format publish_format = {
 	"publish", "is not a published port (examples: \"8080:80\", \"127.0.0.1:8080:80\", \"53:53/udp\")",
 	fits_publish, NULL};
-static const struct format container_user_format = {
+const struct format container_user_format = {
 	"container-user", "is not a user of the image (examples: \"1000:1000\", \"haproxy\")", fits_container_user,
 	NULL};
 static const struct format tmpfs_format = {

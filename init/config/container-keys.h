@@ -8,6 +8,6 @@
 #include "check.h"
 
 extern const struct keys container_keys, containers_keys, login_keys;
-extern const struct format image_format;
+extern const struct format image_format, volume_format, container_user_format;
 
 #endif

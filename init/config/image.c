@@ -22,6 +22,7 @@
 #include "interpreter.h"
 #include "keys.h"
 #include "netdaemon.h"
+#include "root-keys.h"
 #include "writable.h"
 
 static const struct stage_option *options_of(struct json_object *stage)
@@ -113,9 +114,8 @@ static int check_podman(struct check *check, const struct place *place)
 	return check_file(check, &at, key_member(key_member(check->root, "containers"), "podman"), true);
 }
 
-static int check_service_programs(void *with, const struct place *place, struct json_object *service)
+static int check_programs_of(struct check *check, const struct place *place, struct json_object *service)
 {
-	struct check *check = with;
 	static const char *const probes[] = {"ready", "watchdog"};
 	int r = check_program(check, place, service, "command");
 
@@ -127,6 +127,24 @@ static int check_service_programs(void *with, const struct place *place, struct 
 	if (r == 0)
 		r = check_net_daemon_image(check, place, service);
 	return r < 0 || !key_member(service, "container") ? r : check_podman(check, place);
+}
+
+/* With a root of its own, it starts what is there. */
+static int check_service_programs(void *with, const struct place *place, struct json_object *service)
+{
+	struct check *check = with;
+	_cleanup_(cleanup_close) int tree = -1;
+	int r, image_fd = check->image_fd;
+
+	if (!key_member(service, "root"))
+		return check_programs_of(check, place, service);
+	tree = check_root_image(check, place, service);
+	if (tree < 0)
+		return tree;
+	check->image_fd = tree;
+	r = check_programs_of(check, place, service);
+	check->image_fd = image_fd;
+	return r;
 }
 
 static int check_option_files(struct check *check, const struct place *up, struct json_object *object,

@@ -32,13 +32,12 @@ static int check_retry(struct check *check, const struct place *place, struct js
 	return check_backoff(check, place, object, &retry_keys);
 }
 
-/* A copy of the stage's options, the caller's to put; NULL: no memory. */
-static struct json_object *with_defaults(struct json_object *object, const struct stage *stage)
+struct json_object *stage_options(struct json_object *object, const struct stage *type)
 {
 	struct json_object *options = key_member(object, "options"), *filled = NULL;
 
 	if (options ? json_object_deep_copy(options, &filled, NULL) == 0 : (filled = json_object_new_object()) != NULL)
-		if (options_fill(filled, stage->options) == 0)
+		if (options_fill(filled, type->options) == 0)
 			return filled;
 	json_object_put(filled);
 	return NULL;
@@ -57,7 +56,7 @@ static int check_other_stages(struct check *check, const struct place *place, st
 
 		if (strcmp(json_object_get_string(key_member(other, "type")), stage->type))
 			continue;
-		others = with_defaults(other, stage);
+		others = stage_options(other, stage);
 		same = options && others ? stage->conflict(options, others) : NULL;
 		json_object_put(others);
 		if (same)
@@ -73,7 +72,7 @@ static int check_together(struct check *check, const struct place *place, struct
 			  const struct stage *stage)
 {
 	const struct place options_at = {.up = place, .key = "options"};
-	struct json_object *options = with_defaults(object, stage);
+	struct json_object *options = stage_options(object, stage);
 	const char *wrong = options && stage->check ? stage->check(options) : NULL;
 	int r = !options ? -ENOMEM : wrong ? check_fail(check, &options_at, "%s", wrong) :
 		check_other_stages(check, place, object, stage, options);

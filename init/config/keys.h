@@ -14,4 +14,7 @@ extern const struct keys config_keys, stage_keys, logs_keys;
 /* NULL: no such type. */
 const struct stage *stage_find(const char *type);
 
+/* A copy of a stage's options with the defaults of its type, the caller's to put; NULL: no memory. */
+struct json_object *stage_options(struct json_object *object, const struct stage *type);
+
 #endif

@@ -158,9 +158,10 @@ static int check_keep(struct check *check, const struct place *place, struct jso
 	struct json_object *keep = key_member(object, "keep");
 	char quoted[CHECK_QUOTED_MAX];
 
-	if (keep && !launch_isolates(object))
+	if (keep && !launch_isolates(object) && !key_member(object, "root"))
 		return check_fail_member(check, place, "keep", "\"keep\" is of a service of root with a list of "
-					 "capabilities without SYS_ADMIN: from any other, nothing is taken");
+					 "capabilities without SYS_ADMIN, or with a \"root\" of its own: from any "
+					 "other, nothing is taken");
 	for (size_t i = 0; keep && i < json_object_array_length(keep); i++) {
 		const struct place at = {.up = &list_at, .index = (uint32_t)i};
 		const char *path = json_object_get_string(json_object_array_get_idx(keep, i));

@@ -10,6 +10,7 @@
 #include "init/lib/config.h"
 #include "launch.h"
 #include "netdaemon.h"
+#include "root-keys.h"
 #include "service-keys.h"
 
 #define DAY_S 86400
@@ -119,6 +120,8 @@ static int check_service(struct check *check, const struct place *place, struct 
 
 	if (r == 0)
 		r = check_net_daemon(check, place, object);
+	if (r == 0)
+		r = check_root(check, place, object);
 	return r < 0 ? r : check_cgroup(check, place, key_member(object, "cgroup"));
 }
 
@@ -227,6 +230,7 @@ const struct keys service_keys = {(const struct key[]){
 	{.name = "name", .type = KEY_STRING, .flags = KEY_REQUIRED, .format = &name_format, IN_NODE(STRING, name)},
 	{.name = "command", .type = KEY_STRINGS, .flags = KEY_ONE_OF, .minimum = 1, .maximum = 256},
 	{.name = "container", .type = KEY_OBJECT, .flags = KEY_ONE_OF, .members = &container_keys},
+	{.name = "root", .type = KEY_OBJECT, .flags = KEY_PROGRAM, .members = &root_keys},
 	{.name = "user", .type = KEY_STRING, .flags = KEY_PROGRAM | KEY_WRITTEN, .format = &user_format,
 	 .fallback = "root"},
 	{.name = "group", .type = KEY_STRING, .flags = KEY_PROGRAM, .format = &group_format,

@@ -141,18 +141,27 @@ static bool needs(const struct config *config, size_t node, size_t other, bool *
 	return false;
 }
 
+static const char *in_turn(const struct stage *type, struct json_object *stage)
+{
+	struct json_object *options = type->in_turn ? stage_options(stage, type) : NULL;
+	const char *why = options ? type->in_turn(options) : NULL;
+
+	json_object_put(options);
+	return why;
+}
+
 /* Stages are the first nodes, in the file's order. */
-static void warn_turn(const struct warn *warn, const struct place *place, const struct stage *stage,
-		      struct json_object *options)
+static void warn_turn(const struct warn *warn, const struct place *place, const struct stage *type,
+		      struct json_object *stage)
 {
 	struct json_object *stages = key_member(warn->check->root, "stages");
-	const char *why = stage->in_turn ? stage->in_turn(options) : NULL;
+	const char *why = in_turn(type, stage);
 
 	for (size_t i = 0; why && i < place->index; i++) {
 		struct json_object *other = json_object_array_get_idx(stages, i);
 		bool seen[CONFIG_NODES_MAX] = {false}, seen_other[CONFIG_NODES_MAX] = {false};
 
-		if (stage_find(string_of(other, "type")) != stage || !stage->in_turn(key_member(other, "options")) ||
+		if (stage_find(string_of(other, "type")) != type || !in_turn(type, other) ||
 		    needs(warn->config, place->index, i, seen) || needs(warn->config, i, place->index, seen_other))
 			continue;
 		check_warn(warn->check, place, "%s: add \"%s\" to \"needs\"", why, string_of(other, "name"));
@@ -168,7 +177,7 @@ static int warn_stage(void *with, const struct place *place, struct json_object 
 	const struct stage_option *option = type->options;
 	struct json_object *options = key_member(stage, "options");
 
-	warn_turn(warn, place, type, options);
+	warn_turn(warn, place, type, stage);
 	for (; option && option->name; option++) {
 		const struct place at = {.up = &options_at, .key = option->name};
 		const char *given = string_of(options, option->name), *path = given ? given : option->fallback;

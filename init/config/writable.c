@@ -238,12 +238,12 @@ static int look_at_service(void *with, const struct place *place, struct json_ob
 {
 	struct look *look = with;
 	static const struct place top;
-	const struct place steps_at = {.up = place, .key = "before_start"};
-	const struct place container_at = {.up = place, .key = "container"};
-	const struct place volumes_at = {.up = &container_at, .key = "volumes"};
-	const struct place storage_at = {.up = &top, .key = "containers"};
 	struct json_object *steps = key_member(service, "before_start"), *container = key_member(service, "container");
-	struct json_object *volumes = key_member(container, "volumes");
+	const struct place steps_at = {.up = place, .key = "before_start"};
+	const struct place tree_at = {.up = place, .key = container ? "container" : "root"};
+	const struct place volumes_at = {.up = &tree_at, .key = "volumes"};
+	const struct place storage_at = {.up = &top, .key = "containers"};
+	struct json_object *volumes = key_member(key_member(service, tree_at.key), "volumes");
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < fill_count(steps); i++) {

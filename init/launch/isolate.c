@@ -25,9 +25,11 @@
 
 /* What any program may use. */
 static const char *const devices[] = {
-	"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/pts", "/dev/shm",
-	"/dev/mqueue", "/dev/hugepages", "/dev/log",
+	"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/pts", "/dev/log",
 };
+
+/* Files of others, too. */
+static const char *const shared[] = {"/dev/shm", "/dev/mqueue", "/dev/hugepages"};
 
 static const char *const links[][2] = {
 	{"/proc/self/fd", "/dev/fd"}, {"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"},
@@ -42,6 +44,7 @@ static struct kept {
 	int tree;
 } kept[KEPT_MAX];
 static size_t n_kept;
+static bool kept_control;
 
 static int keep_one(const char *path)
 {
@@ -123,7 +126,7 @@ static int failed(const char *path, int r, char *reason, size_t size)
 }
 
 /* The default devices, and what boot.json names. */
-static int keep_all(struct json_object *keep, bool net, bool *ret_control, char *reason, size_t size)
+int isolate_keep(struct json_object *keep, bool net, bool own_root, char *reason, size_t size)
 {
 	size_t n = keep ? json_object_array_length(keep) : 0;
 	const char *path = "/proc/sys/net";
@@ -131,27 +134,35 @@ static int keep_all(struct json_object *keep, bool net, bool *ret_control, char 
 
 	for (size_t i = 0; r == 0 && i < sizeof(devices) / sizeof(devices[0]); i++)
 		r = keep_one(path = devices[i]);
+	for (size_t i = 0; r == 0 && !own_root && i < sizeof(shared) / sizeof(shared[0]); i++)
+		r = keep_one(path = shared[i]);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		path = json_object_get_string(json_object_array_get_idx(keep, i));
 		if (!strcmp(path, CONTROL_PATH))
-			*ret_control = true;
+			kept_control = true;
 		else
 			r = keep_one(path);
 	}
 	return r < 0 ? failed(path, r, reason, size) : 0;
 }
 
-int isolate_mounts(struct json_object *keep, bool net, char *reason, size_t size)
+static int own_shm(void)
 {
-	bool control = false;
-	int r = keep_all(keep, net, &control, reason, size);
+	if (mkdir("/dev/shm", 0755) < 0 ||
+	    mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777") < 0)
+		return -errno;
+	return 0;
+}
 
-	if (r < 0)
-		return r;
-	r = new_dev();
+int isolate_mounts(bool own_root, char *reason, size_t size)
+{
+	int r = new_dev();
+
+	if (r == 0 && own_root)
+		r = own_shm();
 	if (r < 0)
 		return failed("/dev", r, reason, size);
-	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+	for (size_t i = 0; !own_root && i < sizeof(settings) / sizeof(settings[0]); i++) {
 		r = sandbox_read_only(settings[i]);
 		if (r < 0 && r != -ENOENT)
 			return failed(settings[i], r, reason, size);
@@ -161,7 +172,7 @@ int isolate_mounts(struct json_object *keep, bool net, char *reason, size_t size
 		if (r < 0)
 			return failed(kept[i].path, r, reason, size);
 	}
-	r = close_sockets(control);
+	r = own_root ? 0 : close_sockets(kept_control);
 	return r < 0 ? failed("/run/gantry", r, reason, size) : 0;
 }
 

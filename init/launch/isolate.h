@@ -13,10 +13,13 @@
 struct json_object;
 
 /*
- * In a mount namespace of its own, as root. keep: an array of paths, may be NULL; one that is not there is nothing.
- * net: the kernel's network settings stay writable. 0, or negative errno with the reason.
+ * In a mount namespace of its own, as root: first what it keeps is taken, then the rest is closed, and between the two
+ * the service may get a root of its own (tree.h), in which nothing of the machine's is shared. keep: an array of paths,
+ * may be NULL; one that is not there is nothing. net: the kernel's network settings stay writable. 0, or negative
+ * errno with the reason.
  */
-int isolate_mounts(struct json_object *keep, bool net, char *reason, size_t size);
+int isolate_keep(struct json_object *keep, bool net, bool own_root, char *reason, size_t size);
+int isolate_mounts(bool own_root, char *reason, size_t size);
 
 /* No signal to a process that it did not start. Needs CAP_SYS_ADMIN or no_new_privs. 0 or negative errno. */
 int isolate_signals(void);

@@ -29,6 +29,7 @@
 
 #include "envfile.h"
 #include "init/config/format.h"
+#include "init/config/interpreter.h"
 #include "init/config/netdaemon.h"
 #include "init/container/container.h"
 #include "init/lib/account.h"
@@ -45,6 +46,7 @@
 #include "profile.h"
 #include "sandbox.h"
 #include "trace.h"
+#include "tree.h"
 
 #define SERVICE_SIZE_MAX (1u << 20)
 #define GROUPS_MAX       64
@@ -168,14 +170,32 @@ static void find_group(const char *name, gid_t *ret)
 		fail("group \"%s\": %s", name, r == -ENOENT ? "no such group" : error_words(-r));
 }
 
+/* By the accounts of its own root. */
+static void find_in_tree(struct json_object *root, const char *user, struct identity *identity)
+{
+	struct tree_user found = {.groups = identity->groups, .n_groups = &identity->n_groups, .max = GROUPS_MAX};
+	char reason[400];
+
+	if (tree_find_user(string(root, "path"), user, &found, reason, sizeof(reason)) < 0)
+		fail("%s", reason);
+	identity->uid = found.uid;
+	identity->gid = found.gid;
+}
+
 static void find_identity(struct json_object *service, struct identity *identity)
 {
+	struct json_object *tree = key_member(service, "root");
 	const char *user = string(service, "user");
 	const char *group = string(service, "group");
 	struct json_object *groups = key_member(service, "groups");
 	bool root = !strcmp(user, "root");	/* 0, even if the files disagree */
-	int r = root ? 0 : account_user(PASSWD_PATH, user, &identity->uid, &identity->gid);
+	int r;
 
+	if (tree && string(tree, "user")) {
+		find_in_tree(tree, string(tree, "user"), identity);
+		return;
+	}
+	r = root ? 0 : account_user(PASSWD_PATH, user, &identity->uid, &identity->gid);
 	if (r < 0)
 		fail("user \"%s\": %s", user, r == -ENOENT ? "no such user" : error_words(-r));
 	if (group)
@@ -233,6 +253,8 @@ static uint64_t needed(struct json_object *service)
 	    json_object_get_boolean(key_member(service, "private_tmp")) || length(key_member(service, "read_only")) ||
 	    (string(service, "seccomp") && !json_object_get_boolean(key_member(service, "no_new_privs"))))
 		all |= CAP(SYS_ADMIN);
+	if (key_member(service, "root"))
+		all |= CAP(SYS_ADMIN) | CAP(SYS_CHROOT);
 	if (key_member(service, "limits") || key_member(service, "oom_score_adj"))
 		all |= CAP(SYS_RESOURCE);
 	if (key_member(service, "nice"))
@@ -269,20 +291,34 @@ static void narrow(uint64_t to)
 		fail("dropping capabilities: %s", error_words(-r));
 }
 
+/* Its view of the files and of the machine. */
+static void confine_mounts(struct json_object *service, bool isolated, bool root, uint64_t kept)
+{
+	struct json_object *tree = key_member(service, "root");
+	char reason[400];
+	int r = sandbox_mounts(isolated, json_object_get_boolean(key_member(service, "private_tmp")),
+			       key_member(service, "read_only"), reason, sizeof(reason));
+
+	if (r == 0 && isolated)
+		r = isolate_keep(key_member(service, "keep"), kept & UINT64_C(1) << CAP_NET_ADMIN, tree, reason,
+				 sizeof(reason));
+	if (r == 0 && tree)
+		r = tree_enter(tree, root, reason, sizeof(reason));
+	if (r == 0 && isolated)
+		r = isolate_mounts(tree, reason, sizeof(reason));
+	if (r < 0)
+		fail("%s", reason);
+}
+
 /* Restrictions that need root: before the change of user. */
-static void confine(struct json_object *service, uint64_t kept)
+static void confine(struct json_object *service, const struct identity *identity, uint64_t kept)
 {
 	const char *profile = string(service, "seccomp");
-	bool isolated = json_object_get_boolean(key_member(service, "isolated"));	/* init/config/build.c */
-	char reason[400];
+	/* init/config/build.c */
+	bool isolated = json_object_get_boolean(key_member(service, "isolated")) || key_member(service, "root");
 	int r;
 
-	if (sandbox_mounts(isolated, json_object_get_boolean(key_member(service, "private_tmp")),
-			   key_member(service, "read_only"), reason, sizeof(reason)) < 0)
-		fail("%s", reason);
-	if (isolated && isolate_mounts(key_member(service, "keep"), kept & UINT64_C(1) << CAP_NET_ADMIN, reason,
-				       sizeof(reason)) < 0)
-		fail("%s", reason);
+	confine_mounts(service, isolated, identity->uid == 0, kept);
 	r = isolated ? isolate_signals() : 0;
 	if (r < 0)
 		fail("landlock: %s", error_words(-r));
@@ -437,6 +473,24 @@ static void report_trace(struct json_object *service)
 		report_send(REPORT_TRACE, trace, strlen(trace) + 1);
 }
 
+/* The kernel says the same of a program that is not there and of one whose loader or interpreter is not. */
+static _Noreturn void fail_execve(const char *program, int error)
+{
+	char path[INTERPRETER_MAX], next[INTERPRETER_MAX], magic[2];
+
+	snprintf(path, sizeof(path), "%s", program);
+	for (unsigned depth = 0; error == ENOENT && depth < 4; depth++) {
+		_cleanup_(cleanup_close) int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+		if (fd < 0 || !interpreter_of(fd, next) || pread(fd, magic, sizeof(magic), 0) != sizeof(magic))
+			break;
+		if (access(next, F_OK) < 0 && errno == ENOENT)
+			fail("%s: %s %s is missing", path, magic[0] == '#' ? "interpreter" : "loader", next);
+		memcpy(path, next, sizeof(path));
+	}
+	fail("%s: %s", program, error_words(error));
+}
+
 void launch_prepare(void)
 {
 	static struct json_object *kept;	/* not freed, so that the heap keeps its memory */
@@ -481,7 +535,7 @@ void launch_service(const char *json)
 	check_home(command[0], string(service, "user"));
 	environment = make_environment(service);
 	set_oom_score(key_member(service, "oom_score_adj"));
-	confine(service, kept);
+	confine(service, &identity, kept);
 	become(&identity, kept);
 	umask((mode_t)strtoul(string(service, "umask"), NULL, 8));
 	directory = string(service, "directory");
@@ -491,7 +545,7 @@ void launch_service(const char *json)
 	if (report_closed())	/* PID 1 has given this start up */
 		_exit(STAGE_AGAIN);
 	execve(command[0], command, environment);
-	fail("%s: %s", command[0], error_words(errno));
+	fail_execve(command[0], errno);
 }
 
 int launch_main(int argc, char **argv)

@@ -29,6 +29,7 @@
 #define MOVE_F_EMPTY   0x4
 #define MOVE_T_EMPTY   0x40
 #define ATTR_RDONLY    1
+#define ATTR_NODEV     4
 
 struct attributes {
 	uint64_t set, clear, propagation, user_namespace;
@@ -42,12 +43,17 @@ static int open_place(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+static int set_attributes(int fd, uint64_t set)
+{
+	const struct attributes attributes = {.set = set};
+
+	return syscall(SYS_mount_setattr, fd, "", TREE_EMPTY | TREE_RECURSIVE, &attributes, sizeof(attributes)) < 0
+		? -errno : 0;
+}
+
 static int set_read_only(int fd)
 {
-	const struct attributes read_only = {.set = ATTR_RDONLY};
-
-	return syscall(SYS_mount_setattr, fd, "", TREE_EMPTY | TREE_RECURSIVE, &read_only, sizeof(read_only)) < 0
-		? -errno : 0;
+	return set_attributes(fd, ATTR_RDONLY);
 }
 
 int sandbox_clone(const char *path)
@@ -80,6 +86,45 @@ int sandbox_read_only(const char *path)
 	if (r == 0 && syscall(SYS_move_mount, tree, "", place, "", MOVE_F_EMPTY | MOVE_T_EMPTY) < 0)
 		r = -errno;
 	return r;
+}
+
+/* A detached copy of it, changed. */
+static int copy_of(const char *path, uint64_t attributes)
+{
+	_cleanup_(cleanup_close) int place = open_place(path);
+	int tree, r;
+
+	if (place < 0)
+		return place;
+	tree = (int)syscall(SYS_open_tree, place, "", TREE_CLONE | TREE_CLOEXEC | TREE_RECURSIVE | TREE_EMPTY);
+	if (tree < 0)
+		return -errno;
+	r = attributes ? set_attributes(tree, attributes) : 0;
+	if (r < 0)
+		close(tree);
+	return r < 0 ? r : tree;
+}
+
+int sandbox_bind(const char *path, int place, unsigned how)
+{
+	_cleanup_(cleanup_close) int tree = copy_of(path, (how & SANDBOX_READ_ONLY ? ATTR_RDONLY : 0) |
+						    (how & SANDBOX_NO_DEVICES ? ATTR_NODEV : 0));
+
+	if (tree < 0)
+		return tree;
+	return syscall(SYS_move_mount, tree, "", place, "", MOVE_F_EMPTY | MOVE_T_EMPTY) < 0 ? -errno : 0;
+}
+
+int sandbox_over_root(const char *path)
+{
+	int tree = copy_of(path, ATTR_RDONLY | ATTR_NODEV), r;
+
+	if (tree < 0)
+		return tree;
+	r = sandbox_place(tree, "/");
+	if (r < 0)
+		close(tree);
+	return r < 0 ? r : tree;
 }
 
 static int mount_failed(const char *what, const char *path, int r, char *reason, size_t size)

@@ -20,6 +20,15 @@ int sandbox_mounts(bool own, bool private_tmp, struct json_object *read_only, ch
 /* In that namespace: a path and all that is mounted below it becomes read-only. 0 or negative errno. */
 int sandbox_read_only(const char *path);
 
+#define SANDBOX_READ_ONLY  1u
+#define SANDBOX_NO_DEVICES 2u
+
+/* What is at path, in which no link is followed, and all that is mounted below it, is there at place, too. */
+int sandbox_bind(const char *path, int place, unsigned how);
+
+/* The same, read-only and without devices, over "/": a descriptor of it, to make it this process's root, or errno. */
+int sandbox_over_root(const char *path);
+
 /* A detached copy of what is there, a descriptor, and its mount elsewhere; the descriptor stays open. */
 int sandbox_clone(const char *path);
 int sandbox_place(int tree, const char *path);

@@ -66,6 +66,7 @@ static int for_each_line(const char *path, size_t n_fields, int (*each)(char *fi
 struct search {
 	const char *name;
 	char *home;		/* or NULL: not wanted */
+	char *found;		/* of match_uid() */
 	unsigned uid, gid;
 	gid_t *gids;
 	size_t *n, max;
@@ -82,6 +83,19 @@ static int match_user(char *fields[], void *arg)
 			return -ENAMETOOLONG;
 		strcpy(search->home, fields[5]);
 	}
+	return 1;
+}
+
+static int match_uid(char *fields[], void *arg)
+{
+	struct search *search = arg;
+	unsigned uid, gid;
+
+	if (!parse_id(fields[2], &uid) || uid != search->uid || !parse_id(fields[3], &gid) ||
+	    strlen(fields[0]) >= ACCOUNT_NAME_MAX)
+		return 0;
+	strcpy(search->found, fields[0]);
+	search->gid = gid;
 	return 1;
 }
 
@@ -129,6 +143,17 @@ int account_home(const char *passwd_path, const char *name, char ret[ACCOUNT_HOM
 	if (r <= 0)
 		return r < 0 ? r : -ENOENT;
 	strcpy(ret, home);
+	return 0;
+}
+
+int account_of(const char *passwd_path, uid_t uid, char ret[ACCOUNT_NAME_MAX], gid_t *ret_gid)
+{
+	struct search search = {.uid = uid, .found = ret};
+	int r = for_each_line(passwd_path, 7, match_uid, &search);
+
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	*ret_gid = search.gid;
 	return 0;
 }
 

@@ -13,6 +13,10 @@ int account_user(const char *passwd_path, const char *name, uid_t *ret_uid, gid_
 #define ACCOUNT_HOME_MAX 128
 int account_home(const char *passwd_path, const char *name, char ret[ACCOUNT_HOME_MAX]);
 
+/* The first user of that number: its name and group. */
+#define ACCOUNT_NAME_MAX 64
+int account_of(const char *passwd_path, uid_t uid, char ret[ACCOUNT_NAME_MAX], gid_t *ret_gid);
+
 int account_group(const char *group_path, const char *name, gid_t *ret_gid);
 
 /* Appends the groups that list the user as a member to gids[*n..max); -E2BIG if there are more. */

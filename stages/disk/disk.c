@@ -341,7 +341,7 @@ static const char *in_turn(struct json_object *options)
 	struct json_object *format;
 
 	if ((json_object_object_get_ex(options, "format", &format) && !json_object_get_boolean(format)) ||
-	    !strcmp(option_string_of(options, "intent", "tpm"), "none"))
+	    !strcmp(option_string_of(options, "intent"), "none"))
 		return NULL;
 	return "may be formatted while another disk is, and the TPM has one record of an interrupted formatting";
 }

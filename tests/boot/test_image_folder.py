@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An image that is not the test image: a folder with programs of Debian's in a merged /usr, built, booted through firmware with
-its initramfs compressed, and measured as predicted."""
+"""An image that is not the test image: a folder with programs of Debian's in a merged /usr, and an OCI image as a service, built,
+booted through firmware with its initramfs compressed, and measured as predicted."""
 
 import json
 import os
 import shutil
 import unittest
 
+import ocilayout
 import support
 from support import BootTest, image
 from qemu import debian, uki
 
 setUpModule = support.setUpModule
 TOOL = "/usr/bin/tpm2"
+SAY = """read -r name < /etc/name; echo image $name
+while read -r key value; do case $key in Uid:|Gid:|CapEff:) echo $key $value;; esac; done < /proc/self/status
+echo in srv: /srv/*
+echo host: /etc/own* /images*
+(echo x > /etc/new) 2> /dev/null || echo read-only
+echo $MODE > /data/mode && echo written $MODE in $PWD
+"""
 
 
 class OfOnesOwn(BootTest):
@@ -22,6 +30,17 @@ class OfOnesOwn(BootTest):
         with open(path, "wb") as file:
             file.write(content)
         os.chmod(path, mode)
+
+    def write_oci(self):
+        """A shell with its libraries, and a second layer."""
+        programs = debian.programs("/usr/bin/dash")
+        base = [("srv", 0o40755, 0, 0, ""), ("srv/first", 0o100644, 0, 0, "x"), ("srv/removed", 0o100644, 0, 0, "x"),
+                ("etc/passwd", 0o100644, 0, 0, "box:x:4242:4343::/srv:/bin/sh\n"), ("bin/sh", 0o120777, 0, 0, "/usr/bin/dash"),
+                *((path.strip("/"), 0o100000 | mode, 0, 0, content) for path, (content, mode) in sorted(programs.items()))]
+        second = [("srv/.wh.removed", 0o100644, 0, 0, ""), ("etc/name", 0o100400, 4242, 0, "box\n")]
+        return ocilayout.Layout(os.path.join(self.source, "box.oci"), [base, second],
+                                {"Entrypoint": ["sh", "-c"], "Cmd": [SAY], "User": "box", "Env": ["MODE=image"],
+                                 "WorkingDir": "/srv", "Volumes": {"/data": {}}})
 
     def test_a_folder_with_programs_of_debian_boots_compressed_and_has_the_registers_that_were_predicted(self):
         self.source = os.path.join(self.folder, "own")
@@ -34,13 +53,19 @@ class OfOnesOwn(BootTest):
             os.symlink(f"usr/{name}", f"{self.source}/root/{name}")
         self.write("root/etc/own/key", b"secret\n", 0o600)
         self.write("image.json", json.dumps({"name": "own-of-the-boot-test", "cmdline": "quiet panic=-1 cryptomgr.notests",
+                                             "images": {"box": "./box.oci"},
                                              "paths": {"/etc/own/key": {"mode": "0640", "group": 42}}}).encode())
+        self.write_oci()
         pcrs = debian.command(TOOL, "pcrread", "sha256:4,9,11", TPM2TOOLS_TCTI="device:/dev/tpmrm0")
         self.write("boot.json", json.dumps({
             "modules": ["virtio_net", "button", "evdev"],
             "stages": [{"name": "pcrs", "type": "exec", "retry": {"limit": 1}, "options": {"command": pcrs}},
                        {"name": "look", "type": "exec", "retry": {"limit": 1},
                         "options": {"command": ["/bin/stat", "-c", "%n %a %u %g", "/etc/own/key", "/usr/bin/tpm2", "/sbin"]}}],
+            "users": [{"name": "data", "uid": 4242, "gid": 4242}],
+            "services": [{"name": "box", "root": {"path": "/images/box", "volumes": ["/run/box:/data"]}, "ready": {"exit": True},
+                          "environment": {"MODE": "boot"}, "before_start": [{"directory": "/run/box", "user": "data"}],
+                          "restart": {"policy": "never"}}],
         }).encode())
         out = image.ensure(self.source)
         self.addCleanup(shutil.rmtree, out)
@@ -55,6 +80,10 @@ class OfOnesOwn(BootTest):
         self.assertEqual({pcr: found.get(pcr) for pcr in predicted}, {pcr: value["expected"] for pcr, value in predicted.items()})
         looked = [event.text for event in guest.events if event.source == "look" and event.text.startswith("/")]
         self.assertEqual(looked, ["/etc/own/key 640 0 42", "/usr/bin/tpm2 755 0 0", "/sbin 777 0 0"])
+        said = [event.text for event in guest.events if event.source == "box" and event.kind == "message"]
+        self.assertEqual(said, ["image box", "Uid: 4242 4242 4242 4242", "Gid: 4343 4343 4343 4343",
+                                "CapEff: 0000000000000000", "in srv: /srv/first", "host: /etc/own* /images*", "read-only",
+                                "written boot in /srv"])
         self.assertEqual([event.text for event in guest.events if event.level == "error"], [])      # it has no configfs
         self.power_off(guest)
 

@@ -66,6 +66,29 @@ class CheckRoot(unittest.TestCase):
             self.assertEqual(self.check(self.service(program)), f'boot.json:7: services[0] "a": command[0]: {says}')
         self.assertEqual(self.check(self.service("/bin/reht"), "--root", "/nowhere"), "/nowhere: No such file or directory")
 
+    def test_a_service_with_a_root_of_its_own_is_looked_for_there(self):
+        tree = Archive()
+        for path in ("proc", "sys", "dev", "run", "tmp", "data"):
+            tree.directory(f"/srv/tree/{path}")
+        tree.file("/srv/tree/bin/web", b"program", 0o755)
+        tree.file("/srv/tree/accounts", b"web:x:1:1::/:\n")
+        tree.link("/srv/tree/etc/passwd", "/accounts")
+        tree.directory("/srv/lacks/proc")
+        tree.lay_out(self.root)
+
+        def given(program="/bin/web", path="/srv/tree", **root):
+            return self.check(self.service(program, root={"path": path, **root}))
+
+        at = 'services[0] "a": root.'
+        self.assertEqual(given(user="web", volumes=["/srv/x:/data", "/srv/y:/run/y"]), "boot.json: ok")
+        self.assertEqual(given(user="4711:4711"), "boot.json: ok")
+        self.assertIn('services[0] "a": command[0]: "/bin/reth": not in the image', given("/bin/reth"))
+        self.assertIn(at + 'path: "/srv/none": not in the image: No such file', given(path="/srv/none"))
+        self.assertIn(at + 'path: "/srv/lacks" has no /dev to mount at: No such file', given(path="/srv/lacks"))
+        self.assertIn(at + 'user: "root" is not in the tree\'s /etc/passwd', given(user="root"))
+        self.assertIn(at + 'user: "web" is not in the tree\'s /etc/group', given(user="web:web"))
+        self.assertIn(at + 'volumes[0]: "/gone" is not in the tree, which is read-only: No such', given(volumes=["/x:/gone"]))
+
     def test_stages_templates_and_actions_are_looked_for_too(self):
         stages = [{"name": "config", "type": "config", "options": {"url": "https://hub.example/", "ca": "/run/ca.pem"}},
                   {"name": "render", "type": "render", "needs": ["config"],

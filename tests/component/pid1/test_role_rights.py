@@ -98,7 +98,8 @@ class RoleRights(unittest.TestCase):
             self.assert_rights(role.confined(), CHOWN | DAC_OVERRIDE | FOWNER | FSETID)
             attacker = intruder.Intruder(role.process.pid)
             self.assertEqual(attacker.error(intruder.RENAME, "/etc/passwd", "/etc/other"), "EPERM")
-            for path, flags in (("/etc/passwd", os.O_WRONLY), ("/proc/1/environ", os.O_RDONLY), (f"{self.folder}/new", os.O_CREAT)):
+            for path, flags in (("/etc/passwd", os.O_WRONLY), ("/proc/1/environ", os.O_RDONLY),
+                                (f"{self.folder}/new", os.O_CREAT)):
                 self.assertEqual(attacker.error(intruder.OPEN, path, flags, 0), "EACCES", path)
             self.assertEqual(attacker.error(intruder.OPEN, "/etc/passwd", os.O_RDONLY, 0), "")
             self.assertEqual(attacker.error(intruder.EXECVE, "/bin/true", 0, 0), "SIGSYS")
@@ -178,6 +179,7 @@ class RoleRights(unittest.TestCase):
         self.assertEqual(self.launched(user="root", capabilities=["NET_RAW"]), base | {13})
         self.assertEqual(self.launched(nice=5, oom_score_adj=-500, limits={"nofile": 1024}), base | {23} | resource)
         self.assertEqual(self.launched(private_tmp=True, capabilities=["SYS_TIME"]), base | {21, 25})
+        self.assertEqual(self.launched(root={"path": "/srv"}, capabilities=[]), base | {18, 21})       # SYS_CHROOT, SYS_ADMIN
         self.assertEqual(self.launched(before_start=[{"directory": f"{self.folder}/made", "user": "nobody"}]), base)
         self.assertEqual(os.stat(f"{self.folder}/made").st_uid, 65534)
 
