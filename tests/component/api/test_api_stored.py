@@ -4,7 +4,9 @@ a disk."""
 
 import hashlib
 import os
+import pathlib
 import re
+import shutil
 import stat
 import subprocess
 import tempfile
@@ -94,6 +96,24 @@ class Password(unittest.TestCase):
         self.assertEqual((r.status, r.body), (500, '{"code":500,"message":"Failed to update basic auth secret"}\n'))
         self.assertEqual(self.pid1.read("secret"), stored("secret"))
         self.assertEqual((self.status("-u", "admin:secret"), self.status("-u", "admin:other")), (200, 401))
+
+    @unittest.skipUnless(shutil.which("strace"), "no strace here")
+    def test_after_an_error_of_the_disk_what_is_there_counts(self):
+        """The new file has its name already when the sync of the folder fails."""
+        with Machine(files={"secret": stored("old")}) as pid1:
+            wait_for(lambda: pid1.curl("/livez").status == 401, "the old one counts")
+            forks = pid1.forkserver()
+            strace = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e",
+                                       "inject=fsync:error=EIO:when=2", "-p", str(forks)])
+            self.addCleanup(strace.wait)
+            self.addCleanup(strace.kill)
+            wait_for(lambda: "TracerPid:\t0" not in pathlib.Path(f"/proc/{forks}/status").read_text("ascii"), "strace")
+            r = pid1.curl("/api/v1/set-basic-auth", "-u", "admin:old", "-d", "new")
+            self.assertEqual(r.status, 500)
+            pid1.wait("system-api", "error updating basic auth secret: exit status 1: /t/secret: I/O error", kind="message")
+            self.assertEqual(pid1.read("secret"), stored("new"))
+            wait_for(lambda: pid1.curl("/livez", "-u", "admin:new").status == 200, "what the next boot would take counts now")
+            self.assertEqual(pid1.curl("/livez", "-u", "admin:old").status, 401)
 
     def test_a_password_has_a_limit(self):
         self.assertEqual(self.set("x" * 4097).status, 413)
