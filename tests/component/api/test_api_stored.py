@@ -2,6 +2,7 @@
 """What the System API keeps on the disk, with the real PID 1: the password and the TLS key, and what it does before there is
 a disk."""
 
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -96,6 +97,14 @@ class Password(unittest.TestCase):
         self.assertEqual((r.status, r.body), (500, '{"code":500,"message":"Failed to update basic auth secret"}\n'))
         self.assertEqual(self.pid1.read("secret"), stored("secret"))
         self.assertEqual((self.status("-u", "admin:secret"), self.status("-u", "admin:other")), (200, 401))
+
+    def test_who_may_read_the_folder_cannot_hold_it_up(self):
+        folder = os.open(self.pid1.shared, os.O_RDONLY | os.O_DIRECTORY)
+        self.addCleanup(os.close, folder)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        began = time.monotonic()
+        self.assertEqual(self.set("secret").status, 200)
+        self.assertLess(time.monotonic() - began, 25)
 
     @unittest.skipUnless(shutil.which("strace"), "no strace here")
     def test_after_an_error_of_the_disk_what_is_there_counts(self):
