@@ -55,14 +55,16 @@ static int own_descriptors(const struct stage *stage)
 	return 0;
 }
 
-static int read_options(struct json_object **ret)
+static int read_options(const struct stage *stage, struct json_object **ret)
 {
 	_cleanup_(cleanup_free) char *text = NULL;
 	char error[160];
 	size_t size;
 	int r = options_text(OPTIONS_SIZE_MAX, &text, &size);
 
-	return r < 0 ? r : document_parse(text, size, ret, error, sizeof(error));
+	if (r == 0)
+		r = document_parse(text, size, ret, error, sizeof(error));
+	return r < 0 ? r : options_fill(*ret, stage->options);
 }
 
 static void reset_signals(void)
@@ -176,7 +178,7 @@ int stage_main(int argc, char **argv)
 		report_result("no stage type \"%s\" in this binary", argv[2]);
 		return STAGE_NEVER;
 	}
-	r = read_options(&context.options);
+	r = read_options(stage, &context.options);
 	if (r < 0) {
 		report_result("reading the options failed: %s", strerror(-r));
 		return STAGE_NEVER;

@@ -148,9 +148,9 @@ static void open_members(struct places *places, const struct stage_path *how, st
 	if (!json_object_object_get_ex(options, list_name, &list) || !json_object_is_type(list, json_type_array))
 		return;
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		const char *path = option_string_of(json_object_array_get_idx(list, i), dot + 1, "");
+		const char *path = option_string_of(json_object_array_get_idx(list, i), dot + 1);
 
-		if (path[0] == '/')
+		if (path && path[0] == '/')
 			open_path(places, how, path);
 	}
 }
@@ -159,15 +159,15 @@ static void open_members(struct places *places, const struct stage_path *how, st
 static void open_places(struct places *places, const struct stage_path *how, struct json_object *options)
 {
 	for (; how && (how->path || how->option); how++) {
-		const char *path = how->path ? how->path : "";
+		const char *path = how->path;
 
 		if (how->option && strchr(how->option, '.')) {
 			open_members(places, how, options);
 			continue;
 		}
 		if (how->option)
-			path = option_string_of(options, how->option, path);
-		if (path[0] == '/')
+			path = option_string_of(options, how->option);
+		if (path && path[0] == '/')
 			open_path(places, how, path);
 	}
 }

@@ -152,11 +152,11 @@ static int read_file_options(struct render *r, struct json_object *list, size_t 
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *o = json_object_array_get_idx(list, i);
 		struct writer_file *f = &r->files[r->n_files];
-		const char *user = option_string_of(o, "user", "root"), *group = option_string_of(o, "group", "root");
-		const char *mode = option_string_of(o, "mode", "0600");
+		const char *user = option_string_of(o, "user"), *group = option_string_of(o, "group");
+		const char *mode = option_string_of(o, "mode");
 
-		r->templates[r->n_files++] = option_string_of(o, "template", "");
-		f->path = option_string_of(o, "path", "");
+		r->templates[r->n_files++] = option_string_of(o, "template");
+		f->path = option_string_of(o, "path");
 		if (parse_mode(mode, &f->mode) < 0)
 			report_result("%s: mode \"%s\" is not octal", f->path, mode);
 		else if (find_user(user, &f->uid) < 0)
@@ -319,9 +319,9 @@ static const struct stage_option file_options[] = {
 	 .names = OPTION_NAMES_FILE},
 	{.name = "path", .type = OPTION_STRING, .required = true, .minimum = 2, .maximum = 255,
 	 .names = OPTION_NAMES_RENDERED},
-	{.name = "mode", .type = OPTION_STRING, .minimum = 3, .maximum = 4},
-	{.name = "user", .type = OPTION_STRING, .minimum = 1, .maximum = 32},
-	{.name = "group", .type = OPTION_STRING, .minimum = 1, .maximum = 32},
+	{.name = "mode", .type = OPTION_STRING, .minimum = 3, .maximum = 4, .fallback = "0600"},
+	{.name = "user", .type = OPTION_STRING, .minimum = 1, .maximum = 32, .fallback = "root"},
+	{.name = "group", .type = OPTION_STRING, .minimum = 1, .maximum = 32, .fallback = "root"},
 	{0},
 };
 
