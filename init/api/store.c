@@ -354,8 +354,8 @@ static int load_identity(bool only_renewed)
 }
 
 /*
- * One such process at a time, since temporary files have fixed names. The lock is on a file of root's: everybody who may
- * read a folder could hold one on that. It goes with the process.
+ * One such process at a time, since temporary files have fixed names. The lock is on a file of root's: everybody who
+ * may read a folder could hold one on that. It goes with the process.
  */
 static int wait_for_others(void)
 {

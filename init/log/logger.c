@@ -238,7 +238,7 @@ static int sync_now(struct log *log)
 	return fdatasync(log->fd) < 0 ? -errno : 0;
 }
 
-/* What is written from then on would be gone. A new process makes the folder again, and begins with the oldest event. */
+/* What is written from then on would be gone. A new process makes the folder, and begins with the oldest event. */
 static bool is_removed(const struct log *log)
 {
 	struct stat st;

@@ -337,10 +337,11 @@ static const char *conflict(struct json_object *options, struct json_object *oth
 
 static const char *in_turn(struct json_object *options)
 {
+	const char *intent = option_string_of(options, "intent");
 	struct json_object *format;
 
 	if ((json_object_object_get_ex(options, "format", &format) && !json_object_get_boolean(format)) ||
-	    !strcmp(option_string_of(options, "intent", "tpm"), "none"))
+	    (intent && !strcmp(intent, "none")))
 		return NULL;
 	return "may be formatted while another disk is, and the TPM has one record of an interrupted formatting";
 }

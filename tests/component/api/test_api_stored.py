@@ -283,8 +283,8 @@ class Identity(unittest.TestCase):
             due_s = self.timer(pid1, "print renew_timer.due_ns / 1000000000")[0]
             self.assertAlmostEqual(due_s, time.clock_gettime(time.CLOCK_BOOTTIME) + day, delta=600)
             for count, call in ((2, "call (void)loop_arm(&renew_timer, 1)"), (3, "call (void)act_clock_was_set()")):
-                subprocess.run(["openssl", "req", "-x509", "-key", pid1.path("key.pem"), "-subj", "/O=Acme", "-not_before", dates[0],
-                                "-not_after", dates[1], "-out", pid1.path("cert.pem")], check=True, capture_output=True)
+                subprocess.run(["openssl", "req", "-x509", "-key", pid1.path("key.pem"), "-subj", "/O=Acme", "-not_before",
+                                dates[0], "-not_after", dates[1], "-out", pid1.path("cert.pem")], check=True, capture_output=True)
                 self.timer(pid1, call)
                 pid1.wait("system-api", "renewed the certificate /t/cert.pem", kind="message", count=count - 1)
                 new = self.from_disk(pid1, count=count)

@@ -16,7 +16,8 @@ FULL = "No space left on device"
 class FullDisk(unittest.TestCase):
     def test_it_is_the_reason_everywhere(self):
         fill = "mount -t tmpfs -o size=64k small /persistent && mkdir /persistent/log /persistent/logs && " \
-               "head -c 4096 /dev/zero | tr '\\0' x > /persistent/logs/talks.log && chmod 666 /persistent/logs/talks.log && cat /t/secret > /persistent/secret && " \
+               "head -c 4096 /dev/zero | tr '\\0' x > /persistent/logs/talks.log && chmod 666 /persistent/logs/talks.log && " \
+               "cat /t/secret > /persistent/secret && " \
                "for n in 65536 4096 1; do dd if=/dev/zero bs=$n count=17 >> /persistent/ballast 2>/dev/null; done; :"
         steps = [("made", {"secret": "/persistent/s"}), ("copied", {"file": "/persistent/f", "from": "/t/secret"})]
         services = [service(name, needs=["disk"], required=False, before_start=[step]) for name, step in steps]
