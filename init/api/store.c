@@ -48,6 +48,7 @@
 #include "password.h"
 #include "storerights.h"
 
+#define STORE_LOCK      "/run/gantry/api-store.lock"
 #define PAYLOAD_FD      5
 #define LOG_OPTIONS_MAX 65536
 
@@ -143,15 +144,12 @@ static int put_in_place(int directory, const char *name)
 	return fsync(directory) < 0 ? -errno : 0;
 }
 
-/* Under a lock, since the temporary file has a fixed name. */
 static int replace_file(const char *path, mode_t mode, int from, size_t size)
 {
 	const char *name;
 	_cleanup_(cleanup_close) int directory = open_directory(path, &name);
-	int r = directory < 0 ? directory : flock(directory, LOCK_EX) < 0 ? -errno : 0;
+	int r = directory < 0 ? directory : write_beside(directory, name, mode, from, size);
 
-	if (r == 0)
-		r = write_beside(directory, name, mode, from, size);
 	return r < 0 ? r : put_in_place(directory, name);
 }
 
@@ -355,13 +353,26 @@ static int load_identity(bool only_renewed)
 	return r < 0 ? fail("TLS key", strerror(-r)) : 0;
 }
 
+/*
+ * One such process at a time, since temporary files have fixed names. The lock is on a file of root's: everybody who
+ * may read a folder could hold one on that. It goes with the process.
+ */
+static int wait_for_others(void)
+{
+	int fd = open(STORE_LOCK, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return fd < 0 || flock(fd, LOCK_EX) < 0 ? -errno : 0;
+}
+
 /* Only in the folders of these, which with `make` may be new. The root may be read-only for all others. */
 static int may_write(const char *const *paths, size_t n, bool make)
 {
 	struct rootview view = ROOTVIEW_NONE;
 	const char *what = "making the root file system writable for this process";
-	int r = 0;
+	int r = wait_for_others();
 
+	if (r < 0)
+		return fail(STORE_LOCK, strerror(-r));
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = rootview_take(&view, paths[i]);
 	rootview_stay(&view);

@@ -36,7 +36,7 @@ static const int allowed_calls[] = {
 };
 
 static const int file_calls[] = {
-	SCMP_SYS(fchmod), SCMP_SYS(flock), SCMP_SYS(fsync), SCMP_SYS(newfstatat), SCMP_SYS(open), SCMP_SYS(openat),
+	SCMP_SYS(fchmod), SCMP_SYS(fsync), SCMP_SYS(newfstatat), SCMP_SYS(open), SCMP_SYS(openat),
 	SCMP_SYS(readlinkat), SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(sendfile),
 	SCMP_SYS(stat), SCMP_SYS(unlinkat),
 };

@@ -55,7 +55,14 @@
 #define PASSWD_PATH      "/etc/passwd"
 #define GROUP_PATH       "/etc/group"
 
-/* Every failure ends here. */
+/* Every failure ends here, in fail() those that no retry can mend. */
+static _Noreturn void end(int status, const char *reason)
+{
+	if (report_result("%s", reason) < 0)
+		dprintf(2, "launch: %s\n", reason);
+	_exit(status);
+}
+
 static _Noreturn void fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 static _Noreturn void fail(const char *fmt, ...)
@@ -66,9 +73,7 @@ static _Noreturn void fail(const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(reason, sizeof(reason), fmt, args);
 	va_end(args);
-	if (report_result("%s", reason) < 0)
-		dprintf(2, "launch: %s\n", reason);
-	_exit(STAGE_NEVER);
+	end(STAGE_NEVER, reason);
 }
 
 static const char *string(struct json_object *service, const char *name)
@@ -507,6 +512,7 @@ void launch_service(const char *json)
 	char **command, **environment;
 	uint64_t kept;
 	char reason[400];
+	int r;
 	const char *directory;
 
 	if (!json_object_is_type(service, json_type_object) ||
@@ -517,8 +523,9 @@ void launch_service(const char *json)
 	if (!container_is(service))
 		narrow(own(service, kept) | needed(service) | CAP(CHOWN) |
 		       needed_by_steps(key_member(service, "before_start")));
-	if (prestart_run(key_member(service, "before_start"), reason, sizeof(reason)) < 0)
-		fail("%s", reason);
+	r = prestart_run(key_member(service, "before_start"), reason, sizeof(reason));
+	if (r < 0)
+		end(prestart_may_pass(r) ? STAGE_AGAIN : STAGE_NEVER, reason);
 	report_trace(service);
 	if (container_is(service)) {
 		set_nice(key_member(service, "nice"));

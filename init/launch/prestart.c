@@ -365,6 +365,11 @@ static int run_step(struct json_object *object, struct rootview *view, char *rea
 	return -EINVAL;
 }
 
+bool prestart_may_pass(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT || error == -ENOMEM || error == -EIO || error == -ENFILE;
+}
+
 int prestart_run(struct json_object *steps, char *reason, size_t size)
 {
 	size_t n = steps ? json_object_array_length(steps) : 0;

@@ -65,7 +65,23 @@ static int open_file(struct logfile *file, int directory)
 	file->fd = fd;
 	file->size = st.st_size;
 	file->within = false;
-	return end_torn_line(file);
+	r = end_torn_line(file);
+	if (r < 0) {	/* it is tried again, and no line is written behind the torn one before that */
+		close(fd);
+		file->fd = -1;
+	}
+	return r;
+}
+
+/* Somebody removed it, or its folder: what is written to it would be gone. */
+static void leave_removed(struct logfile *file)
+{
+	struct stat st;
+
+	if (file->fd < 0 || fstat(file->fd, &st) < 0 || st.st_nlink > 0)
+		return;
+	close(file->fd);
+	file->fd = -1;
 }
 
 static int rotate(struct logfile *file, int directory)
@@ -105,6 +121,7 @@ int logfile_write(struct logfile *file, int directory, const char *lines, size_t
 	int r = 0;
 
 	*ret_written = 0;
+	leave_removed(file);
 	if (file->fd < 0) {
 		remove_surplus(file, directory);
 		r = open_file(file, directory);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <json-c/json.h>
 #include <poll.h>
 #include <signal.h>
@@ -44,6 +45,7 @@
 struct log {
 	int directory;		/* descriptor */
 	bool confined;
+	char file[PATH_MAX];	/* of messages */
 	int fd;
 	int64_t size, limit;	/* of one file, bytes */
 	int64_t kept_limit;	/* of the file of kept events */
@@ -236,24 +238,32 @@ static int sync_now(struct log *log)
 	return fdatasync(log->fd) < 0 ? -errno : 0;
 }
 
+/* What is written from then on would be gone. A new process makes the folder, and begins with the oldest event. */
+static bool is_removed(const struct log *log)
+{
+	struct stat st;
+
+	return log->fd >= 0 && fstat(log->fd, &st) == 0 && st.st_nlink == 0;
+}
+
 /* Opens, rotates and writes as needed; may be repeated after a failure. */
 static int settle(struct log *log)
 {
 	int r;
 
 	if (log->fd < 0) {
-		r = disk_result(log, "open", open_file(log));
+		r = disk_result(log, log->file, open_file(log));
 		if (r < 0)
 			return r;
 	}
 	if (log->done == 0 && log->size > 0 && log->size + (int64_t)log->used > log->limit) {
-		r = disk_result(log, "rotate", rotate(log));
+		r = disk_result(log, log->file, rotate(log));
 		if (r < 0)
 			return r;
 	}
 	if (log->done == 0 && log->used > 0 && log->size == 0 && strncmp(log->buffer, "{\"boot_id\"", 10) != 0)
 		add_boot_line(log, 0, true);
-	return disk_result(log, "write", write_out(log));
+	return disk_result(log, log->file, write_out(log));
 }
 
 static void add_event(struct log *log, const struct control_message *message)
@@ -324,8 +334,12 @@ static int follow(struct log *log)
 			continue;
 		}
 		if (log->dirty && left <= 0) {
-			disk_result(log, "sync", sync_now(log));
+			disk_result(log, log->file, sync_now(log));
 			left = -1;
+			if (is_removed(log)) {
+				fprintf(stderr, "persistent log: %s was removed\n", log->file);
+				return -ENOENT;
+			}
 		}
 		if (poll(&p, 1, (int)left) > 0)
 			r = take_messages(log);
@@ -459,6 +473,7 @@ int logger_main(int argc, char **argv)
 		wait_for_hangup(-1);
 		return 1;
 	}
+	snprintf(log.file, sizeof(log.file), "%s/%s", path, LOG_NAME);
 	if (!open_log(&log, path))
 		return 0;
 	log.before.running = log.boot_id;

@@ -64,6 +64,7 @@ static struct act acts[ACTS_MAX];
 static int64_t last_id;
 static int api_options = -1, log_options = -1, logs_options = -1;
 static bool loading, loaded;
+static bool password_unsure;	/* an act that failed may have stored it all the same */
 static struct loop_timer load_timer, renew_timer, end_timer;
 static const struct config_action *end_by;
 
@@ -151,6 +152,7 @@ static void load_ended(bool good)
 		return;
 	}
 	loaded = true;
+	password_unsure = false;
 	if (config->api_json)
 		loop_arm(&renew_timer, loop_now_ns() + RENEW_NS);
 	if (fstat(handover_kept(HAND_PASSWORD), &st) == 0 && st.st_size == 0)
@@ -179,13 +181,19 @@ static void ended(struct task *task, const struct process_exit *how)
 		say_failure(act, error, how->reason);
 	if (act->kind == ACT_LOAD)
 		load_ended(good);
+	if (act->kind == ACT_PASSWORD && !good) {
+		password_unsure = true;
+		loop_arm(&load_timer, loop_now_ns() + 1);
+	}
 	release(act);
 }
 
 /* Password and identity are kept separately: the password, and so the acts, work without a valid certificate. */
 static void keep(enum control_hand kind, int fd)
 {
-	if (handover_kept(kind) >= 0)	/* this load was for the other one */
+	bool again = kind == HAND_PASSWORD && password_unsure;
+
+	if (handover_kept(kind) >= 0 && !again)	/* this load was for the other one */
 		close(fd);
 	else
 		handover_keep(kind, fd);

@@ -2,9 +2,12 @@
 """What the System API keeps on the disk, with the real PID 1: the password and the TLS key, and what it does before there is
 a disk."""
 
+import fcntl
 import hashlib
 import os
+import pathlib
 import re
+import shutil
 import stat
 import subprocess
 import tempfile
@@ -94,6 +97,32 @@ class Password(unittest.TestCase):
         self.assertEqual((r.status, r.body), (500, '{"code":500,"message":"Failed to update basic auth secret"}\n'))
         self.assertEqual(self.pid1.read("secret"), stored("secret"))
         self.assertEqual((self.status("-u", "admin:secret"), self.status("-u", "admin:other")), (200, 401))
+
+    def test_who_may_read_the_folder_cannot_hold_it_up(self):
+        folder = os.open(self.pid1.shared, os.O_RDONLY | os.O_DIRECTORY)
+        self.addCleanup(os.close, folder)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        began = time.monotonic()
+        self.assertEqual(self.set("secret").status, 200)
+        self.assertLess(time.monotonic() - began, 25)
+
+    @unittest.skipUnless(shutil.which("strace"), "no strace here")
+    def test_after_an_error_of_the_disk_what_is_there_counts(self):
+        """The new file has its name already when the sync of the folder fails."""
+        with Machine(files={"secret": stored("old")}) as pid1:
+            wait_for(lambda: pid1.curl("/livez").status == 401, "the old one counts")
+            forks = pid1.forkserver()
+            strace = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e",
+                                       "inject=fsync:error=EIO:when=2", "-p", str(forks)])
+            self.addCleanup(strace.wait)
+            self.addCleanup(strace.kill)
+            wait_for(lambda: "TracerPid:\t0" not in pathlib.Path(f"/proc/{forks}/status").read_text("ascii"), "strace")
+            r = pid1.curl("/api/v1/set-basic-auth", "-u", "admin:old", "-d", "new")
+            self.assertEqual(r.status, 500)
+            pid1.wait("system-api", "error updating basic auth secret: exit status 1: /t/secret: I/O error", kind="message")
+            self.assertEqual(pid1.read("secret"), stored("new"))
+            wait_for(lambda: pid1.curl("/livez", "-u", "admin:new").status == 200, "what the next boot would take counts now")
+            self.assertEqual(pid1.curl("/livez", "-u", "admin:old").status, 401)
 
     def test_a_password_has_a_limit(self):
         self.assertEqual(self.set("x" * 4097).status, 413)
@@ -254,9 +283,8 @@ class Identity(unittest.TestCase):
             due_s = self.timer(pid1, "print renew_timer.due_ns / 1000000000")[0]
             self.assertAlmostEqual(due_s, time.clock_gettime(time.CLOCK_BOOTTIME) + day, delta=600)
             for count, call in ((2, "call (void)loop_arm(&renew_timer, 1)"), (3, "call (void)act_clock_was_set()")):
-                subprocess.run(["openssl", "req", "-x509", "-key", pid1.path("key.pem"), "-subj", "/O=Acme",
-                                "-not_before", dates[0],
-                                "-not_after", dates[1], "-out", pid1.path("cert.pem")], check=True, capture_output=True)
+                subprocess.run(["openssl", "req", "-x509", "-key", pid1.path("key.pem"), "-subj", "/O=Acme", "-not_before",
+                                dates[0], "-not_after", dates[1], "-out", pid1.path("cert.pem")], check=True, capture_output=True)
                 self.timer(pid1, call)
                 pid1.wait("system-api", "renewed the certificate /t/cert.pem", kind="message", count=count - 1)
                 new = self.from_disk(pid1, count=count)

@@ -54,6 +54,20 @@ class Checked(unittest.TestCase):
 
 @unittest.skipUnless(os.path.exists(INIT), "no build/init")
 class Warnings(Checked):
+    def test_two_disks_that_are_formatted_at_the_same_time(self):
+        def disk(name, needs=(), **options):
+            lun = ord(name[-1])
+            return {"name": name, "type": "disk", "needs": list(needs),
+                    "options": {"lun": lun, "name": name, "mount": f"/{name}", **options}}
+
+        says = ('stages[1] "b": may be formatted while another disk is, and the TPM has one record of an interrupted formatting: '
+                'add "a" to "needs"')
+        between = {"name": "m", "type": "exec", "needs": ["a"], "options": {"command": ["/bin/static"]}}
+        for stages, found in (([disk("a"), disk("b")], [says]), ([disk("a"), disk("b", ["a"])], []),
+                              ([disk("a", ["b"]), disk("b")], []), ([disk("a"), between, disk("b", ["m"])], []),
+                              ([disk("a", intent="none"), disk("b")], []), ([disk("a"), disk("b", format=False)], [])):
+            self.assertEqual(self.check({"stages": stages}), found, stages)
+
     def test_a_rendered_environment_file_that_on_change_does_not_name(self):
         service = {"environment_file": "/etc/a.env"}
         stages = [CONFIG, render("/etc/a.env", "/etc/b")]
@@ -184,20 +198,6 @@ class Files(Checked):
                             "api": {"listen": "127.0.0.1:1", "actions": [{"name": "act", "command": ["/bin/foreign"]}]}})
         self.assertEqual([line.split('": ', 1)[1].split(': "')[0] for line in found],
                          ["options.command[0]", "ready.exec[0]", "command[0]"])
-
-    def test_two_disks_that_are_formatted_at_the_same_time(self):
-        def disk(name, needs=(), **options):
-            lun = ord(name[-1])
-            return {"name": name, "type": "disk", "needs": list(needs),
-                    "options": {"lun": lun, "name": name, "mount": f"/{name}", **options}}
-
-        says = ('stages[1] "b": may be formatted while another disk is, and the TPM has one record of an interrupted formatting: '
-                'add "a" to "needs"')
-        between = {"name": "m", "type": "exec", "needs": ["a"], "options": {"command": ["/bin/x"]}}
-        for stages, found in (([disk("a"), disk("b")], [says]), ([disk("a"), disk("b", ["a"])], []),
-                              ([disk("a", ["b"]), disk("b")], []), ([disk("a"), between, disk("b", ["m"])], []),
-                              ([disk("a", intent="none"), disk("b")], []), ([disk("a"), disk("b", format=False)], [])):
-            self.assertEqual(self.check({"stages": stages}), found, stages)
 
     def test_files_that_nothing_brings(self):
         stages = [{"name": "config", "type": "config", "options": {"url": "https://hub.example/", "ca": "/etc/no.pem"}},

@@ -3,6 +3,7 @@
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import unittest
@@ -13,6 +14,7 @@ from pid1 import Pid1, boot, service  # noqa: E402
 USERS = [{"name": "reth", "uid": 1001, "gid": 1001}]
 with open("/proc/self/status", encoding="ascii") as file:     # CAP_SYS_RESOURCE
     MAY_RAISE = bool(int(file.read().partition("CapEff:")[2].split()[0], 16) & 1 << 24)
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin")
 BY_PATH = "for i in 1 2; do echo by path >> /dev/std$1 || echo refused; done; exec sleep 1000"
 
 
@@ -29,6 +31,29 @@ class Output(unittest.TestCase):
             for name in ("out", "err", "root", "bare"):
                 gantry.wait(name, "by path", kind="message", count=2)
             self.assertEqual([e for e in gantry.events if "enied" in e.text or "refused" in e.text], [])
+
+    @unittest.skipUnless(NGINX, "no nginx here")
+    def test_nginx_of_another_user_logs_to_its_outputs_by_path(self):
+        """As the image of nginx is configured; its workers have the same user."""
+        config = ("daemon off; pid /t/nginx.pid; error_log /dev/stderr info; events {} http { access_log /dev/stdout; "
+                  "client_body_temp_path /t/b; proxy_temp_path /t/p; fastcgi_temp_path /t/f; uwsgi_temp_path /t/u; "
+                  "scgi_temp_path /t/s; server { listen 127.0.0.1:8080; location = / { return 204; } } }")
+        # Its one default that is opened before the file is read.
+        web = {**service("web", user="reth", ready={"tcp": "127.0.0.1:8080"}),
+               "command": [NGINX, "-e", "/dev/stderr", "-c", "/t/nginx.conf"]}
+        for more in ({}, {"logs": {"directory": "/t/logs"}}):
+            with self.subTest(**more), Pid1(boot(services=[web], users=USERS, **more), files={"nginx.conf": config}) as gantry:
+                gantry.wait("web", "ready")
+                gantry.inside("curl", "-s", "http://127.0.0.1:8080/")
+                if more:
+                    gantry.inside("sh", "-c", "until grep -q 'GET / HTTP' /t/logs/web.log; do sleep 0.05; done")
+                    text = gantry.read("logs/web.log")
+                else:
+                    gantry.wait("web", "127.0.0.1 - - [", kind="message")
+                    text = "\n".join(e.text for e in gantry.find("web", "", kind="message"))
+                self.assertIn("[notice]", text)
+                self.assertIn('"GET / HTTP/1.1" 204', text)
+                self.assertNotIn("ermission denied", text)
 
     def test_so_it_may_where_its_output_is_a_file(self):
         with Pid1(boot(services=self.SERVICES, users=USERS, logs={"directory": "/t/logs"})) as gantry:

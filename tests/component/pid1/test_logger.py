@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -367,6 +368,22 @@ class Rotation(LoggerTest):
         self.assertEqual(kept, list(range(kept[0], 3001)))
         self.assertGreater(os.path.getsize(self.path + ".1"), self.max_bytes * 7 // 16 - 1000)
         self.assertEqual(logger.stderr, b"")
+
+
+class Removed(LoggerTest):
+    def test_a_log_that_somebody_removes_is_told_and_made_anew_from_the_first_event(self):
+        for remove in (lambda: shutil.rmtree(self.directory), lambda: os.unlink(self.path)):
+            logger = self.logger().start()
+            logger.add("before")
+            wait_for(lambda: os.path.exists(self.path) and self.seqs() == [1], "the first event")
+            remove()
+            logger.add("behind it")
+            self.assertEqual(logger.process.wait(20 * PATIENCE), 1)
+            logger.start()
+            wait_for(lambda: os.path.exists(self.path) and self.seqs() == [1, 2], "both events")
+            self.end(logger)
+            self.assertIn(f"persistent log: {self.path} was removed".encode(), logger.stderr)
+            shutil.rmtree(self.directory)
 
 
 class FullDisk(LoggerTest):

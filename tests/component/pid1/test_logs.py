@@ -229,6 +229,13 @@ class Trouble(unittest.TestCase):
             text = gantry.wait_text("one.log", "interrupted")
             self.assertTrue(text.startswith("gantry: the log was interrupted here"))
 
+    def test_a_file_or_directory_that_somebody_removes_is_missed_at_the_next_line(self):
+        with Logged([service("one", "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.1; done")]) as gantry:
+            for remove in (os.unlink, lambda path: shutil.rmtree(os.path.dirname(path))):
+                gantry.wait_text("one.log", "line")
+                remove(gantry.path("one.log"))
+                gantry.wait_text("one.log", "line")
+
     def test_a_service_may_close_its_pipes_and_leave_them_to_others(self):
         with Logged([service("one", "echo before; exec >&- 2>&-; exec sleep 1000"),
                      service("two", "(setsid sh -c 'while :; do sleep 1; echo orphan; done' &); echo main; exit 3",

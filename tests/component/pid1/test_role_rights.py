@@ -82,6 +82,8 @@ class Role:
 class RoleRights(unittest.TestCase):
     def setUp(self):
         support._with_accounts()
+        support.private_mounts("/run")
+        os.mkdir("/run/gantry")
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
