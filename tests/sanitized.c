@@ -33,8 +33,8 @@ const char *__ubsan_default_options(void)
 }
 
 /*
- * glibc reads the file of its time zone at the first use of a date, and OpenSSL, by which Debian's tpm2-tss encrypts, its
- * configuration; a role is ended for that by its filter.
+ * glibc reads the file of its time zone at the first use of a date, and OpenSSL, by which Debian's tpm2-tss encrypts,
+ * its configuration; a role is ended for that by its filter.
  */
 static __attribute__((constructor)) void read_files(void)
 {
@@ -65,6 +65,7 @@ int seccomp_load(const scmp_filter_ctx context)
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)	/* one that a list has keeps its action */
 		(void)seccomp_rule_add(context, SCMP_ACT_ALLOW, calls[i], 0);
-	(void)seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	(void)seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+			       SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	return load(context);
 }

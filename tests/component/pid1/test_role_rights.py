@@ -98,7 +98,8 @@ class RoleRights(unittest.TestCase):
             self.assert_rights(role.confined(), CHOWN | DAC_OVERRIDE | FOWNER | FSETID)
             attacker = intruder.Intruder(role.process.pid)
             self.assertEqual(attacker.error(intruder.RENAME, "/etc/passwd", "/etc/other"), "EPERM")
-            for path, flags in (("/etc/passwd", os.O_WRONLY), ("/proc/1/environ", os.O_RDONLY), (f"{self.folder}/new", os.O_CREAT)):
+            for path, flags in (("/etc/passwd", os.O_WRONLY), ("/proc/1/environ", os.O_RDONLY),
+                                (f"{self.folder}/new", os.O_CREAT)):
                 self.assertEqual(attacker.error(intruder.OPEN, path, flags, 0), "EACCES", path)
             self.assertEqual(attacker.error(intruder.OPEN, "/etc/passwd", os.O_RDONLY, 0), "")
             self.assertEqual(attacker.error(intruder.EXECVE, "/bin/true", 0, 0), "SIGSYS")
