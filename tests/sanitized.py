@@ -19,6 +19,7 @@ LEFT_OUT = {
     r"pid1/test_logs\.test_(a_service_that_fails_has|a_service_may_close|a_flood_does)": "the role service-log has 200 ms there",
     r"api/test_api_(http\.test_chunks_with|transfers\.test_(a_client_that_ends_right|so_does_one))":
         "libmicrohttpd is Debian's there, without what deps.mk changes in it",
+    r"api/test_api_abuse\.test_(slow_|ranges_)": "how much memory the roles have",
     r"^component/(workshop|docs|peers)/": "no role runs there, or it is the same",
 }
 

@@ -121,6 +121,7 @@ enum stage_tpm {
 	STAGE_TPM_NONE,
 	STAGE_TPM_MEASURE,	/* PCRs, the cloud's report; extends PCR 14 */
 	STAGE_TPM_DISK,		/* PCRs; its sealed keys, its record, its counter; has PCR 15 extended */
+	STAGE_TPM_MAX,
 };
 
 struct stage_context {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Implements resolv.h. The copy is written in place: the container has that very file mounted. The process that keeps it
- * has a user of its own, reads what everybody may, and has no call for a network.
+ * Implements resolv.h. The copy is written in place: the container has that very file mounted. The process that keeps
+ * it has a user of its own, reads what everybody may, and has no call for a network.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -261,7 +261,7 @@ static int perform(struct serve *serve, struct serve_client *client, const uint8
 	if (head.kind >= TPM_REQUEST_MAX || head.size != request.size)
 		return refuse(&request, -EBADMSG, "request is malformed");
 	row = &rows[head.kind];
-	if (!(row->may & 1u << client->use))
+	if (client->use >= STAGE_TPM_MAX || !(row->may & 1u << client->use))
 		return refuse(&request, -EPERM, "a stage of this type may not ask this of the TPM");
 	if (row->size != ANY && row->size != request.size)
 		return refuse(&request, -EBADMSG, "request is malformed");

@@ -23,6 +23,26 @@ for word in sys.argv[1:]:
         s.sendto(word.encode(), os.environ.get("NOTIFY_SOCKET", "/run/gantry/notify"))
 """
 FILES = {"say.py": SAY}
+# The first life of one listens and gives its socket to the other, which holds it.
+LISTEN_ONCE = """
+import os, socket, time
+if os.path.exists('/t/second'):
+    time.sleep(1000)
+open('/t/second', 'w').close()
+listener = socket.create_server(('127.0.0.1', 7001))
+holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+holder.connect('/run/hold')
+socket.send_fds(holder, [b'x'], [listener.fileno()])
+while not os.path.exists('/t/end'):
+    time.sleep(0.05)
+"""
+HOLD = """
+import socket, time
+receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+receiver.bind('/run/hold')
+held = socket.recv_fds(receiver, 1, 1)
+time.sleep(1000)
+"""
 
 
 def says(name, *words, **more):
@@ -153,18 +173,13 @@ class Earlier(unittest.TestCase):
             self.assertEqual(len(gantry.find("db", "not ready: port", kind="message")), 1)
 
     def test_nor_is_that_of_an_earlier_life_which_another_service_holds(self):
-        hold = ("import socket, time\nfrom_db = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\nfrom_db.bind('/run/hold')\n"
-                "held = socket.recv_fds(from_db, 1, 1)\ntime.sleep(1000)\n")
-        listen = ("import os, socket, time\nif os.path.exists('/t/second'): time.sleep(1000)\nopen('/t/second', 'w').close()\n"
-                  "s = socket.create_server(('127.0.0.1', 7001))\nto = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
-                  "to.connect('/run/hold')\nsocket.send_fds(to, [b'x'], [s.fileno()])\n"
-                  "while not os.path.exists('/t/end'): time.sleep(0.05)\n")
         plan = [service("holder", "exec python3 /t/hold.py", ready={"path": "/run/hold"}),
-                service("db", "exec python3 /t/listen.py", ready={"tcp": "127.0.0.1:7001"}, ready_deadline_s=2, needs=["holder"])]
-        with Pid1(boot(services=plan), files={"hold.py": hold, "listen.py": listen}) as gantry:
+                service("db", "exec python3 /t/listen.py", ready={"tcp": "127.0.0.1:7001"}, ready_deadline_s=5,
+                        needs=["holder"])]
+        with Pid1(boot(services=plan), files={"hold.py": HOLD, "listen.py": LISTEN_ONCE}) as gantry:
             gantry.wait("db", "ready")
             gantry.write("end", "")
-            self.assertIn("not ready after 2 s", gantry.wait("db", "retrying", count=2).text)
+            self.assertIn("not ready after 5 s", gantry.wait("db", "retrying", count=2).text)
             self.assertEqual(gantry.states("db").count("ready"), 1)
 
     def test_its_own_is_found_in_any_of_its_processes_of_any_user_for_any_of_its_addresses(self):
