@@ -281,7 +281,8 @@ class Machine:
     def start_qemu(self):
         kvm = hardware_virtualisation()
         ours, theirs = socket.socketpair()
-        command = ["qemu-system-x86_64", "-M", "q35,memory-backend=memory", "-object", self.memory_backend(), "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "EPYC",
+        command = ["qemu-system-x86_64", "-M", "q35,memory-backend=memory", "-object", self.memory_backend(),
+                   "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "EPYC",
                    "-smp", str(self.cpus), "-m", str(self.memory_mib), "-nodefaults", "-no-user-config", "-no-reboot",
                    "-display", "none", "-serial", "stdio",
                    "-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control",
@@ -378,8 +379,10 @@ class Machine:
 
     def boot_disk_arguments(self):
         """In tier 1 nothing boots from it, but what is on it is there. A machine that goes on has it attached."""
-        return ["-drive", f"if=none,id=esp,format=raw,readonly=on,file={self.boot_disk}", "-device",
-                "scsi-hd,bus=scsi0.0,channel=0,scsi-id=0,lun=0,drive=esp,bootindex=1"] if self.boot_disk and not self.saved else []
+        if not self.boot_disk or self.saved:
+            return []
+        return ["-drive", f"if=none,id=esp,format=raw,readonly=on,file={self.boot_disk}",
+                "-device", "scsi-hd,bus=scsi0.0,channel=0,scsi-id=0,lun=0,drive=esp,bootindex=1"]
 
     def kernel_arguments(self):
         with open(self.kernel, "rb") as file:

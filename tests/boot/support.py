@@ -284,7 +284,7 @@ class BootTest(unittest.TestCase):
         return self.disk
 
     def disk_of_all_sources(self):
-        """A disk that a first boot formatted with keys of tpm2, hub and recovery, with a file `marker`, and that machine's TPM."""
+        """A disk that a first boot formatted with keys of tpm2, hub and recovery, a file `marker` on it, and its TPM."""
         def change(config):
             only(config, "network", "clock", "config", "disk", "dhcpcd", "chronyd")
             node(config, "disk")["options"].update(keys=["tpm2"], enroll=["tpm2", "hub", "recovery"])

@@ -35,7 +35,8 @@ class InteropTest(BootTest):
             only(config)
             add_steps(config, *commands)
 
-        self.guest = guest = self.boot(disk=self.disk, change=change, files=self.debian_files(*programs, plugins=plugins), **options)
+        files = self.debian_files(*programs, plugins=plugins)
+        self.guest = guest = self.boot(disk=self.disk, change=change, files=files, **options)
         self.wait_booted(guest, timeout=240)
         return guest
 
@@ -119,8 +120,8 @@ class MadeByGantry(InteropTest):
         volume_keys = set()
         for name, key in ("hub", DISK_KEY), ("recovery", RECOVERY):
             out = os.path.join(self.folder, name)
-            subprocess.run(["cryptsetup", "luksDump", "--batch-mode", "--dump-volume-key", "--key-file", "-", "--volume-key-file", out,
-                            self.disk], input=key, text=True, check=True, capture_output=True)
+            subprocess.run(["cryptsetup", "luksDump", "--batch-mode", "--dump-volume-key", "--key-file", "-",
+                            "--volume-key-file", out, self.disk], input=key, text=True, check=True, capture_output=True)
             with open(out, "rb") as file:
                 volume_keys.add(file.read())
         self.assertEqual(len(volume_keys), 1)
