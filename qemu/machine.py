@@ -226,7 +226,8 @@ class Machine:
     """A machine and the folder with its state (TPM, firmware variables, disks) and logs.
 
     A new Machine over the same folder is the same machine, switched on again. `more_disks` are {lun: path}, attached from
-    the start beside the data disk. `forward` are ports of the guest that are forwarded from 127.0.0.1.
+    the start beside the data disk. `forward` are ports of the guest that are forwarded from 127.0.0.1. `nic`: True, False for
+    no card, a tap device's name, or None for a card that nothing is forwarded to.
     """
 
     def __init__(self, folder, *, kernel=None, initrd=None, cmdline="console=ttyS0 quiet panic=-1", boot_disk=None,
@@ -280,7 +281,8 @@ class Machine:
     def start_qemu(self):
         kvm = hardware_virtualisation()
         ours, theirs = socket.socketpair()
-        command = ["qemu-system-x86_64", "-M", "q35,memory-backend=memory", "-object", self.memory_backend(), "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "EPYC",
+        command = ["qemu-system-x86_64", "-M", "q35,memory-backend=memory", "-object", self.memory_backend(),
+                   "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "EPYC",
                    "-smp", str(self.cpus), "-m", str(self.memory_mib), "-nodefaults", "-no-user-config", "-no-reboot",
                    "-display", "none", "-serial", "stdio",
                    "-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control",
@@ -296,11 +298,11 @@ class Machine:
                         "-device", "virtserialport,chardev=door,name=gantry-doorstep"]
         if isinstance(self.nic, str):           # a tap device (qemu/dhcp.py)
             command += ["-netdev", f"tap,id=n0,ifname={self.nic},script=no,downscript=no"]
-        elif self.nic:
-            command += ["-netdev", "user,id=n0,ipv6=off,net=10.0.0.0/24,host=10.0.0.1,dhcpstart=10.0.0.4,dns=10.0.0.3,"
-                        f"hostfwd=tcp:127.0.0.1:{self.api_port}-:{API_PORT}" +
-                        "".join(f",hostfwd=tcp:127.0.0.1:{port}-:{port}" for port in self.forward)]
-        if self.nic:
+        elif self.nic is not False:
+            forward = ((self.api_port, API_PORT), *zip(self.forward, self.forward)) if self.nic else ()
+            command += ["-netdev", "user,id=n0,ipv6=off,net=10.0.0.0/24,host=10.0.0.1,dhcpstart=10.0.0.4,dns=10.0.0.3" +
+                        "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in forward)]
+        if self.nic is not False:
             command += ["-device", "virtio-net-pci,netdev=n0,mac=00:0d:3a:11:22:33,romfile="]
         tpm_end = None
         if self.tpm:
@@ -377,8 +379,10 @@ class Machine:
 
     def boot_disk_arguments(self):
         """In tier 1 nothing boots from it, but what is on it is there. A machine that goes on has it attached."""
-        return ["-drive", f"if=none,id=esp,format=raw,readonly=on,file={self.boot_disk}", "-device",
-                "scsi-hd,bus=scsi0.0,channel=0,scsi-id=0,lun=0,drive=esp,bootindex=1"] if self.boot_disk and not self.saved else []
+        if not self.boot_disk or self.saved:
+            return []
+        return ["-drive", f"if=none,id=esp,format=raw,readonly=on,file={self.boot_disk}",
+                "-device", "scsi-hd,bus=scsi0.0,channel=0,scsi-id=0,lun=0,drive=esp,bootindex=1"]
 
     def kernel_arguments(self):
         with open(self.kernel, "rb") as file:

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Started by the kernel as PID 1 (rdinit=) in the machine that qemu/doorstep.py saves: it waits on a virtio port, where
- * each machine that goes on from there gets what is its own, and becomes /init, or /bin/measured where that has something
- * to do. So a boot test does not wait for the kernel's start and its modules, which are the same for all. In the test image
- * only.
+ * each machine that goes on from there gets what is its own, and becomes /init, or /bin/measured where that has
+ * something to do. So a boot test does not wait for the kernel's start and its modules, which are the same for all.
+ * In the test image only.
  *
  * What comes over the port: `struct delivery`, then a newc cpio (the kernel's buffer-format.rst) to unpack over /.
  */

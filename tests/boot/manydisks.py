@@ -22,11 +22,12 @@ import typing
 
 import support
 from support import BUILD, RESULTS, RUN, BootTest, copy_sparse, shares
-from qemu import image
+from qemu import image, machine
 from qemu.peers.hub import DISK_KEY
 
 FIRST_LUN = 20
 BLOCK = 1 << 20
+ALL_DISKS_S = 150
 STAGES = ("network", "clock", "config")         # beside the disks: what it takes to get the hub's key
 SERVICES = ("dhcpcd", "chronyd")
 OPTIONS = {"keys": ["tpm2", "hub"], "wait_s": 120}
@@ -171,10 +172,10 @@ class ManyDisks(BootTest):
                 "-device", f"scsi-hd,id=many{lun},bus=scsi0.0,channel=0,scsi-id=0,lun={lun},drive=many{lun}"]
         self.platform(only=("wireserver", "hub", "ntp"), disk_key=DISK_KEY)
         guest = self.boot(change=change, extra=extra)
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + ALL_DISKS_S * machine.TIMEOUT_SCALE
         for disk in disks:
             guest.wait_for(f"disk-{disk.name}", "done|failed|blocked|skipped", despite_held=True,
-                           timeout=max(1, deadline - time.monotonic()))
+                           timeout=max(1, (deadline - time.monotonic()) / machine.TIMEOUT_SCALE))
         status, body = self.api(guest, "/api/v1/status", timeout=30)
         self.assertEqual(status, 200, body)
         stages = {stage["name"]: stage for stage in json.loads(body)["stages"]}

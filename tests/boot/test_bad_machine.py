@@ -28,7 +28,7 @@ class Missing(BootTest):
         def change(config):
             node(config, "network").update(deadline_s=5, retry={"min_s": 1, "max_s": 1, "limit": 2})
 
-        self.assert_held("network", nic=False, disk=self.used_machine(), change=change)
+        self.assert_held("network", nic=False, whole=True, disk=self.used_machine(), change=change)
 
     def test_module_that_does_not_load_is_an_event_and_the_boot_goes_on(self):
         self.platform()

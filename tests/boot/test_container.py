@@ -22,23 +22,24 @@ BOX = rf"""
 n=$(($(cat /data/count 2>/dev/null || echo 0) + 1)); echo $n > /data/count
 trap 'echo stopping $n; exit 0' TERM
 while :; do echo inside $n | nc -l -N -p 8000; done &
-until reached=$(nc -N -w 5 {HERE} 9000 </dev/null) && [ "$reached" ]; do sleep 0.3; done
+until reached=$(nc -N -w 5 {HERE} 9000 </dev/null) && [ "$reached" ]; do sleep 1; done
 echo reached $reached
 echo up $n as $(id -u)
-while :; do sleep 0.2; done
+sleep infinity & wait $!
 """
 CHATTY = r"""
-n=0; while [ $n -lt 4000 ]; do n=$((n + 1)); echo line $n %s; done
+n=0; while [ $n -lt 2000 ]; do n=$((n + 1)); echo line $n %s; done
 trap 'exit 0' TERM
-while :; do sleep 0.2; done
+sleep infinity & wait $!
 """ % ("x" * 80)
 HOG = "echo hungry; x=0123456789abcdef; while :; do x=$x$x; done"
 # Runs on the machine beside the container: kills it, stops it, and looks at what is left.
 LOOK = f"""
-ask() {{ until answer=$(nc -N -w 5 {HERE} 8080 </dev/null) && [ "$answer" ]; do sleep 0.3; done; echo answer: $answer; }}
+ask() {{ until answer=$(nc -N -w 5 {HERE} 8080 </dev/null) && [ "$answer" ]; do sleep 1; done; echo answer: $answer; }}
 ports() {{ echo ports $*: $(nft list ruleset | grep -c 'dnat ip to'); }}
-until [ "$(cat /run/box/count 2>/dev/null)" = 1 ]; do sleep 0.3; done
-until grep -q 'line 4000 ' /persistent/log/chatty.log; do sleep 0.3; done
+count() {{ while {{ read -r n </run/box/count; }} 2>/dev/null; [ "$n" != "$1" ]; do sleep 1; done; }}
+count 1
+until grep -q 'line 2000 ' /persistent/log/chatty.log; do sleep 1; done
 echo logs of chatty: $(ls /persistent/log | grep chatty)
 echo lines of chatty that are not whole: $(cat /persistent/log/chatty.log* | grep -c -v -E '^line [0-9]+ x{{80}}$')
 echo in its cgroup: $(for p in $(cat /sys/fs/cgroup/gantry/box/cgroup.procs); do cat /proc/$p/comm; done)
@@ -46,12 +47,12 @@ ask
 for p in $(cat /sys/fs/cgroup/gantry/box/cgroup.procs); do
 case $(cat /proc/$p/comm 2>/dev/null) in podman) kill -KILL $p; esac
 done
-until [ "$(cat /run/box/count 2>/dev/null)" = 2 ]; do sleep 0.3; done
+count 2
 ask
 ports after a kill
 for name in box chatty; do
 gantryctl stop $name
-until gantryctl status | grep "^$name " | grep -q stopped; do sleep 0.3; done
+until gantryctl status | grep "^$name " | grep -q stopped; do sleep 1; done
 done
 ports left
 echo mounts left: $(grep -c -e overlay -e {STORAGE} /proc/mounts)

@@ -10,12 +10,12 @@ import time
 import unittest
 
 import support
-from support import DISK_BYTES, OF_THE_HUB, BootTest, add_exec, add_probe, add_steps, node, only, only_disk, sha256_of, shares
+from support import (DISK_BYTES, OF_ALL_SOURCES, OF_THE_HUB, RECOVERY, BootTest, add_exec, add_probe, add_steps, node, only,
+                     only_disk, sha256_of, shares)
 from qemu import debian, machine
 from qemu.peers.hub import DISK_KEY
 from qemu.tdx.azure_tpm import Swtpm, TpmError
 
-RECOVERY = "correct horse battery staple, twice"
 MARK = b"Gantry was formatting this disk and has not finished.\n"
 INTENT_NV, SHELL_NV = "0x01801601", "0x01500016"
 KEY_PATH = "/etc/gantry/disk-policy.pem"
@@ -106,15 +106,13 @@ class Sources(DiskTest):
         self.assertEqual(self.cryptsetup("open", "--test-passphrase", key="another"), 0)
         self.assertNotEqual(self.cryptsetup("open", "--test-passphrase", key=DISK_KEY), 0)
 
+    @shares(OF_ALL_SOURCES)
     def test_recovery_secret_opens_it_when_machine_and_hub_are_lost(self):
-        platform = self.platform(disk_key=DISK_KEY)
-        platform.hub.document["disk_encryption"]["recovery"] = RECOVERY
-        self.blank_disk()
-        self.assertIn("formatted, key from tpm2, hub, recovery",
-                      self.opened(with_hub(keys=["tpm2"], enroll=["tpm2", "hub", "recovery"])))
+        self.disk_of_all_sources()
         for key in (DISK_KEY, RECOVERY):
             self.assertEqual(self.cryptsetup("open", "--test-passphrase", key=key), 0)
-        platform.hub.document["disk_encryption"]["key"] = "of another machine"
+        platform = self.platform(disk_key="of another machine")
+        platform.hub.document["disk_encryption"]["recovery"] = RECOVERY
         other = os.path.join(self.folder, "other-tpm")
         machine.make_tpm(other)
         text = self.opened(with_hub(keys=["tpm2", "hub", "recovery"], enroll=["tpm2", "recovery"]), tpm=other,
