@@ -13,7 +13,7 @@ import subprocess
 import zlib
 
 ELF = b"\x7fELF"
-KERNEL_MAX = 512 << 20
+UNPACKED_MAX = 4 << 30
 LZ4_BLOCK = 8 << 20                 # of lz4's legacy frame, which is the kernel's
 SIGNED = b"~Module signature appended~\n"
 
@@ -23,11 +23,11 @@ class BadKernel(Exception):
 
 
 def from_gzip(data):
-    return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, KERNEL_MAX)
+    return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, UNPACKED_MAX)
 
 
 def from_xz(data):
-    return lzma.LZMADecompressor().decompress(data, KERNEL_MAX)
+    return lzma.LZMADecompressor().decompress(data, UNPACKED_MAX)
 
 
 def from_zstd(data):
