@@ -103,7 +103,8 @@ class Archive:
             out += bytes(-len(out) % 4)
             out += content
             out += bytes(-len(out) % 4)
-        return bytes(out) + bytes(-len(out) % 512)
+        out += bytes(-len(out) % 512)
+        return bytes(out)
 
 
 def compress(content):
@@ -141,21 +142,49 @@ def unpack(frame):
     return done.stdout
 
 
-def files(data):
-    """{path without leading slash: content} of the files in an initramfs; of equal paths the last, as in Linux."""
-    found, at = {}, 0
+def read(data):
+    """(path without leading slash, entry as an Archive has them) of each entry of an initramfs. Each name of a file with several
+    (hard links) has the file's content, which is with one of them, mostly the last."""
+    at, contents, waiting = 0, {}, {}
     while True:
         while data[at:at + 4] == bytes(4):              # between archives
             at += 4
         if data[at:at + 4] == ZSTD_MAGIC:
             size = frame_size(data, at)
-            found |= files(unpack(data[at:at + size]))
+            yield from read(unpack(data[at:at + size]))
             at += size + -size % 4
             continue
-        if data[at:at + 6] != b"070701":
-            return found
-        mode, size, name_size = (int(data[at + field:at + field + 8], 16) for field in (14, 54, 94))
+        if data[at:at + 6] not in (b"070701", b"070702"):
+            return
+        if at + 110 > len(data):
+            raise BadArchive("a cpio archive is cut short")
+        try:
+            inode, mode, uid, gid, links, _, size, *major_minor, name_size, _ = (
+                int(data[field:field + 8], 16) for field in range(at + 6, at + 110, 8))
+        except ValueError:
+            raise BadArchive(f"the header at {at} is damaged") from None
         content = at + (110 + name_size + 3) // 4 * 4
-        if stat.S_ISREG(mode):
-            found[os.fsdecode(data[at + 110:at + 110 + name_size - 1])] = data[content:content + size]
+        if content + size > len(data):
+            raise BadArchive("a cpio archive is cut short")
+        path = os.path.normpath("/" + os.fsdecode(bytes(data[at + 110:at + 110 + name_size - 1])).lstrip("/")).strip("/")
         at = content + (size + 3) // 4 * 4
+        if path == "TRAILER!!!":                        # what is empty in all its names
+            yield from (one for same in waiting.values() for one in same)
+            contents, waiting = {}, {}
+            continue
+        entry = (mode, uid, gid, tuple(major_minor[2:]), bytes(data[content:content + size]))
+        key = (inode, *major_minor[:2])
+        if stat.S_ISREG(mode) and links > 1 and not size and key not in contents:
+            waiting.setdefault(key, []).append((path, entry))
+            continue
+        if stat.S_ISREG(mode) and links > 1:
+            contents.setdefault(key, entry[4])
+            yield from ((name, (*other[:4], entry[4])) for name, other in waiting.pop(key, []))
+            entry = (*entry[:4], contents[key])
+        if path:
+            yield path, entry
+
+
+def files(data):
+    """{path without leading slash: content} of the files in an initramfs; of equal paths the last, as in Linux."""
+    return {path: entry[4] for path, entry in read(data) if stat.S_ISREG(entry[0])}

@@ -9,6 +9,7 @@ UEFI 2.10 section 5.3 (GPT), Microsoft FAT specification 1.03, Microsoft VHD spe
 """
 
 import os
+import shutil
 import struct
 import uuid
 import zlib
@@ -27,9 +28,11 @@ FAT_DATE = 0x0021                  # 1980-01-01, the earliest date that FAT can 
 VHD_TIME = 0                       # seconds since 2000-01-01
 
 FAT_RESERVED = 32
-SECTORS_PER_CLUSTER = 2
 MIN_CLUSTERS = 65525               # fewer would make it FAT16 by definition
+CLUSTER_SECTORS = (64, 32, 16, 8, 4, 2, 1)      # of 32 KiB at most: firmware reads cluster by cluster
+FILE_MAX = (1 << 32) - 1
 ESP_MIN = 72 * MIB
+BESIDE_ESP = 2 * MIB               # of the disk: the tables, and the policy
 
 
 def align(value, unit):
@@ -42,19 +45,28 @@ def directory_entry(name, attributes, cluster, size):
                        FAT_DATE, FAT_DATE, cluster >> 16, 0, FAT_DATE, cluster & 0xFFFF, size)
 
 
-def fat32(content, total_bytes, hidden_sectors, names=("EFI", "BOOT", "BOOTX64.EFI")):
-    """A FAT32 volume with CONTENT as one contiguous file, as a list of (offset, bytes); the rest is zero."""
+def layout(sectors):
+    """(sectors of a cluster, of a FAT, number of clusters): the largest clusters with which it is FAT32."""
+    for per_cluster in CLUSTER_SECTORS:
+        fat_sectors = -(-(sectors - FAT_RESERVED) * 4 // (per_cluster * SECTOR + 8))
+        clusters = (sectors - FAT_RESERVED - 2 * fat_sectors) // per_cluster
+        if clusters >= MIN_CLUSTERS:
+            return per_cluster, fat_sectors, clusters
+    raise ValueError(f"{sectors} sectors are too few for FAT32")
+
+
+def fat32(size, total_bytes, hidden_sectors, names=("EFI", "BOOT", "BOOTX64.EFI")):
+    """A FAT32 volume with one contiguous file of SIZE bytes, as a list of (offset, bytes), and the file's offset; the rest is
+    zero."""
     sectors = total_bytes // SECTOR
-    cluster_bytes = SECTORS_PER_CLUSTER * SECTOR
-    fat_sectors = -(-(sectors - FAT_RESERVED) * 4 // (SECTORS_PER_CLUSTER * SECTOR + 8))
+    per_cluster, fat_sectors, clusters = layout(sectors)
     data_start = FAT_RESERVED + 2 * fat_sectors
-    clusters = (sectors - data_start) // SECTORS_PER_CLUSTER
-    file_clusters = -(-len(content) // cluster_bytes)
+    file_clusters = -(-size // (per_cluster * SECTOR))
     first_file = 5                                     # 2 is the root, 3 EFI, 4 BOOT
-    assert clusters >= MIN_CLUSTERS and first_file - 2 + file_clusters <= clusters
+    assert first_file - 2 + file_clusters <= clusters
 
     boot = bytearray(SECTOR)
-    struct.pack_into("<3s8sHBHBHHBHHHII", boot, 0, b"\xeb\x58\x90", b"GANTRY  ", SECTOR, SECTORS_PER_CLUSTER,
+    struct.pack_into("<3s8sHBHBHHBHHHII", boot, 0, b"\xeb\x58\x90", b"GANTRY  ", SECTOR, per_cluster,
                      FAT_RESERVED, 2, 0, 0, 0xF8, 0, 63, 255, hidden_sectors, sectors)
     struct.pack_into("<IHHIHH12xBBBI11s8s", boot, 36, fat_sectors, 0, 0, 2, 1, 6, 0x80, 0, 0x29, FAT_SERIAL,
                      b"NO NAME    ", b"FAT32   ")
@@ -70,15 +82,15 @@ def fat32(content, total_bytes, hidden_sectors, names=("EFI", "BOOT", "BOOTX64.E
     table += struct.pack(f"<{len(chain)}I", *chain)
 
     def cluster_at(number):
-        return (data_start + (number - 2) * SECTORS_PER_CLUSTER) * SECTOR
+        return (data_start + (number - 2) * per_cluster) * SECTOR
 
     directory = 0x10
     root = directory_entry(names[0], directory, 3, 0)
     efi = dot_entries(3, 0) + directory_entry(names[1], directory, 4, 0)
-    boot_folder = dot_entries(4, 3) + directory_entry(names[2], 0x20, first_file, len(content))
+    boot_folder = dot_entries(4, 3) + directory_entry(names[2], 0x20, first_file, size)
     return [(0, bytes(boot)), (SECTOR, bytes(info)), (6 * SECTOR, bytes(boot)), (7 * SECTOR, bytes(info)),
             (FAT_RESERVED * SECTOR, table), ((FAT_RESERVED + fat_sectors) * SECTOR, table),
-            (cluster_at(2), root), (cluster_at(3), efi), (cluster_at(4), boot_folder), (cluster_at(first_file), content)]
+            (cluster_at(2), root), (cluster_at(3), efi), (cluster_at(4), boot_folder)], cluster_at(first_file)
 
 
 def dot_entries(cluster, parent):
@@ -111,20 +123,25 @@ def gpt(disk_bytes, partitions):
 
 
 def write_disk(path, uki, policy=b"", esp_min=ESP_MIN):
-    """PATH becomes a raw disk that boots UKI (bytes), with POLICY in its partition; returns its size."""
-    esp_bytes = max(esp_min, align(len(uki) + 4 * MIB, MIB))
-    disk_bytes = esp_bytes + 2 * MIB
+    """PATH becomes a raw disk that boots the file UKI, with POLICY in its partition; returns its size."""
+    size = os.path.getsize(uki)
+    if size > FILE_MAX:
+        raise ValueError(f"{uki} has {size} bytes, and FAT32 holds {FILE_MAX} in a file")
+    esp_bytes = max(esp_min, align(size + 4 * MIB, MIB))
+    disk_bytes = esp_bytes + BESIDE_ESP
     policy_at = MIB + esp_bytes
     assert len(policy) <= POLICY_BYTES
     pieces = gpt(disk_bytes, [(ESP_TYPE, PART_GUID, "gantry", MIB, esp_bytes),
                               (POLICY_TYPE, POLICY_GUID, "gantry-policy", policy_at, POLICY_BYTES)])
-    pieces += [(MIB + offset, data) for offset, data in fat32(uki, esp_bytes, MIB // SECTOR)]
-    pieces.append((policy_at, policy))
-    with open(path + ".new", "wb") as out:
+    volume, file_at = fat32(size, esp_bytes, MIB // SECTOR)
+    pieces += [*((MIB + offset, data) for offset, data in volume), (policy_at, policy)]
+    with open(path + ".new", "wb") as out, open(uki, "rb") as content:
         out.truncate(disk_bytes)
         for offset, data in pieces:
             out.seek(offset)
             out.write(data)
+        out.seek(MIB + file_at)
+        shutil.copyfileobj(content, out, MIB)
     os.replace(path + ".new", path)
     return disk_bytes
 

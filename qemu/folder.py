@@ -17,7 +17,7 @@ import subprocess
 LEFTOVERS = ("*~", ".*.sw?", "#*#", ".#*", "*.orig", "*.rej", ".DS_Store", "4913")     # of editors and of patch
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 DEFAULTS = {"name": None, "cmdline": "quiet panic=-1", "console": "ttyS0", "compression": "zstd", "leave_out": [], "esp_mib": 72,
-            "paths": {}, "images": {}}
+            "paths": {}, "images": {}, "base": ""}
 PATH_KEYS = {"mode", "owner", "group", "directory"}
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\r?\n[A-Za-z0-9+/=:, \r\n-]{40}")
 ESP_MIB = range(72, 4096)
@@ -118,6 +118,8 @@ class Folder:
         for name in settings["leave_out"]:
             if not isinstance(name, str):
                 refuse("leave_out", "it is a list of paths")
+        if settings["base"] and (settings["base"].startswith("/") or ".." in settings["base"].split("/")):
+            refuse("base", "it is not a file in the folder")
         for path, how in settings["paths"].items():
             self.check_path(path, how)
         for name, image in settings["images"].items():
@@ -144,7 +146,8 @@ class Folder:
     def places(self):
         """What an image is made of, as paths in the folder: its own files, and everything in root/."""
         found = [name for name in ("boot.json", "image.json", "packages", "packages.lock") if os.path.lexists(self.where(name))]
-        tops = ["root"]
+        tops = ["root", "modules"]
+        found += [self.settings["base"]] if self.settings["base"] else []
         for image in sorted(self.settings["images"].values()):
             if image.startswith("./"):          # qemu/oci.py
                 tops.append(image.removeprefix("./").partition("@")[0])

@@ -13,7 +13,6 @@ import argparse
 import fcntl
 import hashlib
 import json
-import lzma
 import os
 import re
 import stat
@@ -24,7 +23,7 @@ from base64 import b64decode
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, REPOSITORY)
-from qemu import archive, debs, disk, folder, oci, pki, uki
+from qemu import archive, debs, disk, folder, kernel, oci, pki, uki
 from qemu.accounts import LOGIN_SHELL, accounts
 
 BUILD = os.environ.get("GANTRY_BUILD", os.path.join(REPOSITORY, "build"))
@@ -56,7 +55,8 @@ class BuildError(Exception):
     pass
 
 
-REFUSALS = (BuildError, folder.BadFolder, archive.BadArchive, debs.BadPackage, oci.BadImage, uki.BadImage, OSError, ValueError)
+REFUSALS = (BuildError, folder.BadFolder, archive.BadArchive, debs.BadPackage, kernel.BadKernel, oci.BadImage, uki.BadImage,
+            OSError, ValueError)
 
 
 def overlay(files):
@@ -80,16 +80,17 @@ def read_file(path):
 class Modules:
     """The kernel's modules: names, what each depends on, and the order in which they load.
 
-    Dependencies are read from the modules themselves (their .modinfo), so no index has to be made first.
+    Dependencies are read from the modules themselves (their .modinfo), so no index has to be made first. OWN: a folder of
+    modules that were built elsewhere, which come before the kernel's.
     """
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, own=None):
+        self.folder, self.own = folder, own
         self.paths = {}
-        for where, _, names in os.walk(folder):
+        for where, _, names in (one for top in (folder, own) if top for one in os.walk(top)):
             for name in names:
-                if found := re.fullmatch(r"(.+)\.ko(\.xz)?", name):
-                    self.paths[found[1].replace("-", "_")] = os.path.join(where, name)
+                if found := kernel.module_name(name):
+                    self.paths[found] = os.path.join(where, name)
         builtin = os.path.join(folder, "modules.builtin")
         self.builtin = set()
         if os.path.exists(builtin):
@@ -99,9 +100,21 @@ class Modules:
 
     def content(self, name):
         if name not in self.contents:
-            data = read_file(self.paths[name])
-            self.contents[name] = lzma.decompress(data) if self.paths[name].endswith(".xz") else data
+            self.contents[name] = kernel.module_content(read_file(self.paths[name]), self.paths[name])
         return self.contents[name]
+
+    def check_own(self, names, locked_down):
+        """The modules from elsewhere fit this kernel, and it will take them."""
+        for name in names:
+            path = self.paths[name]
+            if not self.own or not path.startswith(self.own + os.sep):
+                continue
+            release, here = kernel.release_of(self.content(name)), os.path.basename(self.folder)
+            if release != here:
+                raise BuildError(f"{path}: it was built for the kernel {release}, and this one is {here}")
+            if locked_down and not self.content(name).endswith(kernel.SIGNED):
+                raise BuildError(f"{path}: it is not signed, and a kernel that is locked down does not load it: sign it with a "
+                                 'key that the kernel has, or "hardening": {"keep": ["lockdown"]} in boot.json')
 
     def needs(self, name):
         info = re.findall(rb"\0(depends|softdep)=([^\0]*)", self.content(name))
@@ -136,10 +149,12 @@ class Modules:
         return order
 
 
-def module_files(inputs, names):
+def module_files(inputs, names, own=None, locked_down=True):
     """{path: bytes}: the modules of these names, those they need, and the list in whose order PID 1 loads them."""
-    modules = Modules(inputs.modules)
-    files = {f"/lib/modules/{name}.ko": modules.content(name) for name in modules.in_order(names)}
+    modules = Modules(inputs.modules, own)
+    order = modules.in_order(names)
+    modules.check_own(order, locked_down)
+    files = {f"/lib/modules/{name}.ko": modules.content(name) for name in order}
     files["/etc/gantry/modules"] = "".join(f"{path}\n" for path in files).encode()
     return files
 
@@ -280,6 +295,27 @@ def refuse_test_material(inputs, built):
                     raise BuildError(f"/{path}: it holds the key of qemu/pki/{name}, whose private half everybody has")
 
 
+def lay_base(built, source):
+    """Adds the system that another tool has made: a cpio archive, compressed or not. Gantry is /init, the kernel makes /dev."""
+    name = source.settings["base"]
+    if not name:
+        return
+    dropped = []
+    for path, entry in archive.read(kernel.unpacked(content := source.read(name)) or content):
+        mode = entry[0]
+        if path == "init" or path.startswith("dev/") and not stat.S_ISDIR(mode):
+            dropped += [path] if path == "init" else []
+        elif stat.S_ISDIR(mode) or stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+            built.parents(path)
+            built.entries[path] = entry
+        else:
+            raise BuildError(f"{name}: {path} is a {folder.kind_of(mode)}, and an image holds files, folders and links")
+    if not built.entries:
+        raise BuildError(f"{name}: it is not a cpio archive of the form newc")
+    for path in dropped:
+        print(f"  note: {path} of {name} is left out: Gantry is /init", file=sys.stderr)
+
+
 def lay_images(built, source, out=None):
     """Adds the OCI images of a folder, and fills into its configuration what they say and boot.json does not."""
     images = [oci.Image(source.path, name, text) for name, text in sorted(source.settings["images"].items())]
@@ -301,6 +337,7 @@ def lay_images(built, source, out=None):
 def initramfs(inputs, source, out=None):
     """The archive of the initramfs for an image's folder (folder.Folder); OUT: where a filled boot.json goes."""
     config, built, needed = source.config, archive.Archive(), {}
+    lay_base(built, source)
     if os.path.exists(source.where("packages.lock")):
         needed = debs.lay(built, source.where("packages.lock"))
     lay_images(built, source, out)
@@ -314,7 +351,8 @@ def initramfs(inputs, source, out=None):
     else:
         refuse_test_material(inputs, built)
     oci.make_places(built, config)
-    for path, content in module_files(inputs, config.get("modules", [])).items():
+    locked_down = "lockdown" not in config.get("hardening", {}).get("keep", [])
+    for path, content in module_files(inputs, config.get("modules", []), source.where("modules"), locked_down).items():
         built.file(built.resolve(path), content)
     users, groups = add_accounts(built, config)
     for name in sorted(needed.keys() - users.keys()):
@@ -356,7 +394,7 @@ def fingerprint(inputs, source):
     """A hash of everything the image is made of: what has it already need not be built."""
     digest = hashlib.sha256()
     paths = [os.path.join(REPOSITORY, "qemu", f"{name}.py")
-             for name in ("accounts", "archive", "debs", "disk", "folder", "image", "oci", "uki")]
+             for name in ("accounts", "archive", "debs", "disk", "folder", "image", "kernel", "oci", "uki")]
     paths += [os.path.join(inputs.build, "init"), pki.path("hub-ca.pem")]
     paths += [os.path.join(inputs.build, "guest", name) for name in inputs.guest_programs()]
     paths += [source.where(place) for place in source.places()]
@@ -414,7 +452,7 @@ def build_all(inputs, source, out):
     write_uki(inputs, path("initramfs.cpio"), path("gantry.efi"), chosen_cmdline(source))
     if os.path.exists(path("policy.json")):             # another image's
         os.unlink(path("policy.json"))
-    disk.write_disk(path("gantry.raw"), read_file(path("gantry.efi")), esp_min=settings["esp_mib"] * disk.MIB)
+    disk.write_disk(path("gantry.raw"), path("gantry.efi"), esp_min=settings["esp_mib"] * disk.MIB)
     disk.write_vhd(path("gantry.vhd"), path("gantry.raw"))
     write_new(path("measurements.json"),
               (json.dumps(uki.measurements(read_file(path("gantry.efi"))), indent=2) + "\n").encode())

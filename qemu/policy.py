@@ -136,7 +136,8 @@ def sign_image(folder, key, version):
         content = image.read_file(path("gantry.efi"))
         text = document(content, key, version)
         image.write_new(path("policy.json"), text)
-        disk.write_disk(path("gantry.raw"), content, text)
+        size = os.path.getsize(path("gantry.raw")) if os.path.exists(path("gantry.raw")) else 0
+        disk.write_disk(path("gantry.raw"), path("gantry.efi"), text, max(disk.ESP_MIN, size - disk.BESIDE_ESP))
         if os.path.exists(path("gantry.vhd")):
             disk.write_vhd(path("gantry.vhd"), path("gantry.raw"))
 

@@ -55,5 +55,5 @@ def make(folder, change=None, files=None, sign=None, version=1):
     if sign:
         policy.sign_image(folder, sign, version)
     else:
-        disk.write_disk(raw, image.read_file(efi))
+        disk.write_disk(raw, efi)
     return raw

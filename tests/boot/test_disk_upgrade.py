@@ -94,7 +94,7 @@ class Upgrade(BootTest):
         self.assertIn("does not verify with this image's policy key", self.held(forged, nic=False))
         # A signature by the right key for another image: it goes with nobody else.
         stolen, source = self.signed(1, keys, "stolen", sign=False), self.signed(1, keys, "source")
-        disk.write_disk(stolen, self.read(self.beside(stolen, "gantry.efi")), self.read(self.beside(source, "policy.json")))
+        disk.write_disk(stolen, self.beside(stolen, "gantry.efi"), self.read(self.beside(source, "policy.json")))
         self.assertIn("for another image or version", self.held(stolen, nic=False))
 
     @staticmethod

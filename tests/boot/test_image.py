@@ -29,7 +29,7 @@ class Disk(unittest.TestCase):
     def test_sfdisk_finds_an_empty_policy_partition_that_begins_on_a_whole_mebibyte(self):
         path = os.path.join(BUILD, "results", "unsigned.raw")
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        disk.write_disk(path, b"MZ")
+        disk.write_disk(path, UKI)
         self.addCleanup(os.unlink, path)
         _, policy = json.loads(output("sfdisk", "--json", path))["partitiontable"]["partitions"]
         self.assertEqual(policy["type"].lower(), "6a6e7472-7967-4d0c-9a51-706f6c696379")
@@ -91,7 +91,7 @@ class Policy(unittest.TestCase):
                               capture_output=True, text=True, check=False)
 
     def test_signing_changes_the_policy_partition_and_nothing_else_on_the_disk(self):
-        disk.write_disk(self.path("image/gantry.raw"), self.content("gantry.efi"))
+        disk.write_disk(self.path("image/gantry.raw"), self.path("image/gantry.efi"), esp_min=100 * disk.MIB)
         before, efi = self.content("gantry.raw"), self.content("gantry.efi")
         self.assertEqual(self.sign().returncode, 0)
         after, text = self.content("gantry.raw"), self.content("policy.json")

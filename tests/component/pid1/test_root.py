@@ -135,6 +135,9 @@ class Root(unittest.TestCase):
         self.assertEqual(self.said["chroot"], "No such file or directory")
         self.assertEqual(self.said["device"], "Permission denied")
 
+    def test_what_it_keeps_of_the_machine_it_has(self):
+        self.assertEqual(self.tried(keep=["/dev/vda", "/proc/sys/kernel"]), MAY | {"disk", "core_pattern"})
+
     def test_another_user_reaches_no_process_of_its_number(self):
         done = self.tried(others={"user": "reth"}, root={**TREE, "user": "1001:1001"})
         self.assertEqual(done, MAY - {"/run"})

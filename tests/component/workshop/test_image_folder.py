@@ -59,6 +59,47 @@ class Folder(unittest.TestCase):
         self.assertRegex(str(refusal.exception), sentence)
         self.assertNotIn("\n", str(refusal.exception))
 
+    def test_a_base_is_taken_as_another_tool_has_made_it_and_root_laid_over(self):
+        made = os.path.join(os.path.dirname(self.folder), "made")
+        for name, content, mode in (("usr/bin/tool", "tool", 0o4755), ("etc/shadow", "root", 0o640), ("etc/passwd", "", 0o644),
+                                    ("init", "another's", 0o755), ("etc/replaced", "base", 0o600)):
+            os.chmod(self.write(f"../made/{name}", content), mode)
+        self.write("../made/etc/passwd", "root:x:0:0::/root:/bin/bash\nmessagebus:x:100:101::/:/bin/false\n")
+        os.makedirs(f"{made}/dev")
+        os.makedirs(f"{made}/var/empty-folder", mode=0o700)
+        os.link(f"{made}/usr/bin/tool", f"{made}/usr/bin/also")
+        os.link(f"{made}/usr/bin/tool", f"{made}/etc/third")
+        os.symlink("usr/bin", f"{made}/bin")
+        os.symlink("/etc/none", f"{made}/etc/dangling")
+        os.mknod(f"{made}/dev/zero", 0o20666 | stat.S_IFCHR, os.makedev(1, 5))
+        os.chown(f"{made}/etc/shadow", 0, 42)
+        names = subprocess.run(["find", ".", "-mindepth", "1"], cwd=made, check=True, capture_output=True).stdout
+        content = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=made, input=names, check=True,
+                                 capture_output=True).stdout
+        self.write("root/etc/replaced", "own")
+        self.settings(base="made.cpio")
+        for tool in ("cat", "zstd -q", "gzip", "xz"):
+            self.write("made.cpio", subprocess.run(tool.split(), input=content, check=True, capture_output=True).stdout)
+            found = self.entries()
+            self.assertEqual({path: found.get(path) for path in ("/usr/bin/tool", "/usr/bin/also", "/etc/third", "/etc/shadow",
+                                                                 "/etc/replaced", "/bin", "/etc/dangling", "/dev/zero")}, {
+                "/usr/bin/tool": ("-rwsr-xr-x", 0, 0, b"tool"), "/usr/bin/also": ("-rwsr-xr-x", 0, 0, b"tool"),
+                "/etc/third": ("-rwsr-xr-x", 0, 0, b"tool"), "/etc/shadow": ("-rw-r-----", 0, 42, b"root"),
+                "/etc/replaced": ("-rw-r--r--", 0, 0, b"own"), "/bin": ("lrwxrwxrwx", 0, 0, "usr/bin"),
+                "/etc/dangling": ("lrwxrwxrwx", 0, 0, "/etc/none"), "/dev/zero": None}, tool)
+            self.assertEqual(found["/var/empty-folder"][0], "drwx------")
+            self.assertIn(b"messagebus:x:100:101", found["/etc/passwd"][3])
+            self.assertEqual(found["/usr/bin/gantryctl"], ("lrwxrwxrwx", 0, 0, "/init"))
+            with open(INIT, "rb") as file:
+                self.assertEqual(found["/init"][3], file.read())
+        self.assertIn("made.cpio", folder.Folder(self.folder).places())
+        self.write("made.cpio", "no archive")
+        self.refused("made.cpio: it is not a cpio archive")
+        self.write("made.cpio", content[:300])
+        self.refused("a cpio archive is cut short")
+        self.settings(base="../made.cpio")
+        self.refused('image.json: "base": it is not a file in the folder')
+
     def test_it_lies_in_the_image_as_in_root(self):
         self.write("root/srv/plain", "text")
         self.write("root/srv/program", "x", 0o755)

@@ -211,7 +211,8 @@ class Oci(unittest.TestCase):
         with open(config, "w", encoding="utf-8") as file:
             file.write(f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {self.folder}/registry}}}}\n"
                        "http: {addr: 127.0.0.1:0}\n")
-        registry = subprocess.Popen(["docker-registry", "serve", config], stderr=subprocess.PIPE, text=True)
+        registry = subprocess.Popen(["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                    text=True)
         self.addCleanup(registry.wait)
         self.addCleanup(registry.kill)
         self.addCleanup(registry.stderr.close)
