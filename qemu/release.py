@@ -17,16 +17,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import uuid
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, REPOSITORY)
-from qemu import archive, debs, folder, image, uki
+from qemu import archive, debs, folder, image, sbom, uki
 
 PLATFORM, ATTESTATION_TYPE = "azure", "azure-tdx"
 NAMESPACE = "gantry-image"          # of the signature: one made for something else does not count
 SUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
 KINDS = ("vhd", "raw", "efi")
+DEFAULT_LUN, OTHER_CHOICES, DEFAULT_LISTEN = 10, {"nsid", "serial", "wwid", "largest"}, "0.0.0.0:3535"     # docs/configuration.md
 
 
 class ReleaseError(Exception):
@@ -43,13 +43,12 @@ def git(where, *arguments):
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def version_of(where):
-    """The tag of the commit that the folder is in; without one, a version that says so."""
-    commit, dirty = git(where, "rev-parse", "--short=12", "HEAD"), git(where, "status", "--porcelain", ".")
-    tag = git(where, "describe", "--tags", "--exact-match")
-    if tag and not dirty:
-        return re.sub(r"[^0-9A-Za-z.+~_]", "_", tag.removeprefix("v"))
-    return f"untagged.{commit}{'.changed' if dirty else ''}" if commit else "untagged"
+def version_of(source):
+    """The image's version, as it is in the image; without a tag, with the commit besides."""
+    if source.version() != folder.UNTAGGED:
+        return source.version()
+    commit, dirty = source.git("rev-parse", "--short=12", "HEAD"), source.git("status", "--porcelain", ".")
+    return f"{folder.UNTAGGED}.{commit}{'.changed' if dirty else ''}" if commit else folder.UNTAGGED
 
 
 def dump(value):
@@ -92,20 +91,13 @@ def inputs_of(source):
     return found
 
 
-def bill_of_materials(base, found):
-    """CycloneDX 1.6: what is in the image and was made by others."""
-    components = []
-    for one in found:
-        if one["kind"] in ("source", "kernel", "package") and not one["place"].endswith((".dsc", ".asc")):
-            about = {"type": "library" if one["kind"] == "source" else "application",
-                     "name": one["name"], "version": one["version"],
-                     "hashes": [{"alg": "SHA-256", "content": one["sha256"]}],
-                     "purl": f"pkg:deb/debian/{one['name']}@{one['version'].replace(':', '%3A')}"
-                             + ("?arch=source" if one["kind"] == "source" else "?arch=amd64")}
-            components.append({**about, "bom-ref": f"{one['name']}@{one['version']}/{os.path.basename(one['place'])}"})
-    return {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": components,
-            "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, base)}",
-            "metadata": {"component": {"type": "operating-system", "name": base, "bom-ref": base}}}
+def for_deployment(config):
+    """What docs/deploy asks of boot.json, with its defaults: the data disk's LUN, and the System API's port if others reach it."""
+    disks = [stage.get("options", {}) for stage in config.get("stages", []) if stage["type"] == "disk"]
+    luns = [disk.get("lun", DEFAULT_LUN) for disk in disks if not disk.keys() & OTHER_CHOICES]
+    host, _, port = config.get("api", {}).get("listen", DEFAULT_LISTEN).rpartition(":")
+    return {"data_disk_lun": luns[0] if luns else None,
+            "api_port": int(port) if "api" in config and not host.startswith(("127.", "[::1]")) else None}
 
 
 def provenance(source, subjects, version):
@@ -134,7 +126,7 @@ def sign(key, path):
 def release(path, key):
     """Makes build/NAME/release/BASE/. Returns its path."""
     source = folder.Folder(path)
-    built, version = image.ensure(path), version_of(source.path)
+    built, version = image.ensure(path), version_of(source)
     efi = image.read_file(os.path.join(built, "gantry.efi"))
     base = f"{source.settings['name']}-{version}-{PLATFORM}-{hashlib.sha256(efi).hexdigest()[:12]}"
     out = os.path.join(built, "release", base)
@@ -151,8 +143,9 @@ def release(path, key):
     found = inputs_of(source)
     put("measurements.json", dump([{"measurement_id": f"{base}.vhd", "attestation_type": ATTESTATION_TYPE,
                                     "measurements": uki.measurements(efi)["measurements"]}]))
+    put("deploy.json", dump(for_deployment(source.config)))
     put("inputs.json", dump(found))
-    put("sbom.cdx.json", dump(bill_of_materials(base, found)))
+    put("sbom.cdx.json", dump(sbom.bill_of_materials(base, found)))
     subjects = [(name, sha256_file(os.path.join(out, name))) for name in sorted(os.listdir(out))]
     put("provenance.json", dump(provenance(source, subjects, version)))
     put(SUMS, "".join(f"{sha256_file(os.path.join(out, name))}  {name}\n" for name in sorted(os.listdir(out))).encode())
