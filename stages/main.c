@@ -55,14 +55,16 @@ static int own_descriptors(const struct stage *stage)
 	return 0;
 }
 
-static int read_options(struct json_object **ret)
+static int read_options(const struct stage *stage, struct json_object **ret)
 {
 	_cleanup_(cleanup_free) char *text = NULL;
 	char error[160];
 	size_t size;
 	int r = options_text(OPTIONS_SIZE_MAX, &text, &size);
 
-	return r < 0 ? r : document_parse(text, size, ret, error, sizeof(error));
+	if (r == 0)
+		r = document_parse(text, size, ret, error, sizeof(error));
+	return r < 0 ? r : options_fill(*ret, stage->options);
 }
 
 static void reset_signals(void)
@@ -108,14 +110,12 @@ static _Noreturn void be_partner(const struct stage *partner, struct stage_conte
 	_exit(partner->run(context));
 }
 
-/* With the step that failed. 0 or negative errno. */
-static int start_partner(const struct stage *stage, struct stage_context *context, char *step, size_t size)
+/* 0 or negative errno. */
+static int start_partner(const struct stage *stage, struct stage_context *context)
 {
-	struct hello hello = {0};
 	int pair[2];
 	pid_t pid;
 
-	snprintf(step, size, "starting %s", stage->partner->type);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	context->pair = pair[1];
@@ -126,13 +126,32 @@ static int start_partner(const struct stage *stage, struct stage_context *contex
 	}
 	context->pair = pair[0];
 	close(pair[1]);
-	if (pid < 0)
-		return -errno;
-	if (recv(pair[0], &hello, sizeof(hello), 0) != (ssize_t)sizeof(hello))
+	return pid < 0 ? -errno : 0;
+}
+
+static int hear_partner(const struct stage *stage, const struct stage_context *context, char *step, size_t size)
+{
+	struct hello hello = {0};
+
+	snprintf(step, size, "starting %s", stage->partner->type);
+	if (recv(context->pair, &hello, sizeof(hello), 0) != (ssize_t)sizeof(hello))
 		return -EPIPE;
 	if (hello.error < 0)
 		snprintf(step, size, "%s", hello.step);
 	return hello.error;
+}
+
+/* Neither process waits for the other before it has given up its rights. With the step that failed. */
+static int take_rights(const struct stage *stage, struct stage_context *context, char *step, size_t size)
+{
+	int r = stage->partner ? start_partner(stage, context) : 0;
+
+	if (r < 0) {
+		snprintf(step, size, "starting %s", stage->partner->type);
+		return r;
+	}
+	r = rights_restrict(stage, context->options, step, size);
+	return r == 0 && stage->partner ? hear_partner(stage, context, step, size) : r;
 }
 
 int stage_main(int argc, char **argv)
@@ -159,7 +178,7 @@ int stage_main(int argc, char **argv)
 		report_result("no stage type \"%s\" in this binary", argv[2]);
 		return STAGE_NEVER;
 	}
-	r = read_options(&context.options);
+	r = read_options(stage, &context.options);
 	if (r < 0) {
 		report_result("reading the options failed: %s", strerror(-r));
 		return STAGE_NEVER;
@@ -167,9 +186,7 @@ int stage_main(int argc, char **argv)
 	r = stage->prepare ? stage->prepare(&context) : STAGE_DONE;
 	if (r != STAGE_DONE)
 		return r;
-	r = stage->partner ? start_partner(stage, &context, step, sizeof(step)) : 0;
-	if (r == 0)
-		r = rights_restrict(stage, context.options, step, sizeof(step));
+	r = take_rights(stage, &context, step, sizeof(step));
 	if (r < 0) {
 		report_result("%s failed: %s", step, r == -ENOENT ? "not there" : r == -ENOSYS ?
 			      "this kernel has none" : strerror(-r));

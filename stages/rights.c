@@ -25,6 +25,7 @@
 #include "init/lib/account.h"
 #include "init/lib/landlock.h"
 #include "init/lib/privilege.h"
+#include "init/lib/rootview.h"
 #include "init/lib/walk.h"
 #include "stages/lib/options.h"
 #include "syscalls.h"
@@ -50,6 +51,7 @@ struct places {
 	size_t n;
 	gid_t groups[GROUPS_MAX];
 	size_t n_groups;
+	struct rootview *view;		/* NULL: none */
 	int error;
 };
 
@@ -110,8 +112,13 @@ static void open_path(struct places *places, const struct stage_path *how, const
 {
 	char target[PATH_MAX], joined[2 * PATH_MAX];
 	const char *slash = strrchr(path, '/'), *name;
+	int r = how->access == STAGE_WRITES && places->view ? rootview_take(places->view, path) : 0;
 	ssize_t n;
 
+	if (r < 0) {
+		places->error = r;
+		return;
+	}
 	if (!how->folder) {
 		open_place(places, how, path);
 		return;
@@ -141,9 +148,9 @@ static void open_members(struct places *places, const struct stage_path *how, st
 	if (!json_object_object_get_ex(options, list_name, &list) || !json_object_is_type(list, json_type_array))
 		return;
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		const char *path = option_string_of(json_object_array_get_idx(list, i), dot + 1, "");
+		const char *path = option_string_of(json_object_array_get_idx(list, i), dot + 1);
 
-		if (path[0] == '/')
+		if (path && path[0] == '/')
 			open_path(places, how, path);
 	}
 }
@@ -152,15 +159,15 @@ static void open_members(struct places *places, const struct stage_path *how, st
 static void open_places(struct places *places, const struct stage_path *how, struct json_object *options)
 {
 	for (; how && (how->path || how->option); how++) {
-		const char *path = how->path ? how->path : "";
+		const char *path = how->path;
 
 		if (how->option && strchr(how->option, '.')) {
 			open_members(places, how, options);
 			continue;
 		}
 		if (how->option)
-			path = option_string_of(options, how->option, path);
-		if (path[0] == '/')
+			path = option_string_of(options, how->option);
+		if (path && path[0] == '/')
 			open_path(places, how, path);
 	}
 }
@@ -249,8 +256,12 @@ static int restrict_all(const struct stage *stage, struct places *places, char *
 		r = privilege_no_new();
 	}
 	if (r == 0 && !stage->unbounded) {
+		snprintf(what, size, "opening the paths of its options");
+		r = places->error;
+	}
+	if (r == 0 && !stage->unbounded) {
 		snprintf(what, size, "restricting files with landlock");
-		r = places->error ? places->error : restrict_files(stage, places);
+		r = restrict_files(stage, places);
 	}
 	if (r == 0 && uid) {
 		snprintf(what, size, "changing to user %s", stage->user);
@@ -273,12 +284,15 @@ static int restrict_all(const struct stage *stage, struct places *places, char *
 int rights_restrict(const struct stage *stage, struct json_object *options, char *ret_what, size_t size)
 {
 	static struct places places;
+	struct rootview view = ROOTVIEW_NONE;
 	int r = guard_memory(stage);
 
 	snprintf(ret_what, size, "forbidding core dumps");
 	if (r < 0)
 		return r;
+	places.view = stage->writes_root ? &view : NULL;
 	open_places(&places, stage->paths, options);
+	rootview_stay(&view);
 	if (stage->calls & STAGE_CALLS_FETCH)
 		open_places(&places, of_names, options);
 	r = restrict_all(stage, &places, ret_what, size);

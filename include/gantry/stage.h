@@ -56,7 +56,7 @@ struct stage_option {
 	const char *const *choices;		/* strings: allowed values, NULL-ended; NULL: any */
 	const struct stage_option *members;	/* OPTION_OBJECTS */
 	enum option_names names;
-	const char *fallback;			/* OPTION_NAMES_MOUNT and _READ: the path without the option */
+	const char *fallback;			/* the default, as JSON, strings without quotes; NULL: none */
 };
 
 /* An artifact that a stage takes only if one of its options of type OPTION_STRINGS contains the word. */
@@ -89,7 +89,7 @@ enum stage_access {
 
 /* One path of it. A table of these ends with neither `path` nor `option`. What is not there gives nothing. */
 struct stage_path {
-	const char *path;		/* or, with an `option`, its default */
+	const char *path;		/* or in its place */
 	const char *option;		/* a string, or as LIST.MEMBER the member of each object of a list */
 	enum stage_access access;
 	bool folder;			/* the folder that contains it; of a link also the folder of its target */
@@ -126,7 +126,7 @@ enum stage_tpm {
 struct stage_context {
 	const char *name;		/* the instance's name in boot.json */
 	enum stage_mode mode;
-	struct json_object *options;	/* checked against the table; never NULL */
+	struct json_object *options;	/* checked against the table, with its defaults; never NULL */
 	int pair;			/* a SOCK_SEQPACKET to its partner, or to the stage; -1: the type has none */
 };
 
@@ -142,12 +142,12 @@ struct stage {
 	/*
 	 * Checks what the table cannot express, such as options that exclude each other. Returns NULL, or an error to
 	 * print after the place of the options, as in `may have only one of ...`. Pure, and uses only json-c: PID 1
-	 * calls it, with options that fit the table.
+	 * calls it, with options that fit the table and have its defaults.
 	 */
 	const char *(*check)(struct json_object *options);
 	/*
-	 * Compares with the options of another stage of this type; either may be NULL. Returns the name of the option
-	 * that they cannot both have with that value, given or by default, or NULL. Pure, as `check`. May be NULL.
+	 * Compares with the options of another stage of this type. Returns the name of the option that they cannot
+	 * both have with that value, given or by default, or NULL. Pure, as `check`. May be NULL.
 	 */
 	const char *(*conflict)(struct json_object *options, struct json_object *other);
 	/* Done or skipped, it is not started again by hand: a second run would change what services use by now. */
@@ -168,6 +168,7 @@ struct stage {
 	bool execs;
 	unsigned calls;			/* enum stage_calls */
 	const struct stage_path *paths;	/* NULL: no file at all */
+	bool writes_root;		/* what it writes may be on the root, read-only for all others */
 	bool unbounded;			/* its files are not bounded by landlock: it mounts, or runs any program */
 	/* Before that, with all rights: what `run` has no right to do, from its options alone. As `run`; or NULL. */
 	int (*prepare)(struct stage_context *context);

@@ -358,12 +358,13 @@ static int load_identity(bool only_renewed)
 /* Only in the folders of these, which with `make` may be new. The root may be read-only for all others. */
 static int may_write(const char *const *paths, size_t n, bool make)
 {
-	static struct rootview view = ROOTVIEW_NONE;
+	struct rootview view = ROOTVIEW_NONE;
 	const char *what = "making the root file system writable for this process";
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = rootview_take(&view, paths[i]);
+	rootview_stay(&view);
 	for (size_t i = 0; r == 0 && make && i < n; i++)
 		make_directories(paths[i]);
 	if (r == 0)

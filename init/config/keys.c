@@ -12,6 +12,7 @@
 #include "container-keys.h"
 #include "hardening.h"
 #include "init/lib/config.h"
+#include "init/lib/options.h"
 #include "keys.h"
 #include "launch.h"
 #include "netdaemon.h"
@@ -100,24 +101,54 @@ static int check_change(struct check *check, const struct place *place, struct j
 	return 0;
 }
 
+/* A copy of the stage's options, the caller's to put; NULL: no memory. */
+static struct json_object *with_defaults(struct json_object *object, const struct stage *stage)
+{
+	struct json_object *options = key_member(object, "options"), *filled = NULL;
+
+	if (options ? json_object_deep_copy(options, &filled, NULL) == 0 : (filled = json_object_new_object()) != NULL)
+		if (options_fill(filled, stage->options) == 0)
+			return filled;
+	json_object_put(filled);
+	return NULL;
+}
+
 /* After all checks of the stage by itself. */
 static int check_other_stages(struct check *check, const struct place *place, struct json_object *object,
-			      const struct stage *stage)
+			      const struct stage *stage, struct json_object *options)
 {
-	struct json_object *stages = key_member(check->root, "stages"), *options = key_member(object, "options");
+	struct json_object *stages = key_member(check->root, "stages");
 	const struct place options_at = {.up = place, .key = "options"};
 
 	for (size_t i = 0; stage->conflict && i < place->index; i++) {
-		struct json_object *other = json_object_array_get_idx(stages, i);
-		const char *same = strcmp(json_object_get_string(key_member(other, "type")), stage->type) ? NULL :
-				   stage->conflict(options, key_member(other, "options"));
+		struct json_object *other = json_object_array_get_idx(stages, i), *others;
+		const char *same;
 
+		if (strcmp(json_object_get_string(key_member(other, "type")), stage->type))
+			continue;
+		others = with_defaults(other, stage);
+		same = options && others ? stage->conflict(options, others) : NULL;
+		json_object_put(others);
 		if (same)
-			return check_fail(check, options ? &options_at : place,
+			return check_fail(check, key_member(object, "options") ? &options_at : place,
 					  "has the same \"%s\" as stages[%zu] \"%s\"", same, i,
 					  json_object_get_string(key_member(other, "name")));
 	}
 	return 0;
+}
+
+/* What the table cannot express, of options that fit it. */
+static int check_together(struct check *check, const struct place *place, struct json_object *object,
+			  const struct stage *stage)
+{
+	const struct place options_at = {.up = place, .key = "options"};
+	struct json_object *options = with_defaults(object, stage);
+	const char *wrong = options && stage->check ? stage->check(options) : NULL;
+	int r = !options ? -ENOMEM : wrong ? check_fail(check, &options_at, "%s", wrong) :
+		check_other_stages(check, place, object, stage, options);
+
+	json_object_put(options);
+	return r;
 }
 
 static int check_stage(struct check *check, const struct place *place, struct json_object *object)
@@ -131,11 +162,8 @@ static int check_stage(struct check *check, const struct place *place, struct js
 
 	if (stage) {
 		int r = check_options(check, &options_at, options, stage->options);
-		const char *wrong = r == 0 && options && stage->check ? stage->check(options) : NULL;
 
-		if (wrong)
-			return check_fail(check, &options_at, "%s", wrong);
-		return r < 0 ? r : check_other_stages(check, place, object, stage);
+		return r < 0 ? r : check_together(check, place, object, stage);
 	}
 	for (size_t i = 0; stage_table[i]; i++)
 		nearest_try(&nearest, stage_table[i]->type);

@@ -44,7 +44,7 @@ static void print_options(FILE *out, const char *path, const struct stage_option
 	for (; option && option->name; option++) {
 		fprintf(out, "%s.%s\t%s", path, option->name, option_words[option->type]);
 		print_bounds(out, option->minimum, option->maximum);
-		fputs("\t-", out);
+		fprintf(out, "\t%s", option->fallback && option->fallback[0] ? option->fallback : "-");
 		if (option->choices)
 			print_words(out, option->choices);
 		else

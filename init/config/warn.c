@@ -138,10 +138,10 @@ static int warn_stage(void *with, const struct place *place, struct json_object 
 
 	for (; option && option->name; option++) {
 		const struct place at = {.up = &options_at, .key = option->name};
-		const char *path = string_of(options, option->name);
+		const char *given = string_of(options, option->name), *path = given ? given : option->fallback;
 
-		if (option->names == OPTION_NAMES_READ)
-			warn_missing(warn, path ? &at : place, path ? path : option->fallback);
+		if (option->names == OPTION_NAMES_READ && path && *path)
+			warn_missing(warn, given ? &at : place, path);
 	}
 	return 0;
 }

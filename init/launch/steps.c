@@ -45,7 +45,7 @@ static int failed(const char *reason)
 /* The root may be read-only for all others. */
 static int confine(struct json_object *steps, const char **ret_what)
 {
-	static struct rootview view = ROOTVIEW_NONE;
+	struct rootview view = ROOTVIEW_NONE;
 	const struct restriction restriction = {.lists = {SYSFILTER_LIST(SCMP_ACT_ALLOW, calls)}};
 	int r = 0;
 
@@ -55,6 +55,7 @@ static int confine(struct json_object *steps, const char **ret_what)
 
 		r = path ? rootview_take(&view, path) : -EINVAL;
 	}
+	rootview_stay(&view);
 	if (r < 0)
 		return r;
 	*ret_what = "dropping capabilities";

@@ -9,6 +9,7 @@
 
 #include <gantry/cleanup.h>
 #include <gantry/report.h>
+#include <gantry/stage.h>
 
 #include "options.h"
 
@@ -47,4 +48,39 @@ int options_json(size_t max, struct json_object **ret)
 		return r;
 	*ret = json_tokener_parse(text);
 	return *ret ? 0 : -EBADMSG;
+}
+
+static int fill_members(struct json_object *array, const struct stage_option *members)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < json_object_array_length(array); i++)
+		r = options_fill(json_object_array_get_idx(array, i), members);
+	return r;
+}
+
+static int fill_one(struct json_object *options, const struct stage_option *option)
+{
+	struct json_object *value = option->type == OPTION_STRING ? json_object_new_string(option->fallback) :
+				    json_tokener_parse(option->fallback);
+
+	if (value && json_object_object_add(options, option->name, value) == 0)
+		return 0;
+	json_object_put(value);
+	return -ENOMEM;
+}
+
+int options_fill(struct json_object *options, const struct stage_option *table)
+{
+	int r = 0;
+
+	for (const struct stage_option *option = table; r == 0 && option && option->name; option++) {
+		struct json_object *value;
+
+		if (!json_object_object_get_ex(options, option->name, &value))
+			r = option->fallback ? fill_one(options, option) : 0;
+		else if (option->type == OPTION_OBJECTS && json_object_is_type(value, json_type_array))
+			r = fill_members(value, option->members);
+	}
+	return r;
 }

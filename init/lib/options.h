@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 struct json_object;
+struct stage_option;
 
 /*
  * The bytes with a NUL behind them, the caller's to free; ret_size may be NULL. -ENODATA: none; -EFBIG: more than max;
@@ -18,5 +19,8 @@ int options_text(size_t max, char **ret, size_t *ret_size);
 
 /* The same, parsed: the caller's to put. -EBADMSG: not JSON. */
 int options_json(size_t max, struct json_object **ret);
+
+/* Adds what is absent and has a default; of an OPTION_OBJECTS to each of its objects. 0 or -ENOMEM. */
+int options_fill(struct json_object *options, const struct stage_option *table);
 
 #endif

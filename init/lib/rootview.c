@@ -55,6 +55,13 @@ int rootview_take(struct rootview *view, const char *path)
 	return 0;
 }
 
+void rootview_stay(struct rootview *view)
+{
+	cleanup_close(&view->namespace);
+	cleanup_close(&view->root);
+	*view = (struct rootview)ROOTVIEW_NONE;
+}
+
 int rootview_leave(struct rootview *view)
 {
 	_cleanup_(cleanup_close) int namespace = view->namespace, root = view->root;

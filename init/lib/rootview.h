@@ -16,9 +16,12 @@ struct rootview {
 /*
  * Call with CAP_SYS_ADMIN for each path to be written; whether it exists does not matter. A link that another may have
  * made leads nowhere (walk.h), and who writes has to walk likewise. A view that was taken is kept
- * until rootview_leave(), or the process's end. 0 or negative errno.
+ * until rootview_leave(), or with rootview_stay() until the process's end. 0 or negative errno.
  */
 int rootview_take(struct rootview *view, const char *path);
+
+/* For good: closes what leads back. */
+void rootview_stay(struct rootview *view);
 
 /* Back to the namespace before; with CAP_SYS_CHROOT. 0, also if none was taken, or negative errno. */
 int rootview_leave(struct rootview *view);

@@ -55,17 +55,22 @@ static size_t read_proc(const char *pid, const char *name, char *ret, size_t siz
 	return n > 0 ? (size_t)n : 0;
 }
 
-/* Only what waits: it sleeps, and the kernel names the call in which it does. */
-static bool waits(const char *pid)
+/*
+ * Only what waits: it sleeps, and the kernel names the call in which it does. Gives how often it has gone to sleep;
+ * 0: it does not wait.
+ */
+static unsigned long waits(const char *pid)
 {
-	char text[400];
-	const char *state;
+	static const char name[] = "\nvoluntary_ctxt_switches:";
+	char text[4096];
+	const char *at;
+	unsigned long times;
 
-	if (!read_proc(pid, "stat", text, sizeof(text)))
-		return false;
-	state = strrchr(text, ')');
-	return state && state[1] && state[2] == 'S' && read_proc(pid, "syscall", text, sizeof(text)) &&
-	       isdigit((unsigned char)text[0]);
+	if (!read_proc(pid, "status", text, sizeof(text)) || !strstr(text, "\nState:\tS"))
+		return 0;
+	at = strstr(text, name);
+	times = at ? strtoul(at + strlen(name), NULL, 10) : 0;
+	return read_proc(pid, "syscall", text, sizeof(text)) && isdigit((unsigned char)text[0]) ? times : 0;
 }
 
 static uint64_t digest(uint64_t so_far, const char *text)
@@ -155,7 +160,7 @@ static bool is_writable(const char *pid, const char *fd)
 	snprintf(name, sizeof(name), "fdinfo/%s", fd);
 	if (!read_proc(pid, name, text, sizeof(text)) || !(flags = strstr(text, "flags:")))
 		return false;
-	return (strtoul(flags + 6, NULL, 8) & O_ACCMODE) != O_RDONLY;
+	return strtoul(flags + 6, NULL, 8) & (O_WRONLY | O_RDWR);	/* O_ACCMODE may have O_PATH, too */
 }
 
 static void describe(const char *pid, const char *fd, struct kinds *kinds)
@@ -281,6 +286,7 @@ static void look_at(const char *pid)
 	char status[4096], comm[32], title[120], path[300], root[100] = "", line[1000];
 	bool own_mounts = false;
 	uint64_t now = UINT64_C(14695981039346656037);
+	unsigned long times;
 	long number = strtol(pid, NULL, 10);
 	size_t n;
 
@@ -294,7 +300,8 @@ static void look_at(const char *pid)
 	}
 	n = read_proc(pid, "cmdline", title, sizeof(title));
 	/* A thread of the kernel has no command line. */
-	if (!n || !waits(pid))
+	times = n ? waits(pid) : 0;
+	if (!times)
 		return;
 	for (size_t i = 0; i + 1 < n; i++)
 		if (!title[i])
@@ -315,7 +322,7 @@ static void look_at(const char *pid)
 	look_at_descriptors(pid, &holds);
 	if (own_mounts)
 		look_at_mounts(pid, &writes);
-	if (!waits(pid))	/* it went on in between: what was read may be half of each */
+	if (waits(pid) != times)	/* it went on in between: what was read may be half of each */
 		return;
 	now = digest(now, line);
 	for (size_t i = 0; i < holds.n; i++)

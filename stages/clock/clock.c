@@ -24,7 +24,6 @@
 #define FAST_FOR_MS    10000
 #define ANSWER_MS      1000
 #define SAY_EVERY_MS   10000
-#define TIMEOUT_S      60
 
 struct clock {
 	const char *address;
@@ -113,14 +112,14 @@ static int end_without(const struct clock *c, const char *on_timeout, int timeou
 static int run(struct stage_context *context)
 {
 	static struct clock c;
-	const char *on_timeout = option_string(context, "on_timeout", "continue");
-	int timeout_s = (int)option_integer(context, "timeout_s", TIMEOUT_S);
+	const char *on_timeout = option_string(context, "on_timeout");
+	int timeout_s = (int)option_integer(context, "timeout_s");
 	int64_t started = time_now_ms(), next_say = started + SAY_EVERY_MS;
 	int64_t end = timeout_s ? started + (int64_t)timeout_s * 1000 : INT64_MAX;
 	char said[sizeof(c.missing)] = "";
 
-	c.address = option_string(context, "socket", CHRONY_SOCKET);
-	c.max_offset_s = option_number(context, "max_offset_s", 1.0);
+	c.address = option_string(context, "socket");
+	c.max_offset_s = option_number(context, "max_offset_s");
 	report_event(EVENT_DEBUG, "asking chronyd at %s every %d to %d ms: it offers no notification", c.address,
 		     ASK_FIRST_MS, ASK_SLOW_MS);
 	while (!look(&c)) {
@@ -151,10 +150,10 @@ static int run(struct stage_context *context)
 static const char *const outcomes[] = {"continue", "fail", NULL};
 
 static const struct stage_option options[] = {
-	{.name = "max_offset_s", .type = OPTION_NUMBER, .minimum = 0, .maximum = 86400},
-	{.name = "on_timeout", .type = OPTION_STRING, .choices = outcomes},
-	{.name = "timeout_s", .type = OPTION_INTEGER, .minimum = 0, .maximum = 86400},
-	{.name = "socket", .type = OPTION_STRING, .minimum = 1, .maximum = 90},
+	{.name = "max_offset_s", .type = OPTION_NUMBER, .minimum = 0, .maximum = 86400, .fallback = "1.0"},
+	{.name = "on_timeout", .type = OPTION_STRING, .choices = outcomes, .fallback = "continue"},
+	{.name = "timeout_s", .type = OPTION_INTEGER, .minimum = 0, .maximum = 86400, .fallback = "60"},
+	{.name = "socket", .type = OPTION_STRING, .minimum = 1, .maximum = 90, .fallback = CHRONY_SOCKET},
 	{0},
 };
 
@@ -163,7 +162,7 @@ static const char *const truths[] = {"synchronised", NULL};
 
 static const struct stage_path paths[] = {
 	/* chronyd answers to a name beside its own socket */
-	{.path = CHRONY_SOCKET, .option = "socket", .access = STAGE_WRITES, .folder = true, .group = true},
+	{.option = "socket", .access = STAGE_WRITES, .folder = true, .group = true},
 	{0},
 };
 

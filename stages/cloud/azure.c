@@ -176,10 +176,10 @@ static int run(struct stage_context *context)
 	struct backoff backoff = {.minimum_ms = 1000, .maximum_ms = 15000};
 	int64_t end = time_now_ms() + PATIENCE_MS;
 
-	a.state = option_string(context, "state", "Ready");
+	a.state = option_string(context, "state");
 	snprintf(a.agent_header, sizeof(a.agent_header), "x-ms-agent-name: %s",
-		 option_string(context, "agent", "gantry"));
-	find_server(&a, option_string(context, "wireserver", ""));
+		 option_string(context, "agent"));
+	find_server(&a, option_string(context, "wireserver"));
 	if (strcmp(a.state, "NotReady") == 0 && (take_reason(&a) < 0 || !a.description[0]))
 		snprintf(a.description, sizeof(a.description), "boot held");
 	for (int tries = 1;; tries++) {
@@ -204,9 +204,9 @@ static int run(struct stage_context *context)
 static const char *const states[] = {"Ready", "NotReady", NULL};
 
 static const struct stage_option options[] = {
-	{.name = "state", .type = OPTION_STRING, .choices = states},
-	{.name = "wireserver", .type = OPTION_STRING, .maximum = 63},
-	{.name = "agent", .type = OPTION_STRING, .minimum = 1, .maximum = 64},
+	{.name = "state", .type = OPTION_STRING, .choices = states, .fallback = "Ready"},
+	{.name = "wireserver", .type = OPTION_STRING, .maximum = 63, .fallback = ""},
+	{.name = "agent", .type = OPTION_STRING, .minimum = 1, .maximum = 64, .fallback = "gantry"},
 	{0},
 };
 

@@ -27,8 +27,6 @@
 #define CONNECT_MS     10000
 #define REQUEST_MS     60000
 #define DISK_KEY_MAX   4096
-#define DISK_KEY       "disk_encryption.key"
-#define DISK_RECOVERY  "disk_encryption.recovery"
 #define DIGEST_SIZE    32
 #define FIRST_FREE_PORT 1024	/* net.ipv4.ip_unprivileged_port_start, as the kernel has it */
 
@@ -221,12 +219,12 @@ static int give_kept(struct stage_context *context, struct fetch *f)
 	size_t size;
 	int r;
 
-	if (!option_boolean(context, "kept", false))
+	if (!option_boolean(context, "kept"))
 		return 0;
 	if (mbedtls_sha256(f->body.bytes, f->used, digest, 0) != 0)
 		return -EIO;
-	take_out(f->document, option_string(context, "disk_key", DISK_KEY));
-	take_out(f->document, option_string(context, "disk_recovery", DISK_RECOVERY));
+	take_out(f->document, option_string(context, "disk_key"));
+	take_out(f->document, option_string(context, "disk_recovery"));
 	text = json_object_to_json_string_length(f->document, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE,
 						 &size);
 	if (!text)
@@ -314,9 +312,9 @@ static int run(struct stage_context *context)
 		report_result("%s", wrong);
 		return STAGE_NEVER;
 	}
-	f.url = option_string(context, "url", "");
-	f.ca = option_string(context, "ca", "");
-	f.maximum = (size_t)option_integer(context, "max_bytes", 1 << 20);
+	f.url = option_string(context, "url");
+	f.ca = option_string(context, "ca");
+	f.maximum = (size_t)option_integer(context, "max_bytes");
 	r = fetch(&f);
 	if (r == STAGE_DONE)
 		r = parse(&f);
@@ -325,8 +323,8 @@ static int run(struct stage_context *context)
 	if (r == STAGE_DONE && context->mode == STAGE_REFRESH)
 		r = give_again(context, &f);
 	else if (r == STAGE_DONE)
-		r = give(context, &f, option_string(context, "disk_key", DISK_KEY),
-			 option_string(context, "disk_recovery", DISK_RECOVERY));
+		r = give(context, &f, option_string(context, "disk_key"),
+			 option_string(context, "disk_recovery"));
 	json_object_put(f.document);
 	secret_wipe(&f.body);
 	return r;
@@ -334,10 +332,11 @@ static int run(struct stage_context *context)
 
 static const struct stage_option options[] = {
 	{.name = "url", .type = OPTION_STRING, .required = true, .minimum = 8, .maximum = 2048},
-	{.name = "ca", .type = OPTION_STRING, .maximum = 255, .names = OPTION_NAMES_READ},
-	{.name = "max_bytes", .type = OPTION_INTEGER, .minimum = 2, .maximum = ARTIFACT_SIZE_MAX},
-	{.name = "disk_key", .type = OPTION_STRING, .maximum = 120},
-	{.name = "disk_recovery", .type = OPTION_STRING, .maximum = 120},
+	{.name = "ca", .type = OPTION_STRING, .maximum = 255, .names = OPTION_NAMES_READ, .fallback = ""},
+	{.name = "max_bytes", .type = OPTION_INTEGER, .minimum = 2, .maximum = ARTIFACT_SIZE_MAX,
+	 .fallback = "1048576"},
+	{.name = "disk_key", .type = OPTION_STRING, .maximum = 120, .fallback = "disk_encryption.key"},
+	{.name = "disk_recovery", .type = OPTION_STRING, .maximum = 120, .fallback = "disk_encryption.recovery"},
 	{0},
 };
 

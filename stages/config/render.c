@@ -23,7 +23,6 @@
 #include <gantry/stage.h>
 
 #include "decodeview.h"
-#include "init/lib/rootview.h"
 #include "init/lib/walk.h"
 #include "stages/lib/document.h"
 #include "stages/lib/options.h"
@@ -153,11 +152,11 @@ static int read_file_options(struct render *r, struct json_object *list, size_t 
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *o = json_object_array_get_idx(list, i);
 		struct writer_file *f = &r->files[r->n_files];
-		const char *user = option_string_of(o, "user", "root"), *group = option_string_of(o, "group", "root");
-		const char *mode = option_string_of(o, "mode", "0600");
+		const char *user = option_string_of(o, "user"), *group = option_string_of(o, "group");
+		const char *mode = option_string_of(o, "mode");
 
-		r->templates[r->n_files++] = option_string_of(o, "template", "");
-		f->path = option_string_of(o, "path", "");
+		r->templates[r->n_files++] = option_string_of(o, "template");
+		f->path = option_string_of(o, "path");
 		if (parse_mode(mode, &f->mode) < 0)
 			report_result("%s: mode \"%s\" is not octal", f->path, mode);
 		else if (find_user(user, &f->uid) < 0)
@@ -306,31 +305,13 @@ static int run_writer(struct stage_context *context)
 	return writer_serve(context->pair, render.files, render.n_files);
 }
 
-/* With its rights gone, the writer could write nowhere on a read-only root. */
-static int view_files(const struct render *r)
-{
-	static struct rootview view = ROOTVIEW_NONE;
-
-	for (size_t i = 0; i < r->n_files; i++) {
-		int error = rootview_take(&view, r->files[i].path);
-
-		if (error < 0) {
-			report_result("%s: making the root writable for this process failed: %s", r->files[i].path,
-				      strerror(-error));
-			return STAGE_AGAIN;
-		}
-	}
-	return STAGE_DONE;
-}
-
 /* What both processes know of the files: from boot.json and the image alone. */
 static int prepare(struct stage_context *context)
 {
 	size_t n;
 	struct json_object *list = option_array(context, "files", &n);
-	int result = n > WRITER_FILES_MAX ? STAGE_NEVER : read_file_options(&render, list, n);
 
-	return result == STAGE_DONE ? view_files(&render) : result;
+	return n > WRITER_FILES_MAX ? STAGE_NEVER : read_file_options(&render, list, n);
 }
 
 static const struct stage_option file_options[] = {
@@ -338,9 +319,9 @@ static const struct stage_option file_options[] = {
 	 .names = OPTION_NAMES_FILE},
 	{.name = "path", .type = OPTION_STRING, .required = true, .minimum = 2, .maximum = 255,
 	 .names = OPTION_NAMES_RENDERED},
-	{.name = "mode", .type = OPTION_STRING, .minimum = 3, .maximum = 4},
-	{.name = "user", .type = OPTION_STRING, .minimum = 1, .maximum = 32},
-	{.name = "group", .type = OPTION_STRING, .minimum = 1, .maximum = 32},
+	{.name = "mode", .type = OPTION_STRING, .minimum = 3, .maximum = 4, .fallback = "0600"},
+	{.name = "user", .type = OPTION_STRING, .minimum = 1, .maximum = 32, .fallback = "root"},
+	{.name = "group", .type = OPTION_STRING, .minimum = 1, .maximum = 32, .fallback = "root"},
 	{0},
 };
 
@@ -373,6 +354,7 @@ static const struct stage writer = {
 	.capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER,
 	.calls = STAGE_CALLS_FILES,
 	.paths = writes,
+	.writes_root = true,
 	.run = run_writer,
 };
 

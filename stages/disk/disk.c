@@ -32,15 +32,15 @@
 #include "wait.h"
 
 #define SIZE_MIN       (64u << 20)	/* bytes; a smaller file system is useless */
-#define PCRS_DEFAULT   (TPM_SIGNED_PCRS | 1u << TPM_PCR_CLOSE)
-#define COMMIT_DEFAULT 5
 #define VERSION_MAX    1000
-#define LUN_DEFAULT    10
-#define LUN_DEFAULT_TEXT "10"
-#define NAME_DEFAULT   "persistent"
-#define MOUNT_DEFAULT  "/persistent"
+#define LUN_DEFAULT    "10"		/* without another rule */
 
 static const struct find_roots roots = {"/sys", "/proc"};
+
+static bool has(struct json_object *options, const char *name)
+{
+	return json_object_object_get_ex(options, name, NULL);
+}
 
 static void read_rule(const struct stage_context *context, struct work *w)
 {
@@ -48,15 +48,16 @@ static void read_rule(const struct stage_context *context, struct work *w)
 		const char *option;
 		enum find_by by;
 	} texts[] = {{"serial", FIND_SERIAL}, {"wwid", FIND_WWID}};
-	int64_t nsid = option_integer(context, "nsid", 0);
+	int64_t nsid = option_integer(context, "nsid");
 
-	w->rule = (struct find_rule){.by = FIND_LUN, .number = (unsigned)option_integer(context, "lun", LUN_DEFAULT)};
+	w->rule = (struct find_rule){.by = FIND_LUN, .number = has(context->options, "lun") ?
+				     (unsigned)option_integer(context, "lun") : (unsigned)atoi(LUN_DEFAULT)};
 	if (nsid)
 		w->rule = (struct find_rule){.by = FIND_NSID, .number = (unsigned)nsid};
-	if (option_boolean(context, "largest", false))
+	if (option_boolean(context, "largest"))
 		w->rule = (struct find_rule){.by = FIND_LARGEST};
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
-		const char *text = option_string(context, texts[i].option, NULL);
+		const char *text = option_string(context, texts[i].option);
 
 		if (text)
 			w->rule = (struct find_rule){.by = texts[i].by, .text = text};
@@ -84,30 +85,24 @@ static void read_options(struct stage_context *context, struct work *w)
 
 	w->context = context;
 	read_rule(context, w);
-	w->name = option_string(context, "name", NAME_DEFAULT);
-	w->mount = option_string(context, "mount", MOUNT_DEFAULT);
-	w->may_format = option_boolean(context, "format", true);
-	w->use_intent = strcmp(option_string(context, "intent", "tpm"), "tpm") == 0;
-	w->force_serial = option_string(context, "force_serial", NULL);
-	w->force_uuid = option_string(context, "force_uuid", "");
-	w->wait_ms = option_integer(context, "wait_s", 0) * 1000;
-	w->place.policy_key = option_string(context, "policy_key", NULL);
-	w->place.approval.version = (unsigned)option_integer(context, "version", 0);
+	w->name = option_string(context, "name");
+	w->mount = option_string(context, "mount");
+	w->may_format = option_boolean(context, "format");
+	w->use_intent = strcmp(option_string(context, "intent"), "tpm") == 0;
+	w->force_serial = option_string(context, "force_serial");
+	w->force_uuid = has(context->options, "force_uuid") ? option_string(context, "force_uuid") : "";
+	w->wait_ms = option_integer(context, "wait_s") * 1000;
+	w->place.policy_key = option_string(context, "policy_key");
+	w->place.approval.version = (unsigned)option_integer(context, "version");
 	w->place.artifact_wait_ms = -1;
-	w->place.may_be_unmeasured = option_boolean(context, "unmeasured_pcrs", false);
+	w->place.may_be_unmeasured = option_boolean(context, "unmeasured_pcrs");
 	list = option_array(context, "pcrs", &n);
 	for (size_t i = 0; i < n; i++)
 		w->place.pcrs |= 1u << json_object_get_int(json_object_array_get_idx(list, i));
-	if (!w->place.pcrs)
-		w->place.pcrs = PCRS_DEFAULT;
 	w->n_keys = read_sources(context, "keys", w->keys);
-	if (!w->n_keys) {
-		w->keys[w->n_keys++] = key_source_named("tpm2");
-		w->keys[w->n_keys++] = key_source_named("hub");
-	}
 	w->n_enroll = read_sources(context, "enroll", w->enroll);
-	w->ext4.commit_s = (unsigned)option_integer(context, "commit_s", COMMIT_DEFAULT);
-	w->ext4.discard = option_boolean(context, "discard", false);
+	w->ext4.commit_s = (unsigned)option_integer(context, "commit_s");
+	w->ext4.discard = option_boolean(context, "discard");
 	snprintf(w->device, sizeof(w->device), "/dev/mapper/%s", w->name);
 }
 
@@ -282,11 +277,6 @@ static int run(struct stage_context *context)
 	return r;
 }
 
-static bool has(struct json_object *options, const char *name)
-{
-	return json_object_object_get_ex(options, name, NULL);
-}
-
 static bool lists(struct json_object *options, const char *name, const char *source)
 {
 	struct json_object *list;
@@ -304,7 +294,7 @@ static bool leaves_out_15(struct json_object *options)
 {
 	struct json_object *list;
 
-	if (!json_object_object_get_ex(options, "pcrs", &list) || json_object_array_length(list) == 0)
+	if (!json_object_object_get_ex(options, "pcrs", &list))
 		return false;
 	for (size_t i = 0; i < json_object_array_length(list); i++)
 		if (json_object_get_int(json_object_array_get_idx(list, i)) == TPM_PCR_CLOSE)
@@ -328,8 +318,7 @@ static const char *value_of(struct json_object *options, const char *name)
 
 	if (json_object_object_get_ex(options, name, &value))
 		return json_object_get_string(value);
-	return !strcmp(name, "name") ? NAME_DEFAULT : !strcmp(name, "mount") ? MOUNT_DEFAULT :
-	       !strcmp(name, "lun") && !count_rules(options) ? LUN_DEFAULT_TEXT : NULL;
+	return !strcmp(name, "lun") && !count_rules(options) ? LUN_DEFAULT : NULL;
 }
 
 /* The second of the two would wait for a disk, a device's name or a mount point that the first one has. */
@@ -376,26 +365,28 @@ static const struct stage_option options[] = {
 	{"serial", OPTION_STRING, .minimum = 1, .maximum = DISK_ID_MAX - 1},
 	{"wwid", OPTION_STRING, .minimum = 1, .maximum = DISK_ID_MAX - 1},
 	{"largest", OPTION_BOOLEAN, .required = false},
-	{"wait_s", OPTION_INTEGER, .minimum = 0, .maximum = 31536000},
-	{"keys", OPTION_STRINGS, .minimum = 1, .maximum = KEY_SOURCES_MAX, .choices = key_names},
+	{"wait_s", OPTION_INTEGER, .minimum = 0, .maximum = 31536000, .fallback = "0"},
+	{"keys", OPTION_STRINGS, .minimum = 1, .maximum = KEY_SOURCES_MAX, .choices = key_names,
+	 .fallback = "[\"tpm2\", \"hub\"]"},
 	{"enroll", OPTION_STRINGS, .minimum = 1, .maximum = KEY_SOURCES_MAX, .choices = enroll_names},
-	{"pcrs", OPTION_INTEGERS, .minimum = 0, .maximum = 15},
-	{"unmeasured_pcrs", OPTION_BOOLEAN, .required = false},
+	{"pcrs", OPTION_INTEGERS, .minimum = 0, .maximum = 15, .fallback = "[4, 9, 11, 15]"},
+	{"unmeasured_pcrs", OPTION_BOOLEAN, .required = false, .fallback = "false"},
 	{"policy_key", OPTION_STRING, .minimum = 2, .maximum = 255, .names = OPTION_NAMES_READ},
 	{"version", OPTION_INTEGER, .minimum = 1, .maximum = VERSION_MAX},
-	{"format", OPTION_BOOLEAN, .required = false},
-	{"intent", OPTION_STRING, .choices = intent_names},
+	{"format", OPTION_BOOLEAN, .required = false, .fallback = "true"},
+	{"intent", OPTION_STRING, .choices = intent_names, .fallback = "tpm"},
 	{"force_serial", OPTION_STRING, .minimum = 1, .maximum = DISK_ID_MAX - 1},
 	{"force_uuid", OPTION_STRING, .minimum = 1, .maximum = 40},
-	{"name", OPTION_STRING, .minimum = 1, .maximum = 64},
-	{"mount", OPTION_STRING, .minimum = 2, .maximum = 255, .names = OPTION_NAMES_MOUNT, .fallback = MOUNT_DEFAULT},
-	{"commit_s", OPTION_INTEGER, .minimum = 1, .maximum = 3600},
-	{"discard", OPTION_BOOLEAN, .required = false},
-	{"scheduler", OPTION_STRING, .choices = scheduler_names},
-	{"read_ahead_kb", OPTION_INTEGER, .minimum = 0, .maximum = 16384},
+	{"name", OPTION_STRING, .minimum = 1, .maximum = 64, .fallback = "persistent"},
+	{"mount", OPTION_STRING, .minimum = 2, .maximum = 255, .names = OPTION_NAMES_MOUNT,
+	 .fallback = "/persistent"},
+	{"commit_s", OPTION_INTEGER, .minimum = 1, .maximum = 3600, .fallback = "5"},
+	{"discard", OPTION_BOOLEAN, .required = false, .fallback = "false"},
+	{"scheduler", OPTION_STRING, .choices = scheduler_names, .fallback = "none"},
+	{"read_ahead_kb", OPTION_INTEGER, .minimum = 0, .maximum = 16384, .fallback = "128"},
 	{"queue_depth", OPTION_INTEGER, .minimum = 1, .maximum = 4096},
 	{"io_timeout_s", OPTION_INTEGER, .minimum = 1, .maximum = 3600},
-	{"swap_bytes", OPTION_INTEGER, .minimum = 0, .maximum = INT64_C(1) << 43},
+	{"swap_bytes", OPTION_INTEGER, .minimum = 0, .maximum = INT64_C(1) << 43, .fallback = "0"},
 	{"directories", OPTION_OBJECTS, .minimum = 1, .maximum = 64, .members = disk_directory_options},
 	{0},
 };

@@ -28,7 +28,6 @@
 #include "stages/lib/options.h"
 #include "stages/lib/report.h"
 
-#define READ_AHEAD_KB_DEFAULT 128
 #define NVME_TIMEOUT_S 240
 #define SWAP_NAME     ".swap"
 #define SWAP_PAGE     4096
@@ -59,7 +58,7 @@ static void set_number(const char *path, int64_t value)
  */
 void disk_outlast(const struct work *w)
 {
-	int64_t seconds = option_integer(w->context, "io_timeout_s", 0);
+	int64_t seconds = option_integer(w->context, "io_timeout_s");
 	char path[128];
 
 	snprintf(path, sizeof(path), "/sys/block/%s/nsid", w->disk.name);
@@ -72,13 +71,13 @@ void disk_outlast(const struct work *w)
 
 void disk_tune(const struct work *w)
 {
-	int64_t read_ahead = option_integer(w->context, "read_ahead_kb", READ_AHEAD_KB_DEFAULT);
-	int64_t depth = option_integer(w->context, "queue_depth", 0);
+	int64_t read_ahead = option_integer(w->context, "read_ahead_kb");
+	int64_t depth = option_integer(w->context, "queue_depth");
 	char path[128];
 	struct stat st;
 
 	snprintf(path, sizeof(path), "/sys/block/%s/queue/scheduler", w->disk.name);
-	set(path, option_string(w->context, "scheduler", "none"));
+	set(path, option_string(w->context, "scheduler"));
 	snprintf(path, sizeof(path), "/sys/block/%s/queue/read_ahead_kb", w->disk.name);
 	set_number(path, read_ahead);
 	if (stat(w->device, &st) == 0 && S_ISBLK(st.st_mode)) {
@@ -162,7 +161,7 @@ static int make_swap_file(int directory, uint64_t size)
 
 static void swap_on(const struct work *w)
 {
-	uint64_t size = (uint64_t)option_integer(w->context, "swap_bytes", 0) / SWAP_PAGE * SWAP_PAGE;
+	uint64_t size = (uint64_t)option_integer(w->context, "swap_bytes") / SWAP_PAGE * SWAP_PAGE;
 	_cleanup_(cleanup_close) int directory = open(w->mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char path[300];
 	int r = directory < 0 ? -errno : make_swap_file(directory, size);
@@ -184,9 +183,9 @@ static void swap_on(const struct work *w)
 
 const struct stage_option disk_directory_options[] = {
 	{.name = "path", .type = OPTION_STRING, .required = true, .minimum = 1, .maximum = 255},
-	{.name = "user", .type = OPTION_STRING, .minimum = 1, .maximum = 32},
+	{.name = "user", .type = OPTION_STRING, .minimum = 1, .maximum = 32, .fallback = "root"},
 	{.name = "group", .type = OPTION_STRING, .minimum = 1, .maximum = 32},
-	{.name = "mode", .type = OPTION_STRING, .minimum = 3, .maximum = 4},
+	{.name = "mode", .type = OPTION_STRING, .minimum = 3, .maximum = 4, .fallback = "0755"},
 	{0},
 };
 
@@ -199,7 +198,7 @@ struct directory {
 
 static int owner_of(struct json_object *item, struct directory *ret, char why[DISK_WHY_MAX])
 {
-	const char *user = option_string_of(item, "user", "root"), *group = option_string_of(item, "group", NULL);
+	const char *user = option_string_of(item, "user"), *group = option_string_of(item, "group");
 	const struct passwd *p = getpwnam(user);
 	const struct group *g = group ? getgrnam(group) : NULL;
 
@@ -250,8 +249,8 @@ static int make_directories(const struct work *w, char why[DISK_WHY_MAX])
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *item = json_object_array_get_idx(list, i);
 		struct directory d = {
-			.path = option_string_of(item, "path", ""),
-			.mode = (mode_t)strtoul(option_string_of(item, "mode", "0755"), NULL, 8),
+			.path = option_string_of(item, "path"),
+			.mode = (mode_t)strtoul(option_string_of(item, "mode"), NULL, 8),
 		};
 		int r = owner_of(item, &d, why);
 

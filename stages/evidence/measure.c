@@ -258,7 +258,7 @@ static int run(struct stage_context *context)
 	const char *fields[] = {platform_field, NULL};
 	int r;
 
-	m.target = option_string(context, "target", "auto");
+	m.target = option_string(context, "target");
 	m.tpm_error = tpm_open(&m.tpm);
 	platform_detect(m.tpm, &m.found);
 	snprintf(platform_field, sizeof(platform_field), "platform=%s", m.found.name);
@@ -266,7 +266,7 @@ static int run(struct stage_context *context)
 	report_fields(EVENT_INFO, fields, "platform %s", m.found.name);
 	if (!is_plain(&m) && context->mode == STAGE_BOOT)
 		say_evidence(&m);
-	r = extend(&m, option_string(context, "artifact", "config"));
+	r = extend(&m, option_string(context, "artifact"));
 	tell_facts(&m);
 	secret_wipe(&m.artifact);
 	tpm_close(m.tpm);
@@ -278,8 +278,8 @@ static const char *const targets[] = {"auto", "pcr14", "rtmr3", "none", NULL};
 static const char *const artifacts[] = {"config", NULL};
 
 static const struct stage_option options[] = {
-	{.name = "artifact", .type = OPTION_STRING, .choices = artifacts},
-	{.name = "target", .type = OPTION_STRING, .choices = targets},
+	{.name = "artifact", .type = OPTION_STRING, .choices = artifacts, .fallback = "config"},
+	{.name = "target", .type = OPTION_STRING, .choices = targets, .fallback = "auto"},
 	{0},
 };
 

@@ -111,7 +111,7 @@ static int judge(struct program *p, int end)
 static int run(struct stage_context *context)
 {
 	static struct program p;
-	const char *user = option_string(context, "user", "");
+	const char *user = option_string(context, "user");
 	const struct run program = {.words = p.argv, .prepare = prepare, .line = take_line, .with = &p};
 	struct json_object *command;
 	size_t n;
@@ -122,7 +122,7 @@ static int run(struct stage_context *context)
 		return STAGE_NEVER;
 	for (size_t i = 0; i < n; i++)
 		p.argv[i] = (char *)json_object_get_string(json_object_array_get_idx(command, i));
-	p.speaks = strcmp(option_string(context, "protocol", "lines"), "report") == 0;
+	p.speaks = strcmp(option_string(context, "protocol"), "report") == 0;
 	p.user = user[0] ? getpwnam(user) : NULL;
 	if (user[0] && !p.user) {
 		report_result("no user %s", user);
@@ -148,8 +148,8 @@ static const char *const protocols[] = {"lines", "report", NULL};
 static const struct stage_option options[] = {
 	{.name = "command", .type = OPTION_STRINGS, .required = true, .minimum = 1, .maximum = ARGUMENTS_MAX,
 	 .names = OPTION_NAMES_PROGRAM},
-	{.name = "user", .type = OPTION_STRING, .maximum = 32},
-	{.name = "protocol", .type = OPTION_STRING, .choices = protocols},
+	{.name = "user", .type = OPTION_STRING, .maximum = 32, .fallback = ""},
+	{.name = "protocol", .type = OPTION_STRING, .choices = protocols, .fallback = "lines"},
 	{0},
 };
 

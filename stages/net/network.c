@@ -290,8 +290,8 @@ static int run(struct stage_context *context)
 	char text[128];
 	int r;
 
-	w.interface = option_string(context, "interface", "");
-	w.resolv_conf = option_string(context, "resolv_conf", "/etc/resolv.conf");
+	w.interface = option_string(context, "interface");
+	w.resolv_conf = option_string(context, "resolv_conf");
 	r = watch_resolv_conf(&w);
 	if (r < 0) {
 		report_result("watching %s failed: %s", w.resolv_conf, strerror(-r));
@@ -316,13 +316,13 @@ static int run(struct stage_context *context)
 }
 
 static const struct stage_option options[] = {
-	{.name = "interface", .type = OPTION_STRING, .maximum = IFNAMSIZ - 1},
-	{.name = "resolv_conf", .type = OPTION_STRING, .maximum = 255},
+	{.name = "interface", .type = OPTION_STRING, .maximum = IFNAMSIZ - 1, .fallback = ""},
+	{.name = "resolv_conf", .type = OPTION_STRING, .maximum = 255, .fallback = "/etc/resolv.conf"},
 	{0},
 };
 
 static const struct stage_path paths[] = {
-	{.path = "/etc/resolv.conf", .option = "resolv_conf", .access = STAGE_READS, .folder = true},
+	{.option = "resolv_conf", .access = STAGE_READS, .folder = true},
 	{.path = "/proc", .access = STAGE_READS},	/* dhcpcd's rights */
 	{0},
 };

@@ -26,17 +26,9 @@
 #include "stages/lib/options.h"
 #include "stages/lib/report.h"
 
-#define PATIENCE_S         600	/* without one new byte, an attempt ends */
 #define PLANS_MAX          4	/* in one attempt; a snapshot that changes more often is not one */
 #define SPACE_MARGIN       (UINT64_C(16) << 20)
 #define CA_DEFAULT         "/etc/ssl/certs/ca-certificates.crt"
-
-/* Those of reth; what it does with its static files is in reth.c. */
-static const char *const required_default[] = { "db/mdbx.dat", NULL };
-static const char *const changes_default[] = {
-	"reth.toml", "db/lock", "static_files/lock", "blobstore/*", "rocksdb/*", "exex/*", "invalid_block_hooks/*",
-	"txpool-transactions-backup.rlp", "logs/*", NULL
-};
 
 /* --- settings --- */
 
@@ -45,7 +37,7 @@ static uid_t no_user = (uid_t)-1;
 
 static int find_owner(const struct stage_context *context, struct snapshot_settings *s)
 {
-	const char *user = option_string(context, "user", ""), *group = option_string(context, "group", "");
+	const char *user = option_string(context, "user"), *group = option_string(context, "group");
 	struct passwd *p = *user ? getpwnam(user) : NULL;
 	struct group *g = *group ? getgrnam(group) : NULL;
 
@@ -65,9 +57,9 @@ static int find_owner(const struct stage_context *context, struct snapshot_setti
 static int take_secrets(const struct stage_context *context, struct snapshot_settings *s)
 {
 	const char *paths[SNAPSHOT_SECRETS + 1] = {
-		[ENDPOINT] = option_string(context, "endpoint", "rclone.bucket_endpoint"),
-		[ACCESS_KEY] = option_string(context, "access_key", "rclone.access_key_id"),
-		[SECRET_KEY] = option_string(context, "secret_key", "rclone.secret_access_key"),
+		[ENDPOINT] = option_string(context, "endpoint"),
+		[ACCESS_KEY] = option_string(context, "access_key"),
+		[SECRET_KEY] = option_string(context, "secret_key"),
 	};
 	_cleanup_(cleanup_close) int fd = -1;
 	const char *missing = NULL;
@@ -104,13 +96,13 @@ static int take_secrets(const struct stage_context *context, struct snapshot_set
 /* What the table of options cannot express; also before the boot (struct stage). */
 static const char *check(struct json_object *options)
 {
-	const char *prefix = option_string_of(options, "prefix", ""), *reason;
+	const char *prefix = option_string_of(options, "prefix"), *reason;
 	struct json_object *required;
 
 	/* Either would only make keys that no store has. */
 	if (*prefix == '/' || (*prefix && prefix[strlen(prefix) - 1] == '/'))
 		return "may not have a \"prefix\" that begins or ends with a slash";
-	if (*option_string_of(options, "directory", "") != '/')
+	if (*option_string_of(options, "directory") != '/')
 		return "may not have a \"directory\" that is not absolute";
 	if (!json_object_object_get_ex(options, "required", &required))
 		return NULL;
@@ -123,39 +115,32 @@ static const char *check(struct json_object *options)
 	return NULL;
 }
 
-/* Strings of an array, or the defaults. */
-static size_t read_list(const struct stage_context *context, const char *name, const char *const *defaults,
-			const char **ret, size_t room)
+static size_t read_list(const struct stage_context *context, const char *name, const char **ret, size_t room)
 {
 	size_t length, n = 0;
 	struct json_object *array = option_array(context, name, &length);
 
-	if (!array)
-		while (defaults[n])
-			n++;
-	for (size_t i = 0; array && i < length && n < room; i++)
-		ret[n++] = json_object_get_string(json_object_array_get_idx(array, i));
-	if (!array)
-		memcpy(ret, defaults, n * sizeof(*ret));
+	for (; n < length && n < room; n++)
+		ret[n] = json_object_get_string(json_object_array_get_idx(array, n));
 	return n;
 }
 
 static int read_settings(const struct stage_context *context, struct snapshot_settings *s)
 {
-	const char *ca = option_string(context, "ca", ""), *wrong = check(context->options);
+	const char *ca = option_string(context, "ca"), *wrong = check(context->options);
 
-	s->prefix = option_string(context, "prefix", "");
-	s->latest = option_string(context, "latest", "latest_version.meta.txt");
-	s->directory = option_string(context, "directory", NULL);
-	s->store.bucket = option_string(context, "bucket", NULL);
-	s->store.region = option_string(context, "region", "auto");
+	s->prefix = option_string(context, "prefix");
+	s->latest = option_string(context, "latest");
+	s->directory = option_string(context, "directory");
+	s->store.bucket = option_string(context, "bucket");
+	s->store.region = option_string(context, "region");
 	s->store.ca_file = *ca ? ca : CA_DEFAULT;
-	s->connections = (unsigned)option_integer(context, "connections", 4);
-	s->chunk_blocks = (uint64_t)option_integer(context, "chunk_mib", 32);
-	s->patience_ms = option_integer(context, "patience_s", PATIENCE_S) * 1000;
-	s->keep_any = !strcmp(option_string(context, "existing", "whole"), "any");
-	s->rules.n_required = read_list(context, "required", required_default, s->rules.required, WHOLE_REQUIRED_MAX);
-	s->rules.n_changes = read_list(context, "changes", changes_default, s->rules.changes, WHOLE_CHANGES_MAX);
+	s->connections = (unsigned)option_integer(context, "connections");
+	s->chunk_blocks = (uint64_t)option_integer(context, "chunk_mib");
+	s->patience_ms = option_integer(context, "patience_s") * 1000;
+	s->keep_any = !strcmp(option_string(context, "existing"), "any");
+	s->rules.n_required = read_list(context, "required", s->rules.required, WHOLE_REQUIRED_MAX);
+	s->rules.n_changes = read_list(context, "changes", s->rules.changes, WHOLE_CHANGES_MAX);
 	if (wrong) {
 		report_result("options: %s", wrong);
 		return STAGE_NEVER;
@@ -368,24 +353,32 @@ static int run(struct stage_context *context)
 static const char *const existings[] = { "whole", "any", NULL };
 
 static const struct stage_option options[] = {
-	{ .name = "endpoint", .type = OPTION_STRING, .minimum = 1, .maximum = 255 },
-	{ .name = "access_key", .type = OPTION_STRING, .minimum = 1, .maximum = 255 },
-	{ .name = "secret_key", .type = OPTION_STRING, .minimum = 1, .maximum = 255 },
-	{ .name = "region", .type = OPTION_STRING, .minimum = 1, .maximum = 40 },
+	{ .name = "endpoint", .type = OPTION_STRING, .minimum = 1, .maximum = 255,
+	  .fallback = "rclone.bucket_endpoint" },
+	{ .name = "access_key", .type = OPTION_STRING, .minimum = 1, .maximum = 255,
+	  .fallback = "rclone.access_key_id" },
+	{ .name = "secret_key", .type = OPTION_STRING, .minimum = 1, .maximum = 255,
+	  .fallback = "rclone.secret_access_key" },
+	{ .name = "region", .type = OPTION_STRING, .minimum = 1, .maximum = 40, .fallback = "auto" },
 	{ .name = "bucket", .type = OPTION_STRING, .required = true, .minimum = 3, .maximum = 63 },
-	{ .name = "prefix", .type = OPTION_STRING, .maximum = 512 },
-	{ .name = "latest", .type = OPTION_STRING, .minimum = 1, .maximum = 255 },
+	{ .name = "prefix", .type = OPTION_STRING, .maximum = 512, .fallback = "" },
+	{ .name = "latest", .type = OPTION_STRING, .minimum = 1, .maximum = 255,
+	  .fallback = "latest_version.meta.txt" },
 	{ .name = "directory", .type = OPTION_STRING, .required = true, .minimum = 2, .maximum = 1024,
 	  .names = OPTION_NAMES_DIRECTORY },
-	{ .name = "user", .type = OPTION_STRING, .maximum = 64 },
-	{ .name = "group", .type = OPTION_STRING, .maximum = 64 },
-	{ .name = "connections", .type = OPTION_INTEGER, .minimum = 1, .maximum = SNAPSHOT_CONNECTIONS },
-	{ .name = "chunk_mib", .type = OPTION_INTEGER, .minimum = 1, .maximum = 1024 },
-	{ .name = "patience_s", .type = OPTION_INTEGER, .minimum = 1, .maximum = 86400 },
+	{ .name = "user", .type = OPTION_STRING, .maximum = 64, .fallback = "" },
+	{ .name = "group", .type = OPTION_STRING, .maximum = 64, .fallback = "" },
+	{ .name = "connections", .type = OPTION_INTEGER, .minimum = 1, .maximum = SNAPSHOT_CONNECTIONS,
+	  .fallback = "4" },
+	{ .name = "chunk_mib", .type = OPTION_INTEGER, .minimum = 1, .maximum = 1024, .fallback = "32" },
+	{ .name = "patience_s", .type = OPTION_INTEGER, .minimum = 1, .maximum = 86400, .fallback = "600" },
 	{ .name = "ca", .type = OPTION_STRING, .maximum = 1024, .names = OPTION_NAMES_READ, .fallback = CA_DEFAULT },
-	{ .name = "required", .type = OPTION_STRINGS, .maximum = WHOLE_REQUIRED_MAX },
-	{ .name = "changes", .type = OPTION_STRINGS, .maximum = WHOLE_CHANGES_MAX },
-	{ .name = "existing", .type = OPTION_STRING, .choices = existings },
+	/* Those of reth; what it does with its static files is in reth.c. */
+	{ .name = "required", .type = OPTION_STRINGS, .maximum = WHOLE_REQUIRED_MAX, .fallback = "[\"db/mdbx.dat\"]" },
+	{ .name = "changes", .type = OPTION_STRINGS, .maximum = WHOLE_CHANGES_MAX,
+	  .fallback = "[\"reth.toml\", \"db/lock\", \"static_files/lock\", \"blobstore/*\", \"rocksdb/*\", \"exex/*\", "
+		      "\"invalid_block_hooks/*\", \"txpool-transactions-backup.rlp\", \"logs/*\"]" },
+	{ .name = "existing", .type = OPTION_STRING, .choices = existings, .fallback = "whole" },
 	{ .name = NULL },
 };
 
@@ -394,7 +387,7 @@ static const char *const numbers[] = { "files", NULL };
 
 static const struct stage_path paths[] = {
 	{ .option = "directory", .access = STAGE_WRITES },
-	{ .path = CA_DEFAULT, .option = "ca", .access = STAGE_READS },
+	{ .option = "ca", .access = STAGE_READS },
 	{ .path = "/etc/passwd", .access = STAGE_READS },
 	{ .path = "/etc/group", .access = STAGE_READS },
 	{ .path = NULL },

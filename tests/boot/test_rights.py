@@ -42,6 +42,8 @@ IN_THE_END = ("dhcpcd", "chronyd")
 
 
 class Rights(BootTest):
+    maxDiff = None
+
     def census(self, guest):
         lines = [event.text for event in guest.events if event.source == "census" and event.kind == "message"]
         left = rights.left(lines)

@@ -238,7 +238,7 @@ static void new_machine(const char *token)
 	CHECK_INT(luks_format(path, DISK_SIZE, NULL, &slot, 1, &luks, why), 0);
 	CHECK_INT(luks_commit(luks, disk), 0);
 	luks_close(luks);
-	context = (struct stage_context){.name = "disk", .options = json_object_new_object()};
+	context = (struct stage_context){.name = "disk", .options = json_tokener_parse("{\"scheduler\":\"none\"}")};
 	work = (struct work){.context = &context, .name = "test", .mount = "/no-such-mount", .fd = disk,
 			     .device = "/no-such-device", .place.artifact_wait_ms = -1};
 	work.place.pcrs = 1u << 15;
@@ -354,7 +354,8 @@ TEST(volume_that_is_mounted_already_is_not_mounted_again_but_settled)
 	new_machine(HUB_TOKEN);
 	CHECK(mkdtemp(folder) != NULL);
 	json_object_put(context.options);
-	context.options = json_tokener_parse("{\"directories\":[{\"path\":\"made\",\"mode\":\"0711\"}]}");
+	context.options = json_tokener_parse("{\"scheduler\":\"none\",\"directories\":"
+					     "[{\"path\":\"made\",\"user\":\"root\",\"mode\":\"0711\"}]}");
 	work.mount = folder;
 	is_mounted = true;
 	CHECK_INT(luks_open(disk, path, DISK_SIZE, &luks, why), 1);

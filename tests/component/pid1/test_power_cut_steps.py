@@ -28,7 +28,8 @@ class StepsAndPowerCuts(unittest.TestCase):
             # The first service finds what an earlier cut left of a secret: an empty file.
             mount = stage("disk", f"mount -o noatime {disk.device} /persistent && mkdir /persistent/d0 && "
                                   ": > /persistent/d0/secret")
-            apps = [service(f"app{n}", f"echo has started; cat /persistent/d{n}/secret > /t/secret{n}; exec sleep 1000",
+            apps = [service(f"app{n}",
+                            f"echo has started; cat /persistent/d{n}/secret > /t/secret{n}; echo has read; exec sleep 1000",
                             needs=["disk"], enabled=n == 0, before_start=[
                                 {"directory": f"/persistent/d{n}"},
                                 {"secret": f"/persistent/d{n}/secret", "bytes": 64},
@@ -40,6 +41,7 @@ class StepsAndPowerCuts(unittest.TestCase):
                         gantry.ctl("start", f"app{n}")
                     gantry.wait(f"app{n}", "has started", kind="message")
                     disk.cut()
+                    gantry.wait(f"app{n}", "has read", kind="message")
                 secrets = [gantry.read(f"secret{n}") for n in range(CUTS)]
                 gantry.inside("/bin/sh", "-c", "umount -l /persistent")
             for n in range(CUTS):

@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from peers import BUCKET, PREFIX
 from support import DONE, Stage
+from patience import slowdown
 from qemu.peers.s3 import S3
 
 NAME = 'reth-2026-01-17-test'
@@ -39,6 +41,11 @@ def warnings(stage):
 
 def workers_of(stage):
     return [int(child) for child in Path(f'/proc/{stage.pid}/task/{stage.pid}/children').read_text().split()]
+
+
+def patience(seconds):
+    """For `patience_s`, where what the store did until then is asserted: as much longer as this machine is slower now."""
+    return math.ceil(seconds * slowdown())
 
 
 class SnapshotTest(unittest.TestCase):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import intruder
 from peers import BUCKET, PREFIX
-from snapshots import MIB, NAME, STATE, SnapshotTest, digests, told, warnings, workers_of
+from snapshots import MIB, NAME, STATE, SnapshotTest, digests, patience, told, warnings, workers_of
 from support import AGAIN, DONE, INIT, waits
 from qemu.accounts import ACCOUNTS
 
@@ -213,8 +213,9 @@ class Cut(SnapshotTest):
     @waits(4)
     def test_patience_ends_and_says_why(self):
         self.store.faults.set('status:503@mdbx.dat')
-        stage = self.run_stage(AGAIN, patience_s=3)
-        self.assertIn('nothing received for 3 s', stage.result)
+        seconds = patience(3)
+        stage = self.run_stage(AGAIN, patience_s=seconds)
+        self.assertIn(f'nothing received for {seconds} s', stage.result)
         self.assertIn('503', stage.result)
         self.assert_nothing_named()
 
@@ -242,7 +243,7 @@ class Cut(SnapshotTest):
     @waits(5)
     def test_a_lost_part_is_fetched_again(self):
         self.store.faults.set('status:503@static_files')
-        self.run_stage(AGAIN, patience_s=2)
+        self.run_stage(AGAIN, patience_s=patience(2))
         self.store.faults.clear()
         parts = self.directory / STATE / 'parts'
         largest = max(parts.iterdir(), key=lambda part: part.stat().st_size)
@@ -253,7 +254,7 @@ class Cut(SnapshotTest):
 
     def test_a_cut_while_files_get_their_names_is_finished(self):
         self.store.faults.set('status:503@mdbx.dat')
-        self.run_stage(AGAIN, patience_s=2)
+        self.run_stage(AGAIN, patience_s=patience(2))
         self.store.faults.clear()
         state = self.directory / STATE
         kept = (state / 'manifest').read_bytes()

@@ -10,7 +10,7 @@ import unittest
 import urllib.parse
 
 from peers import BUCKET, PREFIX
-from snapshots import NAME, STATE, SnapshotTest, told, warnings
+from snapshots import NAME, STATE, SnapshotTest, patience, told, warnings
 from support import AGAIN, DONE, NEVER, TOP, private_network
 from qemu.peers.s3 import S3
 from qemu.peers.server import Response
@@ -108,7 +108,7 @@ class Liars(SnapshotTest):
         self.store._object = answer
 
     def assert_told(self, *words):
-        stage = self.run_stage(AGAIN, patience_s=3)
+        stage = self.run_stage(AGAIN, patience_s=patience(3))
         for word in words:
             self.assertIn(word, ' '.join([stage.result, *warnings(stage)]))
         self.assert_nothing_named()
@@ -161,7 +161,7 @@ class Tls(SnapshotTest):
 
     def run_tls(self, status, ca, host='10.77.0.2'):
         return self.run_stage(status, document=self.document(bucket_endpoint=f'https://{host}:9443'), ca=str(ca),
-                              patience_s=2)
+                              patience_s=patience(2))
 
     def test_a_sync_over_https_with_the_right_authority_is_identical(self):
         self.run_tls(DONE, f'{TOP}/qemu/pki/hub-ca.pem')
@@ -208,7 +208,7 @@ class Others(SnapshotTest):
 
     def test_a_file_that_appeared_in_the_way_is_not_replaced(self):
         self.store.faults.set('status:503@mdbx.dat')
-        self.run_stage(AGAIN, patience_s=2)
+        self.run_stage(AGAIN, patience_s=patience(2))
         self.store.faults.clear()
         (self.directory / 'reth.toml').write_bytes(b'mine')
         stage = self.run_stage(NEVER)
@@ -219,7 +219,7 @@ class Others(SnapshotTest):
         elsewhere = self.parent / 'elsewhere'
         elsewhere.mkdir()
         self.store.faults.set('status:503@mdbx.dat')
-        self.run_stage(AGAIN, patience_s=2)
+        self.run_stage(AGAIN, patience_s=patience(2))
         self.store.faults.clear()
         (self.directory / 'static_files').symlink_to(elsewhere)
         self.run_stage(NEVER)

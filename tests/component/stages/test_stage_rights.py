@@ -184,8 +184,13 @@ class Rights(unittest.TestCase):
         for kind in self.OWN_USER:
             with Stage(kind, {'url': 'http://127.0.0.1:1/'} if kind == 'config' else {}) as stage:
                 self.assertEqual(stage.wait(), NEVER)
-                first = 'writer' if kind == 'render' else kind      # its partner's
-                self.assertEqual(stage.result, f'looking up user gantry-{first} in /etc/passwd failed: not there')
+                self.assertEqual(stage.result, f'looking up user gantry-{kind} in /etc/passwd failed: not there')
+
+    def test_an_account_of_its_partner_s_that_the_image_lacks_is_the_reason(self):
+        self.with_passwd('root:x:0:0::/:/bin/sh\ngantry-render:x:911:911::/:/bin/sh\n')
+        with Stage('render', {}) as stage:
+            self.assertEqual(stage.wait(), NEVER)
+            self.assertEqual(stage.result, 'looking up user gantry-writer in /etc/passwd failed: not there')
 
     def test_an_account_with_uid_0_is_refused(self):
         self.with_passwd('gantry-network:x:0:902::/:/bin/sh\n')
