@@ -229,7 +229,8 @@ TEST(the_boot_has_its_figures)
 	    "\"children\":2,\"memory_bytes\":null,\"loop\":{\"buckets\":[{\"le_s\":0.000100,\"turns\":10},{\"le_s\":0.000300,"
 	    "\"turns\":10},{\"le_s\":0.001000,\"turns\":15}");
 	HAS("{\"le_s\":null,\"turns\":16}],\"turns\":16,\"sum_s\":0.300000,\"longest_s\":0.250000}}");
-	HAS("\"api\":{\"certificate_sha256\":null,\"certificate_end_s\":null},\"versions\":{\"gantry\":\"9\",\"kernel\":\"6.12\",\"image\":{\"name\":\"web\",\"version\":\"1.2.3\"}}}\n");
+	HAS("\"api\":{\"certificate_sha256\":null,\"certificate_end_s\":null},\"versions\":{\"gantry\":\"9\","
+	    "\"kernel\":\"6.12\",\"image\":{\"name\":\"web\",\"version\":\"1.2.3\"}}}\n");
 	free(shown.bytes);
 }
 

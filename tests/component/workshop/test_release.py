@@ -112,7 +112,8 @@ class Release(unittest.TestCase):
         disk, api = {"name": "disk", "type": "disk"}, {"tls_hosts": ["a"]}
         for config, lun, port in ((CONFIG, None, None), ({"stages": [disk], "api": api}, 10, 3535),
                                   ({"stages": [{**disk, "options": {"lun": 7}}], "api": {"listen": "0.0.0.0:443"}}, 7, 443),
-                                  ({"stages": [{**disk, "options": {"serial": "x"}}], "api": {"listen": "127.0.0.1:80"}}, None, None),
+                                  ({"stages": [{**disk, "options": {"serial": "x"}}], "api": {"listen": "127.0.0.1:80"}},
+                                   None, None),
                                   ({"stages": [], "api": {"listen": "[::]:80"}}, None, 80)):
             self.assertEqual(release.for_deployment(config), {"data_disk_lun": lun, "api_port": port}, config)
         with open(os.path.join(REPO, "docs", "boot.schema.json"), encoding="utf-8") as file:
