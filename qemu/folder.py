@@ -155,7 +155,8 @@ class Folder:
         return {plain: 0o644, execute: 0o755}.get(lies, lies)
 
     def git(self, *arguments):
-        done = subprocess.run(["git", "-c", "safe.directory=*", "-C", self.path, *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", "-c", "safe.directory=*", "-C", self.path, *arguments], capture_output=True, text=True,
+                              check=False)
         return done.stdout.strip() if done.returncode == 0 else ""
 
     def version(self):

@@ -92,7 +92,7 @@ def inputs_of(source):
 
 
 def for_deployment(config):
-    """What docs/deploy asks of boot.json, with its defaults: the data disk's LUN, and the System API's port if others reach it."""
+    """What docs/deploy asks of boot.json, with its defaults: the data disk's LUN; the System API's port, if others reach it."""
     disks = [stage.get("options", {}) for stage in config.get("stages", []) if stage["type"] == "disk"]
     luns = [disk.get("lun", DEFAULT_LUN) for disk in disks if not disk.keys() & OTHER_CHOICES]
     host, _, port = config.get("api", {}).get("listen", DEFAULT_LISTEN).rpartition(":")

@@ -11,6 +11,7 @@ import tarfile
 import uuid
 
 SOURCES = os.path.join(os.environ.get("GANTRY_CACHE", "/cache"), "sources")
+KINDS = ("source", "kernel", "package")
 COPYING = re.compile(r"(\./)?[^/]+/(COPYING|LICENSE)(\.txt|\.md)?", re.I)
 KNOWN = (("MIT", "Permission is hereby granted, free of charge"), ("GPL-2", "GNU GENERAL PUBLIC LICENSE Version 2"),
          ("Apache-2.0", "Apache License Version 2.0"), ("BSD", "Redistribution and use in source and binary forms"))
@@ -59,7 +60,7 @@ def component(one, named):
 
 def bill_of_materials(base, found, folder=SOURCES):
     """Of the entries of inputs.json: sources, kernel and the image's packages."""
-    mine = [one for one in found if one["kind"] in ("source", "kernel", "package") and not one["place"].endswith((".dsc", ".asc"))]
+    mine = [one for one in found if one["kind"] in KINDS and not one["place"].endswith((".dsc", ".asc"))]
     named = {}          # of a source package, its .debian.tar names the licences of all its files
     for one in sorted(mine, key=lambda each: ".debian.tar." not in each["place"]):
         named.setdefault((one["kind"], one["name"]), licences(one, folder))

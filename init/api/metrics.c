@@ -99,7 +99,8 @@ static void image_samples(struct text *t, const char *name, const struct status 
 	const struct control_boot *boot = &status->boot;
 
 	if (boot->image_name[0])
-		put_sample(t, name, (const char *const[4]){"name", boot->image_name, "version", boot->image_version}, 1);
+		put_sample(t, name, (const char *const[4]){"name", boot->image_name, "version", boot->image_version},
+			   1);
 }
 
 static void boot_state_samples(struct text *t, const char *name, const struct status *status)

@@ -93,8 +93,8 @@ struct search {
 };
 
 /* Where loaders look by themselves: glibc's as Debian has it, and musl's. */
-static const char *const library_folders[] = {"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64",
-					      "/lib", "/usr/lib", "/usr/local/lib"};
+static const char *const library_folders[] = {"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64",
+					      "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"};
 
 static bool is_there(struct search *search, const char *folder, size_t folder_size, const char *name)
 {
@@ -168,13 +168,14 @@ static void want_libraries(struct search *search, const char *of)
 	}
 }
 
-/* A loader that does not find a library ends the program with its own words, which a machine without a console hardly shows. */
+/* A loader that does not find a library ends the program with its own words: hardly seen without a console. */
 static void warn_libraries(struct check *check, const struct place *place, const char *program)
 {
 	_cleanup_(cleanup_free) struct search *search = NULL;
 
 	/* With a cache, or folders of its own, a loader may look elsewhere. */
-	if (!check->warnings || !image_lacks(check, "/etc/ld.so.cache") || !image_lacks(check, "/etc/ld-musl-x86_64.path"))
+	if (!check->warnings || !image_lacks(check, "/etc/ld.so.cache") ||
+	    !image_lacks(check, "/etc/ld-musl-x86_64.path"))
 		return;
 	search = calloc(1, sizeof(*search));
 	if (!search)
@@ -191,8 +192,8 @@ static void warn_libraries(struct check *check, const struct place *place, const
 /* ---- files ----------------------------------------------------------------------------------------------------- */
 
 /*
- * What `gantryctl check` finds missing is all told in one run, though each is an error: one before the last goes where warnings
- * go. For others the first is enough.
+ * What `gantryctl check` finds missing is all told in one run, though each is an error: one before the last goes
+ * where warnings go. For others the first is enough.
  */
 static int go_on(struct check *check, int r)
 {
@@ -339,8 +340,9 @@ static int check_modules(struct check *check, const struct place *place, const c
 
 	for (; r == 0 && *names; names++)
 		if (!has_module(check, *names))
-			r = go_on(check, check_fail_member(check, place, key, "needs the kernel module \"%s\", which is not "
-							   "in \"modules\"; it cannot be loaded later", *names));
+			r = go_on(check, check_fail_member(check, place, key,
+							   "needs the kernel module \"%s\", which is not in "
+							   "\"modules\"; it cannot be loaded later", *names));
 	return r;
 }
 

@@ -188,7 +188,8 @@ void early_image(const char *configuration, const char **ret_name, const char **
 		return;
 	first = strspn(line, word);
 	second = line[first] == ' ' ? strspn(line + first + 1, word) : 0;
-	if (!first || first > IMAGE_WORD_MAX || !second || second > IMAGE_WORD_MAX || strcmp(line + first + 1 + second, "\n"))
+	if (!first || first > IMAGE_WORD_MAX || !second || second > IMAGE_WORD_MAX ||
+	    strcmp(line + first + 1 + second, "\n"))
 		return;
 	memcpy(name, line, first);
 	memcpy(version, line + first + 1, second);

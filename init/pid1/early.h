@@ -25,8 +25,8 @@ void early_loopback(void);
 void early_landlock(void);
 
 /*
- * The image's name and version: the line "NAME VERSION" of the file `image` beside the configuration, each of at most 63 letters,
- * digits and "._+~-". Both "" if there is none. The texts stay.
+ * The image's name and version: the line "NAME VERSION" of the file `image` beside the configuration, each of at most
+ * 63 letters, digits and "._+~-". Both "" if there is none. The texts stay.
  */
 void early_image(const char *configuration, const char **ret_name, const char **ret_version);
 

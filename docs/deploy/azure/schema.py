@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes schema.json, which `make test` holds the module against, from `terraform providers schema -json` on standard input: of each
-resource that the module and its example use, the attributes and blocks, and which of them have to be there."""
+"""Makes schema.json, which `make test` holds the module against, from `terraform providers schema -json` on standard input: of
+each resource that the module and its example use, the attributes and blocks, and which of them have to be there."""
 
 import glob
 import json

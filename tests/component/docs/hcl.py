@@ -4,7 +4,8 @@ tokens. What it does not know (heredocs, for one) is an error."""
 
 import re
 
-TOKEN = re.compile(r"""(?P<space>[ \t]+|\#[^\n]*|//[^\n]*|/\*.*?\*/)|(?P<line>\n)|(?P<number>\d+(\.\d+)?)|(?P<name>[A-Za-z_][\w-]*)
+TOKEN = re.compile(r"""(?P<space>[ \t]+|\#[^\n]*|//[^\n]*|/\*.*?\*/)|(?P<line>\n)|(?P<number>\d+(\.\d+)?)
+                       |(?P<name>[A-Za-z_][\w-]*)
                        |(?P<mark>=>|==|!=|<=|>=|&&|\|\||\.\.\.|[-+*/%<>=!?:.,(){}\[\]])""", re.X | re.S)
 OPEN, CLOSE = set("([{"), set(")]}")
 

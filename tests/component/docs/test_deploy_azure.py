@@ -100,11 +100,15 @@ class Module(unittest.TestCase):
 
     def test_mistakes_are_noticed(self):
         for file, before, after, said in (
-                ("machines.tf", "vtpm_enabled ", "vtmp_enabled ", "azurerm_linux_virtual_machine.machine: vtmp_enabled is not there"),
-                ("machines.tf", '  create_option                 = "Empty"\n', "", "azurerm_managed_disk.data: create_option has to be there"),
-                ("machines.tf", "  os_disk {", "  the_disk {", "azurerm_linux_virtual_machine.machine: block os_disk has to be there"),
+                ("machines.tf", "vtpm_enabled ", "vtmp_enabled ",
+                 "azurerm_linux_virtual_machine.machine: vtmp_enabled is not there"),
+                ("machines.tf", '  create_option                 = "Empty"\n', "",
+                 "azurerm_managed_disk.data: create_option has to be there"),
+                ("machines.tf", "  os_disk {", "  the_disk {",
+                 "azurerm_linux_virtual_machine.machine: block os_disk has to be there"),
                 ("machines.tf", "local.caching[", "local.cache[", "local.cache is not declared"),
-                ("image.tf", "azurerm_storage_blob.image[", "azurerm_storage_blob.images[", "azurerm_storage_blob.images is not declared"),
+                ("image.tf", "azurerm_storage_blob.image[", "azurerm_storage_blob.images[",
+                 "azurerm_storage_blob.images is not declared"),
                 ("image.tf", "blob_uri  ", "blob_url  ", "azurerm_shared_image_version.version: blob_url is not there"),
                 ("variables.tf", 'variable "gallery_name"', 'variable "gallery"', "variable gallery is not used")):
             self.assertIn(before, self.files[file], before)
@@ -115,7 +119,8 @@ class Module(unittest.TestCase):
         variables = {labels[0]: block for kind, labels, block in self.module.blocks if kind == "variable"}
         call = self.example.one("module", "builder")
         self.assertEqual(call.attributes.keys() - {"source"} - variables.keys(), set())
-        self.assertEqual({name for name, block in variables.items() if "default" not in block.attributes} - call.attributes.keys(), set())
+        needed = {name for name, block in variables.items() if "default" not in block.attributes}
+        self.assertEqual(needed - call.attributes.keys(), set())
         outputs = {labels[0] for kind, labels, _ in self.module.blocks if kind == "output"}
         taken = {name for block in self.example.all("output") for name in re.findall(r"module \. builder \. (\w+)",
                                                                                       " ".join(block.attributes["value"]))}

@@ -161,14 +161,16 @@ class CheckRoot(unittest.TestCase):
         self.assertEqual(self.check(service), "boot.json: ok")
 
     def test_all_that_is_missing_is_told_in_one_run(self):
-        config = {"services": [{"name": "a", "command": ["/bin/reht"]}, {"name": "b", "command": ["/bin/gone"], "environment_file": "/etc/b"},
+        config = {"services": [{"name": "a", "command": ["/bin/reht"]},
+                               {"name": "b", "command": ["/bin/gone"], "environment_file": "/etc/b"},
                                {"name": "c", "command": ["/bin/reth"], "ready": {"exec": ["/bin/probe"]}}],
                   "api": {"listen": "127.0.0.1:1", "actions": [{"name": "act", "command": ["/bin/ash"]}]}}
         told = [line.split(": ", 1)[1] for line in self.check(config).splitlines()]
         self.assertEqual(sorted(told), sorted([
             'services[0] "a": command[0]: "/bin/reht": not in the image: No such file or directory',
             'services[1] "b": command[0]: "/bin/gone": not in the image: No such file or directory',
-            'services[1] "b": environment_file: warning: "/etc/b": not in the image, and nothing makes it: No such file or directory',
+            'services[1] "b": environment_file: warning: "/etc/b": not in the image, and nothing makes it: '
+            'No such file or directory',
             'services[2] "c": ready.exec[0]: "/bin/probe": not in the image: No such file or directory',
             'api.actions[0] "act": command[0]: "/bin/ash": not in the image: No such file or directory']))
 

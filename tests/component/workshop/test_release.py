@@ -80,7 +80,8 @@ class Release(unittest.TestCase):
         inside = archive.files(uki.Image(efi).section(".initrd"))
         self.assertEqual(inside["etc/gantry/image"], f"{self.name} 1.2.3\n".encode())
         before = {name: self.content(published, name) for name in os.listdir(published)}
-        self.assertEqual(sorted(before), sorted(["SHA256SUMS", "SHA256SUMS.sig", "deploy.json", "inputs.json", "measurements.json",
+        self.assertEqual(sorted(before), sorted(["SHA256SUMS", "SHA256SUMS.sig", "deploy.json", "inputs.json",
+                                                 "measurements.json",
                                                  "provenance.json", "sbom.cdx.json",
                                                  *(f"{base}.{kind}" for kind in ("efi", "raw", "vhd"))]))
         self.assertEqual({name: self.content(self.publish(), name) for name in before}, before)
