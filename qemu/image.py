@@ -351,7 +351,7 @@ def fingerprint(inputs, source):
         content = os.fsencode(os.readlink(path)) if stat.S_ISLNK(mode) else read_file(path) if stat.S_ISREG(mode) else b""
         digest.update(f"{os.fsencode(path)!r} {mode:o} {len(content)}\n".encode() + content)
     digest.update(f"{source.settings} {source.version()}".encode())
-    digest.update(f"{inputs['LIBS']} {inputs['KERNEL_DIR']} {inputs['KERNEL_VERSION']}".encode())
+    digest.update(f"{inputs['ROOT_ID']} {inputs['LIBS']} {inputs['KERNEL_DIR']} {inputs['KERNEL_VERSION']}".encode())
     return digest.hexdigest()
 
 

@@ -26,6 +26,7 @@ PLATFORM, ATTESTATION_TYPE = "azure", "azure-tdx"
 NAMESPACE = "gantry-image"          # of the signature: one made for something else does not count
 SUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
 KINDS = ("vhd", "raw", "efi")
+LOCK_KINDS = ("source", "kernel", "headers", "tool")
 DEFAULT_LUN, OTHER_CHOICES, DEFAULT_LISTEN = 10, {"nsid", "serial", "wwid", "largest"}, "0.0.0.0:3535"     # docs/configuration.md
 
 
@@ -63,14 +64,12 @@ def entry(kind, place, path):
 
 
 def lock_entries():
-    """Sources, kernel and headers as deps.lock pins them, and the build root's packages, which it pins by version."""
+    """Sources, kernel, headers and the image root's packages, as deps.lock pins them."""
     for line in image.read_file(os.path.join(REPOSITORY, "deps.lock")).decode().splitlines():
         fields = line.split()
-        if fields and fields[0] in ("source", "kernel", "headers"):
+        if fields and fields[0] in LOCK_KINDS:
             yield {"kind": fields[0], "name": fields[1], "version": fields[2], "place": fields[5], "sha256": fields[3],
                    "size": int(fields[4])}
-        elif fields and fields[0] == "root":
-            yield {"kind": "build root", "name": fields[1], "version": fields[2]}
 
 
 def inputs_of(source):
@@ -100,6 +99,12 @@ def for_deployment(config):
             "api_port": int(port) if "api" in config and not host.startswith(("127.", "[::1]")) else None}
 
 
+def builder():
+    """The image root, by the hashes of its packages."""
+    tools = "".join(one["sha256"] for one in lock_entries() if one["kind"] == "tool")
+    return f"image root {hashlib.sha256(tools.encode()).hexdigest()[:12]}"
+
+
 def provenance(source, subjects, version):
     """An in-toto statement with SLSA's predicate: these outputs came from that commit by `make release`."""
     return {"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://slsa.dev/provenance/v1",
@@ -109,7 +114,7 @@ def provenance(source, subjects, version):
                     "buildType": "make release", "externalParameters": {"image": source.settings["name"], "version": version},
                     "resolvedDependencies": [
                         {"name": "checkout", "digest": {"gitCommit": git(REPOSITORY, "rev-parse", "HEAD")}}]},
-                "runDetails": {"builder": {"id": f"build root {image.Inputs(image.BUILD)['ROOT_ID']}"}}}}
+                "runDetails": {"builder": {"id": builder()}}}}
 
 
 # ---- release ----------------------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ class Release(unittest.TestCase):
         self.assertEqual(list(mine), ["boot.json", "image.json", "root/etc/motd"])
         self.assertEqual(mine["root/etc/motd"], hashlib.sha256(b"hello\n").hexdigest())
         kinds = {one["kind"] for one in found}
-        self.assertEqual(kinds - {"checkout"}, {"image", "source", "kernel", "headers", "build root"})
+        self.assertEqual(kinds - {"checkout"}, {"image", "source", "kernel", "headers", "tool"})
         named = {one["name"]: {each["license"]["name"] for each in one.get("licenses", [])}
                  for one in json.loads(before["sbom.cdx.json"])["components"]}
         self.assertEqual([name for name, licences in named.items() if not licences], [])
