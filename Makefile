@@ -16,7 +16,7 @@ export GANTRY_TEST_DATA ?= $(wildcard ../shared/data)
 
 # The variables that a target takes, besides those that all take. Those given on the command line reach the programs in the root as
 # environment; any other is a mistake that would go unnoticed.
-TAKES := V JOBS KERNEL MIRROR MIRROR_SECURITY KEYRING PINNED SOURCE_DATE_EPOCH
+TAKES := V JOBS KERNEL MIRROR MIRROR_SECURITY KEYRING INPUTS PINNED SOURCE_DATE_EPOCH
 TAKES_image := IMAGE
 TAKES_measurements := IMAGE
 TAKES_run := IMAGE EXIT AGAIN TIER DISK DISK_AFTER FAULTS SNAPSHOT PORT TIMEOUT
@@ -31,6 +31,7 @@ TAKES_import-systemapi := FILE BOOT ROOT
 TAKES_enter := CMD
 TAKES_update-deps := ONLY DRY
 TAKES_update-packages := IMAGE
+TAKES_inputs := FILE IMAGE
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v))
 OWN := $(foreach goal,$(or $(MAKECMDGOALS),all),$(TAKES_$(goal)))
 UNKNOWN := $(filter-out $(OWN) $(TAKES) GANTRY_%,$(GIVEN))
@@ -43,7 +44,7 @@ STRANGE := $(filter-out $(shell sed -n 's/^$(HASH)  make \([a-z-]*\).*/\1/p' Mak
 ifneq ($(STRANGE),)
 $(error $(STRANGE): not a target; `make help` lists them)
 endif
-export GANTRY_PASS := $(filter-out CMD MIRROR MIRROR_SECURITY KEYRING KERNEL KEY VERSION IMAGE FILE SIGNER,$(GIVEN))
+export GANTRY_PASS := $(filter-out CMD INPUTS MIRROR MIRROR_SECURITY KEYRING KERNEL KEY VERSION IMAGE FILE SIGNER,$(GIVEN))
 ifneq ($(filter IMAGE,$(GIVEN)),)
 export GANTRY_IMAGE := $(IMAGE)
 endif
@@ -56,7 +57,7 @@ export GANTRY_SIGN_KEY := $(KEY)
 export GANTRY_SIGN_VERSION := $(if $(filter VERSION,$(GIVEN)),$(VERSION))
 endif
 
-HERE := help enter shell deps update-deps update-packages security clean prune import-systemapi versitygw
+HERE := help enter shell deps update-deps update-packages inputs rebuild security clean prune import-systemapi versitygw
 GOALS := $(filter-out $(HERE),$(or $(MAKECMDGOALS),all))
 
 .PHONY: $(HERE) inside
@@ -92,9 +93,12 @@ help:
 #  make versitygw        an S3 server for one test, built with the host's own Go; without it that test is skipped
 #  make deps             only the build root, the libraries and the kernel
 #  make update-deps      show what would move in deps.lock and why, then move it to what the mirrors have now
-#                        [ONLY=root|sources] [DRY=1: show it only]
+#                        [ONLY=root|image|sources] [DRY=1: show it only]
 #  make fetch-images IMAGE=DIR   fetch the OCI images that DIR/image.json names, for a build without a network
 #  make update-packages IMAGE=DIR   pin the Debian packages of an image, and what they depend on, in DIR/packages.lock
+#  make inputs [FILE=build/inputs.tar]   all that an image is made of, as a tarball: with it, no network is needed
+#  make rebuild          build all from `make inputs` a second time, without a network, with another date, umask and so on, and
+#                        compare every library, program and image: minutes of a processor
 #  make security         name each pin with a newer security version; fails if there is one
 #  make prune            remove from the cache what this checkout does not use
 #  make clean            remove build/
@@ -106,7 +110,8 @@ help:
 #  make ... MIRROR=URL   another Debian mirror than the host's own
 #  make ... MIRROR_SECURITY=URL   another mirror of Debian's security suite than the host's own
 #  make ... KEYRING=FILE the keyring that signs those mirrors' lists, instead of Debian's
-#  make ... PINNED=1     refuse a build root that is not the pinned one, for images whose measurements are published
+#  make ... INPUTS=DIR   take what deps.lock pins from this folder where it is there, before any mirror is asked
+#  make ... PINNED=1     refuse files in an image's folder that git does not know, for images whose measurements are published
 
 import-systemapi:
 	@$(PYTHON) qemu/import_systemapi.py $(or $(FILE),$(error give FILE=systemapi-config.toml)) $(if $(BOOT),--boot $(BOOT)) \
@@ -126,6 +131,12 @@ update-deps:
 
 update-packages:
 	@$(BUILDROOT) update-packages
+
+inputs:
+	@$(BUILDROOT) inputs "$(or $(FILE),build/inputs.tar)"
+
+rebuild:
+	@$(PYTHON) .ci/rebuild
 
 security:
 	@$(BUILDROOT) security
@@ -203,6 +214,8 @@ export CCACHE_DIR := $(or $(GANTRY_CACHE),/cache)/ccache
 export CCACHE_NODIRECT := 1
 export CCACHE_COMPILERCHECK := string:$(ROOT_ID) $(LIBS)
 export CCACHE_MAXSIZE := 2G
+# what the build root's compiler made
+build/tests/% build/sanitized/%: export CCACHE_COMPILERCHECK := string:$(TEST_ROOT_ID)
 
 build/obj/%.o: %.c Makefile build/paths.env
 	@mkdir -p $(@D)
@@ -222,12 +235,13 @@ build/guest/%: qemu/guest/%.c Makefile build/paths.env
 	$(call say,CC $<)$(CC) $(CPPFLAGS) -isystem $(LIBS)/include $(CFLAGS) -MMD -MP -MF build/obj/$(<:.c=.d) $(LDFLAGS) -o $@ $< && \
 		$(STRIP) $@
 
-# Debug information is stripped, paths are not in it.
+# Debug information is stripped, paths are not in it, and without BTF pahole is not needed.
 build/modules/%.ko: qemu/tdx/%.c $(wildcard qemu/tdx/*.h) Makefile build/paths.env
 	@mkdir -p build/kbuild/$* $(@D)
 	@$(LINK_HEADERS)
 	@cp $< $(wildcard qemu/tdx/*.h) build/kbuild/$*/ && echo 'obj-m := $*.o' > build/kbuild/$*/Kbuild
-	$(call say,KBUILD $<)$(MAKE) -s -C $(HEADERS) M=$(CURDIR)/build/kbuild/$* KCFLAGS=-ffile-prefix-map=$(CURDIR)/build/kbuild/= modules \
+	$(call say,KBUILD $<)$(MAKE) -s -C $(HEADERS) M=$(CURDIR)/build/kbuild/$* KCFLAGS=-ffile-prefix-map=$(CURDIR)/build/kbuild/= \
+		CONFIG_DEBUG_INFO_BTF_MODULES= modules \
 		> build/kbuild/$*/log 2>&1 || { cat build/kbuild/$*/log; exit 1; }
 	@strip -g -o $@ build/kbuild/$*/$*.ko
 

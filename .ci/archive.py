@@ -148,17 +148,20 @@ def fixes(lines, since):
     return ""
 
 
-def newest(old, archive, packages, only=""):
-    """The lock as it would be with the newest versions; what ONLY ("root", "sources") leaves out is as in OLD."""
+def newest(old, archive, packages, tools, only=""):
+    """The lock as it would be with the newest versions; what ONLY ("root", "image", "sources") leaves out is as in OLD."""
     new = Lock("/nonexistent")
-    new.date = old.date if old.date and only == "sources" else time.strftime("%Y-%m-%d", time.gmtime())      # the root's
+    keeps_date = old.date and only in ("sources", "image")
+    new.date = old.date if keeps_date else time.strftime("%Y-%m-%d", time.gmtime())      # the root's
     new.sources, new.kernel, new.headers, new.notes = list(old.sources), old.kernel, list(old.headers), list(old.notes)
-    new.root, new.suites = dict(old.root), dict(old.suites)
-    if only != "root":
+    new.root, new.suites, new.tools = dict(old.root), dict(old.suites), list(old.tools)
+    if only in ("", "sources"):
         new.sources = [fields for name in sorted(SOURCES) for fields in archive.source(name)]
         new.kernel, new.headers = archive.kernel()
         new.notes = []
-    if only != "sources":
+    if only in ("", "image"):
+        new.tools = [archive.package(name) for name in sorted(archive.root(tools))]
+    if only in ("", "root"):
         new.root = archive.root(packages)
         new.suites = archive.suites(new.root)
     return new
@@ -213,6 +216,11 @@ def moves(old, new, archive):
     was, secure = old.kernel or [None] * 6, archive.binaries[SECURITY]
     if was[1] != new.kernel[1]:
         one("kernel", new.kernel[0], was[1], new.kernel[1], new.kernel[5], version_in(secure, KERNEL_PACKAGE))
+    before, after = by_name(old.tools), by_name(new.tools)
+    for name in sorted(set(before) | set(after)):
+        was, now = before.get(name, [None] * 6), after.get(name, [None] * 6)
+        if was[1:3] != now[1:3]:
+            one("tool", name, was[1], now[1], now[5], version_in(secure, name))
     for name in sorted(set(old.root) | set(new.root)):
         if old.root.get(name) != new.root.get(name):
             one("root", name, old.root.get(name), new.root.get(name), new.suites.get(name), version_in(secure, name))
@@ -240,6 +248,8 @@ def insecure(lock, archive):
                 why = ": ".join(filter(None, (SECURITY if is_security else lines[0][5], fixed)))
                 found.append((f"source {name}", fields[1], lines[0][1], why))
     one(f"kernel {lock.kernel[0]}", lock.kernel[1], version_in(archive.binaries[SECURITY], KERNEL_PACKAGE))
+    for name, version, *_ in lock.tools:
+        one(f"tool {name}", version, version_in(archive.binaries[SECURITY], name))
     for name, version in sorted(lock.root.items()):
         one(f"root {name}", version, version_in(archive.binaries[SECURITY], name))
     return found

@@ -20,6 +20,7 @@ DEFAULTS = {"name": None, "cmdline": "quiet panic=-1", "console": "ttyS0", "comp
             "paths": {}, "images": {}, "base": ""}
 PATH_KEYS = {"mode", "owner", "group", "directory"}
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\r?\n[A-Za-z0-9+/=:, \r\n-]{40}")
+UNTAGGED, VERSION_MAX = "untagged", 63      # as in init/pid1/early.c
 ESP_MIB = range(72, 4096)
 TAKEN = ("init=", "rdinit=", "lockdown=", "proc_mem.", "console=")      # of the command line: by other keys, or never
 
@@ -164,6 +165,17 @@ class Folder:
         plain = self.umask_mode & 0o666
         execute = plain | (plain & 0o444) >> 2
         return {plain: 0o644, execute: 0o755}.get(lies, lies)
+
+    def git(self, *arguments):
+        done = subprocess.run(["git", "-c", "safe.directory=*", "-C", self.path, *arguments], capture_output=True, text=True,
+                              check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    def version(self):
+        """The tag of the commit, if the folder is as committed; otherwise "untagged"."""
+        tag = self.git("describe", "--tags", "--exact-match")
+        known = tag and not self.git("status", "--porcelain", ".")
+        return re.sub(r"[^0-9A-Za-z.+~_-]", "_", tag.removeprefix("v"))[:VERSION_MAX] if known else UNTAGGED
 
     def unknown_to_git(self):
         """The paths, from the folder, that git does not know; none where the folder is in no checkout."""

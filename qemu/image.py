@@ -43,6 +43,8 @@ LINKS = {
     "/etc/resolv.conf": "/run/dhcp/resolv.conf",        # the DHCP hook's, which is not root
 }
 PROGRAMS = ("/sbin/chronyd", "/bin/chronyc", "/sbin/dhcpcd", "/sbin/mke2fs", "/sbin/e2fsck", "/sbin/dropbear")   # of $LIBS/bin
+DEFAULTS = os.path.join(REPOSITORY, "qemu", "defaults")      # files of an image that has none of its own, and whose they are
+DEFAULT_FILES = {"/etc/dhcpcd.conf": "/sbin/dhcpcd", "/etc/chrony.conf": "/sbin/chronyd"}
 DIRECTORIES = {
     ".": 0o755,                         # the root itself: the kernel makes it for everybody to write to
     "/bin": 0o755, "/dev": 0o755, "/etc": 0o755, "/etc/gantry": 0o755, "/persistent": 0o755, "/proc": 0o555,
@@ -247,6 +249,9 @@ def add_own(built, inputs, settings):
     for path in PROGRAMS:
         if path not in leave_out:
             put(path, built.file, read_file(os.path.join(inputs["LIBS"], "bin", os.path.basename(path))), 0o755)
+    for path, program in DEFAULT_FILES.items():
+        if program not in leave_out:
+            put(path, built.file, read_file(DEFAULTS + path))
 
 
 def add_accounts(built, config):
@@ -362,6 +367,7 @@ def initramfs(inputs, source, out=None):
         if path.strip("/") not in built.entries:
             built.file(path, content.encode())
     built.file("/etc/gantry/boot.json", source.text)
+    built.file("/etc/gantry/image", f"{source.settings['name']} {source.version()}\n".encode())
     for path in rendered_files(config):         # the render stage replaces files, it makes no folders
         built.parents(built.resolve(path))
     source.set_paths(built, users, groups)
@@ -395,6 +401,7 @@ def fingerprint(inputs, source):
     digest = hashlib.sha256()
     paths = [os.path.join(REPOSITORY, "qemu", f"{name}.py")
              for name in ("accounts", "archive", "debs", "disk", "folder", "image", "kernel", "oci", "uki")]
+    paths += [DEFAULTS + path for path in DEFAULT_FILES]
     paths += [os.path.join(inputs.build, "init"), pki.path("hub-ca.pem")]
     paths += [os.path.join(inputs.build, "guest", name) for name in inputs.guest_programs()]
     paths += [source.where(place) for place in source.places()]
@@ -402,7 +409,8 @@ def fingerprint(inputs, source):
         mode = os.lstat(path).st_mode
         content = os.fsencode(os.readlink(path)) if stat.S_ISLNK(mode) else read_file(path) if stat.S_ISREG(mode) else b""
         digest.update(f"{os.fsencode(path)!r} {mode:o} {len(content)}\n".encode() + content)
-    digest.update(f"{source.settings} {inputs['LIBS']} {inputs['KERNEL_DIR']} {inputs['KERNEL_VERSION']}".encode())
+    digest.update(f"{source.settings} {source.version()}".encode())
+    digest.update(f"{inputs['ROOT_ID']} {inputs['LIBS']} {inputs['KERNEL_DIR']} {inputs['KERNEL_VERSION']}".encode())
     return digest.hexdigest()
 
 

@@ -17,16 +17,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import uuid
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, REPOSITORY)
-from qemu import archive, debs, folder, image, uki
+from qemu import archive, debs, folder, image, sbom, uki
 
 PLATFORM, ATTESTATION_TYPE = "azure", "azure-tdx"
 NAMESPACE = "gantry-image"          # of the signature: one made for something else does not count
 SUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
 KINDS = ("vhd", "raw", "efi")
+LOCK_KINDS = ("source", "kernel", "headers", "tool")
+DEFAULT_LUN, OTHER_CHOICES, DEFAULT_LISTEN = 10, {"nsid", "serial", "wwid", "largest"}, "0.0.0.0:3535"     # docs/configuration.md
 
 
 class ReleaseError(Exception):
@@ -43,13 +44,12 @@ def git(where, *arguments):
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def version_of(where):
-    """The tag of the commit that the folder is in; without one, a version that says so."""
-    commit, dirty = git(where, "rev-parse", "--short=12", "HEAD"), git(where, "status", "--porcelain", ".")
-    tag = git(where, "describe", "--tags", "--exact-match")
-    if tag and not dirty:
-        return re.sub(r"[^0-9A-Za-z.+~_]", "_", tag.removeprefix("v"))
-    return f"untagged.{commit}{'.changed' if dirty else ''}" if commit else "untagged"
+def version_of(source):
+    """The image's version, as it is in the image; without a tag, with the commit besides."""
+    if source.version() != folder.UNTAGGED:
+        return source.version()
+    commit, dirty = source.git("rev-parse", "--short=12", "HEAD"), source.git("status", "--porcelain", ".")
+    return f"{folder.UNTAGGED}.{commit}{'.changed' if dirty else ''}" if commit else folder.UNTAGGED
 
 
 def dump(value):
@@ -64,14 +64,12 @@ def entry(kind, place, path):
 
 
 def lock_entries():
-    """Sources, kernel and headers as deps.lock pins them, and the build root's packages, which it pins by version."""
+    """Sources, kernel, headers and the image root's packages, as deps.lock pins them."""
     for line in image.read_file(os.path.join(REPOSITORY, "deps.lock")).decode().splitlines():
         fields = line.split()
-        if fields and fields[0] in ("source", "kernel", "headers"):
+        if fields and fields[0] in LOCK_KINDS:
             yield {"kind": fields[0], "name": fields[1], "version": fields[2], "place": fields[5], "sha256": fields[3],
                    "size": int(fields[4])}
-        elif fields and fields[0] == "root":
-            yield {"kind": "build root", "name": fields[1], "version": fields[2]}
 
 
 def inputs_of(source):
@@ -93,20 +91,19 @@ def inputs_of(source):
     return found
 
 
-def bill_of_materials(base, found):
-    """CycloneDX 1.6: what is in the image and was made by others."""
-    components = []
-    for one in found:
-        if one["kind"] in ("source", "kernel", "package") and not one["place"].endswith((".dsc", ".asc")):
-            about = {"type": "library" if one["kind"] == "source" else "application",
-                     "name": one["name"], "version": one["version"],
-                     "hashes": [{"alg": "SHA-256", "content": one["sha256"]}],
-                     "purl": f"pkg:deb/debian/{one['name']}@{one['version'].replace(':', '%3A')}"
-                             + ("?arch=source" if one["kind"] == "source" else "?arch=amd64")}
-            components.append({**about, "bom-ref": f"{one['name']}@{one['version']}/{os.path.basename(one['place'])}"})
-    return {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": components,
-            "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, base)}",
-            "metadata": {"component": {"type": "operating-system", "name": base, "bom-ref": base}}}
+def for_deployment(config):
+    """What docs/deploy asks of boot.json, with its defaults: the data disk's LUN; the System API's port, if others reach it."""
+    disks = [stage.get("options", {}) for stage in config.get("stages", []) if stage["type"] == "disk"]
+    luns = [disk.get("lun", DEFAULT_LUN) for disk in disks if not disk.keys() & OTHER_CHOICES]
+    host, _, port = config.get("api", {}).get("listen", DEFAULT_LISTEN).rpartition(":")
+    return {"data_disk_lun": luns[0] if luns else None,
+            "api_port": int(port) if "api" in config and not host.startswith(("127.", "[::1]")) else None}
+
+
+def builder():
+    """The image root, by the hashes of its packages."""
+    tools = "".join(one["sha256"] for one in lock_entries() if one["kind"] == "tool")
+    return f"image root {hashlib.sha256(tools.encode()).hexdigest()[:12]}"
 
 
 def provenance(source, subjects, version):
@@ -118,7 +115,7 @@ def provenance(source, subjects, version):
                     "buildType": "make release", "externalParameters": {"image": source.settings["name"], "version": version},
                     "resolvedDependencies": [
                         {"name": "checkout", "digest": {"gitCommit": git(REPOSITORY, "rev-parse", "HEAD")}}]},
-                "runDetails": {"builder": {"id": f"build root {image.Inputs(image.BUILD)['ROOT_ID']}"}}}}
+                "runDetails": {"builder": {"id": builder()}}}}
 
 
 # ---- release ----------------------------------------------------------------------------------------------------------
@@ -135,7 +132,7 @@ def sign(key, path):
 def release(path, key):
     """Makes build/NAME/release/BASE/. Returns its path."""
     source = folder.Folder(path)
-    built, version = image.ensure(path), version_of(source.path)
+    built, version = image.ensure(path), version_of(source)
     efi = image.read_file(os.path.join(built, "gantry.efi"))
     base = f"{source.settings['name']}-{version}-{PLATFORM}-{hashlib.sha256(efi).hexdigest()[:12]}"
     out = os.path.join(built, "release", base)
@@ -152,8 +149,9 @@ def release(path, key):
     found = inputs_of(source)
     put("measurements.json", dump([{"measurement_id": f"{base}.vhd", "attestation_type": ATTESTATION_TYPE,
                                     "measurements": uki.measurements(efi)["measurements"]}]))
+    put("deploy.json", dump(for_deployment(source.config)))
     put("inputs.json", dump(found))
-    put("sbom.cdx.json", dump(bill_of_materials(base, found)))
+    put("sbom.cdx.json", dump(sbom.bill_of_materials(base, found)))
     subjects = [(name, sha256_file(os.path.join(out, name))) for name in sorted(os.listdir(out))]
     put("provenance.json", dump(provenance(source, subjects, version)))
     put(SUMS, "".join(f"{sha256_file(os.path.join(out, name))}  {name}\n" for name in sorted(os.listdir(out))).encode())

@@ -108,6 +108,7 @@ struct control_boot {
 	char version[32];
 	char hostname[64];
 	char kernel[64];		/* kernel release */
+	char image_name[64], image_version[64];		/* "": unknown */
 	char certificate_sha256[65];	/* hex, of the API's certificate; "": none yet */
 	char reserved2[5];
 	uint16_t last_shutdown_size;

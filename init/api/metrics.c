@@ -94,6 +94,15 @@ static void build_samples(struct text *t, const char *name, const struct status 
 	put_sample(t, name, (const char *const[4]){"version", status->boot.version, "kernel", status->boot.kernel}, 1);
 }
 
+static void image_samples(struct text *t, const char *name, const struct status *status)
+{
+	const struct control_boot *boot = &status->boot;
+
+	if (boot->image_name[0])
+		put_sample(t, name, (const char *const[4]){"name", boot->image_name, "version", boot->image_version},
+			   1);
+}
+
 static void boot_state_samples(struct text *t, const char *name, const struct status *status)
 {
 	put_states(t, name, NULL, NULL, boot_states, BOOT_STATE_MAX, status->boot.state);
@@ -238,6 +247,7 @@ static bool service_uptime(const struct status *status, const struct control_nod
 
 static const struct family families[] = {
 	{"gantry_build_info", "gauge", "Versions of Gantry and of the kernel.", .samples = build_samples},
+	{"gantry_image_info", "gauge", "Name and version of the image.", .samples = image_samples},
 	{"gantry_uptime_seconds", "gauge", "Time since the machine started.", .value = uptime},
 	{"gantry_boot_state", "gauge", "1 for the present state, 0 for the others.", .samples = boot_state_samples},
 	{"gantry_boot_duration_seconds", "gauge", "From PID 1's start until the boot was first booted or held, or now.",

@@ -102,6 +102,7 @@ struct check {
 	char *error;
 	size_t error_size;
 	FILE *warnings;		/* where check_warn() writes; NULL: nowhere, and nobody need look */
+	char failed[1024];	/* the last of several errors (image.c); "": none */
 };
 
 /* The path to a value, on the stack of its walker: a member `key` or an item `index` of the value at `up`. */

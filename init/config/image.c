@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,6 +22,7 @@
 #include "image.h"
 #include "interpreter.h"
 #include "keys.h"
+#include "libraries.h"
 #include "netdaemon.h"
 #include "root-keys.h"
 #include "writable.h"
@@ -76,6 +78,142 @@ static void warn_interpreter(struct check *check, const struct place *place, con
 	}
 }
 
+/* ---- libraries ------------------------------------------------------------------------------------------------- */
+
+#define FOUND_MAX        128	/* libraries of one program that are looked for */
+#define LIBRARY_PATH_MAX 512
+
+struct search {
+	struct check *check;
+	const struct place *place;
+	const char *program;
+	size_t n;
+	struct found {
+		char name[LIBRARY_NAME_MAX], path[LIBRARY_PATH_MAX];
+	} found[FOUND_MAX];
+};
+
+/* Where loaders look by themselves: glibc's as Debian has it, and musl's. */
+static const char *const library_folders[] = {"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64",
+					      "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"};
+
+static bool is_there(struct search *search, const char *folder, size_t folder_size, const char *name)
+{
+	char *path = search->found[search->n].path;
+	int n = snprintf(path, LIBRARY_PATH_MAX, "%.*s/%s", (int)folder_size, folder, name);
+
+	return n > 0 && n < LIBRARY_PATH_MAX && !image_lacks(search->check, path);
+}
+
+/* In a RUNPATH, $ORIGIN is the folder of the file that has it. */
+static bool in_runpath(struct search *search, const char *runpath, const char *of, const char *name)
+{
+	static const char *const origins[] = {"$ORIGIN", "${ORIGIN}"};
+	char folder[LIBRARY_PATH_MAX];
+
+	for (size_t size; *runpath; runpath += size + (runpath[size] == ':')) {
+		size_t skip = 0, n = 0;
+
+		size = strcspn(runpath, ":");
+		for (size_t i = 0; i < sizeof(origins) / sizeof(*origins); i++)
+			if (!strncmp(runpath, origins[i], strlen(origins[i])))
+				skip = strlen(origins[i]);
+		if (skip)
+			n = (size_t)(strrchr(of, '/') - of);
+		if (n + size - skip >= sizeof(folder))
+			continue;
+		memcpy(folder, of, n);
+		memcpy(folder + n, runpath + skip, size - skip);
+		if (is_there(search, folder, n + size - skip, name))
+			return true;
+	}
+	return false;
+}
+
+static bool find_library(struct search *search, const char *runpath, const char *of, const char *name)
+{
+	if (strchr(name, '/'))
+		return is_there(search, "", 0, name + (name[0] == '/'));
+	if (in_runpath(search, runpath, of, name))
+		return true;
+	for (size_t i = 0; i < sizeof(library_folders) / sizeof(*library_folders); i++)
+		if (is_there(search, library_folders[i], strlen(library_folders[i]), name))
+			return true;
+	return false;
+}
+
+static void want_libraries(struct search *search, const char *of)
+{
+	struct libraries libraries;
+	_cleanup_(cleanup_close) int fd = open_in_image(search->check, of, O_RDONLY | O_NONBLOCK);
+	char quoted[CHECK_QUOTED_MAX];
+
+	if (fd < 0)
+		return;
+	libraries_of(fd, &libraries);
+	for (size_t i = 0; i < libraries.n && search->n < FOUND_MAX; i++) {
+		struct found *found = &search->found[search->n];
+		bool known = false;
+
+		for (size_t j = 0; !known && j < search->n; j++)
+			known = !strcmp(search->found[j].name, libraries.names[i]);
+		if (known)
+			continue;
+		strcpy(found->name, libraries.names[i]);
+		if (!find_library(search, libraries.runpath, of, found->name)) {
+			check_warn(search->check, search->place, "%s needs the library %s, which is not in the image",
+				   check_quote(quoted, search->program), found->name);
+			found->path[0] = '\0';
+		}
+		search->n++;
+	}
+}
+
+/* A loader that does not find a library ends the program with its own words: hardly seen without a console. */
+static void warn_libraries(struct check *check, const struct place *place, const char *program)
+{
+	_cleanup_(cleanup_free) struct search *search = NULL;
+
+	/* With a cache, or folders of its own, a loader may look elsewhere. */
+	if (!check->warnings || !image_lacks(check, "/etc/ld.so.cache") ||
+	    !image_lacks(check, "/etc/ld-musl-x86_64.path"))
+		return;
+	search = calloc(1, sizeof(*search));
+	if (!search)
+		return;
+	search->check = check;
+	search->place = place;
+	search->program = program;
+	want_libraries(search, program);
+	for (size_t i = 0; i < search->n; i++)
+		if (search->found[i].path[0])
+			want_libraries(search, search->found[i].path);
+}
+
+/* ---- files ----------------------------------------------------------------------------------------------------- */
+
+/*
+ * What `gantryctl check` finds missing is all told in one run, though each is an error: one before the last goes
+ * where warnings go. For others the first is enough.
+ */
+static int go_on(struct check *check, int r)
+{
+	if (r == 0 || !check->warnings)
+		return r;
+	if (check->failed[0])
+		fprintf(check->warnings, "%s\n", check->failed);
+	snprintf(check->failed, sizeof(check->failed), "%s", check->error);
+	return 0;
+}
+
+static int failed(struct check *check)
+{
+	if (!check->failed[0])
+		return 0;
+	snprintf(check->error, check->error_size, "%s", check->failed);
+	return -EINVAL;
+}
+
 static int check_file(struct check *check, const struct place *place, struct json_object *value, bool program)
 {
 	_cleanup_(cleanup_close) int fd = -1;
@@ -92,8 +230,10 @@ static int check_file(struct check *check, const struct place *place, struct jso
 		return check_fail(check, place, "%s is not a regular file in the image", check_quote(quoted, path));
 	if (program && !(st.st_mode & 0111))
 		return check_fail(check, place, "%s is not executable in the image", check_quote(quoted, path));
-	if (program)
+	if (program) {
 		warn_interpreter(check, place, path);
+		warn_libraries(check, place, path);
+	}
 	return 0;
 }
 
@@ -103,7 +243,7 @@ static int check_program(struct check *check, const struct place *up, struct jso
 	const struct place command_at = {.up = up, .key = key}, at = {.up = &command_at, .index = 0};
 	struct json_object *command = key_member(object, key);
 
-	return command ? check_file(check, &at, json_object_array_get_idx(command, 0), true) : 0;
+	return command ? go_on(check, check_file(check, &at, json_object_array_get_idx(command, 0), true)) : 0;
 }
 
 /* A container's program is in the container's image; podman is in this one. */
@@ -111,7 +251,7 @@ static int check_podman(struct check *check, const struct place *place)
 {
 	const struct place at = {.up = place, .key = "container"};
 
-	return check_file(check, &at, key_member(key_member(check->root, "containers"), "podman"), true);
+	return go_on(check, check_file(check, &at, key_member(key_member(check->root, "containers"), "podman"), true));
 }
 
 static int check_programs_of(struct check *check, const struct place *place, struct json_object *service)
@@ -125,7 +265,7 @@ static int check_programs_of(struct check *check, const struct place *place, str
 		r = check_program(check, &at, key_member(service, probes[i]), "exec");
 	}
 	if (r == 0)
-		r = check_net_daemon_image(check, place, service);
+		r = go_on(check, check_net_daemon_image(check, place, service));
 	return r < 0 || !key_member(service, "container") ? r : check_podman(check, place);
 }
 
@@ -159,7 +299,7 @@ static int check_option_files(struct check *check, const struct place *up, struc
 		if (option->names == OPTION_NAMES_PROGRAM)
 			r = check_program(check, up, object, option->name);
 		else if (option->names == OPTION_NAMES_FILE)
-			r = check_file(check, &at, value, false);
+			r = go_on(check, check_file(check, &at, value, false));
 		for (size_t i = 0; r == 0 && option->type == OPTION_OBJECTS && i < count(value); i++) {
 			const struct place item_at = {.up = &at, .index = (uint32_t)i};
 
@@ -214,11 +354,14 @@ static bool has_module(const struct check *check, const char *name)
 
 static int check_modules(struct check *check, const struct place *place, const char *const *names, const char *key)
 {
-	for (; *names; names++)
+	int r = 0;
+
+	for (; r == 0 && *names; names++)
 		if (!has_module(check, *names))
-			return check_fail_member(check, place, key, "needs the kernel module \"%s\", which is not in "
-						 "\"modules\"; it cannot be loaded later", *names);
-	return 0;
+			r = go_on(check, check_fail_member(check, place, key,
+							   "needs the kernel module \"%s\", which is not in "
+							   "\"modules\"; it cannot be loaded later", *names));
+	return r;
 }
 
 static int check_stage_modules(void *with, const struct place *place, struct json_object *stage)
@@ -268,5 +411,5 @@ int check_image(struct check *check, const struct config *config)
 	}
 	if (r == 0)
 		r = check_each(key_member(check->root, "api"), &api_at, "actions", check_action_program, check);
-	return r;
+	return r < 0 ? r : failed(check);
 }

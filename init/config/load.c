@@ -66,7 +66,7 @@ static int parse(struct check *check, const char *text, size_t size, struct conf
 {
 	static const struct place top;
 	struct json_tokener *tokener = json_tokener_new_ex(JSONPOS_DEPTH_MAX + 1);
-	int r;
+	int r, of_image = 0;
 
 	if (!tokener)
 		return -ENOMEM;
@@ -88,11 +88,13 @@ static int parse(struct check *check, const char *text, size_t size, struct conf
 	if (r == 0)
 		r = config_writable(check, config);
 	if (r == 0 && check->image_fd >= 0)
-		r = check_image(check, config);
-	if (r == 0)
+		of_image = check_image(check, config);
+	if (r == 0 && of_image == 0)
 		r = config_shutdown(check, config);
 	if (r == 0)
 		config_warn(check, config);
+	if (r == 0)
+		r = of_image;
 	json_object_put(check->root);
 	json_tokener_free(tokener);
 	return r;

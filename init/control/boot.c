@@ -31,12 +31,19 @@ static char certificate_sha256[65];
 static int64_t certificate_end_s;
 static char last_shutdown[EVENT_FIELDS_MAX];
 static size_t last_shutdown_size;
+static const char *image_name = "", *image_version = "";
 
 void boot_init(const struct config *with, struct plan *for_plan, int64_t since_ns)
 {
 	config = with;
 	plan = for_plan;
 	started_ns = since_ns;
+}
+
+void boot_image(const char *name, const char *version)
+{
+	image_name = name;
+	image_version = version;
 }
 
 /* ---- status ---------------------------------------------------------------------------------------------------- */
@@ -76,6 +83,8 @@ void boot_status(struct control_boot *ret)
 	if (plan->state == BOOT_HELD)
 		snprintf(ret->reason, sizeof(ret->reason), "%s", plan->reason);
 	snprintf(ret->version, sizeof(ret->version), "%s", GANTRY_VERSION);
+	snprintf(ret->image_name, sizeof(ret->image_name), "%s", image_name);
+	snprintf(ret->image_version, sizeof(ret->image_version), "%s", image_version);
 	gethostname(ret->hostname, sizeof(ret->hostname) - 1);
 }
 

@@ -17,6 +17,9 @@ struct plan;
 /* Call before the loop; both are kept. started_ns: time of PID 1's first instruction. */
 void boot_init(const struct config *config, struct plan *plan, int64_t started_ns);
 
+/* Sets the image's name and version for the status; both are kept. */
+void boot_image(const char *name, const char *version);
+
 void boot_status(struct control_boot *ret);
 size_t boot_nodes(void);
 void boot_node(size_t index, struct control_node *ret);

@@ -31,6 +31,8 @@
 #include "init/lib/words.h"
 
 #define MODULES_DEADLINE_MS 20000
+#define IMAGE_FILE          "image"
+#define IMAGE_WORD_MAX      63	/* as in struct control_boot */
 #define MODULES_LIST_MAX    65536
 #define UNKNOWN_SYMBOL      4096	/* above every errno; the kernel's ENOENT would look like a missing file */
 
@@ -166,6 +168,33 @@ void early_landlock(void)
 			  "broken into may %s", version, LANDLOCK_WANTED,
 			  version < 4 ? "use any TCP port, and send signals to processes of its user" :
 			  "send signals to processes of its user");
+}
+
+void early_image(const char *configuration, const char **ret_name, const char **ret_version)
+{
+	static char line[2 * IMAGE_WORD_MAX + 4], name[IMAGE_WORD_MAX + 1], version[IMAGE_WORD_MAX + 1];
+	static const char word[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+~-";
+	const char *slash = strrchr(configuration, '/');
+	_cleanup_(cleanup_close) int fd = -1;
+	char path[512];
+	size_t first, second;
+	ssize_t n;
+
+	*ret_name = *ret_version = "";
+	snprintf(path, sizeof(path), "%.*s%s", slash ? (int)(slash + 1 - configuration) : 0, configuration, IMAGE_FILE);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	n = fd < 0 ? 0 : read(fd, line, sizeof(line) - 1);
+	if (n <= 0)
+		return;
+	first = strspn(line, word);
+	second = line[first] == ' ' ? strspn(line + first + 1, word) : 0;
+	if (!first || first > IMAGE_WORD_MAX || !second || second > IMAGE_WORD_MAX ||
+	    strcmp(line + first + 1 + second, "\n"))
+		return;
+	memcpy(name, line, first);
+	memcpy(version, line + first + 1, second);
+	*ret_name = name;
+	*ret_version = version;
 }
 
 void early_hostname(const char *name)

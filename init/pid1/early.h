@@ -24,6 +24,12 @@ void early_loopback(void);
 /* Reports what a kernel with an old landlock, or none, takes from the stages' confinement. */
 void early_landlock(void);
 
+/*
+ * The image's name and version: the line "NAME VERSION" of the file `image` beside the configuration, each of at most
+ * 63 letters, digits and "._+~-". Both "" if there is none. The texts stay.
+ */
+void early_image(const char *configuration, const char **ret_name, const char **ret_version);
+
 void early_hostname(const char *name);
 
 /* Writes each value below /proc/sys. */

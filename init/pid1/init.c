@@ -352,6 +352,7 @@ static void begin_plan(const char *held)
 _Noreturn void init_main(int argc, char **argv)
 {
 	char error[512], held[sizeof(error) + 32] = "";
+	const char *image_name, *image_version;
 	bool own_machine;
 
 	started_ns = loop_now_ns();
@@ -373,7 +374,12 @@ _Noreturn void init_main(int argc, char **argv)
 	console_init();
 	own_machine = harden_own_machine();
 	clock_begin(own_machine && !hardening_kept(config, HARDENING_CLOCK));
-	event_say(EVENT_NOTICE, "gantry", "gantry %s", GANTRY_VERSION);
+	early_image(config_path(argc, argv), &image_name, &image_version);
+	if (image_name[0])
+		event_say(EVENT_NOTICE, "gantry", "gantry %s, image %s %s", GANTRY_VERSION, image_name, image_version);
+	else
+		event_say(EVENT_NOTICE, "gantry", "gantry %s", GANTRY_VERSION);
+	boot_image(image_name, image_version);
 	early_loopback();
 	early_landlock();
 	early_hostname(config->hostname);

@@ -344,5 +344,13 @@ void status_json(struct text *t, const struct status *status)
 	text_put(t, "{");
 	json_string(t, "gantry", boot->version);
 	json_string(t, "kernel", boot->kernel);
-	text_put(t, "}}\n");
+	json_name(t, "image");
+	if (boot->image_name[0]) {
+		text_put(t, "{");
+		json_string(t, "name", boot->image_name);
+		json_string(t, "version", boot->image_version);
+		text_put(t, "}}}\n");
+	} else {
+		text_put(t, "null}}\n");
+	}
 }

@@ -66,6 +66,8 @@ int status_take(struct status *status, unsigned kind, const void *body, size_t s
 		clean(status->boot.version, sizeof(status->boot.version));
 		clean(status->boot.hostname, sizeof(status->boot.hostname));
 		clean(status->boot.kernel, sizeof(status->boot.kernel));
+		clean(status->boot.image_name, sizeof(status->boot.image_name));
+		clean(status->boot.image_version, sizeof(status->boot.image_version));
 		clean(status->boot.certificate_sha256, sizeof(status->boot.certificate_sha256));
 		if (status->boot.last_shutdown_size > sizeof(status->boot.last_shutdown) ||
 		    (status->boot.last_shutdown_size &&

@@ -128,7 +128,7 @@ class ManyDisks(BootTest):
     def run_machine(self):
         """For each disk: state, reason, messages, writes, difference; or why it could not be made."""
         sources = [image.read_file(inspect.getsourcefile(module)).decode() for module in self.made_by]
-        made = os.path.join(self.folder, "made-" + digest_of(image.Inputs(BUILD)["ROOT_ID"], *sources))
+        made = os.path.join(self.folder, "made-" + digest_of(image.Inputs(BUILD)["TEST_ROOT_ID"], *sources))
         for name in os.listdir(self.folder):
             if name.startswith("made-") and os.path.join(self.folder, name) != made:
                 shutil.rmtree(os.path.join(self.folder, name))

@@ -146,8 +146,9 @@ class Pins(unittest.TestCase):
         self.top = os.path.join(self.folder, "checkout")
         os.mkdir(self.top)
         shutil.copytree(os.path.join(TOP, ".ci"), os.path.join(self.top, ".ci"), ignore=shutil.ignore_patterns("__pycache__"))
-        with open(os.path.join(self.top, ".ci/packages"), "w", encoding="ascii") as packages:
-            packages.write("compiler\n")
+        for name in "packages", "packages-image":
+            with open(os.path.join(self.top, ".ci", name), "w", encoding="ascii") as packages:
+                packages.write("compiler\n")
         with open(os.path.join(self.folder, "apt.conf"), "w", encoding="ascii") as conf:
             conf.write('Dir::Etc::sourcelist "/dev/null";\nDir::Etc::sourceparts "/dev/null";\n'
                        'Acquire::Retries "0";\n'
@@ -180,6 +181,7 @@ class Pins(unittest.TestCase):
     def pin_all(self):
         """Pins of what the archive has at the start, and of a root as it would be."""
         self.update()
+        self.update(ONLY="image")
         with open(os.path.join(self.top, "deps.lock"), "a", encoding="ascii") as lock:
             lock.write("".join(f"root {name} 1.0 {SUITE}\n" for name in ("apt", "compiler", "library")))
 
@@ -232,12 +234,14 @@ class Pins(unittest.TestCase):
             f"  source curl 1.0-1 -> 1.0-3  ({SECURITY}: CVE-2001-0001, CVE-2030-0002, CVE-2030-12345)",
             f"  source musl 1.0-1 -> 1.0-2  ({SUITE})",
             f"  kernel linux-image-6.12.2+deb13-cloud-amd64 6.12.1-1 -> 6.12.2-1  ({SECURITY})",
-            f"  root compiler 1.0 -> 1.0+deb13u1  ({SECURITY})",
-            "  root runtime - -> 3.0  (new)"])
+            *(line for kind in ("tool", "root") for line in (f"  {kind} compiler 1.0 -> 1.0+deb13u1  ({SECURITY})",
+                                                             f"  {kind} runtime - -> 3.0  (new)"))])
         self.assertEqual(vars(self.lock()), vars(before))
-        self.assertEqual(self.update(DRY="1", ONLY="root").stdout.splitlines(), listing[3:])
+        self.assertEqual(self.update(DRY="1", ONLY="root").stdout.splitlines(), listing[5:])
+        self.assertEqual(self.update(DRY="1", ONLY="image").stdout.splitlines(), listing[3:5])
         self.assertEqual(self.update().stdout.splitlines(), listing[:3])
         self.assertNotEqual(self.lock().sources, before.sources)
+        self.assertEqual((self.lock().tools, self.lock().root), (before.tools, before.root))
         self.assertIn("nothing would move", self.update().stderr)
 
     def test_a_newer_security_version_is_named_and_the_status_is_1(self):
@@ -257,6 +261,7 @@ class Pins(unittest.TestCase):
             f"  source curl 1.0-1 -> 1.0-1+deb13u1  ({SECURITY}: CVE-2030-0001)",
             f"  source dhcpcd 1:1.0-1 -> 1:1.0-2  ({SUITE}: CVE-2030-0003)",
             f"  kernel linux-image-6.12.1+deb13-cloud-amd64 6.12.1-1 -> 6.12.2-1  ({SECURITY})",
+            f"  tool library 1.0 -> 1.0+deb13u1  ({SECURITY})",
             f"  root library 1.0 -> 1.0+deb13u1  ({SECURITY})"])
 
     def test_lists_that_are_not_signed_by_the_keyring_are_refused(self):
@@ -351,6 +356,59 @@ class Pins(unittest.TestCase):
                     self.assertEqual(file.read(), content)
         self.assertFalse(os.path.exists(fetched))
 
+    def test_the_image_root_is_pinned_by_content(self):
+        self.pin_all()
+        tools = {fields[0]: fields for fields in self.lock().tools}
+        self.assertEqual(list(tools), ["apt", "compiler", "library"])
+        self.assertEqual(tools["library"][2], hashlib.sha256(b"library 1.0").hexdigest())
+        fetched = os.path.join(self.folder, "cache/sources/library_1.0_amd64.deb")
+        with open(fetched, "ab") as deb:
+            deb.write(b"changed")
+        os.mkdir(os.path.join(self.folder, "debs"))
+        code = f"import imageroot, pins; imageroot.archive_of(pins.Lock().tools, {os.path.join(self.folder, 'debs')!r})"
+        refused = self.run_it_in(code.replace(".tools", ".tools[2:]"))
+        self.assertIn("library_1.0_amd64.deb in the cache was not what deps.lock pins for library 1.0", refused.stderr)
+        self.assertFalse(os.path.exists(fetched))
+        self.debian.put(SUITE, tools["library"][4], b"library 1.0, but other bytes")
+        refused = self.run_it_in("import pins; pins.fetch(pins.Lock().tools, 'package')")
+        self.assertIn("which deps.lock pins for library 1.0", refused.stderr)
+        self.assertFalse(os.path.exists(fetched))
+
+    def test_all_that_an_image_is_made_of_is_in_one_tarball_and_needs_no_network(self):
+        self.pin_all()
+        made = [os.path.join(self.folder, name) for name in ("one.tar", "two.tar")]
+        for path in made:
+            done = self.run_it("inputs", path)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        with open(made[0], "rb") as one, open(made[1], "rb") as two:
+            self.assertEqual(hashlib.file_digest(one, "sha256").digest(), hashlib.file_digest(two, "sha256").digest())
+        with tarfile.open(made[0]) as tar:
+            tar.extractall(self.folder, filter="data")
+        lock, folder = self.lock(), os.path.join(self.folder, "inputs")
+        pinned = {os.path.basename(fields[4]): fields[2] for fields in [*lock.sources, lock.kernel, *lock.headers, *lock.tools]}
+        self.assertEqual(set(os.listdir(folder)), set(pinned))
+        nobody = {"MIRROR": "http://127.0.0.1:1/debian", "MIRROR_SECURITY": "http://127.0.0.1:1/debian", "INPUTS": folder}
+
+        def again(name):
+            cache = os.path.join(self.folder, name)
+            return self.run_it("inputs", os.path.join(self.folder, "three.tar"), GANTRY_CACHE=cache, **nobody)
+
+        done = again("second")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for name, digest in pinned.items():
+            with open(os.path.join(self.folder, "second/sources", name), "rb") as file:
+                self.assertEqual(hashlib.file_digest(file, "sha256").hexdigest(), digest, name)
+        with open(os.path.join(folder, "library_1.0_amd64.deb"), "ab") as deb:
+            deb.write(b"changed")
+        refused = again("third")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(f"library_1.0_amd64.deb in INPUTS={folder} is not what deps.lock pins for library 1.0", refused.stderr)
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "third/sources/library_1.0_amd64.deb")))
+        os.unlink(os.path.join(folder, "library_1.0_amd64.deb"))
+        refused = again("fourth")
+        self.assertIn("library_1.0_amd64.deb, which deps.lock pins for library 1.0", refused.stderr)
+        self.assertIn("or a folder with INPUTS=DIR", refused.stderr)
+
     def run_it_in(self, code):
         with open(os.path.join(self.top, ".ci/buildroot"), "w", encoding="utf-8") as program:
             program.write(f"import sys; sys.path.insert(0, '.ci')\n{code}\n")
@@ -369,6 +427,10 @@ class Present(unittest.TestCase):
             self.assertIn(fields[5], (SUITE, SECURITY))
             self.assertEqual(fields[4].startswith("pool/updates/"), fields[5] == SECURITY)
         self.assertLessEqual(set(lock.suites.values()), {SUITE, SECURITY})
+        self.assertLessEqual({fields[5] for fields in lock.tools}, {SUITE, SECURITY})
+        with open(".ci/packages-image", encoding="ascii") as text:
+            wanted = " ".join(line for line in text.read().splitlines() if not line.startswith("#")).split()
+        self.assertLessEqual(set(wanted), {fields[0] for fields in lock.tools})
 
     def test_debians_patches_are_applied_in_their_order(self):
         with open("build/paths.env", encoding="utf-8") as lines:

@@ -6,12 +6,36 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 
 NOT_COPIED = {"build", ".git", "__pycache__"}
 OUTPUTS = ("build/init", "build/guest", "build/modules", "build/test")
 NOT_COMPARED = {"lock", "inputs"}           # the image builder's own notes: they name the folder
+
+
+# A command in the image root, whose compiler made build/init: its arguments are the root, the folder, and the command.
+IN_IMAGE_ROOT = """
+import os, sys
+sys.path.insert(0, ".ci")
+import namespaces
+namespaces.PRIVILEGED = "GANTRY_USERNS" not in os.environ
+root, folder, *command = sys.argv[1:]
+held = {name: os.open(name, os.O_PATH) for name in ("/cache", folder)}
+view = namespaces.build_view(f"/proc/self/fd/{os.open(root, os.O_PATH)}")
+for name, descriptor in held.items():
+    os.makedirs(view + name, exist_ok=True)
+    namespaces.attach(view, f"/proc/self/fd/{descriptor}", name)
+os.chroot(view)
+os.chdir(folder)
+os.execvp(command[0], command)
+"""
+
+
+def image_root():
+    with open("build/paths.env", encoding="ascii") as lines:
+        return "/cache/" + dict(line.strip().split("=", 1) for line in lines)["ROOT_ID"]
 
 
 def copy_tree(source, target, backwards):
@@ -30,10 +54,12 @@ def copy_tree(source, target, backwards):
 
 
 def start(folder, date, jobs, umask, extra):
-    environment = {name: os.environ[name] for name in ("PATH", "GANTRY_CACHE", "GANTRY_INSIDE") if name in os.environ}
+    environment = {name: os.environ[name] for name in ("PATH", "GANTRY_CACHE", "GANTRY_INSIDE", "GANTRY_USERNS")
+                   if name in os.environ}
     # each compiles for itself: the other's objects from the cache would be no proof
     environment.update(extra, GANTRY_HOST_TOP=folder, GANTRY_HOST_CACHE="/cache", CCACHE_DISABLE="1")
-    return subprocess.Popen(["faketime", "-f", f"@{date}", "make", f"-j{jobs}", "image"], cwd=folder, env=environment,
+    return subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--kill-child", sys.executable, "-c", IN_IMAGE_ROOT,
+                             image_root(), folder, "faketime", "-f", f"@{date}", "make", f"-j{jobs}", "image"], env=environment,
                             umask=umask, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

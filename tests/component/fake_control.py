@@ -24,7 +24,7 @@ FOLLOW, OUTSIDE = 1, 2
 HAND_PEER, HAND_PASSWORD, HAND_IDENTITY = range(3)
 HEAD = struct.Struct("<HHIq")
 EVENT_HEAD = struct.Struct("<QqqBBHHH")
-BOOT_BODY = struct.Struct("<qqqqB3xIQQ5QQ8QQQ256s32s64s64s65s5xH512s")
+BOOT_BODY = struct.Struct("<qqqqB3xIQQ5QQ8QQQ256s32s64s64s64s64s65s5xH512s")
 NODE_BODY = struct.Struct("<qqqqiIBBB5x32s32s256sqQQQI4x256s")
 REFRESH_BODY = struct.Struct("<qqq3QBB65s5x256s")
 
@@ -209,7 +209,8 @@ class FakeControl:
         return BOOT_BODY.pack(ns(now_s), ns(started_s), ns(ended_s), self.certificate_end_s,
                               self.status_state if state is None else state, 3, self.seq,
                               0, 1, self.seq, 0, 0, 0, 3 << 20, *turns, 250000000, 120000000, reason.encode(), version.encode(),
-                              hostname.encode(), b"6.12.0-test", self.certificate, len(last_shutdown), last_shutdown)
+                              hostname.encode(), b"6.12.0-test", b"web", b"1.2.3", self.certificate, len(last_shutdown),
+                              last_shutdown)
 
     @staticmethod
     def node_body(name, kind=0, state=4, started_s=0, ended_s=0, first_started_s=0, next_start_s=0, pid=0, attempts=1,

@@ -40,7 +40,7 @@ def lay_out():
             file.write(text)
     os.symlink(image.LINKS['/etc/resolv.conf'], '/etc/resolv.conf')
     os.symlink(INIT, '/run/dhcp-hook')
-    with open(f'{TOP}/qemu/images/test/root/etc/dhcpcd.conf', encoding='utf-8') as file:
+    with open(f'{TOP}/qemu/defaults/etc/dhcpcd.conf', encoding='utf-8') as file:
         text = file.read()
     with open('/etc/dhcpcd.conf', 'w', encoding='utf-8') as file:
         file.write(text.replace('/sbin/dhcp-hook', '/run/dhcp-hook'))

@@ -41,6 +41,7 @@ for n in poweroff reboot halt gantryctl; do ln -s /init run/$n; done
 mkdir opt; for n in poweroff reboot halt gantryctl dhcp-hook; do ln -s /init opt/$n; done
 mount --bind "$3" t
 cp t/boot.json etc/gantry/boot.json
+if [ -e t/image ]; then cp t/image etc/gantry/image; fi
 printf 'root:x:0:0::/:/bin/sh\nreth:x:1001:1001::/:/bin/false\n%s' "$5" > etc/passwd
 printf 'root:x:0:\nreth:x:1001:\neth:x:1002:reth\n%s' "$6" > etc/group
 exec chroot "$R" /init

@@ -19,6 +19,7 @@ static void boot(void)
 {
 	struct control_boot b = {.now_ns = 60 * S, .started_ns = S / 2, .ended_ns = 5 * S, .state = BOOT_BOOTED,
 				 .events = 7, .children = 2, .version = "9", .hostname = "h", .kernel = "6.12",
+				 .image_name = "web", .image_version = "1.2.3",
 				 .events_by_level = {1, 2, 3, 0, 1}};
 
 	CHECK_INT(status_take(&status, CONTROL_BOOT, &b, sizeof(b)), 0);
@@ -228,7 +229,8 @@ TEST(the_boot_has_its_figures)
 	    "\"children\":2,\"memory_bytes\":null,\"loop\":{\"buckets\":[{\"le_s\":0.000100,\"turns\":10},{\"le_s\":0.000300,"
 	    "\"turns\":10},{\"le_s\":0.001000,\"turns\":15}");
 	HAS("{\"le_s\":null,\"turns\":16}],\"turns\":16,\"sum_s\":0.300000,\"longest_s\":0.250000}}");
-	HAS("\"api\":{\"certificate_sha256\":null,\"certificate_end_s\":null},\"versions\":{\"gantry\":\"9\",\"kernel\":\"6.12\"}}\n");
+	HAS("\"api\":{\"certificate_sha256\":null,\"certificate_end_s\":null},\"versions\":{\"gantry\":\"9\","
+	    "\"kernel\":\"6.12\",\"image\":{\"name\":\"web\",\"version\":\"1.2.3\"}}}\n");
 	free(shown.bytes);
 }
 

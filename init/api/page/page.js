@@ -240,7 +240,8 @@ function drawHeader() {
 	put($("state-word"), boot.state);
 	mark($("state").firstElementChild, "swatch " + boot.state);
 	show($("state"), true);
-	put($("version"), "gantry " + boot.version);
+	const image = status.versions.image;
+	put($("version"), "gantry " + boot.version + (image ? ", image " + image.name + " " + image.version : ""));
 	put($("reason"), boot.reason || "");
 	show($("reason"), Boolean(boot.reason));
 	document.title = boot.state + " · " + (boot.hostname || "Gantry");

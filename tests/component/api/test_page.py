@@ -60,7 +60,8 @@ class Page(unittest.TestCase):
         self.open()
         b = self.browser
         self.wait_text("#rows", "relay-2 lost")
-        self.assertEqual((b.text("#hostname"), b.text("#state"), b.text("#version")), ("builder-07", "booting", "gantry 0.1.0"))
+        self.assertEqual((b.text("#hostname"), b.text("#state"), b.text("#version")),
+                         ("builder-07", "booting", "gantry 0.1.0, image web 1.2.3"))
         self.assertRegex(b.text("#since"), r"^up \d+ s$")
         self.assertEqual(b.script("return [...document.querySelectorAll('#nodes .name')].map(n => n.textContent)"),
                          [node["name"] for node in self.api.nodes])

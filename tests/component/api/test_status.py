@@ -169,10 +169,20 @@ class StatusTest(unittest.TestCase):
             self.assertEqual(ours["boot"]["children"], 5)       # told, reth, the API's two, the TPM's owner
             self.assertEqual((ours["disk"], ours["clock"]), (None, {"synchronised": False}))
             self.assertEqual(ours["measurements"], {"platform": "plain"})
-            self.assertEqual(ours["versions"], {"gantry": ours["boot"]["version"], "kernel": os.uname().release})
+            self.assertEqual(ours["versions"], {"gantry": ours["boot"]["version"], "kernel": os.uname().release, "image": None})
             reth, off = ours["services"]
             self.assertEqual((reth["restarts"], off["restarts"], off["uptime_s"], off["state"]), (1, 0, None, "disabled"))
             self.assertGreater(reth["ready_s"], 0)
+
+    def test_name_and_version_of_the_image_are_told(self):
+        with Pid1(boot([stage("one")], api=API), files={"image": "web 1.2.3\n"}) as pid1:
+            pid1.wait("system-api", "listens on", kind="message")
+            pid1.wait("gantry", "gantry 0.1.0, image web 1.2.3", kind="message")
+            self.assertEqual(self.status(pid1)["versions"]["image"], {"name": "web", "version": "1.2.3"})
+            self.assertIn('\ngantry_image_info{name="web",version="1.2.3"} 1\n', self.get(pid1, "/metrics")[1])
+        for wrong in ("web\n", "web 1.2.3\nmore\n", f"{'w' * 64} 1\n", "we\x1bb 1\n"):
+            with Pid1(boot([stage("one")]), files={"image": wrong}) as pid1:
+                self.assertRegex(pid1.wait("gantry", "gantry 0.1.0", kind="message").text, "^gantry 0.1.0$", wrong)
 
     def test_the_status_names_the_certificate_that_clients_see(self):
         with Pid1(boot([stage("one")], api=API)) as pid1:

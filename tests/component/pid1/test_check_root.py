@@ -186,6 +186,56 @@ class CheckRoot(unittest.TestCase):
         archive.lay_out(self.root)
         self.assertEqual(self.check(service), "boot.json: ok")
 
+    def test_all_that_is_missing_is_told_in_one_run(self):
+        config = {"services": [{"name": "a", "command": ["/bin/reht"]},
+                               {"name": "b", "command": ["/bin/gone"], "environment_file": "/etc/b"},
+                               {"name": "c", "command": ["/bin/reth"], "ready": {"exec": ["/bin/probe"]}}],
+                  "api": {"listen": "127.0.0.1:1", "actions": [{"name": "act", "command": ["/bin/ash"]}]}}
+        told = [line.split(": ", 1)[1] for line in self.check(config).splitlines()]
+        self.assertEqual(sorted(told), sorted([
+            'services[0] "a": command[0]: "/bin/reht": not in the image: No such file or directory',
+            'services[1] "b": command[0]: "/bin/gone": not in the image: No such file or directory',
+            'services[1] "b": environment_file: warning: "/etc/b": not in the image, and nothing makes it: '
+            'No such file or directory',
+            'services[2] "c": ready.exec[0]: "/bin/probe": not in the image: No such file or directory',
+            'api.actions[0] "act": command[0]: "/bin/ash": not in the image: No such file or directory']))
+
+    def test_the_libraries_of_a_program_and_theirs_are_looked_for_where_its_loader_would(self):
+        def compiled(name, text, *arguments):
+            source, path = os.path.join(self.folder, "x.c"), os.path.join(self.folder, name)
+            with open(source, "w", encoding="ascii") as file:
+                file.write(text)
+            subprocess.run(["gcc", "-o", path, source, "-L", self.folder, *arguments], check=True, cwd=self.folder)
+            with open(path, "rb") as file:
+                return file.read()
+
+        two = compiled("libtwo.so", "int two(void) { return 2; }", "-shared", "-fPIC", "-Wl,-soname,libtwo.so.1", "-nostdlib")
+        one = compiled("libone.so", "int two(void); int one(void) { return two(); }", "-shared", "-fPIC", "-ltwo", "-nostdlib")
+        program = compiled("program", "int one(void); int main(void) { return one(); }", "-lone", "-Wl,-rpath,$ORIGIN/../own",
+                           "-Wl,--enable-new-dtags", "-Wl,--allow-shlib-undefined")
+        archive, service = Archive(), self.service("/bin/program")
+
+        def with_file(*path_and_content):
+            archive.file(*path_and_content)
+            archive.lay_out(self.root)
+            path = os.path.join(self.folder, "boot.json")
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(service, file)
+            checked = subprocess.run(["gantryctl", "check", "--root", self.root, path], executable=INIT, capture_output=True,
+                                     text=True, check=True)
+            return [line.split('"/bin/program" ')[1] for line in checked.stderr.splitlines()]
+
+        loader = "/lib64/ld-linux-x86-64.so.2"
+        self.assertEqual(with_file("/bin/program", program, 0o755),
+                         [f"is executed by {loader}, which is not in the image: No such file or directory",
+                          *(f"needs the library {name}, which is not in the image" for name in ("libone.so", "libc.so.6"))])
+        archive.file(loader, b"loader", 0o755)
+        archive.file("/usr/lib/x86_64-linux-gnu/libc.so.6", b"not ELF")
+        self.assertEqual(with_file("/etc/x", b""), ["needs the library libone.so, which is not in the image"])
+        self.assertEqual(with_file("/own/libone.so", one), ["needs the library libtwo.so.1, which is not in the image"])
+        self.assertEqual(with_file("/own/libtwo.so.1", two), ["needs the library libtwo.so.1, which is not in the image"])
+        self.assertEqual(with_file("/usr/lib64/libtwo.so.1", two), [])      # libone has no RUNPATH of its own
+
     def test_the_image_build_refuses_with_the_same_words(self):
         with open(os.path.join(self.folder, "boot.json"), "w", encoding="utf-8") as file:
             json.dump(self.service("/bin/reht"), file)

@@ -223,6 +223,18 @@ class Folder(unittest.TestCase):
         with self.assertRaisesRegex(image.BuildError, '"/sbin/e2fsck": not in the image'):
             self.entries()
 
+    def test_the_network_s_daemons_have_a_configuration_unless_the_image_has_its_own(self):
+        found = self.entries()
+        default = os.path.join(image.DEFAULTS, "etc", "chrony.conf")
+        self.assertEqual(found["/etc/chrony.conf"][-1], image.read_file(default))
+        self.assertEqual(found["/etc/dhcpcd.conf"][-1], image.read_file(os.path.join(image.DEFAULTS, "etc", "dhcpcd.conf")))
+        subprocess.run(["chronyd", "-p", "-U", "-f", default], check=True, capture_output=True)      # it understands each line
+        self.write("root/etc/dhcpcd.conf", "noarp\n")
+        self.settings(leave_out=["/sbin/chronyd"])
+        found = self.entries()
+        self.assertEqual(found["/etc/dhcpcd.conf"][-1], b"noarp\n")
+        self.assertNotIn("/etc/chrony.conf", found)
+
     def test_nothing_of_the_tests_gets_into_another_image(self):
         found = self.entries()
         self.assertEqual([path for path in found if path.startswith("/bin/")], ["/bin/chronyc", "/bin/gantryctl"])

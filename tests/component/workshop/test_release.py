@@ -14,7 +14,7 @@ import unittest
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 sys.path.insert(0, REPO)
-from qemu import image, release, uki  # noqa: E402
+from qemu import archive, folder, image, release, sbom, uki  # noqa: E402
 
 CONFIG = {"hostname": "one", "stages": [{"name": "network", "type": "network", "needs": []}], "services": []}
 
@@ -77,8 +77,11 @@ class Release(unittest.TestCase):
         base = os.path.basename(published)
         efi = self.content(published, f"{base}.efi")
         self.assertEqual(base, f"{self.name}-1.2.3-azure-{hashlib.sha256(efi).hexdigest()[:12]}")
+        inside = archive.files(uki.Image(efi).section(".initrd"))
+        self.assertEqual(inside["etc/gantry/image"], f"{self.name} 1.2.3\n".encode())
         before = {name: self.content(published, name) for name in os.listdir(published)}
-        self.assertEqual(sorted(before), sorted(["SHA256SUMS", "SHA256SUMS.sig", "inputs.json", "measurements.json",
+        self.assertEqual(sorted(before), sorted(["SHA256SUMS", "SHA256SUMS.sig", "deploy.json", "inputs.json",
+                                                 "measurements.json",
                                                  "provenance.json", "sbom.cdx.json",
                                                  *(f"{base}.{kind}" for kind in ("efi", "raw", "vhd"))]))
         self.assertEqual({name: self.content(self.publish(), name) for name in before}, before)
@@ -91,20 +94,41 @@ class Release(unittest.TestCase):
         self.assertEqual(list(mine), ["boot.json", "image.json", "root/etc/motd"])
         self.assertEqual(mine["root/etc/motd"], hashlib.sha256(b"hello\n").hexdigest())
         kinds = {one["kind"] for one in found}
-        self.assertEqual(kinds - {"checkout"}, {"image", "source", "kernel", "headers", "build root"})
-        names = {one["name"] for one in json.loads(before["sbom.cdx.json"])["components"]}
-        self.assertTrue({"musl", "mbedtls", "cryptsetup"} <= names)
+        self.assertEqual(kinds - {"checkout"}, {"image", "source", "kernel", "headers", "tool"})
+        named = {one["name"]: {each["license"]["name"] for each in one.get("licenses", [])}
+                 for one in json.loads(before["sbom.cdx.json"])["components"]}
+        self.assertEqual([name for name, licences in named.items() if not licences], [])
+        for name, licence in (("musl", "MIT"), ("mbedtls", "Apache-2.0"), ("cryptsetup", "GPL-2+"), ("json-c", "MIT")):
+            self.assertIn(licence, named[name])
         statement = json.loads(before["provenance.json"])
         self.assertIn({"name": f"{base}.efi", "digest": {"sha256": hashlib.sha256(efi).hexdigest()}}, statement["subject"])
+
+    def test_licences_are_read_from_either_form_of_a_debian_copyright(self):
+        for text, names in (("Files: *\nLicense: GPL-2+ or MIT\n words\n\nFiles: b\nLicense: BSD-3-clause\n",
+                             ["BSD-3-clause", "GPL-2+", "MIT"]),
+                            ("On Debian systems, see `/usr/share/common-licenses/LGPL-2.1'.\n", ["LGPL-2.1"]), ("nothing", [])):
+            self.assertEqual(sbom.names_in(text), names)
+
+    def test_what_a_deployment_asks_is_from_boot_json(self):
+        disk, api = {"name": "disk", "type": "disk"}, {"tls_hosts": ["a"]}
+        for config, lun, port in ((CONFIG, None, None), ({"stages": [disk], "api": api}, 10, 3535),
+                                  ({"stages": [{**disk, "options": {"lun": 7}}], "api": {"listen": "0.0.0.0:443"}}, 7, 443),
+                                  ({"stages": [{**disk, "options": {"serial": "x"}}], "api": {"listen": "127.0.0.1:80"}},
+                                   None, None),
+                                  ({"stages": [], "api": {"listen": "[::]:80"}}, None, 80)):
+            self.assertEqual(release.for_deployment(config), {"data_disk_lun": lun, "api_port": port}, config)
+        with open(os.path.join(REPO, "docs", "boot.schema.json"), encoding="utf-8") as file:
+            schema = file.read()
+        self.assertIn(f'"default": "{release.DEFAULT_LISTEN}"', schema)
 
     def test_an_image_without_a_tag_says_so(self):
         commit = subprocess.run(["git", "-C", self.source, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True,
                                 check=True)
-        self.assertEqual(release.version_of(self.source), f"untagged.{commit.stdout.strip()}")
+        self.assertEqual(release.version_of(folder.Folder(self.source)), f"untagged.{commit.stdout.strip()}")
         self.git("tag", "v1")
-        self.assertEqual(release.version_of(self.source), "1")
+        self.assertEqual(release.version_of(folder.Folder(self.source)), "1")
         self.write("root/etc/motd", "changed\n")
-        self.assertEqual(release.version_of(self.source), f"untagged.{commit.stdout.strip()}.changed")
+        self.assertEqual(release.version_of(folder.Folder(self.source)), f"untagged.{commit.stdout.strip()}.changed")
 
     def test_one_s_own_build_is_held_against_it_down_to_the_path(self):
         published = self.publish()
