@@ -294,14 +294,15 @@ bool access_stored(int fd)
 	char text[PASSWORD_STORED_MAX];
 	ssize_t n = pread(fd, text, sizeof(text), 0);
 	struct password before = stored;
-	bool was_set = set;
+	bool was_set = set, same;
 
-	right_seen = false;
 	if (n > 0 && password_parse(&stored, text, (size_t)n) < 0)
 		n = -1;
 	set = n > 0;
 	known = n >= 0;		/* if the hash cannot be read, ACCESS_ACT stays closed */
-	if (!set || (was_set && password_same(&before, &stored)))
+	same = set && was_set && password_same(&before, &stored);
+	right_seen = right_seen && same;
+	if (!set || same)
 		return false;
 	generation++;
 	return true;

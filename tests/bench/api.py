@@ -292,7 +292,7 @@ def followed_figures(pid1, samples, say):
 
 
 def stream_run(pid1, rate):
-    reader = subprocess.Popen([*LOAD, "stream", str(PORT), str(STREAM_SECONDS + 5)], stdout=subprocess.PIPE, text=True,
+    reader = subprocess.Popen([*LOAD, "stream", str(PORT), str(rate * STREAM_SECONDS)], stdout=subprocess.PIPE, text=True,
                               preexec_fn=on(CLIENT))
     if reader.stdout.readline() != "begun\n":
         raise OSError("no stream")

@@ -16,6 +16,7 @@ import time
 
 GET = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SENT = re.compile(rb'"text":"sent at (\d+)"')
+SILENCE_S = 30
 
 
 def connect(port):
@@ -64,21 +65,22 @@ def send(path, rate, seconds):
     print(json.dumps({"sent": sent, "seconds": time.monotonic() - began}))
 
 
-def stream(port, seconds):
+def stream(port, count):
+    """Until so many have come, or none in SILENCE_S."""
     context, raw = connect(port)
     s = context.wrap_socket(raw, server_hostname="localhost")
     s.sendall(GET % b"/api/v1/events/stream")
-    rest, ages, end = b"", [], None
-    while end is None or time.monotonic() < end:
+    rest, ages, begun = b"", [], False
+    while len(ages) < count:
         try:
             rest += s.recv(65536)
         except TimeoutError:
             break
         now = time.monotonic_ns()
-        if end is None and b"retry:" in rest:
+        if not begun and b"retry:" in rest:
             print("begun", flush=True)
-            end = time.monotonic() + seconds
-            s.settimeout(1)
+            begun = True
+            s.settimeout(SILENCE_S)
         whole, _, rest = rest.rpartition(b"\n")
         ages += [(now - int(moment)) // 1000 for moment in SENT.findall(whole)]
     print(json.dumps(ages))
