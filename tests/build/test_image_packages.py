@@ -81,6 +81,7 @@ class Packages(test_pins.Pins):
         self.write("packages", "compiler\n")
         self.pin()
         path = self.lines()[1][4]
+        os.unlink(os.path.join(self.folder, "cache/sources", os.path.basename(path)))       # the image root has it, too
         self.debian.put(SUITE, path, b"another content")
         done = self.run_it("make", "image", GANTRY_IMAGE=self.image)
         self.assertIn("which packages.lock pins for compiler 1.0", done.stderr)
