@@ -43,8 +43,8 @@ static const int calls[] = {
 };
 static const int of_paths[] = {SCMP_SYS(inotify_add_watch), SCMP_SYS(inotify_init1), SCMP_SYS(statx)};
 static const int of_tcp[] = {
-	SCMP_SYS(connect), SCMP_SYS(fstat), SCMP_SYS(getdents64), SCMP_SYS(getsockopt), SCMP_SYS(lseek),
-	SCMP_SYS(openat), SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(sendto),
+	SCMP_SYS(connect), SCMP_SYS(fstat), SCMP_SYS(getdents64), SCMP_SYS(getsockname), SCMP_SYS(getsockopt),
+	SCMP_SYS(lseek), SCMP_SYS(openat), SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(sendto),
 };
 static const struct sysfilter_argument of_sockets[] = {
 	{SCMP_ACT_ALLOW, SCMP_SYS(socket), 0, ~0ULL, AF_INET},
@@ -172,28 +172,61 @@ static int tcp_address(const char *address, const char *port, struct sockaddr_st
 	return -EINVAL;
 }
 
-static bool accepts(const struct tcp *tcp, int limit_ms)
+/* The connection, or -1. */
+static int connect_within(const struct tcp *tcp, int limit_ms)
 {
 	struct pollfd poll_fd = {.events = POLLOUT};
 	int error = 0;
 	socklen_t error_size = sizeof(error);
-	bool good;
 
 	poll_fd.fd = socket(tcp->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (poll_fd.fd < 0)
-		return false;
-	good = connect(poll_fd.fd, (const struct sockaddr *)&tcp->address, tcp->size) == 0 ||
-	       (errno == EINPROGRESS && poll(&poll_fd, 1, limit_ms) == 1 &&
-		getsockopt(poll_fd.fd, SOL_SOCKET, SO_ERROR, &error, &error_size) == 0 && !error);
+		return -1;
+	if (connect(poll_fd.fd, (const struct sockaddr *)&tcp->address, tcp->size) == 0 ||
+	    (errno == EINPROGRESS && poll(&poll_fd, 1, limit_ms) == 1 &&
+	     getsockopt(poll_fd.fd, SOL_SOCKET, SO_ERROR, &error, &error_size) == 0 && !error))
+		return poll_fd.fd;
 	close(poll_fd.fd);
-	return good;
+	return -1;
 }
 
-/* A port that nobody's socket has, as that of a container behind a rule, is the service's: it answered. */
-static bool is_own(const struct tcp *tcp, const char *text, const char *port)
+static in_port_t port_of(int connection)
+{
+	struct sockaddr_storage own = {0};
+	socklen_t size = sizeof(own);
+
+	if (getsockname(connection, (struct sockaddr *)&own, &size) < 0)
+		return 0;
+	return own.ss_family == AF_INET ? ((struct sockaddr_in *)&own)->sin_port :
+					  ((struct sockaddr_in6 *)&own)->sin6_port;
+}
+
+static bool is_open(int connection)
+{
+	struct pollfd poll_fd = {.fd = connection, .events = POLLRDHUP};
+
+	return poll(&poll_fd, 1, 0) == 0;
+}
+
+/*
+ * A listener may close again before it is looked for, but the other end of an open connection does not: if this machine
+ * has no socket for that either, as with a container behind a rule, it is the service that answered.
+ */
+static int ask_whose(const struct tcp *tcp, int connection, bool *ret_ended)
+{
+	int r = tcp->cgroup >= 0 ? listener_find(tcp->diag, &tcp->address, 0, tcp->cgroup) : LISTENER_NONE;
+
+	if (r == LISTENER_NONE && tcp->cgroup >= 0)
+		r = listener_find(tcp->diag, &tcp->address, port_of(connection), tcp->cgroup);
+	*ret_ended = r == LISTENER_NONE && !is_open(connection);
+	return r;
+}
+
+static bool is_own(const struct tcp *tcp, int connection, const char *text, const char *port)
 {
 	static bool told;
-	int r = tcp->cgroup >= 0 ? listener_find(tcp->diag, &tcp->address, tcp->cgroup) : LISTENER_NONE;
+	bool ended;
+	int r = ask_whose(tcp, connection, &ended);
 
 	if (r == LISTENER_FOREIGN && !told)
 		report_event(EVENT_WARNING, "not ready: port %s of %s is open, but no process of this service "
@@ -202,18 +235,21 @@ static bool is_own(const struct tcp *tcp, const char *text, const char *port)
 		report_event(EVENT_WARNING, "not ready: the kernel does not say who listens on port %s of %s: %s", port,
 			     text, r == -ENOENT ? "it lacks the module tcp_diag" : strerror(-r));
 	told = told || r < 0 || r == LISTENER_FOREIGN;
-	return r == LISTENER_OWN || r == LISTENER_NONE;
+	return r == LISTENER_OWN || (r == LISTENER_NONE && !ended);
 }
 
 static int await_tcp(const struct tcp *tcp, const char *text, const char *port)
 {
-	int delay_ms = ASK_MIN_MS;
+	for (int delay_ms = ASK_MIN_MS;; delay_ms = next_ms(delay_ms)) {
+		int connection = connect_within(tcp, delay_ms);
+		bool own = connection >= 0 && is_own(tcp, connection, text, port);
 
-	while (!accepts(tcp, delay_ms) || !is_own(tcp, text, port)) {
+		if (connection >= 0)
+			close(connection);
+		if (own)
+			return 0;
 		poll(NULL, 0, delay_ms);
-		delay_ms = next_ms(delay_ms);
 	}
-	return 0;
 }
 
 /* ---- either ---------------------------------------------------------------------------------------------------- */

@@ -22,7 +22,7 @@
 
 #include "listener.h"
 
-#define LISTEN_STATE 10		/* TCP_LISTEN */
+#define LISTEN_STATE 10		/* TCP_LISTEN; all other states are of connections */
 #define SOCKETS_MAX  256	/* that share the port, as web servers do */
 #define DEPTH_MAX    8		/* cgroups below cgroups */
 
@@ -85,29 +85,31 @@ static void take_socket(const struct nlmsghdr *message, struct search *search)
 		search->cgroups[search->n++] = cgroup;
 }
 
-static int ask(int fd, uint8_t family, in_port_t port)
+static int ask(int fd, uint8_t family, in_port_t port, in_port_t from, uint32_t number)
 {
 	const struct {
 		struct nlmsghdr head;
 		struct inet_diag_req_v2 body;
 	} request = {
 		.head = {.nlmsg_len = sizeof(request), .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-		.body = {.sdiag_family = family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = 1U << LISTEN_STATE,
-			 .id.idiag_sport = port},
+			 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP, .nlmsg_seq = number},
+		.body = {.sdiag_family = family, .sdiag_protocol = IPPROTO_TCP,
+			 .idiag_states = from ? ~(1U << LISTEN_STATE) : 1U << LISTEN_STATE,
+			 .id.idiag_sport = port, .id.idiag_dport = from},
 	};
 
 	return send(fd, &request, sizeof(request), 0) < 0 ? -errno : 0;
 }
 
-/* Takes all sockets of the family that listen on the port. */
-static int each_socket(int fd, uint8_t family, in_port_t port, struct search *search)
+/* Takes all sockets of the family that listen on the port, or are connected with `from`. */
+static int each_socket(int fd, uint8_t family, in_port_t port, in_port_t from, struct search *search)
 {
+	static uint32_t number;
 	union {
 		struct nlmsghdr head;
 		char bytes[16384];
 	} answer;
-	int r = ask(fd, family, port);
+	int r = ask(fd, family, port, from, ++number);
 
 	while (r == 0) {
 		ssize_t n = recv(fd, answer.bytes, sizeof(answer.bytes), 0);
@@ -119,6 +121,8 @@ static int each_socket(int fd, uint8_t family, in_port_t port, struct search *se
 		     message = NLMSG_NEXT(message, left)) {
 			int error = 0;
 
+			if (message->nlmsg_seq != number)	/* the rest of an answer that ended early */
+				continue;
 			if (message->nlmsg_type == SOCK_DIAG_BY_FAMILY) {
 				take_socket(message, search);
 			} else if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR) {
@@ -196,17 +200,17 @@ int listener_open(void)
 	return r;
 }
 
-int listener_find(int diag_fd, const struct sockaddr_storage *address, int folder)
+int listener_find(int diag_fd, const struct sockaddr_storage *address, in_port_t from, int folder)
 {
 	struct search search = {.address = address};
 	bool v4 = address->ss_family == AF_INET;
 	in_port_t port = v4 ? ((const struct sockaddr_in *)address)->sin_port :
 			      ((const struct sockaddr_in6 *)address)->sin6_port;
-	int r = each_socket(diag_fd, AF_INET6, port, &search);
+	int r = each_socket(diag_fd, AF_INET6, port, from, &search);
 	struct stat st;
 
 	if (r == 0 && v4)
-		r = each_socket(diag_fd, AF_INET, port, &search);
+		r = each_socket(diag_fd, AF_INET, port, from, &search);
 	if (r < 0)
 		return r;
 	if (!search.n)

@@ -7,6 +7,7 @@
 #ifndef INIT_LAUNCH_LISTENER_H
 #define INIT_LAUNCH_LISTENER_H
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 enum listener {
@@ -19,9 +20,10 @@ enum listener {
 int listener_open(void);
 
 /*
- * `folder`: of the cgroup, open; those below it count if they can be read. Or negative errno; -ENOENT: the kernel lacks
- * tcp_diag.
+ * Of the sockets that listen at the address; with `from`, the port of a connection to it in network byte order, of the
+ * socket at that connection's other end. `folder`: of the cgroup, open; those below it count if they can be read. Or
+ * negative errno; -ENOENT: the kernel lacks tcp_diag.
  */
-int listener_find(int diag_fd, const struct sockaddr_storage *address, int folder);
+int listener_find(int diag_fd, const struct sockaddr_storage *address, in_port_t from, int folder);
 
 #endif

@@ -49,6 +49,30 @@ def says(name, *words, **more):
     return {"name": name, "command": ["/usr/bin/python3", "/t/say.py", *words],
             "restart": {"min_s": 0.1, "max_s": 0.8}, **more}
 
+# Listens, takes one connection and closes both at once, again and again.
+CLOSES = """
+import socket, time
+open('/t/listens', 'w').close()
+while True:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(('127.0.0.1', 7001))
+    except OSError:
+        time.sleep(0.01)
+        continue
+    listener.listen(1)
+    listener.setblocking(False)
+    while True:
+        try:
+            connection, _ = listener.accept()
+            break
+        except BlockingIOError:
+            pass
+    listener.close()
+    connection.close()
+"""
+
 
 class Descriptor(unittest.TestCase):
     def test_a_newline_on_the_descriptor_of_any_number_and_no_other_descriptor_is_there(self):
@@ -171,6 +195,15 @@ class Earlier(unittest.TestCase):
             self.assertNotIn("ready", gantry.states("db"))
             self.assertFalse(os.path.exists(os.path.join(gantry.shared, "client")))
             self.assertEqual(len(gantry.find("db", "not ready: port", kind="message")), 1)
+
+    @waits(12)
+    def test_nor_is_one_that_has_closed_when_it_is_looked_for(self):
+        evil = service("evil", "exec python3 /t/closes.py", ready={"path": "/t/listens"})
+        web = service("web", ready={"tcp": "127.0.0.1:7001"}, required=False, ready_deadline_s=12, needs=["evil"],
+                      restart={"policy": "never"})
+        with Pid1(boot(services=[evil, web]), files={"closes.py": CLOSES}) as gantry:
+            gantry.wait("web", "failed", timeout=5)
+            self.assertNotIn("ready", gantry.states("web"))
 
     def test_nor_is_that_of_an_earlier_life_which_another_service_holds(self):
         plan = [service("holder", "exec python3 /t/hold.py", ready={"path": "/run/hold"}),
