@@ -306,7 +306,11 @@ def lay_base(built, source):
     if not name:
         return
     dropped = []
-    for path, entry in archive.read(kernel.unpacked(content := source.read(name)) or content):
+    try:
+        entries = list(archive.read(kernel.whole(source.read(name))))
+    except (kernel.BadKernel, archive.BadArchive) as error:
+        raise BuildError(f"{name}: {error}") from None
+    for path, entry in entries:
         mode = entry[0]
         if path == "init" or path.startswith("dev/") and not stat.S_ISDIR(mode):
             dropped += [path] if path == "init" else []
@@ -316,7 +320,7 @@ def lay_base(built, source):
         else:
             raise BuildError(f"{name}: {path} is a {folder.kind_of(mode)}, and an image holds files, folders and links")
     if not built.entries:
-        raise BuildError(f"{name}: it is not a cpio archive of the form newc")
+        raise BuildError(f"{name}: it is not a cpio archive of the form newc, or has nothing that an image takes")
     for path in dropped:
         print(f"  note: {path} of {name} is left out: Gantry is /init", file=sys.stderr)
 

@@ -2,8 +2,10 @@
 """An image's folder: what lies in root/ is in the image as it lies there; what an image cannot hold is refused with its path."""
 
 import contextlib
+import gzip
 import io
 import json
+import lzma
 import os
 import re
 import shutil
@@ -95,6 +97,14 @@ class Folder(unittest.TestCase):
         self.assertIn("made.cpio", folder.Folder(self.folder).places())
         self.write("made.cpio", "no archive")
         self.refused("made.cpio: it is not a cpio archive")
+        for cut in (content[:content.index(b"070701", 200)], gzip.compress(content)[:-9], lzma.compress(content)[:-4]):
+            self.write("made.cpio", cut)
+            self.refused("made.cpio: .*cut short|made.cpio: it is damaged")
+        for compress in (gzip.compress, lzma.compress, archive.compress):
+            self.write("made.cpio", compress(content) + bytes(8) + compress(image.overlay({"/etc/second": b"2"})))
+            self.assertEqual(self.entries()["/etc/second"][3], b"2")
+            self.write("made.cpio", compress(content) + b"what")
+            self.refused("made.cpio: after what is compressed, 4 bytes follow")
         self.write("made.cpio", content[:300])
         self.refused("a cpio archive is cut short")
         self.settings(base="../made.cpio")
@@ -296,6 +306,45 @@ class Folder(unittest.TestCase):
             self.settings(name=name)
             with self.assertRaisesRegex(image.BuildError, f"build/{name} is in use for other things"):
                 image.build(image.Inputs(image.BUILD), self.folder)
+
+
+class Archives(unittest.TestCase):
+    def entry(self, name, content=b"", size=None):
+        size = b"%08X" % len(content) if size is None else size
+        out = b"070701" + b"%08X" % 7 + b"%08X" % 0o100644 + b"0" * 16 + b"%08X" % 1 + b"0" * 8 + size + b"0" * 32 \
+            + b"%08X" % (len(name) + 1) + b"0" * 8 + name + b"\0"
+        out += bytes(-len(out) % 4) + content
+        return out + bytes(-len(out) % 4)
+
+    def test_a_number_that_the_format_cannot_hold_is_refused_with_its_path(self):
+        inside = self.entry(b"etc/gantry/boot.json", b"another's")
+        for uid, gid, rdev in ((1 << 32, 0, (0, 0)), (0, 1 << 36, (0, 0)), (-1, 0, (0, 0)), (0, 0, (1 << 32, 0))):
+            made = archive.Archive()
+            made.file("/etc/gantry/boot.json", b"own")
+            made.add("/images/web/a", stat.S_IFREG | 0o644, b"#" * 48 + inside, uid, gid, rdev)
+            with self.assertRaisesRegex(archive.BadArchive, "^/images/web/a: its (owner|group|device) is "):
+                made.bytes()
+        made = archive.Archive()
+        made.file("/a", b"x", uid=0xFFFFFFFF)
+        self.assertEqual(dict(archive.read(made.bytes()))["a"][1], 0xFFFFFFFF)
+        for path in ("TRAILER!!!", "a\0b", "a/" * 2048 + "b"):
+            made = archive.Archive()
+            made.add(path, stat.S_IFREG | 0o644)
+            with self.assertRaises(archive.BadArchive):
+                made.bytes()
+
+    def test_an_archive_is_read_to_its_last_byte_or_refused(self):
+        good, end = self.entry(b"a", b"12345678"), self.entry(b"TRAILER!!!")
+        self.assertEqual([path for path, _ in archive.read(good + end + bytes(512) + good + end)], ["a", "a"])
+        for data, words in ((good, "cut short"), (good + good, "cut short"), (good + bytes(512), "damaged"),
+                            (good + end + b"more", "not a cpio"), (good + end + bytes(8) + b"x" * 200, "not a cpio"),
+                            (good + end + good, "cut short"), (good + b"070707" + bytes(200), "damaged"),
+                            (self.entry(b"a", size=b"-0000070") + end, "damaged"), (self.entry(b"a", size=b"0x000001") + end, "damaged"),
+                            (self.entry(b"a", size=b" 0000_01") + end, "damaged"), (self.entry(b"a\0b") + end, "damaged"),
+                            (self.entry(b"./TRAILER!!!") + good, "cut short"),
+                            (archive.compress(good) + good + end, "cut short"), (b"no archive", "not a cpio archive")):
+            with self.subTest(data[:200]), self.assertRaisesRegex(archive.BadArchive, words):
+                list(archive.read(data))
 
 
 class Compression(unittest.TestCase):
