@@ -171,10 +171,24 @@ class Folder:
                               check=False)
         return done.stdout.strip() if done.returncode == 0 else ""
 
+    def not_committed(self):
+        """The paths, from the checkout's top, of what is in the folder and not as the commit has it, ignored files included."""
+        done = subprocess.run(["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", self.path, "status",
+                               "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--ignored", "."],
+                              capture_output=True, check=False)
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip().splitlines() or ["it failed"]
+            raise BadFolder(f"git cannot say whether {self.path} is as committed: {said[0]}")
+        return [os.fsdecode(line[3:]) for line in done.stdout.split(b"\0") if line]
+
+    def check_committed(self, why):
+        for path in self.not_committed()[:1]:
+            raise BadFolder(f"{path}: it is not as committed, and {why}")
+
     def version(self):
         """The tag of the commit, if the folder is as committed; otherwise "untagged"."""
         tag = self.git("describe", "--tags", "--exact-match")
-        known = tag and not self.git("status", "--porcelain", ".")
+        known = tag and not self.not_committed()
         return re.sub(r"[^0-9A-Za-z.+~_-]", "_", tag.removeprefix("v"))[:VERSION_MAX] if known else UNTAGGED
 
     def unknown_to_git(self):

@@ -386,10 +386,11 @@ def write_uki(inputs, initrd, path, line):
     """PATH becomes the UKI of kernel, INITRD (a path) and the command line LINE. No .osrel: the stub would add to the initrd."""
     command = ["ukify", "build", f"--linux={inputs.kernel}", f"--initrd={initrd}", f"--cmdline={line}",
                f"--uname={inputs['KERNEL_VERSION']}", f"--stub={EFI_STUB}", "--os-release=",
-               f"--output={path}"]
+               f"--output={path}.new"]          # PATH may have further names: those of a release
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     if built.returncode != 0:
         raise BuildError(f"ukify: {built.stderr.strip() or built.stdout.strip()}")
+    os.replace(path + ".new", path)
 
 
 def write_new(path, content):
@@ -430,9 +431,9 @@ def out_of(inputs, source):
 def build(inputs, path):
     """Makes everything of the image's folder PATH, if it is not there already from the same inputs. Returns where it lies."""
     source = folder.Folder(path)
+    if os.environ.get("PINNED") == "1":
+        source.check_committed("with PINNED=1 an image is what a commit says")
     if unknown := source.unknown_to_git():
-        if os.environ.get("PINNED") == "1":
-            raise BuildError(f"{unknown[0]}: git does not know it, and with PINNED=1 an image is what a commit says")
         print(f"  note: in the image, but not known to git: {', '.join(unknown)}", file=sys.stderr)
     out = out_of(inputs, source)
     if not os.path.isdir(out):

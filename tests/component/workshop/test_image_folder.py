@@ -288,18 +288,40 @@ class Folder(unittest.TestCase):
         self.write("image.json", '{"name": "x", "name": "y"}')
         self.refused('image.json: "name" is given twice')
 
-    def test_what_git_does_not_know_is_named_and_refused_in_a_pinned_build(self):
+    def git(self, *arguments):
+        subprocess.run(["git", "-C", self.folder, "-c", "user.name=a", "-c", "user.email=a@example.org", *arguments], check=True,
+                       capture_output=True)
+
+    def test_what_is_not_as_committed_is_refused_in_a_pinned_build_and_has_no_version(self):
         self.write("root/etc/known", "x")
-        for command in (["init", "-q"], ["add", "boot.json", "root"]):
-            subprocess.run(["git", "-C", self.folder, *command], check=True, capture_output=True)
+        self.write(".gitignore", "*.key\n")
+        for command in ("init -q", "add .", "commit -qm x", "tag v1.2"):
+            self.git(*command.split())
         source = folder.Folder(self.folder)
-        self.assertEqual(source.unknown_to_git(), [])
-        self.write("root/etc/unknown", "x")
-        self.assertEqual(source.unknown_to_git(), ["root/etc/unknown"])
+        self.assertEqual((source.unknown_to_git(), source.version()), ([], "1.2"))
+        self.git("config", "status.showUntrackedFiles", "no")
         os.environ["PINNED"] = "1"
         self.addCleanup(os.environ.pop, "PINNED")
-        with self.assertRaisesRegex(image.BuildError, "root/etc/unknown: git does not know it"):
-            image.build(image.Inputs(image.BUILD), self.folder)
+
+        def refused(sentence):
+            with self.assertRaisesRegex(folder.BadFolder, sentence):
+                image.build(image.Inputs(image.BUILD), self.folder)
+
+        for name in ("root/etc/unknown", "root/etc/ignored.key", "root/etc/known"):
+            before = image.read_file(self.path(name)) if os.path.exists(self.path(name)) else None
+            self.write(name, "changed")
+            self.assertEqual(source.unknown_to_git(), [] if before else [name])
+            self.assertEqual(source.version(), folder.UNTAGGED)
+            refused(f"^{name}: it is not as committed")
+            if before:
+                self.write(name, before)
+            else:
+                os.unlink(self.path(name))
+        self.assertEqual(source.version(), "1.2")
+        os.rename(self.path(".git"), self.path("../git"))
+        refused("^git cannot say whether .* is as committed: fatal: not a git repository")
+        self.write(".git", "gitdir: /elsewhere/.git/worktrees/x\n")
+        refused("^git cannot say whether .* is as committed: fatal: ")
 
     def test_a_name_of_something_else_in_the_build_folder_is_refused(self):
         for name in ("obj", "init", "tests"):
