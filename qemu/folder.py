@@ -44,6 +44,15 @@ def once(pairs):
     return dict(pairs)
 
 
+def open_regular(path, name=None, flags=0):
+    """A file to read from, of what is a plain file: a FIFO would wait for ever."""
+    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise BadFolder(f"{name or path} is not a plain file")
+    return file
+
+
 class Folder:
     """FOLDER/boot.json (`config`, and `text` as it lies there), image.json with its defaults (`settings`)."""
 
@@ -57,15 +66,27 @@ class Folder:
         self.filled = None                      # the path of boot.json with what images say, if there are any (oci.py)
         self.settings = {**DEFAULTS, "name": os.path.basename(os.path.realpath(self.path)), **self.image_json()}
         self.check_settings()
+        for place in self.places():
+            if not place.startswith("root/") and os.path.lexists(self.where(place)):
+                self.check_way(place)
+                mode = os.lstat(self.where(place)).st_mode
+                if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                    raise BadFolder(f"{place} is a {kind_of(mode)}")
+
+    def check_way(self, name):
+        """Refuses a link at any part of NAME: what it leads to is not part of the folder, and may change without it."""
+        parts = name.split("/")
+        for end in range(1, len(parts) + 1):
+            if os.path.islink(self.where(way := "/".join(parts[:end]))):
+                raise BadFolder(f"{way} is a link: only those in root/ are taken, as links")
 
     def where(self, name):
         return os.path.join(self.path, name)
 
     def read(self, name):
         try:
-            with open(os.open(self.where(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise BadFolder(f"{name} is not a plain file")
+            self.check_way(name)
+            with open_regular(self.where(name), name, os.O_NOFOLLOW) as file:
                 return file.read()
         except OSError as error:
             raise BadFolder(f"{name}: {error.strerror}") from None
@@ -149,10 +170,11 @@ class Folder:
         found = [name for name in ("boot.json", "image.json", "packages", "packages.lock") if os.path.lexists(self.where(name))]
         tops = ["root", "modules"]
         found += [self.settings["base"]] if self.settings["base"] else []
+        found += ["modules"] if os.path.islink(self.where("modules")) else []
         for image in sorted(self.settings["images"].values()):
             if image.startswith("./"):          # qemu/oci.py
                 tops.append(image.removeprefix("./").partition("@")[0])
-                found += [tops[-1]] if os.path.isfile(self.where(tops[-1])) else []
+                found += [tops[-1]] if os.path.lexists(self.where(tops[-1])) and not os.path.isdir(self.where(tops[-1])) else []
         for where, folders, names in (one for top in tops for one in os.walk(self.where(top))):
             folders.sort()
             found += [os.path.relpath(os.path.join(where, name), self.path) for name in sorted([*folders, *names])]

@@ -75,7 +75,7 @@ def read_config(path):
 
 
 def read_file(path):
-    with open(path, "rb") as file:
+    with folder.open_regular(path) as file:
         return file.read()
 
 

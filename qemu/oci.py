@@ -26,6 +26,7 @@ import zlib
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, REPOSITORY)
 from qemu.archive import Archive, ZSTD_MAGIC, BadArchive, unpack
+from qemu.folder import BadFolder, Folder, open_regular
 
 CACHE = os.path.join(os.environ.get("GANTRY_CACHE", "/cache"), "oci")
 PLACE = "/images"
@@ -55,17 +56,22 @@ class Layout:
     def __init__(self, path):
         self.path, self.members = path, None
         if os.path.isfile(path):
-            with tarfile.open(path) as tar:
-                self.members = {os.path.normpath(member.name): tar.extractfile(member).read() for member in tar if member.isreg()}
+            try:
+                with tarfile.open(path) as tar:
+                    self.members = {os.path.normpath(member.name): tar.extractfile(member).read() for member in tar if member.isreg()}
+            except (tarfile.TarError, EOFError, zlib.error) as error:
+                raise BadImage(f"{os.path.basename(path)} is neither a folder nor a tar archive of one: {error}") from None
 
     def read(self, name):
         if self.members is not None:
             return self.members.get(name)
         try:
-            with open(os.path.join(self.path, name), "rb") as file:
+            with open_regular(os.path.join(self.path, name), name) as file:
                 return file.read()
         except FileNotFoundError:
             return None
+        except BadFolder as error:
+            raise BadImage(error) from None
 
     def blob(self, digest):
         if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
@@ -132,7 +138,7 @@ def skopeo(*arguments):
     try:
         done = subprocess.run(["skopeo", *arguments], capture_output=True, check=False)
     except FileNotFoundError:
-        raise BadImage("it is not in the cache, and there is no skopeo here: run `make fetch-images IMAGE=DIR`") from None
+        raise BadImage("it is not in the cache, and a build has no network: run `make fetch-images IMAGE=DIR`") from None
     if done.returncode != 0:
         raise BadImage(f"skopeo: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout
@@ -440,7 +446,6 @@ def fill(images, config, is_file):
 
 
 def main():
-    from qemu.folder import BadFolder, Folder
     try:
         source = Folder(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("GANTRY_IMAGE") or ".")
         for name, text in sorted(source.settings["images"].items()):

@@ -192,13 +192,13 @@ def check_signature(published, signer):
     with open(signer, encoding="utf-8") as file, tempfile.NamedTemporaryFile("w", encoding="utf-8") as allowed:
         allowed.write("".join(f'signer namespaces="{NAMESPACE}" {line}' for line in file if line.strip()))
         allowed.flush()
-        with open(os.path.join(published, SUMS), "rb") as sums:
-            done = subprocess.run(["ssh-keygen", "-Y", "verify", "-f", allowed.name, "-I", "signer", "-n", NAMESPACE,
-                                   "-s", os.path.join(published, SIGNATURE)],
-                                  stdin=sums, capture_output=True, text=True, check=False)
+        image.read_file(os.path.join(published, SIGNATURE))         # a plain file
+        done = subprocess.run(["ssh-keygen", "-Y", "verify", "-f", allowed.name, "-I", "signer", "-n", NAMESPACE,
+                               "-s", os.path.join(published, SIGNATURE)],
+                              input=image.read_file(os.path.join(published, SUMS)), capture_output=True, check=False)
     if done.returncode != 0:
-        raise ReleaseError(f"{SUMS} is not signed by the key in {os.path.basename(signer)}: "
-                           f"{(done.stderr.strip() or done.stdout.strip()).splitlines()[-1]}")
+        said = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace").splitlines() or ["ssh-keygen failed"]
+        raise ReleaseError(f"{SUMS} is not signed by the key in {os.path.basename(signer)}: {said[-1]}")
 
 
 def check_sums(published):

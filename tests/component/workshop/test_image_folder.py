@@ -288,6 +288,37 @@ class Folder(unittest.TestCase):
         self.write("image.json", '{"name": "x", "name": "y"}')
         self.refused('image.json: "name" is given twice')
 
+    def test_what_an_image_is_made_of_is_plain_files_and_no_links(self):
+        outside = os.path.join(os.path.dirname(self.folder), "outside")
+        self.settings(base="sub/system.cpio", images={"web": "./web.oci", "tar": "./web.tar"})
+        made = {name: self.write(name) for name in ("packages", "packages.lock", "sub/system.cpio", "web.oci/index.json",
+                                                    "web.oci/blobs/sha256/0", "web.tar", "modules/x.ko")}
+        made.update({name: self.path(name) for name in ("boot.json", "image.json", "sub", "web.oci", "web.oci/blobs", "modules")})
+        folder.Folder(self.folder)
+        for name, path in made.items():
+            os.rename(path, outside)
+            os.symlink(outside, path)
+            with self.assertRaisesRegex(folder.BadFolder, f"^{name} is a link"):
+                folder.Folder(self.folder)
+            os.unlink(path)
+            if not os.path.isdir(outside):
+                os.mkfifo(path)
+                with self.assertRaisesRegex(folder.BadFolder, f"^{name} is (a FIFO|not a plain file)"):
+                    folder.Folder(self.folder)
+                os.unlink(path)
+            os.rename(outside, path)
+        folder.Folder(self.folder)
+
+    def test_a_fifo_keeps_nobody_waiting(self):
+        fifo = self.path("packages")
+        os.mkfifo(fifo)
+        with self.assertRaisesRegex(folder.BadFolder, "is not a plain file"):
+            image.read_file(fifo)
+        done = subprocess.run([sys.executable, "-c", "import debs, sys; debs.wanted(sys.argv[1])", self.folder], timeout=20,
+                              cwd=os.path.join(REPO, ".ci"), capture_output=True, text=True, check=False,
+                              env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        self.assertRegex(done.stderr, "Refused: .*packages is not a plain file")
+
     def git(self, *arguments):
         subprocess.run(["git", "-C", self.folder, "-c", "user.name=a", "-c", "user.email=a@example.org", *arguments], check=True,
                        capture_output=True)
