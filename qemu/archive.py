@@ -103,7 +103,8 @@ class Archive:
         entries = sorted((os.fsencode(path), entry) for path, entry in self.entries.items())
         for path, entry in entries:
             check(path, entry)
-        for inode, (path, (mode, uid, gid, rdev, content)) in enumerate([*entries, (TRAILER.encode(), (0, 0, 0, (0, 0), b""))], 1):
+        entries.append((TRAILER.encode(), (0, 0, 0, (0, 0), b"")))
+        for inode, (path, (mode, uid, gid, rdev, content)) in enumerate(entries, 1):
             name = path + b"\0"
             fields = (inode, mode, uid, gid, 2 if stat.S_ISDIR(mode) else 1, 0, len(content), 0, 0, *rdev, len(name), 0)
             out += b"070701" + b"".join(b"%08X" % field for field in fields) + name

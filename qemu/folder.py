@@ -156,7 +156,7 @@ class Folder:
             refuse('it is not a path such as /etc/nginx/key.pem')
         if not isinstance(how, dict) or how.keys() - PATH_KEYS or not how:
             refuse(f"it is not an object of {', '.join(sorted(PATH_KEYS))}")
-        if not re.fullmatch("[0-7]{3,4}", str(how.get("mode", "0644"))):
+        if not isinstance(mode := how.get("mode", "0644"), str) or not re.fullmatch("[0-7]{3,4}", mode):
             refuse('"mode" is not three or four octal digits, as text ("0640")')
         for key in ("owner", "group"):
             value = how.get(key, 0)

@@ -327,6 +327,8 @@ def lay_base(built, source):
 
 def lay_images(built, source, out=None):
     """Adds the OCI images of a folder, and fills into its configuration what they say and boot.json does not."""
+    if source.settings["images"]:
+        oci.check_boot(source.config)
     images = [oci.Image(source.path, name, text) for name, text in sorted(source.settings["images"].items())]
 
     def is_file(path):

@@ -13,12 +13,13 @@ import socket
 import stat
 import subprocess
 import sys
+import tarfile
 import tempfile
 import unittest
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 sys.path.insert(0, REPO)
-from qemu import archive, folder, image, pki  # noqa: E402
+from qemu import archive, debs, folder, image, pki  # noqa: E402
 
 INIT = os.path.join(image.BUILD, "init")
 CONFIG = {"hostname": "one", "stages": [{"name": "network", "type": "network", "needs": []}], "services": []}
@@ -277,6 +278,7 @@ class Folder(unittest.TestCase):
                 ({"paths": {"/etc": {}}}, "/etc: it is not an object of"), ({"paths": {"/etc": {"mode": 644}}}, None),
                 ({"paths": {"/etc": {"mode": "0999"}}}, '/etc: "mode" is not three or four octal digits'),
                 ({"paths": {"/etc": {"owner": -1}}}, '/etc: "owner" is neither a name nor a number'),
+                ({"paths": {"/etc": {"mode": 640}}}, '/etc: "mode" is not three or four octal digits, as text'),
                 ({"paths": {"/etc": {"owner": "nobody"}}}, '/etc: "owner": the image has no user nobody'),
                 ({"paths": {"/none": {"mode": "0644"}}}, '/none is not in the image')):
             with self.subTest(keys=keys):
@@ -318,6 +320,12 @@ class Folder(unittest.TestCase):
                               cwd=os.path.join(REPO, ".ci"), capture_output=True, text=True, check=False,
                               env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
         self.assertRegex(done.stderr, "Refused: .*packages is not a plain file")
+
+    def test_a_package_s_hard_link_to_what_is_dropped_is_refused(self):
+        member = tarfile.TarInfo("./usr/bin/x")
+        member.type, member.linkname = tarfile.LNKTYPE, "./usr/share/doc/x/a"
+        with self.assertRaisesRegex(debs.BadPackage, "x: ./usr/bin/x is a hard link to ./usr/share/doc/x/a, which is not in"):
+            debs.add(archive.Archive(), "x", None, member)
 
     def git(self, *arguments):
         subprocess.run(["git", "-C", self.folder, "-c", "user.name=a", "-c", "user.email=a@example.org", *arguments], check=True,
@@ -392,7 +400,8 @@ class Archives(unittest.TestCase):
         for data, words in ((good, "cut short"), (good + good, "cut short"), (good + bytes(512), "damaged"),
                             (good + end + b"more", "not a cpio"), (good + end + bytes(8) + b"x" * 200, "not a cpio"),
                             (good + end + good, "cut short"), (good + b"070707" + bytes(200), "damaged"),
-                            (self.entry(b"a", size=b"-0000070") + end, "damaged"), (self.entry(b"a", size=b"0x000001") + end, "damaged"),
+                            (self.entry(b"a", size=b"-0000070") + end, "damaged"),
+                            (self.entry(b"a", size=b"0x000001") + end, "damaged"),
                             (self.entry(b"a", size=b" 0000_01") + end, "damaged"), (self.entry(b"a\0b") + end, "damaged"),
                             (self.entry(b"./TRAILER!!!") + good, "cut short"),
                             (archive.compress(good) + good + end, "cut short"), (b"no archive", "not a cpio archive")):
