@@ -111,7 +111,7 @@ help:
 #  make ... MIRROR_SECURITY=URL   another mirror of Debian's security suite than the host's own
 #  make ... KEYRING=FILE the keyring that signs those mirrors' lists, instead of Debian's
 #  make ... INPUTS=DIR   take what deps.lock pins from this folder where it is there, before any mirror is asked
-#  make ... PINNED=1     refuse files in an image's folder that git does not know, for images whose measurements are published
+#  make ... PINNED=1     refuse an image's folder that is not as committed, for images whose measurements are published
 
 import-systemapi:
 	@$(PYTHON) qemu/import_systemapi.py $(or $(FILE),$(error give FILE=systemapi-config.toml)) $(if $(BOOT),--boot $(BOOT)) \

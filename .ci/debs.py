@@ -4,6 +4,7 @@ FOLDER/packages.lock pins them and what they depend on: `wanted` with the names,
 
 import os
 import re
+import stat
 
 from archive import Archive, field
 from namespaces import Refused, say
@@ -15,16 +16,24 @@ HEAD = ("# The packages of this image and what they depend on, pinned by `make u
         "# path, suite.\n")
 
 
+def lines_of(path):
+    """The lines of a plain file; of anything else none are waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, encoding="utf-8") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Refused(f"{path} is not a plain file.")
+        return file.readlines()
+
+
 def wanted(folder):
     """The lines of FOLDER/packages, sorted; [] if there is none."""
     path, names = os.path.join(folder, "packages"), set()
     if os.path.exists(path):
-        with open(path, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                name = line.partition("#")[0].strip()
-                if name and not NAME.fullmatch(name):
-                    raise Refused(f"{path}:{number}: {name!r} is not the name of a package.")
-                names |= {name} if name else set()
+        for number, line in enumerate(lines_of(path), 1):
+            name = line.partition("#")[0].strip()
+            if name and not NAME.fullmatch(name):
+                raise Refused(f"{path}:{number}: {name!r} is not the name of a package.")
+            names |= {name} if name else set()
     return sorted(names)
 
 
@@ -34,18 +43,17 @@ def locked(folder):
     if not wanted(folder) and not os.path.exists(path):
         return []
     if os.path.exists(path):
-        with open(path, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                fields = line.split()
-                if not fields or fields[0].startswith("#"):
-                    continue
-                if fields[0] == "wanted":
-                    names = fields[1:]
-                elif len(fields) == 6 and re.fullmatch("[0-9a-f]{64}", fields[2]) and fields[3].isdigit() and \
-                        fields[5] in (SUITE, SECURITY):
-                    entries.append(fields)
-                else:
-                    raise Refused(f"{path}:{number}: not understood: {line.strip()}")
+        for number, line in enumerate(lines_of(path), 1):
+            fields = line.split()
+            if not fields or fields[0].startswith("#"):
+                continue
+            if fields[0] == "wanted":
+                names = fields[1:]
+            elif len(fields) == 6 and re.fullmatch("[0-9a-f]{64}", fields[2]) and fields[3].isdigit() and \
+                    fields[5] in (SUITE, SECURITY):
+                entries.append(fields)
+            else:
+                raise Refused(f"{path}:{number}: not understood: {line.strip()}")
     if names != wanted(folder):
         raise Refused(f"{path} is not of the packages that {folder}/packages names: run `make update-packages IMAGE={folder}`.")
     return entries
@@ -82,8 +90,7 @@ def update(folder):
         raise Refused(f"{folder}/packages names no package.")
     before = {}
     if os.path.exists(path):
-        with open(path, encoding="utf-8") as lines:
-            before = {fields[0]: fields[1] for line in lines if len(fields := line.split()) == 6}
+        before = {fields[0]: fields[1] for line in lines_of(path) if len(fields := line.split()) == 6}
     archive = Archive()
     entries = [archive.package(name.partition(":")[0]) for name in sorted(closure(archive, names))]
     with open(path + ".new", "w", encoding="utf-8") as out:

@@ -6,14 +6,19 @@ archives that follow one another, compressed or not, each at a multiple of four 
 """
 
 import os
+import re
 import stat
 import struct
 import subprocess
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZSTD_LEVEL = 10                     # level and thread count are part of the image's bytes
-SIZE_MAX = 0xFFFFFFFF               # of a file, in the format
+FIELD_MAX = 0xFFFFFFFF              # of each number, in the format: eight hexadecimal digits
+PATH_MAX = 4096                     # with its NUL; the kernel drops a longer one, and a link to one
+TRAILER = "TRAILER!!!"
+HEADER = re.compile(rb"07070[12][0-9A-Fa-f]{104}")
 LINKS_MAX = 40                      # as the kernel follows
+CUT, NO_ARCHIVE = "a cpio archive is cut short", "it is not a cpio archive of the form newc, nor zstd's of one"
 
 
 class BadArchive(Exception):
@@ -25,8 +30,8 @@ class Archive:
         self.entries = {}                       # path without leading slash -> (mode, uid, gid, rdev, content)
 
     def add(self, path, mode, content=b"", uid=0, gid=0, rdev=(0, 0)):
-        if len(content) > SIZE_MAX:
-            raise BadArchive(f"{path}: {len(content)} bytes, and the format holds {SIZE_MAX} in a file")
+        if len(content) > FIELD_MAX:
+            raise BadArchive(f"{path}: {len(content)} bytes, and the format holds {FIELD_MAX} in a file")
         self.entries[path.strip("/")] = (mode, uid, gid, rdev, content)
 
     def directory(self, path, mode=0o755, uid=0, gid=0):
@@ -96,7 +101,10 @@ class Archive:
     def bytes(self):
         out = bytearray()
         entries = sorted((os.fsencode(path), entry) for path, entry in self.entries.items())
-        for inode, (path, (mode, uid, gid, rdev, content)) in enumerate([*entries, (b"TRAILER!!!", (0, 0, 0, (0, 0), b""))], 1):
+        for path, entry in entries:
+            check(path, entry)
+        entries.append((TRAILER.encode(), (0, 0, 0, (0, 0), b"")))
+        for inode, (path, (mode, uid, gid, rdev, content)) in enumerate(entries, 1):
             name = path + b"\0"
             fields = (inode, mode, uid, gid, 2 if stat.S_ISDIR(mode) else 1, 0, len(content), 0, 0, *rdev, len(name), 0)
             out += b"070701" + b"".join(b"%08X" % field for field in fields) + name
@@ -105,6 +113,20 @@ class Archive:
             out += bytes(-len(out) % 4)
         out += bytes(-len(out) % 512)
         return bytes(out)
+
+
+def check(path, entry):
+    """Refuses what the format cannot hold: one digit too many would move the header, and a file's content would be read as
+    further entries."""
+    mode, uid, gid, rdev, content = entry
+    shown = "/" + os.fsdecode(path)
+    for what, value in (("mode", mode), ("owner", uid), ("group", gid), ("device", rdev[0]), ("device", rdev[1])):
+        if not 0 <= value <= FIELD_MAX:
+            raise BadArchive(f"{shown}: its {what} is {value}, and an initramfs holds numbers from 0 to {FIELD_MAX}")
+    if path == TRAILER.encode() or b"\0" in path or stat.S_ISLNK(mode) and b"\0" in content:
+        raise BadArchive(f"{shown!r}: an initramfs cannot hold this name")
+    if len(path) >= PATH_MAX or stat.S_ISLNK(mode) and len(content) >= PATH_MAX:
+        raise BadArchive(f"{shown[:100]}...: its path is longer than the kernel takes")
 
 
 def compress(content):
@@ -145,30 +167,33 @@ def unpack(frame):
 def read(data):
     """(path without leading slash, entry as an Archive has them) of each entry of an initramfs. Each name of a file with several
     (hard links) has the file's content, which is with one of them, mostly the last."""
-    at, contents, waiting = 0, {}, {}
+    at, contents, waiting, inside = 0, {}, {}, False
     while True:
-        while data[at:at + 4] == bytes(4):              # between archives
+        while not inside and data[at:at + 4] == bytes(4):       # between archives
             at += 4
-        if data[at:at + 4] == ZSTD_MAGIC:
+        if not inside and not any(data[at:at + 4]):
+            return
+        if not inside and data[at:at + 4] == ZSTD_MAGIC:
             size = frame_size(data, at)
             yield from read(unpack(data[at:at + size]))
             at += size + -size % 4
             continue
-        if data[at:at + 6] not in (b"070701", b"070702"):
-            return
         if at + 110 > len(data):
-            raise BadArchive("a cpio archive is cut short")
-        try:
-            inode, mode, uid, gid, links, _, size, *major_minor, name_size, _ = (
-                int(data[field:field + 8], 16) for field in range(at + 6, at + 110, 8))
-        except ValueError:
-            raise BadArchive(f"the header at {at} is damaged") from None
+            raise BadArchive(CUT if inside or data[at:at + 5] == b"07070" else NO_ARCHIVE)
+        if not HEADER.fullmatch(header := bytes(data[at:at + 110])):
+            raise BadArchive(f"the header at {at} is damaged" if inside or header[:5] == b"07070" else NO_ARCHIVE)
+        inode, mode, uid, gid, links, _, size, *major_minor, name_size, _ = (
+            int(header[field:field + 8], 16) for field in range(6, 110, 8))
         content = at + (110 + name_size + 3) // 4 * 4
         if content + size > len(data):
-            raise BadArchive("a cpio archive is cut short")
-        path = os.path.normpath("/" + os.fsdecode(bytes(data[at + 110:at + 110 + name_size - 1])).lstrip("/")).strip("/")
+            raise BadArchive(CUT)
+        name = os.fsdecode(bytes(data[at + 110:at + 110 + name_size - 1]))
+        if not name_size or "\0" in name or data[at + 109 + name_size]:
+            raise BadArchive(f"the header at {at} is damaged")
+        path = os.path.normpath("/" + name.lstrip("/")).strip("/")
         at = content + (size + 3) // 4 * 4
-        if path == "TRAILER!!!":                        # what is empty in all its names
+        inside = name != TRAILER
+        if not inside:                                  # what is empty in all its names
             yield from (one for same in waiting.values() for one in same)
             contents, waiting = {}, {}
             continue

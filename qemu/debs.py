@@ -76,7 +76,10 @@ def add(archive, package, tar, member):
     if member.issym():
         archive.link(path, member.linkname)
     elif member.islnk():
-        archive.entries[path] = archive.entries[archive.resolve("/" + os.path.normpath(member.linkname))]
+        target = archive.resolve("/" + os.path.normpath(member.linkname))
+        if target not in archive.entries:
+            raise BadPackage(f"{package}: {member.name} is a hard link to {member.linkname}, which is not in the image")
+        archive.entries[path] = archive.entries[target]
     elif member.isreg():
         archive.file(path, tar.extractfile(member).read(), mode, member.uid, member.gid)
     else:

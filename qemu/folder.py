@@ -44,6 +44,15 @@ def once(pairs):
     return dict(pairs)
 
 
+def open_regular(path, name=None, flags=0):
+    """A file to read from, of what is a plain file: a FIFO would wait for ever."""
+    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise BadFolder(f"{name or path} is not a plain file")
+    return file
+
+
 class Folder:
     """FOLDER/boot.json (`config`, and `text` as it lies there), image.json with its defaults (`settings`)."""
 
@@ -57,15 +66,27 @@ class Folder:
         self.filled = None                      # the path of boot.json with what images say, if there are any (oci.py)
         self.settings = {**DEFAULTS, "name": os.path.basename(os.path.realpath(self.path)), **self.image_json()}
         self.check_settings()
+        for place in self.places():
+            if not place.startswith("root/") and os.path.lexists(self.where(place)):
+                self.check_way(place)
+                mode = os.lstat(self.where(place)).st_mode
+                if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                    raise BadFolder(f"{place} is a {kind_of(mode)}")
+
+    def check_way(self, name):
+        """Refuses a link at any part of NAME: what it leads to is not part of the folder, and may change without it."""
+        parts = name.split("/")
+        for end in range(1, len(parts) + 1):
+            if os.path.islink(self.where(way := "/".join(parts[:end]))):
+                raise BadFolder(f"{way} is a link: only those in root/ are taken, as links")
 
     def where(self, name):
         return os.path.join(self.path, name)
 
     def read(self, name):
         try:
-            with open(os.open(self.where(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise BadFolder(f"{name} is not a plain file")
+            self.check_way(name)
+            with open_regular(self.where(name), name, os.O_NOFOLLOW) as file:
                 return file.read()
         except OSError as error:
             raise BadFolder(f"{name}: {error.strerror}") from None
@@ -135,7 +156,7 @@ class Folder:
             refuse('it is not a path such as /etc/nginx/key.pem')
         if not isinstance(how, dict) or how.keys() - PATH_KEYS or not how:
             refuse(f"it is not an object of {', '.join(sorted(PATH_KEYS))}")
-        if not re.fullmatch("[0-7]{3,4}", str(how.get("mode", "0644"))):
+        if not isinstance(mode := how.get("mode", "0644"), str) or not re.fullmatch("[0-7]{3,4}", mode):
             refuse('"mode" is not three or four octal digits, as text ("0640")')
         for key in ("owner", "group"):
             value = how.get(key, 0)
@@ -149,10 +170,11 @@ class Folder:
         found = [name for name in ("boot.json", "image.json", "packages", "packages.lock") if os.path.lexists(self.where(name))]
         tops = ["root", "modules"]
         found += [self.settings["base"]] if self.settings["base"] else []
+        found += ["modules"] if os.path.islink(self.where("modules")) else []
         for image in sorted(self.settings["images"].values()):
             if image.startswith("./"):          # qemu/oci.py
                 tops.append(image.removeprefix("./").partition("@")[0])
-                found += [tops[-1]] if os.path.isfile(self.where(tops[-1])) else []
+                found += [tops[-1]] if os.path.lexists(self.where(tops[-1])) and not os.path.isdir(self.where(tops[-1])) else []
         for where, folders, names in (one for top in tops for one in os.walk(self.where(top))):
             folders.sort()
             found += [os.path.relpath(os.path.join(where, name), self.path) for name in sorted([*folders, *names])]
@@ -171,10 +193,24 @@ class Folder:
                               check=False)
         return done.stdout.strip() if done.returncode == 0 else ""
 
+    def not_committed(self):
+        """The paths, from the checkout's top, of what is in the folder and not as the commit has it, ignored files included."""
+        done = subprocess.run(["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", self.path, "status",
+                               "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--ignored", "."],
+                              capture_output=True, check=False)
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip().splitlines() or ["it failed"]
+            raise BadFolder(f"git cannot say whether {self.path} is as committed: {said[0]}")
+        return [os.fsdecode(line[3:]) for line in done.stdout.split(b"\0") if line]
+
+    def check_committed(self, why):
+        for path in self.not_committed()[:1]:
+            raise BadFolder(f"{path}: it is not as committed, and {why}")
+
     def version(self):
         """The tag of the commit, if the folder is as committed; otherwise "untagged"."""
         tag = self.git("describe", "--tags", "--exact-match")
-        known = tag and not self.git("status", "--porcelain", ".")
+        known = tag and not self.not_committed()
         return re.sub(r"[^0-9A-Za-z.+~_-]", "_", tag.removeprefix("v"))[:VERSION_MAX] if known else UNTAGGED
 
     def unknown_to_git(self):

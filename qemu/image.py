@@ -75,7 +75,7 @@ def read_config(path):
 
 
 def read_file(path):
-    with open(path, "rb") as file:
+    with folder.open_regular(path) as file:
         return file.read()
 
 
@@ -306,7 +306,11 @@ def lay_base(built, source):
     if not name:
         return
     dropped = []
-    for path, entry in archive.read(kernel.unpacked(content := source.read(name)) or content):
+    try:
+        entries = list(archive.read(kernel.whole(source.read(name))))
+    except (kernel.BadKernel, archive.BadArchive) as error:
+        raise BuildError(f"{name}: {error}") from None
+    for path, entry in entries:
         mode = entry[0]
         if path == "init" or path.startswith("dev/") and not stat.S_ISDIR(mode):
             dropped += [path] if path == "init" else []
@@ -316,13 +320,15 @@ def lay_base(built, source):
         else:
             raise BuildError(f"{name}: {path} is a {folder.kind_of(mode)}, and an image holds files, folders and links")
     if not built.entries:
-        raise BuildError(f"{name}: it is not a cpio archive of the form newc")
+        raise BuildError(f"{name}: it is not a cpio archive of the form newc, or has nothing that an image takes")
     for path in dropped:
         print(f"  note: {path} of {name} is left out: Gantry is /init", file=sys.stderr)
 
 
 def lay_images(built, source, out=None):
     """Adds the OCI images of a folder, and fills into its configuration what they say and boot.json does not."""
+    if source.settings["images"]:
+        oci.check_boot(source.config)
     images = [oci.Image(source.path, name, text) for name, text in sorted(source.settings["images"].items())]
 
     def is_file(path):
@@ -382,10 +388,11 @@ def write_uki(inputs, initrd, path, line):
     """PATH becomes the UKI of kernel, INITRD (a path) and the command line LINE. No .osrel: the stub would add to the initrd."""
     command = ["ukify", "build", f"--linux={inputs.kernel}", f"--initrd={initrd}", f"--cmdline={line}",
                f"--uname={inputs['KERNEL_VERSION']}", f"--stub={EFI_STUB}", "--os-release=",
-               f"--output={path}"]
+               f"--output={path}.new"]          # PATH may have further names: those of a release
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     if built.returncode != 0:
         raise BuildError(f"ukify: {built.stderr.strip() or built.stdout.strip()}")
+    os.replace(path + ".new", path)
 
 
 def write_new(path, content):
@@ -426,9 +433,9 @@ def out_of(inputs, source):
 def build(inputs, path):
     """Makes everything of the image's folder PATH, if it is not there already from the same inputs. Returns where it lies."""
     source = folder.Folder(path)
+    if os.environ.get("PINNED") == "1":
+        source.check_committed("with PINNED=1 an image is what a commit says")
     if unknown := source.unknown_to_git():
-        if os.environ.get("PINNED") == "1":
-            raise BuildError(f"{unknown[0]}: git does not know it, and with PINNED=1 an image is what a commit says")
         print(f"  note: in the image, but not known to git: {', '.join(unknown)}", file=sys.stderr)
     out = out_of(inputs, source)
     if not os.path.isdir(out):

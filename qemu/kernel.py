@@ -9,8 +9,9 @@ import ctypes
 import lzma
 import re
 import struct
-import subprocess
 import zlib
+
+from qemu import archive
 
 ELF = b"\x7fELF"
 UNPACKED_MAX = 4 << 30
@@ -22,17 +23,24 @@ class BadKernel(Exception):
     pass
 
 
+def from_stream(stream, data):
+    content = stream.decompress(data, UNPACKED_MAX)
+    if not stream.eof:
+        raise BadKernel("it is cut short")
+    return content, stream.unused_data
+
+
 def from_gzip(data):
-    return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, UNPACKED_MAX)
+    return from_stream(zlib.decompressobj(zlib.MAX_WBITS | 16), data)
 
 
 def from_xz(data):
-    return lzma.LZMADecompressor().decompress(data, UNPACKED_MAX)
+    return from_stream(lzma.LZMADecompressor(), data)
 
 
 def from_zstd(data):
-    """The tool complains about what follows, and has written all by then."""
-    return subprocess.run(["zstd", "-q", "-d", "-c"], input=data, capture_output=True, check=False).stdout
+    size = archive.frame_size(data, 0)
+    return archive.unpack(data[:size]), data[size:]
 
 
 def from_lz4(data):
@@ -49,19 +57,44 @@ def from_lz4(data):
     return bytes(out)
 
 
-FORMATS = ((b"\x28\xb5\x2f\xfd", from_zstd), (b"\xfd7zXZ\0", from_xz), (b"\x1f\x8b", from_gzip), (b"\x02\x21\x4c\x18", from_lz4),
-           (ELF, bytes))
+MEMBERS = ((archive.ZSTD_MAGIC, from_zstd), (b"\xfd7zXZ\0", from_xz), (b"\x1f\x8b", from_gzip))       # (content, what follows)
+DAMAGED = (BadKernel, archive.BadArchive, zlib.error, lzma.LZMAError, OSError)
+
+
+def member_of(data):
+    return next((unpack for magic, unpack in MEMBERS if data.startswith(magic)), None)
 
 
 def unpacked(data):
-    """DATA, decompressed by what it begins with; None if that is nothing known."""
-    for magic, unpack in FORMATS:
-        if data.startswith(magic):
-            try:
-                return unpack(data)
-            except (zlib.error, lzma.LZMAError, OSError):
-                return None
-    return None
+    """The beginning of DATA, decompressed by its magic number; None if that is nothing known. What follows it does not matter."""
+    if data.startswith(ELF):
+        return data
+    if data.startswith(b"\x02\x21\x4c\x18"):
+        return from_lz4(data)
+    unpack = member_of(data)
+    try:
+        return unpack(data)[0] if unpack else None
+    except DAMAGED:
+        return None
+
+
+def whole(data):
+    """DATA, decompressed to its last byte: members that follow one another, and zeros between them; as it is, if it is not
+    compressed."""
+    if not member_of(data):
+        return data
+    contents = []
+    while data:
+        unpack = member_of(data)
+        if not unpack:
+            raise BadKernel(f"after what is compressed, {len(data)} bytes follow that are not")
+        try:
+            content, data = unpack(data)
+        except DAMAGED as error:
+            raise BadKernel(f"it is damaged: {error}") from None
+        contents.append(content)
+        data = data.lstrip(b"\0")
+    return b"".join(contents)
 
 
 def vmlinux_of(image):
@@ -85,8 +118,11 @@ def module_name(file):
 
 
 def module_content(data, path):
-    content = unpacked(data)
-    if not content or not content.startswith(ELF):
+    try:
+        content = whole(data)
+    except BadKernel as error:
+        raise BadKernel(f"{path}: {error}") from None
+    if not content.startswith(ELF):
         raise BadKernel(f"{path} is not a kernel module")
     return content
 

@@ -26,6 +26,7 @@ import zlib
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, REPOSITORY)
 from qemu.archive import Archive, ZSTD_MAGIC, BadArchive, unpack
+from qemu.folder import BadFolder, Folder, open_regular
 
 CACHE = os.path.join(os.environ.get("GANTRY_CACHE", "/cache"), "oci")
 PLACE = "/images"
@@ -55,17 +56,23 @@ class Layout:
     def __init__(self, path):
         self.path, self.members = path, None
         if os.path.isfile(path):
-            with tarfile.open(path) as tar:
-                self.members = {os.path.normpath(member.name): tar.extractfile(member).read() for member in tar if member.isreg()}
+            try:
+                with tarfile.open(path) as tar:
+                    self.members = {os.path.normpath(member.name): tar.extractfile(member).read()
+                                    for member in tar if member.isreg()}
+            except (tarfile.TarError, EOFError, zlib.error) as error:
+                raise BadImage(f"{os.path.basename(path)} is neither a folder nor a tar archive of one: {error}") from None
 
     def read(self, name):
         if self.members is not None:
             return self.members.get(name)
         try:
-            with open(os.path.join(self.path, name), "rb") as file:
+            with open_regular(os.path.join(self.path, name), name) as file:
                 return file.read()
         except FileNotFoundError:
             return None
+        except BadFolder as error:
+            raise BadImage(error) from None
 
     def blob(self, digest):
         if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
@@ -93,13 +100,18 @@ def parse(content, what):
 
 def of_this_platform(index, what):
     """The digest of an index's manifest for amd64."""
-    manifests = [one for one in index.get("manifests", []) if isinstance(one, dict)]
+    manifests = index.get("manifests", [])
+    manifests = [one for one in manifests if isinstance(one, dict)] if isinstance(manifests, list) else []
     fitting = [one for one in manifests
-               if (platform := one.get("platform") or {"os": "linux", "architecture": "amd64"})
+               if isinstance(platform := one.get("platform") or {"os": "linux", "architecture": "amd64"}, dict)
                and platform.get("os") == "linux" and platform.get("architecture") == "amd64"]
     if len(fitting) != 1:
         raise BadImage(f"{what} has {len(fitting)} manifests for linux/amd64, not one")
     return fitting[0].get("digest")
+
+
+def objects(value):
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
 def manifest_of(layout, digest):
@@ -107,9 +119,54 @@ def manifest_of(layout, digest):
     value = layout.json(digest)
     if value.get("mediaType") in INDEXES or "manifests" in value:
         value = layout.json(of_this_platform(value, digest))
-    if "layers" not in value or "config" not in value:
+    if not isinstance(value.get("config"), dict) or not objects(value.get("layers")):
         raise BadImage(f"{digest} is not the manifest of an image")
     return value
+
+
+def texts(value):
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def check_shape(config):
+    """What is read of an image's configuration is what config.md of the specification says."""
+    rootfs, run = config.get("rootfs"), config.get("config") or {}
+    if not isinstance(rootfs, dict) or not texts(rootfs.get("diff_ids")):
+        raise BadImage('its configuration: "rootfs" has no list of "diff_ids"')
+    if not isinstance(run, dict):
+        raise BadImage('its configuration: "config" is not an object')
+    for key, good, what in (("Env", texts, "a list of texts"), ("Entrypoint", texts, "a list of texts"),
+                            ("Cmd", texts, "a list of texts"), ("WorkingDir", lambda value: isinstance(value, str), "text"),
+                            ("User", lambda value: isinstance(value, str), "text"),
+                            ("Volumes", lambda value: isinstance(value, dict), "an object")):
+        if run.get(key) and not good(run[key]):
+            raise BadImage(f'its configuration: "{key}" is not {what}')
+
+
+def check_boot(config):
+    """What is read of boot.json before `gantryctl check` reads it, which is when the images have filled it."""
+    def refuse(what):
+        raise BadFolder(f"boot.json: {what}")
+
+    for key in ("stages", "services", "users"):
+        if not objects(config.get(key, [])):
+            refuse(f'"{key}" is not a list of objects')
+    if not texts(config.get("modules", [])):
+        refuse('"modules" is not a list of texts')
+    if not isinstance(config.get("hardening", {}), dict):
+        refuse('"hardening" is not an object')
+    for service in config.get("services", []):
+        name, root = service.get("name"), service.get("root")
+        if not isinstance(service.get("environment", {}), dict):
+            refuse(f'{name}: "environment" is not an object')
+        if not isinstance(service.get("directory", ""), str):
+            refuse(f'{name}: "directory" is not text')
+        if isinstance(root, dict):
+            volumes = root.get("volumes", [])
+            if not texts(volumes) or not all(":" in volume for volume in volumes):
+                refuse(f'{name}: "volumes" is not a list of texts such as "/run/web:/var/cache"')
+            if not isinstance(root.get("path", ""), str) or not isinstance(root.get("user", ""), str):
+                refuse(f'{name}: "path" and "user" of its root are text')
 
 
 def located(folder, text):
@@ -132,7 +189,7 @@ def skopeo(*arguments):
     try:
         done = subprocess.run(["skopeo", *arguments], capture_output=True, check=False)
     except FileNotFoundError:
-        raise BadImage("it is not in the cache, and there is no skopeo here: run `make fetch-images IMAGE=DIR`") from None
+        raise BadImage("it is not in the cache, and a build has no network: run `make fetch-images IMAGE=DIR`") from None
     if done.returncode != 0:
         raise BadImage(f"skopeo: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout
@@ -251,6 +308,8 @@ class Tree:
             remove(self.archive, "" if folder == "/" else followed(self.archive, folder), added, itself=False)
             return
         if name.startswith(WHITEOUT):
+            if name.removeprefix(WHITEOUT) in ("", ".", ".."):
+                raise BadImage(f"{posixpath.join(folder, name)} is a whiteout of no name")
             remove(self.archive, self.place(posixpath.join(folder, name.removeprefix(WHITEOUT))), added)
             return
         path = self.place(member.name)
@@ -288,7 +347,8 @@ class Image:
             config = layout.json(manifest["config"].get("digest"))
             if (config.get("os", "linux"), config.get("architecture", "amd64")) != ("linux", "amd64"):
                 raise BadImage(f"it is for {config.get('os')}/{config.get('architecture')}, not for linux/amd64")
-            tree, ids = Tree(), config.get("rootfs", {}).get("diff_ids", [])
+            check_shape(config)
+            tree, ids = Tree(), config["rootfs"]["diff_ids"]
             if len(ids) != len(manifest["layers"]):
                 raise BadImage(f"its configuration names {len(ids)} layers, its manifest {len(manifest['layers'])}")
             for layer, diff_id in zip(manifest["layers"], ids):
@@ -440,7 +500,6 @@ def fill(images, config, is_file):
 
 
 def main():
-    from qemu.folder import BadFolder, Folder
     try:
         source = Folder(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("GANTRY_IMAGE") or ".")
         for name, text in sorted(source.settings["images"].items()):

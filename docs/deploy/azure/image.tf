@@ -32,6 +32,10 @@ resource "azurerm_storage_blob" "image" {
   storage_container_name = azurerm_storage_container.images.name
   type                   = "Page"
   source                 = "${each.value}/${local.vhd[each.key]}"
+
+  lifecycle {
+    ignore_changes = [source] # where the folder lies on the host of whoever applies
+  }
 }
 
 resource "azurerm_shared_image_gallery" "gallery" {

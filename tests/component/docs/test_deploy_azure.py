@@ -151,6 +151,10 @@ class Module(unittest.TestCase):
             self.assertNotRegex(" ".join(words), r"azurerm_|version|of_image|releases", name)
         self.assertNotIn("replace_triggered_by", disk.one("lifecycle").attributes)
 
+    def test_where_a_release_lies_on_a_host_is_no_part_of_the_state(self):
+        blob = self.resource("storage_blob").one("lifecycle")
+        self.assertEqual(" ".join(blob.attributes["ignore_changes"]), "[ source ]")
+
     def test_lun_and_port_of_the_api_are_the_image_s(self):
         attachment = self.resource("virtual_machine_data_disk_attachment")
         self.assertEqual(" ".join(attachment.attributes["lun"]), "local . of_image [ each . key ] . data_disk_lun")

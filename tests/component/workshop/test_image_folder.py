@@ -2,8 +2,10 @@
 """An image's folder: what lies in root/ is in the image as it lies there; what an image cannot hold is refused with its path."""
 
 import contextlib
+import gzip
 import io
 import json
+import lzma
 import os
 import re
 import shutil
@@ -11,12 +13,13 @@ import socket
 import stat
 import subprocess
 import sys
+import tarfile
 import tempfile
 import unittest
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 sys.path.insert(0, REPO)
-from qemu import archive, folder, image, pki  # noqa: E402
+from qemu import archive, debs, folder, image, pki  # noqa: E402
 
 INIT = os.path.join(image.BUILD, "init")
 CONFIG = {"hostname": "one", "stages": [{"name": "network", "type": "network", "needs": []}], "services": []}
@@ -95,6 +98,14 @@ class Folder(unittest.TestCase):
         self.assertIn("made.cpio", folder.Folder(self.folder).places())
         self.write("made.cpio", "no archive")
         self.refused("made.cpio: it is not a cpio archive")
+        for cut in (content[:content.index(b"070701", 200)], gzip.compress(content)[:-9], lzma.compress(content)[:-4]):
+            self.write("made.cpio", cut)
+            self.refused("made.cpio: .*cut short|made.cpio: it is damaged")
+        for compress in (gzip.compress, lzma.compress, archive.compress):
+            self.write("made.cpio", compress(content) + bytes(8) + compress(image.overlay({"/etc/second": b"2"})))
+            self.assertEqual(self.entries()["/etc/second"][3], b"2")
+            self.write("made.cpio", compress(content) + b"what")
+            self.refused("made.cpio: after what is compressed, 4 bytes follow")
         self.write("made.cpio", content[:300])
         self.refused("a cpio archive is cut short")
         self.settings(base="../made.cpio")
@@ -267,6 +278,7 @@ class Folder(unittest.TestCase):
                 ({"paths": {"/etc": {}}}, "/etc: it is not an object of"), ({"paths": {"/etc": {"mode": 644}}}, None),
                 ({"paths": {"/etc": {"mode": "0999"}}}, '/etc: "mode" is not three or four octal digits'),
                 ({"paths": {"/etc": {"owner": -1}}}, '/etc: "owner" is neither a name nor a number'),
+                ({"paths": {"/etc": {"mode": 640}}}, '/etc: "mode" is not three or four octal digits, as text'),
                 ({"paths": {"/etc": {"owner": "nobody"}}}, '/etc: "owner": the image has no user nobody'),
                 ({"paths": {"/none": {"mode": "0644"}}}, '/none is not in the image')):
             with self.subTest(keys=keys):
@@ -278,24 +290,123 @@ class Folder(unittest.TestCase):
         self.write("image.json", '{"name": "x", "name": "y"}')
         self.refused('image.json: "name" is given twice')
 
-    def test_what_git_does_not_know_is_named_and_refused_in_a_pinned_build(self):
+    def test_what_an_image_is_made_of_is_plain_files_and_no_links(self):
+        outside = os.path.join(os.path.dirname(self.folder), "outside")
+        self.settings(base="sub/system.cpio", images={"web": "./web.oci", "tar": "./web.tar"})
+        made = {name: self.write(name) for name in ("packages", "packages.lock", "sub/system.cpio", "web.oci/index.json",
+                                                    "web.oci/blobs/sha256/0", "web.tar", "modules/x.ko")}
+        made.update({name: self.path(name) for name in ("boot.json", "image.json", "sub", "web.oci", "web.oci/blobs", "modules")})
+        folder.Folder(self.folder)
+        for name, path in made.items():
+            os.rename(path, outside)
+            os.symlink(outside, path)
+            with self.assertRaisesRegex(folder.BadFolder, f"^{name} is a link"):
+                folder.Folder(self.folder)
+            os.unlink(path)
+            if not os.path.isdir(outside):
+                os.mkfifo(path)
+                with self.assertRaisesRegex(folder.BadFolder, f"^{name} is (a FIFO|not a plain file)"):
+                    folder.Folder(self.folder)
+                os.unlink(path)
+            os.rename(outside, path)
+        folder.Folder(self.folder)
+
+    def test_a_fifo_keeps_nobody_waiting(self):
+        fifo = self.path("packages")
+        os.mkfifo(fifo)
+        with self.assertRaisesRegex(folder.BadFolder, "is not a plain file"):
+            image.read_file(fifo)
+        done = subprocess.run([sys.executable, "-c", "import debs, sys; debs.wanted(sys.argv[1])", self.folder], timeout=20,
+                              cwd=os.path.join(REPO, ".ci"), capture_output=True, text=True, check=False,
+                              env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        self.assertRegex(done.stderr, "Refused: .*packages is not a plain file")
+
+    def test_a_package_s_hard_link_to_what_is_dropped_is_refused(self):
+        member = tarfile.TarInfo("./usr/bin/x")
+        member.type, member.linkname = tarfile.LNKTYPE, "./usr/share/doc/x/a"
+        with self.assertRaisesRegex(debs.BadPackage, "x: ./usr/bin/x is a hard link to ./usr/share/doc/x/a, which is not in"):
+            debs.add(archive.Archive(), "x", None, member)
+
+    def git(self, *arguments):
+        subprocess.run(["git", "-C", self.folder, "-c", "user.name=a", "-c", "user.email=a@example.org", *arguments], check=True,
+                       capture_output=True)
+
+    def test_what_is_not_as_committed_is_refused_in_a_pinned_build_and_has_no_version(self):
         self.write("root/etc/known", "x")
-        for command in (["init", "-q"], ["add", "boot.json", "root"]):
-            subprocess.run(["git", "-C", self.folder, *command], check=True, capture_output=True)
+        self.write(".gitignore", "*.key\n")
+        for command in ("init -q", "add .", "commit -qm x", "tag v1.2"):
+            self.git(*command.split())
         source = folder.Folder(self.folder)
-        self.assertEqual(source.unknown_to_git(), [])
-        self.write("root/etc/unknown", "x")
-        self.assertEqual(source.unknown_to_git(), ["root/etc/unknown"])
+        self.assertEqual((source.unknown_to_git(), source.version()), ([], "1.2"))
+        self.git("config", "status.showUntrackedFiles", "no")
         os.environ["PINNED"] = "1"
         self.addCleanup(os.environ.pop, "PINNED")
-        with self.assertRaisesRegex(image.BuildError, "root/etc/unknown: git does not know it"):
-            image.build(image.Inputs(image.BUILD), self.folder)
+
+        def refused(sentence):
+            with self.assertRaisesRegex(folder.BadFolder, sentence):
+                image.build(image.Inputs(image.BUILD), self.folder)
+
+        for name in ("root/etc/unknown", "root/etc/ignored.key", "root/etc/known"):
+            before = image.read_file(self.path(name)) if os.path.exists(self.path(name)) else None
+            self.write(name, "changed")
+            self.assertEqual(source.unknown_to_git(), [] if before else [name])
+            self.assertEqual(source.version(), folder.UNTAGGED)
+            refused(f"^{name}: it is not as committed")
+            if before:
+                self.write(name, before)
+            else:
+                os.unlink(self.path(name))
+        self.assertEqual(source.version(), "1.2")
+        os.rename(self.path(".git"), self.path("../git"))
+        refused("^git cannot say whether .* is as committed: fatal: not a git repository")
+        self.write(".git", "gitdir: /elsewhere/.git/worktrees/x\n")
+        refused("^git cannot say whether .* is as committed: fatal: ")
 
     def test_a_name_of_something_else_in_the_build_folder_is_refused(self):
         for name in ("obj", "init", "tests"):
             self.settings(name=name)
             with self.assertRaisesRegex(image.BuildError, f"build/{name} is in use for other things"):
                 image.build(image.Inputs(image.BUILD), self.folder)
+
+
+class Archives(unittest.TestCase):
+    def entry(self, name, content=b"", size=None):
+        size = b"%08X" % len(content) if size is None else size
+        out = b"070701" + b"%08X" % 7 + b"%08X" % 0o100644 + b"0" * 16 + b"%08X" % 1 + b"0" * 8 + size + b"0" * 32 \
+            + b"%08X" % (len(name) + 1) + b"0" * 8 + name + b"\0"
+        out += bytes(-len(out) % 4) + content
+        return out + bytes(-len(out) % 4)
+
+    def test_a_number_that_the_format_cannot_hold_is_refused_with_its_path(self):
+        inside = self.entry(b"etc/gantry/boot.json", b"another's")
+        for uid, gid, rdev in ((1 << 32, 0, (0, 0)), (0, 1 << 36, (0, 0)), (-1, 0, (0, 0)), (0, 0, (1 << 32, 0))):
+            made = archive.Archive()
+            made.file("/etc/gantry/boot.json", b"own")
+            made.add("/images/web/a", stat.S_IFREG | 0o644, b"#" * 48 + inside, uid, gid, rdev)
+            with self.assertRaisesRegex(archive.BadArchive, "^/images/web/a: its (owner|group|device) is "):
+                made.bytes()
+        made = archive.Archive()
+        made.file("/a", b"x", uid=0xFFFFFFFF)
+        self.assertEqual(dict(archive.read(made.bytes()))["a"][1], 0xFFFFFFFF)
+        for path in ("TRAILER!!!", "a\0b", "a/" * 2048 + "b"):
+            made = archive.Archive()
+            made.add(path, stat.S_IFREG | 0o644)
+            with self.assertRaises(archive.BadArchive):
+                made.bytes()
+
+    def test_an_archive_is_read_to_its_last_byte_or_refused(self):
+        good, end = self.entry(b"a", b"12345678"), self.entry(b"TRAILER!!!")
+        self.assertEqual([path for path, _ in archive.read(good + end + bytes(512) + good + end)], ["a", "a"])
+        for data, words in ((good, "cut short"), (good + good, "cut short"), (good + bytes(512), "damaged"),
+                            (good + end + b"more", "not a cpio"), (good + end + bytes(8) + b"x" * 200, "not a cpio"),
+                            (good + end + good, "cut short"), (good + b"070707" + bytes(200), "damaged"),
+                            (self.entry(b"a", size=b"-0000070") + end, "damaged"),
+                            (self.entry(b"a", size=b"0x000001") + end, "damaged"),
+                            (self.entry(b"a", size=b" 0000_01") + end, "damaged"), (self.entry(b"a\0b") + end, "damaged"),
+                            (self.entry(b"./TRAILER!!!") + good, "cut short"),
+                            (archive.compress(good) + good + end, "cut short"), (b"no archive", "not a cpio archive")):
+            with self.subTest(data[:200]), self.assertRaisesRegex(archive.BadArchive, words):
+                list(archive.read(data))
 
 
 class Compression(unittest.TestCase):

@@ -120,6 +120,31 @@ class Oci(unittest.TestCase):
         Layout(self.layout, layers=[[("a", 0o100644, 0, 0, "file"), ("a/b", 0o100644, 0, 0, "x")]])
         self.refused("/a/b is in no folder: /a is none")
 
+    def test_what_is_malformed_is_refused_in_a_sentence(self):
+        for name in (".wh.", ".wh..", ".wh..."):
+            shutil.rmtree(self.layout, ignore_errors=True)
+            Layout(self.layout, layers=[BASE, [(f"srv/{name}", 0o100644, 0, 0, "")]])
+            self.refused(f"/srv/{name} is a whiteout of no name")
+        for config, words in (({"Env": 5}, '"Env" is not a list of texts'), ({"Cmd": [1]}, '"Cmd" is not'),
+                              (["x"], '"config" is not'), ({"Volumes": ["a"]}, '"Volumes" is not an object'),
+                              ({"User": 5}, '"User" is not text')):
+            shutil.rmtree(self.layout)
+            Layout(self.layout, config=config)
+            self.refused(words)
+        shutil.rmtree(self.layout)
+        os.makedirs(self.layout)
+        os.mkfifo(os.path.join(self.layout, "index.json"))
+        self.refused("index.json is not a plain file")
+        image.write_new(os.path.join(self.folder, "web.tar"), b"not a tar" * 200)
+        self.refused("web.tar is neither a folder nor a tar archive of one", "./web.tar")
+        for boot, words in (({"stages": 5}, '"stages" is not a list of objects'), ({"services": {"a": 1}}, '"services" is not'),
+                            ({"services": [1]}, '"services" is not'), ({"modules": 1}, '"modules" is not a list of texts'),
+                            ({"services": [{"name": "w", "root": {"volumes": ["/a"]}}]}, 'w: "volumes" is not a list')):
+            image.write_new(os.path.join(self.folder, "boot.json"), json.dumps(boot).encode())
+            image.write_new(os.path.join(self.folder, "image.json"), b'{"images": {"web": "./none"}}')
+            with self.assertRaisesRegex(BadFolder, f"boot.json: {words}"):
+                image.lay_images(Archive(), Folder(self.folder))
+
     def test_no_path_leaves_the_tree(self):
         Layout(self.layout, layers=[[("up", 0o120777, 0, 0, "../../.."), ("up/x", 0o100644, 0, 0, "x"),
                                      ("../../y", 0o100644, 0, 0, "y"), ("/z", 0o100644, 0, 0, "z")]])

@@ -14,7 +14,7 @@ import unittest
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 sys.path.insert(0, REPO)
-from qemu import archive, folder, image, release, sbom, uki  # noqa: E402
+from qemu import archive, folder, image, policy, release, sbom, uki  # noqa: E402
 
 CONFIG = {"hostname": "one", "stages": [{"name": "network", "type": "network", "needs": []}], "services": []}
 
@@ -142,9 +142,11 @@ class Release(unittest.TestCase):
         base = os.path.basename(published)
         self.assertEqual(count, len(lines))
         self.assertEqual([line.split(":")[0] for line in lines],
-                         [f"{base}.vhd differs", f"{base}.raw differs", f"{base}.efi differs", "PCR 4", "PCR 9", "PCR 11",
-                          "section .cmdline differs", "section .initrd differs", "initramfs", "initramfs"])
-        self.assertEqual(lines[-2:], ["initramfs: /etc/more is only in the own build", "initramfs: /etc/motd differs"])
+                         [f"{base}.vhd differs", f"{base}.raw differs", f"{base}.efi differs", "inputs.json differs",
+                          "measurements.json differs", "provenance.json differs", "PCR 4", "PCR 9", "PCR 11",
+                          "section .cmdline differs", "section .initrd differs", "initramfs", "initramfs",
+                          f"the name is {base}, of the own build it is " + lines[-1].split()[-1]])
+        self.assertEqual(lines[-3:-1], ["initramfs: /etc/more is only in the own build", "initramfs: /etc/motd differs"])
 
     def test_what_was_changed_or_signed_by_somebody_else_is_refused(self):
         published = self.publish()
@@ -166,6 +168,85 @@ class Release(unittest.TestCase):
                        check=True, capture_output=True, input="y\n", text=True)
         with self.assertRaisesRegex(release.ReleaseError, "SHA256SUMS is not signed"):     # for another purpose
             self.verify(published)
+
+    def sign_again(self, published):
+        """As the publisher can: any set of files."""
+        names = sorted(set(os.listdir(published)) - {"SHA256SUMS", "SHA256SUMS.sig"})
+        sums = "".join(f"{hashlib.sha256(self.content(published, name)).hexdigest()}  {name}\n" for name in names)
+        image.write_new(os.path.join(published, "SHA256SUMS"), sums.encode())
+        image.write_new(os.path.join(published, "SHA256SUMS.sig"), release.sign(self.key, os.path.join(published, "SHA256SUMS")))
+
+    def test_what_the_publisher_signs_is_a_whole_release_and_nothing_else(self):
+        published = self.publish()
+        base = os.path.basename(published)
+
+        def put(name, content):
+            image.write_new(os.path.join(published, name), content)
+
+        put("evil.vhd", b"x")
+        with self.assertRaisesRegex(release.ReleaseError, "^evil.vhd is there, and SHA256SUMS does not name it"):
+            self.verify(published)
+        self.sign_again(published)
+        with self.assertRaisesRegex(release.ReleaseError, "^SHA256SUMS names evil.vhd, which does not belong"):
+            self.verify(published)
+        os.unlink(os.path.join(published, "evil.vhd"))
+        for name in (f"{base}.vhd", "deploy.json"):
+            os.rename(os.path.join(published, name), os.path.join(self.folder, "aside"))
+            self.sign_again(published)
+            with self.assertRaisesRegex(release.ReleaseError, f"^SHA256SUMS does not name {name}, which belongs"):
+                self.verify(published)
+            os.rename(os.path.join(self.folder, "aside"), os.path.join(published, name))
+        for name in ("deploy.json", "inputs.json", "provenance.json", "sbom.cdx.json", "measurements.json"):
+            before = self.content(published, name)
+            put(name, before.replace(b"2", b"3") if name != "deploy.json" else before.replace(b"null", b"22"))
+            self.sign_again(published)
+            said = self.verify(published)[1].splitlines()
+            self.assertEqual(said[:1], [f"{name} differs"])
+            self.assertEqual(said[1:], ["measurements.json is not of the published UKI"] if name == "measurements.json" else [])
+            put(name, before)
+        put("policy.json", b'{"pcrs": {}, "policy": "", "version": 1}')
+        self.sign_again(published)
+        with self.assertRaisesRegex(release.ReleaseError, "^policy.json is not of the published UKI"):
+            self.verify(published)
+        os.unlink(os.path.join(published, "policy.json"))
+        for kind in ("efi", "raw", "vhd"):
+            os.rename(os.path.join(published, f"{base}.{kind}"), os.path.join(published, f"{base[:-12]}0123456789ab.{kind}"))
+        self.sign_again(published)
+        with self.assertRaisesRegex(release.ReleaseError, "0123456789ab is not the name of a release whose UKI's hash begins"):
+            self.verify(published)
+
+    def test_a_signed_image_verifies_against_a_build_that_nobody_has_signed(self):
+        key = os.path.join(self.folder, "policy.pem")
+        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+        self.publish()
+        built = os.path.join(image.BUILD, self.name)
+        policy.sign_image(built, key, 1)
+        published = self.publish()
+        self.assertIn("policy.json", os.listdir(published))
+        shutil.rmtree(built)
+        said = f"{os.path.basename(published)}: the signature is good, and the own build is the same, byte for byte\n"
+        self.assertEqual(self.verify(published), (0, said))
+
+    def test_a_later_build_leaves_an_earlier_release_as_it_was(self):
+        with contextlib.redirect_stderr(io.StringIO()):
+            made = release.release(self.source, self.key)
+            self.write("root/etc/motd", "other\n")
+            image.ensure(self.source)
+        subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=made, check=True, capture_output=True)
+
+    def test_what_is_not_as_committed_is_not_published(self):
+        self.write("root/etc/more", "more\n")
+        with self.assertRaisesRegex(folder.BadFolder, "^root/etc/more: it is not as committed, and a release is"):
+            release.release(self.source, self.key)
+        with self.assertRaisesRegex(release.ReleaseError, "checkout is not as committed.*root/etc/more"):
+            release.check_checkout(self.source)
+        self.commit()
+        release.check_checkout(self.source)
+        shutil.rmtree(os.path.join(self.source, ".git"))
+        with self.assertRaisesRegex(release.ReleaseError, "not a git repository"):
+            release.check_checkout(self.source)
+        with self.assertRaisesRegex(folder.BadFolder, "git cannot say"):
+            release.release(self.source, self.key)
 
 
 if __name__ == "__main__":
