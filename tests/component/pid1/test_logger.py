@@ -193,7 +193,7 @@ class Log(LoggerTest):
             again.start()
             wait_for(lambda: again.subscriptions, "the subscription")
             self.assertEqual(again.subscriptions, [1500 + start])
-            wait_for(lambda: len(self.seqs_of_whole_lines()) >= 1500, "the event")
+            wait_for(lambda: len(self.seqs_of_whole_lines()) >= 1501, "the event")      # and the torn line, ended
             again.kill()
         with open(self.path, "rb") as f:
             lines = f.read().splitlines()
