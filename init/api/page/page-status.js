@@ -232,6 +232,8 @@ function fact(name, value) {
 	const number = typeof value === "number";
 	if (number && /bytes$/.test(name))
 		return [name.replace(/[_ ]?bytes$/, "") || "size", size(value)];
+	if (number && /_end_s$/.test(name))     // since 1970
+		return [name.slice(0, -2), new Date(1000 * value).toISOString().slice(0, 16).replace("T", " ") + " UTC"];
 	if (number && /_s$/.test(name))
 		return [name.slice(0, -2), Math.abs(value) < 1 ? (1000 * value).toFixed(1) + " ms" : duration(value)];
 	return [name, typeof value === "boolean" ? (value ? "yes" : "no") : String(value)];

@@ -80,6 +80,7 @@ class Page(unittest.TestCase):
         self.wait_text("#said", "The boot is booted")
         self.wait_text("#service-list .service:nth-child(3)", "3 restarts")
         self.wait_text("#fact-list", "config: hub answered 500")
+        self.assertRegex(b.text("#fact-list"), r"certificate end\s+20\d\d-\d\d-\d\d \d\d:\d\d UTC")
         lines = "return [...document.querySelectorAll('#service-list .service:nth-child(2) .lines p')].map(p => p.textContent)"
         self.assertEqual(b.script(lines), ["one", "two", "peers: 31"])      # what is in its log is no event
         self.assertFalse(b.script("return document.querySelector('#progress').checkVisibility()"))
