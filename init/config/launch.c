@@ -152,6 +152,16 @@ static bool may_keep(const char *path)
 	return !strcmp(path, CONTROL_PATH);
 }
 
+static bool makes_devices(struct json_object *service)
+{
+	struct json_object *names = key_member(service, "capabilities");
+
+	for (size_t i = 0; names && i < json_object_array_length(names); i++)
+		if (!strcmp(json_object_get_string(json_object_array_get_idx(names, i)), "MKNOD"))
+			return true;
+	return false;
+}
+
 static int check_keep(struct check *check, const struct place *place, struct json_object *object)
 {
 	const struct place list_at = {.up = place, .key = "keep"};
@@ -169,6 +179,9 @@ static int check_keep(struct check *check, const struct place *place, struct jso
 		if (!may_keep(path))
 			return check_fail(check, &at, "%s is not below /dev, /sys or /proc/sys, and not " CONTROL_PATH,
 					  check_quote(quoted, path));
+		if (makes_devices(object) && is_below(path, "/dev"))
+			return check_fail(check, &at, "with MKNOD, a service could have any device: \"keep\" names "
+					  "none below /dev then");
 	}
 	return 0;
 }

@@ -26,6 +26,7 @@
 static const char *const leaving[] = {"SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "SYS_RAWIO", "SYS_BOOT", "BPF",
 				      "DAC_READ_SEARCH", "CHECKPOINT_RESTORE", "PERFMON"};
 static const char *const mounted[] = {"/dev", "/proc", "/sys", "/run", "/tmp"};
+#define MAY_LACK "/var/tmp"	/* mounted where the tree has it */
 /* Without one, of a volume's target: places that volumes do not change. */
 static const char *const closed[] = {"/dev", "/proc", "/sys"};
 
@@ -79,6 +80,9 @@ static int check_volumes(struct check *check, const struct place *place, struct 
 			target_of(item(volumes, k), other, sizeof(other));
 			if (!strcmp(target, other))
 				return check_fail(check, &at, "has the same target as volumes[%zu]", k);
+			if (is_at_or_below(other, target))
+				return check_fail(check, &at, "hides volumes[%zu], whose target is below this one's: "
+						  "name this one first", k);
 		}
 	}
 	return 0;
@@ -190,8 +194,8 @@ static int check_targets(struct check *check, const struct place *root_at, int t
 		const char *wrong;
 
 		target_of(item(volumes, i), target, sizeof(target));
-		wrong = below_one(target, mounted, sizeof(mounted) / sizeof(*mounted)) ? NULL
-										       : lacks(tree, target, false);
+		wrong = below_one(target, mounted, sizeof(mounted) / sizeof(*mounted)) ? NULL :
+			is_at_or_below(target, MAY_LACK) ? lacks(tree, MAY_LACK, true) : lacks(tree, target, false);
 		if (wrong)
 			return check_fail(check, &at, "%s is not in the tree, which is read-only: %s",
 					  check_quote(quoted, target), wrong);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Implements resolv.h. The copy is written in place: the container has that very file mounted. The process that keeps
- * it has a user of its own, reads what everybody may, and has no call for a network.
+ * it has a user of its own, reads what everybody may, and has no call for a network. Root makes not even the first
+ * copy: the file belongs to a DHCP client, which can put a link to any other in its place.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +35,7 @@
 #define TEXT_MAX    65536
 #define AGAIN_MS    1000	/* if there is nothing to watch */
 #define COPY_FD     0
+#define FIRST_FD    1		/* a byte, when the first copy is made */
 
 /* Missing or unreadable: empty, as no name server is known then. */
 static size_t read_all(char *text)
@@ -81,7 +83,7 @@ static bool watch(int fd, const char *path)
 /* First the watches, then the copy: no change in between is missed. */
 static _Noreturn void follow(void)
 {
-	for (;;) {
+	for (bool first = true;; first = false) {
 		struct pollfd changed = {.fd = inotify_init1(IN_CLOEXEC), .events = POLLIN};
 		char target[PATH_MAX];
 		ssize_t n = readlink(RESOLV_CONF, target, sizeof(target) - 1);
@@ -91,6 +93,8 @@ static _Noreturn void follow(void)
 		if (target[0] == '/')
 			watched = changed.fd >= 0 && watch(changed.fd, target) && watched;
 		copy(COPY_FD);
+		if (first && (write(FIRST_FD, "", 1) != 1 || close(FIRST_FD) < 0))
+			_exit(1);
 		poll(&changed, 1, watched ? -1 : AGAIN_MS);
 		if (changed.fd >= 0)
 			close(changed.fd);
@@ -100,7 +104,7 @@ static _Noreturn void follow(void)
 static const int calls[] = {
 	SCMP_SYS(close), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(ftruncate), SCMP_SYS(inotify_add_watch),
 	SCMP_SYS(inotify_init1), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(poll), SCMP_SYS(pwrite64), SCMP_SYS(read),
-	SCMP_SYS(readlink), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(readlink), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigreturn), SCMP_SYS(write),
 };
 
 /* The signal at the parent's end is asked for after the change of user, which cancels it. */
@@ -130,21 +134,30 @@ void resolv_follow(const struct podman *podman)
 	const char *name = json_object_get_string(key_member(podman->service, "name"));
 	_cleanup_(cleanup_close) int fd = -1;
 	pid_t parent = getpid(), child;
-	char path[128];
+	char path[128], byte;
+	int first[2];
+	ssize_t n;
 
 	podman_directory(RESOLV_COPIES, 0700);
 	snprintf(path, sizeof(path), RESOLV_COPIES "/%s", name);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		podman_fail(STAGE_AGAIN, "%s: %s", path, error_words(errno));
-	copy(fd);
-	child = fork();
-	if (child < 0)
+	if (pipe2(first, O_CLOEXEC) < 0 || (child = fork()) < 0)
 		podman_fail(STAGE_AGAIN, "a process for name servers: %s", error_words(errno));
-	if (child > 0)
+	if (child > 0) {
+		close(first[1]);
+		do
+			n = read(first[0], &byte, 1);
+		while (n < 0 && errno == EINTR);
+		close(first[0]);
+		if (n != 1)
+			podman_fail(STAGE_AGAIN, "the process for name servers has ended");
 		return;
+	}
 	prctl(PR_SET_NAME, "resolv-conf");
-	if (dup2(fd, COPY_FD) < 0 || syscall(SYS_close_range, COPY_FD + 1, ~0U, 0) < 0 || confine(parent) < 0)
+	if (dup2(fd, COPY_FD) < 0 || dup2(first[1], FIRST_FD) < 0 ||
+	    syscall(SYS_close_range, FIRST_FD + 1, ~0U, 0) < 0 || confine(parent) < 0)
 		_exit(1);
 	follow();
 }

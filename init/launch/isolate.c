@@ -46,9 +46,9 @@ static struct kept {
 static size_t n_kept;
 static bool kept_control;
 
-static int keep_one(const char *path)
+static int keep_one(const char *path, unsigned how)
 {
-	int tree = sandbox_clone(path);
+	int tree = sandbox_clone(path, how);
 
 	if (tree == -ENOENT || tree == -ENOTDIR || tree == -ENXIO)
 		return 0;
@@ -85,6 +85,18 @@ static int make_place(const struct kept *one)
 		return -errno;
 	close(fd);
 	return 0;
+}
+
+/*
+ * A folder of the machine's devices is kept read-only: their nodes can be written to, and none can be made or removed.
+ * Another file system below /dev is as it is mounted.
+ */
+static unsigned kept_how(const char *path)
+{
+	struct stat dev, st;
+
+	return !strncmp(path, "/dev/", 5) && stat("/dev", &dev) == 0 && stat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
+	       st.st_dev == dev.st_dev ? SANDBOX_READ_ONLY : 0;
 }
 
 static int put_back(const struct kept *one)
@@ -130,28 +142,30 @@ int isolate_keep(struct json_object *keep, bool net, bool own_root, char *reason
 {
 	size_t n = keep ? json_object_array_length(keep) : 0;
 	const char *path = "/proc/sys/net";
-	int r = net ? keep_one(path) : 0;
+	int r = net ? keep_one(path, 0) : 0;
 
 	for (size_t i = 0; r == 0 && i < sizeof(devices) / sizeof(devices[0]); i++)
-		r = keep_one(path = devices[i]);
+		r = own_root && !strcmp(devices[i], "/dev/pts") ? 0 : keep_one(path = devices[i], 0);
 	for (size_t i = 0; r == 0 && !own_root && i < sizeof(shared) / sizeof(shared[0]); i++)
-		r = keep_one(path = shared[i]);
+		r = keep_one(path = shared[i], 0);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		path = json_object_get_string(json_object_array_get_idx(keep, i));
 		if (!strcmp(path, CONTROL_PATH))
 			kept_control = true;
 		else
-			r = keep_one(path);
+			r = keep_one(path, kept_how(path));
 	}
 	return r < 0 ? failed(path, r, reason, size) : 0;
 }
 
-static int own_shm(void)
+/* What is of all processes elsewhere: its files in memory, and its terminals. */
+static int own_places(void)
 {
 	if (mkdir("/dev/shm", 0755) < 0 ||
 	    mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777") < 0)
 		return -errno;
-	return 0;
+	return mkdir("/dev/pts", 0755) < 0 || mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+						    "newinstance,mode=0620,ptmxmode=0666") < 0 ? -errno : 0;
 }
 
 int isolate_mounts(bool own_root, char *reason, size_t size)
@@ -159,7 +173,7 @@ int isolate_mounts(bool own_root, char *reason, size_t size)
 	int r = new_dev();
 
 	if (r == 0 && own_root)
-		r = own_shm();
+		r = own_places();
 	if (r < 0)
 		return failed("/dev", r, reason, size);
 	for (size_t i = 0; !own_root && i < sizeof(settings) / sizeof(settings[0]); i++) {
@@ -176,7 +190,7 @@ int isolate_mounts(bool own_root, char *reason, size_t size)
 	return r < 0 ? failed("/run/gantry", r, reason, size) : 0;
 }
 
-int isolate_signals(void)
+int isolate_processes(bool own_root)
 {
-	return landlock_signals();
+	return landlock_scope(own_root);
 }

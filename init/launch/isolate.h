@@ -21,7 +21,10 @@ struct json_object;
 int isolate_keep(struct json_object *keep, bool net, bool own_root, char *reason, size_t size);
 int isolate_mounts(bool own_root, char *reason, size_t size);
 
-/* No signal to a process that it did not start. Needs CAP_SYS_ADMIN or no_new_privs. 0 or negative errno. */
-int isolate_signals(void);
+/*
+ * No signal to a process that it did not start, and with a root of its own no abstract socket of one. Needs
+ * CAP_SYS_ADMIN or no_new_privs. 0 or negative errno.
+ */
+int isolate_processes(bool own_root);
 
 #endif

@@ -297,18 +297,19 @@ static void narrow(uint64_t to)
 }
 
 /* Its view of the files and of the machine. */
-static void confine_mounts(struct json_object *service, bool isolated, bool root, uint64_t kept)
+static void confine_mounts(struct json_object *service, bool isolated, uint64_t kept)
 {
 	struct json_object *tree = key_member(service, "root");
 	char reason[400];
-	int r = sandbox_mounts(isolated, json_object_get_boolean(key_member(service, "private_tmp")),
+	int r = sandbox_mounts(isolated, tree, json_object_get_boolean(key_member(service, "private_tmp")),
 			       key_member(service, "read_only"), reason, sizeof(reason));
 
 	if (r == 0 && isolated)
 		r = isolate_keep(key_member(service, "keep"), kept & UINT64_C(1) << CAP_NET_ADMIN, tree, reason,
 				 sizeof(reason));
 	if (r == 0 && tree)
-		r = tree_enter(tree, root, reason, sizeof(reason));
+		r = tree_enter(tree, json_object_get_boolean(key_member(service, "no_new_privs")), reason,
+			       sizeof(reason));
 	if (r == 0 && isolated)
 		r = isolate_mounts(tree, reason, sizeof(reason));
 	if (r < 0)
@@ -316,15 +317,15 @@ static void confine_mounts(struct json_object *service, bool isolated, bool root
 }
 
 /* Restrictions that need root: before the change of user. */
-static void confine(struct json_object *service, const struct identity *identity, uint64_t kept)
+static void confine(struct json_object *service, uint64_t kept)
 {
 	const char *profile = string(service, "seccomp");
 	/* init/config/build.c */
 	bool isolated = json_object_get_boolean(key_member(service, "isolated")) || key_member(service, "root");
 	int r;
 
-	confine_mounts(service, isolated, identity->uid == 0, kept);
-	r = isolated ? isolate_signals() : 0;
+	confine_mounts(service, isolated, kept);
+	r = isolated ? isolate_processes(key_member(service, "root")) : 0;
 	if (r < 0)
 		fail("landlock: %s", error_words(-r));
 	r = isolated ? profile_own_limits() : 0;
@@ -542,7 +543,7 @@ void launch_service(const char *json)
 	check_home(command[0], string(service, "user"));
 	environment = make_environment(service);
 	set_oom_score(key_member(service, "oom_score_adj"));
-	confine(service, &identity, kept);
+	confine(service, kept);
 	become(&identity, kept);
 	umask((mode_t)strtoul(string(service, "umask"), NULL, 8));
 	directory = string(service, "directory");

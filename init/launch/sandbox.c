@@ -29,6 +29,7 @@
 #define MOVE_F_EMPTY   0x4
 #define MOVE_T_EMPTY   0x40
 #define ATTR_RDONLY    1
+#define ATTR_NOSUID    2
 #define ATTR_NODEV     4
 
 struct attributes {
@@ -54,13 +55,6 @@ static int set_attributes(int fd, uint64_t set)
 static int set_read_only(int fd)
 {
 	return set_attributes(fd, ATTR_RDONLY);
-}
-
-int sandbox_clone(const char *path)
-{
-	int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path, TREE_CLONE | TREE_CLOEXEC | TREE_RECURSIVE);
-
-	return tree < 0 ? -errno : tree;
 }
 
 int sandbox_place(int tree, const char *path)
@@ -89,14 +83,14 @@ int sandbox_read_only(const char *path)
 }
 
 /* A detached copy of it, changed. */
-static int copy_of(const char *path, uint64_t attributes)
+static int copy_at(int at, const char *path, unsigned how)
 {
-	_cleanup_(cleanup_close) int place = open_place(path);
-	int tree, r;
+	const uint64_t attributes = (how & SANDBOX_READ_ONLY ? ATTR_RDONLY : 0) |
+				    (how & SANDBOX_NO_DEVICES ? ATTR_NODEV : 0) |
+				    (how & SANDBOX_NO_SET_UID ? ATTR_NOSUID : 0);
+	int tree = (int)syscall(SYS_open_tree, at, path, TREE_CLONE | TREE_CLOEXEC | TREE_RECURSIVE | TREE_EMPTY);
+	int r;
 
-	if (place < 0)
-		return place;
-	tree = (int)syscall(SYS_open_tree, place, "", TREE_CLONE | TREE_CLOEXEC | TREE_RECURSIVE | TREE_EMPTY);
 	if (tree < 0)
 		return -errno;
 	r = attributes ? set_attributes(tree, attributes) : 0;
@@ -105,19 +99,30 @@ static int copy_of(const char *path, uint64_t attributes)
 	return r < 0 ? r : tree;
 }
 
+int sandbox_clone(const char *path, unsigned how)
+{
+	return copy_at(AT_FDCWD, path, how);
+}
+
+static int copy_of(const char *path, unsigned how)
+{
+	_cleanup_(cleanup_close) int place = open_place(path);
+
+	return place < 0 ? place : copy_at(place, "", how);
+}
+
 int sandbox_bind(const char *path, int place, unsigned how)
 {
-	_cleanup_(cleanup_close) int tree = copy_of(path, (how & SANDBOX_READ_ONLY ? ATTR_RDONLY : 0) |
-						    (how & SANDBOX_NO_DEVICES ? ATTR_NODEV : 0));
+	_cleanup_(cleanup_close) int tree = copy_of(path, how);
 
 	if (tree < 0)
 		return tree;
 	return syscall(SYS_move_mount, tree, "", place, "", MOVE_F_EMPTY | MOVE_T_EMPTY) < 0 ? -errno : 0;
 }
 
-int sandbox_over_root(const char *path)
+int sandbox_over_root(const char *path, unsigned how)
 {
-	int tree = copy_of(path, ATTR_RDONLY | ATTR_NODEV), r;
+	int tree = copy_of(path, SANDBOX_READ_ONLY | SANDBOX_NO_DEVICES | how), r;
 
 	if (tree < 0)
 		return tree;
@@ -134,7 +139,7 @@ static int mount_failed(const char *what, const char *path, int r, char *reason,
 	return r;
 }
 
-int sandbox_mounts(bool own, bool private_tmp, struct json_object *read_only, char *reason, size_t size)
+int sandbox_mounts(bool own, bool own_ipc, bool private_tmp, struct json_object *read_only, char *reason, size_t size)
 {
 	static const char *const tmps[] = {"/tmp", "/var/tmp"};
 	size_t n = read_only ? json_object_array_length(read_only) : 0;
@@ -143,7 +148,8 @@ int sandbox_mounts(bool own, bool private_tmp, struct json_object *read_only, ch
 	if (!own && !private_tmp && !n)
 		return 0;
 	/* Slave: mounts made here stay here; an unmount outside is seen here, too, where it is propagated at all. */
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+	if (unshare(CLONE_NEWNS | (own_ipc ? CLONE_NEWIPC : 0)) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return mount_failed("mount", "namespace", -errno, reason, size);
 	/* The image may lack /var/tmp. */
 	for (size_t i = 0; private_tmp && i < 2; i++)

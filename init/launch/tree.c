@@ -187,7 +187,7 @@ static int place_tmpfs(int place, const char *options)
 }
 
 /* What is mounted in the tree comes first, and the tree's own folder is under it. */
-static int mount_places(int tree, bool read_only_proc, char *reason, size_t size)
+static int mount_places(int tree, char *reason, size_t size)
 {
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		const char *path = places[i].path;
@@ -199,7 +199,7 @@ static int mount_places(int tree, bool read_only_proc, char *reason, size_t size
 		if (r >= 0 && places[i].options)
 			r = place_tmpfs(place, places[i].options);
 		else if (r >= 0)
-			r = sandbox_bind(path, place, i > 0 || read_only_proc ? SANDBOX_READ_ONLY : 0);
+			r = sandbox_bind(path, place, SANDBOX_READ_ONLY);
 		if (r < 0) {
 			snprintf(reason, size, "root: %s in it: %s", path, words(r));
 			return r;
@@ -219,12 +219,14 @@ static int mount_places(int tree, bool read_only_proc, char *reason, size_t size
 }
 
 /* "SOURCE:TARGET" or "SOURCE:TARGET:ro", which boot.json's check has seen. */
-static int mount_volume(int tree, const char *volume)
+static int mount_volume(int tree, const char *volume, const char **ret_of)
 {
 	char text[VOLUME_MAX], *target, *how;
 	_cleanup_(cleanup_close) int place = -1, source = -1;
-	struct stat st;
+	struct stat st, there;
+	int r;
 
+	*ret_of = "";
 	if (strlen(volume) >= sizeof(text))
 		return -ENAMETOOLONG;
 	strcpy(text, volume);
@@ -235,40 +237,56 @@ static int mount_volume(int tree, const char *volume)
 	how = strchr(target, ':');
 	if (how)
 		*how = '\0';
+	*ret_of = "its source: ";
 	source = open_machine(text);
 	if (source < 0 || fstat(source, &st) < 0)
 		return source < 0 ? source : -errno;
+	*ret_of = "its target: ";
 	place = make_place(tree, target, S_ISDIR(st.st_mode));
-	return place < 0 ? place : sandbox_bind(text, place, SANDBOX_NO_DEVICES | (how ? SANDBOX_READ_ONLY : 0));
+	if (place < 0 || fstat(place, &there) < 0)
+		return place < 0 ? place : -errno;
+	*ret_of = "";
+	r = sandbox_bind(text, place, SANDBOX_NO_DEVICES | (how ? SANDBOX_READ_ONLY : 0));
+	if (r == -EINVAL && S_ISDIR(st.st_mode) != S_ISDIR(there.st_mode))
+		return S_ISDIR(st.st_mode) ? -EISDIR : -ENOTDIR;
+	return r;
+}
+
+static const char *volume_words(int error, const char *of)
+{
+	return error == -EROFS ? "not in the tree, which is read-only" :
+	       error == -EEXIST ? "it is, or is reached by, a link to what is not there" :
+	       error == -EISDIR && !*of ? "its source is a directory, its target is none" :
+	       error == -ENOTDIR && !*of ? "its target is a directory, its source is none" : words(error);
 }
 
 static int mount_volumes(int tree, struct json_object *volumes, char *reason, size_t size)
 {
 	for (size_t i = 0; volumes && i < json_object_array_length(volumes); i++) {
 		const char *volume = json_object_get_string(json_object_array_get_idx(volumes, i));
-		int r = mount_volume(tree, volume);
+		const char *of;
+		int r = mount_volume(tree, volume, &of);
 
 		if (r < 0) {
-			snprintf(reason, size, "root: volume %s: %s", volume,
-				 r == -EROFS ? "its target is not in the tree, which is read-only" : words(r));
+			snprintf(reason, size, "root: volume %s: %s%s", volume, of, volume_words(r, of));
 			return r;
 		}
 	}
 	return 0;
 }
 
-int tree_enter(struct json_object *root, bool read_only_proc, char *reason, size_t size)
+int tree_enter(struct json_object *root, bool no_set_uid, char *reason, size_t size)
 {
 	const char *path = json_object_get_string(key_member(root, "path"));
 	_cleanup_(cleanup_close) int tree = -1;
-	int r = path ? sandbox_over_root(path) : -EINVAL;
+	int r = path ? sandbox_over_root(path, no_set_uid ? SANDBOX_NO_SET_UID : 0) : -EINVAL;
 
 	if (r < 0) {
 		snprintf(reason, size, "root %s: %s", path, words(r));
 		return r;
 	}
 	tree = r;
-	r = mount_places(tree, read_only_proc, reason, size);
+	r = mount_places(tree, reason, size);
 	if (r == 0)
 		r = mount_volumes(tree, key_member(root, "volumes"), reason, size);
 	if (r == 0 && (fchdir(tree) < 0 || chroot(".") < 0)) {

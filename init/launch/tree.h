@@ -27,8 +27,8 @@ int tree_find_user(const char *tree, const char *user, struct tree_user *ret, ch
 
 /*
  * In a mount namespace of its own, as root: from here on the tree is the root of this process. /dev is still empty,
- * and what was opened before stays open. read_only_proc: for uid 0, which owns the machine's settings there.
+ * and what was opened before stays open. no_set_uid: set-uid files of it give nothing.
  */
-int tree_enter(struct json_object *root, bool read_only_proc, char *reason, size_t size);
+int tree_enter(struct json_object *root, bool no_set_uid, char *reason, size_t size);
 
 #endif

@@ -84,9 +84,9 @@ int landlock_restrict(const struct landlock *with)
 	return r;
 }
 
-int landlock_signals(void)
+int landlock_scope(bool sockets)
 {
-	const struct ruleset ruleset = {.scoped = SCOPE_SIGNAL};
+	const struct ruleset ruleset = {.scoped = SCOPE_SIGNAL | (sockets ? SCOPE_ABSTRACT : 0)};
 	_cleanup_(cleanup_close) int fd = -1;
 
 	if (landlock_version() < 6)

@@ -46,8 +46,11 @@ struct landlock {
  */
 int landlock_restrict(const struct landlock *with);
 
-/* No signal to a process outside, and nothing else; from version 6 on. Needs no_new_privs or CAP_SYS_ADMIN. */
-int landlock_signals(void);
+/*
+ * No signal to a process outside, with `sockets` no abstract socket of one, and nothing else; from version 6 on. Needs
+ * no_new_privs or CAP_SYS_ADMIN.
+ */
+int landlock_scope(bool sockets);
 
 /* The kernel's version of it, 0: it has none. */
 int landlock_version(void);

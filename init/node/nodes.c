@@ -86,6 +86,8 @@ static void exited(struct child *child, const struct process_exit *how)
 	snprintf(ending->reason, sizeof(ending->reason), "%s", how->reason ? how->reason : "");
 	if (died_by_kill(node, how))
 		cgroup_node_spent(node);	/* the whole cgroup may have been killed, also by another process */
+	if (plan->nodes[node].overdue && *probe_why(node))
+		snprintf(ending->reason, sizeof(ending->reason), "%s", probe_why(node));
 	empty = cgroup_node_clear(node, may_end(node));
 	/* The OOM killer sent this SIGKILL: given as a status, so that the reason is shown alone. */
 	if (died_by_kill(node, how) &&

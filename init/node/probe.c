@@ -26,6 +26,7 @@ struct probe {
 	struct loop_timer timer;	/* the next run */
 	char cgroup[CGROUP_NAME_MAX];
 	char trace[TRACE_MAX];		/* of `ready.path`, at this start of the service */
+	char why[160];			/* of the last failed run at this start */
 };
 
 static const struct plan *plan;
@@ -61,7 +62,7 @@ static bool is_wanted(const struct probe *probe)
 	       plan->nodes[probe->node].state == (probe->kind == PROBE_READY ? NODE_RUNNING : NODE_READY);
 }
 
-static void failed(struct probe *probe, const char *why)
+static void failed(struct probe *probe)
 {
 	const struct config_node *config = plan->nodes[probe->node].config;
 	char text[NODE_REASON_MAX];
@@ -72,7 +73,7 @@ static void failed(struct probe *probe, const char *why)
 		return;
 	}
 	snprintf(text, sizeof(text), "watchdog: %u probe%s in a row failed: %s", probe->failures,
-		 probe->failures == 1 ? "" : "s", why);
+		 probe->failures == 1 ? "" : "s", probe->why);
 	probe->active = false;
 	answer(probe->node, probe->kind, text);
 }
@@ -100,7 +101,6 @@ static int64_t timeout_ms(const struct probe *probe)
 static void ended(struct task *task, const struct process_exit *how)
 {
 	struct probe *probe = TASK_OWNER(struct probe, task, task);
-	char why[160];
 	const char *own = how->reason ? how->reason : "";
 
 	if (!is_wanted(probe))
@@ -114,12 +114,13 @@ static void ended(struct task *task, const struct process_exit *how)
 		return;
 	}
 	if (task->late)
-		snprintf(why, sizeof(why), "timed out after %g s", (double)timeout_ms(probe) / 1000);
+		snprintf(probe->why, sizeof(probe->why), "timed out after %g s", (double)timeout_ms(probe) / 1000);
 	else if (how->status < 0)
-		snprintf(why, sizeof(why), "killed by %s", signal_words(how->signal));
+		snprintf(probe->why, sizeof(probe->why), "killed by %s", signal_words(how->signal));
 	else
-		snprintf(why, sizeof(why), "exit status %d%s%.100s", how->status, own[0] ? ": " : "", own);
-	failed(probe, why);
+		snprintf(probe->why, sizeof(probe->why), "exit status %d%s%.100s", how->status, own[0] ? ": " : "",
+			 own);
+	failed(probe);
 }
 
 static void run(struct probe *probe)
@@ -159,6 +160,7 @@ bool probe_trace(size_t node, const char *trace, size_t size)
 	if (!probes[node] || !size || size > TRACE_MAX || strlen(trace) != size - 1)
 		return false;
 	memcpy(probes[node]->trace, trace, size);
+	probes[node]->why[0] = '\0';
 	return true;
 }
 
@@ -189,6 +191,13 @@ void probe_end(size_t node)
 		return;
 	probe->cut_off = true;
 	task_kill(&probe->task);
+}
+
+const char *probe_why(size_t node)
+{
+	const struct probe *probe = probes[node];
+
+	return probe && probe->kind == PROBE_READY && !awaits(probe) ? probe->why : "";
 }
 
 size_t probe_count(const struct config *config)

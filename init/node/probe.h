@@ -34,4 +34,7 @@ void probe_begin(size_t node, enum probe_kind kind);
 /* Ends the node's probe: kills a run in progress, and `answer` is not called any more. */
 void probe_end(size_t node);
 
+/* Why the last run of `ready.exec` failed at this start of the service, also after probe_end(); "": none has. */
+const char *probe_why(size_t node);
+
 #endif

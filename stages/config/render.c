@@ -242,7 +242,7 @@ static int write_file(struct render *r, size_t i, const struct stage_context *co
 	int result = render_text(r, r->templates[i], &out), w;
 
 	if (result == STAGE_DONE) {
-		w = writer_write(context->pair, i, &out, context->mode, &answer);
+		w = writer_write(context->pair, i, &out, &answer);
 		result = w < 0 ? writer_lost(w) : answer.trouble ? trouble(r, i, &answer) : STAGE_DONE;
 		r->same[i] = result == STAGE_DONE && answer.same;
 	}
@@ -302,7 +302,7 @@ static int run(struct stage_context *context)
 
 static int run_writer(struct stage_context *context)
 {
-	return writer_serve(context->pair, render.files, render.n_files);
+	return writer_serve(context->pair, context->mode, render.files, render.n_files);
 }
 
 /* What both processes know of the files: from boot.json and the image alone. */

@@ -30,12 +30,11 @@
 struct request {
 	uint32_t order;
 	uint32_t index;
-	uint32_t mode;		/* enum stage_mode */
 };
 
 enum order {
 	WRITE = 1,		/* with a memfd; answers whether it is the same */
-	COMMIT,			/* renames all that were written, and syncs their folders */
+	COMMIT,			/* renames all that were written, and syncs their folders; never in STAGE_CHECK */
 	END,			/* without an answer */
 };
 
@@ -181,8 +180,8 @@ static void discard(size_t n)
 			unlinkat(targets[i].folder, targets[i].temporary, 0);
 }
 
-/* False: the stage has ended, or sent what it never would. */
-static bool serve(int socket, const struct writer_file *files, size_t n)
+/* False: the stage has ended, or sent what it never would. The mode is what this process was started for. */
+static bool serve(int socket, enum stage_mode mode, const struct writer_file *files, size_t n)
 {
 	struct request request;
 	struct iovec part = {&request, sizeof(request)};
@@ -190,11 +189,11 @@ static bool serve(int socket, const struct writer_file *files, size_t n)
 	struct writer_answer answer;
 	bool good = fd_receive(socket, &part, 1, 1, &received, 0) == (ssize_t)sizeof(request) && !received.cut;
 
-	if (good && request.order == WRITE && received.n == 1 && request.index < n && request.mode < STAGE_MODE_MAX &&
+	if (good && request.order == WRITE && received.n == 1 && request.index < n &&
 	    !targets[request.index].name)
 		answer = write_one(&files[request.index], &targets[request.index], received.fds[0],
-				   (enum stage_mode)request.mode);
-	else if (good && request.order == COMMIT)
+				   mode);
+	else if (good && request.order == COMMIT && mode != STAGE_CHECK)
 		answer = commit(n);
 	else
 		good = false;
@@ -202,9 +201,9 @@ static bool serve(int socket, const struct writer_file *files, size_t n)
 	return good && send(socket, &answer, sizeof(answer), MSG_NOSIGNAL) == (ssize_t)sizeof(answer);
 }
 
-int writer_serve(int socket, const struct writer_file *files, size_t n)
+int writer_serve(int socket, enum stage_mode mode, const struct writer_file *files, size_t n)
 {
-	while (serve(socket, files, n))
+	while (serve(socket, mode, files, n))
 		;
 	discard(n);
 	return STAGE_DONE;
@@ -222,10 +221,9 @@ static int hear(int socket, struct writer_answer *ret)
 	return n < 0 ? -errno : n != (ssize_t)sizeof(*ret) ? -EPIPE : 0;
 }
 
-int writer_write(int socket, size_t index, const struct template_output *text, enum stage_mode mode,
-		 struct writer_answer *ret)
+int writer_write(int socket, size_t index, const struct template_output *text, struct writer_answer *ret)
 {
-	struct request request = {WRITE, (uint32_t)index, mode};
+	struct request request = {WRITE, (uint32_t)index};
 	struct iovec part = {&request, sizeof(request)};
 	_cleanup_(cleanup_close) int fd = memfd_sealed("rendered", text->bytes, text->size);
 	int r;

@@ -37,12 +37,11 @@ struct writer_answer {
 	uint32_t same;		/* the file has this content, mode and owner already: it is not written */
 };
 
-/* The writer: until the other end is closed. Returns its exit status. */
-int writer_serve(int socket, const struct writer_file *files, size_t n);
+/* The writer: until the other end is closed, or asks for what it may not. Returns its exit status. */
+int writer_serve(int socket, enum stage_mode mode, const struct writer_file *files, size_t n);
 
-/* Each file once; in STAGE_CHECK, whether it could be. 0, or negative errno: the writer has ended. */
-int writer_write(int socket, size_t index, const struct template_output *text, enum stage_mode mode,
-		 struct writer_answer *ret);
+/* Each file once; of a writer in STAGE_CHECK, whether it could be. 0, or negative errno: the writer has ended. */
+int writer_write(int socket, size_t index, const struct template_output *text, struct writer_answer *ret);
 int writer_commit(int socket, struct writer_answer *ret);
 
 /* What was not renamed is removed. */

@@ -236,7 +236,7 @@ static void leave_privileges(pid_t parent, int socket)
 	if (dup2(socket, JOB_FD) < 0 || syscall(SYS_close_range, JOB_FD + 1, ~0u, 0) < 0)
 		_exit(1);
 	if (capabilities_keep(0, false) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || privilege_no_new() < 0 ||
-	    (landlock_version() >= LANDLOCK_WANTED && landlock_signals() < 0) ||
+	    (landlock_version() >= LANDLOCK_WANTED && landlock_scope(false) < 0) ||
 	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		_exit(1);
 	if (getppid() != parent)

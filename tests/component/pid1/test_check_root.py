@@ -88,6 +88,9 @@ class CheckRoot(unittest.TestCase):
         self.assertIn(at + 'user: "root" is not in the tree\'s /etc/passwd', given(user="root"))
         self.assertIn(at + 'user: "web" is not in the tree\'s /etc/group', given(user="web:web"))
         self.assertIn(at + 'volumes[0]: "/gone" is not in the tree, which is read-only: No such', given(volumes=["/x:/gone"]))
+        self.assertIn(at + 'volumes[0]: "/var/tmp/x" is not in the tree', given(volumes=["/x:/var/tmp/x"]))
+        os.makedirs(os.path.join(self.root, "srv/tree/var/tmp"))
+        self.assertEqual(given(volumes=["/x:/var/tmp/x"]), "boot.json: ok")
 
     def test_stages_templates_and_actions_are_looked_for_too(self):
         stages = [{"name": "config", "type": "config", "options": {"url": "https://hub.example/", "ca": "/run/ca.pem"}},

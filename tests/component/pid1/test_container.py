@@ -187,6 +187,30 @@ class ContainerTest(Containers):
             gantry.wait("box", "stopped", timeout=30)
             self.assert_no_process(gantry)
 
+    def test_where_its_name_servers_should_be_a_link_to_root_s_file_gives_it_nothing(self):
+        """Not even for a moment: the copy is looked at all the time."""
+        look = ("import os\n"
+                "while not os.path.exists('/t/leaked'):\n"
+                "    try:\n"
+                "        leaked = 'of root' in open('/run/gantry/containers/resolv/box').read()\n"
+                "    except OSError:\n"
+                "        continue\n"
+                "    if leaked: open('/t/leaked', 'w').close()\n")
+        script = "echo sees $(cat /etc/resolv.conf) there; exec sleep 1000"
+        link = "echo of root > /etc/secret; chmod 600 /etc/secret; mkdir -p /run/dhcp; ln -s /etc/secret /run/dhcp/conf; " \
+               "ln -s /run/dhcp/conf /etc/new; mv /etc/new /etc/resolv.conf; /usr/bin/python3 /t/look.py > /dev/null 2>&1 &"
+        with self.start(self.registry(), self.container(command=[script], network="host")) as gantry:
+            gantry.wait("box", "sees", kind="message", timeout=40)
+            gantry.write("look.py", look)
+            self.assertEqual(gantry.inside("/bin/sh", "-e", "-c", link).returncode, 0)
+            gantry.ctl("restart", "box")
+            self.assertEqual(gantry.wait("box", "sees", kind="message", count=2, timeout=40).text, "sees there")
+            self.assertFalse(os.path.exists(os.path.join(gantry.shared, "leaked")))
+            gantry.inside("/bin/sh", "-c", "rm /run/dhcp/conf; echo nameserver 10.0.0.1 > /run/dhcp/conf")
+            gantry.ctl("restart", "box")
+            sees = gantry.wait("box", "sees", kind="message", count=3, timeout=40)
+            self.assertEqual(sees.text, "sees nameserver 10.0.0.1 there")
+
     def test_the_service_s_memory_limit_holds_for_it(self):
         box = self.container(command=["x=0123456789abcdef; while :; do x=$x$x; done"],
                              cgroup={"memory.max": "48M", "memory.swap.max": "0", "memory.oom.group": "1"})

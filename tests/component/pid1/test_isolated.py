@@ -22,6 +22,7 @@ def connect(path, kind):
 other = int(open("/t/other").read())
 TRIES = {
     "disk": lambda: write("/dev/vda"), "ttyS0": lambda: write("/dev/ttyS0"), "kept": lambda: write("/dev/given/kept"),
+    "kept device": lambda: write("/dev/given/null", "x"), "new in kept": lambda: open("/dev/given/new", "w"),
     "null": lambda: write("/dev/null", "x"), "shm": lambda: open("/dev/shm/x", "w"), "ptmx": lambda: os.openpty(),
     "stdout": lambda: os.readlink("/dev/stdout"), "urandom": lambda: open("/dev/urandom", "rb").read(1),
     "cgroup.kill of another": lambda: write("/sys/fs/cgroup/gantry/other/cgroup.kill", "1"),
@@ -42,7 +43,8 @@ TRIES = {
 MAY = {"null", "shm", "ptmx", "stdout", "urandom", "its own limits", "events", "kill itself"}
 OTHER = service("other", "echo $$ > /t/other; exec sleep 1000", ready={"path": "/t/other"})
 DISK = {"name": "make", "type": "exec", "options": {"command": ["/bin/sh", "-c", (
-    "mkdir /dev/given && touch /dev/vda /dev/ttyS0 /dev/given/kept && chmod 600 /dev/vda")]}}
+    "mkdir /dev/given && touch /dev/vda /dev/ttyS0 /dev/given/kept /dev/given/null && "
+    "mount --bind /dev/null /dev/given/null && chmod 600 /dev/vda")]}}
 
 
 def attacker(**more):
@@ -71,8 +73,12 @@ class Isolated(unittest.TestCase):
 
     def test_what_it_keeps_it_has(self):
         keep = ["/dev/given/kept", "/dev/missing", "/proc/sys/kernel", "/run/gantry/control"]
-        kept = {"kept", "control", "core_pattern", "forwarding"}
+        kept = {"kept", "new in kept", "control", "core_pattern", "forwarding"}
         self.assertEqual(self.done(capabilities=["NET_ADMIN"], keep=keep), MAY | kept)
+
+    def test_of_a_folder_that_it_keeps_it_has_the_devices_that_are_there(self):
+        self.assertEqual(self.done(capabilities=["DAC_OVERRIDE"], keep=["/dev/given"]), MAY | {"kept device"})
+        self.assertEqual(self.said["new in kept"], "Read-only file system")
 
     def test_a_configuration_that_keeps_services_as_they_are_takes_nothing(self):
         look = service("look", "test -e /dev/vda && test -w /proc/sys/kernel/core_pattern && "

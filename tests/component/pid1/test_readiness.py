@@ -133,7 +133,15 @@ class Probe(unittest.TestCase):
     def test_a_probe_that_cannot_be_run_leaves_the_service_to_its_deadline(self):
         plan = [service("db", ready={"exec": ["/no/such/probe"], "interval_s": 0.1}, ready_deadline_s=1)]
         with Pid1(boot(services=plan)) as gantry:
-            self.assertIn("not ready after 1 s", gantry.wait("db", "retrying").text)
+            self.assertIn("not ready after 1 s: exit status 125: /no/such/probe: no such file",
+                          gantry.wait("db", "retrying").text)
+
+    def test_how_its_last_probe_failed_is_said_at_the_deadline(self):
+        script = "echo x >> /t/asked; echo after $(wc -l < /t/asked); exit 7"
+        probed = service("db", "echo of its own; exec sleep 1000", ready={"exec": ["/bin/sh", "-c", script], "interval_s": 0.1},
+                         ready_deadline_s=1)
+        with Pid1(boot(services=[probed])) as gantry:
+            self.assertRegex(gantry.wait("db", "retrying").text, r"not ready after 1 s: exit status 7: after \d+")
 
 
 class Earlier(unittest.TestCase):

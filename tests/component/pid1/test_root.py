@@ -32,6 +32,7 @@ mkdir -p /srv/broken && cp -r /srv/small/. /srv/broken && rm -r /srv/broken/lib6
 printf '#!/bin/absent\n' > /srv/small/bin/script && chmod 755 /srv/small/bin/script
 echo secret > /etc/secret && chmod 644 /etc/secret
 : > /dev/vda; : > /dev/shm/theirs
+mkdir /dev/given && : > /dev/given/null && mount --bind /dev/null /dev/given/null
 """
 TREE = {"path": "/srv/tree", "volumes": ["/srv/data:/data", "/srv/read:/read:ro", "/t:/run/t"]}
 
@@ -72,6 +73,9 @@ def by_handle():
 def device():
     os.mknod("/tmp/device", 0o20666, os.makedev(1, 5))
     open("/tmp/device", "rb").read(1)
+def as_root():
+    os.setuid(0)
+    open("/proc/sys/kernel/core_pattern", "w")
 other = int(open("/run/t/other").read())
 TRIES = {
     "its own file": lambda: open("/etc/mine").read(), "a file of the tree": lambda: open("/etc/mine", "a"),
@@ -87,6 +91,9 @@ TRIES = {
     "null": lambda: open("/dev/null", "w"), "urandom": lambda: open("/dev/urandom", "rb").read(1), "ptmx": lambda: os.openpty(),
     "cgroups": lambda: open("/sys/fs/cgroup/gantry/other/cgroup.kill", "w"), "mine": lambda: open("/proc/self/status").read(),
     "core_pattern": lambda: open("/proc/sys/kernel/core_pattern", "w"), "kill 1": lambda: os.kill(1, signal.SIGSEGV),
+    "core_pattern as root": in_child(as_root),
+    "kept device": lambda: open("/dev/given/null", "w").write("x"), "file of kept": lambda: open("/dev/given/x", "w"),
+    "node of kept": lambda: os.mknod("/dev/given/full", 0o20666, os.makedev(1, 7)),
     "kill other": lambda: os.kill(other, signal.SIGKILL), "events": lambda: connect("/run/gantry/events", socket.SOCK_DGRAM),
     "notify": lambda: connect("/run/gantry/notify", socket.SOCK_DGRAM),
     "control": lambda: connect("/run/gantry/control", socket.SOCK_SEQPACKET),
@@ -107,6 +114,45 @@ def small(command, user=None, **more):
     root = {"path": "/srv/small", "volumes": ["/t:/run/t"], **({"user": user} if user else {})}
     return {"name": "small", "command": command, "root": root, "needs": ["make"], "restart": {"policy": "never"},
             "ready": {"exit": True}, **more}
+
+
+# A terminal, a message queue, memory of System V and an abstract socket, of a service that is root like the other one.
+SHARES = r"""
+import ctypes, fcntl, os, socket, struct, time
+master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
+fcntl.ioctl(master, 0x40045431, struct.pack("i", 0))
+slave = "/dev/pts/%d" % struct.unpack("i", fcntl.ioctl(master, 0x80045430, bytes(4)))
+ctypes.CDLL("librt.so.1").mq_open(b"/theirs", os.O_RDWR | os.O_CREAT, 0o600, None)
+open("/t/shm", "w").write(str(ctypes.CDLL(None).shmget(4711, 4096, 0o1600)))
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("\0theirs")
+listener.listen()
+open("/t/new", "w").write(slave)
+os.rename("/t/new", "/t/shares")
+time.sleep(1000)
+"""
+REACH = r"""
+import ctypes, os, socket
+def check(status):
+    if status < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+def abstract():
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect("\0theirs")
+def own_abstract():
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as s:
+        listener.bind("\0mine")
+        listener.listen()
+        s.connect("\0mine")
+libc, librt = ctypes.CDLL(None, use_errno=True), ctypes.CDLL("librt.so.1", use_errno=True)
+TRIES = {
+    "terminal": lambda: os.open(open("/run/t/shares").read(), os.O_RDWR | os.O_NOCTTY), "abstract": abstract,
+    "queue": lambda: check(librt.mq_open(b"/theirs", os.O_RDWR)),
+    "memory": lambda: check(libc.shmat(int(open("/run/t/shm").read()), None, 0o10000)),
+    "own terminal": lambda: os.ttyname(os.openpty()[1]), "own abstract": own_abstract,
+    "own memory": lambda: check(libc.shmget(4711, 4096, 0o1600)),
+}
+""" + TRY_EACH.replace("/t/said", "/run/t/said")
 
 
 class Root(unittest.TestCase):
@@ -136,7 +182,34 @@ class Root(unittest.TestCase):
         self.assertEqual(self.said["device"], "Permission denied")
 
     def test_what_it_keeps_of_the_machine_it_has(self):
-        self.assertEqual(self.tried(keep=["/dev/vda", "/proc/sys/kernel"]), MAY | {"disk", "core_pattern"})
+        may = {"disk", "core_pattern", "core_pattern as root", "kept device"}
+        self.assertEqual(self.tried(keep=["/dev/vda", "/proc/sys/kernel", "/dev/given"]), MAY | may)
+        self.assertEqual(self.said["file of kept"], "Read-only file system")
+
+    def test_a_user_with_capabilities_changes_no_setting(self):
+        given = ["SETUID", "DAC_OVERRIDE", "CHOWN", "FOWNER"]
+        self.assertEqual(self.tried(root={**TREE, "user": "1001:1001"}, capabilities=given), MAY)
+        for name in ("core_pattern", "core_pattern as root"):
+            self.assertEqual(self.said[name], "Read-only file system", name)
+
+    def test_a_set_uid_file_of_it_gives_nothing(self):
+        make = {**DISK, "options": {"command": ["/bin/sh", "-c", MAKE + "chmod 4755 /srv/small/bin/sh"]}}
+        look = small(["/bin/sh", "-c", "while read -r a b c d at how rest; do [ $at = / ] && echo $how > /run/t/mount; done "
+                      "< /proc/self/mountinfo; :"], "web")
+        for more, there in (({}, True), ({"no_new_privs": False}, False)):
+            with Pid1(boot([make], [{**look, **more}])) as gantry:
+                gantry.wait("small", "done")
+                self.assertEqual("nosuid" in gantry.read("mount").strip().split(","), there)
+
+    def test_what_other_processes_share_without_a_file_it_does_not_reach(self):
+        tries = service("tries", "exec python3 /run/t/tries.py", ready={"exit": True}, restart={"policy": "never"},
+                        needs=["shares"], root=TREE)
+        shares = service("shares", "exec python3 /t/shares.py", ready={"path": "/t/shares"}, needs=["make"])
+        with Pid1(boot([DISK], [shares, tries]), files={"shares.py": SHARES, "tries.py": REACH}) as gantry:
+            gantry.wait("gantry", "booted")
+            said = dict(line.split(": ") for line in gantry.read("said").splitlines())
+        self.assertEqual({name for name, how in said.items() if how == "done"}, {"own terminal", "own abstract", "own memory"})
+        self.assertEqual(said["abstract"], "Operation not permitted")
 
     def test_another_user_reaches_no_process_of_its_number(self):
         done = self.tried(others={"user": "reth"}, root={**TREE, "user": "1001:1001"})
@@ -181,9 +254,20 @@ class Root(unittest.TestCase):
         self.assertIn('group "staff" in /srv/small: no such group', self.failure(user="web:staff"))
         self.assertIn("root /srv/none: no such file or directory", self.failure(root={"path": "/srv/none"}))
         volume = {"path": "/srv/small", "volumes": ["/srv/data:/absent"]}
-        self.assertIn("volume /srv/data:/absent: its target is not in the tree, which is read-only", self.failure(root=volume))
-        volume["volumes"] = ["/srv/link/data:/data"]
-        self.assertIn("volume /srv/link/data:/data: symbolic link in the path", self.failure(root=volume))
+        self.assertIn("volume /srv/data:/absent: its target: not in the tree, which is read-only", self.failure(root=volume))
+
+    def test_what_is_wrong_with_a_volume_is_said_of_its_source_or_its_target(self):
+        make = MAKE + "ln -s ../run/x /srv/small/etc/dangling"
+        wrong = (("/srv/link/data:/data", "its source: symbolic link in the path"),
+                 ("/srv/none:/data", "its source: no such file or directory"),
+                 ("/srv/read/file:/etc/dangling", "its target: it is, or is reached by, a link to what is not there"),
+                 ("/srv/read/file:/data", "its target is a directory, its source is none"),
+                 ("/srv/read:/etc/passwd", "its source is a directory, its target is none"))
+        services = [{**small(["/bin/sh", "-c", "exit 0"]), "name": f"s{i}", "root": {"path": "/srv/small", "volumes": [volume]}}
+                    for i, (volume, _) in enumerate(wrong)]
+        with Pid1(boot([{**DISK, "options": {"command": ["/bin/sh", "-c", make]}}], services)) as gantry:
+            for i, (volume, says) in enumerate(wrong):
+                self.assertIn(f"volume {volume}: {says}", gantry.wait(f"s{i}", "failed").text)
 
 
 class Check(unittest.TestCase):
@@ -197,6 +281,9 @@ class Check(unittest.TestCase):
             ({"root": {"path": "/srv", "volumes": ["/x"]}}, 'root.volumes[0]: "/x" is not a volume'),
             ({"root": {"path": "/srv", "volumes": ["/x:/dev/x"]}}, 'root.volumes[0]: "/dev/x" is at or below /dev'),
             ({"root": {"path": "/srv", "volumes": ["/x:/y", "/z:/y:ro"]}}, "root.volumes[1]: has the same target as volumes[0]"),
+            ({"root": {"path": "/srv", "volumes": ["/x:/y/z", "/z:/y"]}},
+             "root.volumes[1]: hides volumes[0], whose target is below this one's: name this one first"),
+            ({"capabilities": ["MKNOD"], "keep": ["/dev/x"]}, "keep[0]: with MKNOD, a service could have any device"),
             ({"root": {"path": "/srv", "user": "1"}, "group": "root"}, '"group" cannot be set beside "root.user"'),
             ({"private_tmp": True}, '"private_tmp" cannot be set beside "root"'),
             ({"capabilities": ["KILL", "SYS_ADMIN"]}, 'capabilities[1]: with SYS_ADMIN, a service does not stay in its "root"'),
