@@ -39,6 +39,7 @@ static uint64_t last[PIDS_MAX];		/* the digest of what was printed of each pid *
 static unsigned char rests[PIDS_MAX];
 static bool here[PIDS_MAX];		/* in this look */
 static long highest;
+static bool is_once;			/* at processes that wait, says who asks */
 
 static size_t read_proc(const char *pid, const char *name, char *ret, size_t size)
 {
@@ -56,8 +57,8 @@ static size_t read_proc(const char *pid, const char *name, char *ret, size_t siz
 }
 
 /*
- * Only what waits: it sleeps, and the kernel names the call in which it does. Gives how often it has gone to sleep;
- * 0: it does not wait.
+ * Only what waits: it sleeps, and the kernel names the call in which it does. Gives a number that is another one each
+ * time it has gone to sleep; 0: it does not wait.
  */
 static unsigned long waits(const char *pid)
 {
@@ -69,7 +70,7 @@ static unsigned long waits(const char *pid)
 	if (!read_proc(pid, "status", text, sizeof(text)) || !strstr(text, "\nState:\tS"))
 		return 0;
 	at = strstr(text, name);
-	times = at ? strtoul(at + strlen(name), NULL, 10) : 0;
+	times = 1 + (at ? strtoul(at + strlen(name), NULL, 10) : 0);
 	return read_proc(pid, "syscall", text, sizeof(text)) && isdigit((unsigned char)text[0]) ? times : 0;
 }
 
@@ -286,7 +287,7 @@ static void look_at(const char *pid)
 	char status[4096], comm[32], title[120], path[300], root[100] = "", line[1000];
 	bool own_mounts = false;
 	uint64_t now = UINT64_C(14695981039346656037);
-	unsigned long times;
+	unsigned long times, again;
 	long number = strtol(pid, NULL, 10);
 	size_t n;
 
@@ -322,7 +323,9 @@ static void look_at(const char *pid)
 	look_at_descriptors(pid, &holds);
 	if (own_mounts)
 		look_at_mounts(pid, &writes);
-	if (waits(pid) != times)	/* it went on in between: what was read may be half of each */
+	/* If it went on in between, what was read may be half of each. */
+	again = waits(pid);
+	if (!again || (again != times && !is_once))
 		return;
 	now = digest(now, line);
 	for (size_t i = 0; i < holds.n; i++)
@@ -357,6 +360,7 @@ int main(int argc, char **argv)
 	const struct timespec pause = {.tv_nsec = 2000000};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	is_once = argc > 1;
 	for (int i = 1; i < argc; i++)
 		look_at(argv[i]);
 	if (argc > 1)

@@ -85,6 +85,14 @@ class Api(unittest.TestCase):
 
 @unittest.skipUnless(has_loop(), "no loop devices here")
 class Journal(unittest.TestCase):
+    def wait_for_the_first(self, disk):
+        """The promise holds from the logger's first sync on."""
+        def is_there():
+            disk.cut()
+            return disk.look(-1, "cat log/events.log").stdout
+        wait_for(is_there, "the first line on the disk")
+        disk.cuts.clear()
+
     def test_all_but_its_last_second_is_there_after_a_cut_and_only_the_last_line_is_torn(self):
         """While it is rotated every few seconds."""
         chance = seeded()
@@ -94,6 +102,7 @@ class Journal(unittest.TestCase):
                           log={"directory": "/persistent/log", "max_bytes": 65536, "needs": ["disk"]}, events={"rate_per_s": 0})
             with Pid1(config, devices=[os.path.basename(disk.device)]) as gantry:
                 gantry.wait("talks", "40 of", kind="message")
+                self.wait_for_the_first(disk)
                 cuts = []
                 for _ in range(CUTS):
                     time.sleep(chance.uniform(0.1, 1.5))
