@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PIDS_MAX  65536
+#define PIDS_MAX  (1 << 22)		/* the kernel's; a namespace of processes has no smaller limit by itself */
 #define KINDS_MAX 128
 #define KIND_MAX  160
 #define LINE_MAX_BYTES 400
@@ -39,7 +39,6 @@ static uint64_t last[PIDS_MAX];		/* the digest of what was printed of each pid *
 static unsigned char rests[PIDS_MAX];
 static bool here[PIDS_MAX];		/* in this look */
 static long highest;
-static bool is_once;			/* at processes that wait, says who asks */
 
 static size_t read_proc(const char *pid, const char *name, char *ret, size_t size)
 {
@@ -287,7 +286,7 @@ static void look_at(const char *pid)
 	char status[4096], comm[32], title[120], path[300], root[100] = "", line[1000];
 	bool own_mounts = false;
 	uint64_t now = UINT64_C(14695981039346656037);
-	unsigned long times, again;
+	unsigned long times;
 	long number = strtol(pid, NULL, 10);
 	size_t n;
 
@@ -323,9 +322,7 @@ static void look_at(const char *pid)
 	look_at_descriptors(pid, &holds);
 	if (own_mounts)
 		look_at_mounts(pid, &writes);
-	/* If it went on in between, what was read may be half of each. */
-	again = waits(pid);
-	if (!again || (again != times && !is_once))
+	if (waits(pid) != times)	/* it went on in between: what was read may be half of each */
 		return;
 	now = digest(now, line);
 	for (size_t i = 0; i < holds.n; i++)
@@ -360,7 +357,6 @@ int main(int argc, char **argv)
 	const struct timespec pause = {.tv_nsec = 2000000};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	is_once = argc > 1;
 	for (int i = 1; i < argc; i++)
 		look_at(argv[i]);
 	if (argc > 1)

@@ -4,13 +4,15 @@ starts it, and is broken into while it waits (intruder.py)."""
 
 import os
 import socket
+import subprocess
+import sys
 import unittest
 
 import intruder
 import rights
 from intruder import Intruder
 from netdaemons import wait_for
-from support import NEVER, Stage, private_network, run, temporary_folder
+from support import NEVER, TOP, Stage, private_network, run, temporary_folder
 
 from qemu.accounts import ACCOUNTS
 
@@ -101,6 +103,23 @@ class Rights(unittest.TestCase):
                 seen = wait_for(f'{kind} that waits', lambda pid=stage.pid: rights.look(pid))
                 self.assertEqual(rights.name_of(seen[0]), f'stage {kind}')
                 self.assertEqual(rights.judge(seen[0], rows[f'stage {kind}'], kinds), [])
+
+    def test_the_census_looks_at_processes_with_any_number(self):
+        script = """
+import subprocess, sys
+with open('/proc/sys/kernel/ns_last_pid', 'w') as file:
+    file.write('70000')
+with subprocess.Popen(['sleep', '1000']) as sleeps:
+    for _ in range(1000):
+        seen = subprocess.run([sys.argv[1], str(sleeps.pid)], capture_output=True, text=True, check=True).stdout
+        if seen:
+            break
+    sleeps.kill()
+print(sleeps.pid > 65536, seen.split(' ')[0])
+"""
+        done = subprocess.run(['unshare', '-pf', '--mount-proc', sys.executable, '-c', script, f'{TOP}/build/guest/census'],
+                              check=True, capture_output=True, text=True)
+        self.assertEqual(done.stdout, 'True process\n')
 
     def test_the_partner_of_render_has_its_folders_and_capabilities_alone(self):
         rows, kinds = rights.specification()
